@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from samplerzoo.errors import UsageError
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Level, posterior_std, transition_variance
+
+if TYPE_CHECKING:
+    import torch
+
+    from samplerzoo.denoiser import Denoiser, Prediction
+
+
+class DDPM(Sampler):
+    """Ancestral sampling (Ho, Jain, Abbeel 2020, algorithm 2), on the respaced beta where steps are skipped."""
+
+    takes_shift: ClassVar[bool] = True
+
+    variance: Literal["small", "large", "learned"] = Field(
+        "small", description="small is beta-tilde, large is beta, learned is the network's own"
+    )
+
+    def step(
+        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
+    ) -> torch.Tensor:
+        p = denoise(x, t)
+        variance = self._variance(p, t, s)
+        mean = posterior_mean(p, t, s)
+        if p.shift is not None:
+            mean = mean + variance * p.shift
+        return mean if s.clean else mean + variance**0.5 * noise()
+
+    def _variance(self, p: Prediction, t: Level, s: Level) -> float | torch.Tensor:
+        small, large = posterior_std(t, s) ** 2, transition_variance(t, s)
+        match self.variance:
+            case "small":
+                return small
+            case "large":
+                return large
+            case "learned":  # Nichol and Dhariwal 2021, eq. 15, between the bounds of the respaced chain
+                if p.variance is None:
+                    raise UsageError("--variance learned: the model has no learned variance; take small or large")
+                return small ** (1 - p.variance) * large**p.variance
+
+
+def posterior_mean(p: Prediction, t: Level, s: Level) -> torch.Tensor:
+    """Mean of q(x_s | x_t, x_0) at the predicted x_0 (Ho, Jain, Abbeel 2020, eq. 7)."""
+    beta = transition_variance(t, s)
+    return (s.alpha * beta / t.sigma**2) * p.x0 + (t.alpha / s.alpha * s.sigma**2 / t.sigma**2) * p.x

@@ -1,0 +1,59 @@
+"""The noise-aware classifier p(y | x_t) for guidance: a transformers image classifier that is told the noise level.
+
+The level enters as one more input channel, constant over the image: log-SNR / 10, which the usual schedules keep in
+about [-1, 1]. A classifier is therefore tied to noise levels and not to a number of training timesteps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor, nn
+from transformers import ResNetForImageClassification
+
+from samplerzoo.errors import ZooError
+from samplerzoo.schedule import Schedule
+
+LOG_SNR_SCALE = 10.0
+MAX_LOG_SNR = 10.0
+"""Cleaner levels look alike to the classifier; a clean image has an infinite log-SNR."""
+
+
+class NoisyClassifier(nn.Module):
+    """Logits of a noisy image.
+
+    Args:
+        net: image classifier with one input channel more than the images have.
+        schedule: the path that tau refers to.
+    """
+
+    def __init__(self, net: nn.Module, schedule: Schedule) -> None:
+        super().__init__()
+        self.net = net
+        # log-SNR is infinite at tau = 0, so what is interpolated is -log abar, linear between the timesteps
+        depth = torch.from_numpy(-2 * schedule.log_alphas)
+        self.register_buffer("depth", depth, persistent=False)
+
+    def forward(self, x: Tensor, tau: Tensor) -> Tensor:
+        """x: (N, C, H, W); tau: (N,) in [0, T]. Returns logits (N, num_classes)."""
+        channel = self.log_snr(tau).to(x.dtype)[:, None, None, None] / LOG_SNR_SCALE
+        logits: Tensor = self.net(torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], dim=1)).logits
+        return logits
+
+    def log_snr(self, tau: Tensor) -> Tensor:
+        below = tau.floor().long().clamp(0, len(self.depth) - 2)
+        depth = torch.lerp(self.depth[below], self.depth[below + 1], (tau - below).to(self.depth.dtype))
+        return -torch.log(torch.expm1(depth)).clamp(max=MAX_LOG_SNR)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> NoisyClassifier:
+        """Load what `samplerzoo train-classifier` saved."""
+        folder = Path(folder)
+        try:
+            net = ResNetForImageClassification.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+            config = DDPMScheduler.load_config(folder / "scheduler", local_files_only=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ZooError(f"no noise-aware classifier in {folder}: {str(error).splitlines()[0]}") from error
+        return cls(net.eval(), Schedule.from_config(config))

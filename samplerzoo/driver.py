@@ -1,0 +1,354 @@
+"""The driver: makes the grid, runs the loop, hands out noise, counts network calls, shares images over processes.
+
+network -> guidance -> clip -> sampler, and the counting sits at the network, so that nothing can hide a call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import torch
+
+from samplerzoo.denoiser import Clip, Denoiser, Prediction
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.guidance import Guidance
+from samplerzoo.labels import class_labels
+from samplerzoo.models import Model
+from samplerzoo.noise import INITIAL_STEP, Noise
+from samplerzoo.registry import make
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Grid, Level
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+T = TypeVar("T")
+
+GUIDANCE_PREFIX = "guidance_"
+OnStep = Callable[[int, Level, torch.Tensor], None]
+"""Told after every step: its number (0 for x_T), the level reached, and the states (N, *shape)."""
+
+
+@dataclass
+class Cost:
+    """What sampling cost, summed over images; the properties are per image."""
+
+    images: int = 0
+    calls: int = 0
+    """Network calls that an image went through, in whatever company."""
+    evaluations: int = 0
+    """Rows of network input: classifier-free guidance has two an image and call."""
+    gradients: int = 0
+    """Rows of classifier input; each is a forward and a backward pass."""
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(mine + theirs for mine, theirs in zip(self._sums(), other._sums(), strict=True)))
+
+    def _sums(self) -> tuple[int, ...]:
+        return dataclasses.astuple(self)
+
+    @property
+    def nfe(self) -> float:
+        """Network function evaluations an image."""
+        return self.evaluations / self.images
+
+    @property
+    def calls_per_image(self) -> float:
+        return self.calls / self.images
+
+    @property
+    def gradients_per_image(self) -> float:
+        return self.gradients / self.images
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A run, resolved: everything but the model that its images depend on.
+
+    Attributes:
+        labels: one an image, or None.
+        clip: None leaves it to the model.
+    """
+
+    sampler: Sampler
+    grid: Grid
+    num_images: int
+    labels: Sequence[int] | None = None
+    guidance: Guidance | None = None
+    clip: Clip | None = None
+    seed: int = 0
+
+    def check(self, model: Model) -> None:
+        """Raises UsageError where plan and model do not go together."""
+        if self.labels is None:
+            if model.num_classes is not None or self.guidance is not None:
+                raise UsageError(f"{model.name}: labels are needed, by the conditional network or by the guidance")
+            return
+        if len(self.labels) != self.num_images:
+            raise UsageError(f"{len(self.labels)} labels for {self.num_images} images")
+        if model.num_classes is None and self.guidance is None:
+            raise UsageError(f"{model.name} is unconditional: labels need a guidance (--guidance classifier)")
+        K = model.classes
+        for label in self.labels:
+            if K is not None and not 0 <= label < K:
+                raise UsageError(f"class label {label} is out of range: {model.name} has the classes 0 to {K - 1}")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Finished images: their indices in the run, (N, *shape) float32 on the model's device, and what they cost."""
+
+    indices: Sequence[int]
+    images: torch.Tensor
+    cost: Cost
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What `sample` returns.
+
+    Attributes:
+        images: (N, *shape) float32 on the CPU, about [-1, 1] for pixels.
+        labels: one an image, or None.
+        grid: the levels that were visited.
+        cost: network calls and evaluations.
+        seconds: of sampling alone, the loading of the model left out.
+    """
+
+    images: torch.Tensor
+    labels: list[int] | None
+    grid: Grid
+    cost: Cost
+    seconds: float
+    class_names: tuple[str, ...] | None = field(default=None, repr=False)
+
+    @property
+    def nfe(self) -> float:
+        """Network function evaluations an image."""
+        return self.cost.nfe
+
+    def picture(self) -> Image.Image:
+        """All images in one, with their labels."""
+        from samplerzoo.images import grid
+
+        return grid(self.images, self.labels, self.class_names)
+
+
+def sample(
+    model: Model,
+    sampler: str | Sampler = "ddim",
+    *,
+    steps: int = 50,
+    spacing: str = "trailing",
+    timesteps: Sequence[float] | None = None,
+    labels: Sequence[int] | str | None = None,
+    num_images: int | None = None,
+    guidance: str | Guidance | None = None,
+    clip_x0: str | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Result:
+    """Draws images.
+
+    Args:
+        sampler: a name, with its options as keywords (`eta=0.0`), or an object of one's own.
+        labels: a list, or text as `--class-labels` takes it; a conditional model defaults to "balanced".
+        num_images: as many as there are labels in a list, else 64.
+        guidance: a name, with its options as `guidance_scale=3.0` and the like, or an object of one's own.
+        clip_x0: "off", "static", "dynamic"; see `Clip`. As the model says if None.
+
+    In a multi-process run every process calls this, does its share, and gets the whole result.
+    """
+    if num_images is None:
+        num_images = 64 if labels is None or isinstance(labels, str) else len(labels)
+    plan = resolve(
+        model, sampler, options, guidance, steps=steps, spacing=spacing, timesteps=timesteps, labels=labels,
+        num_images=num_images, clip_x0=clip_x0, seed=seed,
+    )  # fmt: skip
+    start = time.perf_counter()
+    batches = list(stream(model, plan, batch_size=batch_size, on_step=on_step))
+    shares = gather([(list(b.indices), b.images.cpu(), b.cost) for b in batches])
+    order = torch.tensor([index for indices, _, _ in shares for index in indices]).argsort()
+    images = torch.cat([images for _, images, _ in shares])[order]
+    cost = sum((cost for _, _, cost in shares), Cost())
+    seconds = time.perf_counter() - start
+    return Result(images, list(plan.labels) if plan.labels else None, plan.grid, cost, seconds, model.class_names)
+
+
+def resolve(
+    model: Model,
+    sampler: str | Sampler,
+    options: dict[str, Any],
+    guidance: str | Guidance | None,
+    *,
+    steps: int,
+    spacing: str,
+    timesteps: Sequence[float] | None,
+    labels: Sequence[int] | str | None,
+    num_images: int,
+    clip_x0: str | None,
+    seed: int,
+) -> Plan:
+    """A plan from names and options; the one place where defaults that depend on the model are filled in."""
+    if num_images < 1:
+        raise UsageError(f"a run makes at least 1 image, not {num_images}")
+    for_guidance = {
+        name.removeprefix(GUIDANCE_PREFIX): value for name, value in options.items() if name.startswith(GUIDANCE_PREFIX)
+    }
+    for_sampler = {name: value for name, value in options.items() if not name.startswith(GUIDANCE_PREFIX)}
+    if isinstance(sampler, str):
+        sampler = cast(Sampler, make("sampler", sampler, for_sampler))
+    elif for_sampler:
+        raise UsageError(f"options {', '.join(for_sampler)} go into the sampler object itself")
+    if isinstance(guidance, str):
+        guidance = cast(Guidance, make("guidance", guidance, for_guidance))
+    elif for_guidance:
+        raise UsageError(f"options {', '.join(for_guidance)} of a guidance, which is not given by name")
+    if labels is None and (model.num_classes is not None or guidance is not None):
+        labels = "balanced"
+    if isinstance(labels, str):
+        labels = class_labels(labels, model, num_images, seed)
+    if timesteps is not None:
+        grid = model.schedule.grid_at(timesteps)
+    else:
+        grid = sampler.grid(model.schedule, steps, spacing)
+    clip = None if clip_x0 is None else Clip.parse(clip_x0)
+    plan = Plan(sampler, grid, num_images, labels, guidance, clip, seed)
+    plan.check(model)
+    return plan
+
+
+def stream(
+    model: Model,
+    plan: Plan,
+    *,
+    batch_size: int = 64,
+    indices: Iterable[int] | None = None,
+    on_step: OnStep | None = None,
+) -> Iterator[Batch]:
+    """The images of a plan, a batch at a time; memory does not grow with their number.
+
+    In a multi-process run each process gets its share of the batches. Batch b holds the same images on any number of
+    processes, so the images are the same too.
+
+    Args:
+        indices: the images wanted; all if None.
+    """
+    if batch_size < 1:
+        raise UsageError(f"a batch holds at least 1 image, not {batch_size}")
+    wanted = list(range(plan.num_images) if indices is None else indices)
+    batches = [wanted[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
+    rank, world = processes()
+    for batch in batches[rank::world]:
+        yield _sample_batch(model, plan, batch, on_step)
+
+
+def processes() -> tuple[int, int]:
+    """(rank, number of processes) of an `accelerate launch` or `torchrun`; (0, 1) without one."""
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched == 1:
+        return 0, 1
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.cuda.is_available())
+    if state.num_processes != launched:
+        raise ZooError(
+            f"WORLD_SIZE is {launched} but Accelerate sees {state.num_processes} process, "
+            "so each would make every image; start with `torchrun --nproc-per-node N -m samplerzoo ...`"
+        )
+    return state.process_index, state.num_processes
+
+
+def gather(items: list[T]) -> list[T]:
+    """The items of all processes, in every process."""
+    if processes()[1] == 1:
+        return items
+    from accelerate.utils import gather_object
+
+    return list(gather_object(items))
+
+
+@torch.no_grad()
+def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnStep | None) -> Batch:
+    if model.shape is None:
+        raise UsageError(f"{model.name} has no image shape: give Model(..., shape=(C, H, W))")
+    cost = Cost(images=len(indices))
+    model = _counted(model, cost)
+    labels = None
+    if plan.labels is not None:
+        labels = torch.tensor([plan.labels[i] for i in indices], device=model.device)
+    noise = Noise(plan.seed, indices, model.shape, model.device)
+    steps, clip = len(plan.grid), model.clip if plan.clip is None else plan.clip
+    number = INITIAL_STEP
+
+    def network(x: torch.Tensor, level: Level, labels: torch.Tensor | None = None) -> Prediction:
+        p = model.denoise(x, level, labels if model.num_classes is not None else None)
+        _refuse_nonfinite(p.eps, "the network", number, steps, level)
+        return p
+
+    if plan.guidance is not None and labels is not None:
+        guided = plan.guidance.guide(network, labels, model)
+    else:
+
+        def guided(x: torch.Tensor, t: Level) -> Prediction:
+            return network(x, t, labels)
+
+    def predict(x: torch.Tensor, t: Level) -> Prediction:
+        p = guided(x, t)
+        if p.shift is not None and not plan.sampler.takes_shift:
+            raise UsageError(
+                f"{type(plan.guidance).__name__} shifts the ancestral mean, which {type(plan.sampler).__name__} "
+                "does not have; take --guidance-form score, or --sampler ddpm"
+            )
+        return clip(p)
+
+    x = model.schedule.prior_std * noise()
+    if on_step is not None:
+        on_step(number, plan.grid.levels[0], x)
+    number += 1
+    noise.start_step(number)
+    states = plan.sampler.walk(x, plan.grid, Denoiser(predict, model.schedule), noise)
+    for x in states:
+        if number > steps:
+            raise ZooError(f"{type(plan.sampler).__name__}.walk yields more than the {steps} steps of its grid")
+        level = plan.grid.levels[number]
+        _refuse_nonfinite(x, type(plan.sampler).__name__, number, steps, level)
+        if on_step is not None:
+            on_step(number, level, x)
+        number += 1
+        noise.start_step(number)
+    if number != steps + 1:
+        raise ZooError(f"{type(plan.sampler).__name__}.walk yields {number - 1} of the {steps} steps of its grid")
+    return Batch(indices, x, cost)
+
+
+def _counted(model: Model, cost: Cost) -> Model:
+    """The same model, its network and classifier counting into `cost`."""
+    net, classifier = model.net, model.classifier
+
+    def counted_net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        cost.calls += cost.images
+        cost.evaluations += len(x)
+        return net(x, tau, labels)
+
+    def counted_classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        assert classifier is not None
+        cost.gradients += len(x)
+        return classifier(x, tau)
+
+    return dataclasses.replace(model, net=counted_net, classifier=None if classifier is None else counted_classifier)
+
+
+def _refuse_nonfinite(x: torch.Tensor, culprit: str, step: int, steps: int, level: Level) -> None:
+    if not torch.isfinite(x).all():
+        raise ZooError(
+            f"{culprit} returned NaN or infinity at step {step} of {steps}, timestep {level.timestep:g}; "
+            "try --dtype float32 and --clip-x0 static"
+        )

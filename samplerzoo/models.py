@@ -1,0 +1,314 @@
+"""A model: a network with its schedule, labels and classifier, and the diffusers folder that it lives in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.schedule import Level, Schedule
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import SchedulerMixin, UNet2DModel
+
+    Network = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+    Classifier = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+INFO_FILE = "samplerzoo.json"
+NO_CLIP = Clip("off")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What a sampler samples from.
+
+    Attributes:
+        net: any callable (x, tau, labels) -> output. x is float32 (N, *shape); tau is float32 (N,) in (0, T], one more
+            than diffusers' timestep; labels is int64 (N,) or None. An output with twice the channels of x holds a
+            learned variance in its second half (Nichol and Dhariwal 2021).
+        schedule: the noise path that it was trained on.
+        prediction: what the output is: "epsilon", "sample" or "v_prediction".
+        shape: of one image, usually (C, H, W).
+        num_classes: of the labels that the network takes; None for an unconditional one.
+        null_label: the label that it was trained to read as "no label", if any.
+        class_names, class_counts: one entry a class; the counts are those of the training data.
+        classifier: a noise-aware classifier (x, tau) -> logits (N, classifier_classes).
+        clip: what happens to x0 unless a run says otherwise.
+        device, dtype: where the network computes, and in what precision.
+        name: what messages and records call it.
+    """
+
+    net: Network
+    schedule: Schedule
+    prediction: PredictionType = "epsilon"
+    shape: tuple[int, ...] | None = None
+    num_classes: int | None = None
+    null_label: int | None = None
+    class_names: tuple[str, ...] | None = None
+    class_counts: tuple[int, ...] | None = None
+    classifier: Classifier | None = None
+    classifier_classes: int | None = None
+    clip: Clip = NO_CLIP
+    device: str = "cpu"
+    dtype: str = "float32"
+    name: str = "a network in memory"
+
+    def __post_init__(self) -> None:
+        known = get_args(PredictionType)
+        if self.prediction not in known:
+            raise ZooError(f"{self.name}: unknown prediction type {self.prediction!r}; known: {', '.join(known)}")
+        if self.prediction == "epsilon" and self.schedule.zero_terminal_snr:
+            raise ZooError(
+                f"{self.name}: an epsilon network cannot tell x0 at zero terminal SNR; "
+                "that schedule needs prediction type v_prediction or sample"
+            )
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes an image can be asked for: the network's, else the classifier's."""
+        return self.num_classes if self.num_classes is not None else self.classifier_classes
+
+    def denoise(self, x: torch.Tensor, level: Level, labels: torch.Tensor | None = None) -> Prediction:
+        """One network call."""
+        output = self.net(x, x.new_full((len(x),), level.tau), labels)
+        variance = None
+        if output.shape[1] == 2 * x.shape[1]:
+            output, raw = output.chunk(2, dim=1)
+            variance = (raw + 1) / 2
+        return Prediction.of(self.prediction, x, level, output, variance)
+
+
+class ModelInfo(BaseModel):
+    """samplerzoo.json: what diffusers' own files do not say. A null label was trained; it is not only room for one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_classes: int | None = None
+    null_label: int | None = None
+    class_names: list[str] | None = None
+    class_counts: list[int] | None = None
+    data: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+
+
+def pretrained() -> list[str]:
+    """Names of the models that come with samplerzoo."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/model_index.json"))
+
+
+def find(name: str, *, revision: str | None = None) -> Path:
+    """The folder of an embedded name, of a local path, or of a hub id; only the last may reach for the network."""
+    if name in pretrained():
+        return PRETRAINED / name
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    known = ", ".join(pretrained())
+    if path.exists():
+        raise UsageError(f"model {name!r} is a file; give the folder that it lies in")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UsageError(f"no model {name!r}: no folder, no hub id (owner/name), and the embedded models are: {known}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.md"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ZooError(
+            f"no folder {name!r} here, and the hub did not give a model of that name ({type(error).__name__}); "
+            f"embedded models: {known}"
+        ) from error
+
+
+def load(
+    name: str | os.PathLike[str], *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+) -> Model:
+    """A model from its folder: one that samplerzoo trained, or any that diffusers saved with a UNet2DModel.
+
+    Args:
+        name: an embedded model ("mnist"), a local folder, or a hub id.
+        device: "auto" is the first of cuda, mps, cpu that there is.
+        dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 on CUDA from compute capability 8.0, else float32.
+
+    Raises:
+        UsageError: there is no such model.
+        ZooError: the folder is not whole, or not one that can be sampled from.
+    """
+    root = find(os.fspath(name), revision=revision)
+    device = _device(device)
+    dtype = _dtype(dtype, device)
+    scheduler = _read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
+    info = load_info(root)
+    unet = load_unet(root).to(device, getattr(_torch(), dtype))
+    unet.eval()
+    if scheduler.get("variance_type") == "learned":
+        raise ZooError(
+            f"{root}: variance_type 'learned' means different things to different programs; use learned_range"
+        )
+    config = unet.config
+    num_classes = info.num_classes
+    if num_classes is None and config.num_class_embeds is not None:
+        num_classes = config.num_class_embeds - (info.null_label is not None)
+    size = config.sample_size
+    if size is None:
+        raise ZooError(f"{root}: unet/config.json has no sample_size")
+    height, width = (size, size) if isinstance(size, int) else size
+    classifier, classes = None, None
+    if (root / "classifier").is_dir():
+        classifier = _deferred_classifier(root / "classifier", device)
+        classes = len(_read_json(root / "classifier", "config.json").get("id2label", [])) or None
+    return Model(
+        unet_network(unet),
+        Schedule.from_config(scheduler),
+        scheduler.get("prediction_type", "epsilon"),
+        shape=(config.in_channels, height, width),
+        num_classes=num_classes,
+        null_label=info.null_label,
+        class_names=None if info.class_names is None else tuple(info.class_names),
+        class_counts=None if info.class_counts is None else tuple(info.class_counts),
+        classifier=classifier,
+        classifier_classes=classes,
+        clip=_clip(scheduler, config.in_channels),
+        device=device,
+        dtype=dtype,
+        name=os.fspath(name),
+    )
+
+
+def load_unet(root: Path) -> UNet2DModel:
+    """The network of a model folder, in float32. Weights are read from safetensors alone, and must be complete."""
+    folder = root / "unet" if (root / "unet").is_dir() else root
+    config = _read_json(folder, "config.json")
+    if config.get("_class_name") != "UNet2DModel":
+        raise ZooError(f"{folder}: the network is a {config.get('_class_name')}, and samplerzoo drives UNet2DModel")
+    if not any(folder.glob("*.safetensors")):
+        pickles = [path.name for path in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
+        if pickles:
+            raise ZooError(
+                f"{folder}: {pickles[0]} is a pickle, which may run code when read; convert it to safetensors"
+            )
+        raise ZooError(f"{folder}: no weights (diffusion_pytorch_model.safetensors); the folder is not whole")
+    from diffusers import UNet2DModel
+
+    try:
+        unet, report = UNet2DModel.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True
+        )
+    except Exception as error:  # what diffusers raises depends on how the file is broken
+        raise ZooError(f"{folder}: the network cannot be read: {_first_line(error)}") from error
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if report[kind]:
+            raise ZooError(f"{folder}: weights do not fit config.json: {kind} {sorted(map(str, report[kind]))[0]}, ...")
+    return unet
+
+
+def load_info(root: Path) -> ModelInfo:
+    """samplerzoo.json, or its defaults for a folder that another program wrote."""
+    if not (root / INFO_FILE).exists():
+        return ModelInfo()
+    try:
+        return ModelInfo.model_validate(_read_json(root, INFO_FILE))
+    except ValidationError as error:
+        raise ZooError(f"{root / INFO_FILE}: {_first_line(error)}") from error
+
+
+def save(root: Path, unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelInfo, card: str) -> None:
+    """Writes a DDPMPipeline folder with samplerzoo.json and a model card, each file whole or not at all.
+
+    The folder may already hold an older model and anything else; it is loadable at every moment in between, since
+    what changes from one checkpoint to the next is the weights, and they are one file.
+    """
+    from diffusers import DDPMPipeline
+
+    root.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=".model-", dir=root))
+    try:
+        DDPMPipeline(unet, scheduler).save_pretrained(beside, safe_serialization=True)
+        (beside / INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
+        (beside / "README.md").write_text(card)
+        for source in sorted(path for path in beside.rglob("*") if path.is_file()):
+            target = root / source.relative_to(beside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch
+
+
+def _device(device: str) -> str:
+    torch = _torch()
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # torch raises a dozen kinds here
+        raise UsageError(f"device {device!r}: {_first_line(error)}") from error
+    return device
+
+
+def _dtype(dtype: str, device: str) -> str:
+    if dtype == "auto":
+        torch = _torch()
+        native = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 0)
+        return "bfloat16" if native else "float32"
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise UsageError(f"unknown dtype {dtype!r}; known: auto, float32, bfloat16, float16")
+    return dtype
+
+
+def _clip(scheduler: Mapping[str, Any], channels: int) -> Clip:
+    """As the scheduler's config says; without a word from it, [-1, 1] for what has the channels of pixels."""
+    if scheduler.get("thresholding"):
+        return Clip("dynamic", float(scheduler.get("dynamic_thresholding_ratio", 0.995)))
+    if scheduler.get("clip_sample", channels in (1, 3)):
+        return Clip("static", float(scheduler.get("clip_sample_range", 1.0)))
+    return Clip("off")
+
+
+def _deferred_classifier(folder: Path, device: str) -> Classifier:
+    """Read at its first call: most runs make none, and transformers takes seconds to import."""
+    loaded: list[Classifier] = []
+
+    def classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        if not loaded:
+            from samplerzoo.classifier import load_classifier
+
+            loaded.append(load_classifier(folder, device))
+        return loaded[0](x, tau)
+
+    return classifier
+
+
+def _read_json(folder: Path, *names: str) -> dict[str, Any]:
+    """The first of these files that there is."""
+    for name in names:
+        path = folder / name
+        if path.is_file():
+            try:
+                content = json.loads(path.read_text())
+            except (OSError, ValueError) as error:
+                raise ZooError(f"{path}: cannot be read: {_first_line(error)}") from error
+            if not isinstance(content, dict):
+                raise ZooError(f"{path}: not a JSON object")
+            return content
+    raise ZooError(f"{folder}: no {names[0]}; the folder is not a whole diffusers model")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,206 @@
+"""Plugins by name: from entry points, listed without being imported, and from files that the user names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from samplerzoo.errors import UsageError, ZooError
+
+if TYPE_CHECKING:
+    from samplerzoo.options import Options
+
+Kind = Literal["sampler", "guidance"]
+GROUPS: dict[Kind, str] = {"sampler": "samplerzoo.samplers", "guidance": "samplerzoo.guidance"}
+METHODS: dict[Kind, tuple[str, ...]] = {"sampler": ("step", "walk"), "guidance": ("guide",)}
+
+PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
+"""Environment variable with files to load, separated as in PATH."""
+
+RUN_FLAGS = frozenset(
+    "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
+    "device dtype trajectory output resume overwrite dry_run json debug help".split()
+)
+"""Flags of `run`, which no field of a sampler may be called."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin by what its distribution says of it; nothing is imported before `load`."""
+
+    kind: Kind
+    name: str
+    source: str
+    """The distribution, or the stem of the file, that it comes from."""
+    version: str
+    target: EntryPoint | type
+
+    def load(self) -> type[Options]:
+        """The options class, checked against the protocol.
+
+        Raises:
+            ZooError: it cannot be imported, or is not what its group says. Names the plugin, its source and the reason.
+        """
+        try:
+            found = self.target.load() if isinstance(self.target, EntryPoint) else self.target
+            _check(found, self.kind)
+        except Exception as error:  # a plugin may fail in any way, and takes nothing else down with it
+            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+            raise ZooError(
+                f"{self.kind} {self.name!r} of {self.source} is broken: {type(error).__name__}: {reason}"
+            ) from error
+        return found
+
+
+def plugins(kind: Kind) -> list[Plugin]:
+    """Every plugin of a kind, in the order of their names."""
+    found = [
+        Plugin(
+            kind, point.name, point.dist.name if point.dist else "?", point.dist.version if point.dist else "", point
+        )
+        for point in entry_points(group=GROUPS[kind])
+    ]
+    for path in filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep)):
+        load_file(path)
+    found += [plugin for plugin in _from_files.values() if plugin.kind == kind]
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.source))
+
+
+def get(kind: Kind, name: str) -> Plugin:
+    """The plugin of this name; `source:name` tells two of one name apart."""
+    known = plugins(kind)
+    source, _, short = name.rpartition(":")
+    matches = [plugin for plugin in known if plugin.name == short and source in ("", plugin.source)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        choices = " or ".join(f"{plugin.source}:{plugin.name}" for plugin in matches)
+        raise UsageError(f"{len(matches)} {kind} plugins are called {name!r}; say {choices}")
+    other: Kind = "guidance" if kind == "sampler" else "sampler"
+    if any(plugin.name == short for plugin in plugins(other)):
+        article = "a guidance, which works with every sampler" if other == "guidance" else "a sampler"
+        example = f"--sampler ddim --guidance {short}" if other == "guidance" else f"--sampler {short}"
+        raise UsageError(f"{name} is {article}; type {example}")
+    names = [plugin.name for plugin in known]
+    raise UsageError(f"no {kind} {name!r}{nearest(name, names)}; known: {', '.join(names) or 'none'}")
+
+
+def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
+    """A plugin's object with these options.
+
+    Raises:
+        UsageError: an option that it does not have, naming who has it, or a value that it refuses.
+    """
+    from pydantic import ValidationError
+
+    cls = get(kind, name).load()
+    for option in options:
+        if option not in cls.model_fields:
+            raise UsageError(unknown_option(kind, name, option))
+    try:
+        return cls(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{kind} {name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def unknown_option(kind: Kind, name: str, option: str) -> str:
+    """What to say of an option that a plugin does not have: its owners, or else the nearest that it has."""
+    owners = [plugin.name for plugin in plugins(kind) if option in _fields(plugin)]
+    if owners:
+        return f"{kind} {name} has no option {option!r}; it belongs to: {', '.join(owners)}"
+    fields = _fields(get(kind, name))
+    return f"{kind} {name} has no option {option!r}{nearest(option, fields)}; it has: {', '.join(fields) or 'none'}"
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """` (did you mean ...?)`, or nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
+    """Registers the samplers and guidances that a Python file defines, under their class names in kebab-case."""
+    from samplerzoo.guidance import Guidance
+    from samplerzoo.sampler import Sampler
+
+    file = Path(path).resolve()
+    if file in _files:
+        return [plugin for plugin in _from_files.values() if plugin.source == file.stem]
+    module = _import(file)
+    found = [
+        Plugin(kind, kebab(cls.__name__), file.stem, str(file), cls)
+        for kind, base in (("sampler", Sampler), ("guidance", Guidance))
+        for cls in vars(module).values()
+        if inspect.isclass(cls) and issubclass(cls, base) and cls.__module__ == module.__name__
+    ]
+    if not found:
+        raise UsageError(f"plugin {path}: the file defines no subclass of Sampler or Guidance")
+    for plugin in found:
+        plugin.load()
+        _from_files[plugin.kind, plugin.name, str(file)] = plugin
+    _files.add(file)
+    return found
+
+
+_files: set[Path] = set()
+_from_files: dict[tuple[Kind, str, str], Plugin] = {}
+
+
+def kebab(name: str) -> str:
+    """ReverseSDE -> reverse-sde."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+def _import(file: Path) -> Any:
+    if not file.is_file():
+        raise UsageError(f"plugin {file}: no such file")
+    name = f"samplerzoo_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"plugin {file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks annotations up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        line = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise ZooError(f"plugin {file} cannot be imported: {type(error).__name__}: {line}") from error
+    return module
+
+
+def _fields(plugin: Plugin) -> list[str]:
+    try:
+        return list(plugin.load().model_fields)
+    except ZooError:
+        return []
+
+
+def _check(cls: Any, kind: Kind) -> None:
+    """The protocol, as far as it can be seen without running."""
+    from samplerzoo.guidance import Guidance
+    from samplerzoo.sampler import Sampler
+
+    base = Sampler if kind == "sampler" else Guidance
+    if not (inspect.isclass(cls) and issubclass(cls, base)):
+        raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
+    if all(getattr(cls, method) is getattr(base, method) for method in METHODS[kind]):
+        raise TypeError(f"{cls.__name__} does not define {' or '.join(METHODS[kind])}")
+    own = set(cls.model_fields) - set(base.model_fields)
+    taken = set(dir(base)) | (RUN_FLAGS if kind == "sampler" else set())
+    for field in own:
+        if field in taken or (kind == "sampler" and field.startswith("guidance_")):
+            raise TypeError(
+                f"the field {field!r} of {cls.__name__} has the name of a {base.__name__} member or a run flag"
+            )
+        if not cls.model_fields[field].description:
+            raise TypeError(f"the field {field!r} of {cls.__name__} has no description, which is the help of its flag")

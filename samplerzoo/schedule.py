@@ -1,0 +1,254 @@
+"""The noise path of a diffusion model, and the levels on it that a sampler visits.
+
+A state at level t is x_t = alpha_t x_0 + sigma_t eps with eps ~ N(0, I). Time is tau in [0, T]: tau = 0 is clean data
+and tau = i + 1 is the training timestep i of diffusers, so that the clean level is a point of the axis and no formula
+needs an index of -1. All arithmetic is float64.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplerzoo.errors import UsageError, ZooError
+
+KARRAS_RHO = 7.0  # Karras et al. 2022, eq. 5
+QUADRATIC_SPAN = 0.8  # Song, Meng, Ermon 2021, appendix D.2: the quadratic grid covers 80% of the timesteps
+ZERO_SNR_ALPHA_BAR = 2.0**-24  # stands for zero, so that alpha can be divided by; diffusers uses the same number
+
+
+@dataclass(frozen=True)
+class Level:
+    """One point of a schedule. Plain floats: the whole batch is at the same level."""
+
+    tau: float
+    alpha: float
+    sigma: float
+    beta: float
+    """Rate of the VP-SDE dx = -beta/2 x dtau + sqrt(beta) dw, per unit of tau."""
+
+    @property
+    def clean(self) -> bool:
+        return self.sigma == 0.0
+
+    @property
+    def log_snr(self) -> float:
+        """log(alpha^2 / sigma^2); infinite at the clean level."""
+        return math.inf if self.clean else 2.0 * (math.log(self.alpha) - math.log(self.sigma))
+
+    @property
+    def timestep(self) -> float:
+        """The network's own time: the training timestep of diffusers, a fraction between two of them."""
+        return self.tau - 1.0
+
+
+def transition_variance(t: Level, s: Level) -> float:
+    """Var q(x_t | x_s) for s cleaner than t: for a VP schedule 1 - abar_t/abar_s, the beta of the respaced chain."""
+    return max(t.sigma**2 - (t.alpha / s.alpha * s.sigma) ** 2, 0.0)
+
+
+def posterior_std(t: Level, s: Level) -> float:
+    """Standard deviation of q(x_s | x_t, x_0), the square root of beta-tilde (Ho, Jain, Abbeel 2020, eq. 7)."""
+    return s.sigma / t.sigma * math.sqrt(transition_variance(t, s))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The levels of a run: strictly decreasing in tau, ending clean."""
+
+    levels: tuple[Level, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.levels) < 2 or not self.levels[-1].clean:
+            raise UsageError("a grid needs at least one noisy level and must end at the clean one")
+        for t, s in itertools.pairwise(self.levels):
+            if not t.tau > s.tau:
+                raise UsageError(f"a grid must decrease strictly: timestep {s.timestep:g} follows {t.timestep:g}")
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.levels) - 1
+
+    def pairs(self) -> Iterator[tuple[Level, Level]]:
+        """(t, s): the level a step starts from and the one it ends at."""
+        return itertools.pairwise(self.levels)
+
+    @property
+    def timesteps(self) -> list[float]:
+        """Network times of the noisy levels, as diffusers counts them."""
+        return [level.timestep for level in self.levels[:-1]]
+
+
+class Schedule:
+    """A variance-preserving noise path: abar in [0, T], -log abar linear in tau between the training timesteps.
+
+    Args:
+        betas: the T variances of the forward chain, in (0, 1].
+        zero_terminal_snr: rescale so that the last level holds no signal (Lin et al. 2024, algorithm 1).
+    """
+
+    prior_std = 1.0
+    """Standard deviation of the noise that sampling starts from."""
+
+    def __init__(self, betas: Sequence[float] | NDArray[np.float64], *, zero_terminal_snr: bool = False) -> None:
+        beta = np.asarray(betas, dtype=np.float64)
+        if beta.ndim != 1 or not len(beta) or not (np.isfinite(beta).all() and (beta > 0).all() and (beta <= 1).all()):
+            raise ZooError("a schedule needs a list of betas, each above 0 and at most 1")
+        log_abar = np.concatenate([[0.0], np.cumsum(np.log1p(-np.minimum(beta, 1 - 2.0**-53)))])
+        if zero_terminal_snr:
+            root = np.exp(log_abar[1:] / 2)
+            root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+            abar = root**2
+            abar[-1] = ZERO_SNR_ALPHA_BAR
+            log_abar[1:] = np.log(abar)
+        self.zero_terminal_snr = zero_terminal_snr
+        self._depth = -log_abar  # -log abar, increasing from 0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Schedule:
+        """From any diffusers scheduler config that has betas (its own class does not matter)."""
+        if config.get("trained_betas") is not None:
+            betas = np.asarray(config["trained_betas"], dtype=np.float64)
+        else:
+            name = config.get("beta_schedule", "linear")
+            if name not in BETA_SCHEDULES:
+                raise ZooError(f"unknown beta_schedule {name!r}; known: {', '.join(BETA_SCHEDULES)}")
+            T = int(config.get("num_train_timesteps", 1000))
+            betas = BETA_SCHEDULES[name](T, float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02)))
+        return cls(betas, zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)))
+
+    @property
+    def T(self) -> int:
+        return len(self._depth) - 1
+
+    @property
+    def alphas(self) -> NDArray[np.float64]:
+        """alpha at tau = 0 ... T, shape (T + 1,)."""
+        return np.exp(-self._depth / 2)
+
+    @property
+    def sigmas(self) -> NDArray[np.float64]:
+        """sigma at tau = 0 ... T, shape (T + 1,)."""
+        return np.sqrt(-np.expm1(-self._depth))
+
+    def at(self, tau: float) -> Level:
+        """The level at any tau in [0, T]."""
+        if not 0.0 <= tau <= self.T:
+            raise UsageError(f"timestep {tau - 1:g} is outside the schedule, which has -1 (clean) to {self.T - 1}")
+        i = max(math.ceil(tau), 1)  # beta is constant on (i - 1, i]
+        beta = float(self._depth[i] - self._depth[i - 1])
+        depth = float(self._depth[i]) - (i - tau) * beta
+        depth = max(depth, 0.0) if tau > 0 else 0.0
+        return Level(float(tau), math.exp(-depth / 2), math.sqrt(-math.expm1(-depth)), beta)
+
+    def at_log_snr(self, log_snr: float) -> Level:
+        """The level with a given log(alpha^2 / sigma^2); nothing is noisier than tau = T."""
+        depth = float(np.logaddexp(0.0, -log_snr))  # abar = sigmoid(log_snr)
+        top = float(self._depth[-1])
+        if depth > top * (1 + 1e-9):
+            raise UsageError(f"log-SNR {log_snr:g} is below the schedule's lowest, {self.at(self.T).log_snr:g}")
+        return self.at(float(np.interp(depth, self._depth, np.arange(self.T + 1))))
+
+    def grid(self, steps: int, spacing: str = "trailing") -> Grid:
+        """The levels of a run of so many steps. Whatever the spacing, one step starts at T."""
+        if spacing not in SPACINGS:
+            raise UsageError(f"unknown spacing {spacing!r}; known: {', '.join(SPACINGS)}")
+        if steps < 1:
+            raise UsageError(f"a run needs at least 1 step, not {steps}")
+        if spacing in INTEGER_SPACINGS and steps > self.T:
+            raise UsageError(
+                f"{steps} steps do not fit on the {self.T} timesteps of {spacing!r} spacing: "
+                f"take at most {self.T}, or --spacing karras, logsnr or quadratic"
+            )
+        taus = SPACINGS[spacing](self, steps) if steps > 1 else [float(self.T)]
+        return self._grid(taus)
+
+    def grid_at(self, timesteps: Iterable[float]) -> Grid:
+        """The run that visits exactly these training timesteps (fractions allowed), then the clean level."""
+        return self._grid(t + 1.0 for t in timesteps)
+
+    def _grid(self, taus: Iterable[float]) -> Grid:
+        return Grid((*(self.at(tau) for tau in taus), self.at(0.0)))
+
+
+def _linear(T: int, start: float, end: float) -> NDArray[np.float64]:
+    return np.linspace(start, end, T)
+
+
+def _scaled_linear(T: int, start: float, end: float) -> NDArray[np.float64]:
+    """Linear in the square root (Rombach et al. 2022)."""
+    return np.linspace(math.sqrt(start), math.sqrt(end), T) ** 2
+
+
+def _squaredcos_cap_v2(T: int, start: float, end: float) -> NDArray[np.float64]:
+    """Nichol and Dhariwal 2021, eq. 17; the range of betas plays no part in it."""
+    abar = np.cos((np.linspace(0, 1, T + 1) + 0.008) / 1.008 * math.pi / 2) ** 2
+    return np.minimum(1 - abar[1:] / abar[:-1], 0.999)
+
+
+def _sigmoid(T: int, start: float, end: float) -> NDArray[np.float64]:
+    """GeoDiff (Xu et al. 2022)."""
+    return start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, T)))
+
+
+BETA_SCHEDULES: dict[str, Callable[[int, float, float], NDArray[np.float64]]] = {
+    "linear": _linear,
+    "scaled_linear": _scaled_linear,
+    "squaredcos_cap_v2": _squaredcos_cap_v2,
+    "sigmoid": _sigmoid,
+}
+
+
+def _trailing(schedule: Schedule, steps: int) -> list[float]:
+    """Lin et al. 2024, table 2: starts at T, whatever the number of steps."""
+    T = schedule.T
+    return [float(tau) for tau in np.round(T - np.arange(steps) * (T / steps))]
+
+
+def _leading(schedule: Schedule, steps: int) -> list[float]:
+    """Timesteps 0, r, 2r, ... with r = T // steps: starts below T, which at some step counts is far below."""
+    return [float(k * (schedule.T // steps) + 1) for k in reversed(range(steps))]
+
+
+def _linspace(schedule: Schedule, steps: int) -> list[float]:
+    """Both ends included, rounded."""
+    return [float(t) + 1.0 for t in np.round(np.linspace(schedule.T - 1, 0, steps))]
+
+
+def _quadratic(schedule: Schedule, steps: int) -> list[float]:
+    """Song, Meng, Ermon 2021, appendix D.2, without the rounding that makes timesteps coincide."""
+    return [float(t) + 1.0 for t in np.linspace(math.sqrt(QUADRATIC_SPAN * schedule.T), 0, steps) ** 2]
+
+
+def _karras(schedule: Schedule, steps: int) -> list[float]:
+    """Karras et al. 2022, eq. 5, in sigma / alpha from tau = T to tau = 1."""
+    top, low = (math.exp(-schedule.at(tau).log_snr / 2 / KARRAS_RHO) for tau in (schedule.T, 1))
+    noise = np.linspace(top, low, steps) ** KARRAS_RHO
+    return _through_log_snr(schedule, -2 * np.log(noise))
+
+
+def _logsnr(schedule: Schedule, steps: int) -> list[float]:
+    """Even in log-SNR from tau = T to tau = 1 (Lu et al. 2022, DPM-Solver)."""
+    return _through_log_snr(schedule, np.linspace(schedule.at(schedule.T).log_snr, schedule.at(1).log_snr, steps))
+
+
+def _through_log_snr(schedule: Schedule, log_snr: NDArray[np.float64]) -> list[float]:
+    """The two ends are known exactly and are not looked up, where rounding would move them."""
+    return [float(schedule.T), *(schedule.at_log_snr(float(value)).tau for value in log_snr[1:-1]), 1.0]
+
+
+SPACINGS: dict[str, Callable[[Schedule, int], list[float]]] = {
+    "trailing": _trailing,
+    "leading": _leading,
+    "linspace": _linspace,
+    "quadratic": _quadratic,
+    "karras": _karras,
+    "logsnr": _logsnr,
+}
+INTEGER_SPACINGS = ("trailing", "leading", "linspace")
