@@ -1,13 +1,14 @@
 """The noise-aware classifier p(y | x_t) for guidance: a transformers image classifier that is told the noise level.
 
-The level enters as one more input channel, constant over the image: log-SNR / 10, which the usual schedules keep in
-about [-1, 1]. A classifier is therefore tied to noise levels and not to a number of training timesteps.
+The level enters as one more input channel, constant over the image: log-SNR / 10, which usual schedules keep in about
+[-1, 1]. A classifier is therefore tied to noise levels, not to a number of training timesteps.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
@@ -32,28 +33,30 @@ class NoisyClassifier(nn.Module):
     def __init__(self, net: nn.Module, schedule: Schedule) -> None:
         super().__init__()
         self.net = net
-        # log-SNR is infinite at tau = 0, so what is interpolated is -log abar, linear between the timesteps
-        depth = torch.from_numpy(-2 * schedule.log_alphas)
+        # -log abar is linear between the timesteps; log-SNR is infinite at tau = 0 and cannot be interpolated there
+        depth = torch.from_numpy(-2 * np.log(schedule.alphas)).float()
         self.register_buffer("depth", depth, persistent=False)
+        self.depth: Tensor
 
     def forward(self, x: Tensor, tau: Tensor) -> Tensor:
         """x: (N, C, H, W); tau: (N,) in [0, T]. Returns logits (N, num_classes)."""
-        channel = self.log_snr(tau).to(x.dtype)[:, None, None, None] / LOG_SNR_SCALE
+        channel = (self.log_snr(tau) / LOG_SNR_SCALE).to(x.dtype)[:, None, None, None]
         logits: Tensor = self.net(torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], dim=1)).logits
         return logits
 
     def log_snr(self, tau: Tensor) -> Tensor:
+        """log(alpha^2 / sigma^2) at any tau, cut off at the clean end. Shape (N,)."""
         below = tau.floor().long().clamp(0, len(self.depth) - 2)
         depth = torch.lerp(self.depth[below], self.depth[below + 1], (tau - below).to(self.depth.dtype))
-        return -torch.log(torch.expm1(depth)).clamp(max=MAX_LOG_SNR)
+        return -torch.log(torch.expm1(depth)).clamp(min=-MAX_LOG_SNR)
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> NoisyClassifier:
-        """Load what `samplerzoo train-classifier` saved."""
-        folder = Path(folder)
-        try:
-            net = ResNetForImageClassification.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-            config = DDPMScheduler.load_config(folder / "scheduler", local_files_only=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ZooError(f"no noise-aware classifier in {folder}: {str(error).splitlines()[0]}") from error
-        return cls(net.eval(), Schedule.from_config(config))
+
+def load_classifier(folder: str | Path, device: str = "cpu") -> NoisyClassifier:
+    """The noise-aware classifier that `samplerzoo train-classifier` saved in a folder."""
+    folder = Path(folder)
+    try:
+        net = ResNetForImageClassification.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+        config = DDPMScheduler.load_config(folder / "scheduler", local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ZooError(f"{folder}: not a noise-aware classifier: {str(error).strip().splitlines()[0]}") from error
+    return NoisyClassifier(net, Schedule.from_config(config)).eval().to(device)

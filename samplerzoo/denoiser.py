@@ -95,7 +95,7 @@ class Prediction:
         whole = (self.x, self.eps, self.x0, self.variance, self.shift)
         parts = [(None,) * n if part is None else part.chunk(n) for part in whole]
         return tuple(
-            Prediction(x, self.level, eps, x0, variance, shift)  # type: ignore[arg-type]
+            Prediction(x, self.level, eps, x0, variance, shift)
             for x, eps, x0, variance, shift in zip(*parts, strict=True)
         )
 

@@ -277,14 +277,15 @@ def gather(items: list[T]) -> list[T]:
 
 @torch.no_grad()
 def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnStep | None) -> Batch:
-    if model.shape is None:
+    shape = model.shape
+    if shape is None:
         raise UsageError(f"{model.name} has no image shape: give Model(..., shape=(C, H, W))")
     cost = Cost(images=len(indices))
     model = _counted(model, cost)
     labels = None
     if plan.labels is not None:
         labels = torch.tensor([plan.labels[i] for i in indices], device=model.device)
-    noise = Noise(plan.seed, indices, model.shape, model.device)
+    noise = Noise(plan.seed, indices, shape, model.device)
     steps, clip = len(plan.grid), model.clip if plan.clip is None else plan.clip
     number = INITIAL_STEP
 

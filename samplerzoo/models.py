@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -283,14 +284,15 @@ def _clip(scheduler: Mapping[str, Any], channels: int) -> Clip:
 
 def _deferred_classifier(folder: Path, device: str) -> Classifier:
     """Read at its first call: most runs make none, and transformers takes seconds to import."""
-    loaded: list[Classifier] = []
+
+    @functools.cache
+    def loaded() -> Classifier:
+        from samplerzoo.classifier import load_classifier
+
+        return load_classifier(folder, device)
 
     def classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-        if not loaded:
-            from samplerzoo.classifier import load_classifier
-
-            loaded.append(load_classifier(folder, device))
-        return loaded[0](x, tau)
+        return loaded()(x, tau)
 
     return classifier
 

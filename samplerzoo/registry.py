@@ -136,9 +136,10 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
     if file in _files:
         return [plugin for plugin in _from_files.values() if plugin.source == file.stem]
     module = _import(file)
+    bases: dict[Kind, type[Options]] = {"sampler": Sampler, "guidance": Guidance}
     found = [
         Plugin(kind, kebab(cls.__name__), file.stem, str(file), cls)
-        for kind, base in (("sampler", Sampler), ("guidance", Guidance))
+        for kind, base in bases.items()
         for cls in vars(module).values()
         if inspect.isclass(cls) and issubclass(cls, base) and cls.__module__ == module.__name__
     ]
