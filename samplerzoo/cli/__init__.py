@@ -1,0 +1,124 @@
+"""The command line. Every command lives in a module of its own, which is imported when that command is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from samplerzoo import __version__
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.registry import nearest
+
+COMMANDS = {
+    "run": ("run", "Draw images with a sampler, into a folder of their own."),
+    "rerun": ("rerun", "Make an image again from what its file says of it."),
+    "list": ("catalogue", "The samplers, guidances and models that there are."),
+    "info": ("info", "All about one of them: options, defaults, bounds, paper."),
+    "timesteps": ("timesteps", "The exact levels that a run visits."),
+    "train": ("train", "Train a diffusion U-Net on images."),
+    "train-classifier": ("train_classifier", "Train the noise-aware classifier that guidance needs."),
+    "env": ("env", "Versions and hardware, for a bug report."),
+}
+"""Command -> its module in this package, and its line in the help."""
+
+HELP = """Samplers for diffusion models, tested against exact answers and compared at equal cost.
+
+    samplerzoo run --sampler ddim --eta 0
+
+draws digits with the embedded model. `samplerzoo COMMAND --help` says more; a sampler's own options are shown by
+`samplerzoo run --sampler NAME --help`. Errors are one line; --debug, anywhere, gives the traceback.
+"""
+
+INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+
+
+class Commands(click.Group):
+    """Knows its commands by COMMANDS alone, so that help costs no import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        name = _hyphens(cmd_name)
+        if name not in COMMANDS:
+            raise UsageError(f"no command {name!r}{nearest(name, [*COMMANDS])}; there are: {', '.join(COMMANDS)}")
+        command: click.Command = importlib.import_module(f"samplerzoo.cli.{COMMANDS[name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _hyphens(name: str) -> str:
+    """--num_images is --num-images."""
+    return name.replace("_", "-")
+
+
+@click.group(
+    cls=Commands,
+    help=HELP,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": _hyphens,
+        "max_content_width": 120,
+    },
+)
+@click.version_option(__version__, message="samplerzoo %(version)s")
+def group() -> None: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code: 0, 1 (failed), 2 (not a request that can be met) or 130."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"] or ["--help"]
+    _quiet_libraries()
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.simplefilter("ignore")
+        try:
+            return group.main(words, prog_name="samplerzoo", standalone_mode=False) or 0
+        except (ZooError, click.ClickException, OSError) as error:
+            if debug:
+                traceback.print_exc()
+            _complain(error)
+            return error.exit_code if isinstance(error, (ZooError, click.ClickException)) else 1
+        except (click.Abort, KeyboardInterrupt):
+            _say("interrupted")
+            return INTERRUPTED
+
+
+def _complain(error: Exception) -> None:
+    """One line on stderr; of several processes, all see a bad request, and only the first one speaks of it."""
+    usage = getattr(error, "exit_code", 1) == click.UsageError.exit_code
+    if usage and os.environ.get("RANK", "0") != "0":
+        return
+    _say(f"error: {_line(error)}")
+
+
+def _say(text: str) -> None:
+    rank = os.environ.get("RANK", "0")
+    click.echo(f"samplerzoo: {text}" if rank == "0" else f"samplerzoo (process {rank}): {text}", err=True)
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, click.UsageError):
+        hint = f"; see `{error.ctx.command_path} --help`" if error.ctx is not None else ""
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        return message[:1].lower() + message[1:] + hint
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _quiet_libraries() -> None:
+    """Their warnings are not about what the user did; both are read when the library is imported."""
+    for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
+        os.environ.setdefault(variable, "error")

@@ -1,0 +1,152 @@
+"""Options classes as command-line flags: a field's type, bounds, default and description are its flag's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import click
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from samplerzoo.errors import UsageError
+
+Chosen = TypeVar("Chosen", bound=BaseModel)
+
+WORDS = {"integer": "INTEGER", "number": "NUMBER", "boolean": "FLAG", "string": "TEXT"}
+BOUNDS = {
+    "minimum": "at least {:g}",
+    "exclusiveMinimum": "above {:g}",
+    "maximum": "at most {:g}",
+    "exclusiveMaximum": "below {:g}",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What can be said of a field without its code.
+
+    Attributes:
+        kind: INTEGER, NUMBER, TEXT, FLAG, the choices `a|b`, or INTEGER,... for a list.
+        bounds: in words; empty where there are none.
+        default: as one would type it; None for a field that must be given, or that has no value unless it is.
+        help: the description.
+    """
+
+    kind: str
+    bounds: str
+    default: str | None
+    required: bool
+    help: str
+    choices: dict[str, Any]
+
+    @property
+    def is_list(self) -> bool:
+        return self.kind.endswith(",...")
+
+    @property
+    def text(self) -> str:
+        """Description, default and bounds in one; click itself says what is required."""
+        default = "" if self.default is None else f"default: {self.default}"
+        notes = "; ".join(filter(None, [default, self.bounds]))
+        return f"{self.help}  [{notes}]" if notes else self.help
+
+
+def facts(options: type[BaseModel]) -> dict[str, Facts]:
+    """Of every field, in the order of the class."""
+    schemas = options.model_json_schema()["properties"]
+    return {name: _facts(field, schemas[field.alias or name]) for name, field in options.model_fields.items()}
+
+
+def flags(options: type[BaseModel], prefix: str = "") -> list[click.Option]:
+    """A click option for every field; one that is not given is None, so that the default stays the field's own."""
+    known = facts(options)
+    return [_flag(name, field, known[name], prefix) for name, field in options.model_fields.items()]
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """The flags that were typed."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def validated(options: type[Chosen], values: dict[str, Any]) -> Chosen:
+    """The options object of the flags that were typed; what it refuses is a UsageError that names the flag."""
+    try:
+        return options(**given(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = " ".join(f"--{str(part).replace('_', '-')}" for part in first["loc"][:1])
+        raise UsageError(f"{flag}: {plain(first['msg'])}".removeprefix(": ")) from error
+
+
+def plain(message: str) -> str:
+    """pydantic's message as the rest of a sentence."""
+    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    return message[:1].lower() + message[1:]
+
+
+class FieldType(click.ParamType):
+    """Text to a field's value, judged by the field itself."""
+
+    def __init__(self, field: FieldInfo, known: Facts) -> None:
+        self.name = known.kind.lower()
+        self.known = known
+        self.adapter = TypeAdapter[Any](Annotated[field.annotation, field], config=ConfigDict(allow_inf_nan=False))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        parsed: Any = self.known.choices.get(value, value)
+        if self.known.is_list and isinstance(value, str):
+            parsed = [part.strip() for part in value.split(",")]
+        try:
+            return self.adapter.validate_python(parsed)
+        except ValidationError as error:
+            self.fail(f"{value} {plain(error.errors()[0]['msg'])}", param, ctx)
+
+
+def _flag(name: str, field: FieldInfo, known: Facts, prefix: str) -> click.Option:
+    flag = f"--{prefix}{name}".replace("_", "-")
+    destination = f"{prefix}{name}"
+    if known.kind == "FLAG":
+        return click.Option([f"{flag}/--no-{flag[2:]}", destination], default=None, help=known.text)
+    return click.Option(
+        [flag, destination],
+        type=FieldType(field, known),
+        metavar=known.kind,
+        required=known.required,
+        help=known.text,
+    )
+
+
+def _facts(field: FieldInfo, schema: dict[str, Any]) -> Facts:
+    schema = _not_null(schema)
+    kind = _kind(schema)
+    inner = _not_null(schema.get("items", {})) or schema
+    bounds = ", ".join(text.format(inner[key]) for key, text in BOUNDS.items() if key in inner)
+    choices = {str(choice): choice for choice in inner.get("enum", [])}
+    return Facts(kind, bounds, _typed(field), field.is_required(), field.description or "", choices)
+
+
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """`X | None` without the None: on the command line that is the flag left out."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
+    return kinds[0] if len(kinds) == 1 else schema
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "|".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    if schema.get("type") == "array":
+        return f"{_kind(schema.get('items', {}))},..."
+    return WORDS.get(schema.get("type", ""), "TEXT")
+
+
+def _typed(field: FieldInfo) -> str | None:
+    """The default as one would type it."""
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, (tuple, list)):
+        return ",".join(map(str, default))
+    return None if default is None else str(default)
