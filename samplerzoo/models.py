@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from samplerzoo.atomic import filling
 from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.schedule import Level, Schedule
@@ -232,18 +231,10 @@ def save(root: Path, unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelIn
     """
     from diffusers import DDPMPipeline
 
-    root.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".model-", dir=root))
-    try:
+    with filling(root) as beside:
         DDPMPipeline(unet, scheduler).save_pretrained(beside, safe_serialization=True)
         (beside / INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
         (beside / "README.md").write_text(card)
-        for source in sorted(path for path in beside.rglob("*") if path.is_file()):
-            target = root / source.relative_to(beside)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(source, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _torch() -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from samplerzoo.atomic import replacing
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics.features import FeatureNetwork
 from samplerzoo.metrics.frechet import Moments
@@ -20,13 +20,9 @@ def path(features: FeatureNetwork, split: str) -> Path:
 def save(features: FeatureNetwork, split: str, data: str, moments: Moments) -> Path:
     """Writes the statistics beside the feature network that they were made with."""
     target = path(features, split)
-    partial = target.with_name(f".partial-{target.name}")
-    save_file(
-        {"mean": moments.mean, "covariance": moments.covariance},
-        partial,
-        {"count": str(moments.count), "data": data, "features": features.digest},
-    )
-    os.replace(partial, target)
+    record = {"count": str(moments.count), "data": data, "features": features.digest}
+    with replacing(target) as partial:
+        save_file({"mean": moments.mean, "covariance": moments.covariance}, partial, record)
     return target
 
 
