@@ -23,6 +23,8 @@ COMMANDS = {
     "timesteps": ("timesteps", "The exact levels that a run visits."),
     "train": ("train", "Train a diffusion U-Net on images."),
     "train-classifier": ("train_classifier", "Train the noise-aware classifier that guidance needs."),
+    "eval": ("evaluate", "How far a run's images are from the data."),
+    "ref": ("reference", "Reference statistics of a data set, for eval."),
     "env": ("env", "Versions and hardware, for a bug report."),
 }
 """Command -> its module in this package, and its line in the help."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from samplerzoo.metrics.features import FeatureNetwork
 from samplerzoo.metrics.frechet import Moments, RunningMoments, frechet_distance
 
-Batches = Iterable[tuple[NDArray[np.uint8], NDArray[np.int64] | None]]
+Batch = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
 """Images (N, H, W, C) and their labels (N,), if they have any."""
 
 
@@ -30,7 +30,7 @@ class Evaluation:
         return f"fd_{self.features}@{self.count}"
 
 
-def moments(batches: Batches, features: FeatureNetwork) -> tuple[Moments, float | None]:
+def moments(batches: Iterable[Batch], features: FeatureNetwork) -> tuple[Moments, float | None]:
     """Moments of the features of all images, and the share of labels that are recognised."""
     running, right, labelled = RunningMoments(), 0, 0
     for images, labels in batches:
@@ -42,6 +42,6 @@ def moments(batches: Batches, features: FeatureNetwork) -> tuple[Moments, float 
     return running.moments(), right / labelled if labelled else None
 
 
-def evaluate(batches: Batches, features: FeatureNetwork, reference: Moments) -> Evaluation:
+def evaluate(batches: Iterable[Batch], features: FeatureNetwork, reference: Moments) -> Evaluation:
     found, accuracy = moments(batches, features)
     return Evaluation(features.name, found.count, frechet_distance(found, reference), accuracy)

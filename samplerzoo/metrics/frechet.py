@@ -24,7 +24,7 @@ class Moments:
 class RunningMoments:
     """Moments of features that pass by, in float64; memory does not grow with their number.
 
-    Sums are taken about the first batch's mean: without it, a mean far from zero would eat the digits of the covariance.
+    Sums are taken about the first batch's mean: else a mean far from zero would eat the covariance's digits.
     """
 
     def __init__(self) -> None:
