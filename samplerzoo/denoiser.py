@@ -141,7 +141,7 @@ class Clip:
         return cls(mode, value)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        return self.mode if self.mode == "off" else f"{self.mode}:{self.value:g}"
+        return self.mode if self.mode == "off" else f"{self.mode}:{self.value}"
 
     def __call__(self, p: Prediction) -> Prediction:
         match self.mode:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from samplerzoo.atomic import replacing
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.files import write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -96,9 +96,8 @@ def save_png(image: Image.Image, path: Path, metadata: Mapping[str, Any] | None 
     chunks = PngImagePlugin.PngInfo()
     if metadata is not None:
         chunks.add_text(METADATA_KEY, json.dumps(metadata))
-    file = io.BytesIO()
-    image.save(file, "PNG", pnginfo=chunks)
-    write_whole(path, file.getvalue())
+    with replacing(path) as partial:
+        image.save(partial, "PNG", pnginfo=chunks)
 
 
 def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:

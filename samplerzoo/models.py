@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import json
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from samplerzoo.atomic import filling
 from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import find, first_line, read_json
 from samplerzoo.schedule import Level, Schedule
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     Network = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
     Classifier = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-PRETRAINED = Path(__file__).parent / "pretrained"
 INFO_FILE = "samplerzoo.json"
 NO_CLIP = Clip("off")
 
@@ -47,6 +48,7 @@ class Model:
         clip: what happens to x0 unless a run says otherwise.
         device, dtype: where the network computes, and in what precision.
         name: what messages and records call it.
+        folder: where it was loaded from, if it was.
     """
 
     net: Network
@@ -63,6 +65,7 @@ class Model:
     device: str = "cpu"
     dtype: str = "float32"
     name: str = "a network in memory"
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         known = get_args(PredictionType)
@@ -102,35 +105,6 @@ class ModelInfo(BaseModel):
     recipe: dict[str, Any] = {}
 
 
-def pretrained() -> list[str]:
-    """Names of the models that come with samplerzoo."""
-    return sorted(path.parent.name for path in PRETRAINED.glob("*/model_index.json"))
-
-
-def find(name: str, *, revision: str | None = None) -> Path:
-    """The folder of an embedded name, of a local path, or of a hub id; only the last may reach for the network."""
-    if name in pretrained():
-        return PRETRAINED / name
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    known = ", ".join(pretrained())
-    if path.exists():
-        raise UsageError(f"model {name!r} is a file; give the folder that it lies in")
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise UsageError(f"no model {name!r}: no folder, no hub id (owner/name), and the embedded models are: {known}")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.md"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ZooError(
-            f"no folder {name!r} here, and the hub did not give a model of that name ({type(error).__name__}); "
-            f"embedded models: {known}"
-        ) from error
-
-
 def load(
     name: str | os.PathLike[str], *, device: str = "auto", dtype: str = "auto", revision: str | None = None
 ) -> Model:
@@ -145,53 +119,79 @@ def load(
         UsageError: there is no such model.
         ZooError: the folder is not whole, or not one that can be sampled from.
     """
-    root = find(os.fspath(name), revision=revision)
+    model = outline(name, revision=revision)
+    assert model.folder is not None
     device = _device(device)
     dtype = _dtype(dtype, device)
-    scheduler = _read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
-    info = load_info(root)
-    unet = load_unet(root).to(device, getattr(_torch(), dtype))
+    unet = load_unet(model.folder, dtype).to(device)
     unet.eval()
+    classifier = None if model.classifier is None else _deferred_classifier(model.folder / "classifier", device)
+    return dataclasses.replace(model, net=unet_network(unet), classifier=classifier, device=device, dtype=dtype)
+
+
+def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Model:
+    """A model without its weights: all that its configs say, and a network and a classifier that answer zeros."""
+    root = find(os.fspath(name), revision=revision)
+    config = _network_config(root)
+    scheduler = read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
+    info = load_info(root)
     if scheduler.get("variance_type") == "learned":
         raise ZooError(
             f"{root}: variance_type 'learned' means different things to different programs; use learned_range"
         )
-    config = unet.config
+    embedded = config.get("num_class_embeds")
     num_classes = info.num_classes
-    if num_classes is None and config.num_class_embeds is not None:
-        num_classes = config.num_class_embeds - (info.null_label is not None)
-    size = config.sample_size
+    if num_classes is None and embedded is not None:
+        num_classes = embedded - (info.null_label is not None)
+    size = config.get("sample_size")
     if size is None:
         raise ZooError(f"{root}: unet/config.json has no sample_size")
     height, width = (size, size) if isinstance(size, int) else size
-    classifier, classes = None, None
+    channels, outputs = config.get("in_channels", 3), config.get("out_channels", 3)
+    classes = None
     if (root / "classifier").is_dir():
-        classifier = _deferred_classifier(root / "classifier", device)
-        classes = len(_read_json(root / "classifier", "config.json").get("id2label", [])) or None
+        # transformers leaves its default, two labels, out of the file
+        classes = len(read_json(root / "classifier", "config.json").get("id2label", [])) or 2
+
+    def no_network(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return x.new_zeros(len(x), outputs, *x.shape[2:])
+
+    def no_classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        return 0 * x.flatten(1).sum(1, keepdim=True).expand(-1, classes or 1)
+
     return Model(
-        unet_network(unet),
+        no_network,
         Schedule.from_config(scheduler),
         scheduler.get("prediction_type", "epsilon"),
-        shape=(config.in_channels, height, width),
+        shape=(channels, height, width),
         num_classes=num_classes,
         null_label=info.null_label,
         class_names=None if info.class_names is None else tuple(info.class_names),
         class_counts=None if info.class_counts is None else tuple(info.class_counts),
-        classifier=classifier,
+        classifier=None if classes is None else no_classifier,
         classifier_classes=classes,
-        clip=_clip(scheduler, config.in_channels),
-        device=device,
-        dtype=dtype,
+        clip=_clip(scheduler, channels),
         name=os.fspath(name),
+        folder=root,
     )
 
 
-def load_unet(root: Path) -> UNet2DModel:
-    """The network of a model folder, in float32. Weights are read from safetensors alone, and must be complete."""
-    folder = root / "unet" if (root / "unet").is_dir() else root
-    config = _read_json(folder, "config.json")
-    if config.get("_class_name") != "UNet2DModel":
-        raise ZooError(f"{folder}: the network is a {config.get('_class_name')}, and samplerzoo drives UNet2DModel")
+def fingerprint(folder: Path) -> str:
+    """SHA-256 of the files that images depend on: weights and configs of network, schedule and classifier."""
+    digest = hashlib.sha256()
+    parts = [part for part in ("unet", "scheduler", "classifier") if (folder / part).is_dir()]
+    files = [path for part in parts or ["."] for path in (folder / part).glob("*") if path.is_file()]
+    for path in sorted(path for path in files if path.suffix in (".json", ".safetensors")):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def load_unet(root: Path, dtype: str = "float32") -> UNet2DModel:
+    """The network of a model folder. Weights are read from safetensors alone, and must be complete."""
+    _network_config(root)
+    folder = _network_folder(root)
     if not any(folder.glob("*.safetensors")):
         pickles = [path.name for path in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"))]
         if pickles:
@@ -203,14 +203,32 @@ def load_unet(root: Path) -> UNet2DModel:
 
     try:
         unet, report = UNet2DModel.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True
+            folder,
+            torch_dtype=getattr(_torch(), dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            output_loading_info=True,
         )
     except Exception as error:  # what diffusers raises depends on how the file is broken
-        raise ZooError(f"{folder}: the network cannot be read: {_first_line(error)}") from error
+        raise ZooError(f"{folder}: the network cannot be read: {first_line(error)}") from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             raise ZooError(f"{folder}: weights do not fit config.json: {kind} {sorted(map(str, report[kind]))[0]}, ...")
     return unet
+
+
+def _network_folder(root: Path) -> Path:
+    """In a pipeline folder the network has its own; a bare network is its own folder."""
+    return root / "unet" if (root / "unet").is_dir() else root
+
+
+def _network_config(root: Path) -> dict[str, Any]:
+    folder = _network_folder(root)
+    config = read_json(folder, "config.json")
+    if config.get("_class_name") != "UNet2DModel":
+        raise ZooError(f"{folder}: the network is a {config.get('_class_name')}, and samplerzoo drives UNet2DModel")
+    return config
 
 
 def load_info(root: Path) -> ModelInfo:
@@ -218,9 +236,9 @@ def load_info(root: Path) -> ModelInfo:
     if not (root / INFO_FILE).exists():
         return ModelInfo()
     try:
-        return ModelInfo.model_validate(_read_json(root, INFO_FILE))
+        return ModelInfo.model_validate(read_json(root, INFO_FILE))
     except ValidationError as error:
-        raise ZooError(f"{root / INFO_FILE}: {_first_line(error)}") from error
+        raise ZooError(f"{root / INFO_FILE}: {first_line(error)}") from error
 
 
 def save(root: Path, unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelInfo, card: str) -> None:
@@ -250,7 +268,7 @@ def _device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except Exception as error:  # torch raises a dozen kinds here
-        raise UsageError(f"device {device!r}: {_first_line(error)}") from error
+        raise UsageError(f"device {device!r}: {first_line(error)}") from error
     return device
 
 
@@ -286,22 +304,3 @@ def _deferred_classifier(folder: Path, device: str) -> Classifier:
         return loaded()(x, tau)
 
     return classifier
-
-
-def _read_json(folder: Path, *names: str) -> dict[str, Any]:
-    """The first of these files that there is."""
-    for name in names:
-        path = folder / name
-        if path.is_file():
-            try:
-                content = json.loads(path.read_text())
-            except (OSError, ValueError) as error:
-                raise ZooError(f"{path}: cannot be read: {_first_line(error)}") from error
-            if not isinstance(content, dict):
-                raise ZooError(f"{path}: not a JSON object")
-            return content
-    raise ZooError(f"{folder}: no {names[0]}; the folder is not a whole diffusers model")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
