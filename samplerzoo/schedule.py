@@ -65,8 +65,8 @@ class Grid:
     levels: tuple[Level, ...]
 
     def __post_init__(self) -> None:
-        if len(self.levels) < 2 or not self.levels[-1].clean:
-            raise UsageError("a grid needs at least one noisy level and must end at the clean one")
+        if len(self) < 1 or [level.clean for level in self.levels] != [False] * len(self) + [True]:
+            raise UsageError("a grid needs at least one noisy level, and the clean one at its end alone")
         for t, s in itertools.pairwise(self.levels):
             if not t.tau > s.tau:
                 raise UsageError(f"a grid must decrease strictly: timestep {s.timestep:g} follows {t.timestep:g}")
@@ -102,25 +102,29 @@ class Schedule:
             raise ZooError("a schedule needs a list of betas, each above 0 and at most 1")
         log_abar = np.concatenate([[0.0], np.cumsum(np.log1p(-np.minimum(beta, 1 - 2.0**-53)))])
         if zero_terminal_snr:
+            if len(beta) == 1:
+                raise ZooError("zero terminal SNR needs at least 2 timesteps: there is nothing to rescale in 1")
             root = np.exp(log_abar[1:] / 2)
             root = (root - root[-1]) * root[0] / (root[0] - root[-1])
             abar = root**2
-            abar[-1] = ZERO_SNR_ALPHA_BAR
+            abar[-1] = min(ZERO_SNR_ALPHA_BAR, abar[-2] / 4)  # the level before may hold still less signal than that
             log_abar[1:] = np.log(abar)
         self.zero_terminal_snr = zero_terminal_snr
         self._depth = -log_abar  # -log abar, increasing from 0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Schedule:
-        """From any diffusers scheduler config that has betas (its own class does not matter)."""
-        if config.get("trained_betas") is not None:
-            betas = np.asarray(config["trained_betas"], dtype=np.float64)
-        else:
-            name = config.get("beta_schedule", "linear")
-            if name not in BETA_SCHEDULES:
-                raise ZooError(f"unknown beta_schedule {name!r}; known: {', '.join(BETA_SCHEDULES)}")
-            T = int(config.get("num_train_timesteps", 1000))
-            betas = BETA_SCHEDULES[name](T, float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02)))
+        """From any diffusers scheduler config that has betas (its own class does not matter).
+
+        Raises:
+            ZooError: the config has no betas, as of a flow or VE scheduler, or none that make a schedule.
+        """
+        if "_class_name" in config and not {"beta_schedule", "trained_betas"} & set(config):
+            raise ZooError(f"a {config['_class_name']} has no betas; samplerzoo knows variance-preserving schedules")
+        try:
+            betas = _betas(config)
+        except (TypeError, ValueError) as error:
+            raise ZooError(f"the scheduler config makes no schedule: {error}") from error
         return cls(betas, zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)))
 
     @property
@@ -143,8 +147,7 @@ class Schedule:
             raise UsageError(f"timestep {tau - 1:g} is outside the schedule, which has -1 (clean) to {self.T - 1}")
         i = max(math.ceil(tau), 1)  # beta is constant on (i - 1, i]
         beta = float(self._depth[i] - self._depth[i - 1])
-        depth = float(self._depth[i]) - (i - tau) * beta
-        depth = max(depth, 0.0) if tau > 0 else 0.0
+        depth = tau * beta if i == 1 else float(self._depth[i]) - (i - tau) * beta  # both are exact at tau = i
         return Level(float(tau), math.exp(-depth / 2), math.sqrt(-math.expm1(-depth)), beta)
 
     def at_log_snr(self, log_snr: float) -> Level:
@@ -175,6 +178,16 @@ class Schedule:
 
     def _grid(self, taus: Iterable[float]) -> Grid:
         return Grid((*(self.at(tau) for tau in taus), self.at(0.0)))
+
+
+def _betas(config: Mapping[str, Any]) -> NDArray[np.float64]:
+    if config.get("trained_betas") is not None:
+        return np.asarray(config["trained_betas"], dtype=np.float64)
+    name = config.get("beta_schedule", "linear")
+    if name not in BETA_SCHEDULES:
+        raise ZooError(f"unknown beta_schedule {name!r}; known: {', '.join(BETA_SCHEDULES)}")
+    T = int(config.get("num_train_timesteps", 1000))
+    return BETA_SCHEDULES[name](T, float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02)))
 
 
 def _linear(T: int, start: float, end: float) -> NDArray[np.float64]:
@@ -223,7 +236,8 @@ def _linspace(schedule: Schedule, steps: int) -> list[float]:
 
 def _quadratic(schedule: Schedule, steps: int) -> list[float]:
     """Song, Meng, Ermon 2021, appendix D.2, without the rounding that makes timesteps coincide."""
-    return [float(t) + 1.0 for t in np.linspace(math.sqrt(QUADRATIC_SPAN * schedule.T), 0, steps) ** 2]
+    top = min(QUADRATIC_SPAN * schedule.T, schedule.T - 1)  # below T = 5 the span would leave the schedule
+    return [top + 1.0, *(float(t) + 1.0 for t in np.linspace(math.sqrt(top), 0, steps)[1:] ** 2)]
 
 
 def _karras(schedule: Schedule, steps: int) -> list[float]:

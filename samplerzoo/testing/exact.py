@@ -35,9 +35,7 @@ def gaussian(
     return Model(net, schedule, prediction, shape=shape, name="exact Gaussian")
 
 
-def mixture(
-    schedule: Schedule, means: Tensor, std: float = 0.5, *, prediction: PredictionType = "epsilon"
-) -> Model:
+def mixture(schedule: Schedule, means: Tensor, std: float = 0.5, *, prediction: PredictionType = "epsilon") -> Model:
     """An equal mixture of N(means[k], std^2 I), class k being component k, with null label and exact classifier.
 
     Args:
@@ -64,7 +62,7 @@ def mixture(
 
 
 def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, width: float = 0.5) -> Model:
-    """N(0, std^2) with an exact classifier whose class 1 is the event of probability exp(-(x_0 - target)^2 / 2 width^2).
+    """N(0, std^2) with an exact classifier, whose class 1 has probability exp(-(x_0 - target)^2 / 2 width^2).
 
     Given class 1 the data is Gaussian again, with precision 1/std^2 + 1/width^2 and mean target * variance / width^2,
     and the gradient of log p(class 1 | x_t) is affine in x_t: guided samplers have exact moments too.

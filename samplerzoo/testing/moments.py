@@ -81,7 +81,7 @@ def moments(
 
 
 class _Impulses:
-    """Noise for all impulses in one batch: row 0 is zeros, row k is one at draw k, the last row is one at every draw."""
+    """All impulses in one batch: row 0 is zeros, row k is one at draw k, the last row is one at every draw."""
 
     def __init__(self, draws: int, shape: tuple[int, ...]) -> None:
         self.rows = draws + 2

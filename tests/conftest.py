@@ -1,0 +1,56 @@
+"""Shared by all tests: the usual schedule, a network of three layers, and the machine kept to itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any Hugging Face library is imported: tests reach for no network
+
+import pytest
+import torch
+from hypothesis import settings
+
+from samplerzoo.schedule import Schedule
+
+LINEAR = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+
+settings.register_profile("samplerzoo", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.load_profile("samplerzoo")
+
+
+@pytest.fixture(scope="session")
+def linear() -> Schedule:
+    """Ho, Jain, Abbeel 2020: T = 1000, beta from 1e-4 to 0.02."""
+    return Schedule.from_config(LINEAR)
+
+
+@pytest.fixture
+def tiny_unet() -> Callable[..., torch.nn.Module]:
+    """Makes a UNet2DModel for 8x8 images with weights that depend on nothing but the options."""
+    from diffusers import UNet2DModel
+
+    def make(**options: object) -> torch.nn.Module:
+        base = {
+            "sample_size": 8, "in_channels": 1, "out_channels": 1, "layers_per_block": 1, "norm_num_groups": 4,
+            "block_out_channels": (8, 8), "attention_head_dim": 8,
+            "down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        }  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return UNet2DModel(**{**base, **options}).eval()
+
+    return make
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path, tiny_unet: Callable[..., torch.nn.Module]) -> Path:
+    """A whole class-conditional model folder: classes 0 to 2, null label 3."""
+    from diffusers import DDPMScheduler
+
+    from samplerzoo import models
+
+    info = models.ModelInfo(num_classes=3, null_label=3, class_counts=[1, 2, 1])
+    models.save(tmp_path / "tiny", tiny_unet(num_class_embeds=4), DDPMScheduler(clip_sample=False), info, "# tiny\n")
+    return tmp_path / "tiny"
