@@ -37,8 +37,8 @@ class Noise:
     def __init__(
         self, seed: int, images: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu"
     ) -> None:
-        if not 0 <= seed < 2**64:
-            raise UsageError(f"a seed must be between 0 and 2**64 - 1, not {seed}")
+        if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**64):
+            raise UsageError(f"a seed must be a whole number between 0 and 2**64 - 1, not {seed}")
         self._keys = [np.array([seed, image], dtype=np.uint64) for image in images]
         self._shape = tuple(shape)
         self._device = device
