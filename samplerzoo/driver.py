@@ -20,7 +20,7 @@ from samplerzoo.guidance import Guidance
 from samplerzoo.labels import class_labels
 from samplerzoo.models import Model
 from samplerzoo.noise import INITIAL_STEP, Noise
-from samplerzoo.registry import make
+from samplerzoo.registry import GUIDANCE_PREFIX, make
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Grid, Level
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GUIDANCE_PREFIX = "guidance_"
 OnStep = Callable[[int, Level, torch.Tensor], None]
 """Told after every step: its number (0 for x_T), the level reached, and the states (N, *shape)."""
 

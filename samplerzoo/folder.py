@@ -23,7 +23,7 @@ def find(name: str, *, revision: str | None = None) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
         return path
-    known = ", ".join(pretrained())
+    known = ", ".join(pretrained()) or "none"
     if path.exists():
         raise UsageError(f"model {name!r} is a file; give the folder that it lies in")
     if name.count("/") != 1 or name.startswith((".", "/", "~")):

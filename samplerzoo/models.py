@@ -121,8 +121,8 @@ def load(
     """
     model = outline(name, revision=revision)
     assert model.folder is not None
-    device = _device(device)
-    dtype = _dtype(dtype, device)
+    device = choose_device(device)
+    dtype = choose_dtype(dtype, device)
     unet = load_unet(model.folder, dtype).to(device)
     unet.eval()
     classifier = None if model.classifier is None else _deferred_classifier(model.folder / "classifier", device)
@@ -261,7 +261,8 @@ def _torch() -> Any:
     return torch
 
 
-def _device(device: str) -> str:
+def choose_device(device: str) -> str:
+    """The device of this name, or the best there is for "auto"."""
     torch = _torch()
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -272,7 +273,8 @@ def _device(device: str) -> str:
     return device
 
 
-def _dtype(dtype: str, device: str) -> str:
+def choose_dtype(dtype: str, device: str) -> str:
+    """The dtype of this name; "auto" is a rule of the device, never of a timing."""
     if dtype == "auto":
         torch = _torch()
         native = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 0)

@@ -25,6 +25,9 @@ METHODS: dict[Kind, tuple[str, ...]] = {"sampler": ("step", "walk"), "guidance":
 PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
 """Environment variable with files to load, separated as in PATH."""
 
+GUIDANCE_PREFIX = "guidance_"
+"""Before the name of a guidance's field, where it stands beside those of a sampler."""
+
 RUN_FLAGS = frozenset(
     "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
     "device dtype trajectory output resume overwrite dry_run json debug help".split()
@@ -114,11 +117,16 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
 
 def unknown_option(kind: Kind, name: str, option: str) -> str:
     """What to say of an option that a plugin does not have: its owners, or else the nearest that it has."""
-    owners = [plugin.name for plugin in plugins(kind) if option in _fields(plugin)]
-    if owners:
-        return f"{kind} {name} has no option {option!r}; it belongs to: {', '.join(owners)}"
+    having = owners(kind, option)
+    if having:
+        return f"{kind} {name} has no option {option!r}; it belongs to: {', '.join(having)}"
     fields = _fields(get(kind, name))
     return f"{kind} {name} has no option {option!r}{nearest(option, fields)}; it has: {', '.join(fields) or 'none'}"
+
+
+def owners(kind: Kind, option: str) -> list[str]:
+    """Names of the plugins that have this option."""
+    return [plugin.name for plugin in plugins(kind) if option in _fields(plugin)]
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -199,7 +207,7 @@ def _check(cls: Any, kind: Kind) -> None:
     own = set(cls.model_fields) - set(base.model_fields)
     taken = set(dir(base)) | (RUN_FLAGS if kind == "sampler" else set())
     for field in own:
-        if field in taken or (kind == "sampler" and field.startswith("guidance_")):
+        if field in taken or (kind == "sampler" and field.startswith(GUIDANCE_PREFIX)):
             raise TypeError(
                 f"the field {field!r} of {cls.__name__} has the name of a {base.__name__} member or a run flag"
             )

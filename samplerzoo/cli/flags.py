@@ -15,10 +15,10 @@ Chosen = TypeVar("Chosen", bound=BaseModel)
 
 WORDS = {"integer": "INTEGER", "number": "NUMBER", "boolean": "FLAG", "string": "TEXT"}
 BOUNDS = {
-    "minimum": "at least {:g}",
-    "exclusiveMinimum": "above {:g}",
-    "maximum": "at most {:g}",
-    "exclusiveMaximum": "below {:g}",
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
 }
 
 

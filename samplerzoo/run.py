@@ -1,0 +1,307 @@
+"""A run: a recipe made into a folder of images, by one process or by many.
+
+images/000000.png ..., each carrying its recipe; manifest.jsonl; grid.png; run.json. Every file is whole or not there,
+so a run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
+
+from samplerzoo import images, trajectory
+from samplerzoo.atomic import replacing
+from samplerzoo.driver import Batch, Cost, gather, processes, stream
+from samplerzoo.environment import device_name, versions
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import read_json
+from samplerzoo.job import Job
+from samplerzoo.recipe import Recipe
+from samplerzoo.schedule import Level
+from samplerzoo.trajectory import Trajectory
+
+T = TypeVar("T")
+
+RECORD_FILE, MANIFEST_FILE, GRID_FILE, LOCK_FILE = "run.json", "manifest.jsonl", "grid.png", ".lock"
+IMAGE_FILE = re.compile(r"\d{6,}\.png")
+GRID_IMAGES = 64
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run; nothing here changes what an image shows.
+
+    Attributes:
+        overwrite: an older run in the folder goes.
+        resume: an older run of the same recipe is completed.
+        trajectory: also save the way of the first images, as a strip and as a film.
+    """
+
+    batch_size: int = 64
+    overwrite: bool = False
+    resume: bool = False
+    trajectory: bool = False
+
+
+def image_path(index: int) -> str:
+    """Of an image, in its run folder."""
+    return f"images/{index:06d}.png"
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """runs/ddim-50, or with -2, -3 ... behind it, the first that is free."""
+
+    def free() -> Path:
+        name = f"{recipe.sampler.replace(':', '-')}-{recipe.steps}"
+        names = (name if number == 1 else f"{name}-{number}" for number in range(1, sys.maxsize))
+        return next(RUNS / name for name in names if not _contents(RUNS / name))
+
+    return _by_main(free)
+
+
+def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
+    """Make the images that are not there yet, and what goes with them; returns what run.json holds.
+
+    In a multi-process run every process calls this, and makes its share of the images.
+    """
+    with _claimed(folder):
+        record = _by_main(lambda: _open(job, folder, settings))
+        wanted = _by_main(lambda: _missing(folder, job.plan.num_images, settings))
+        with _on_failure(folder, record):
+            cost, seconds = _make(job, folder, wanted, settings)
+            record = {**record, **_figures(cost, seconds), "status": "done"}
+            _by_main(lambda: _finish(job, folder, record))
+    return record
+
+
+def _make(job: Job, folder: Path, wanted: Sequence[int], settings: Settings) -> tuple[Cost, float]:
+    """Writes the images of this process; returns cost and seconds of sampling, of all processes."""
+    rank, world = processes()
+    listener = Trajectory(job.plan.grid) if settings.trajectory and rank == 0 else None
+    share = math.ceil(math.ceil(len(wanted) / settings.batch_size) / world)
+    cost, seconds = Cost(), 0.0
+    with tqdm(total=share * len(job.plan.grid), unit="step", disable=True if rank else None) as bar:
+
+        def on_step(number: int, level: Level, x: torch.Tensor) -> None:
+            bar.update(number > 0)
+            if listener is not None:
+                listener(number, level, x)
+
+        batches = stream(job.model, job.plan, batch_size=settings.batch_size, indices=wanted, on_step=on_step)
+        while (timed := _timed(batches, settings)) is not None:
+            batch, pixels, elapsed = timed
+            cost, seconds = cost + batch.cost, seconds + elapsed
+            _save(job, folder, batch.indices, pixels)
+    if listener is not None and listener.complete:
+        listener.save(folder)
+    shares = gather([(cost, seconds)])
+    return sum((share for share, _ in shares), Cost()), max(seconds for _, seconds in shares)
+
+
+def _timed(batches: Iterator[Batch], settings: Settings) -> tuple[Batch, images.Pixels, float] | None:
+    """The next batch, and its seconds without those of loading and saving; to_uint8 waits for the device."""
+    start = time.perf_counter()
+    try:
+        batch = next(batches, None)
+        pixels = None if batch is None else images.to_uint8(batch.images)
+    except torch.OutOfMemoryError as error:
+        raise ZooError(f"out of memory with batches of {settings.batch_size}: lower --batch-size") from error
+    return None if batch is None or pixels is None else (batch, pixels, time.perf_counter() - start)
+
+
+def _save(job: Job, folder: Path, indices: Sequence[int], pixels: images.Pixels) -> None:
+    """Those that are not there: a resumed run makes whole batches, since an image's company moves its rounding."""
+    for index, image in zip(indices, pixels, strict=True):
+        path = folder / image_path(index)
+        if not path.exists():
+            images.save_png(images.picture(image), path, job.recipe.metadata(index, _label(job, index)))
+
+
+def _label(job: Job, index: int) -> int | None:
+    return None if job.plan.labels is None else int(job.plan.labels[index])
+
+
+def _missing(folder: Path, num_images: int, settings: Settings) -> list[int]:
+    """The images to make: all those of a batch in which one is not there."""
+    size = settings.batch_size
+    batches = [range(start, min(start + size, num_images)) for start in range(0, num_images, size)]
+    no_way = settings.trajectory and not (folder / trajectory.STRIP_FILE).exists()
+    return [
+        index
+        for batch in batches
+        if any(not (folder / image_path(index)).exists() for index in batch) or (no_way and batch.start == 0)
+        for index in batch
+    ]
+
+
+def _open(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
+    """Refuse or clear a folder in use, and put down what is going to be made."""
+    record = _record(job, settings)
+    if _contents(folder):
+        if settings.overwrite:
+            _clear(folder)
+        elif settings.resume:
+            record = {**_same_run(job, folder), **record}
+        else:
+            raise UsageError(f"{folder} is not empty; --resume completes the run in it, --overwrite replaces it")
+    _write_json(folder / RECORD_FILE, record)
+    return record
+
+
+def _same_run(job: Job, folder: Path) -> dict[str, Any]:
+    """The record of the run that the folder holds, which must be of the same recipe."""
+    old = read_json(folder, RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
+    try:
+        recipe, num_images = Recipe.model_validate(old["recipe"]), int(old["num_images"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{folder} holds no run that could be resumed ({RECORD_FILE}); take another folder") from error
+    differences = recipe.differences(job.recipe)
+    if differences:
+        raise UsageError(f"{folder} holds another run, with {'; '.join(differences)}: --overwrite or another folder")
+    if num_images > job.plan.num_images:
+        raise UsageError(
+            f"the run in {folder} has {num_images} images: --num-images cannot be fewer when it is resumed"
+        )
+    return old
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run writes, and nothing else that may lie there."""
+    for name in (RECORD_FILE, MANIFEST_FILE, GRID_FILE, trajectory.STRIP_FILE, trajectory.FILM_FILE):
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / "images").glob("*.png"):
+        if IMAGE_FILE.fullmatch(path.name):
+            path.unlink()
+
+
+def _record(job: Job, settings: Settings) -> dict[str, Any]:
+    plan = job.plan
+    return {
+        "status": "running",
+        "command": ["samplerzoo", *sys.argv[1:]],
+        "recipe": job.recipe.model_dump(mode="json"),
+        "num_images": plan.num_images,
+        "batch_size": settings.batch_size,
+        "processes": processes()[1],
+        "device": device_name(job.model.device),
+        "threads": torch.get_num_threads(),
+        "grid": describe(plan.grid.levels),
+        "versions": versions(),
+    }
+
+
+def describe(levels: Sequence[Level]) -> list[dict[str, float | None]]:
+    """Levels as JSON; the log-SNR of the clean one is infinite, which JSON cannot say."""
+    return [
+        {
+            "timestep": level.timestep,
+            "tau": level.tau,
+            "alpha": level.alpha,
+            "sigma": level.sigma,
+            "log_snr": None if level.clean else level.log_snr,
+        }
+        for level in levels
+    ]
+
+
+def _figures(cost: Cost, seconds: float) -> dict[str, Any]:
+    """What was counted and timed of the images that were made now."""
+    if not cost.images:
+        return {"images_made": 0}
+    return {
+        "images_made": cost.images,
+        "nfe": cost.nfe,
+        "network_calls": cost.calls_per_image,
+        "classifier_gradients": cost.gradients_per_image,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(cost.images / seconds, 3),
+    }
+
+
+def _finish(job: Job, folder: Path, record: dict[str, Any]) -> None:
+    count = job.plan.num_images
+    with replacing(folder / MANIFEST_FILE) as partial, partial.open("w") as file:
+        for index in range(count):
+            line = {"index": index, "file": image_path(index), "seed": job.plan.seed, "label": _label(job, index)}
+            file.write(json.dumps(line) + "\n")
+    shown = [images.read_png(folder / image_path(index))[0] for index in range(min(count, GRID_IMAGES))]
+    labels = None if job.plan.labels is None else list(job.plan.labels[: len(shown)])
+    images.save_png(images.grid(np.stack(shown), labels, job.model.class_names), folder / GRID_FILE)
+    _write_json(folder / RECORD_FILE, record)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def _contents(folder: Path) -> list[str]:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, and a run needs a folder")
+    return [path.name for path in folder.iterdir() if path.name != LOCK_FILE] if folder.is_dir() else []
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Of two runs with one folder, the second is refused."""
+    lock = FileLock(folder / LOCK_FILE)
+
+    def claim() -> None:
+        _contents(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ZooError(f"{folder} is in use by another run") from error
+
+    _by_main(claim)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _on_failure(folder: Path, record: dict[str, Any]) -> Iterator[None]:
+    """Put down why the run ended, if it did not end well."""
+    try:
+        yield
+    except BaseException as error:
+        reason = str(error) if isinstance(error, ZooError) else type(error).__name__
+        if not processes()[0]:
+            with suppress(OSError):  # what ended the run may well be a full disk
+                _write_json(folder / RECORD_FILE, {**record, "status": f"ended early: {reason}"})
+        raise
+
+
+def _by_main(function: Callable[[], T]) -> T:
+    """What the main process makes of it, in all processes; its error ends all of them, and it alone speaks of it."""
+    rank, world = processes()
+    if world == 1:
+        return function()
+    answer: T | Exception | None = None
+    if rank == 0:
+        try:
+            answer = function()
+        except Exception as error:
+            answer = error
+    answer = gather([answer])[0]
+    if isinstance(answer, Exception):
+        if rank == 0:
+            raise answer
+        raise SystemExit(getattr(answer, "exit_code", 1))
+    return answer  # type: ignore[return-value]
