@@ -1,0 +1,54 @@
+"""Model cards: what was trained, on what, and the command that does it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from samplerzoo.training.options import LoopOptions
+
+if TYPE_CHECKING:
+    from samplerzoo.training.data import ImageData
+    from samplerzoo.training.trainer import Report
+
+NOT_THE_RECIPE = frozenset({"resume_from_checkpoint", "overwrite"})
+"""Options that leave the result as it is."""
+
+
+def command(program: str, options: LoopOptions) -> str:
+    """The command line that has these options; defaults are left out."""
+    words = ["samplerzoo", program]
+    for name, field in type(options).model_fields.items():
+        value = getattr(options, name)
+        if name in NOT_THE_RECIPE or value == field.default:
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{flag}", text]
+    return shlex.join(words)
+
+
+def render(
+    title: str, program: str, options: LoopOptions, data: ImageData, report: Report, figures: Mapping[str, object]
+) -> str:
+    """Markdown with the front matter that the hub reads."""
+    kind = "unconditional-image-generation" if program == "train" else "image-classification"
+    classes = f", {data.num_classes} classes ({', '.join(data.class_names[:20])})" if data.class_names else ""
+    rows = {
+        "data": f"`{options.dataset}`, split `{options.split}`: {len(data):,} images{classes}",
+        "images": f"{data.channels} x {data.image_size} x {data.image_size}, pixels in [-1, 1]",
+        "optimizer steps": f"{report.step:,} ({report.images:,} images, {report.images / len(data):.1f} epochs)",
+        "training time": f"{report.seconds / 3600:.2f} hours",
+        "weights": "exponential moving average" if options.use_ema else "as trained",
+        **figures,
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return (
+        f"---\nlibrary_name: {'diffusers' if program == 'train' else 'transformers'}\n"
+        f"pipeline_tag: {kind}\ntags: [samplerzoo, diffusion]\n---\n\n"
+        f"# {title}\n\n| | |\n|---|---|\n{table}\n\nMade with\n\n    {command(program, options)}\n"
+    )

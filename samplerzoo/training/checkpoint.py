@@ -1,0 +1,121 @@
+"""Training state on disk: OUTPUT/checkpoints/checkpoint-N, written beside and renamed, restored exactly.
+
+Accelerate saves network, optimizer, learning-rate schedule and random states; hooks add the moving average and the
+position in the data as safetensors and JSON (`register_for_checkpointing` would pickle them).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from samplerzoo.errors import UsageError, ZooError
+
+EMA_FILE = "ema.safetensors"
+PROGRESS_FILE = "progress.json"
+OPTIONS_FILE = "options.json"
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass
+class Progress:
+    """How far a run is. A batch is counted per process, in forward passes."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    epoch: int = 0
+    batch: int = 0
+    """Batches of the current epoch done."""
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    """Losses not yet averaged into a line of metrics.jsonl."""
+
+
+def register_hooks(accelerator: Accelerator, net: nn.Module, ema: EMAModel | None, progress: Progress) -> None:
+    """Let `accelerator.save_state` and `load_state` carry the moving average and the progress, too."""
+
+    def save(models: list[nn.Module], weights: list[dict[str, Any]], folder: str) -> None:
+        if not accelerator.is_main_process:
+            return
+        Path(folder, PROGRESS_FILE).write_text(json.dumps(asdict(progress)))
+        if ema is not None:
+            save_file(ema_weights(net, ema), Path(folder, EMA_FILE), {"steps": str(ema.optimization_step)})
+
+    def load(models: list[nn.Module], folder: str) -> None:
+        vars(progress).update(json.loads(Path(folder, PROGRESS_FILE).read_text()))
+        if ema is not None:
+            stored = load_file(Path(folder, EMA_FILE))
+            for (name, _), shadow in zip(net.named_parameters(), ema.shadow_params, strict=True):
+                shadow.copy_(stored[name])
+            ema.optimization_step = progress.step
+
+    accelerator.register_save_state_pre_hook(save)
+    accelerator.register_load_state_pre_hook(load)
+
+
+def ema_weights(net: nn.Module, ema: EMAModel) -> dict[str, torch.Tensor]:
+    names = (name for name, _ in net.named_parameters())
+    return {name: shadow.contiguous() for name, shadow in zip(names, ema.shadow_params, strict=True)}
+
+
+def write(accelerator: Accelerator, output: Path, progress: Progress, options: dict[str, Any], keep: int) -> Path:
+    """Save the training state; older checkpoints beyond `keep` go once the new one has its name."""
+    folder = output / "checkpoints" / f"checkpoint-{progress.step:07d}"
+    partial = folder.with_name(f".partial-{folder.name}")
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        (partial / OPTIONS_FILE).write_text(json.dumps(options, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+        for old in existing(output)[:-keep]:
+            shutil.rmtree(old)
+    return folder
+
+
+def existing(output: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    found = [path for path in (output / "checkpoints").glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def find(output: Path, wanted: str) -> Path:
+    """The checkpoint that `--resume-from-checkpoint` means."""
+    if wanted == "latest":
+        found = existing(output)
+        if not found:
+            raise UsageError(f"no checkpoint in {output / 'checkpoints'}: leave out --resume-from-checkpoint to start")
+        return found[-1]
+    folder = Path(wanted) if Path(wanted).is_dir() else output / "checkpoints" / wanted
+    if not (folder / PROGRESS_FILE).is_file():
+        raise UsageError(f"{wanted} is not a checkpoint; those of this run: {', '.join(map(str, existing(output)))}")
+    return folder
+
+
+def restore(accelerator: Accelerator, folder: Path) -> None:
+    try:
+        accelerator.load_state(str(folder))
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ZooError(f"cannot resume from {folder}: {reason} (same options as when it was written?)") from error
+
+
+def changed_options(folder: Path, options: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Options that differ from those the checkpoint was written with: name -> (then, now)."""
+    then = json.loads((folder / OPTIONS_FILE).read_text())
+    return {name: (then.get(name), now) for name, now in options.items() if then.get(name) != now}

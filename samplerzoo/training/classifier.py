@@ -1,0 +1,129 @@
+"""Training image classifiers: of noisy images, for classifier guidance, or of clean ones, for metrics.
+
+The noise-aware loss is cross-entropy at a random level of the diffusion model's own schedule (Dhariwal and Nichol
+2021, section 4.1). The penultimate layer of a clean classifier (its pooled features) is a feature network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from transformers import ResNetConfig, ResNetForImageClassification
+
+from samplerzoo.atomic import filling
+from samplerzoo.classifier import NoisyClassifier
+from samplerzoo.errors import UsageError
+from samplerzoo.schedule import Schedule
+from samplerzoo.training import card, pictures
+from samplerzoo.training.data import ImageData
+from samplerzoo.training.forward import Forward, build_scheduler
+from samplerzoo.training.options import ClassifierOptions
+from samplerzoo.training.order import keyed_generator
+from samplerzoo.training.task import Task
+
+if TYPE_CHECKING:
+    from samplerzoo.training.trainer import Report
+
+EVALUATION_BATCH = 500
+EVALUATED_LEVELS = 5
+
+
+class ClassifierTask(Task):
+    """A ResNet that names the class of an image; unless `clean`, of one at any noise level."""
+
+    def __init__(self, options: ClassifierOptions, data: ImageData, test: ImageData | None) -> None:
+        if data.num_classes < 2:
+            raise UsageError(f"{options.dataset} has {data.num_classes} classes: there is nothing to classify")
+        self.options = options
+        self.data = data
+        self.test = test
+        self.illustrate_epochs = 1
+        self.scheduler = build_scheduler(options, options.model)
+        self.schedule = Schedule.from_config(self.scheduler.config)
+        self.forward = Forward(self.schedule)
+        resnet = build_resnet(options, data)
+        self.net: nn.Module = resnet if options.clean else NoisyClassifier(resnet, self.schedule)
+
+    def loss(self, net: nn.Module, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
+        images = shift(images, self.options.max_shift, rng)
+        if self.options.clean:
+            return nn.functional.cross_entropy(net(images).logits.float(), labels)
+        tau = self.forward.draw_levels(len(images), rng).to(images.device)
+        noise = torch.randn(images.shape, generator=rng).to(images.device)
+        return nn.functional.cross_entropy(net(self.forward.noised(images, tau, noise), tau).float(), labels)
+
+    def save(self, folder: Path, net: nn.Module, report: Report) -> None:
+        with filling(folder) as beside:
+            resnet = net.net if isinstance(net, NoisyClassifier) else net
+            resnet.save_pretrained(beside)
+            if not self.options.clean:
+                self.scheduler.save_pretrained(beside / "scheduler")
+            (beside / "README.md").write_text(self._card(net, report))
+
+    def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
+        if main:
+            pictures.save_loss(folder / "metrics.jsonl", folder / "loss.png")
+
+    def _card(self, net: nn.Module, report: Report) -> str:
+        kind = "Clean-image classifier" if self.options.clean else "Noise-aware classifier"
+        size = sum(value.numel() for value in net.parameters()) / 1e6
+        figures = {"network": f"ResNetForImageClassification, {size:.2f} M parameters", **self.accuracies(net)}
+        name = Path(self.options.dataset).stem or self.options.dataset
+        return card.render(f"{kind} of {name}", "train-classifier", self.options, self.data, report, figures)
+
+    def accuracies(self, net: nn.Module) -> dict[str, str]:
+        """Test accuracy, at several noise levels where the classifier knows of them; empty without a test split."""
+        if self.test is None:
+            return {}
+        if self.options.clean:
+            return {"test accuracy": f"{self._accuracy(net, self.test, None):.2%}"}
+        taus = [round(self.schedule.T * k / (EVALUATED_LEVELS - 1)) for k in range(EVALUATED_LEVELS)]
+        return {f"test accuracy, t = {max(tau, 1) - 1}": f"{self._accuracy(net, self.test, tau):.2%}" for tau in taus}
+
+    @torch.no_grad()
+    def _accuracy(self, net: nn.Module, test: ImageData, tau: int | None) -> float:
+        right, rng = 0, torch.Generator().manual_seed(0)
+        for start in range(0, len(test), EVALUATION_BATCH):
+            images, labels = test.__getitems__(range(start, min(start + EVALUATION_BATCH, len(test))))
+            images = images.float() / 127.5 - 1
+            if tau is None:
+                logits = net(images).logits
+            else:
+                levels = torch.full((len(images),), max(tau, 1))
+                logits = net(self.forward.noised(images, levels, torch.randn(images.shape, generator=rng)), levels)
+            right += int((logits.argmax(1) == labels).sum())
+        return right / len(test)
+
+
+def shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:
+    """Move each image by up to so many pixels each way; its border pixels fill the gap."""
+    if not most:
+        return images
+    n, c, h, w = images.shape
+    padded = nn.functional.pad(images, (most,) * 4, mode="replicate")
+    down, right = torch.randint(0, 2 * most + 1, (2, n), generator=rng).to(images.device)
+    rows = (down[:, None] + torch.arange(h, device=images.device))[:, None, :, None]
+    columns = (right[:, None] + torch.arange(w, device=images.device))[:, None, None, :]
+    image, channel = torch.arange(n)[:, None, None, None], torch.arange(c)[None, :, None, None]
+    return padded[image, channel, rows, columns]
+
+
+def build_resnet(options: ClassifierOptions, data: ImageData) -> ResNetForImageClassification:
+    """A small ResNet (He et al. 2016), its weights a function of the seed."""
+    if len(options.hidden_sizes) != len(options.depths):
+        raise UsageError(f"--hidden-sizes has {len(options.hidden_sizes)} stages and --depths {len(options.depths)}")
+    config = ResNetConfig(
+        num_channels=data.channels + (not options.clean),
+        embedding_size=options.hidden_sizes[0],
+        hidden_sizes=list(options.hidden_sizes),
+        depths=list(options.depths),
+        layer_type="basic",
+        id2label=dict(enumerate(data.class_names)),
+        label2id={name: index for index, name in enumerate(data.class_names)},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(keyed_generator(options.seed).initial_seed())
+        return ResNetForImageClassification(config)

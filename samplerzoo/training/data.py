@@ -1,0 +1,247 @@
+"""Image data sets: hub, parquet, image folder or scikit-learn's digits, all as one map-style data set.
+
+An item is (uint8 image of shape (C, H, W), label). A set that fits in memory is decoded once; a larger one as it is
+read. Images of another size are fitted: the centre square, resized with PIL's Lanczos filter.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.training.options import DataOptions
+
+if TYPE_CHECKING:
+    import datasets
+
+IN_MEMORY_BYTES = 2**31
+PROBED_ROWS = 64
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
+NAMED_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+    """Images and labels.
+
+    Attributes:
+        source: tensor (N, C, H, W) of uint8, or the rows that are decoded when asked for.
+        labels: int64 tensor (N,), all zero where the data have no labels.
+        class_names: one per class; empty where the data have no labels.
+    """
+
+    source: Tensor | LazyImages
+    labels: Tensor
+    class_names: tuple[str, ...]
+    channels: int
+    image_size: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        images, labels = self.__getitems__([index])
+        return images[0], labels[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """A whole batch at once, which is what torch's loader asks for where it can."""
+        rows = torch.as_tensor(indices)
+        images = self.source[rows] if isinstance(self.source, Tensor) else self.source.decode(indices)
+        return images, self.labels[rows]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def class_counts(self) -> list[int]:
+        return torch.bincount(self.labels, minlength=self.num_classes).tolist() if self.class_names else []
+
+
+@dataclass(frozen=True)
+class LazyImages:
+    """Rows of a `datasets` table, decoded to (C, size, size) uint8 when they are read."""
+
+    rows: datasets.Dataset
+    column: str
+    channels: int
+    size: int
+    name: str
+
+    def decode(self, indices: Sequence[int]) -> Tensor:
+        images = torch.empty((len(indices), self.channels, self.size, self.size), dtype=torch.uint8)
+        broken: list[str] = []
+        for slot, index in enumerate(indices):
+            entry = self.rows[int(index)][self.column]
+            try:
+                images[slot] = self._pixels(_open(entry))
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                broken.append(_describe(entry, int(index)))
+        if broken:
+            some = ", ".join(broken[:NAMED_FAILURES]) + (", ..." if len(broken) > NAMED_FAILURES else "")
+            raise ZooError(f"{self.name}: {len(broken)} of {len(indices)} images cannot be read: {some}")
+        return images
+
+    def _pixels(self, image: Image.Image) -> Tensor:
+        if self.channels == 1 and image.mode not in GREY_MODES:
+            raise UsageError(f"{self.name} mixes grey and colour images: choose with --channels 1 or 3")
+        return to_tensor(image, self.channels, self.size)
+
+
+def to_tensor(image: Image.Image, channels: int, size: int) -> Tensor:
+    """uint8 tensor (channels, size, size) of a picture of any mode and shape."""
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(image, dtype=np.uint8).reshape(size, size, channels)).permute(2, 0, 1)
+
+
+def load(options: DataOptions, split: str | None = None) -> ImageData:
+    """The data set that the options name; `split` takes the place of theirs."""
+    split = split or options.split
+    data = _digits(options, split) if options.dataset == "digits" else _table(options, split)
+    return _keep(data, options.classes) if options.classes else data
+
+
+def _keep(data: ImageData, classes: str) -> ImageData:
+    """The named classes alone, numbered anew in the order in which they were named."""
+    names = tuple(part.strip() for part in classes.split(","))
+    unknown = [name for name in names if name not in data.class_names]
+    if unknown:
+        known = ", ".join(data.class_names) or "none: the data have no labels"
+        raise UsageError(f"no class named {unknown[0]!r}; the data's classes: {known}")
+    old = [data.class_names.index(name) for name in names]
+    rows = torch.isin(data.labels, torch.tensor(old)).nonzero().squeeze(1)
+    number = torch.full((data.num_classes,), -1)
+    number[old] = torch.arange(len(old))
+    source = data.source
+    source = source[rows] if isinstance(source, Tensor) else replace(source, rows=source.rows.select(rows.tolist()))
+    return replace(data, source=source, labels=number[data.labels[rows]], class_names=names)
+
+
+def _digits(options: DataOptions, split: str) -> ImageData:
+    """scikit-learn's 1,797 handwritten digits of 8x8 pixels; every fifth one is the test split."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise UsageError("--dataset digits needs scikit-learn: pip install 'samplerzoo[digits]'") from None
+    if split not in ("train", "test"):
+        raise UsageError(f"digits has the splits train and test, not {split!r}")
+    digits = load_digits()
+    rows = np.flatnonzero((np.arange(len(digits.target)) % 5 == 4) == (split == "test"))
+    pixels = np.round(digits.images[rows] * (255 / 16)).astype(np.uint8)
+    size = options.image_size or pixels.shape[-1]
+    channels = options.channels or 1
+    images = torch.stack([to_tensor(Image.fromarray(image), channels, size) for image in pixels])
+    labels = torch.from_numpy(digits.target[rows].astype(np.int64))
+    return ImageData(images, labels, tuple(str(name) for name in digits.target_names), channels, size)
+
+
+def _table(options: DataOptions, split: str) -> ImageData:
+    import datasets
+
+    rows = _rows(options, split)
+    if not len(rows):
+        raise ZooError(f"{options.dataset} holds no images in its split {split!r}")
+    column = _image_column(rows, options.image_column, options.dataset)
+    rows = rows.cast_column(column, datasets.Image(decode=False))
+    channels, size = _shape(rows, column, options)
+    labels, names = _labels(rows, options.label_column)
+    lazy = LazyImages(rows.select_columns([column]), column, channels, size, options.dataset)
+    fits = len(rows) * channels * size * size <= IN_MEMORY_BYTES
+    source = lazy.decode(tqdm(range(len(rows)), desc="decoding", disable=None, leave=False)) if fits else lazy
+    return ImageData(source, labels, names, channels, size)
+
+
+def _rows(options: DataOptions, split: str) -> datasets.Dataset:
+    """One split, from whatever `--dataset` is."""
+    import datasets
+
+    path = Path(options.dataset)
+    try:
+        if path.is_file():
+            if path.suffix != ".parquet":
+                raise UsageError(f"{path} is not a .parquet file; give that, a folder of images, or a hub name")
+            if split != options.split:
+                raise UsageError(f"{path} is one file and has no split {split!r}: give the folder with all splits")
+            return datasets.load_dataset("parquet", data_files={split: str(path)}, split=split)
+        if path.is_dir():
+            if any(path.rglob("*.parquet")):
+                return datasets.load_dataset("parquet", data_dir=str(path), split=split)
+            return datasets.load_dataset("imagefolder", data_dir=str(path), split=split)
+        if path.is_absolute() or options.dataset.startswith("."):
+            raise UsageError(f"no such file or folder: {path}")
+        return datasets.load_dataset(options.dataset, options.dataset_config_name, split=split)
+    except ZooError:
+        raise
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise ZooError(f"cannot load {options.dataset} (split {split}): {_first_line(error)}") from error
+
+
+def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str:
+    import datasets
+
+    images = [key for key, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+    if name is not None and name not in rows.column_names:
+        raise UsageError(f"{dataset} has no column {name!r}; its columns: {', '.join(rows.column_names)}")
+    if name is None and not images:
+        raise UsageError(f"{dataset} has no image column; its columns: {', '.join(rows.column_names)}")
+    return name or images[0]
+
+
+def _labels(rows: datasets.Dataset, name: str | None) -> tuple[Tensor, tuple[str, ...]]:
+    import datasets
+
+    if name is None:
+        named = [key for key, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)]
+        name = named[0] if named else None
+    if name is None:
+        return torch.zeros(len(rows), dtype=torch.int64), ()
+    if name not in rows.column_names:
+        raise UsageError(f"no label column {name!r}; the columns: {', '.join(rows.column_names)}")
+    if not isinstance(rows.features[name], datasets.ClassLabel):
+        rows = rows.class_encode_column(name)
+    return torch.tensor(rows[name][:], dtype=torch.int64), tuple(rows.features[name].names)
+
+
+def _shape(rows: datasets.Dataset, column: str, options: DataOptions) -> tuple[int, int]:
+    """Channels and size: as asked, else as the first rows have them."""
+    entries = rows[: min(PROBED_ROWS, len(rows))][column]
+    probed: list[Image.Image] = []
+    for entry in entries:
+        try:
+            probed.append(_open(entry))
+        except (OSError, SyntaxError, ValueError):
+            continue  # decoding names and counts the broken ones
+    if not probed:
+        raise ZooError(f"{options.dataset}: none of its first {len(entries)} images can be read")
+    channels = options.channels or (1 if all(image.mode in GREY_MODES for image in probed) else 3)
+    sizes = {image.size for image in probed}
+    if options.image_size:
+        return channels, options.image_size
+    if len(sizes) > 1 or len(set(next(iter(sizes)))) > 1:
+        shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:3])
+        raise UsageError(f"{options.dataset} has images of {shown}: say what to make of them with --image-size")
+    return channels, next(iter(sizes))[0]
+
+
+def _open(entry: Any) -> Image.Image:
+    return Image.open(io.BytesIO(entry["bytes"]) if entry["bytes"] is not None else entry["path"])
+
+
+def _describe(entry: Any, index: int) -> str:
+    return f"{entry['path']} (row {index})" if entry.get("path") else f"row {index}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

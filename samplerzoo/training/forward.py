@@ -1,0 +1,70 @@
+"""The forward process in training: its schedule, the levels that are drawn, the images at them."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from samplerzoo import models
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.schedule import Schedule
+from samplerzoo.training.options import ScheduleOptions
+
+FIELDS = {
+    "ddpm_num_steps": "num_train_timesteps",
+    "ddpm_beta_schedule": "beta_schedule",
+    "ddpm_beta_start": "beta_start",
+    "ddpm_beta_end": "beta_end",
+    "rescale_betas_zero_snr": "rescale_betas_zero_snr",
+}
+"""Our options and diffusers' names for them."""
+
+
+class Forward:
+    """x_t = alpha x_0 + sigma eps for a batch in which each image has its own level."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self._alphas = torch.from_numpy(schedule.alphas).float()
+        self._sigmas = torch.from_numpy(schedule.sigmas).float()
+
+    def coefficients(self, tau: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha and sigma at integer tau (N,), each of shape (N, 1, 1, 1), on the device of tau."""
+        alpha, sigma = self._alphas.to(tau.device)[tau], self._sigmas.to(tau.device)[tau]
+        return alpha.reshape(-1, 1, 1, 1), sigma.reshape(-1, 1, 1, 1)
+
+    def noised(self, images: Tensor, tau: Tensor, noise: Tensor) -> Tensor:
+        alpha, sigma = self.coefficients(tau)
+        return alpha * images + sigma * noise
+
+    def draw_levels(self, count: int, rng: torch.Generator) -> Tensor:
+        """tau in 1 ... T, each uniform, together spread evenly (Kingma et al. 2021, appendix I.1).
+
+        A batch that covers all noise levels has a gradient of lower variance than one of independent draws.
+        """
+        T = self.schedule.T
+        spread = torch.arange(count, dtype=torch.float64) / count
+        offset = torch.rand((), generator=rng, dtype=torch.float64)
+        return ((offset + spread) % 1.0 * T).long().clamp_(max=T - 1) + 1
+
+
+def build_scheduler(options: ScheduleOptions, like: str | None, prediction_type: str = "epsilon") -> DDPMScheduler:
+    """The diffusers scheduler whose config travels with the model.
+
+    Args:
+        like: take the schedule and the prediction type of this model; an option that says otherwise is an error.
+    """
+    if like is None:
+        chosen = {theirs: getattr(options, ours) for ours, theirs in FIELDS.items()}
+        return DDPMScheduler(**chosen, prediction_type=prediction_type)
+    root = models.find(like)
+    try:
+        scheduler = DDPMScheduler.from_config(DDPMScheduler.load_config(root / "scheduler", local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise ZooError(f"{root}: its scheduler cannot be read: {str(error).splitlines()[0]}") from error
+    for ours, theirs in {**FIELDS, "prediction_type": "prediction_type"}.items():
+        if ours in options.model_fields_set and getattr(options, ours) != scheduler.config[theirs]:
+            flag = f"--{ours.replace('_', '-')}"
+            raise UsageError(f"{like} was trained with {theirs} {scheduler.config[theirs]}: leave out {flag}")
+    return scheduler

@@ -1,0 +1,110 @@
+"""What can be asked of a training run. Fields are flags, named as in diffusers' train_unconditional.py.
+
+Nothing here imports torch, so that the help of the commands is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from samplerzoo.options import Options
+
+Precision = Literal["no", "fp16", "bf16"]
+LrSchedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"]
+PredictionType = Literal["epsilon", "sample", "v_prediction"]
+
+
+class DataOptions(Options):
+    """Which images, and in what shape."""
+
+    dataset: str = Field(
+        description="a hub name, a .parquet file, a folder of parquet files or of images, or 'digits' (scikit-learn's)"
+    )
+    dataset_config_name: str | None = Field(None, description="configuration of a hub data set")
+    split: str = Field("train", description="split of the data set to train on")
+    image_column: str | None = Field(None, description="column with the images; default: the first image column")
+    label_column: str | None = Field(None, description="column with the labels; default: the first class-label column")
+    classes: str | None = Field(None, description="keep these classes alone, by name, as in 3 or 0,1,7 or cat,dog")
+    image_size: PositiveInt | None = Field(None, description="side in pixels; default: the data's own")
+    channels: Literal[1, 3] | None = Field(None, description="1 is grey, 3 is colour; default: as the data")
+    random_flip: bool = Field(False, description="mirror half of the images, drawn anew at every step")
+
+
+class LoopOptions(DataOptions):
+    """How to run the optimisation, whatever is trained."""
+
+    output_dir: str = Field(description="the model folder that training writes; its checkpoints lie in it")
+    overwrite: bool = Field(False, description="start anew in an output folder that is not empty")
+    train_batch_size: PositiveInt = Field(64, description="images per process and forward pass")
+    gradient_accumulation_steps: PositiveInt = Field(1, description="forward passes per optimizer step")
+    num_epochs: PositiveInt = Field(100, description="passes over the data")
+    max_train_steps: PositiveInt | None = Field(None, description="optimizer steps; takes the place of num_epochs")
+    learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
+    lr_scheduler: LrSchedule = Field("cosine", description="decay of the learning rate")
+    lr_warmup_steps: int = Field(500, ge=0, description="optimizer steps of linear warm-up")
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="AdamW beta1")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="AdamW beta2")
+    adam_weight_decay: float = Field(1e-6, ge=0, description="AdamW weight decay")
+    adam_epsilon: float = Field(1e-8, gt=0, description="AdamW epsilon")
+    max_grad_norm: float = Field(1.0, gt=0, description="clip the gradient's norm at this")
+    mixed_precision: Precision = Field("no", description="autocast type of the forward pass")
+    checkpointing_steps: PositiveInt = Field(500, description="optimizer steps between checkpoints")
+    checkpoints_total_limit: PositiveInt = Field(2, description="checkpoints to keep")
+    resume_from_checkpoint: str | None = Field(None, description="'latest' or the path of a checkpoint")
+    logging_steps: PositiveInt = Field(10, description="optimizer steps averaged into one line of metrics.jsonl")
+    logger: Literal["none", "tensorboard", "wandb"] = Field("none", description="also log there")
+    dataloader_num_workers: int = Field(0, ge=0, description="processes that load images")
+    use_ema: bool = Field(True, description="save an exponential moving average of the weights")
+    ema_inv_gamma: float = Field(1.0, gt=0, description="EMA warm-up: decay is 1 - (1 + step / inv_gamma) ** -power")
+    ema_power: float = Field(0.75, gt=0, description="EMA warm-up power")
+    ema_max_decay: float = Field(0.9999, gt=0, lt=1, description="EMA decay never exceeds this")
+    seed: int = Field(0, ge=0, description="seed of the weights, the data order and all noise")
+
+
+class ScheduleOptions(Options):
+    """The forward process; names and meaning are those of diffusers' scheduler configs."""
+
+    ddpm_num_steps: PositiveInt = Field(1000, description="number of noise levels T")
+    ddpm_beta_schedule: BetaSchedule = Field("linear", description="shape of beta over time")
+    ddpm_beta_start: float = Field(1e-4, gt=0, lt=1, description="first beta")
+    ddpm_beta_end: float = Field(0.02, gt=0, lt=1, description="last beta")
+    rescale_betas_zero_snr: bool = Field(False, description="rescale so that the last level holds no signal")
+
+
+class TrainOptions(LoopOptions, ScheduleOptions):
+    """A diffusion U-Net (diffusers' UNet2DModel)."""
+
+    conditional: bool | None = Field(
+        None, description="learn p(image | label); default: if the data have more than one class"
+    )
+    label_dropout: float = Field(
+        0.1, ge=0, le=1, description="share of labels replaced by the null label, for classifier-free guidance"
+    )
+    prediction_type: PredictionType = Field("epsilon", description="what the network predicts")
+    block_out_channels: tuple[PositiveInt, ...] = Field((32, 64, 128), description="channels per resolution")
+    layers_per_block: PositiveInt = Field(2, description="residual blocks per resolution")
+    attention_levels: int = Field(1, ge=0, description="how many of the lowest resolutions have attention")
+    attention_head_dim: PositiveInt | None = Field(None, description="channels per head; default: a single head")
+    norm_num_groups: PositiveInt = Field(8, description="groups of the group norm")
+    init_from: str | None = Field(None, description="start from this model's U-Net (name, folder or hub id)")
+    save_images_epochs: PositiveInt = Field(10, description="epochs between sample grids")
+    eval_images: PositiveInt = Field(40, description="images in a sample grid")
+    eval_steps: PositiveInt = Field(50, description="DDIM steps of a sample grid")
+
+
+class ClassifierOptions(LoopOptions, ScheduleOptions):
+    """A classifier of noisy images, for guidance; or with `clean` one of clean images, for metrics."""
+
+    clean: bool = Field(False, description="train on clean images, with no noise-level channel")
+    model: str | None = Field(None, description="take the noise schedule from this model (name, folder or hub id)")
+    test_split: str = Field("test", description="split to report the accuracy on")
+    hidden_sizes: tuple[PositiveInt, ...] = Field((32, 64, 128), description="ResNet channels per stage")
+    depths: tuple[PositiveInt, ...] = Field((1, 1, 1), description="ResNet blocks per stage")
+    max_shift: int = Field(0, ge=0, description="augmentation: shift images by up to this many pixels")
+    use_ema: bool = Field(False, description="save an exponential moving average of the weights")
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
+    num_epochs: PositiveInt = Field(5, description="passes over the data")
+    lr_warmup_steps: int = Field(100, ge=0, description="optimizer steps of linear warm-up")

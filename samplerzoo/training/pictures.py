@@ -1,0 +1,79 @@
+"""The pictures of a training run. Each is written beside and renamed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from samplerzoo import images
+from samplerzoo.atomic import replacing
+from samplerzoo.schedule import Schedule
+
+SMOOTHING = 0.95
+SHOWN_LEVELS = 9
+
+
+def save_loss(metrics: Path, path: Path) -> None:
+    """The loss over steps, raw and smoothed."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    if not lines:
+        return
+    steps, losses = [line["step"] for line in lines], [line["loss"] for line in lines]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.semilogy(steps, losses, alpha=0.3, label="mean of the logged steps")
+    axes.semilogy(steps, _smooth(losses), label="smoothed")
+    axes.set(xlabel="optimizer step", ylabel="loss")
+    axes.legend()
+    _save(figure, path)
+
+
+def save_sheet(generated: Tensor, labels: list[int] | None, path: Path) -> None:
+    """Images (N, C, H, W) on one sheet, with their labels."""
+    images.save_png(images.grid(generated, labels), path)
+
+
+def save_beside(real: Tensor, generated: Tensor, labels: list[int] | None, path: Path) -> None:
+    """A grid of real images beside a grid of generated ones, of the same labels."""
+    figure = Figure(figsize=(12, 6.5), layout="constrained")
+    for axes, title, pictures in zip(figure.subplots(1, 2), ("real", "generated"), (real, generated), strict=True):
+        axes.imshow(images.grid(pictures, labels), cmap="gray", interpolation="nearest")
+        axes.set_title(title)
+        axes.axis("off")
+    _save(figure, path)
+
+
+def save_forward(real: Tensor, schedule: Schedule, path: Path) -> None:
+    """Real images (N, C, H, W) on their way to noise, x_t = alpha x_0 + sigma eps, one row an image."""
+    taus = [round(schedule.T * k / (SHOWN_LEVELS - 1)) for k in range(SHOWN_LEVELS)]
+    noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
+    figure = Figure(figsize=(1.3 * SHOWN_LEVELS, 1.3 * len(real) + 0.4), layout="constrained")
+    for column, tau in enumerate(taus):
+        level = schedule.at(tau)
+        noisy = images.to_uint8(level.alpha * real + level.sigma * noise)
+        for row, picture in enumerate(noisy):
+            axes = figure.add_subplot(len(real), SHOWN_LEVELS, row * SHOWN_LEVELS + column + 1)
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.axis("off")
+            if not row:
+                axes.set_title(f"t = {tau - 1}" if tau else "real")
+    _save(figure, path)
+
+
+def _smooth(values: list[float]) -> list[float]:
+    """Exponential mean, with its start corrected as Adam does."""
+    mean, weight, smooth = 0.0, 0.0, []
+    for value in values:
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
+        weight = SMOOTHING * weight + (1 - SMOOTHING)
+        smooth.append(mean / weight)
+    return smooth
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)

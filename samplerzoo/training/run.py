@@ -1,0 +1,51 @@
+"""From options to a finished training."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from samplerzoo.errors import ZooError
+from samplerzoo.training import data
+from samplerzoo.training.classifier import ClassifierTask
+from samplerzoo.training.data import ImageData
+from samplerzoo.training.launch import claimed, make_accelerator
+from samplerzoo.training.options import ClassifierOptions, LoopOptions, TrainOptions
+from samplerzoo.training.task import Task
+from samplerzoo.training.trainer import Report, Trainer
+from samplerzoo.training.unet import UNetTask
+
+
+def train(options: TrainOptions) -> Report:
+    """Train a diffusion U-Net; `options.output_dir` becomes a model folder."""
+    return _run(options, lambda: UNetTask(options, data.load(options)))
+
+
+def train_classifier(options: ClassifierOptions) -> Report:
+    """Train a classifier; `options.output_dir` becomes a transformers folder."""
+    return _run(options, lambda: _classifier_task(options))
+
+
+def _run(options: LoopOptions, make_task: Callable[[], Task]) -> Report:
+    accelerator = make_accelerator(options)
+    with claimed(options, accelerator):  # before the data are read, which may take minutes
+        return Trainer(make_task(), options, accelerator).run()
+
+
+def _classifier_task(options: ClassifierOptions) -> ClassifierTask:
+    images = data.load(options)
+    return ClassifierTask(options, images, _test_images(options, images))
+
+
+def _test_images(options: ClassifierOptions, images: ImageData) -> ImageData | None:
+    """The split to measure accuracy on. One that nobody asked for by name may be missing."""
+    try:
+        test = data.load(options, options.test_split)
+    except ZooError as error:
+        if "test_split" in options.model_fields_set:
+            raise
+        print(f"no accuracy will be measured: {error}", file=sys.stderr)
+        return None
+    if test.class_names != images.class_names:
+        raise ZooError(f"{options.dataset}: its splits {options.split} and {options.test_split} have other classes")
+    return test

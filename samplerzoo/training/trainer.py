@@ -1,0 +1,303 @@
+"""The training loop, the same for every task, on Accelerate: one or many processes, CPU or GPU.
+
+Exact resume is by construction: the order of the data is a function of (seed, epoch), every random number of a batch
+of (seed, epoch, batch, process), and all else is in the checkpoint. No global random state is read.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from samplerzoo.atomic import replacing
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.training import checkpoint
+from samplerzoo.training.checkpoint import Progress
+from samplerzoo.training.options import LoopOptions
+from samplerzoo.training.order import EpochSampler, keyed_generator
+from samplerzoo.training.task import Task
+
+METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished or running training, for the model card and the command line."""
+
+    step: int
+    epoch: int
+    images: int
+    seconds: float
+    loss: float | None
+    """Mean over the last logged steps."""
+    interrupted: bool = False
+    main: bool = True
+    """Whether this process is the one that speaks."""
+
+
+class Trainer:
+    """Trains a task. `run()` returns when it is done, or has been interrupted and has written a checkpoint."""
+
+    def __init__(self, task: Task, options: LoopOptions, accelerator: Accelerator) -> None:
+        self.task = task
+        self.options = options
+        self.output = Path(options.output_dir)
+        self.accelerator = accelerator
+        self.progress = Progress()
+        self.signal: int | None = None
+        self.stopping = False
+        self.last_loss: float | None = None
+        self.bare = self.task.net
+        self.ema = _ema(self.bare, options)
+        self._prepare()
+        self._resume()
+
+    def run(self) -> Report:
+        with self._signals(), self._bar() as bar:
+            while not self._over():
+                self._epoch(bar)
+                if not self._over() and self.progress.epoch % self.task.illustrate_epochs == 0:
+                    self._illustrate()
+            self._checkpoint()
+        if not self.stopping:
+            self._illustrate()
+        self.accelerator.end_training()
+        return self.report()
+
+    def report(self) -> Report:
+        p, o = self.progress, self.options
+        images = p.step * o.train_batch_size * o.gradient_accumulation_steps * self.accelerator.num_processes
+        main = self.accelerator.is_main_process
+        return Report(p.step, p.epoch, images, p.seconds, self.last_loss, self.stopping, main)
+
+    def _prepare(self) -> None:
+        o, accelerator = self.options, self.accelerator
+        self.sampler = EpochSampler(len(self.task.data), o.seed)
+        loader = DataLoader(
+            self.task.data,
+            o.train_batch_size,
+            sampler=self.sampler,
+            drop_last=True,
+            collate_fn=_as_fetched,
+            num_workers=o.dataloader_num_workers,
+            pin_memory=accelerator.device.type == "cuda",
+            generator=torch.Generator(),  # else the loader draws from the global random state
+        )
+        batches = len(self.task.data) // (o.train_batch_size * accelerator.num_processes)
+        if not batches:
+            raise UsageError(
+                f"{len(self.task.data)} images do not fill one batch of {o.train_batch_size} on each of "
+                f"{accelerator.num_processes} processes: lower --train-batch-size"
+            )
+        steps_per_epoch = -(-batches // o.gradient_accumulation_steps)
+        self.max_steps = o.max_train_steps or o.num_epochs * steps_per_epoch
+        optimizer = torch.optim.AdamW(
+            self.task.net.parameters(),
+            lr=o.learning_rate,
+            betas=(o.adam_beta1, o.adam_beta2),
+            weight_decay=o.adam_weight_decay,
+            eps=o.adam_epsilon,
+        )
+        # Accelerate advances the schedule once a process and step
+        scheduler = get_scheduler(
+            o.lr_scheduler,
+            optimizer,
+            num_warmup_steps=o.lr_warmup_steps * accelerator.num_processes,
+            num_training_steps=self.max_steps * accelerator.num_processes,
+        )
+        self.net, self.optimizer, self.loader, self.scheduler = accelerator.prepare(
+            self.task.net, optimizer, loader, scheduler
+        )
+        if self.ema is not None:
+            self.ema.to(accelerator.device)
+        checkpoint.register_hooks(accelerator, self.bare, self.ema, self.progress)
+        accelerator.init_trackers("samplerzoo", config=_flat(o.model_dump()))
+
+    def _resume(self) -> None:
+        if self.options.resume_from_checkpoint is None:
+            if self.accelerator.is_main_process:
+                _cut_metrics(self.output / METRICS_FILE, 0)
+            return
+        folder = checkpoint.find(self.output, self.options.resume_from_checkpoint)
+        for name, (then, now) in checkpoint.changed_options(folder, self._recorded()).items():
+            self.accelerator.print(f"resuming with another {name}: {now} in place of {then}")
+        checkpoint.restore(self.accelerator, folder)
+        if self.accelerator.is_main_process:
+            _cut_metrics(self.output / METRICS_FILE, self.progress.step)
+        self.accelerator.print(f"resuming from {folder}")
+
+    def _recorded(self) -> dict[str, Any]:
+        """Options that shape the result; where it is written and whether it was resumed do not."""
+        recorded = self.options.model_dump(mode="json", exclude={"output_dir", "overwrite", "resume_from_checkpoint"})
+        return {**recorded, "num_processes": self.accelerator.num_processes}
+
+    def _epoch(self, bar: tqdm[Any]) -> None:
+        p, o = self.progress, self.options
+        self.sampler.start(p.epoch, p.batch * o.train_batch_size * self.accelerator.num_processes)
+        losses: list[Tensor] = []
+        self.net.train()
+        mark = time.perf_counter()
+        for images, labels in self.loader:
+            rng = keyed_generator(o.seed, p.epoch, p.batch, self.accelerator.process_index)
+            losses.append(self._batch(images, labels, rng))
+            p.batch += 1
+            mark, p.seconds = time.perf_counter(), p.seconds + time.perf_counter() - mark
+            if not self.accelerator.sync_gradients:
+                continue
+            self._stepped(losses, bar)
+            losses.clear()
+            if p.step >= self.max_steps or self._interrupted():
+                return
+            if p.step % o.checkpointing_steps == 0:
+                self._checkpoint()
+                mark = time.perf_counter()
+        p.epoch, p.batch = p.epoch + 1, 0
+
+    def _batch(self, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """One forward and backward pass, and an optimizer step where one is due. Returns the loss."""
+        images = images.to(torch.float32) / 127.5 - 1
+        if self.options.random_flip:
+            flipped = torch.rand(len(images), generator=rng).to(images.device) < 0.5
+            images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
+        with self.accelerator.accumulate(self.net):
+            loss = self.task.loss(self.net, images, labels, rng)
+            self.accelerator.backward(loss)
+            if self.accelerator.sync_gradients:
+                self.accelerator.clip_grad_norm_(self.net.parameters(), self.options.max_grad_norm)
+            self.optimizer.step()
+            self.scheduler.step()
+            self.optimizer.zero_grad()
+        return loss.detach()
+
+    def _stepped(self, losses: list[Tensor], bar: tqdm[Any]) -> None:
+        """Bookkeeping after an optimizer step."""
+        p = self.progress
+        p.step += 1
+        if self.ema is not None:
+            self.ema.step(self.bare.parameters())
+        loss = self.accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+        if loss != loss:
+            raise ZooError(
+                f"the loss is not a number at step {p.step}: lower --learning-rate from {self.options.learning_rate:g}"
+            )
+        p.losses.append(loss)
+        bar.update()
+        if p.step % self.options.logging_steps == 0 or p.step == self.max_steps:
+            self._log(bar)
+
+    def _log(self, bar: tqdm[Any]) -> None:
+        p = self.progress
+        self.last_loss = sum(p.losses) / len(p.losses)
+        speed = self.report().images / max(p.seconds, 1e-9)
+        line = {"step": p.step, "epoch": p.epoch, "loss": self.last_loss, "lr": self.scheduler.get_last_lr()[0]}
+        p.losses.clear()
+        bar.set_postfix(loss=f"{self.last_loss:.4f}", images_per_s=f"{speed:.0f}")
+        self.accelerator.log({key: line[key] for key in ("loss", "lr")}, step=p.step)
+        if self.accelerator.is_main_process:
+            with (self.output / METRICS_FILE).open("a") as file:
+                file.write(json.dumps({**line, "seconds": round(p.seconds, 1)}) + "\n")
+
+    def _interrupted(self) -> bool:
+        """Whether any process was told to stop; all of them learn of it at the same step."""
+        if self.signal is not None:
+            self.accelerator.set_trigger()
+        self.stopping = self.accelerator.check_trigger()
+        return self.stopping
+
+    def _over(self) -> bool:
+        return self.stopping or self.progress.step >= self.max_steps
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM asks for a checkpoint and the end; the second has its usual effect."""
+        before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.signal = number
+            signal.signal(number, before[number])
+
+        for number in before:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _bar(self) -> tqdm[Any]:
+        hidden = None if self.accelerator.is_local_main_process else True  # None: shown on a terminal alone
+        return tqdm(total=self.max_steps, initial=self.progress.step, unit="step", desc="training", disable=hidden)
+
+    def _checkpoint(self) -> None:
+        """Training state, then the model folder made of the weights as they are to be used."""
+        try:
+            folder = checkpoint.write(
+                self.accelerator, self.output, self.progress, self._recorded(), self.options.checkpoints_total_limit
+            )
+            if self.accelerator.is_main_process:
+                self.task.save(self.output, self.averaged().cpu(), self.report())
+        except OSError as error:
+            whole = checkpoint.existing(self.output)
+            last = f"the last whole one is {whole[-1]}" if whole else "there is none yet"
+            raise ZooError(f"cannot write a checkpoint at step {self.progress.step}: {error}; {last}") from error
+        self.accelerator.wait_for_everyone()
+        self.accelerator.print(f"checkpoint {folder}")
+
+    def averaged(self) -> nn.Module:
+        """A copy of the network, with the moving average in place of the weights where there is one."""
+        net = copy.deepcopy(self.bare).eval()
+        for patch in ("forward", "_original_forward"):  # Accelerate's autocast, bound to the network being trained
+            vars(net).pop(patch, None)
+        if self.ema is not None:
+            self.ema.copy_to(net.parameters())
+        return net
+
+    def _illustrate(self) -> None:
+        self.task.illustrate(self.output, self.averaged(), self.report(), self.accelerator.is_main_process)
+        self.accelerator.wait_for_everyone()
+
+
+def _ema(net: nn.Module, options: LoopOptions) -> EMAModel | None:
+    if not options.use_ema:
+        return None
+    return EMAModel(
+        net.parameters(),
+        decay=options.ema_max_decay,
+        use_ema_warmup=True,
+        inv_gamma=options.ema_inv_gamma,
+        power=options.ema_power,
+    )
+
+
+def _as_fetched(batch: Any) -> Any:
+    """The data set gives whole batches; there is nothing to collate."""
+    return batch
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    """Trackers take numbers and strings alone."""
+    return {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in options.items()}
+
+
+def _cut_metrics(path: Path, step: int) -> None:
+    """Drop the lines that a killed run wrote after its last checkpoint."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith("\n")]
+    with replacing(path) as partial:
+        partial.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))

@@ -1,0 +1,174 @@
+"""An interrupted training that is resumed ends bit for bit where an uninterrupted one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.utils.other import load as load_state
+from safetensors.torch import load_file
+
+from samplerzoo import models
+from samplerzoo.errors import ZooError
+from samplerzoo.training.options import TrainOptions
+from samplerzoo.training.run import train
+from samplerzoo.training.trainer import Report, Trainer
+
+Options = Callable[..., TrainOptions]
+
+# flipping and accumulation draw and count, too; digits of 2 classes have 39 batches an epoch, so 45 steps cross over
+RUN = {
+    "max_train_steps": 45, "checkpointing_steps": 13, "random_flip": True, "gradient_accumulation_steps": 2,
+    "classes": "0,1",
+}  # fmt: skip
+
+KILLED = """
+import json, os, signal, sys
+from samplerzoo.training import run
+from samplerzoo.training.options import TrainOptions
+from samplerzoo.training.unet import UNetTask
+
+options, calls = TrainOptions(**json.loads(sys.argv[1])), []
+
+class Dying(UNetTask):
+    def loss(self, *batch):
+        calls.append(1)
+        if len(calls) == 33:  # after the checkpoint of step 13, in the middle of an accumulation
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().loss(*batch)
+
+run.UNetTask = Dying
+run.train(options)
+"""
+
+
+def final_state(folder: Path, step: int) -> dict[str, object]:
+    checkpoint = folder / "checkpoints" / f"checkpoint-{step:07d}"
+    return {
+        "weights": load_file(checkpoint / "model.safetensors"),
+        "ema": load_file(checkpoint / "ema.safetensors"),
+        "optimizer": load_state(checkpoint / "optimizer.bin")["state"],
+        "scheduler": load_state(checkpoint / "scheduler.bin"),
+        "progress": {**json.loads((checkpoint / "progress.json").read_text()), "seconds": None},
+        "saved model": load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"),
+        "metrics": [
+            {**json.loads(line), "seconds": None} for line in (folder / "metrics.jsonl").read_text().splitlines()
+        ],
+    }
+
+
+def assert_equal(found: object, expected: object, where: str = "") -> None:
+    if isinstance(expected, dict):
+        assert isinstance(found, dict)
+        assert found.keys() == expected.keys(), where
+        for key, value in expected.items():
+            assert_equal(found[key], value, f"{where}/{key}")
+    elif isinstance(expected, torch.Tensor):
+        assert isinstance(found, torch.Tensor)
+        assert torch.equal(found, expected), where
+    else:
+        assert found == expected, where
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """This very process gets the signal, once, right after that optimizer step."""
+    stepped = Trainer._stepped
+
+    def and_signal(self: Trainer, *args: object) -> None:
+        stepped(self, *args)
+        if self.progress.step == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Trainer, "_stepped", and_signal)
+
+
+def test_killed_and_interrupted_equals_uninterrupted(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = options("whole", **RUN)
+    train(whole)
+    torch.manual_seed(123)  # whatever the global state is, it plays no part
+    cut = options("cut", **RUN)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, cut.model_dump_json()], capture_output=True, text=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    output = Path(cut.output_dir)
+    assert [path.name for path in (output / "checkpoints").glob("checkpoint-*")] == ["checkpoint-0000013"]
+    assert models.load(output).null_label == 2
+
+    latest = cut.model_copy(update={"resume_from_checkpoint": "latest"})
+    with monkeypatch.context() as patch:
+        interrupt_at(22, patch, signal.SIGTERM)
+        report = train(latest)
+    assert report.interrupted
+    assert report.step == 22
+    assert train(latest).step == 45
+    assert_equal(final_state(output, 45), final_state(Path(whole.output_dir), 45))
+
+
+def test_old_checkpoints_go(options: Options) -> None:
+    made = options(max_train_steps=8, checkpointing_steps=2, checkpoints_total_limit=3)
+    train(made)
+    kept = sorted(path.name for path in (Path(made.output_dir) / "checkpoints").iterdir())
+    assert kept == ["checkpoint-0000004", "checkpoint-0000006", "checkpoint-0000008"]
+
+
+def test_kill_during_the_write_keeps_the_older_one(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = options(max_train_steps=4, checkpointing_steps=2)
+
+    def full(self: object, folder: str) -> None:
+        (Path(folder) / "model.safetensors").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    train(options(max_train_steps=2, lr_scheduler="constant_with_warmup"))
+    monkeypatch.setattr("accelerate.Accelerator.save_state", full)
+    go_on = made.model_copy(update={"resume_from_checkpoint": "latest", "lr_scheduler": "constant_with_warmup"})
+    with pytest.raises(ZooError, match=r"step 4: .*No space left.*checkpoint-0000002"):
+        train(go_on)
+    assert models.load(made.output_dir).null_label == 10
+    monkeypatch.undo()
+    assert train(go_on).step == 4
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"), [("latest", "no checkpoint in"), ("checkpoint-0000009", "is not a checkpoint")]
+)
+def test_nothing_to_resume_from(options: Options, wanted: str, message: str) -> None:
+    with pytest.raises(ZooError, match=message):
+        train(options(resume_from_checkpoint=wanted))
+
+
+def test_two_processes_train_one_model(options: Options, tmp_path: Path) -> None:
+    words = ["samplerzoo", "train"]
+    shared = options(max_train_steps=4, checkpointing_steps=3)
+    for name in shared.model_fields_set:
+        value = getattr(shared, name)
+        words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(launch, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("64 images") == 1, done.stdout  # 4 steps x 2 processes x 8
+    output = tmp_path / "model"
+    assert (output / "checkpoints" / "checkpoint-0000003" / "random_states_1.pkl").exists()
+    assert (output / "real_vs_generated.png").exists()
+    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [4]
+
+
+def test_alone_among_many_is_refused(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ZooError, match="torchrun"):
+        train(options())
+
+
+def test_report_of_a_finished_run(options: Options) -> None:
+    report = train(options(max_train_steps=2, gradient_accumulation_steps=3))
+    assert isinstance(report, Report)
+    assert (report.step, report.images, report.interrupted) == (2, 48, False)
