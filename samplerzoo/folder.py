@@ -9,6 +9,7 @@ from typing import Any
 from samplerzoo.errors import UsageError, ZooError
 
 PRETRAINED = Path(__file__).parent / "pretrained"
+INFO_FILE = "samplerzoo.json"
 
 
 def pretrained() -> list[str]:

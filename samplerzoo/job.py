@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samplerzoo import models, registry
-from samplerzoo.driver import Cost, Plan, resolve, stream
+from samplerzoo.driver import Cost, Plan, processes, resolve, stream
 from samplerzoo.folder import pretrained
-from samplerzoo.images import check_channels
+from samplerzoo.images import Pixels, check_channels, to_uint8
 from samplerzoo.models import Model
 from samplerzoo.recipe import Recipe
 from samplerzoo.registry import GUIDANCE_PREFIX
@@ -18,42 +18,59 @@ from samplerzoo.registry import GUIDANCE_PREFIX
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A recipe that is ready to be made: every default filled in, the model loaded, the grid laid."""
+    """A recipe that is ready to be made: every default filled in, the model loaded, the grid laid.
+
+    Attributes:
+        cost: of one image, counted in a rehearsal.
+    """
 
     recipe: Recipe
     model: Model
     plan: Plan
+    cost: Cost
 
 
 def prepare(recipe: Recipe, num_images: int, *, device: str = "auto", weights: bool = True) -> Job:
-    """Find plugins and model, and check that all goes together.
+    """Find plugins and model, and refuse what does not go together before the weights are read.
 
     Args:
         weights: leave them out to see what would be done; such a job cannot be made.
     """
     for file in recipe.plugins:
         registry.load_file(file)
-    # what can be refused is refused before the weights are read
-    job = _resolved(recipe, models.outline(recipe.model, revision=recipe.revision), num_images)
+    outline = models.outline(recipe.model, revision=recipe.revision)
+    recipe, plan = _resolved(recipe, outline, num_images)
+    cost = rehearse(outline, plan)
     if weights:
         model = models.load(recipe.model, device=device, dtype=recipe.dtype, revision=recipe.revision)
     else:
         device = models.choose_device(device)
-        model = dataclasses.replace(job.model, device=device, dtype=models.choose_dtype(recipe.dtype, device))
-    return Job(job.recipe.model_copy(update={"dtype": model.dtype}), model, job.plan)
+        model = dataclasses.replace(outline, device=device, dtype=models.choose_dtype(recipe.dtype, device))
+    return Job(recipe.model_copy(update={"dtype": model.dtype}), model, plan, cost)
 
 
-def counted(job: Job) -> Cost:
-    """The cost of one image, counted by walking the grid with a network that answers zeros."""
-    assert job.model.shape is not None
-    blank = models.outline(job.recipe.model, revision=job.recipe.revision)
-    tiny = dataclasses.replace(blank, shape=(job.model.shape[0], 2, 2))
-    labels = None if job.plan.labels is None else job.plan.labels[:1]
-    (batch,) = stream(tiny, dataclasses.replace(job.plan, num_images=1, labels=labels))
+def rehearse(outline: Model, plan: Plan) -> Cost:
+    """Walk the whole grid with a stand-in for the network and one image of 2x2 pixels, and count.
+
+    What guidance or sampler refuse, they refuse here.
+    """
+    assert outline.shape is not None
+    tiny = dataclasses.replace(outline, shape=(outline.shape[0], 2, 2))
+    labels = None if plan.labels is None else plan.labels[:1]
+    small = dataclasses.replace(plan, num_images=1, labels=labels)
+    everywhere = [0] * processes()[1]  # every process gets a batch, and so counts for itself
+    (batch,) = stream(tiny, small, batch_size=1, indices=everywhere)
     return batch.cost
 
 
-def _resolved(recipe: Recipe, model: Model, num_images: int) -> Job:
+def draw(job: Job, index: int) -> Pixels:
+    """One image of the run, (H, W, C), by itself."""
+    (batch,) = stream(job.model, job.plan, indices=[index])
+    return to_uint8(batch.images)[0]
+
+
+def _resolved(recipe: Recipe, model: Model, num_images: int) -> tuple[Recipe, Plan]:
+    """The recipe with every default filled in, and the plan that it makes."""
     assert model.folder is not None
     assert model.shape is not None
     check_channels(model.shape[0], f"an image of {model.name}")
@@ -72,23 +89,18 @@ def _resolved(recipe: Recipe, model: Model, num_images: int) -> Job:
         seed=recipe.seed,
     )
     local = recipe.model not in pretrained() and Path(recipe.model).expanduser().is_dir()
-    return Job(
-        recipe.model_copy(
-            update={
-                "model": str(model.folder.resolve()) if local else recipe.model,
-                "fingerprint": models.fingerprint(model.folder),
-                "sampler_options": plan.sampler.model_dump(mode="json"),
-                "guidance_options": {} if plan.guidance is None else plan.guidance.model_dump(mode="json"),
-                "steps": len(plan.grid),
-                "spacing": recipe.spacing if recipe.timesteps is None else "explicit",
-                "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
-                "clip_x0": str(model.clip if plan.clip is None else plan.clip),
-                "plugins": _plugin_files(recipe),
-            }
-        ),
-        model,
-        plan,
-    )
+    resolved = {
+        "model": str(model.folder.resolve()) if local else recipe.model,
+        "fingerprint": models.fingerprint(model.folder),
+        "sampler_options": plan.sampler.model_dump(mode="json"),
+        "guidance_options": {} if plan.guidance is None else plan.guidance.model_dump(mode="json"),
+        "steps": len(plan.grid),
+        "spacing": recipe.spacing if recipe.timesteps is None else "explicit",
+        "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
+        "clip_x0": str(model.clip if plan.clip is None else plan.clip),
+        "plugins": _plugin_files(recipe),
+    }
+    return recipe.model_copy(update=resolved), plan
 
 
 def _plugin_files(recipe: Recipe) -> tuple[str, ...]:

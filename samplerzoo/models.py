@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from samplerzoo.atomic import filling
 from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.folder import find, first_line, read_json
+from samplerzoo.folder import INFO_FILE, find, first_line, read_json
 from samplerzoo.schedule import Level, Schedule
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     Network = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
     Classifier = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-INFO_FILE = "samplerzoo.json"
 NO_CLIP = Clip("off")
 
 
@@ -130,7 +129,10 @@ def load(
 
 
 def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Model:
-    """A model without its weights: all that its configs say, and a network and a classifier that answer zeros."""
+    """A model without its weights: all that its configs say, with a stand-in for network and classifier.
+
+    The stand-ins answer with their input: never zero, so that who divides by the answer can.
+    """
     root = find(os.fspath(name), revision=revision)
     config = _network_config(root)
     scheduler = read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
@@ -153,14 +155,14 @@ def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Mod
         # transformers leaves its default, two labels, out of the file
         classes = len(read_json(root / "classifier", "config.json").get("id2label", [])) or 2
 
-    def no_network(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        return x.new_zeros(len(x), outputs, *x.shape[2:])
+    def echo(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return x.repeat(1, max(outputs // channels, 1), *[1] * (x.ndim - 2))
 
-    def no_classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-        return 0 * x.flatten(1).sum(1, keepdim=True).expand(-1, classes or 1)
+    def slope(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).mean(1, keepdim=True) * x.new_tensor(range(classes or 1))
 
     return Model(
-        no_network,
+        echo,
         Schedule.from_config(scheduler),
         scheduler.get("prediction_type", "epsilon"),
         shape=(channels, height, width),
@@ -168,7 +170,7 @@ def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Mod
         null_label=info.null_label,
         class_names=None if info.class_names is None else tuple(info.class_names),
         class_counts=None if info.class_counts is None else tuple(info.class_counts),
-        classifier=None if classes is None else no_classifier,
+        classifier=None if classes is None else slope,
         classifier_classes=classes,
         clip=_clip(scheduler, channels),
         name=os.fspath(name),

@@ -199,23 +199,9 @@ def _record(job: Job, settings: Settings) -> dict[str, Any]:
         "processes": processes()[1],
         "device": device_name(job.model.device),
         "threads": torch.get_num_threads(),
-        "grid": describe(plan.grid.levels),
+        "grid": [level.describe() for level in plan.grid.levels],
         "versions": versions(),
     }
-
-
-def describe(levels: Sequence[Level]) -> list[dict[str, float | None]]:
-    """Levels as JSON; the log-SNR of the clean one is infinite, which JSON cannot say."""
-    return [
-        {
-            "timestep": level.timestep,
-            "tau": level.tau,
-            "alpha": level.alpha,
-            "sigma": level.sigma,
-            "log_snr": None if level.clean else level.log_snr,
-        }
-        for level in levels
-    ]
 
 
 def _figures(cost: Cost, seconds: float) -> dict[str, Any]:

@@ -47,6 +47,13 @@ class Level:
         """The network's own time: the training timestep of diffusers, a fraction between two of them."""
         return self.tau - 1.0
 
+    def describe(self) -> dict[str, float | None]:
+        """For JSON, which has no infinity: the log-SNR of the clean level is None."""
+        log_snr = None if self.clean else self.log_snr
+        return {
+            "timestep": self.timestep, "tau": self.tau, "alpha": self.alpha, "sigma": self.sigma, "log_snr": log_snr
+        }  # fmt: skip
+
 
 def transition_variance(t: Level, s: Level) -> float:
     """Var q(x_t | x_s) for s cleaner than t: for a VP schedule 1 - abar_t/abar_s, the beta of the respaced chain."""

@@ -22,6 +22,11 @@ plugin_flag = click.Option(
 )
 
 
+def refuse_two_grids(typed: dict[str, Any]) -> None:
+    if "timesteps" in typed and ("steps" in typed or "spacing" in typed):
+        raise UsageError("--timesteps takes the place of --steps and --spacing: leave those out")
+
+
 class PluginCommand(click.Command):
     """Has `--sampler`, perhaps `--guidance`, and all flags of those that are named."""
 

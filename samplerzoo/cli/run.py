@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samplerzoo.cli.flags import flags, given, validated
-from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
+from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
 from samplerzoo.errors import UsageError
 from samplerzoo.recipe import Amount, Recipe, Request
 from samplerzoo.registry import GUIDANCE_PREFIX
@@ -86,8 +86,7 @@ def command(
 def recipe_of(wanted: dict[str, Any]) -> Recipe:
     """From the values of the flags; those that belong to no recipe are the plugins' own."""
     wanted = given(wanted)
-    if "timesteps" in wanted and ("steps" in wanted or "spacing" in wanted):
-        raise UsageError("--timesteps takes the place of --steps and --spacing: leave those out")
+    refuse_two_grids(wanted)
     own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
     own["plugins"] = wanted.pop("plugin")
     for_guidance = {name: wanted.pop(name) for name in [*wanted] if name.startswith(GUIDANCE_PREFIX)}
@@ -110,10 +109,8 @@ def _summary(record: dict[str, Any]) -> str:
 
 
 def _show_plan(job: Job, as_json: bool) -> None:
-    from samplerzoo.job import counted
-    from samplerzoo.run import describe
 
-    cost, levels = counted(job), job.plan.grid.levels
+    cost, levels = job.cost, job.plan.grid.levels
     options = {
         **job.recipe.model_dump(mode="json"),
         "num_images": job.plan.num_images,
@@ -123,7 +120,7 @@ def _show_plan(job: Job, as_json: bool) -> None:
         "classifier_gradients": cost.gradients_per_image,
     }
     if as_json:
-        click.echo(json.dumps({**options, "grid": describe(levels)}))
+        click.echo(json.dumps({**options, "grid": [level.describe() for level in levels]}))
         return
     width = max(map(len, options)) + 2
     for name, value in options.items():

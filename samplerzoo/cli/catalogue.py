@@ -1,0 +1,68 @@
+"""`samplerzoo list`: what there is. Reads names and sources, and imports no plugin unless asked to check them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from samplerzoo import registry
+from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.errors import ZooError
+from samplerzoo.folder import INFO_FILE, PRETRAINED, pretrained, read_json
+from samplerzoo.registry import Kind
+from samplerzoo.summary import summary
+
+HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances"}
+
+
+@click.command("list", params=[plugin_flag])
+@click.option("--check", is_flag=True, help="import every plugin and say which are broken; exit code 1 if any is")
+@click.option("--json", "as_json", is_flag=True, help="for machines")
+def command(plugin: tuple[str, ...], check: bool, as_json: bool) -> int:
+    """The samplers, guidances and models that there are.
+
+    `samplerzoo info NAME` says all about one of them.
+    """
+    for file in plugin:
+        registry.load_file(file)
+    found = {
+        heading: [_entry(plugin, check) for plugin in registry.plugins(kind)] for kind, heading in HEADINGS.items()
+    }
+    found["models"] = [_model(name) for name in pretrained()]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+    return int(any(entry.get("broken") for entries in found.values() for entry in entries))
+
+
+def _entry(plugin: registry.Plugin, check: bool) -> dict[str, Any]:
+    entry = {"name": plugin.name, "source": plugin.source, "version": plugin.version, "summary": summary(plugin)}
+    if check:
+        try:
+            plugin.load()
+        except ZooError as error:
+            entry["broken"] = str(error)
+    return entry
+
+
+def _model(name: str) -> dict[str, Any]:
+    try:
+        described = read_json(PRETRAINED / name, INFO_FILE).get("data", {}).get("name", "")
+    except ZooError as error:
+        return {"name": name, "source": "samplerzoo", "summary": "", "broken": str(error)}
+    return {"name": name, "source": "samplerzoo", "summary": described}
+
+
+def _print(found: dict[str, list[dict[str, Any]]]) -> None:
+    width = max([len(entry["name"]) for entries in found.values() for entry in entries], default=0) + 2
+    for heading, entries in found.items():
+        click.echo(f"{heading}:")
+        for entry in entries:
+            line = f"BROKEN: {entry['broken']}" if "broken" in entry else entry["summary"]
+            foreign = "" if entry["source"] == "samplerzoo" else f"  ({entry['source']} {entry['version']})".rstrip()
+            click.echo(f"  {entry['name']:{width}}{line}{foreign}".rstrip())
+        if not entries:
+            click.echo("  none")

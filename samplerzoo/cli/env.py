@@ -1,0 +1,23 @@
+"""`samplerzoo env`: versions and hardware."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("env")
+@click.option("--json", "as_json", is_flag=True, help="for machines")
+def command(as_json: bool) -> None:
+    """Versions and hardware, to be pasted into a bug report."""
+    from samplerzoo.environment import machine, plugin_sources, versions
+
+    found = {**versions(), **machine(), "plugins": plugin_sources()}
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    width = max(map(len, found)) + 2
+    for name, value in found.items():
+        shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+        click.echo(f"{name:{width}}{'none' if shown is None else shown}")

@@ -1,0 +1,112 @@
+"""`samplerzoo info NAME`: all about a sampler, a guidance or a model."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import click
+
+from samplerzoo import registry
+from samplerzoo.cli.flags import facts
+from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.errors import UsageError
+from samplerzoo.folder import pretrained
+from samplerzoo.registry import GUIDANCE_PREFIX, Plugin, nearest
+
+
+@click.command("info", params=[plugin_flag])
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="for machines")
+def command(plugin: tuple[str, ...], name: str, as_json: bool) -> None:
+    """All about a sampler, a guidance or a model.
+
+    Of a plugin: what it is, the paper, its options with bounds and defaults. Of a model (an embedded name, a folder, a
+    hub id): images, schedule, classes, how it was made.
+    """
+    for file in plugin:
+        registry.load_file(file)
+    known = {found.name: found for kind in registry.GROUPS for found in registry.plugins(kind)}
+    short = name.rpartition(":")[2]
+    if short in known:
+        found = _plugin(registry.get(known[short].kind, name))
+    elif name in pretrained() or "/" in name or name.startswith("."):
+        found = _model(name)
+    else:
+        names = [*known, *pretrained()]
+        raise UsageError(f"nothing is called {name!r}{nearest(name, names)}; there are: {', '.join(names)}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+
+
+def _plugin(plugin: Plugin) -> dict[str, Any]:
+    cls = plugin.load()
+    prefix = GUIDANCE_PREFIX if plugin.kind == "guidance" else ""
+    options = [
+        {
+            "flag": f"--{prefix}{name}".replace("_", "-"),
+            "type": known.kind,
+            "default": known.default,
+            "bounds": known.bounds,
+            "help": known.help,
+        }
+        for name, known in facts(cls).items()
+    ]
+    found = {
+        "name": plugin.name,
+        "kind": plugin.kind,
+        "source": f"{plugin.source} {plugin.version}",
+        "class": f"{cls.__module__}.{cls.__qualname__}",
+        "about": inspect.getdoc(cls) or "",
+    }
+    if plugin.kind == "sampler" and not any(field.is_required() for field in cls.model_fields.values()):
+        default: Any = cls()
+        found |= {"order": default.order, "stochastic": default.stochastic}
+    return {**found, "options": options}
+
+
+def _model(name: str) -> dict[str, Any]:
+    from samplerzoo import models
+
+    model = models.outline(name)
+    assert model.folder is not None
+    info = models.load_info(model.folder)
+    schedule = model.schedule
+    return {
+        "name": name,
+        "kind": "model",
+        "folder": str(model.folder),
+        "fingerprint": models.fingerprint(model.folder),
+        "shape": model.shape,
+        "prediction": model.prediction,
+        "T": schedule.T,
+        "log_snr": [round(schedule.at(tau).log_snr, 3) for tau in (schedule.T, 1)],
+        "clip_x0": str(model.clip),
+        "num_classes": model.num_classes,
+        "null_label": model.null_label,
+        "classifier": model.classifier is not None,
+        "class_names": info.class_names,
+        "data": info.data,
+        "recipe": info.recipe,
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    options = found.pop("options", None)
+    about = found.pop("about", None)
+    width = max(map(len, found)) + 2
+    for name, value in found.items():
+        if value not in (None, {}, []):
+            shown = value if isinstance(value, (str, int, float)) else json.dumps(value)
+            click.echo(f"{name:{width}}{shown}")
+    if about:
+        click.echo("\n" + about)
+    if options:
+        click.echo("\noptions:")
+        for option in options:
+            default = "" if option["default"] is None else f"default: {option['default']}"
+            notes = "; ".join(filter(None, [default, option["bounds"]]))
+            click.echo(f"  {option['flag']} {option['type']}  {option['help']}" + (f"  [{notes}]" if notes else ""))

@@ -1,0 +1,60 @@
+"""`samplerzoo rerun IMAGE`: make an image again from its own metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from samplerzoo.errors import UsageError, ZooError
+
+if TYPE_CHECKING:
+    from samplerzoo.images import Pixels
+
+ROUNDING = 2
+"""Levels of 255 that an image may differ by when another batch size, device or version has rounded differently."""
+
+
+@click.command("rerun")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: IMAGE-rerun.png, beside IMAGE]"
+)
+@click.option("--model", help="where the model is now, if it is no longer where it was")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps")
+def command(image: Path, output: Path | None, model: str | None, device: str) -> None:
+    """Make IMAGE again from what its file says of it, and say whether the pixels are the same.
+
+    Exit code 1 if they differ by more than rounding. Nothing but the file itself is needed, and the model.
+    """
+    from samplerzoo.images import picture, read_png, save_png
+    from samplerzoo.job import draw, prepare
+    from samplerzoo.recipe import Recipe
+
+    output = output or image.with_name(f"{image.stem}-rerun.png")
+    if output.resolve() == image.resolve():
+        raise UsageError("the output would replace the image that it is to be compared with")
+    old, metadata = read_png(image)
+    if metadata is None:
+        raise ZooError(f"{image} carries no samplerzoo metadata: samplerzoo did not make it, or they were removed")
+    recipe, index = Recipe.of(metadata, str(image))
+    job = prepare(recipe if model is None else recipe.model_copy(update={"model": model}), index + 1, device=device)
+    if job.recipe.fingerprint != recipe.fingerprint:
+        click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
+    new = draw(job, index)
+    save_png(picture(new), output, job.recipe.metadata(index, metadata.get("label")))
+    click.echo(output)
+    click.echo(_verdict(old, new))
+
+
+def _verdict(old: Pixels, new: Pixels) -> str:
+    if old.shape != new.shape:
+        raise ZooError(f"not the same image: {new.shape} where {old.shape} was")
+    difference = abs(old.astype(int) - new.astype(int))
+    if not difference.any():
+        return "identical: every pixel is the same"
+    text = f"{(difference > 0).sum()} of {difference.size} values differ, by {difference.max()} of 255 at most"
+    if difference.max() > ROUNDING:
+        raise ZooError(f"not the same image: {text}")
+    return f"the same but for rounding: {text}"

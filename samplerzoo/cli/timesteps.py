@@ -1,0 +1,96 @@
+"""`samplerzoo timesteps`: the levels that a run would visit. Needs no torch, and of a model only its config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+import click
+from pydantic import Field, PositiveInt
+
+from samplerzoo import registry
+from samplerzoo.cli.flags import flags, given, validated
+from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
+from samplerzoo.errors import UsageError
+from samplerzoo.folder import find, read_json
+from samplerzoo.options import Options
+from samplerzoo.recipe import GridRequest
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import BETA_SCHEDULES, Level, Schedule
+
+Request = TypeVar("Request", bound=Options)
+
+
+class ScheduleRequest(Options):
+    """A schedule without a model; the defaults are those of DDPM and of the embedded model."""
+
+    T: PositiveInt = Field(1000, description="number of noise levels")
+    beta_schedule: str = Field(
+        "linear", description="shape of beta over time", json_schema_extra={"enum": [*BETA_SCHEDULES]}
+    )
+    beta_start: float = Field(1e-4, gt=0, lt=1, description="first beta")
+    beta_end: float = Field(0.02, gt=0, lt=1, description="last beta")
+    rescale_betas_zero_snr: bool = Field(False, description="rescale so that the last level holds no signal")
+
+    def schedule(self) -> Schedule:
+        return Schedule.from_config({"num_train_timesteps": self.T, **self.model_dump(exclude={"T"})})
+
+
+@click.command(
+    "timesteps",
+    cls=PluginCommand,
+    params=[
+        sampler_flag,
+        plugin_flag,
+        *flags(GridRequest),
+        click.Option(["--model"], help="whose schedule to take: an embedded model, a folder, or a hub id"),
+        click.Option(["--revision"], help="branch, tag or commit of a hub id"),
+        *flags(ScheduleRequest),
+        click.Option(["--json", "as_json"], is_flag=True, help="for machines"),
+    ],
+)
+def command(sampler: str, plugin: tuple[str, ...], as_json: bool, **values: Any) -> None:
+    """The exact levels that a run visits: timestep, tau, alpha, sigma and log-SNR.
+
+    Of the linear schedule of DDPM, of the one that --T and --beta-schedule describe, or of a model's.
+    """
+    wanted = given(values)
+    refuse_two_grids(wanted)
+    request = _taken(wanted, GridRequest)
+    schedule = _schedule(wanted)
+    made = cast(Sampler, registry.make("sampler", sampler, wanted))
+    if request.timesteps is not None:
+        grid = schedule.grid_at(request.timesteps)
+    else:
+        grid = made.grid(schedule, request.steps, request.spacing)
+    if as_json:
+        click.echo(json.dumps([level.describe() for level in grid.levels], indent=2))
+    else:
+        _print(grid.levels)
+
+
+def _taken(wanted: dict[str, Any], request: type[Request]) -> Request:
+    """What is asked of one thing; its flags leave `wanted`."""
+    return validated(request, {name: wanted.pop(name) for name in [*wanted] if name in request.model_fields})
+
+
+def _schedule(wanted: dict[str, Any]) -> Schedule:
+    model, revision = wanted.pop("model", None), wanted.pop("revision", None)
+    request = _taken(wanted, ScheduleRequest)
+    if model is None:
+        return request.schedule()
+    if request.model_fields_set:
+        raise UsageError("a model has a schedule of its own: give --model, or --T and --beta-schedule")
+    return Schedule.from_config(
+        read_json(find(model, revision=revision), "scheduler/scheduler_config.json", "scheduler_config.json")
+    )
+
+
+def _print(levels: Sequence[Level]) -> None:
+    click.echo(f"{'step':>5} {'timestep':>10} {'tau':>10} {'alpha':>12} {'sigma':>12} {'log-SNR':>9}")
+    for step, level in enumerate(levels):
+        timestep = "clean" if level.clean else f"{level.timestep:.7g}"
+        log_snr = "inf" if level.clean else f"{level.log_snr:.4f}"
+        numbers = f"{level.tau:>10.7g} {level.alpha:>12.9f} {level.sigma:>12.9f}"
+        click.echo(f"{step:>5} {timestep:>10} {numbers} {log_snr:>9}")
