@@ -44,6 +44,8 @@ class DDPM(Sampler):
             case "learned":  # Nichol and Dhariwal 2021, eq. 15, between the bounds of the respaced chain
                 if p.variance is None:
                     raise UsageError("--variance learned: the model has no learned variance; take small or large")
+                if s.clean:  # beta-tilde is 0, and so is the mean; networks stray outside [0, 1], where 0 has no power
+                    return small
                 return small ** (1 - p.variance) * large**p.variance
 
 
