@@ -121,6 +121,9 @@ def _line(error: Exception) -> str:
 
 
 def _quiet_libraries() -> None:
-    """Their warnings are not about what the user did; both are read when the library is imported."""
+    """Their warnings are not about what the user did; all of these are read when the library is imported."""
     for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
         os.environ.setdefault(variable, "error")
+    if not sys.stderr.isatty():
+        for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+            os.environ.setdefault(variable, "1")

@@ -236,7 +236,8 @@ def _shape(rows: datasets.Dataset, column: str, options: DataOptions) -> tuple[i
 
 
 def _open(entry: Any) -> Image.Image:
-    return Image.open(io.BytesIO(entry["bytes"]) if entry["bytes"] is not None else entry["path"])
+    content = entry["bytes"] if entry["bytes"] is not None else Path(entry["path"]).read_bytes()
+    return Image.open(io.BytesIO(content))
 
 
 def _describe(entry: Any, index: int) -> str:
