@@ -110,7 +110,7 @@ def test_sizes_and_channels(folder: Path) -> None:
     assert load(folder, image_size=4).image_size == 4
     assert load(folder, channels=3).channels == 3
     picture(9, size=(SIZE, 2 * SIZE)).save(folder / "cat" / "tall.png")
-    with pytest.raises(UsageError, match="6x12.*--image-size"):
+    with pytest.raises(UsageError, match=r"6x12.*--image-size"):
         load(folder)
     assert 9 in first_pixels(load(folder, image_size=SIZE))
     picture(200, "RGB").save(folder / "cat" / "colour.png")

@@ -1,0 +1,93 @@
+"""The two classifiers: of noisy images and of clean ones."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import ResNetForImageClassification
+
+from samplerzoo.classifier import LOG_SNR_SCALE, MAX_LOG_SNR, NoisyClassifier, load_classifier
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.schedule import Schedule
+from samplerzoo.training import data
+from samplerzoo.training.classifier import ClassifierTask, shift
+from samplerzoo.training.options import ClassifierOptions
+from samplerzoo.training.run import train_classifier
+
+SMALL = {
+    "dataset": "digits", "train_batch_size": 64, "hidden_sizes": (16, 32), "depths": (1, 1), "num_epochs": 6,
+    "lr_warmup_steps": 5, "learning_rate": 5e-3, "image_size": 16, "checkpointing_steps": 1000,
+}  # fmt: skip
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> dict[str, object]:
+    pytest.importorskip("sklearn")
+    return {**SMALL, "output_dir": str(tmp_path / "classifier")}
+
+
+def test_the_noise_level_is_the_schedules(linear: Schedule) -> None:
+    classifier = NoisyClassifier(torch.nn.Identity(), linear)
+    taus = [0.0, 0.5, 1.0, 17.3, 500.0, 999.25, 1000.0]
+    found = classifier.log_snr(torch.tensor(taus)).tolist()
+    expected = [min(linear.at(tau).log_snr if tau else math.inf, MAX_LOG_SNR) for tau in taus]
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert max(map(abs, expected[2:])) < 1.1 * LOG_SNR_SCALE
+
+
+def test_clean_classifier_learns_and_is_a_transformers_folder(small: dict[str, object]) -> None:
+    options = ClassifierOptions(**small, clean=True)
+    train_classifier(options)
+    folder = Path(options.output_dir)
+    net = ResNetForImageClassification.from_pretrained(folder).eval()
+    assert net.config.num_channels == 1
+    images, labels = (test := data.load(options, "test")).__getitems__(range(len(test)))
+    with torch.no_grad():
+        right = (net(images.float() / 127.5 - 1).logits.argmax(1) == labels).float().mean().item()
+    assert right > 0.9
+    assert f"| test accuracy | {right:.2%} |" in (folder / "README.md").read_text()
+
+
+def test_noisy_classifier_learns_and_loads(small: dict[str, object], tiny_model: Path) -> None:
+    train_classifier(options := ClassifierOptions(**small, model=str(tiny_model)))
+    classifier = load_classifier(options.output_dir)
+    images, labels = (test := data.load(options, "test")).__getitems__(range(len(test)))
+    clean, noise = images.float() / 127.5 - 1, torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    schedule = Schedule.from_config({})
+    for tau, at_least in ((50, 0.85), (300, 0.5)):
+        level = schedule.at(tau)
+        with torch.no_grad():
+            logits = classifier(level.alpha * clean + level.sigma * noise, torch.full((len(clean),), float(tau)))
+        assert (logits.argmax(1) == labels).float().mean().item() > at_least
+
+
+def test_resuming_is_exact(small: dict[str, object], tmp_path: Path) -> None:
+    """Batch norm's running statistics included."""
+    base = ClassifierOptions(**{**small, "max_train_steps": 8, "checkpointing_steps": 4, "max_shift": 1})
+    train_classifier(base)
+    resumed = base.model_copy(update={"resume_from_checkpoint": "checkpoint-0000004"})
+    weights = (Path(base.output_dir) / "model.safetensors").read_bytes()
+    train_classifier(resumed)
+    assert (Path(base.output_dir) / "model.safetensors").read_bytes() == weights
+
+
+def test_shifts_move_whole_images() -> None:
+    images = torch.arange(25.0).reshape(1, 1, 5, 5).expand(200, 1, 5, 5)
+    moved = shift(images, 1, torch.Generator().manual_seed(0))
+    centres = {(int(value) // 5 - 2, int(value) % 5 - 2) for value in moved[:, 0, 2, 2]}
+    assert centres == {(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)}
+    for image in moved[:20, 0]:
+        offset = image[2, 2] - 12
+        assert torch.equal(image[1:4, 1:4], images[0, 0, 1:4, 1:4] + offset)
+
+
+def test_what_cannot_be(small: dict[str, object], tmp_path: Path) -> None:
+    for wrong, message in (({"classes": "3"}, "1 classes"), ({"depths": (1,)}, "has 2 stages and --depths 1")):
+        options = ClassifierOptions(**{**small, **wrong})
+        with pytest.raises(UsageError, match=message):
+            ClassifierTask(options, data.load(options), None)
+    with pytest.raises(ZooError, match="not a noise-aware classifier"):
+        load_classifier(tmp_path)

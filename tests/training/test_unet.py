@@ -1,0 +1,165 @@
+"""The U-Net's loss, shape and model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMPipeline, UNet2DModel
+from torch import Tensor
+
+import samplerzoo
+from samplerzoo.errors import UsageError
+from samplerzoo.schedule import Schedule
+from samplerzoo.training import data
+from samplerzoo.training.forward import Forward
+from samplerzoo.training.options import TrainOptions
+from samplerzoo.training.run import train
+from samplerzoo.training.unet import UNetTask
+
+Options = Callable[..., TrainOptions]
+
+
+def make_task(options: TrainOptions) -> UNetTask:
+    return UNetTask(options, data.load(options))
+
+
+class Oracle(torch.nn.Module):
+    """Knows the clean images, and answers exactly; remembers what it was asked."""
+
+    def __init__(self, task: UNetTask, clean: Tensor) -> None:
+        super().__init__()
+        self.task, self.clean = task, clean
+
+    def forward(self, x: Tensor, t: Tensor, class_labels: Tensor | None) -> object:
+        self.t, self.labels = t, class_labels
+        alpha, sigma = self.task.forward.coefficients(t + 1)
+        eps = (x - alpha * self.clean) / sigma
+        answer = {"epsilon": eps, "sample": self.clean, "v_prediction": alpha * eps - sigma * self.clean}
+        return type("Output", (), {"sample": answer[self.task.prediction_type]})
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
+def test_the_exact_answer_has_no_loss(options: Options, prediction_type: str) -> None:
+    task = make_task(options(prediction_type=prediction_type))
+    clean, labels = torch.rand(6, 1, 8, 8) * 2 - 1, torch.arange(6)
+    loss = task.loss(Oracle(task, clean), clean, labels, torch.Generator().manual_seed(0))
+    assert loss < 1e-6
+
+
+def test_label_dropout_is_the_null_label(options: Options) -> None:
+    task = make_task(options(label_dropout=0.25))
+    count = 4000
+    clean, labels = torch.zeros(count, 1, 8, 8), torch.full((count,), 3)
+    oracle = Oracle(task, clean)
+    task.loss(oracle, clean, labels, torch.Generator().manual_seed(0))
+    assert set(oracle.labels.tolist()) == {3, task.null_label}
+    assert (oracle.labels == task.null_label).float().mean().item() == pytest.approx(0.25, abs=0.02)
+
+
+def test_levels_are_uniform_and_spread(linear: Schedule) -> None:
+    forward, rng = Forward(linear), torch.Generator().manual_seed(0)
+    draws = torch.stack([forward.draw_levels(10, rng) for _ in range(3000)])
+    assert (draws.min(), draws.max()) == (1, linear.T)
+    # every tenth of the schedule has exactly one level of each batch
+    assert all(np.bincount((row - 1) // 100, minlength=10).tolist() == [1] * 10 for row in draws)
+    first = draws[:, 0].double()
+    assert first.mean().item() == pytest.approx(500.5, abs=3 * 289 / 3000**0.5)
+    assert first.std().item() == pytest.approx(288.7, rel=0.03)
+
+
+def test_a_trained_folder_is_everybodys(options: Options) -> None:
+    made = options(max_train_steps=4)
+    train(made)
+    folder = Path(made.output_dir)
+    assert {"loss.png", "forward.png", "real_vs_generated.png", "metrics.jsonl", "README.md", "samples"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert "--max-train-steps 4" in (folder / "README.md").read_text()
+    model = samplerzoo.load(folder)
+    assert (model.num_classes, model.null_label, model.shape) == (10, 10, (1, 8, 8))
+    assert sum(model.class_counts or ()) == 1438
+    assert samplerzoo.sample(model, "ddim", steps=2, labels=[3]).images.shape == (1, 1, 8, 8)
+    assert UNet2DModel.from_pretrained(folder / "unet").config.num_class_embeds == 11
+
+
+def test_an_unconditional_folder_runs_in_diffusers(options: Options) -> None:
+    made = options(max_train_steps=2, conditional=False)
+    train(made)
+    assert samplerzoo.load(made.output_dir).num_classes is None
+    pipeline = DDPMPipeline.from_pretrained(made.output_dir)
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline(num_inference_steps=2, output_type="np").images.shape == (1, 8, 8, 1)
+
+
+def test_one_class_is_unconditional_unless_asked(options: Options) -> None:
+    assert make_task(options(classes="7")).null_label is None
+    assert make_task(options(classes="7", conditional=True)).null_label == 1
+    assert make_task(options(label_dropout=0.0)).null_label is None
+
+
+def test_fine_tuning_starts_from_the_weights(options: Options, tiny_model: Path) -> None:
+    old = UNet2DModel.from_pretrained(tiny_model / "unet").state_dict()
+    net = make_task(options(init_from=str(tiny_model))).net  # ten classes in place of three
+    assert net.config.num_class_embeds == 11
+    assert all(torch.equal(value, old[name]) for name, value in net.state_dict().items() if "class_embed" not in name)
+    same = make_task(options(init_from=str(tiny_model), classes="0,1,2")).net.state_dict()
+    assert all(torch.equal(value, old[name]) for name, value in same.items())
+    with pytest.raises(UsageError, match="trained with num_train_timesteps 1000: leave out --ddpm-num-steps"):
+        make_task(options(init_from=str(tiny_model), ddpm_num_steps=300))
+    with pytest.raises(UsageError, match="1 channels and the data 3"):
+        make_task(options(init_from=str(tiny_model), channels=3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"image_size": 10, "block_out_channels": (8, 8, 8)},
+            r"images of 10 pixels cannot be halved 2 times: take --image-size 8 or 12, or a U-Net of 2 levels: "
+            r"--block-out-channels 8,8$",
+        ),
+        ({"norm_num_groups": 3}, "--norm-num-groups 3 does not divide 8"),
+        ({"attention_levels": 3}, "the U-Net has 2 levels"),
+        ({"attention_head_dim": 3}, "--attention-head-dim 3 does not divide 8"),
+        ({"rescale_betas_zero_snr": True}, "--prediction-type v_prediction"),
+        ({"classes": "zero"}, "no class named 'zero'"),
+    ],
+)
+def test_shapes_that_cannot_be(options: Options, wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_task(options(**wrong))
+
+
+def test_more_images_than_there_are(options: Options) -> None:
+    with pytest.raises(UsageError, match="265 images do not fill one batch of 500"):
+        train(options(classes="8,9", train_batch_size=500))
+
+
+def test_a_loss_that_is_no_number_stops(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(UNetTask, "loss", lambda self, net, images, labels, rng: net(
+        images, labels, class_labels=labels).sample.mean() * float("nan"))  # fmt: skip
+    with pytest.raises(samplerzoo.ZooError, match="not a number at step 1: lower --learning-rate"):
+        train(options())
+
+
+def test_a_folder_with_other_things_is_left_alone(options: Options) -> None:
+    made = options(max_train_steps=1)
+    Path(made.output_dir).mkdir()
+    (Path(made.output_dir) / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        train(made)
+    train(made.model_copy(update={"overwrite": True}))
+    assert (Path(made.output_dir) / "thesis.txt").read_text() == "mine"
+
+
+def test_a_folder_in_use(options: Options) -> None:
+    from filelock import FileLock
+
+    made = options()
+    Path(made.output_dir).mkdir()
+    with FileLock(Path(made.output_dir) / ".lock"), pytest.raises(samplerzoo.ZooError, match="in use by another"):
+        train(made)
