@@ -47,7 +47,7 @@ class ClassifierGuidance(Guidance):
             """The gradient of log p(y | x_t), an image each: summing over the batch mixes none."""
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
-                log_p = classifier(x, x.new_full((len(x),), t.tau)).float().log_softmax(dim=1)
+                log_p = classifier(x, x.new_full((len(x),), t.tau)).log_softmax(dim=1, dtype=x.dtype)
                 return torch.autograd.grad(log_p.gather(1, labels[:, None]).sum(), x)[0]
 
         def guided(x: torch.Tensor, t: Level) -> Prediction:

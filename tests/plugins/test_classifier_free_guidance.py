@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
+
+from samplerzoo.driver import sample
+from samplerzoo.errors import UsageError
+from samplerzoo.models import Model
+from samplerzoo.schedule import Schedule
+from samplerzoo.testing import mixture
+
+MEANS = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]])
+
+
+@pytest.fixture(scope="module")
+def model(linear: Schedule) -> Model:
+    """Classes 0 to 2, null label 3."""
+    return mixture(linear, MEANS, 0.3)
+
+
+def constant(model: Model, label: int) -> Model:
+    """The model at one label, as an unconditional one."""
+    return dataclasses.replace(
+        model, net=lambda x, tau, _: model.net(x, tau, torch.full((len(x),), label)), num_classes=None
+    )
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("what", ["eps", "x0", "v"])
+def test_the_formula(model: Model, scale: float, what: str) -> None:
+    """Weights that sum to 1 make it the same in eps, x0 and v. Every image has its own label."""
+    labels, t = torch.tensor([2, 0, 1, 0]), model.schedule.at(400)
+    x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    guided = ClassifierFreeGuidance(scale=scale).guide(model.denoise, labels, model)(x, t)
+    c, u = model.denoise(x, t, labels), model.denoise(x, t, torch.full((4,), 3))
+    expected = getattr(u, what) + scale * (getattr(c, what) - getattr(u, what))
+    torch.testing.assert_close(getattr(guided, what), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "reverse-sde"])
+@pytest.mark.parametrize(("scale", "label"), [(1.0, 1), (0.0, 3)])
+def test_1_is_conditional_and_0_unconditional_at_one_evaluation(
+    model: Model, sampler: str, scale: float, label: int
+) -> None:
+    plan = {"steps": 5, "num_images": 4, "seed": 3}
+    guided = sample(model, sampler, guidance="cfg", guidance_scale=scale, labels=[1] * 4, **plan)  # type: ignore[arg-type]
+    plain = sample(constant(model, label), sampler, **plan)  # type: ignore[arg-type]
+    assert torch.equal(guided.images, plain.images)
+    assert guided.cost == plain.cost
+    assert guided.nfe == 5
+
+
+def test_guided_is_two_evaluations_in_one_call(model: Model) -> None:
+    cost = sample(model, "ddim", guidance="cfg", guidance_scale=2.0, steps=5, num_images=7, batch_size=3).cost
+    assert (cost.calls_per_image, cost.nfe, cost.gradients) == (5, 10, 0)
+
+
+def test_guidance_moves_away_from_the_other_classes(model: Model) -> None:
+    def towards(scale: float) -> float:
+        result = sample(model, "ddim", guidance="cfg", guidance_scale=scale, labels=[0] * 64, steps=20)
+        return result.images[:, 0].mean().item()
+
+    assert towards(0.0) < towards(1.0) < towards(3.0)
+    assert towards(1.0) == pytest.approx(1.0, abs=0.15)  # the class's own mean, within 3 standard errors and the steps'
+
+
+def test_a_learned_variance_is_the_conditional_one(model: Model) -> None:
+    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        assert labels is not None
+        return torch.cat([model.net(x, tau, labels), labels[:, None].to(x).expand_as(x)], dim=1)
+
+    both = dataclasses.replace(model, net=net)
+    labels = torch.tensor([0, 1])
+    guided = ClassifierFreeGuidance(scale=2.0).guide(both.denoise, labels, both)
+    p = guided(torch.zeros(2, 2), model.schedule.at(400))
+    assert p.variance is not None
+    assert p.variance.tolist() == [[0.5, 0.5], [1.0, 1.0]]
+    assert p.eps.shape == (2, 2)
+
+
+def test_a_model_without_a_null_label_is_refused(model: Model) -> None:
+    with pytest.raises(UsageError, match="trained with a null label"):
+        sample(dataclasses.replace(model, null_label=None), "ddim", guidance="cfg", num_images=1)
+
+
+@pytest.mark.parametrize("scale", [-1.0, float("inf"), float("nan")])
+def test_impossible_scales(model: Model, scale: float) -> None:
+    with pytest.raises(UsageError, match="scale"):
+        sample(model, "ddim", guidance="cfg", guidance_scale=scale, num_images=1)
