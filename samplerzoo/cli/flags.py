@@ -91,10 +91,13 @@ class FieldType(click.ParamType):
     def __init__(self, field: FieldInfo, known: Facts) -> None:
         self.name = known.kind.lower()
         self.known = known
-        self.adapter = TypeAdapter[Any](Annotated[field.annotation, field], config=ConfigDict(allow_inf_nan=False))
+        annotated: Any = Annotated[field.annotation, field]
+        self.adapter = TypeAdapter[Any](annotated, config=ConfigDict(allow_inf_nan=False))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         parsed: Any = self.known.choices.get(value, value)
+        if self.known.choices and value not in self.known.choices:
+            self.fail(f"{value} is none of {', '.join(self.known.choices)}", param, ctx)
         if self.known.is_list and isinstance(value, str):
             parsed = [part.strip() for part in value.split(",")]
         try:

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from samplerzoo import registry
-from samplerzoo.cli.flags import flags
 from samplerzoo.errors import UsageError
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
@@ -31,6 +30,8 @@ class PluginCommand(click.Command):
     """Has `--sampler`, perhaps `--guidance`, and all flags of those that are named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from samplerzoo.cli.flags import flags  # pydantic, which `list` does without
+
         chosen = self._peek(ctx, args)
         for file in chosen["plugin"]:
             registry.load_file(file)

@@ -73,7 +73,12 @@ def command(
     from samplerzoo.run import GRID_FILE, Settings, default_folder, execute
 
     folder = output or default_folder(job.recipe)
-    record = execute(job, folder, Settings(amount.batch_size, overwrite, resume, trajectory))
+    try:
+        record = execute(job, folder, Settings(amount.batch_size, overwrite, resume, trajectory))
+    except KeyboardInterrupt:
+        if not processes()[0]:
+            click.echo(f"samplerzoo: to go on, add --output {folder} --resume to the same command", err=True)
+        raise
     if processes()[0]:
         return
     if as_json:

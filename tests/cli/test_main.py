@@ -1,0 +1,120 @@
+"""The frame: lazy imports, exit codes, errors as one line."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import subprocess
+import sys
+
+import click
+import pytest
+
+from samplerzoo import __version__
+from samplerzoo import cli as package
+from samplerzoo.cli import COMMANDS, main
+
+LAZY = """
+import socket, sys
+def refuse(*arguments, **options): raise AssertionError("the network was reached for")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from samplerzoo.cli import main
+def loaded(*names): return [name for name in names if name in sys.modules]
+assert main(["--help"]) == 0
+assert main(["list"]) == 0
+assert main(["list", "--json"]) == 0
+assert not loaded("torch", "numpy", "pydantic"), loaded("torch", "numpy", "pydantic")
+assert main(["run", "--sampler", "ddim", "--guidance", "cfg", "--help"]) == 0
+assert main(["run", "--sampler", "ddpm", "--eta", "0"]) == 2
+assert main(["timesteps", "--sampler", "ddpm", "--variance", "large", "--steps", "3"]) == 0
+assert main(["info", "ddpm"]) == 0
+assert main(["list", "--check"]) == 0
+assert not loaded("torch"), "torch"
+import samplerzoo
+assert "sample" in dir(samplerzoo)
+assert not loaded("torch"), "torch"
+"""
+
+
+def test_help_and_list_import_nothing_heavy_and_the_grid_needs_no_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "--eta NUMBER" in done.stdout
+    assert "--guidance-scale NUMBER" in done.stdout
+
+
+def test_python_m_samplerzoo_is_the_same_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "samplerzoo", "--version"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"samplerzoo {__version__}\n"
+
+
+def test_every_command_is_there_and_says_what_it_does(cli) -> None:
+    for name, (module, line) in COMMANDS.items():
+        command = importlib.import_module(f"samplerzoo.cli.{module}").command
+        assert isinstance(command, click.Command)
+        assert command.name == name
+        answer = cli(name, "--help")
+        assert answer.code == 0
+        assert f"samplerzoo {name}" in answer.out
+        assert line.endswith(".")
+
+
+def test_no_words_are_help(cli) -> None:
+    assert cli() == cli("--help")
+
+
+def test_a_mistyped_command_is_told_the_nearest(cli) -> None:
+    cli("ruin").refuses(2, "'ruin'", "did you mean run?")
+
+
+def test_underscores_are_hyphens(cli) -> None:
+    assert cli("timesteps", "--beta_schedule", "sigmoid", "--steps", 2).code == 0
+    assert cli("train_classifier", "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a.png"), 1, "No space left on device: a.png"),
+        (PermissionError(errno.EACCES, "Permission denied", "/root"), 1, "Permission denied: /root"),
+        (click.UsageError("Two\nlines."), 2, "two lines"),
+    ],
+)
+def test_errors_are_one_line(cli, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str) -> None:
+    _failing(monkeypatch, error)
+    cli("env").refuses(code, text)
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _failing(monkeypatch, OSError(errno.EIO, "Input/output error"))
+    for words in (["--debug", "env"], ["env", "--debug"]):
+        answer = cli(*words)
+        assert answer.code == 1
+        assert answer.err.startswith("Traceback")
+        assert answer.err.endswith("samplerzoo: error: Input/output error\n")
+
+
+def test_ctrl_c_is_130_and_one_line(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _failing(monkeypatch, KeyboardInterrupt())
+    answer = cli("env")
+    assert answer.code == 130
+    assert answer.err.strip() == "samplerzoo: interrupted"
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    _failing(monkeypatch, ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        main(["env"])
+
+
+def test_of_several_processes_one_speaks_of_a_bad_request(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    answer = cli("ruin")
+    assert (answer.code, answer.err) == (2, "")
+
+
+def _failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(package.group, "get_command", lambda context, name: click.Command("env", callback=fail))

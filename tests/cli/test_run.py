@@ -1,0 +1,389 @@
+"""`samplerzoo run`: its flags, its folder, what it refuses, and what survives an interruption."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from PIL import Image
+
+from samplerzoo import images, models, registry
+from samplerzoo.cli import run as module
+from samplerzoo.cli.plugin_flags import PluginCommand
+
+FEW = ["--steps", 3, "--num-images", 5, "--batch-size", 2]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file of a run folder but the record of how long it took, and the lock."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("run.json", ".lock")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+# flags
+
+
+def test_the_flags_of_run_are_those_that_no_plugin_may_take() -> None:
+    own = {name for param in module.flags_of_run for name in param.opts + param.secondary_opts if name[:2] == "--"}
+    assert {name[2:].replace("-", "_") for name in own} | {"help"} == registry.RUN_FLAGS
+
+
+def test_help_shows_the_flags_of_the_plugins_that_are_named(cli) -> None:
+    out = " ".join(cli("run", "--sampler", "ddim", "--help").out.split())
+    assert "Options of ddim: --eta NUMBER" in out
+    assert "[default: 0.0; at least 0.0, at most 1.0]" in out
+    assert "--guidance-scale NUMBER" not in out
+    out = " ".join(cli("run", "--sampler", "ddpm", "--guidance", "classifier", "--help").out.split())
+    assert "--variance small|large|learned" in out
+    assert "--guidance-form score|mean" in out
+    assert "--eta" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("--etaa 0", ["--etaa", "did you mean --eta?"]),
+        ("--stps 3", ["--stps", "did you mean --steps?"]),
+        ("--sampler ddpm --eta 0", ["--eta", "ddpm has no option", "belongs to: ddim"]),
+        ("--eta 0 --sampler ddpm", ["--eta", "ddpm has no option", "belongs to: ddim"]),
+        ("--sampler=ddpm --eta=0", ["belongs to: ddim"]),
+        ("--eta 2", ["--eta", "less than or equal to 1"]),
+        ("--eta nan", ["--eta", "finite"]),
+        ("--sampler ddmi", ["'ddmi'", "did you mean"]),
+        ("--sampler cfg", ["cfg is a guidance", "--sampler ddim --guidance cfg"]),
+        ("--sampler classifier", ["--sampler ddim --guidance classifier"]),
+        ("--guidance ddim", ["--sampler ddim"]),
+        ("--guidance-scale 3", ["--guidance-scale", "--guidance cfg"]),
+        ("--guidance cfg --guidance-form mean", ["--guidance-form", "belongs to: classifier"]),
+        ("--guidance cfg --guidance-scale -1", ["--guidance-scale", "greater than or equal to 0"]),
+        ("--seed -1", ["--seed"]),
+        ("--seed 18446744073709551616", ["--seed"]),
+        ("--num-images 0", ["--num-images"]),
+        ("--timesteps 9,x", ["--timesteps"]),
+        ("--timesteps 9,3 --steps 3", ["--timesteps takes the place"]),
+        ("--spacing karas", ["--spacing", "karras"]),
+        ("--resume", ["--output"]),
+        ("--resume --overwrite -o x", ["one of them"]),
+        ("--plugin nowhere.py", ["nowhere.py"]),
+        ("--model nowhere", ["nowhere"]),
+        ("extra", ["extra"]),
+    ],
+)
+def test_bad_requests_are_one_line_and_exit_code_2(cli, words: str, parts: list[str]) -> None:
+    cli("run", *words.split()).refuses(2, *parts)
+
+
+# the folder
+
+
+def test_a_run_folder(cli, tiny_model: Path) -> None:
+    answer = cli("run", "--model", tiny_model, "--eta", 0.5, *FEW)
+    assert answer.code == 0, answer
+    first, second = answer.out.splitlines()
+    assert Path(first) == Path("runs/ddim-3/grid.png")
+    assert second.startswith("5 images, NFE 3, ")
+    assert answer.err == ""
+    folder = Path(first).parent
+    names = sorted(files_of(folder))
+    assert names == ["grid.png", *(f"images/00000{i}.png" for i in range(5)), "manifest.jsonl"]
+    lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    assert lines == [
+        {"index": i, "file": f"images/00000{i}.png", "seed": 0, "label": label}
+        for i, label in enumerate([0, 1, 2, 0, 1])
+    ]
+    record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "done"
+    assert (record["nfe"], record["network_calls"], record["classifier_gradients"]) == (3, 3, 0)
+    assert record["recipe"]["sampler_options"] == {"eta": 0.5}
+    assert record["recipe"]["clip_x0"] == "off"
+    assert record["recipe"]["model"] == str(tiny_model)
+    assert record["recipe"]["fingerprint"] == models.fingerprint(tiny_model)
+    assert [level["timestep"] for level in record["grid"]] == [999, 666, 332, -1]
+    assert {"torch", "diffusers", "samplerzoo"} <= set(record["versions"])
+    pixels, metadata = images.read_png(folder / "images/000004.png")
+    assert pixels.shape == (8, 8, 1)
+    assert metadata is not None
+    assert (metadata["index"], metadata["label"]) == (4, 1)
+    assert metadata["recipe"] == record["recipe"]
+
+
+def test_the_default_folder_is_a_new_one(cli, tiny_model: Path) -> None:
+    folders = [Path(cli("run", "--model", tiny_model, *FEW).out.split()[0]).parent for _ in range(3)]
+    assert [folder.name for folder in folders] == ["ddim-3", "ddim-3-2", "ddim-3-3"]
+    assert files_of(folders[0]) == files_of(folders[1])
+
+
+def test_the_pixels_are_those_of_the_python_interface(cli, tiny_model: Path) -> None:
+    from samplerzoo import load, sample
+
+    words = ["--sampler", "ddpm", "--variance", "large", "--seed", 7, "--class-labels", "2,0", "--spacing", "karras"]
+    cli("run", "--model", tiny_model, *words, *FEW, "-o", "out")
+    result = sample(
+        load(tiny_model), "ddpm", variance="large", seed=7, labels="2,0", num_images=5, spacing="karras", steps=3,
+        batch_size=2,
+    )  # fmt: skip
+    found = np.stack([images.read_png(Path(f"out/images/00000{i}.png"))[0] for i in range(5)])
+    np.testing.assert_array_equal(found, images.to_uint8(result.images))
+
+
+def test_an_unconditional_model_of_diffusers_own(cli, plain_model: Path) -> None:
+    answer = cli("run", "--model", plain_model, *FEW, "--json")
+    record = json.loads(answer.out)
+    assert record["status"] == "done"
+    assert record["recipe"]["class_labels"] is None
+    assert (Path(record["folder"]) / "grid.png").is_file()
+
+
+def test_a_trajectory_is_a_strip_and_a_film(cli, tiny_model: Path) -> None:
+    cli("run", "--model", tiny_model, *FEW, "--trajectory", "-o", "out")
+    with Image.open("out/trajectory.png") as strip, Image.open("out/trajectory.gif") as film:
+        assert strip.width > strip.height  # 4 moments, 2 images: those of the first batch
+        assert film.n_frames == 4
+
+
+def test_guidance_and_its_cost(cli, classifier_model: Path) -> None:
+    for words, nfe, gradients in (
+        ("--guidance cfg --guidance-scale 2", 6, 0),
+        ("--guidance cfg", 3, 0),
+        ("--guidance classifier --guidance-scale 3", 3, 3),
+    ):
+        told = json.loads(cli("run", "--model", classifier_model, *words.split(), *FEW, "--dry-run", "--json").out)
+        done = json.loads(cli("run", "--model", classifier_model, *words.split(), *FEW, "--json").out)
+        for record in (told, done):
+            assert (record["nfe"], record["classifier_gradients"]) == (nfe, gradients)
+
+
+def test_a_plugin_file_is_recorded(cli, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for store in ("_from_files", "_files"):
+        monkeypatch.setattr(registry, store, type(getattr(registry, store))())
+    path = tmp_path / "direct.py"
+    path.write_text(
+        "from samplerzoo.sampler import Sampler\n"
+        "class Direct(Sampler):\n"
+        "    def step(self, x, t, s, denoise, noise):\n"
+        "        p = denoise(x, t)\n"
+        "        return s.alpha * p.x0 + s.sigma * p.eps\n"
+    )
+    record = json.loads(cli("run", "--model", tiny_model, "--plugin", path, "--sampler", "direct", *FEW, "--json").out)
+    assert record["recipe"]["plugins"] == [str(path)]
+    for store in ("_from_files", "_files"):
+        getattr(registry, store).clear()
+    answer = cli("rerun", Path(record["folder"]) / "images/000000.png")
+    assert answer.code == 0, answer
+
+
+def test_a_dry_run_reads_no_weights_and_writes_nothing(cli, tiny_model: Path) -> None:
+    (tiny_model / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    answer = cli(
+        "run", "--model", tiny_model, "--dry-run", "--guidance", "cfg", "--guidance-scale", 3, "--timesteps", "9,3"
+    )
+    assert answer.code == 0, answer
+    assert [line.split() for line in answer.out.splitlines() if line.startswith(("nfe", "grid"))] == [
+        ["nfe", "4.0"],
+        ["grid", "9", "3", "clean"],
+    ]
+    assert not list(Path().iterdir())
+
+
+# nothing lost
+
+
+def test_a_folder_in_use_is_left_alone(cli, tiny_model: Path) -> None:
+    words = ["run", "--model", tiny_model, *FEW, "-o", "out"]
+    cli(*words)
+    before = files_of(Path("out"))
+    cli(*words).refuses(2, "out is not empty", "--resume", "--overwrite")
+    with FileLock("out/.lock"):
+        cli(*words, "--overwrite").refuses(1, "out is in use")
+    Path("file").write_text("")
+    cli("run", "--model", tiny_model, *FEW, "-o", "file").refuses(2, "file is a file")
+    assert files_of(Path("out")) == before
+
+
+def test_overwrite_removes_what_a_run_writes_and_nothing_else(cli, tiny_model: Path) -> None:
+    words = ["run", "--model", tiny_model, "-o", "out", "--steps", 2]
+    cli(*words, "--num-images", 3, "--trajectory")
+    Path("out/images/mine.png").write_text("mine")
+    Path("out/notes.txt").write_text("mine")
+    assert cli(*words, "--num-images", 2, "--overwrite").code == 0
+    assert sorted(files_of(Path("out"))) == [
+        "grid.png", "images/000000.png", "images/000001.png", "images/mine.png", "manifest.jsonl", "notes.txt",
+    ]  # fmt: skip
+
+
+def test_a_resumed_run_equals_a_straight_one_byte_for_byte(
+    cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["run", "--model", tiny_model, "--eta", 1, *FEW, "--trajectory"]
+    cli(*words, "-o", "straight")
+    save = images.save_png
+
+    def interrupted(image: Image.Image, path: Path, *rest: object) -> None:
+        if path.name == "000003.png":
+            raise KeyboardInterrupt
+        save(image, path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(images, "save_png", interrupted)
+    answer = cli(*words, "-o", "resumed")
+    assert answer.code == 130
+    assert "--resume" in answer.err
+    monkeypatch.setattr(images, "save_png", save)
+    assert json.loads(Path("resumed/run.json").read_text())["status"].startswith("ended early")
+    assert "images/000003.png" not in files_of(Path("resumed"))
+    answer = cli(*words, "-o", "resumed", "--resume", "--json")
+    assert json.loads(answer.out)["images_made"] == 5  # the film needs the first batch again
+    assert files_of(Path("resumed")) == files_of(Path("straight"))
+    assert cli(*words, "-o", "resumed", "--resume").out.splitlines()[1] == "all 5 images were there already"
+
+
+def test_resume_makes_only_the_batches_that_lack_an_image(cli, tiny_model: Path) -> None:
+    words = ["run", "--model", tiny_model, *FEW, "-o", "out"]
+    cli(*words)
+    before = files_of(Path("out"))
+    Path("out/images/000002.png").unlink()
+    assert json.loads(cli(*words, "--resume", "--json").out)["images_made"] == 2
+    assert files_of(Path("out")) == before
+
+
+def test_resume_refuses_another_recipe_or_fewer_images(cli, tiny_model: Path) -> None:
+    words = ["run", "--model", tiny_model, "-o", "out", "--resume"]
+    cli(*words, *FEW)
+    cli(*words, "--steps", 4, "--num-images", 5).refuses(2, "steps 3, not 4")
+    cli(*words, *FEW, "--seed", 1).refuses(2, "seed 0, not 1")
+    cli(*words, "--steps", 3, "--num-images", 4).refuses(2, "5 images")
+    assert cli(*words, "--steps", 3, "--num-images", 6).code == 0
+    Path("out/run.json").unlink()
+    cli(*words, *FEW).refuses(2, "no run that could be resumed")
+
+
+def test_a_full_disk_leaves_no_half_file(cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Image.Image.save
+
+    def full(self: Image.Image, path: Path, *rest: object, **options: object) -> None:
+        if "000003" in str(path):
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        whole(self, path, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    cli("run", "--model", tiny_model, *FEW, "-o", "out").refuses(1, "No space left on device")
+    assert sorted(files_of(Path("out"))) == [f"images/00000{i}.png" for i in range(3)]
+    assert "OSError" in json.loads(Path("out/run.json").read_text())["status"]
+
+
+def test_nan_from_the_network_is_named_with_its_step(cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def network(unet):
+        return lambda x, tau, labels: x * (float("nan") if tau[0] < 500 else 1.0)
+
+    monkeypatch.setattr(models, "unet_network", network)
+    cli("run", "--model", tiny_model, *FEW, "-o", "out").refuses(1, "NaN", "step 3 of 3", "timestep 332")
+    assert not list(Path("out/images").glob("*.png"))
+
+
+def test_too_little_memory_says_what_to_lower(cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def network(unet):
+        def fail(x, tau, labels):
+            raise torch.OutOfMemoryError("a long story")
+
+        return fail
+
+    monkeypatch.setattr(models, "unet_network", network)
+    cli("run", "--model", tiny_model, *FEW).refuses(1, "batches of 2", "--batch-size")
+
+
+# models that cannot be used
+
+
+def _json(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+BROKEN = {
+    "no weights": (lambda root: (root / "unet" / "diffusion_pytorch_model.safetensors").unlink(), "no weights", 1),
+    "half weights": (
+        lambda root: os.truncate(root / "unet" / "diffusion_pytorch_model.safetensors", 1000), "cannot be read", 1,
+    ),
+    "pickle": (
+        lambda root: (root / "unet" / "diffusion_pytorch_model.safetensors").rename(
+            root / "unet" / "diffusion_pytorch_model.bin"
+        ),
+        "pickle", 1,
+    ),
+    "no schedule": (lambda root: (root / "scheduler" / "scheduler_config.json").unlink(), "scheduler_config.json", 1),
+    "half a config": (lambda root: (root / "unet" / "config.json").write_text('{"in_cha'), "config.json", 1),
+    "prediction type": (
+        lambda root: _json(root / "scheduler" / "scheduler_config.json", prediction_type="flow"), "'flow'", 1,
+    ),
+    "no null label": (lambda root: _json(root / "samplerzoo.json", null_label=None), "null label", 2),
+    "empty folder": (lambda root: [path.unlink() for path in root.rglob("*") if path.is_file()], "not a whole", 1),
+    "latents": (lambda root: _json(root / "unet" / "config.json", in_channels=4), "4 channels", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_models_that_cannot_be_used(cli, tiny_model: Path, damage: str) -> None:
+    change, text, code = BROKEN[damage]
+    change(tiny_model)
+    answer = cli("run", "--model", tiny_model, *FEW, "--guidance", "cfg", "--guidance-scale", 2, "-o", "out")
+    answer.refuses(code, text)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("--class-labels 3", ["class label 3", "0 to 2"]),
+        ("--class-labels 2-1", ["runs backwards"]),
+        ("--class-labels cat", ["'cat'", "balanced"]),
+        ("--guidance classifier", ["classifier", "train-classifier"]),
+        ("--sampler ddpm --variance learned", ["learned"]),
+        ("--clip-x0 sometimes", ["'sometimes'", "static"]),
+        ("--steps 1001", ["1001", "at most 1000"]),
+        ("--timesteps 3,9", ["decrease"]),
+        ("--device abacus", ["'abacus'"]),
+    ],
+)
+def test_what_does_not_fit_the_model(cli, tiny_model: Path, words: str, parts: list[str]) -> None:
+    cli("run", "--model", tiny_model, *words.split(), "-o", "out").refuses(2, *parts)
+    assert not Path("out").exists()
+
+
+def test_labels_for_an_unconditional_model(cli, plain_model: Path) -> None:
+    cli("run", "--model", plain_model, "--class-labels", 1).refuses(2, "unconditional")
+
+
+# many processes
+
+
+def test_two_processes_make_the_files_of_one(cli, tiny_model: Path) -> None:
+    words = ["--model", tiny_model, "--eta", 1, "--steps", 2, "--num-images", 5, "--batch-size", 2, "--trajectory"]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "samplerzoo", "run"]
+        + [str(word) for word in [*words, "-o", "two"]],
+        capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "two/grid.png"
+    assert len(done.stdout.splitlines()) == 2
+    assert json.loads(Path("two/run.json").read_text())["processes"] == 2
+    cli("run", *words, "-o", "one")
+    one, two = files_of(Path("one")), files_of(Path("two"))
+    assert sorted(one) == sorted(two)
+    for name in (name for name in one if name.startswith("images/")):
+        (pixels, metadata), (other, same) = (images.read_png(Path(folder, name)) for folder in ("one", "two"))
+        assert metadata == same
+        assert np.abs(pixels.astype(int) - other.astype(int)).max() <= 1  # threads may round differently
+    assert one["manifest.jsonl"] == two["manifest.jsonl"]
+
+
+def test_the_command_is_one_whose_flags_follow_the_plugins() -> None:
+    assert isinstance(module.command, PluginCommand)
