@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samplerzoo.errors import UsageError
+from samplerzoo.noise import check_seed
 
 if TYPE_CHECKING:
     from samplerzoo.models import Model
@@ -30,15 +31,17 @@ def class_labels(text: str, model: Model, num_images: int, seed: int) -> list[in
         raise UsageError(f"{model.name} is unconditional and has no classifier: it takes no class labels")
     if text == "natural":
         return _natural(model, num_images, seed)
-    cycle = list(range(K)) if text == "balanced" else _parse(text)
-    for label in cycle:
-        if label >= K:
-            raise UsageError(f"class label {label} is out of range: {model.name} has the classes 0 to {K - 1}")
+    ranges = [range(K)] if text == "balanced" else _parse(text)
+    for labels in ranges:
+        if labels[-1] >= K:
+            wrong = max(labels[0], K)
+            raise UsageError(f"class label {wrong} is out of range: {model.name} has the classes 0 to {K - 1}")
+    cycle = [label for labels in ranges for label in labels]
     return [cycle[i % len(cycle)] for i in range(num_images)]
 
 
-def _parse(text: str) -> list[int]:
-    labels: list[int] = []
+def _parse(text: str) -> list[range]:
+    ranges = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if not match:
@@ -46,17 +49,19 @@ def _parse(text: str) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise UsageError(f"class labels {text!r}: {part} runs backwards")
-        labels.extend(range(first, last + 1))
-    return labels
+        ranges.append(range(first, last + 1))
+    return ranges
 
 
 def _natural(model: Model, num_images: int, seed: int) -> list[int]:
     if not model.class_counts:
         raise UsageError(f"{model.name} does not record how frequent its classes are; take balanced labels")
+    check_seed(seed)
+    counter = np.array([0, 0, LABEL_STREAM, 0], dtype=np.uint64)
     edges = list(accumulate(model.class_counts))
     labels = []
     for image in range(num_images):
-        bits = np.random.Philox(key=[seed, image], counter=[0, 0, LABEL_STREAM, 0])
-        word = int(bits.random_raw())
+        key = np.array([seed, image], dtype=np.uint64)
+        word = int(np.random.Philox(key=key, counter=counter).random_raw())
         labels.append(bisect_right(edges, word * edges[-1] >> 64))
     return labels

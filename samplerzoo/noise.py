@@ -24,6 +24,12 @@ INITIAL_STEP = 0
 """The step that x_T is drawn at; the steps of the grid follow from 1."""
 
 
+def check_seed(seed: int) -> None:
+    """Raises UsageError for what is not a word of the generator's key."""
+    if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**64):
+        raise UsageError(f"a seed must be a whole number between 0 and 2**64 - 1, not {seed}")
+
+
 class Noise:
     """The noise of one batch. Call it for a draw; every call within a step is another draw.
 
@@ -37,8 +43,7 @@ class Noise:
     def __init__(
         self, seed: int, images: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu"
     ) -> None:
-        if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**64):
-            raise UsageError(f"a seed must be a whole number between 0 and 2**64 - 1, not {seed}")
+        check_seed(seed)
         self._keys = [np.array([seed, image], dtype=np.uint64) for image in images]
         self._shape = tuple(shape)
         self._device = device
