@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import first_line
 
 EMA_FILE = "ema.safetensors"
 PROGRESS_FILE = "progress.json"
@@ -77,12 +78,17 @@ def write(accelerator: Accelerator, output: Path, progress: Progress, options: d
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    accelerator.wait_for_everyone()
+    try:
+        accelerator.save_state(str(partial))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            (partial / OPTIONS_FILE).write_text(json.dumps(options, indent=1))
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     if accelerator.is_main_process:
-        (partial / OPTIONS_FILE).write_text(json.dumps(options, indent=1))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
         for old in existing(output)[:-keep]:
             shutil.rmtree(old)
     return folder
@@ -111,8 +117,8 @@ def restore(accelerator: Accelerator, folder: Path) -> None:
     try:
         accelerator.load_state(str(folder))
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ZooError(f"cannot resume from {folder}: {reason} (same options as when it was written?)") from error
+        reason = f"{first_line(error)} (same options as when it was written?)"
+        raise ZooError(f"cannot resume from {folder}: {reason}") from error
 
 
 def changed_options(folder: Path, options: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -7,7 +7,7 @@ The noise-aware loss is cross-entropy at a random level of the diffusion model's
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class ClassifierTask(Task):
 
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:
         with filling(folder) as beside:
-            resnet = net.net if isinstance(net, NoisyClassifier) else net
+            resnet: Any = net.net if isinstance(net, NoisyClassifier) else net
             resnet.save_pretrained(beside)
             if not self.options.clean:
                 self.scheduler.save_pretrained(beside / "scheduler")

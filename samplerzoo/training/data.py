@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import first_line
 from samplerzoo.training.options import DataOptions
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _rows(options: DataOptions, split: str) -> datasets.Dataset:
     except ZooError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ZooError(f"cannot load {options.dataset} (split {split}): {_first_line(error)}") from error
+        raise ZooError(f"cannot load {options.dataset} (split {split}): {first_line(error)}") from error
 
 
 def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str:
@@ -242,7 +243,3 @@ def _open(entry: Any) -> Image.Image:
 
 def _describe(entry: Any, index: int) -> str:
     return f"{entry['path']} (row {index})" if entry.get("path") else f"row {index}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -6,8 +6,8 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from samplerzoo import models
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import find, first_line
 from samplerzoo.schedule import Schedule
 from samplerzoo.training.options import ScheduleOptions
 
@@ -58,11 +58,11 @@ def build_scheduler(options: ScheduleOptions, like: str | None, prediction_type:
     if like is None:
         chosen = {theirs: getattr(options, ours) for ours, theirs in FIELDS.items()}
         return DDPMScheduler(**chosen, prediction_type=prediction_type)
-    root = models.find(like)
+    root = find(like)
     try:
         scheduler = DDPMScheduler.from_config(DDPMScheduler.load_config(root / "scheduler", local_files_only=True))
     except (OSError, ValueError) as error:
-        raise ZooError(f"{root}: its scheduler cannot be read: {str(error).splitlines()[0]}") from error
+        raise ZooError(f"{root}: its scheduler cannot be read: {first_line(error)}") from error
     for ours, theirs in {**FIELDS, "prediction_type": "prediction_type"}.items():
         if ours in options.model_fields_set and getattr(options, ours) != scheduler.config[theirs]:
             flag = f"--{ours.replace('_', '-')}"

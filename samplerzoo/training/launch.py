@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -20,6 +21,8 @@ LOCK_FILE = ".lock"
 
 def make_accelerator(options: LoopOptions) -> Accelerator:
     """Accelerate, on whatever this process was launched as."""
+    if options.logger != "none" and find_spec(options.logger) is None:
+        raise UsageError(f"--logger {options.logger} needs a package: pip install 'samplerzoo[{options.logger}]'")
     # without cpu=True, processes launched on a machine with no GPU each believe that they are alone
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),

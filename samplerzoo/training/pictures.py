@@ -13,7 +13,7 @@ from samplerzoo import images
 from samplerzoo.atomic import replacing
 from samplerzoo.schedule import Schedule
 
-SMOOTHING = 0.95
+SMOOTHING = 0.8
 SHOWN_LEVELS = 9
 
 
@@ -39,9 +39,11 @@ def save_sheet(generated: Tensor, labels: list[int] | None, path: Path) -> None:
 
 def save_beside(real: Tensor, generated: Tensor, labels: list[int] | None, path: Path) -> None:
     """A grid of real images beside a grid of generated ones, of the same labels."""
-    figure = Figure(figsize=(12, 6.5), layout="constrained")
-    for axes, title, pictures in zip(figure.subplots(1, 2), ("real", "generated"), (real, generated), strict=True):
-        axes.imshow(images.grid(pictures, labels), cmap="gray", interpolation="nearest")
+    sheets = {"real": images.grid(real, labels), "generated": images.grid(generated, labels)}
+    width, height = sheets["real"].size
+    figure = Figure(figsize=(12, 6 * height / width + 0.4), layout="constrained")
+    for axes, (title, sheet) in zip(figure.subplots(1, 2), sheets.items(), strict=True):
+        axes.imshow(sheet, cmap="gray", interpolation="nearest")
         axes.set_title(title)
         axes.axis("off")
     _save(figure, path)

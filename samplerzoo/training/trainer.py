@@ -21,12 +21,14 @@ import torch
 from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from samplerzoo.atomic import replacing
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import first_line
 from samplerzoo.training import checkpoint
 from samplerzoo.training.checkpoint import Progress
 from samplerzoo.training.options import LoopOptions
@@ -63,7 +65,8 @@ class Trainer:
         self.signal: int | None = None
         self.stopping = False
         self.last_loss: float | None = None
-        self.bare = self.task.net
+        self.logged = (0, 0.0)  # images and seconds at the last line of the log
+        self.bare = task.net
         self.ema = _ema(self.bare, options)
         self._prepare()
         self._resume()
@@ -81,10 +84,13 @@ class Trainer:
         return self.report()
 
     def report(self) -> Report:
-        p, o = self.progress, self.options
-        images = p.step * o.train_batch_size * o.gradient_accumulation_steps * self.accelerator.num_processes
-        main = self.accelerator.is_main_process
-        return Report(p.step, p.epoch, images, p.seconds, self.last_loss, self.stopping, main)
+        p, main = self.progress, self.accelerator.is_main_process
+        return Report(p.step, p.epoch, self._images(), p.seconds, self.last_loss, self.stopping, main)
+
+    def _images(self) -> int:
+        """Seen so far, by all processes."""
+        o = self.options
+        return self.progress.step * o.train_batch_size * o.gradient_accumulation_steps * self.accelerator.num_processes
 
     def _prepare(self) -> None:
         o, accelerator = self.options, self.accelerator
@@ -140,6 +146,7 @@ class Trainer:
         checkpoint.restore(self.accelerator, folder)
         if self.accelerator.is_main_process:
             _cut_metrics(self.output / METRICS_FILE, self.progress.step)
+        self.logged = (self._images(), self.progress.seconds)
         self.accelerator.print(f"resuming from {folder}")
 
     def _recorded(self) -> dict[str, Any]:
@@ -204,10 +211,11 @@ class Trainer:
     def _log(self, bar: tqdm[Any]) -> None:
         p = self.progress
         self.last_loss = sum(p.losses) / len(p.losses)
-        speed = self.report().images / max(p.seconds, 1e-9)
+        images, seconds = (now - then for now, then in zip((self._images(), p.seconds), self.logged, strict=True))
+        self.logged = (self._images(), p.seconds)
         line = {"step": p.step, "epoch": p.epoch, "loss": self.last_loss, "lr": self.scheduler.get_last_lr()[0]}
         p.losses.clear()
-        bar.set_postfix(loss=f"{self.last_loss:.4f}", images_per_s=f"{speed:.0f}")
+        bar.set_postfix(loss=f"{self.last_loss:.4f}", images_per_s=f"{images / seconds:.0f}")
         self.accelerator.log({key: line[key] for key in ("loss", "lr")}, step=p.step)
         if self.accelerator.is_main_process:
             with (self.output / METRICS_FILE).open("a") as file:
@@ -252,10 +260,12 @@ class Trainer:
             )
             if self.accelerator.is_main_process:
                 self.task.save(self.output, self.averaged().cpu(), self.report())
-        except OSError as error:
+        except (OSError, RuntimeError, SafetensorError) as error:  # what a full disk is depends on who was writing
             whole = checkpoint.existing(self.output)
             last = f"the last whole one is {whole[-1]}" if whole else "there is none yet"
-            raise ZooError(f"cannot write a checkpoint at step {self.progress.step}: {error}; {last}") from error
+            raise ZooError(
+                f"cannot write a checkpoint at step {self.progress.step}: {first_line(error)}; {last}"
+            ) from error
         self.accelerator.wait_for_everyone()
         self.accelerator.print(f"checkpoint {folder}")
 

@@ -14,6 +14,7 @@ from samplerzoo import models
 from samplerzoo.denoiser import PredictionType, unet_network
 from samplerzoo.driver import sample
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import find
 from samplerzoo.schedule import Schedule
 from samplerzoo.training import card, pictures
 from samplerzoo.training.data import ImageData
@@ -167,7 +168,7 @@ def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNe
 
 def _pretrained_unet(name: str, data: ImageData, embeds: int | None) -> UNet2DModel:
     """The U-Net of a model for these images; embeddings of other classes begin anew."""
-    old = models.load_unet(models.find(name))
+    old = models.load_unet(find(name))
     config = dict(old.config)
     if (config["in_channels"], config["out_channels"]) != (data.channels, data.channels):
         raise UsageError(f"{name} has {config['in_channels']} channels and the data {data.channels}: add --channels")

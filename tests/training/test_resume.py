@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -119,21 +120,33 @@ def test_old_checkpoints_go(options: Options) -> None:
     assert kept == ["checkpoint-0000004", "checkpoint-0000006", "checkpoint-0000008"]
 
 
-def test_kill_during_the_write_keeps_the_older_one(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = options(max_train_steps=4, checkpointing_steps=2)
-
-    def full(self: object, folder: str) -> None:
-        (Path(folder) / "model.safetensors").write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    train(options(max_train_steps=2, lr_scheduler="constant_with_warmup"))
-    monkeypatch.setattr("accelerate.Accelerator.save_state", full)
-    go_on = made.model_copy(update={"resume_from_checkpoint": "latest", "lr_scheduler": "constant_with_warmup"})
-    with pytest.raises(ZooError, match=r"step 4: .*No space left.*checkpoint-0000002"):
-        train(go_on)
-    assert models.load(made.output_dir).null_label == 10
-    monkeypatch.undo()
+def test_a_full_disk_keeps_the_older_checkpoint(options: Options) -> None:
+    constant = {"lr_scheduler": "constant_with_warmup", "checkpointing_steps": 2}
+    train(options(max_train_steps=2, **constant))
+    go_on = options(max_train_steps=4, resume_from_checkpoint="latest", **constant)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # no file may grow beyond that: the same error
+    try:
+        with pytest.raises(ZooError, match=r"checkpoint at step 4: .*; the last whole one is .*checkpoint-0000002"):
+            train(go_on)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in (Path(go_on.output_dir) / "checkpoints").iterdir()] == ["checkpoint-0000002"]
+    assert models.load(go_on.output_dir).null_label == 10
     assert train(go_on).step == 4
+
+
+def test_a_checkpoint_of_another_network_is_refused(options: Options) -> None:
+    train(options(max_train_steps=1))
+    with pytest.raises(ZooError, match=r"cannot resume from .*checkpoint-0000001"):
+        train(options(max_train_steps=2, resume_from_checkpoint="latest", block_out_channels=(8, 16)))
+
+
+def test_tensorboard(options: Options) -> None:
+    pytest.importorskip("tensorboard")
+    made = options(max_train_steps=4, logger="tensorboard")
+    train(made)
+    assert list(Path(made.output_dir).rglob("events.out.tfevents.*"))
 
 
 @pytest.mark.parametrize(
