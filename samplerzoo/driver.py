@@ -64,6 +64,14 @@ class Cost:
     def gradients_per_image(self) -> float:
         return self.gradients / self.images
 
+    def per_image(self) -> dict[str, float]:
+        """For records and reports."""
+        return {
+            "nfe": self.nfe,
+            "network_calls": self.calls_per_image,
+            "classifier_gradients": self.gradients_per_image,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -214,6 +222,8 @@ def resolve(
         labels = "balanced"
     if isinstance(labels, str):
         labels = class_labels(labels, model, num_images, seed)
+    elif labels is not None:
+        labels = [int(label) for label in labels]  # an array or a tensor will do
     if timesteps is not None:
         grid = model.schedule.grid_at(timesteps)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +32,11 @@ class Job:
 
 
 def prepare(recipe: Recipe, num_images: int, *, device: str = "auto", weights: bool = True) -> Job:
-    """Find plugins and model, and refuse what does not go together before the weights are read.
+    """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
         weights: leave them out to see what would be done; such a job cannot be made.
     """
-    for file in recipe.plugins:
-        registry.load_file(file)
     outline = models.outline(recipe.model, revision=recipe.revision)
     recipe, plan = _resolved(recipe, outline, num_images)
     cost = rehearse(outline, plan)
@@ -103,9 +102,10 @@ def _resolved(recipe: Recipe, model: Model, num_images: int) -> tuple[Recipe, Pl
     return recipe.model_copy(update=resolved), plan
 
 
-def _plugin_files(recipe: Recipe) -> tuple[str, ...]:
+def _plugin_files(recipe: Recipe) -> dict[str, str]:
     """Where sampler and guidance come from, if from files, whether --plugin or the environment named these."""
     used = [registry.get("sampler", recipe.sampler)]
     if recipe.guidance is not None:
         used.append(registry.get("guidance", recipe.guidance))
-    return tuple(sorted({inspect.getfile(plugin.target) for plugin in used if isinstance(plugin.target, type)}))
+    files = [inspect.getfile(plugin.target) for plugin in used if isinstance(plugin.target, type)]
+    return {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in sorted(files)}

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt
 
 from samplerzoo import __version__
 from samplerzoo.errors import ZooError
 from samplerzoo.options import Options
 from samplerzoo.schedule import SPACINGS
+
+MOST_IMAGES = 10**9
+"""No run has as many; an index beyond is a broken file."""
 
 
 class GridRequest(Options):
@@ -55,14 +58,15 @@ class Recipe(Request):
 
     Attributes:
         fingerprint: SHA-256 of the model's weights and configs.
-        plugins: files that the sampler or the guidance come from.
+        plugins: files that the sampler or the guidance come from, with their SHA-256. They are put down and not loaded:
+            what an image file says is no reason to run a program.
     """
 
     sampler: str
     sampler_options: dict[str, Any] = Field(default_factory=dict)
     guidance: str | None = None
     guidance_options: dict[str, Any] = Field(default_factory=dict)
-    plugins: tuple[str, ...] = ()
+    plugins: dict[str, str] = Field(default_factory=dict)
     fingerprint: str | None = None
 
     def metadata(self, index: int, label: int | None) -> dict[str, Any]:
@@ -73,8 +77,11 @@ class Recipe(Request):
     def of(cls, metadata: dict[str, Any], name: str) -> tuple[Recipe, int]:
         """The recipe and the index that `metadata` has put down."""
         try:
-            return cls.model_validate(metadata["recipe"]), int(metadata["index"])
-        except (ValidationError, KeyError, TypeError, ValueError) as error:
+            recipe, index = cls.model_validate(metadata["recipe"]), int(metadata["index"])
+            if not 0 <= index < MOST_IMAGES:
+                raise ValueError(index)
+            return recipe, index
+        except (KeyError, TypeError, ValueError) as error:
             raise ZooError(f"{name}: its metadata are not those of samplerzoo {__version__}") from error
 
     def differences(self, other: Recipe) -> list[str]:

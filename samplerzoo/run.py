@@ -210,9 +210,7 @@ def _figures(cost: Cost, seconds: float) -> dict[str, Any]:
         return {"images_made": 0}
     return {
         "images_made": cost.images,
-        "nfe": cost.nfe,
-        "network_calls": cost.calls_per_image,
-        "classifier_gradients": cost.gradients_per_image,
+        **cost.per_image(),
         "seconds": round(seconds, 3),
         "images_per_second": round(cost.images / seconds, 3),
     }

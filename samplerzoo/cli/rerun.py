@@ -7,23 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samplerzoo import registry
+from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
     from samplerzoo.images import Pixels
+    from samplerzoo.recipe import Recipe
 
 ROUNDING = 2
 """Levels of 255 that an image may differ by when another batch size, device or version has rounded differently."""
 
 
-@click.command("rerun")
+@click.command("rerun", params=[plugin_flag])
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: IMAGE-rerun.png, beside IMAGE]"
 )
 @click.option("--model", help="where the model is now, if it is no longer where it was")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps")
-def command(image: Path, output: Path | None, model: str | None, device: str) -> None:
+def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: str | None, device: str) -> None:
     """Make IMAGE again from what its file says of it, and say whether the pixels are the same.
 
     Exit code 1 if they differ by more than rounding. Nothing but the file itself is needed, and the model.
@@ -39,13 +42,25 @@ def command(image: Path, output: Path | None, model: str | None, device: str) ->
     if metadata is None:
         raise ZooError(f"{image} carries no samplerzoo metadata: samplerzoo did not make it, or they were removed")
     recipe, index = Recipe.of(metadata, str(image))
+    _load_plugins(recipe, plugin)
     job = prepare(recipe if model is None else recipe.model_copy(update={"model": model}), index + 1, device=device)
     if job.recipe.fingerprint != recipe.fingerprint:
         click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
+    if {*job.recipe.plugins.values()} != {*recipe.plugins.values()}:
+        click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
     new = draw(job, index)
     save_png(picture(new), output, job.recipe.metadata(index, metadata.get("label")))
     click.echo(output)
     click.echo(_verdict(old, new))
+
+
+def _load_plugins(recipe: Recipe, files: tuple[str, ...]) -> None:
+    """Those that the user names. An image may come from anywhere, and must not choose what is run."""
+    if recipe.plugins and not files:
+        words = " ".join(f"--plugin {file}" for file in recipe.plugins)
+        raise UsageError(f"the image was made with a plugin from a file; if you trust that file, add {words}")
+    for file in files:
+        registry.load_file(file)
 
 
 def _verdict(old: Pixels, new: Pixels) -> str:

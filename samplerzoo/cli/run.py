@@ -93,7 +93,7 @@ def recipe_of(wanted: dict[str, Any]) -> Recipe:
     wanted = given(wanted)
     refuse_two_grids(wanted)
     own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
-    own["plugins"] = wanted.pop("plugin")
+    wanted.pop("plugin")  # loaded by now; the recipe names the files that are used
     for_guidance = {name: wanted.pop(name) for name in [*wanted] if name.startswith(GUIDANCE_PREFIX)}
     own["guidance_options"] = {name.removeprefix(GUIDANCE_PREFIX): value for name, value in for_guidance.items()}
     return validated(Recipe, {**own, "sampler_options": wanted})
@@ -120,9 +120,7 @@ def _show_plan(job: Job, as_json: bool) -> None:
         **job.recipe.model_dump(mode="json"),
         "num_images": job.plan.num_images,
         "device": job.model.device,
-        "nfe": cost.nfe,
-        "network_calls": cost.calls_per_image,
-        "classifier_gradients": cost.gradients_per_image,
+        **cost.per_image(),
     }
     if as_json:
         click.echo(json.dumps({**options, "grid": [level.describe() for level in levels]}))
@@ -130,5 +128,5 @@ def _show_plan(job: Job, as_json: bool) -> None:
     width = max(map(len, options)) + 2
     for name, value in options.items():
         if value not in (None, {}, []):
-            click.echo(f"{name:{width}}{value if isinstance(value, (str, int, float)) else json.dumps(value)}")
+            click.echo(f"{name:{width}}{value if isinstance(value, str) else json.dumps(value)}")
     click.echo(f"{'grid':{width}}" + " ".join("clean" if level.clean else f"{level.timestep:g}" for level in levels))

@@ -57,9 +57,10 @@ def test_what_cannot_be_made_again(cli, image: Path) -> None:
     cli("rerun", image, "-o", image).refuses(2, "replace the image")
     pixels, metadata = images.read_png(image)
     assert metadata is not None
-    for name, changed in {"more": {**metadata["recipe"], "later": 1}, "less": {"steps": 3}}.items():
-        images.save_png(images.picture(pixels), Path(f"{name}.png"), {**metadata, "recipe": changed})
-        cli("rerun", f"{name}.png").refuses(1, f"{name}.png", "metadata")
+    recipe = metadata["recipe"]
+    for change in ({"recipe": {**recipe, "later": 1}}, {"recipe": {"steps": 3}}, {"index": -1}, {"index": 10**12}):
+        images.save_png(images.picture(pixels), Path("changed.png"), {**metadata, **change})
+        cli("rerun", "changed.png").refuses(1, "changed.png", "metadata")
 
 
 def test_the_text_in_the_file_is_plain_json(image: Path) -> None:

@@ -172,11 +172,14 @@ def test_a_plugin_file_is_recorded(cli, tiny_model: Path, tmp_path: Path, monkey
         "        return s.alpha * p.x0 + s.sigma * p.eps\n"
     )
     record = json.loads(cli("run", "--model", tiny_model, "--plugin", path, "--sampler", "direct", *FEW, "--json").out)
-    assert record["recipe"]["plugins"] == [str(path)]
+    assert list(record["recipe"]["plugins"]) == [str(path)]
     for store in ("_from_files", "_files"):
         getattr(registry, store).clear()
-    answer = cli("rerun", Path(record["folder"]) / "images/000000.png")
+    image = Path(record["folder"]) / "images/000000.png"
+    cli("rerun", image).refuses(2, f"if you trust that file, add --plugin {path}")  # an image cannot have a file run
+    answer = cli("rerun", image, "--plugin", path)
     assert answer.code == 0, answer
+    assert answer.err == ""
 
 
 def test_a_dry_run_reads_no_weights_and_writes_nothing(cli, tiny_model: Path) -> None:
