@@ -49,11 +49,17 @@ def _entry(plugin: registry.Plugin, check: bool) -> dict[str, Any]:
 
 
 def _model(name: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": name, "source": "samplerzoo", "summary": ""}
+    folder = PRETRAINED / name
     try:
-        described = read_json(PRETRAINED / name, INFO_FILE).get("data", {}).get("name", "")
+        info, network = read_json(folder, INFO_FILE), read_json(folder / "unet", "config.json")
     except ZooError as error:
-        return {"name": name, "source": "samplerzoo", "summary": "", "broken": str(error)}
-    return {"name": name, "source": "samplerzoo", "summary": described}
+        return {**entry, "broken": str(error)}
+    size = network.get("sample_size")
+    parts = [f"{size}x{size} pixels" if isinstance(size, int) else ""]
+    parts.append(f"{info['num_classes']} classes" if info.get("num_classes") else "unconditional")
+    parts.append("with a noise-aware classifier" if (folder / "classifier").is_dir() else "")
+    return {**entry, "summary": ", ".join(filter(None, parts))}
 
 
 def _print(found: dict[str, list[dict[str, Any]]]) -> None:

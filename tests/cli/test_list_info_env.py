@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from samplerzoo import registry
+from samplerzoo import folder, registry
+from samplerzoo.cli import catalogue
 
 PLUGIN = '''
 from pydantic import Field
@@ -68,6 +69,18 @@ def test_a_plugin_file_is_listed_and_described(cli, plugin: Path) -> None:
     out = cli("info", "half-way", "--plugin", plugin).out
     assert "A second paragraph." in out
     assert "--speed NUMBER  of going  [default: 0.5; above 0]" in out
+
+
+def test_models_are_listed_by_their_configs(cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (catalogue, folder):
+        monkeypatch.setattr(module, "PRETRAINED", tiny_model.parent)
+    (entry,) = json.loads(cli("list", "--json").out)["models"]
+    assert entry == {"name": "tiny", "source": "samplerzoo", "summary": "8x8 pixels, 3 classes"}
+    (tiny_model / "samplerzoo.json").write_text("{")
+    answer = cli("list")
+    assert answer.code == 1
+    assert "BROKEN" in answer.out
+    assert "samplerzoo.json" in answer.out
 
 
 def test_info_of_plugins(cli) -> None:
