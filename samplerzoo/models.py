@@ -6,14 +6,13 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from samplerzoo.atomic import filling
+from samplerzoo.configs import ModelInfo, NetworkConfig, SchedulerConfig, parse
 from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import INFO_FILE, find, first_line, read_json
@@ -88,20 +87,9 @@ class Model:
         if output.shape[1] == 2 * x.shape[1]:
             output, raw = output.chunk(2, dim=1)
             variance = (raw + 1) / 2
+        if output.shape != x.shape:
+            raise ZooError(f"{self.name} answered {tuple(output.shape)} to images {tuple(x.shape)}")
         return Prediction.of(self.prediction, x, level, output, variance)
-
-
-class ModelInfo(BaseModel):
-    """samplerzoo.json: what diffusers' own files do not say. A null label was trained; it is not only room for one."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    num_classes: int | None = None
-    null_label: int | None = None
-    class_names: list[str] | None = None
-    class_counts: list[int] | None = None
-    data: dict[str, Any] = {}
-    recipe: dict[str, Any] = {}
 
 
 def load(
@@ -134,45 +122,42 @@ def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Mod
     The stand-ins answer with their input: never zero, so that who divides by the answer can.
     """
     root = find(os.fspath(name), revision=revision)
-    config = _network_config(root)
-    scheduler = read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
+    network = parse(NetworkConfig, _network_config(root), _network_folder(root) / "config.json")
+    content = read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
+    scheduler = parse(SchedulerConfig, content, root / "scheduler")
+    try:
+        schedule = Schedule.from_config(content)
+    except ZooError as error:
+        raise ZooError(f"{root / 'scheduler'}: {error}") from error
     info = load_info(root)
-    if scheduler.get("variance_type") == "learned":
-        raise ZooError(
-            f"{root}: variance_type 'learned' means different things to different programs; use learned_range"
-        )
-    embedded = config.get("num_class_embeds")
-    num_classes = info.num_classes
-    if num_classes is None and embedded is not None:
-        num_classes = embedded - (info.null_label is not None)
-    size = config.get("sample_size")
-    if size is None:
-        raise ZooError(f"{root}: unet/config.json has no sample_size")
-    height, width = (size, size) if isinstance(size, int) else size
-    channels, outputs = config.get("in_channels", 3), config.get("out_channels", 3)
+    num_classes, room = info.num_classes, network.num_class_embeds or 0
+    if num_classes is None and room:
+        num_classes = room - (info.null_label is not None)
+    if num_classes is not None and room < max(num_classes, (info.null_label or 0) + 1):
+        raise ZooError(f"{root / INFO_FILE}: more classes than the network's num_class_embeds, {room}")
     classes = None
     if (root / "classifier").is_dir():
         # transformers leaves its default, two labels, out of the file
         classes = len(read_json(root / "classifier", "config.json").get("id2label", [])) or 2
 
     def echo(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        return x.repeat(1, max(outputs // channels, 1), *[1] * (x.ndim - 2))
+        return x.repeat(1, network.out_channels // network.in_channels, *[1] * (x.ndim - 2))
 
     def slope(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
         return x.flatten(1).mean(1, keepdim=True) * x.new_tensor(range(classes or 1))
 
     return Model(
         echo,
-        Schedule.from_config(scheduler),
-        scheduler.get("prediction_type", "epsilon"),
-        shape=(channels, height, width),
+        schedule,
+        cast(PredictionType, scheduler.prediction_type),  # Model refuses what is none
+        shape=network.shape,
         num_classes=num_classes,
         null_label=info.null_label,
         class_names=None if info.class_names is None else tuple(info.class_names),
         class_counts=None if info.class_counts is None else tuple(info.class_counts),
         classifier=None if classes is None else slope,
         classifier_classes=classes,
-        clip=_clip(scheduler, channels),
+        clip=scheduler.clip(network.in_channels),
         name=os.fspath(name),
         folder=root,
     )
@@ -237,10 +222,7 @@ def load_info(root: Path) -> ModelInfo:
     """samplerzoo.json, or its defaults for a folder that another program wrote."""
     if not (root / INFO_FILE).exists():
         return ModelInfo()
-    try:
-        return ModelInfo.model_validate(read_json(root, INFO_FILE))
-    except ValidationError as error:
-        raise ZooError(f"{root / INFO_FILE}: {first_line(error)}") from error
+    return parse(ModelInfo, read_json(root, INFO_FILE), root / INFO_FILE)
 
 
 def save(root: Path, unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelInfo, card: str) -> None:
@@ -284,15 +266,6 @@ def choose_dtype(dtype: str, device: str) -> str:
     if dtype not in ("float32", "bfloat16", "float16"):
         raise UsageError(f"unknown dtype {dtype!r}; known: auto, float32, bfloat16, float16")
     return dtype
-
-
-def _clip(scheduler: Mapping[str, Any], channels: int) -> Clip:
-    """As the scheduler's config says; without a word from it, [-1, 1] for what has the channels of pixels."""
-    if scheduler.get("thresholding"):
-        return Clip("dynamic", float(scheduler.get("dynamic_thresholding_ratio", 0.995)))
-    if scheduler.get("clip_sample", channels in (1, 3)):
-        return Clip("static", float(scheduler.get("clip_sample_range", 1.0)))
-    return Clip("off")
 
 
 def _deferred_classifier(folder: Path, device: str) -> Classifier:

@@ -104,6 +104,8 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
     """
     from pydantic import ValidationError
 
+    from samplerzoo.options import complaint
+
     cls = get(kind, name).load()
     for option in options:
         if option not in cls.model_fields:
@@ -111,8 +113,7 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
     try:
         return cls(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{kind} {name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise UsageError(f"{kind} {name}: {complaint(error)}") from error
 
 
 def unknown_option(kind: Kind, name: str, option: str) -> str:

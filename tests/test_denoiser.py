@@ -141,7 +141,8 @@ def test_parse_and_back(text: str, clip: Clip) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "on", "off:1", "static:x", "static:0", "static:-1", "static:nan", "static:inf", "dynamic:1.01", "dynamic:0"]
+    "text",
+    ["", "on", "off:1", "static:x", "static:0", "static:-1", "static:nan", "static:inf", "dynamic:1.01", "dynamic:0"],
 )
 def test_parse_refuses(text: str) -> None:
     with pytest.raises(UsageError, match="clip-x0"):

@@ -6,6 +6,7 @@ the others follow. Feeding zeros gives b, feeding a one at draw k gives b + a_k,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,17 +44,15 @@ def run(
 ) -> Tensor:
     """The final state for draws of one's own, in their dtype; the first of them makes x_T."""
 
-    def unguided(x: Tensor, t: Level) -> Prediction:
-        return model.denoise(x, t, labels)
-
-    guided = unguided
-    if guidance is not None:
+    guided: Callable[[Tensor, Level], Prediction]
+    if guidance is None:
+        guided = functools.partial(model.denoise, labels=labels)
+    else:
         assert labels is not None
         guided = guidance.guide(model.denoise, labels, model)
     x = model.schedule.prior_std * noise()
-    for x in sampler.walk(x, grid, Denoiser(lambda x, t: clip(guided(x, t)), model.schedule), noise):  # noqa: B007
-        pass
-    return x
+    *_, last = sampler.walk(x, grid, Denoiser(lambda x, t: clip(guided(x, t)), model.schedule), noise)
+    return last
 
 
 def moments(
