@@ -46,6 +46,8 @@ def render(
         "weights": "exponential moving average" if options.use_ema else "as trained",
         **figures,
     }
+    if report.changes:
+        rows["changed on the way"] = "; ".join(report.changes)
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return (
         f"---\nlibrary_name: {'diffusers' if program == 'train' else 'transformers'}\n"

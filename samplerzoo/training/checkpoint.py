@@ -41,6 +41,8 @@ class Progress:
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     """Losses not yet averaged into a line of metrics.jsonl."""
+    changes: list[str] = field(default_factory=list)
+    """What was asked otherwise when the run was resumed, for the model card."""
 
 
 def register_hooks(accelerator: Accelerator, net: nn.Module, ema: EMAModel | None, progress: Progress) -> None:

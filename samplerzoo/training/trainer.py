@@ -51,6 +51,8 @@ class Report:
     interrupted: bool = False
     main: bool = True
     """Whether this process is the one that speaks."""
+    changes: tuple[str, ...] = ()
+    """Options that were changed on the way."""
 
 
 class Trainer:
@@ -85,7 +87,8 @@ class Trainer:
 
     def report(self) -> Report:
         p, main = self.progress, self.accelerator.is_main_process
-        return Report(p.step, p.epoch, self._images(), p.seconds, self.last_loss, self.stopping, main)
+        changes = tuple(p.changes)
+        return Report(p.step, p.epoch, self._images(), p.seconds, self.last_loss, self.stopping, main, changes)
 
     def _images(self) -> int:
         """Seen so far, by all processes."""
@@ -141,9 +144,10 @@ class Trainer:
                 _cut_metrics(self.output / METRICS_FILE, 0)
             return
         folder = checkpoint.find(self.output, self.options.resume_from_checkpoint)
-        for name, (then, now) in checkpoint.changed_options(folder, self._recorded()).items():
-            self.accelerator.print(f"resuming with another {name}: {now} in place of {then}")
         checkpoint.restore(self.accelerator, folder)
+        for name, (then, now) in checkpoint.changed_options(folder, self._recorded()).items():
+            self.progress.changes.append(f"from step {self.progress.step}, {name} {now} in place of {then}")
+            self.accelerator.print(self.progress.changes[-1])
         if self.accelerator.is_main_process:
             _cut_metrics(self.output / METRICS_FILE, self.progress.step)
         self.logged = (self._images(), self.progress.seconds)

@@ -136,6 +136,14 @@ def test_a_full_disk_keeps_the_older_checkpoint(options: Options) -> None:
     assert train(go_on).step == 4
 
 
+def test_the_card_tells_what_was_changed_on_the_way(options: Options) -> None:
+    train(options(max_train_steps=2))
+    train(options(max_train_steps=3, resume_from_checkpoint="latest", learning_rate=2e-3))
+    card = (Path(options().output_dir) / "README.md").read_text()
+    changes = "from step 2, max_train_steps 3 in place of 2; from step 2, learning_rate 0.002 in place of 0.001"
+    assert f"| changed on the way | {changes} |" in card
+
+
 def test_a_checkpoint_of_another_network_is_refused(options: Options) -> None:
     train(options(max_train_steps=1))
     with pytest.raises(ZooError, match=r"cannot resume from .*checkpoint-0000001"):
