@@ -328,7 +328,7 @@ BROKEN = {
     ),
     "no null label": (lambda root: _json(root / "samplerzoo.json", null_label=None), "null label", 2),
     "empty folder": (lambda root: [path.unlink() for path in root.rglob("*") if path.is_file()], "not a whole", 1),
-    "latents": (lambda root: _json(root / "unet" / "config.json", in_channels=4), "4 channels", 2),
+    "latents": (lambda root: _json(root / "unet" / "config.json", in_channels=4, out_channels=4), "4 channels", 2),
 }  # fmt: skip
 
 
