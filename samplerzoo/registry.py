@@ -55,7 +55,7 @@ class Plugin:
         try:
             found = self.target.load() if isinstance(self.target, EntryPoint) else self.target
             _check(found, self.kind)
-        except Exception as error:  # a plugin may fail in any way, and takes nothing else down with it
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way, and takes nothing else down with it
             reason = (str(error).strip().splitlines() or ["no reason given"])[0]
             raise ZooError(
                 f"{self.kind} {self.name!r} of {self.source} is broken: {type(error).__name__}: {reason}"
@@ -137,7 +137,10 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
-    """Registers the samplers and guidances that a Python file defines, under their class names in kebab-case."""
+    """Registers the samplers and guidances that a Python file defines, under their class names in kebab-case.
+
+    A class whose name begins with an underscore is the file's own affair.
+    """
     from samplerzoo.guidance import Guidance
     from samplerzoo.sampler import Sampler
 
@@ -151,6 +154,7 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
         for kind, base in bases.items()
         for cls in vars(module).values()
         if inspect.isclass(cls) and issubclass(cls, base) and cls.__module__ == module.__name__
+        if not cls.__name__.startswith("_")
     ]
     if not found:
         raise UsageError(f"plugin {path}: the file defines no subclass of Sampler or Guidance")
@@ -181,7 +185,7 @@ def _import(file: Path) -> Any:
     sys.modules[name] = module  # pydantic looks annotations up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         line = (str(error).strip().splitlines() or ["no reason given"])[0]
         raise ZooError(f"plugin {file} cannot be imported: {type(error).__name__}: {line}") from error
