@@ -47,7 +47,7 @@ def test_interruption_says_how_to_go_on(
     [
         (["train", "--output-dir", "x"], "--dataset"),
         ([*SMALL, "--output-dir", "x", "--label-dropout", "2"], "less than or equal to 1"),
-        ([*SMALL, "--output-dir", "x", "--lr-scheduler", "cosin"], "'cosine'"),
+        ([*SMALL, "--output-dir", "x", "--lr-scheduler", "cosin"], "cosin is none of linear, cosine, constant"),
         ([*SMALL, "--output-dir", "x", "--image-size", "9"], "take --image-size 8 or 10"),
         (["train-classifier", "--dataset", "digits", "--output-dir", "x", "--model", "nobody"], "no model 'nobody'"),
     ],
