@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DDPMScheduler
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
 from samplerzoo.errors import ZooError
+from samplerzoo.folder import first_line
 from samplerzoo.schedule import Schedule
 
 LOG_SNR_SCALE = 10.0
@@ -55,8 +57,13 @@ def load_classifier(folder: str | Path, device: str = "cpu") -> NoisyClassifier:
     """The noise-aware classifier that `samplerzoo train-classifier` saved in a folder."""
     folder = Path(folder)
     try:
-        net = ResNetForImageClassification.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+        net, report = ResNetForImageClassification.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
         config = DDPMScheduler.load_config(folder / "scheduler", local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ZooError(f"{folder}: not a noise-aware classifier: {str(error).strip().splitlines()[0]}") from error
-    return NoisyClassifier(net, Schedule.from_config(config)).eval().to(device)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ZooError(f"{folder}: not a noise-aware classifier: {first_line(error)}") from error
+    if report["missing_keys"]:  # transformers would make them up
+        raise ZooError(f"{folder}: weights are missing: {min(report['missing_keys'])}, ...")
+    # weights may be stored in half precision; what the gradient is taken of is not computed in it
+    return NoisyClassifier(net, Schedule.from_config(config)).eval().float().to(device)

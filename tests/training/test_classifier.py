@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import ResNetForImageClassification
 
 from samplerzoo.classifier import LOG_SNR_SCALE, MAX_LOG_SNR, NoisyClassifier, load_classifier
@@ -62,6 +63,24 @@ def test_noisy_classifier_learns_and_loads(small: dict[str, object], tiny_model:
         with torch.no_grad():
             logits = classifier(level.alpha * clean + level.sigma * noise, torch.full((len(clean),), float(tau)))
         assert (logits.argmax(1) == labels).float().mean().item() > at_least
+
+
+def test_half_precision_is_read_and_half_a_file_is_not(small: dict[str, object]) -> None:
+    options = ClassifierOptions(**{**small, "max_train_steps": 1})
+    train_classifier(options)
+    folder = Path(options.output_dir)
+    x, tau = torch.zeros(2, 1, 16, 16), torch.tensor([1.0, 900.0])
+    whole = load_classifier(folder)
+    expected = whole(x, tau)
+    whole.net.half().save_pretrained(folder)
+    assert torch.allclose(load_classifier(folder)(x, tau), expected, atol=1e-2)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: weights[name] for name in list(weights)[1:]}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ZooError, match="weights are missing"):
+        load_classifier(folder)
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(ZooError, match="not a noise-aware classifier"):
+        load_classifier(folder)
 
 
 def test_resuming_is_exact(small: dict[str, object], tmp_path: Path) -> None:
