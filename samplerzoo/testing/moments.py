@@ -20,6 +20,9 @@ from samplerzoo.models import NO_CLIP, Model
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Grid, Level
 
+FAR = 8.0
+"""Farther out than normal draws ever are: what is affine up to here clips nothing."""
+
 AFFINE_TOLERANCE = 1e-6
 """Of the superposition check, relative: far above float64 rounding over a thousand steps, far below any clipping."""
 
@@ -72,7 +75,7 @@ def moments(
     count = _Impulses(0, model.shape)
     output(count)
     out = output(_Impulses(count.drawn, model.shape))
-    mean, gain, together = out[0], out[1:-1] - out[0], out[-1] - out[0]
+    mean, gain, together = out[0], out[1:-1] - out[0], (out[-1] - out[0]) / FAR
     scale = gain.abs().sum(0) + mean.abs()
     if not (together - gain.sum(0)).abs().le(AFFINE_TOLERANCE * scale).all():
         raise ZooError(f"{sampler!r} is not affine in its draws on this model: it has no exact moments")
@@ -80,7 +83,7 @@ def moments(
 
 
 class _Impulses:
-    """All impulses in one batch: row 0 is zeros, row k is one at draw k, the last row is one at every draw."""
+    """All impulses in one batch: row 0 is zeros, row k is one at draw k, the last row is far out at every draw."""
 
     def __init__(self, draws: int, shape: tuple[int, ...]) -> None:
         self.rows = draws + 2
@@ -90,7 +93,7 @@ class _Impulses:
     def __call__(self) -> Tensor:
         self.drawn += 1
         z = torch.zeros(self.rows, *self._shape, dtype=torch.float64)
-        z[-1] = 1.0
+        z[-1] = FAR
         if self.drawn < self.rows - 1:
             z[self.drawn] = 1.0
         return z
