@@ -57,11 +57,11 @@ class ClassifierTask(Task):
 
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:
         with filling(folder) as beside:
+            (beside / "README.md").write_text(self._card(net, report))
             resnet: Any = net.net if isinstance(net, NoisyClassifier) else net
-            resnet.save_pretrained(beside)
+            resnet.to(getattr(torch, self.options.save_dtype)).save_pretrained(beside)
             if not self.options.clean:
                 self.scheduler.save_pretrained(beside / "scheduler")
-            (beside / "README.md").write_text(self._card(net, report))
 
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
         if main:

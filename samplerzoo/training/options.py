@@ -54,6 +54,9 @@ class LoopOptions(DataOptions):
     checkpointing_steps: PositiveInt = Field(500, description="optimizer steps between checkpoints")
     checkpoints_total_limit: PositiveInt = Field(2, description="checkpoints to keep")
     resume_from_checkpoint: str | None = Field(None, description="'latest' or the path of a checkpoint")
+    save_dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="precision of the weights in the model folder; checkpoints keep all of it"
+    )
     logging_steps: PositiveInt = Field(10, description="optimizer steps averaged into one line of metrics.jsonl")
     logger: Literal["none", "tensorboard", "wandb"] = Field("none", description="also log there")
     dataloader_num_workers: int = Field(0, ge=0, description="processes that load images")

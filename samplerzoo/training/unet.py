@@ -94,7 +94,7 @@ class UNetTask(Task):
                 "schedule": f"{self.scheduler.config.beta_schedule}, T = {self.schedule.T}",
             },
         )
-        models.save(folder, net, self.scheduler, info, text)
+        models.save(folder, net.to(getattr(torch, options.save_dtype)), self.scheduler, info, text)
 
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
         real, labels = self._examples()

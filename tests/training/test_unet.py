@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMPipeline, UNet2DModel
+from safetensors.torch import load_file
 from torch import Tensor
 
 import samplerzoo
+from samplerzoo import models
 from samplerzoo.errors import UsageError
 from samplerzoo.schedule import Schedule
 from samplerzoo.training import data
@@ -40,6 +42,16 @@ class Oracle(torch.nn.Module):
         eps = (x - alpha * self.clean) / sigma
         answer = {"epsilon": eps, "sample": self.clean, "v_prediction": alpha * eps - sigma * self.clean}
         return type("Output", (), {"sample": answer[self.task.prediction_type]})
+
+
+def test_a_model_folder_in_half_precision_is_computed_in_full(options: Options) -> None:
+    chosen = options(max_train_steps=1, save_dtype="float16")
+    train(chosen)
+    weights = load_file(Path(chosen.output_dir, "unet", "diffusion_pytorch_model.safetensors"))
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    unet = models.load_unet(Path(chosen.output_dir))
+    assert unet.dtype == torch.float32
+    assert all(torch.equal(value, weights[name].float()) for name, value in unet.state_dict().items())
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
