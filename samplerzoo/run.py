@@ -94,7 +94,7 @@ def _make(job: Job, folder: Path, wanted: Sequence[int], settings: Settings) -> 
     listener = Trajectory(job.plan.grid) if settings.trajectory and rank == 0 else None
     share = math.ceil(math.ceil(len(wanted) / settings.batch_size) / world)
     cost, seconds = Cost(), 0.0
-    with tqdm(total=share * len(job.plan.grid), unit="step", disable=True if rank else None) as bar:
+    with tqdm(total=share * len(job.plan.grid), desc="sampling", unit="step", disable=True if rank else None) as bar:
 
         def on_step(number: int, level: Level, x: torch.Tensor) -> None:
             bar.update(number > 0)

@@ -249,10 +249,12 @@ def test_a_resumed_run_equals_a_straight_one_byte_for_byte(
 def test_resume_makes_only_the_batches_that_lack_an_image(cli, tiny_model: Path) -> None:
     words = ["run", "--model", tiny_model, *FEW, "-o", "out"]
     cli(*words)
-    before = files_of(Path("out"))
+    before, neighbour = files_of(Path("out")), Path("out/images/000003.png")
     Path("out/images/000002.png").unlink()
+    written = neighbour.stat().st_mtime_ns
     assert json.loads(cli(*words, "--resume", "--json").out)["images_made"] == 2
     assert files_of(Path("out")) == before
+    assert neighbour.stat().st_mtime_ns == written
 
 
 def test_resume_refuses_another_recipe_or_fewer_images(cli, tiny_model: Path) -> None:
@@ -372,7 +374,7 @@ def test_two_processes_make_the_files_of_one(cli, tiny_model: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "samplerzoo", "run"]
         + [str(word) for word in [*words, "-o", "two"]],
-        capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=500, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "two/grid.png"
