@@ -46,6 +46,12 @@ class FeatureNetwork:
     @torch.inference_mode()
     def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Features (N, D) and predicted classes (N,) of uint8 images (N, H, W, C)."""
+        channels = self._net.config.num_channels
+        if images.shape[-1] != channels:
+            raise UsageError(
+                f"{self.folder} is for images of {channels} channel{'s' * (channels > 1)}, "
+                f"and these have {images.shape[-1]}"
+            )
         features, classes = [], []
         for start in range(0, len(images), BATCH_SIZE):
             batch = torch.from_numpy(images[start : start + BATCH_SIZE]).to(self._device)
