@@ -11,6 +11,12 @@ class Broken(Exception):
     pass
 
 
+def break_off(path: Path) -> None:
+    """A write that fails half-way."""
+    path.write_text("ne")
+    raise Broken
+
+
 def files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
@@ -28,8 +34,7 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one_and_no_litter(tmp_p
     target = tmp_path / "file.txt"
     target.write_text("old")
     with pytest.raises(Broken), replacing(target) as partial:
-        partial.write_text("ne")
-        raise Broken
+        break_off(partial)
     assert files(tmp_path) == {"file.txt": "old"}
 
 
@@ -48,7 +53,6 @@ def test_a_folder_is_filled_and_keeps_what_else_is_in_it(tmp_path: Path) -> None
 def test_a_folder_that_could_not_be_filled_is_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "ours.txt").write_text("old")
     with pytest.raises(Broken), filling(tmp_path) as beside:
-        (beside / "ours.txt").write_text("ne")
-        raise Broken
+        break_off(beside / "ours.txt")
     assert files(tmp_path) == {"ours.txt": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["ours.txt"]

@@ -34,13 +34,13 @@ class FeatureNetwork:
             )
         try:
             net = AutoModelForImageClassification.from_pretrained(
-                self.folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
+                self.folder, use_safetensors=True, local_files_only=True
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ZooError(f"{self.folder}: the feature network cannot be read: {error}") from error
         self.name = root.name
         self.digest = hashlib.sha256((self.folder / WEIGHTS).read_bytes()).hexdigest()[:16]
-        self._net = net.to(device).eval()
+        self._net = net.float().to(device).eval()
         self._device = device
 
     @torch.inference_mode()
