@@ -73,7 +73,7 @@ def plugins(kind: Kind) -> list[Plugin]:
     ]
     for path in filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep)):
         load_file(path)
-    found += [plugin for plugin in _from_files.values() if plugin.kind == kind]
+    found += [plugin for loaded in _files.values() for plugin in loaded if plugin.kind == kind]
     return sorted(found, key=lambda plugin: (plugin.name, plugin.source))
 
 
@@ -146,7 +146,7 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
 
     file = Path(path).resolve()
     if file in _files:
-        return [plugin for plugin in _from_files.values() if plugin.source == file.stem]
+        return _files[file]
     module = _import(file)
     bases: dict[Kind, type[Options]] = {"sampler": Sampler, "guidance": Guidance}
     found = [
@@ -160,13 +160,11 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
         raise UsageError(f"plugin {path}: the file defines no subclass of Sampler or Guidance")
     for plugin in found:
         plugin.load()
-        _from_files[plugin.kind, plugin.name, str(file)] = plugin
-    _files.add(file)
+    _files[file] = found
     return found
 
 
-_files: set[Path] = set()
-_from_files: dict[tuple[Kind, str, str], Plugin] = {}
+_files: dict[Path, list[Plugin]] = {}
 
 
 def kebab(name: str) -> str:

@@ -54,8 +54,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 @pytest.fixture(autouse=True)
 def no_files_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_files", set())
-    monkeypatch.setattr(registry, "_from_files", {})
+    monkeypatch.setattr(registry, "_files", {})
     monkeypatch.delenv(registry.PLUGINS_VARIABLE, raising=False)
 
 

@@ -30,8 +30,7 @@ class HalfWay(Sampler):
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with a sampler, forgotten after the test."""
-    for store in ("_from_files", "_files"):
-        monkeypatch.setattr(registry, store, type(getattr(registry, store))())
+    monkeypatch.setattr(registry, "_files", {})
     path = tmp_path / "half.py"
     path.write_text(PLUGIN)
     return path

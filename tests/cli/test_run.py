@@ -161,8 +161,7 @@ def test_guidance_and_its_cost(cli, classifier_model: Path) -> None:
 
 
 def test_a_plugin_file_is_recorded(cli, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for store in ("_from_files", "_files"):
-        monkeypatch.setattr(registry, store, type(getattr(registry, store))())
+    monkeypatch.setattr(registry, "_files", {})
     path = tmp_path / "direct.py"
     path.write_text(
         "from samplerzoo.sampler import Sampler\n"
@@ -173,8 +172,7 @@ def test_a_plugin_file_is_recorded(cli, tiny_model: Path, tmp_path: Path, monkey
     )
     record = json.loads(cli("run", "--model", tiny_model, "--plugin", path, "--sampler", "direct", *FEW, "--json").out)
     assert list(record["recipe"]["plugins"]) == [str(path)]
-    for store in ("_from_files", "_files"):
-        getattr(registry, store).clear()
+    monkeypatch.setattr(registry, "_files", {})
     image = Path(record["folder"]) / "images/000000.png"
     cli("rerun", image).refuses(2, f"if you trust that file, add --plugin {path}")  # an image cannot have a file run
     answer = cli("rerun", image, "--plugin", path)

@@ -1,0 +1,75 @@
+"""What the READMEs tell a newcomer to type, run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import samplerzoo as zoo
+from samplerzoo import registry
+from samplerzoo.cli import COMMANDS, main
+from samplerzoo.schedule import Schedule
+from samplerzoo.testing import gaussian, moments
+
+ROOT = Path(__file__).parents[1]
+README, AUTHORS = ROOT / "README.md", ROOT / "plugins" / "README.md"
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(path: Path) -> list[list[str]]:
+    """Every `samplerzoo ...` line of a page's shell blocks, without comments."""
+    lines = [line for block in blocks(path, "sh") for line in re.split(r"\n|&&", block)]
+    return [shlex.split(line, comments=True) for line in lines if line.strip().startswith("samplerzoo ")]
+
+
+@pytest.fixture
+def rk2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The plugin author's example, in the file that the page names."""
+    monkeypatch.setattr(registry, "_files", {})
+    monkeypatch.chdir(tmp_path)
+    (source,) = (block for block in blocks(AUTHORS, "python") if "class RK2" in block)
+    Path("rk2.py").write_text(source)
+    return Path("rk2.py")
+
+
+def test_the_authors_example_makes_a_picture_as_the_page_says(rk2: Path, tiny_model: Path, capsys) -> None:
+    (words,) = commands(AUTHORS)
+    assert len(rk2.read_text().splitlines()) <= 25
+    assert main([*words[1:], "--model", str(tiny_model), "--num-images", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "NFE 19" in out
+    assert Path(out.splitlines()[0]).name == "grid.png"
+
+
+@pytest.mark.parametrize("at", [0.5, 1.0])
+def test_the_authors_example_is_of_second_order(rk2: Path, linear: Schedule, at: float) -> None:
+    """A halved step leaves a quarter of the error in the spread of Gaussian data, or less."""
+    (plugin,) = zoo.load_file(rk2)
+    sampler, model = plugin.load()(at=at), gaussian(linear, std=0.5)
+
+    def spread(steps: int) -> float:
+        grid = linear.grid_at([600 * (1 - k / steps) for k in range(steps)] + [0.0])
+        return moments(model, sampler, grid).std.item()
+
+    errors = [abs(spread(steps) - spread(1280)) for steps in (40, 80)]
+    assert errors[0] > 3.3 * errors[1] > 0
+
+
+@pytest.mark.parametrize("words", commands(README), ids=" ".join)
+def test_every_command_line_of_the_readme_is_understood(words: list[str]) -> None:
+    """Its command is there, and knows each of its flags; what they do is tested elsewhere."""
+    import click
+
+    from samplerzoo.cli import group
+
+    command = group.get_command(click.Context(group), words[1])
+    assert words[1] in COMMANDS
+    context = click.Context(command, info_name=words[1])
+    if "--help" not in words:
+        command.parse_args(context, list(words[2:]))
