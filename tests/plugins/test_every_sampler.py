@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 
 from samplerzoo.models import Model
@@ -72,6 +77,17 @@ def test_a_run_leaves_nothing_behind(linear: Schedule, grid: Grid, sampler: Samp
 
 def test_options_survive_json(sampler: Sampler) -> None:
     assert type(sampler).model_validate_json(sampler.model_dump_json()) == sampler
+
+
+@given(st.floats())
+@example(math.nan)
+@example(-0.0)
+@example(1.0000000000000002)
+def test_eta_is_within_its_bounds_or_refused(eta: float) -> None:
+    try:
+        assert 0 <= DDIM(eta=eta).eta <= 1
+    except ValidationError:
+        assert not 0 <= eta <= 1
 
 
 def test_documents_itself(sampler: Sampler) -> None:

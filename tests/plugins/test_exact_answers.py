@@ -103,6 +103,20 @@ def test_mean_and_std_against_the_papers_formulas(linear: Schedule, sampler: Sam
     np.testing.assert_allclose(out.std, [std for _, std in expected], rtol=1e-9, atol=1e-12)
 
 
+BELOW_THE_FIRST_TIMESTEP = [998.5, 640.25, 17.0, 0.0, -0.6, -0.99]
+"""Fractions of a timestep, and levels between the cleanest one of training and clean data."""
+
+
+def test_mean_and_std_on_levels_off_the_grid(linear: Schedule, sampler: Sampler) -> None:
+    grid = linear.grid_at(BELOW_THE_FIRST_TIMESTEP)
+    out = moments(gaussian(linear, 0.3), sampler, grid)
+    assert (out.mean.item(), out.std.item()) == pytest.approx(recursion(sampler, grid, 0.3, 0.5), rel=1e-9)
+    assert torch.equal(
+        sample(gaussian(linear, 0.3, 0.0, prediction="sample"), sampler, timesteps=BELOW_THE_FIRST_TIMESTEP).images,
+        torch.full((64, 1), 0.3),
+    )
+
+
 @pytest.mark.parametrize("kind", ["sample", "v_prediction"])
 def test_the_kind_of_network_does_not_matter(linear: Schedule, sampler: Sampler, kind: PredictionType) -> None:
     grid = linear.grid(12, "logsnr")
