@@ -28,11 +28,12 @@ PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
 GUIDANCE_PREFIX = "guidance_"
 """Before the name of a guidance's field, where it stands beside those of a sampler."""
 
-RUN_FLAGS = frozenset(
+RESERVED = frozenset(
     "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
-    "device dtype trajectory output resume overwrite dry_run json debug help".split()
+    "device dtype trajectory output resume overwrite dry_run json debug help "
+    "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options".split()
 )
-"""Flags of `run`, which no field of a sampler may be called."""
+"""Flags of `run` and `timesteps` and keywords of `sample`, which no field of a sampler may be called."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _check(cls: Any, kind: Kind) -> None:
     if all(getattr(cls, method) is getattr(base, method) for method in METHODS[kind]):
         raise TypeError(f"{cls.__name__} does not define {' or '.join(METHODS[kind])}")
     own = set(cls.model_fields) - set(base.model_fields)
-    taken = set(dir(base)) | (RUN_FLAGS if kind == "sampler" else set())
+    taken = set(dir(base)) | (RESERVED if kind == "sampler" else set())
     for field in own:
         if field in taken or (kind == "sampler" and field.startswith(GUIDANCE_PREFIX)):
             raise TypeError(

@@ -59,6 +59,13 @@ def test_a_result_has_what_a_record_needs(conditional: Model) -> None:
     assert result.seconds > 0
 
 
+def test_a_result_shows_itself(unet: Model) -> None:
+    result = sample(unet, "ddim", steps=1, labels=[2, 0])
+    few, many = result.picture(), sample(unet, "ddim", steps=1, num_images=30).picture()
+    assert few.width > few.height
+    assert many.height > few.height
+
+
 def test_a_name_with_options_is_the_object(linear: Schedule) -> None:
     model = gaussian(linear)
     by_name = sample(model, "ddim", eta=0.7, steps=5, num_images=2)

@@ -12,7 +12,7 @@ import pytest
 from samplerzoo import registry
 from samplerzoo.driver import sample
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.registry import RUN_FLAGS, get, kebab, load_file, make, nearest, plugins, unknown_option
+from samplerzoo.registry import get, kebab, load_file, make, nearest, plugins, unknown_option
 from samplerzoo.schedule import Schedule
 from samplerzoo.testing import gaussian
 
@@ -269,11 +269,3 @@ def test_nearest() -> None:
 )  # fmt: skip
 def test_class_names_in_kebab_case(name: str, expected: str) -> None:
     assert kebab(name) == expected
-
-
-def test_run_flags_cover_what_the_driver_takes() -> None:
-    """A field of a sampler with such a name could not be told from the run's own keyword."""
-    import inspect
-
-    own = {name for name in inspect.signature(sample).parameters if name not in ("options", "labels", "on_step")}
-    assert own <= RUN_FLAGS

@@ -9,10 +9,10 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.summary import summary
 from samplerzoo.errors import ZooError
 from samplerzoo.folder import INFO_FILE, PRETRAINED, pretrained, read_json
 from samplerzoo.registry import Kind
-from samplerzoo.summary import summary
 
 HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances"}
 

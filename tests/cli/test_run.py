@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
 import subprocess
@@ -16,7 +17,9 @@ from PIL import Image
 
 from samplerzoo import images, models, registry
 from samplerzoo.cli import run as module
+from samplerzoo.cli import timesteps
 from samplerzoo.cli.plugin_flags import PluginCommand
+from samplerzoo.driver import sample
 
 FEW = ["--steps", 3, "--num-images", 5, "--batch-size", 2]
 
@@ -30,9 +33,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
 # flags
 
 
-def test_the_flags_of_run_are_those_that_no_plugin_may_take() -> None:
-    own = {name for param in module.flags_of_run for name in param.opts + param.secondary_opts if name[:2] == "--"}
-    assert {name[2:].replace("-", "_") for name in own} | {"help"} == registry.RUN_FLAGS
+def test_no_plugin_may_take_the_name_of_a_flag_or_a_keyword() -> None:
+    """Beside a field of a sampler stand the flags of `run` and `timesteps`, and the keywords of `sample`."""
+    params = [*module.flags_of_run, *timesteps.command.params]
+    own = {name for param in params for name in param.opts + param.secondary_opts if name[:2] == "--"}
+    flags = {name[2:].replace("-", "_") for name in own} - {"no_rescale_betas_zero_snr"}
+    assert flags | {"help"} | set(inspect.signature(sample).parameters) == registry.RESERVED
 
 
 def test_help_shows_the_flags_of_the_plugins_that_are_named(cli) -> None:
