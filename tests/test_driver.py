@@ -87,6 +87,14 @@ def test_labels_of_any_kind(conditional: Model, labels: object) -> None:
     assert torch.equal(result.images, sample(conditional, steps=2, labels=[2, 0]).images)
 
 
+@pytest.mark.parametrize("batch_size", [64, 2])
+def test_every_image_is_of_its_own_class(linear: Schedule, batch_size: int) -> None:
+    means = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]])
+    points = mixture(linear, means, 0.0, prediction="sample")
+    result = sample(points, "ddpm", steps=3, labels=[2, 0, 1, 1, 0], batch_size=batch_size)
+    assert torch.equal(result.images, means[[2, 0, 1, 1, 0]])
+
+
 def test_explicit_timesteps_and_spacing(linear: Schedule) -> None:
     model = gaussian(linear)
     assert sample(model, timesteps=[900, 3.5], num_images=1).grid.timesteps == [900, 3.5]
