@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from samplerzoo import models
 from samplerzoo.denoiser import Clip
@@ -241,6 +242,12 @@ def pickle_instead(folder: Path) -> None:
     torch.save({"conv_in.weight": torch.zeros(1)}, folder / "unet" / "diffusion_pytorch_model.bin")
 
 
+def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    weights = load_file(folder / WEIGHTS)
+    change(weights)
+    save_file(weights, folder / WEIGHTS)
+
+
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no scheduler": (lambda f: shutil.rmtree(f / "scheduler"), "scheduler_config.json; the folder is not a whole"),
     "no network": (lambda f: shutil.rmtree(f / "unet"), "no config.json; the folder is not a whole"),
@@ -248,6 +255,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "half the weights": (truncate, "cannot be read"),
     "empty weights": (lambda f: (f / WEIGHTS).write_bytes(b""), "cannot be read"),
     "a pickle": (pickle_instead, "is a pickle"),
+    "a weight missing": (lambda f: rewrite(f, lambda w: w.pop("conv_in.bias")), "missing_keys conv_in.bias"),
+    "a weight too many": (lambda f: rewrite(f, lambda w: w.update(x=torch.zeros(1))), "unexpected_keys x"),
     "weights of another network": (lambda f: unet_config(f, block_out_channels=[8, 16]), "cannot be read|do not fit"),
     "half a config": (lambda f: (f / "unet/config.json").write_text('{"_class'), "config.json: cannot be read"),
     "binary config": (lambda f: (f / "unet/config.json").write_bytes(b"\xff\xfe\x00"), "config.json: cannot be read"),
