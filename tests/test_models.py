@@ -157,6 +157,12 @@ def test_round_trip(tiny_model: Path) -> None:
     assert sample(model, "ddim", steps=2, labels=[2], guidance="cfg", guidance_scale=2.0).nfe == 4
 
 
+def test_the_null_label_is_no_class(tiny_model: Path) -> None:
+    """Where only it is written down, the network's room for labels says how many classes there are."""
+    edit(tiny_model / "samplerzoo.json", num_classes=None)
+    assert models.outline(tiny_model).num_classes == 3
+
+
 def test_weights_are_safetensors_alone(tiny_model: Path) -> None:
     kinds = {path.suffix for path in tiny_model.rglob("*") if path.is_file()}
     assert kinds == {".json", ".safetensors", ".md"}
