@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
@@ -53,17 +52,20 @@ class NoisyClassifier(nn.Module):
         return -torch.log(torch.expm1(depth)).clamp(min=-MAX_LOG_SNR)
 
 
-def load_classifier(folder: str | Path, device: str = "cpu") -> NoisyClassifier:
-    """The noise-aware classifier that `samplerzoo train-classifier` saved in a folder."""
+def load_classifier(folder: str | Path, schedule: Schedule, device: str = "cpu") -> NoisyClassifier:
+    """The noise-aware classifier that `samplerzoo train-classifier` saved in a folder.
+
+    Args:
+        schedule: of the model that it is to guide, whatever schedule it was trained on.
+    """
     folder = Path(folder)
     try:
         net, report = ResNetForImageClassification.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
-        config = DDPMScheduler.load_config(folder / "scheduler", local_files_only=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ZooError(f"{folder}: not a noise-aware classifier: {first_line(error)}") from error
     if report["missing_keys"]:  # transformers would make them up
         raise ZooError(f"{folder}: weights are missing: {min(report['missing_keys'])}, ...")
     # weights may be stored in half precision; what the gradient is taken of is not computed in it
-    return NoisyClassifier(net, Schedule.from_config(config)).eval().float().to(device)
+    return NoisyClassifier(net, schedule).eval().float().to(device)

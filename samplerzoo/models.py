@@ -112,7 +112,7 @@ def load(
     dtype = choose_dtype(dtype, device)
     unet = load_unet(model.folder, dtype).to(device)
     unet.eval()
-    classifier = None if model.classifier is None else _deferred_classifier(model.folder / "classifier", device)
+    classifier = None if model.classifier is None else _deferred_classifier(model, device)
     return dataclasses.replace(model, net=unet_network(unet), classifier=classifier, device=device, dtype=dtype)
 
 
@@ -268,14 +268,15 @@ def choose_dtype(dtype: str, device: str) -> str:
     return dtype
 
 
-def _deferred_classifier(folder: Path, device: str) -> Classifier:
+def _deferred_classifier(model: Model, device: str) -> Classifier:
     """Read at its first call: most runs make none, and transformers takes seconds to import."""
 
     @functools.cache
     def loaded() -> Classifier:
         from samplerzoo.classifier import load_classifier
 
-        return load_classifier(folder, device)
+        assert model.folder is not None
+        return load_classifier(model.folder / "classifier", model.schedule, device)
 
     def classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
         return loaded()(x, tau)

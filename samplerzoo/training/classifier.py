@@ -41,8 +41,7 @@ class ClassifierTask(Task):
         self.data = data
         self.test = test
         self.illustrate_epochs = 1
-        self.scheduler = build_scheduler(options, options.model)
-        self.schedule = Schedule.from_config(self.scheduler.config)
+        self.schedule = Schedule.from_config(build_scheduler(options, options.model).config)
         self.forward = Forward(self.schedule)
         resnet = build_resnet(options, data)
         self.net: nn.Module = resnet if options.clean else NoisyClassifier(resnet, self.schedule)
@@ -60,8 +59,6 @@ class ClassifierTask(Task):
             (beside / "README.md").write_text(self._card(net, report))
             resnet: Any = net.net if isinstance(net, NoisyClassifier) else net
             resnet.to(getattr(torch, self.options.save_dtype)).save_pretrained(beside)
-            if not self.options.clean:
-                self.scheduler.save_pretrained(beside / "scheduler")
 
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
         if main:

@@ -60,7 +60,6 @@ def plain_model(tmp_path: Path, tiny_unet: Callable) -> Path:
 def classifier_model(tiny_model: Path) -> Path:
     """The conditional model with a noise-aware classifier."""
     import torch
-    from diffusers import DDPMScheduler
     from transformers import ResNetConfig, ResNetForImageClassification
 
     config = ResNetConfig(num_channels=2, embedding_size=4, hidden_sizes=[4], depths=[1], num_labels=3)
@@ -68,5 +67,4 @@ def classifier_model(tiny_model: Path) -> Path:
         torch.manual_seed(0)
         net = ResNetForImageClassification(config)
     net.save_pretrained(tiny_model / "classifier")
-    DDPMScheduler().save_pretrained(tiny_model / "classifier" / "scheduler")
     return tiny_model

@@ -52,35 +52,34 @@ def test_clean_classifier_learns_and_is_a_transformers_folder(small: dict[str, o
     assert f"| test accuracy | {right:.2%} |" in (folder / "README.md").read_text()
 
 
-def test_noisy_classifier_learns_and_loads(small: dict[str, object], tiny_model: Path) -> None:
+def test_noisy_classifier_learns_and_loads(small: dict[str, object], tiny_model: Path, linear: Schedule) -> None:
     train_classifier(options := ClassifierOptions(**small, model=str(tiny_model)))
-    classifier = load_classifier(options.output_dir)
+    classifier = load_classifier(options.output_dir, linear)
     images, labels = (test := data.load(options, "test")).__getitems__(range(len(test)))
     clean, noise = images.float() / 127.5 - 1, torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    schedule = Schedule.from_config({})
     for tau, at_least in ((50, 0.85), (300, 0.5)):
-        level = schedule.at(tau)
+        level = linear.at(tau)
         with torch.no_grad():
             logits = classifier(level.alpha * clean + level.sigma * noise, torch.full((len(clean),), float(tau)))
         assert (logits.argmax(1) == labels).float().mean().item() > at_least
 
 
-def test_half_precision_is_read_and_half_a_file_is_not(small: dict[str, object]) -> None:
+def test_half_precision_is_read_and_half_a_file_is_not(small: dict[str, object], linear: Schedule) -> None:
     options = ClassifierOptions(**{**small, "max_train_steps": 1})
     train_classifier(options)
     folder = Path(options.output_dir)
     x, tau = torch.zeros(2, 1, 16, 16), torch.tensor([1.0, 900.0])
-    whole = load_classifier(folder)
+    whole = load_classifier(folder, linear)
     expected = whole(x, tau)
     whole.net.half().save_pretrained(folder)
-    assert torch.allclose(load_classifier(folder)(x, tau), expected, atol=1e-2)
+    assert torch.allclose(load_classifier(folder, linear)(x, tau), expected, atol=1e-2)
     weights = load_file(folder / "model.safetensors")
     save_file({name: weights[name] for name in list(weights)[1:]}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ZooError, match="weights are missing"):
-        load_classifier(folder)
+        load_classifier(folder, linear)
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(ZooError, match="not a noise-aware classifier"):
-        load_classifier(folder)
+        load_classifier(folder, linear)
 
 
 def test_resuming_is_exact(small: dict[str, object], tmp_path: Path) -> None:
@@ -103,10 +102,10 @@ def test_shifts_move_whole_images() -> None:
         assert torch.equal(image[1:4, 1:4], images[0, 0, 1:4, 1:4] + offset)
 
 
-def test_what_cannot_be(small: dict[str, object], tmp_path: Path) -> None:
+def test_what_cannot_be(small: dict[str, object], tmp_path: Path, linear: Schedule) -> None:
     for wrong, message in (({"classes": "3"}, "1 classes"), ({"depths": (1,)}, "has 2 stages and --depths 1")):
         options = ClassifierOptions(**{**small, **wrong})
         with pytest.raises(UsageError, match=message):
             ClassifierTask(options, data.load(options), None)
     with pytest.raises(ZooError, match="not a noise-aware classifier"):
-        load_classifier(tmp_path)
+        load_classifier(tmp_path, linear)
