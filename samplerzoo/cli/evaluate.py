@@ -13,7 +13,7 @@ import click
 @click.option("--model", default="mnist", show_default=True, help="model whose feature network and statistics to use")
 @click.option("--reference", default="train", show_default=True, help="statistics to compare with")
 @click.option("--split", default="test", show_default=True, help="split, where IMAGES is a data set")
-@click.option("--num-images", type=click.IntRange(min=2), help="take the first so many; all by default")
+@click.option("--num-images", type=click.IntRange(min=2), help="that many; all by default")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(images: str, model: str, reference: str, split: str, num_images: int | None, as_json: bool) -> None:
     """Fréchet distance and label accuracy of IMAGES, in the features of the model's own classifier of clean images.

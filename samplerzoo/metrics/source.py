@@ -7,17 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.evaluate import Batch
 
 BATCH_SIZE = 500
+SUBSET_SEED = 0
 MANIFEST = "manifest.jsonl"
 
 
 def batches(name: str, split: str, num_images: int | None = None) -> Iterator[Batch]:
-    """(images (N, H, W, C), labels (N,) or None), the first `num_images` of them.
+    """(images (N, H, W, C), labels (N,) or None), `num_images` of them: a run's first, or a data set's at random.
+
+    Of a data set the same ones every time. Its first would not do: data are often sorted, and the two halves of MNIST's
+    test split come from different writers.
 
     Raises:
         ZooError: there are fewer.
@@ -43,11 +48,13 @@ def _run_folder(folder: Path, num_images: int | None) -> Iterator[Batch]:
 def _data_set(name: str, split: str, num_images: int | None) -> Iterator[Batch]:
     from samplerzoo.training import data
     from samplerzoo.training.options import DataOptions
+    from samplerzoo.training.order import keyed_generator
 
     found = data.load(DataOptions(dataset=name, split=split))
     count = _enough(len(found), num_images, name)
+    chosen = torch.randperm(len(found), generator=keyed_generator(SUBSET_SEED))[:count].tolist()
     for start in range(0, count, BATCH_SIZE):
-        images, labels = found.__getitems__(range(start, min(start + BATCH_SIZE, count)))
+        images, labels = found.__getitems__(chosen[start : start + BATCH_SIZE])
         yield images.permute(0, 2, 3, 1).numpy(), labels.numpy() if found.num_classes else None
 
 
