@@ -20,12 +20,12 @@ VE = Level(tau=300.0, alpha=1.0, sigma=3.0, beta=0.01)
 def truth() -> tuple[torch.Tensor, torch.Tensor]:
     """x0 and eps, (2, 3, 2, 2) float64."""
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(2, 2, 3, 2, 2, generator=generator, dtype=torch.float64))  # type: ignore[return-value]
+    return tuple(torch.randn(2, 2, 3, 2, 2, generator=generator, dtype=torch.float64))
 
 
 def predict(kind: str, level: Level, x0: torch.Tensor, eps: torch.Tensor, **more: torch.Tensor) -> Prediction:
     output = {"epsilon": eps, "sample": x0, "v_prediction": level.alpha * eps - level.sigma * x0}[kind]
-    return Prediction.of(kind, level.alpha * x0 + level.sigma * eps, level, output, **more)  # type: ignore[arg-type]
+    return Prediction.of(kind, level.alpha * x0 + level.sigma * eps, level, output, **more)
 
 
 @pytest.mark.parametrize("level", [VP, VE], ids=["vp", "ve"])
@@ -61,14 +61,14 @@ def test_replacing_both_is_a_mistake(truth: tuple[torch.Tensor, torch.Tensor]) -
 def test_a_prediction_cannot_be_changed(truth: tuple[torch.Tensor, torch.Tensor]) -> None:
     p = predict("epsilon", VP, *truth)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        p.eps = p.x0  # type: ignore[misc]
+        p.eps = p.x0
 
 
 def test_chunk_splits_all_that_is_there(truth: tuple[torch.Tensor, torch.Tensor]) -> None:
     weight = torch.rand(2, 3, 2, 2, dtype=torch.float64)
     first, second = predict("sample", VP, *truth, variance=weight).chunk(2)
     assert torch.equal(torch.cat([first.x0, second.x0]), truth[0])
-    assert torch.equal(torch.cat([first.variance, second.variance]), weight)  # type: ignore[list-item]
+    assert torch.equal(torch.cat([first.variance, second.variance]), weight)
     assert first.shift is None
     assert first.level is VP
     assert first.x.shape == (1, 3, 2, 2)
@@ -165,7 +165,7 @@ def test_the_network_gets_diffusers_timestep_as_a_float(tau: float) -> None:
             return type("Output", (), {"sample": x})
 
     x, labels = torch.zeros(2, 1, 8, 8), torch.tensor([3, 4])
-    out = unet_network(UNet())(x, torch.full((2,), tau), labels)  # type: ignore[arg-type]
+    out = unet_network(UNet())(x, torch.full((2,), tau), labels)
     [(dtype, timestep, given)] = seen
     assert (out.dtype, dtype) == (torch.float32, torch.bfloat16)
     assert timestep.is_floating_point()

@@ -82,7 +82,7 @@ def test_how_many_images(conditional: Model) -> None:
 
 @pytest.mark.parametrize("labels", [np.array([2, 0]), torch.tensor([2, 0]), (2, 0)], ids=["numpy", "torch", "tuple"])
 def test_labels_of_any_kind(conditional: Model, labels: object) -> None:
-    result = sample(conditional, steps=2, labels=labels)  # type: ignore[arg-type]
+    result = sample(conditional, steps=2, labels=labels)
     assert result.labels == [2, 0]
     assert torch.equal(result.images, sample(conditional, steps=2, labels=[2, 0]).images)
 
@@ -103,7 +103,7 @@ def test_explicit_timesteps_and_spacing(linear: Schedule) -> None:
 
 def test_a_sampler_may_own_its_grid(linear: Schedule) -> None:
     class Own(DDIM):
-        def grid(self, schedule, steps, spacing):  # type: ignore[no-untyped-def]
+        def grid(self, schedule, steps, spacing):
             return schedule.grid_at([500])
 
     assert sample(gaussian(linear), Own(), num_images=1).grid.timesteps == [500]
@@ -142,7 +142,7 @@ def test_same_images_at_any_batch_size(unet: Model, batch_size: int) -> None:
     results = [
         sample(
             unet, "ddpm", steps=4, num_images=8, batch_size=size,
-            on_step=lambda number, _, x, size=size: start[size].append(x) if number == 0 else None,  # type: ignore[misc]
+            on_step=lambda number, _, x, size=size: start[size].append(x) if number == 0 else None,
         )
         for size in start
     ]  # fmt: skip
@@ -184,7 +184,7 @@ def test_noise_is_keyed_by_the_step(linear: Schedule) -> None:
     drawn = []
 
     class Greedy(DDIM):
-        def step(self, x, t, s, denoise, noise):  # type: ignore[no-untyped-def]
+        def step(self, x, t, s, denoise, noise):
             drawn.append([noise() for _ in range(2 if t.tau == 11 else 1)])
             return denoise(x, t).x0
 
@@ -202,13 +202,13 @@ def test_global_random_states_are_neither_read_nor_written(unet: Model, linear: 
 
     before = states()
     run = {"steps": 2, "num_images": 2, "guidance": "cfg", "guidance_scale": 2.0, "labels": "0-2"}
-    first = sample(unet, "ddpm", **run).images  # type: ignore[arg-type]
+    first = sample(unet, "ddpm", **run).images
     sample(conjugate(linear), "reverse-sde", steps=2, guidance="classifier", labels=[1])
     assert states() == before
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
-    assert torch.equal(sample(unet, "ddpm", **run).images, first)  # type: ignore[arg-type]
+    assert torch.equal(sample(unet, "ddpm", **run).images, first)
 
 
 def test_runs_that_take_turns_do_not_meet(conditional: Model) -> None:
@@ -249,7 +249,7 @@ def test_calls_are_counted_at_the_network(linear: Schedule) -> None:
     """Whatever a sampler claims: this one looks twice a step, and once more at the end."""
 
     class Twice(DDIM):
-        def step(self, x, t, s, denoise, noise):  # type: ignore[no-untyped-def]
+        def step(self, x, t, s, denoise, noise):
             denoise(x, t)
             return denoise(x, t).x0 if not s.clean else (denoise(x, t), denoise(x, t).x0)[1]
 
@@ -303,7 +303,7 @@ def test_on_step_sees_every_state_from_pure_noise_on(linear: Schedule) -> None:
 )
 def test_impossible_requests_say_why(conditional: Model, request_: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        sample(conditional, **{"num_images": 1 if "labels" not in request_ else None, **request_})  # type: ignore[arg-type]
+        sample(conditional, **{"num_images": 1 if "labels" not in request_ else None, **request_})
 
 
 def test_labels_on_an_unconditional_model_need_a_guidance(linear: Schedule) -> None:
@@ -335,7 +335,7 @@ def test_nan_from_the_network_is_named_with_step_and_level(linear: Schedule, bad
 
 def test_nan_from_the_sampler_is_named(linear: Schedule) -> None:
     class Broken(DDIM):
-        def step(self, x, t, s, denoise, noise):  # type: ignore[no-untyped-def]
+        def step(self, x, t, s, denoise, noise):
             return x / 0
 
     with pytest.raises(ZooError, match=r"Broken returned NaN or infinity at step 1 of 3"):
@@ -345,7 +345,7 @@ def test_nan_from_the_sampler_is_named(linear: Schedule) -> None:
 @pytest.mark.parametrize(("yields", "message"), [(2, "yields 2 of the 3 steps"), (5, "more than the 3 steps")])
 def test_a_walk_yields_once_a_step(linear: Schedule, yields: int, message: str) -> None:
     class Walker(Sampler):
-        def walk(self, x, grid, denoise, noise):  # type: ignore[no-untyped-def]
+        def walk(self, x, grid, denoise, noise):
             for _ in range(yields):
                 yield x
 
@@ -355,7 +355,7 @@ def test_a_walk_yields_once_a_step(linear: Schedule, yields: int, message: str) 
 
 def test_a_walk_with_memory_of_its_own(linear: Schedule) -> None:
     class Remembers(Sampler):
-        def walk(self, x, grid, denoise, noise):  # type: ignore[no-untyped-def]
+        def walk(self, x, grid, denoise, noise):
             seen = []
             for t, _ in grid.pairs():
                 seen.append(denoise(x, t).x0)

@@ -31,7 +31,7 @@ def test_a_guidance_of_ones_own_sees_network_labels_and_model(linear: Schedule) 
     """It comes between network and sampler, for any sampler; here it turns every label into the last one."""
 
     class Stubborn(Guidance):
-        def guide(self, denoise, labels, model):  # type: ignore[no-untyped-def]
+        def guide(self, denoise, labels, model):
             assert labels.tolist() == [0, 1]
             last = torch.full_like(labels, model.num_classes - 1)
             return lambda x, t: denoise(x, t, last)

@@ -25,7 +25,7 @@ def test_walk_takes_every_step_of_the_grid_and_yields_each_state(linear: Schedul
     seen = []
 
     class Recording(Counting):
-        def step(self, x, t, s, denoise, noise):  # type: ignore[no-untyped-def]
+        def step(self, x, t, s, denoise, noise):
             seen.append((t.tau, s.tau))
             return super().step(x, t, s, denoise, noise)
 
@@ -44,10 +44,10 @@ def test_the_default_grid_is_the_schedules(linear: Schedule) -> None:
 def test_options_are_frozen_and_checked() -> None:
     sampler = Counting(by=2)
     with pytest.raises(ValidationError, match="frozen"):
-        sampler.by = 3  # type: ignore[misc]
+        sampler.by = 3
     for wrong in ({"by": -1}, {"by": float("nan")}, {"by": float("inf")}, {"by": "much"}, {"two": 2}):
         with pytest.raises(ValidationError):
-            Counting(**wrong)  # type: ignore[arg-type]
+            Counting(**wrong)
 
 
 def test_equal_options_are_equal_and_hash_alike() -> None:

@@ -37,7 +37,7 @@ def posterior(prior: Density, level: Level, function: Density) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
 def test_the_gaussian_denoiser_is_the_posterior_mean(linear: Schedule, tau: float, kind: str) -> None:
     level = linear.at(tau)
-    p = gaussian(linear, 0.4, 0.6, prediction=kind).denoise(POINTS, level)  # type: ignore[arg-type]
+    p = gaussian(linear, 0.4, 0.6, prediction=kind).denoise(POINTS, level)
     expected = posterior(lambda x0: normal(x0, 0.4, 0.6), level, lambda x0: x0)
     torch.testing.assert_close(p.x0[:, 0], expected, rtol=0, atol=1e-10)
 
@@ -91,7 +91,7 @@ def test_moments_refuse_what_is_not_affine(linear: Schedule) -> None:
     """Feeding impulses to a sampler that clips would give numbers, and wrong ones."""
 
     class Clipping(DDIM):
-        def step(self, x, t, s, denoise, noise):  # type: ignore[no-untyped-def]
+        def step(self, x, t, s, denoise, noise):
             return super().step(x, t, s, denoise, noise).clamp(-0.5, 0.5)
 
     with pytest.raises(ZooError, match=r"Clipping.*is not affine"):

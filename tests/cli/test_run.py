@@ -235,7 +235,7 @@ def test_a_resumed_run_equals_a_straight_one_byte_for_byte(
     def interrupted(image: Image.Image, path: Path, *rest: object) -> None:
         if path.name == "000003.png":
             raise KeyboardInterrupt
-        save(image, path, *rest)  # type: ignore[arg-type]
+        save(image, path, *rest)
 
     monkeypatch.setattr(images, "save_png", interrupted)
     answer = cli(*words, "-o", "resumed")
@@ -279,7 +279,7 @@ def test_a_full_disk_leaves_no_half_file(cli, tiny_model: Path, monkeypatch: pyt
         if "000003" in str(path):
             Path(path).write_bytes(b"half")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        whole(self, path, *rest, **options)  # type: ignore[arg-type]
+        whole(self, path, *rest, **options)
 
     monkeypatch.setattr(Image.Image, "save", full)
     cli("run", "--model", tiny_model, *FEW, "-o", "out").refuses(1, "No space left on device")

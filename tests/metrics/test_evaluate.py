@@ -23,7 +23,6 @@ CLASSES = 10
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with a feature network alone, and the statistics of both splits of the digits."""
-    pytest.importorskip("sklearn")
     root = tmp_path_factory.mktemp("models") / "toy"
     config = ResNetConfig(
         num_channels=1, embedding_size=4, hidden_sizes=[4, 6], depths=[1, 1], layer_type="basic",

@@ -46,8 +46,8 @@ def test_1_is_conditional_and_0_unconditional_at_one_evaluation(
     model: Model, sampler: str, scale: float, label: int
 ) -> None:
     plan = {"steps": 5, "num_images": 4, "seed": 3}
-    guided = sample(model, sampler, guidance="cfg", guidance_scale=scale, labels=[1] * 4, **plan)  # type: ignore[arg-type]
-    plain = sample(constant(model, label), sampler, **plan)  # type: ignore[arg-type]
+    guided = sample(model, sampler, guidance="cfg", guidance_scale=scale, labels=[1] * 4, **plan)
+    plain = sample(constant(model, label), sampler, **plan)
     assert torch.equal(guided.images, plain.images)
     assert guided.cost == plain.cost
     assert guided.nfe == 5

@@ -89,7 +89,7 @@ def test_learned_variance_at_its_two_ends(linear: Schedule, weight: float, varia
     for steps in (1, 2, 20):
         grid = linear.grid(steps)
         out = run(model, DDPM(variance="learned"), grid, draws())
-        expected = run(plain, DDPM(variance=variance), grid, draws())  # type: ignore[arg-type]
+        expected = run(plain, DDPM(variance=variance), grid, draws())
         torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -99,7 +99,7 @@ def test_learned_variance_is_a_geometric_mean_of_the_respaced_bounds(linear: Sch
     x = draws()()
     weight = torch.rand(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     p = Prediction.of("epsilon", x, t, x, weight)
-    out = DDPM(variance="learned").step(x, t, s, lambda x, t: p, lambda: torch.ones_like(x))  # type: ignore[arg-type]
+    out = DDPM(variance="learned").step(x, t, s, lambda x, t: p, lambda: torch.ones_like(x))
     std = (weight * torch.tensor(transition_variance(t, s)).log() / 2).exp()
     std = std * posterior_std(t, s) ** (1 - weight)
     torch.testing.assert_close(out - posterior_mean(p, t, s), std)
@@ -111,7 +111,7 @@ def test_learned_variance_at_the_last_step_is_finite_whatever_the_network_says(l
     t, s = linear.at(20), linear.at(0)
     x = draws()()
     p = Prediction.of("epsilon", x, t, x, torch.full_like(x, weight)).replace(shift=torch.ones_like(x))
-    out = DDPM(variance="learned").step(x, t, s, lambda x, t: p, lambda: pytest.fail("noise at the clean level"))  # type: ignore[arg-type]
+    out = DDPM(variance="learned").step(x, t, s, lambda x, t: p, lambda: pytest.fail("noise at the clean level"))
     torch.testing.assert_close(out, p.x0)
 
 
@@ -179,7 +179,7 @@ def test_ddpm_is_diffusers_on_its_leading_grid(
     monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: noise())
     chosen = learned if variance == "learned" else model
     theirs = drive(scheduler, lambda *args: scheduler.step(*args).prev_sample, chosen, steps, noise())
-    sampler: Sampler = DDPM(variance=variance)  # type: ignore[arg-type]
+    sampler: Sampler = DDPM(variance=variance)
     ours = run(chosen, sampler, model.schedule.grid(steps, "leading"), draws(torch.float32), clip=CLIPS[clip])
     if variance == "learned":
         tolerance = (
@@ -188,7 +188,7 @@ def test_ddpm_is_diffusers_on_its_leading_grid(
     torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 
 
-def drive(scheduler, step, model: Model, steps: int, x: torch.Tensor) -> torch.Tensor:  # type: ignore[no-untyped-def]
+def drive(scheduler, step, model: Model, steps: int, x: torch.Tensor) -> torch.Tensor:
     """A diffusers sampling loop."""
     scheduler.set_timesteps(steps)
     for t in scheduler.timesteps:

@@ -48,7 +48,7 @@ def test_leaves_the_input_unchanged(linear: Schedule, sampler: Sampler) -> None:
     x = draws((3, 1))()
     before = x.clone()
     for t, s in linear.grid(3).pairs():
-        sampler.step(x, t, s, lambda x, t: model.denoise(x, t), draws((3, 1)))  # type: ignore[arg-type]
+        sampler.step(x, t, s, lambda x, t: model.denoise(x, t), draws((3, 1)))
         assert torch.equal(x, before)
 
 
@@ -65,7 +65,7 @@ def test_does_not_mix_images(linear: Schedule, grid: Grid, sampler: Sampler) -> 
 
 def test_draws_noise_exactly_if_stochastic(linear: Schedule, sampler: Sampler) -> None:
     drawn = []
-    run(gaussian(linear), sampler, linear.grid(4), lambda: drawn.append(0) or torch.zeros(1, 1))  # type: ignore[func-returns-value]
+    run(gaussian(linear), sampler, linear.grid(4), lambda: drawn.append(0) or torch.zeros(1, 1))
     assert len(drawn) == (4 if sampler.stochastic else 1)  # x_T, and then none at the last step
 
 

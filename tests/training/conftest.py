@@ -18,7 +18,6 @@ SMALL = {
 @pytest.fixture
 def options(tmp_path: Path) -> Callable[..., TrainOptions]:
     """Options of a training that takes moments."""
-    pytest.importorskip("sklearn")
 
     def make(output: str = "model", **others: object) -> TrainOptions:
         return TrainOptions(**{**SMALL, "output_dir": str(tmp_path / output), **others})

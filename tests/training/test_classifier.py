@@ -26,7 +26,6 @@ SMALL = {
 
 @pytest.fixture
 def small(tmp_path: Path) -> dict[str, object]:
-    pytest.importorskip("sklearn")
     return {**SMALL, "output_dir": str(tmp_path / "classifier")}
 
 

@@ -24,7 +24,6 @@ SMALL = [
 def test_interruption_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("sklearn")
     words = [*SMALL, "--output-dir", str(tmp_path / "model")]
     stepped = Trainer._stepped
 

@@ -124,7 +124,6 @@ def test_the_centre_is_kept() -> None:
 
 
 def test_digits() -> None:
-    pytest.importorskip("sklearn")
     train, test = load("digits"), load("digits", "test")
     assert (len(train), len(test)) == (1438, 359)
     assert (train.channels, train.image_size, train.num_classes) == (1, 8, 10)

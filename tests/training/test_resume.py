@@ -151,7 +151,6 @@ def test_a_checkpoint_of_another_network_is_refused(options: Options) -> None:
 
 
 def test_tensorboard(options: Options) -> None:
-    pytest.importorskip("tensorboard")
     made = options(max_train_steps=4, logger="tensorboard")
     train(made)
     assert list(Path(made.output_dir).rglob("events.out.tfevents.*"))
