@@ -6,6 +6,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from samplerzoo.denoiser import PredictionType
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import find, first_line
 from samplerzoo.schedule import Schedule
@@ -37,6 +38,17 @@ class Forward:
     def noised(self, images: Tensor, tau: Tensor, noise: Tensor) -> Tensor:
         alpha, sigma = self.coefficients(tau)
         return alpha * images + sigma * noise
+
+    def loss_weight(self, tau: Tensor, prediction: PredictionType, gamma: float | None) -> Tensor:
+        """Weight of the squared error at integer tau (N,): Min-SNR (Hang et al. 2023, eq. 7), or ones without gamma.
+
+        min(SNR, gamma) on the squared error of x0, of which that of eps is SNR times and that of v SNR + 1 times.
+        """
+        if gamma is None:
+            return torch.ones(len(tau), device=tau.device)
+        alpha, sigma = (value.flatten() for value in self.coefficients(tau))
+        snr = (alpha / sigma) ** 2
+        return snr.clamp(max=gamma) / {"epsilon": snr, "sample": 1.0, "v_prediction": snr + 1}[prediction]
 
     def draw_levels(self, count: int, rng: torch.Generator) -> Tensor:
         """tau in 1 ... T, each uniform, together spread evenly (Kingma et al. 2021, appendix I.1).

@@ -87,6 +87,9 @@ class TrainOptions(LoopOptions, ScheduleOptions):
         0.1, ge=0, le=1, description="share of labels replaced by the null label, for classifier-free guidance"
     )
     prediction_type: PredictionType = Field("epsilon", description="what the network predicts")
+    snr_gamma: float | None = Field(
+        None, gt=0, description="Min-SNR loss weights, which favour the noisy levels; 5 is usual, lower favours more"
+    )
     block_out_channels: tuple[PositiveInt, ...] = Field((32, 64, 128), description="channels per resolution")
     layers_per_block: PositiveInt = Field(2, description="residual blocks per resolution")
     attention_levels: int = Field(1, ge=0, description="how many of the lowest resolutions have attention")

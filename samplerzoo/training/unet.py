@@ -69,7 +69,8 @@ class UNetTask(Task):
         given = torch.where(dropped, torch.full_like(labels, self.data.num_classes), labels)
         answer = net(noisy, tau - 1, class_labels=given if self.conditional else None).sample
         target = {"epsilon": noise, "sample": images, "v_prediction": alpha * noise - sigma * images}
-        return nn.functional.mse_loss(answer.float(), target[self.prediction_type])
+        errors = (answer.float() - target[self.prediction_type]).square().flatten(1).mean(1)
+        return (self.forward.loss_weight(tau, self.prediction_type, self.options.snr_gamma) * errors).mean()
 
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:
         options = self.options

@@ -62,6 +62,17 @@ def test_the_exact_answer_has_no_loss(options: Options, prediction_type: str) ->
     assert loss < 1e-6
 
 
+@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
+def test_min_snr_weights_are_those_of_the_error_of_x0(options: Options, prediction_type: str) -> None:
+    task = make_task(options(prediction_type=prediction_type, snr_gamma=5.0))
+    clean, labels, off = torch.rand(6, 1, 8, 8) * 2 - 1, torch.arange(6), 0.1
+    oracle = Oracle(task, clean + off)
+    loss = task.loss(oracle, clean, labels, torch.Generator().manual_seed(0))
+    alpha, sigma = task.forward.coefficients(oracle.t + 1)
+    expected = ((alpha / sigma) ** 2).clamp(max=5).mean() * off**2
+    torch.testing.assert_close(loss, expected, rtol=1e-3, atol=0)  # x0 through eps at low SNR loses float32 digits
+
+
 def test_label_dropout_is_the_null_label(options: Options) -> None:
     task = make_task(options(label_dropout=0.25))
     count = 4000
