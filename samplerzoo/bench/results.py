@@ -1,0 +1,153 @@
+"""The rows of a benchmark: results.jsonl, a line a finished cell and protocol, with all that is needed to repeat it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from samplerzoo.atomic import replacing
+from samplerzoo.errors import ZooError
+from samplerzoo.options import Options, complaint
+from samplerzoo.recipe import Recipe
+
+RESULTS_FILE = "results.jsonl"
+EXACT = "exact"
+"""The features of a model whose output distribution is known: the distance is computed, and needs no images."""
+
+
+class Protocol(Options):
+    """How a row was measured. Two numbers can be compared if all of this agrees.
+
+    Attributes:
+        images: how many; None for exact moments.
+        features, features_id: name, as metrics carry it, and what weights and preprocessing stand behind it.
+        reference, reference_id: name of the reference statistics, and their SHA-256 (first 16 hex digits).
+    """
+
+    model: str
+    fingerprint: str
+    images: int | None
+    labels: str | None
+    features: str
+    features_id: str
+    reference: str
+    reference_id: str
+    reference_images: int | None
+
+    @property
+    def metric(self) -> str:
+        """fd_mnist@5000; fid@5000 for the features of the published Inception network, and for no others."""
+        name = "fid" if self.features == "inception" else f"fd_{self.features}"
+        return name if self.images is None else f"{name}@{self.images}"
+
+    def differences(self, other: Protocol) -> list[str]:
+        """`images 5000, not 2000`: what is here, not what is there."""
+        mine, others = self.model_dump(), other.model_dump()
+        return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
+
+
+class Metrics(Options):
+    """The figures of a row; None where there is none (no labels, no reference sample, exact moments).
+
+    Attributes:
+        fd: Fréchet distance to the reference.
+        floor: that of as many real images with the same labels.
+        kid, kid_sd: kernel distance, mean and standard deviation over its subsets.
+        label_accuracy: share of images recognised as the class they were made as.
+        order: measured order of convergence.
+    """
+
+    fd: float
+    floor: float | None = None
+    kid: float | None = None
+    kid_sd: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    label_accuracy: float | None = None
+    order: float | None = None
+
+
+class Cost(Options):
+    """Counted at the network, per image."""
+
+    nfe: float
+    network_calls: float
+    classifier_gradients: float
+
+
+class Speed(Options):
+    """Measured on sampling alone: warm-up, features and files are left out.
+
+    Attributes:
+        images_per_second: of one process.
+        peak_memory: bytes.
+    """
+
+    images_per_second: float
+    peak_memory: int
+    device: str
+    threads: int
+    processes: int
+    batch_size: int
+
+
+class Row(Options):
+    """A line of results.jsonl.
+
+    Attributes:
+        cell: its name: the hash of all that image i depends on.
+        clipped: share of the values of x0 that were clipped; None if clipping was off.
+    """
+
+    cell: str
+    recipe: Recipe
+    timesteps: tuple[float, ...]
+    protocol: Protocol
+    metrics: Metrics
+    cost: Cost
+    speed: Speed | None = None
+    clipped: float | None = None
+    warnings: tuple[str, ...] = ()
+    command: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, Protocol]:
+        """What a row is the row of; a newer one with this key takes its place."""
+        return self.cell, self.protocol
+
+
+def read(folder: Path) -> list[Row]:
+    """The rows of a benchmark folder, in the order they were finished.
+
+    Raises:
+        ZooError: a line is no row.
+    """
+    path = folder / RESULTS_FILE
+    if not path.exists():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            rows.append(Row.model_validate_json(line))
+        except ValidationError as error:
+            raise ZooError(f"{path}, line {number}: no row of a benchmark: {complaint(error)}") from error
+    return rows
+
+
+def write(folder: Path, rows: Iterable[Row]) -> None:
+    """All rows, as a whole file; of two with one key the later one stays, in the place of the first."""
+    unique = {row.key: row for row in rows}
+    with replacing(folder / RESULTS_FILE) as partial:
+        partial.write_text("".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in unique.values()))
+
+
+def by_protocol(rows: Iterable[Row]) -> dict[Protocol, list[Row]]:
+    """Rows that may stand in one table."""
+    tables: dict[Protocol, list[Row]] = {}
+    for row in rows:
+        tables.setdefault(row.protocol, []).append(row)
+    return tables
