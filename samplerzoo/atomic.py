@@ -18,7 +18,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
     try:
         yield partial
-        os.replace(partial, target)
+        _move(partial, target)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -37,6 +37,15 @@ def filling(folder: str | os.PathLike[str]) -> Iterator[Path]:
         for source in sorted(path for path in beside.rglob("*") if path.is_file()):
             target = root / source.relative_to(beside)
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(source, target)
+            _move(source, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Into its place, readable to whom any new file is: safetensors writes files that their owner alone can read."""
+    fresh = source.with_name(source.name + "-mode")
+    fresh.touch()
+    source.chmod(fresh.stat().st_mode)
+    fresh.unlink()
+    os.replace(source, target)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,13 @@ def test_a_folder_that_could_not_be_filled_is_as_it_was(tmp_path: Path) -> None:
         break_off(beside / "ours.txt")
     assert files(tmp_path) == {"ours.txt": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["ours.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+def test_a_private_file_becomes_readable_as_any_new_file_is(tmp_path: Path) -> None:
+    with replacing(tmp_path / "file.txt") as partial:
+        partial.write_text("content")
+        partial.chmod(0o600)
+    (tmp_path / "new.txt").touch()
+    assert (tmp_path / "file.txt").stat().st_mode == (tmp_path / "new.txt").stat().st_mode
+    assert len([*tmp_path.iterdir()]) == 2
