@@ -68,13 +68,19 @@ def moments(
     """
     assert model.shape is not None
 
-    def output(impulses: _Impulses) -> Tensor:
-        labels = None if label is None else torch.full((impulses.rows,), label)
-        return run(model, sampler, grid, impulses, guidance=guidance, labels=labels)
+    def output(noise: Impulses) -> Tensor:
+        labels = None if label is None else torch.full((noise.rows,), label)
+        return run(model, sampler, grid, noise, guidance=guidance, labels=labels)
 
-    count = _Impulses(0, model.shape)
-    output(count)
-    out = output(_Impulses(count.drawn, model.shape))
+    return moments_of(output, model.shape, sampler, grid)
+
+
+def moments_of(output: Callable[[Impulses], Tensor], shape: tuple[int, ...], sampler: Sampler, grid: Grid) -> Moments:
+    """The same for any state on the way that is a function of the sampler's draws."""
+    impulses = Impulses(len(grid) if sampler.stochastic else 1, shape)  # most draw x_T, and at every step but the last
+    out = output(impulses)
+    if impulses.drawn != impulses.draws:
+        out = output(Impulses(impulses.drawn, shape))
     mean, gain, together = out[0], out[1:-1] - out[0], (out[-1] - out[0]) / FAR
     scale = gain.abs().sum(0) + mean.abs()
     if not (together - gain.sum(0)).abs().le(AFFINE_TOLERANCE * scale).all():
@@ -82,10 +88,11 @@ def moments(
     return Moments(mean, gain.square().sum(0).sqrt())
 
 
-class _Impulses:
+class Impulses:
     """All impulses in one batch: row 0 is zeros, row k is one at draw k, the last row is far out at every draw."""
 
     def __init__(self, draws: int, shape: tuple[int, ...]) -> None:
+        self.draws = draws
         self.rows = draws + 2
         self.drawn = 0
         self._shape = shape
@@ -94,6 +101,6 @@ class _Impulses:
         self.drawn += 1
         z = torch.zeros(self.rows, *self._shape, dtype=torch.float64)
         z[-1] = FAR
-        if self.drawn < self.rows - 1:
+        if self.drawn <= self.draws:
             z[self.drawn] = 1.0
         return z
