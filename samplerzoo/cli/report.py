@@ -1,0 +1,19 @@
+"""`samplerzoo report DIR`: a benchmark as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(path_type=Path))
+def command(folder: Path) -> None:
+    """Write report.md, its plots and results.csv from the rows in a FOLDER of `samplerzoo bench`.
+
+    `bench` does so at its end; this makes the report again, also of a benchmark that is not finished.
+    """
+    from samplerzoo.bench.report import write
+
+    click.echo(write(folder))
