@@ -25,6 +25,7 @@ COMMANDS = {
     "train-classifier": ("train_classifier", "Train the noise-aware classifier that guidance needs."),
     "eval": ("evaluate", "How far a run's images are from the data."),
     "ref": ("reference", "Reference statistics of a data set, for eval."),
+    "report": ("report", "The report of a benchmark: tables, plots, pictures, words."),
     "env": ("env", "Versions and hardware, for a bug report."),
 }
 """Command -> its module in this package, and its line in the help."""
