@@ -69,7 +69,7 @@ def distances(protocol: Protocol, floor: Estimate | None, lines: Sequence[Line],
             [content],
             walked,
             styles,
-            title(protocol),
+            f"{title(protocol)}; lower is better",
             folder / f"{stem}-{name}.png",
         )
     return [f"{stem}-{name}.png" for name in panels]

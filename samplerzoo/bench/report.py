@@ -80,7 +80,7 @@ def _section(
         yield f"How many steps each needs (≥: it may fall further with more than were measured):\n\n{near}"
     orders = tables.order_table(lines)
     if orders:
-        yield f"Order of convergence:\n\n{orders}"
+        yield f"Order of convergence, measured in float64 between two noisy levels:\n\n{orders}"
     yield _folded(f"All figures of {protocol.metric}", tables.full(lines, protocol.metric))
     yield _folded("Protocol", _protocol_block(protocol, lines))
 
@@ -94,7 +94,7 @@ def _what(protocol: Protocol) -> str:
         )
     against = f" of {protocol.reference_images:,} images" if protocol.reference_images is not None else ""
     text = f"Fréchet distance of {protocol.images:,} images to `{protocol.reference}`{against}; lower is better."
-    if protocol.features != "inception":
+    if not protocol.metric.startswith("fid@"):
         text += f" The features are those of `{protocol.features}`: not comparable with published FIDs."
     return text
 

@@ -204,7 +204,6 @@ def _optional() -> dict[str, Column]:
         "metrics.precision": ("precision", lambda p: figure(p.mean("metrics.precision"), 3)),
         "metrics.recall": ("recall", lambda p: figure(p.mean("metrics.recall"), 3)),
         "metrics.label_accuracy": ("label accuracy", lambda p: percent(p.mean("metrics.label_accuracy"))),
-        "metrics.order": ("order", lambda p: figure(p.mean("metrics.order"), 3)),
         "clipped": ("clipped", lambda p: percent(p.mean("clipped"))),
     }
 

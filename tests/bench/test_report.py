@@ -203,8 +203,8 @@ def test_words_where_seeds_explain_the_difference() -> None:
 def test_words_on_the_large_variance() -> None:
     rows = [ddim(0.0, steps, 1 + 4 / steps) for steps in (5, 1000)]
     text = words([*rows, ddpm("large", 5, 90.0), ddpm("large", 1000, 0.9)])
-    assert "ddpm large: with 5 steps the highest of 2, 90.00, 50.0 times the lowest, ddim eta 0 (1.800)" in text
-    assert "with 1,000 steps the lowest of 2, 0.9000, before ddim eta 0 (1.004)" in text
+    assert "ddpm large: with 5 steps it is the highest of 2 (90.00), 50.0 times the lowest, ddim eta 0 (1.800)" in text
+    assert "with 1,000 steps it is the lowest of 2 (0.9000), before ddim eta 0 (1.004)" in text
     assert "It is the highest at 5 (5 and 1,000 were measured)." in text
     text = words([*rows, ddpm("large", 5, 1.7), ddpm("large", 1000, 0.9)])
     assert "It is the highest nowhere" in text
@@ -243,16 +243,18 @@ def test_guidance(tmp_path: Path) -> None:
 def test_the_gaussian(tmp_path: Path) -> None:
     exact = protocol(model="gaussian", images=None, labels=None, features="exact", reference_images=None)
     rows = [
-        ddim(eta, steps, 0.3 / steps**2, under=exact, metrics={"order": 1.0 + eta / 2})
+        ddim(eta, steps, 0.3 / steps**2, under=exact, metrics={"order": 1.0 - eta / 2})
         for eta in (0.0, 1.0) for steps in (1, 10, 100)
     ]  # fmt: skip
     rows.append(row("of-another-machine", 10, 0.5, under=exact, metrics={"order": 2.0}))
     text = written(tmp_path, rows)
     assert "## gaussian: fd_exact\n" in text
     assert "seed" not in text.split("| model |")[0].replace("seeds", "")
-    assert "is not the declared one: ddim eta 1 declares 1 and has 1.50." in text
+    assert (
+        "Of 2 samplers, not all converge with the order that they declare: ddim eta 1 declares 1 and has 0.500." in text
+    )
     order = next(table for table in tables_of(text) if "declared order" in table[0])
-    assert order[2:] == [["ddim eta 0", "1", "1.00"], ["ddim eta 1", "1", "1.50"], ["of-another-machine", "–", "2.00"]]
+    assert order[2:] == [["ddim eta 0", "1", "1.00"], ["ddim eta 1", "1", "0.500"], ["of-another-machine", "–", "2.00"]]
     assert "3.000e-05" in text
     assert "pictures" not in text.lower()
 
