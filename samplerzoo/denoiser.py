@@ -150,9 +150,17 @@ class Clip:
             case "static":
                 return p.replace(x0=p.x0.clamp(-self.value, self.value))
             case "dynamic":
-                magnitude = p.x0.flatten(1).abs().quantile(self.value, dim=1).clamp(min=1.0)
-                bound = magnitude.reshape(-1, *[1] * (p.x0.ndim - 1))
+                bound = self._quantile(p.x0)
                 return p.replace(x0=p.x0.clamp(-bound, bound) / bound)
+
+    def share(self, p: Prediction) -> torch.Tensor:
+        """Of the values of x0, those beyond the bound; a tensor (), since to read it is to wait for the device."""
+        bound = self._quantile(p.x0) if self.mode == "dynamic" else self.value
+        return (p.x0.abs() > bound).float().mean()
+
+    def _quantile(self, x0: torch.Tensor) -> torch.Tensor:
+        magnitude = x0.flatten(1).abs().quantile(self.value, dim=1).clamp(min=1.0)
+        return magnitude.reshape(-1, *[1] * (x0.ndim - 1))
 
 
 def unet_network(unet: UNet2DModel) -> Callable[..., torch.Tensor]:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(days=7)
+"""For how long a process waits for the others, who may have a batch of a thousand steps more to make than it has."""
 
 OnStep = Callable[[int, Level, torch.Tensor], None]
 """Told after every step: its number (0 for x_T), the level reached, and the states (N, *shape)."""
@@ -108,11 +112,16 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Finished images: their indices in the run, (N, *shape) float32 on the model's device, and what they cost."""
+    """Finished images: their indices in the run, (N, *shape) float32 on the model's device, and what they cost.
+
+    Attributes:
+        clipped: the share of the values of x0 that were beyond the clip's bound, over all steps; None without a clip.
+    """
 
     indices: Sequence[int]
     images: torch.Tensor
     cost: Cost
+    clipped: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,9 +263,21 @@ def stream(
         raise UsageError(f"a batch holds at least 1 image, not {batch_size}")
     wanted = list(range(plan.num_images) if indices is None else indices)
     batches = [wanted[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
-    rank, world = processes()
-    for batch in batches[rank::world]:
+    yield from stream_batches(model, plan, batches, on_step)
+
+
+def stream_batches(
+    model: Model, plan: Plan, batches: Sequence[Sequence[int]], on_step: OnStep | None = None
+) -> Iterator[Batch]:
+    """These batches; of several processes, each makes its share."""
+    for batch in share(batches):
         yield _sample_batch(model, plan, batch, on_step)
+
+
+def share(items: Sequence[T]) -> Sequence[T]:
+    """What this process does of the work of all."""
+    rank, world = processes()
+    return items[rank::world]
 
 
 def processes() -> tuple[int, int]:
@@ -266,7 +287,7 @@ def processes() -> tuple[int, int]:
         return 0, 1
     from accelerate import PartialState
 
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     if state.num_processes != launched:
         raise ZooError(
             f"WORLD_SIZE is {launched} but Accelerate sees {state.num_processes} process, "
@@ -284,6 +305,25 @@ def gather(items: list[T]) -> list[T]:
     return list(gather_object(items))
 
 
+def by_main(function: Callable[[], T]) -> T:
+    """What the main process makes of it, in all processes; its error ends all of them, and it alone speaks of it."""
+    rank, world = processes()
+    if world == 1:
+        return function()
+    answer: T | Exception | None = None
+    if rank == 0:
+        try:
+            answer = function()
+        except Exception as error:
+            answer = error
+    answer = gather([answer])[0]
+    if isinstance(answer, Exception):
+        if rank == 0:
+            raise answer
+        raise SystemExit(getattr(answer, "exit_code", 1))
+    return answer  # type: ignore[return-value]
+
+
 @torch.no_grad()
 def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnStep | None) -> Batch:
     shape = model.shape
@@ -297,6 +337,7 @@ def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnS
     noise = Noise(plan.seed, indices, shape, model.device)
     steps, clip = len(plan.grid), model.clip if plan.clip is None else plan.clip
     number = INITIAL_STEP
+    beyond: list[torch.Tensor] = []
 
     def network(x: torch.Tensor, level: Level, labels: torch.Tensor | None = None) -> Prediction:
         p = model.denoise(x, level, labels if model.num_classes is not None else None)
@@ -317,6 +358,8 @@ def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnS
                 f"{type(plan.guidance).__name__} shifts the ancestral mean, which {type(plan.sampler).__name__} "
                 "does not have; take --guidance-form score, or --sampler ddpm"
             )
+        if clip.mode != "off":
+            beyond.append(clip.share(p))
         return clip(p)
 
     x = model.schedule.prior_std * noise()
@@ -336,7 +379,7 @@ def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnS
         noise.start_step(number)
     if number != steps + 1:
         raise ZooError(f"{type(plan.sampler).__name__}.walk yields {number - 1} of the {steps} steps of its grid")
-    return Batch(indices, x, cost)
+    return Batch(indices, x, cost, torch.stack(beyond).mean().item() if beyond else None)
 
 
 def _counted(model: Model, cost: Cost) -> Model:

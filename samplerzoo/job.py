@@ -38,7 +38,8 @@ def prepare(recipe: Recipe, num_images: int, *, device: str = "auto", weights: b
         weights: leave them out to see what would be done; such a job cannot be made.
     """
     outline = models.outline(recipe.model, revision=recipe.revision)
-    recipe, plan = _resolved(recipe, outline, num_images)
+    assert outline.folder is not None
+    recipe, plan = settle(recipe, outline, models.fingerprint(outline.folder), num_images)
     cost = rehearse(outline, plan)
     if weights:
         model = models.load(recipe.model, device=device, dtype=recipe.dtype, revision=recipe.revision)
@@ -46,6 +47,39 @@ def prepare(recipe: Recipe, num_images: int, *, device: str = "auto", weights: b
         device = models.choose_device(device)
         model = dataclasses.replace(outline, device=device, dtype=models.choose_dtype(recipe.dtype, device))
     return Job(recipe.model_copy(update={"dtype": model.dtype}), model, plan, cost)
+
+
+def settle(recipe: Recipe, model: Model, fingerprint: str, num_images: int) -> tuple[Recipe, Plan]:
+    """The recipe with every default filled in, and the plan that it makes."""
+    assert model.shape is not None
+    check_channels(model.shape[0], f"an image of {model.name}")
+    guidance_options = {GUIDANCE_PREFIX + name: value for name, value in recipe.guidance_options.items()}
+    plan = resolve(
+        model,
+        recipe.sampler,
+        {**recipe.sampler_options, **guidance_options},
+        recipe.guidance,
+        steps=recipe.steps,
+        spacing=recipe.spacing,
+        timesteps=recipe.timesteps,
+        labels=recipe.class_labels,
+        num_images=num_images,
+        clip_x0=recipe.clip_x0,
+        seed=recipe.seed,
+    )
+    local = recipe.model not in pretrained() and Path(recipe.model).expanduser().is_dir()
+    resolved = {
+        "model": str(model.folder.resolve()) if local and model.folder is not None else recipe.model,
+        "fingerprint": fingerprint,
+        "sampler_options": plan.sampler.model_dump(mode="json"),
+        "guidance_options": {} if plan.guidance is None else plan.guidance.model_dump(mode="json"),
+        "steps": len(plan.grid),
+        "spacing": recipe.spacing if recipe.timesteps is None else "explicit",
+        "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
+        "clip_x0": str(model.clip if plan.clip is None else plan.clip),
+        "plugins": _plugin_files(recipe),
+    }
+    return recipe.model_copy(update=resolved), plan
 
 
 def rehearse(outline: Model, plan: Plan) -> Cost:
@@ -66,40 +100,6 @@ def draw(job: Job, index: int) -> Pixels:
     """One image of the run, (H, W, C), by itself."""
     (batch,) = stream(job.model, job.plan, indices=[index])
     return to_uint8(batch.images)[0]
-
-
-def _resolved(recipe: Recipe, model: Model, num_images: int) -> tuple[Recipe, Plan]:
-    """The recipe with every default filled in, and the plan that it makes."""
-    assert model.folder is not None
-    assert model.shape is not None
-    check_channels(model.shape[0], f"an image of {model.name}")
-    guidance_options = {GUIDANCE_PREFIX + name: value for name, value in recipe.guidance_options.items()}
-    plan = resolve(
-        model,
-        recipe.sampler,
-        {**recipe.sampler_options, **guidance_options},
-        recipe.guidance,
-        steps=recipe.steps,
-        spacing=recipe.spacing,
-        timesteps=recipe.timesteps,
-        labels=recipe.class_labels,
-        num_images=num_images,
-        clip_x0=recipe.clip_x0,
-        seed=recipe.seed,
-    )
-    local = recipe.model not in pretrained() and Path(recipe.model).expanduser().is_dir()
-    resolved = {
-        "model": str(model.folder.resolve()) if local else recipe.model,
-        "fingerprint": models.fingerprint(model.folder),
-        "sampler_options": plan.sampler.model_dump(mode="json"),
-        "guidance_options": {} if plan.guidance is None else plan.guidance.model_dump(mode="json"),
-        "steps": len(plan.grid),
-        "spacing": recipe.spacing if recipe.timesteps is None else "explicit",
-        "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
-        "clip_x0": str(model.clip if plan.clip is None else plan.clip),
-        "plugins": _plugin_files(recipe),
-    }
-    return recipe.model_copy(update=resolved), plan
 
 
 def _plugin_files(recipe: Recipe) -> dict[str, str]:

@@ -35,8 +35,8 @@ class Amount(Options):
     batch_size: PositiveInt = Field(64, description="how many at once, which memory limits")
 
 
-class Request(GridRequest):
-    """What a user asks for, save for the options of sampler and guidance."""
+class Drawing(GridRequest):
+    """How images are drawn, save for the options of sampler and guidance."""
 
     class_labels: str | None = Field(
         None,
@@ -45,10 +45,15 @@ class Request(GridRequest):
     clip_x0: str | None = Field(
         None, description="bound on the predicted clean image: off, static:1.0, dynamic:0.995; default: the model's own"
     )
-    seed: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i, on no batch and no process")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="the network's; auto is bfloat16 where the GPU computes it natively, else float32"
     )
+
+
+class Request(Drawing):
+    """What a user asks of `run`."""
+
+    seed: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i, on no batch and no process")
     model: str = Field("mnist", description="an embedded model, a folder, or a hub id")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
 

@@ -11,11 +11,11 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from samplerzoo import images, trajectory
 from samplerzoo.atomic import replacing
-from samplerzoo.driver import Batch, Cost, gather, processes, stream
+from samplerzoo.driver import Batch, Cost, by_main, gather, processes, stream
 from samplerzoo.environment import device_name, versions
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import read_json
@@ -32,8 +32,6 @@ from samplerzoo.job import Job
 from samplerzoo.recipe import Recipe
 from samplerzoo.schedule import Level
 from samplerzoo.trajectory import Trajectory
-
-T = TypeVar("T")
 
 RECORD_FILE, MANIFEST_FILE, GRID_FILE, LOCK_FILE = "run.json", "manifest.jsonl", "grid.png", ".lock"
 IMAGE_FILE = re.compile(r"\d{6,}\.png")
@@ -70,7 +68,7 @@ def default_folder(recipe: Recipe) -> Path:
         names = (name if number == 1 else f"{name}-{number}" for number in range(1, sys.maxsize))
         return next(RUNS / name for name in names if not _contents(RUNS / name))
 
-    return _by_main(free)
+    return by_main(free)
 
 
 def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
@@ -78,13 +76,13 @@ def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
 
     In a multi-process run every process calls this, and makes its share of the images.
     """
-    with _claimed(folder):
-        record = _by_main(lambda: _open(job, folder, settings))
-        wanted = _by_main(lambda: _missing(folder, job.plan.num_images, settings))
+    with claimed(folder):
+        record = by_main(lambda: _open(job, folder, settings))
+        wanted = by_main(lambda: _missing(folder, job.plan.num_images, settings))
         with _on_failure(folder, record):
             cost, seconds = _make(job, folder, wanted, settings)
             record = {**record, **_figures(cost, seconds), "status": "done"}
-            _by_main(lambda: _finish(job, folder, record))
+            by_main(lambda: _finish(job, folder, record))
     return record
 
 
@@ -102,8 +100,8 @@ def _make(job: Job, folder: Path, wanted: Sequence[int], settings: Settings) -> 
                 listener(number, level, x)
 
         batches = stream(job.model, job.plan, batch_size=settings.batch_size, indices=wanted, on_step=on_step)
-        while (timed := _timed(batches, settings)) is not None:
-            batch, pixels, elapsed = timed
+        while (made := timed(batches, settings.batch_size)) is not None:
+            batch, pixels, elapsed = made
             cost, seconds = cost + batch.cost, seconds + elapsed
             _save(job, folder, batch.indices, pixels)
     if listener is not None and listener.complete:
@@ -112,14 +110,14 @@ def _make(job: Job, folder: Path, wanted: Sequence[int], settings: Settings) -> 
     return sum((share for share, _ in shares), Cost()), max(seconds for _, seconds in shares)
 
 
-def _timed(batches: Iterator[Batch], settings: Settings) -> tuple[Batch, images.Pixels, float] | None:
+def timed(batches: Iterator[Batch], batch_size: int) -> tuple[Batch, images.Pixels, float] | None:
     """The next batch, and its seconds without those of loading and saving; to_uint8 waits for the device."""
     start = time.perf_counter()
     try:
         batch = next(batches, None)
         pixels = None if batch is None else images.to_uint8(batch.images)
     except torch.OutOfMemoryError as error:
-        raise ZooError(f"out of memory with batches of {settings.batch_size}: lower --batch-size") from error
+        raise ZooError(f"out of memory with batches of {batch_size}: lower --batch-size") from error
     return None if batch is None or pixels is None else (batch, pixels, time.perf_counter() - start)
 
 
@@ -240,7 +238,7 @@ def _contents(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path) -> Iterator[None]:
     """Of two runs with one folder, the second is refused."""
     lock = FileLock(folder / LOCK_FILE)
 
@@ -252,7 +250,7 @@ def _claimed(folder: Path) -> Iterator[None]:
         except Timeout as error:
             raise ZooError(f"{folder} is in use by another run") from error
 
-    _by_main(claim)
+    by_main(claim)
     try:
         yield
     finally:
@@ -270,22 +268,3 @@ def _on_failure(folder: Path, record: dict[str, Any]) -> Iterator[None]:
             with suppress(OSError):  # what ended the run may well be a full disk
                 _write_json(folder / RECORD_FILE, {**record, "status": f"ended early: {reason}"})
         raise
-
-
-def _by_main(function: Callable[[], T]) -> T:
-    """What the main process makes of it, in all processes; its error ends all of them, and it alone speaks of it."""
-    rank, world = processes()
-    if world == 1:
-        return function()
-    answer: T | Exception | None = None
-    if rank == 0:
-        try:
-            answer = function()
-        except Exception as error:
-            answer = error
-    answer = gather([answer])[0]
-    if isinstance(answer, Exception):
-        if rank == 0:
-            raise answer
-        raise SystemExit(getattr(answer, "exit_code", 1))
-    return answer  # type: ignore[return-value]

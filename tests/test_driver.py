@@ -376,7 +376,7 @@ def test_a_launch_that_accelerate_does_not_see_is_refused(monkeypatch: pytest.Mo
     class Alone:
         num_processes = 1
 
-        def __init__(self, cpu: bool) -> None: ...
+        def __init__(self, cpu: bool, timeout: object) -> None: ...
 
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(accelerate, "PartialState", Alone)
@@ -426,3 +426,24 @@ def test_resolve_fills_in_what_depends_on_the_model(conditional: Model) -> None:
     assert plan.guidance is not None
     assert plan.guidance.scale == 2.0
     assert list(plan.labels or []) == [0, 1]
+
+
+# -- clipping
+
+
+@pytest.mark.parametrize(("text", "expected"), [("off", None), ("static:100", 0.0), ("static:0.0001", 1.0)])
+def test_the_share_of_clipped_values(linear: Schedule, text: str, expected: float | None) -> None:
+    model = gaussian(linear, 0.5, 0.5, shape=(3,))
+    plan = Plan(DDIM(), linear.grid(4), 10, clip=Clip.parse(text))
+    [batch] = stream(model, plan)
+    assert batch.clipped == (None if expected is None else pytest.approx(expected, abs=0.02))
+
+
+def test_clipped_values_are_counted_over_all_steps(linear: Schedule) -> None:
+    """x0 is 2 in one of two values, whatever x is."""
+    x0 = torch.tensor([2.0, 0.5])
+    model = Model(lambda x, tau, labels: x0.expand_as(x), linear, prediction="sample", shape=(2,))
+    [batch] = stream(model, Plan(DDIM(), linear.grid(5), 3, clip=Clip("static", 1.0)))
+    assert batch.clipped == 0.5
+    [batch] = stream(model, Plan(DDIM(), linear.grid(5), 3, clip=Clip("dynamic", 0.5)))
+    assert batch.clipped == 0.5  # the quantile lies between the two
