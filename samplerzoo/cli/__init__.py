@@ -18,13 +18,15 @@ from samplerzoo.registry import nearest
 COMMANDS = {
     "run": ("run", "Draw images with a sampler, into a folder of their own."),
     "rerun": ("rerun", "Make an image again from what its file says of it."),
-    "list": ("catalogue", "The samplers, guidances and models that there are."),
+    "list": ("catalogue", "The samplers, guidances, feature networks and models that there are."),
     "info": ("info", "All about one of them: options, defaults, bounds, paper."),
     "timesteps": ("timesteps", "The exact levels that a run visits."),
     "train": ("train", "Train a diffusion U-Net on images."),
     "train-classifier": ("train_classifier", "Train the noise-aware classifier that guidance needs."),
-    "eval": ("evaluate", "How far a run's images are from the data."),
-    "ref": ("reference", "Reference statistics of a data set, for eval."),
+    "eval": ("evaluate", "How far images are from real ones."),
+    "ref": ("reference", "Statistics of real images, for eval."),
+    "bench": ("bench", "Compare samplers: quality against steps, cost and time."),
+    "compare": ("compare", "Several benchmarks beside each other."),
     "report": ("report", "The report of a benchmark: tables, plots, pictures, words."),
     "env": ("env", "Versions and hardware, for a bug report."),
 }

@@ -1,0 +1,122 @@
+"""A cell: one sampler with its options on one grid, named by the hash of all that its image i depends on.
+
+How many images there are of it, how they are batched, on what device and with which versions, is not in the name, nor
+how they are measured: what is there serves any number of images and any metric.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samplerzoo import models, registry
+from samplerzoo.atomic import replacing
+from samplerzoo.bench.suite import Suite
+from samplerzoo.driver import Cost, Plan
+from samplerzoo.job import rehearse, settle
+from samplerzoo.models import Model
+from samplerzoo.recipe import Recipe
+from samplerzoo.registry import Kind
+
+CELLS, RECIPE_FILE = "cells", "recipe.json"
+DIGITS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A recipe with every default filled in, and what came of it.
+
+    Attributes:
+        plan: for as many images as the suite wants.
+        cost: of one image, counted in a rehearsal.
+    """
+
+    name: str
+    recipe: Recipe
+    plan: Plan
+    cost: Cost
+
+    @property
+    def images(self) -> int:
+        return self.plan.num_images
+
+    def folder(self, bench: Path) -> Path:
+        return bench / CELLS / self.name
+
+    def describe(self, folder: Path) -> None:
+        """Puts the recipe down for who looks into the folder; nothing reads it."""
+        with replacing(folder / RECIPE_FILE) as partial:
+            partial.write_text(json.dumps(self.recipe.model_dump(mode="json"), indent=2) + "\n")
+
+
+def lay_out(suite: Suite, device: str) -> list[Cell]:
+    """The cells of a suite, each once. No weights are read, but all that does not go together is refused.
+
+    Args:
+        device: a dtype of "auto" depends on it.
+    """
+    outline = models.outline(suite.model, revision=suite.revision)
+    assert outline.folder is not None
+    fingerprint = models.fingerprint(outline.folder)
+    cells: dict[tuple[str, int], Cell] = {}
+    for recipe, images in suite.points():
+        filled = {"dtype": models.choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, outline)}
+        recipe, plan = settle(recipe.model_copy(update=filled), outline, fingerprint, images)
+        name = name_of(recipe, plan, outline)
+        if (name, images) not in cells:
+            cells[name, images] = Cell(name, recipe, plan, rehearse(outline, plan))
+    return list(cells.values())
+
+
+def name_of(recipe: Recipe, plan: Plan, model: Model) -> str:
+    """The hash of all that image i depends on."""
+    return hashlib.sha256(json.dumps(identity(recipe, plan, model), sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+def identity(recipe: Recipe, plan: Plan, model: Model) -> dict[str, Any]:
+    """All that image i depends on."""
+    return {
+        "weights": recipe.fingerprint,
+        "classes": model.classes,
+        "null_label": model.null_label,
+        "sampler": _origin("sampler", recipe.sampler),
+        "sampler_options": recipe.sampler_options,
+        "guidance": None if recipe.guidance is None else _origin("guidance", recipe.guidance),
+        "guidance_options": recipe.guidance_options,
+        "plugins": sorted(recipe.plugins.values()),
+        "grid": [level.tau for level in plan.grid.levels],
+        "labels": recipe.class_labels,
+        "class_counts": model.class_counts if recipe.class_labels == "natural" else None,
+        "clip_x0": recipe.clip_x0,
+        "dtype": recipe.dtype,
+        "seed": recipe.seed,
+    }
+
+
+def _origin(kind: Kind, name: str) -> str:
+    """`samplerzoo:ddim`; of a plugin from a file the name alone, for what is in the file says more than its name."""
+    plugin = registry.get(kind, name)
+    return plugin.name if isinstance(plugin.target, type) else f"{plugin.source}:{plugin.name}"
+
+
+def _labels(recipe: Recipe, model: Model) -> str | None:
+    """As frequent as in the data: an even mix has another distribution, and its distance from the data is not 0."""
+    if recipe.class_labels is None and model.class_counts and (model.num_classes or recipe.guidance):
+        return "natural"
+    return recipe.class_labels
+
+
+def title(recipe: Recipe) -> str:
+    """`ddim eta=0.5, cfg scale=2.0, 20 steps`, as messages call a cell."""
+    words = [_with_options(recipe.sampler, recipe.sampler_options)]
+    if recipe.guidance is not None:
+        words.append(_with_options(recipe.guidance, recipe.guidance_options))
+    words.append(f"{recipe.steps} steps" + ("" if recipe.spacing == "trailing" else f" {recipe.spacing}"))
+    return ", ".join([*words, f"seed {recipe.seed}"] if recipe.seed else words)
+
+
+def _with_options(name: str, options: dict[str, Any]) -> str:
+    return " ".join([name, *(f"{option}={value}" for option, value in options.items())])

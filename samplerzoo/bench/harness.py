@@ -1,0 +1,280 @@
+"""The harness: makes and measures the cells of a suite, and can be ended and started again at any moment.
+
+A cell is done when results.jsonl has its row. One that is not goes on from its last shard, and from whatever images an
+earlier suite has left in the folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from samplerzoo import models
+from samplerzoo.bench import memory, results, shards
+from samplerzoo.bench.cell import CELLS, Cell, lay_out, title
+from samplerzoo.bench.results import Cost, Row, Speed
+from samplerzoo.bench.ruler import Ruler
+from samplerzoo.bench.shards import Made
+from samplerzoo.bench.suite import Suite
+from samplerzoo.driver import Batch, by_main, gather, processes, share, stream_batches
+from samplerzoo.driver import Cost as Sum
+from samplerzoo.environment import device_name, versions
+from samplerzoo.errors import ZooError
+from samplerzoo.models import Model
+from samplerzoo.run import claimed, timed
+from samplerzoo.schedule import Level
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run; nothing here is in a cell's name, and none of it moves a figure beyond rounding."""
+
+    batch_size: int = 250
+    device: str = "auto"
+    command: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Todo:
+    """What is left to do of a cell.
+
+    Attributes:
+        batches: images to make; none for one that is done, or of which only the figures are missing.
+        seconds: estimate for this process.
+    """
+
+    cell: Cell
+    done: bool
+    batches: Sequence[range]
+    seconds: float = 0.0
+
+    @property
+    def images(self) -> int:
+        return sum(map(len, self.batches))
+
+    @property
+    def evaluations(self) -> float:
+        return self.images * self.cell.cost.nfe
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a suite.
+
+    Attributes:
+        rows: of its cells, in its order.
+        failures: what went wrong with those that have no row.
+    """
+
+    rows: Sequence[Row]
+    failures: Sequence[str]
+
+
+class Harness:
+    """A suite on a device and in a folder. In a multi-process run every process has one, and they share the images.
+
+    The network is loaded once for each dtype, and the feature network once.
+    """
+
+    def __init__(self, suite: Suite, folder: Path, settings: Settings) -> None:
+        processes()  # which chooses the GPU of this process
+        self._suite, self._folder, self._settings = suite, folder, settings
+        self._device = models.choose_device(settings.device)
+        self._cells = lay_out(suite, self._device)
+        self._ruler = Ruler(suite, self._device)
+        self._shape = models.outline(suite.model, revision=suite.revision).shape or ()
+        self._models: dict[str, Model] = {}
+        self._paces: dict[tuple[object, ...], float] = {}
+
+    def estimate(self) -> list[Todo]:
+        """What is left to do of every cell, and for how long, by the time of a network call.
+
+        The calls that are timed are the second ones, so that this also warms up.
+        """
+        left = by_main(lambda: [self._left(cell) for cell in self._cells])
+        todos = [Todo(cell, done, batches) for cell, (done, batches) in zip(self._cells, left, strict=True)]
+        return [dataclasses.replace(todo, seconds=self._seconds(todo)) for todo in todos]
+
+    def run(self, todos: Sequence[Todo], on_row: Callable[[Row], None]) -> Outcome:
+        """Make and measure what is left; the main process tells `on_row` of each new row.
+
+        A cell that fails stops no other.
+        """
+        failures: list[str] = []
+        with claimed(self._folder):
+            by_main(self._clear)
+            if not all(todo.done for todo in todos):
+                self._ruler.check(self._shape)
+            total = sum(len(batch) * todo.cell.cost.nfe for todo in todos for batch in share(todo.batches))
+            with tqdm(total=total, unit="eval", unit_scale=True, disable=True if processes()[0] else None) as bar:
+                for number, todo in enumerate(todos, 1):
+                    bar.set_description(f"cell {number} of {len(todos)}")
+                    failures += [] if todo.done else self._finish(todo, bar, on_row)
+            return Outcome(by_main(self._rows), failures)
+
+    def _left(self, cell: Cell) -> tuple[bool, list[range]]:
+        """Whether a cell is done, and the batches that are not made."""
+        if (cell.name, self._ruler.protocol(cell)) in {row.key for row in results.read(self._folder)}:
+            return True, []
+        there = shards.present(cell.folder(self._folder), shards.IMAGES)
+        return False, shards.missing(there, cell.images, self._settings.batch_size)
+
+    def _seconds(self, todo: Todo) -> float:
+        mine = sum(map(len, share(todo.batches)))
+        return mine * todo.cell.cost.nfe * self._pace(todo.cell) if todo.batches else 0.0
+
+    def _pace(self, cell: Cell) -> float:
+        """Seconds an evaluation, from one step of a full batch; measured once for cells that make like calls."""
+        cost, recipe = cell.cost, cell.recipe
+        kind = recipe.dtype, recipe.guidance, cost.evaluations / cost.calls, cost.gradients / cost.calls
+        if kind not in self._paces:
+            model, size = self._model(recipe.dtype), min(self._settings.batch_size, cell.images)
+            plan = dataclasses.replace(cell.plan, grid=model.schedule.grid_at(cell.plan.grid.timesteps[:1]))
+            everywhere = [range(size)] * processes()[1]
+            for _ in range(2):
+                made = timed(stream_batches(model, plan, everywhere), size)
+                assert made is not None
+                batch, _, seconds = made
+            self._paces[kind] = seconds / batch.cost.evaluations
+        return self._paces[kind]
+
+    def _model(self, dtype: str) -> Model:
+        if dtype not in self._models:
+            suite = self._suite
+            self._models[dtype] = models.load(suite.model, device=self._device, dtype=dtype, revision=suite.revision)
+        return self._models[dtype]
+
+    def _clear(self) -> None:
+        """What a process that was killed has left half-written."""
+        for path in (self._folder / CELLS).rglob(".partial-*"):
+            path.unlink()
+
+    def _finish(self, todo: Todo, bar: tqdm, on_row: Callable[[Row], None]) -> list[str]:
+        """From what is there to the row; returns why not, if not."""
+        cell = todo.cell
+
+        def write() -> None:
+            if not processes()[0]:
+                row = self._row(cell)
+                results.write(self._folder, [*results.read(self._folder), row])
+                on_row(row)
+
+        for work in (lambda: self._make(todo, bar), lambda: self._extract(cell), write):
+            failures = _together(work)
+            if failures:
+                return [f"{title(cell.recipe)}: {failure}" for failure in failures]
+        return []
+
+    def _make(self, todo: Todo, bar: tqdm) -> None:
+        """This process's share of the images."""
+        cell, folder = todo.cell, todo.cell.folder(self._folder)
+        model, evaluations = self._model(cell.recipe.dtype), cell.cost.nfe / len(cell.plan.grid)
+        if not processes()[0]:
+            cell.describe(folder)
+
+        def on_step(number: int, level: Level, x: torch.Tensor) -> None:
+            bar.update(len(x) * evaluations if number else 0)
+
+        batches = stream_batches(model, cell.plan, todo.batches, on_step)
+        memory.start(self._device)
+        while (made := timed(batches, self._settings.batch_size)) is not None:
+            batch, pixels, seconds = made
+            shard = range(batch.indices[0], batch.indices[-1] + 1)
+            shards.save_images(folder, shard, pixels, self._made(batch, seconds))
+            memory.start(self._device)
+
+    def _made(self, batch: Batch, seconds: float) -> Made:
+        return Made(
+            calls=batch.cost.calls,
+            evaluations=batch.cost.evaluations,
+            gradients=batch.cost.gradients,
+            seconds=seconds,
+            clipped=batch.clipped,
+            peak_memory=memory.peak(self._device),
+            device=device_name(self._device),
+            threads=torch.get_num_threads(),
+            processes=processes()[1],
+            batch_size=self._settings.batch_size,
+        )
+
+    def _extract(self, cell: Cell) -> None:
+        """The features of this process's share of the shards that have none yet."""
+        folder = cell.folder(self._folder)
+        for shard in share(by_main(lambda: self._ruler.lacking(folder, cell.images))):
+            self._ruler.extract(folder, shard)
+
+    def _row(self, cell: Cell) -> Row:
+        folder = cell.folder(self._folder)
+        metrics, warnings = self._ruler.measure(cell, folder)
+        there = [shard for shard in shards.present(folder, shards.IMAGES) if shard[0] < cell.images]
+        made = {shard: shards.made(folder, shard) for shard in there}
+        return Row(
+            cell=cell.name,
+            recipe=cell.recipe,
+            timesteps=tuple(cell.plan.grid.timesteps),
+            protocol=self._ruler.protocol(cell),
+            metrics=metrics,
+            cost=Cost(**sum((it.cost(len(shard)) for shard, it in made.items()), Sum()).per_image()),
+            speed=speed(made),
+            clipped=clipped(made),
+            warnings=tuple(warnings),
+            command=self._settings.command,
+            versions=versions(),
+        )
+
+    def _rows(self) -> list[Row]:
+        found = {row.key: row for row in results.read(self._folder)}
+        keys = [(cell.name, self._ruler.protocol(cell)) for cell in self._cells]
+        return [found[key] for key in keys if key in found]
+
+
+def speed(made: Mapping[range, Made]) -> Speed:
+    """Of the shards that were made alike, if not all were: of those with the most images."""
+    alike: dict[tuple[object, ...], dict[range, Made]] = {}
+    for shard, it in made.items():
+        alike.setdefault((it.device, it.threads, it.processes, it.batch_size), {})[shard] = it
+    most = max(alike.values(), key=lambda found: sum(map(len, found)))
+    one = next(iter(most.values()))
+    return Speed(
+        images_per_second=sum(map(len, most)) / sum(it.seconds for it in most.values()),
+        peak_memory=max(it.peak_memory for it in most.values()),
+        device=one.device,
+        threads=one.threads,
+        processes=one.processes,
+        batch_size=one.batch_size,
+    )
+
+
+def clipped(made: Mapping[range, Made]) -> float | None:
+    """The share of all values of x0; None without a clip."""
+    shares = [(len(shard), it.clipped) for shard, it in made.items() if it.clipped is not None]
+    return sum(count * share for count, share in shares) / sum(count for count, _ in shares) if shares else None
+
+
+def _together(work: Callable[[], None]) -> list[str]:
+    """Every process does its part; returns what went wrong in any of them, in all of them."""
+    try:
+        work()
+    except ZooError as error:
+        return gather([str(error)])
+    return gather([])
+
+
+def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row], None]) -> Outcome:
+    """The rows of a suite of the exact model, which takes neither images nor processes."""
+    from samplerzoo.bench import gaussian
+
+    failures: list[str] = []
+    recipes = [recipe for recipe, _ in suite.points()]
+    found = []
+    with claimed(folder):
+        for row in gaussian.rows(recipes, failures.append):
+            found.append(row.model_copy(update={"command": command}))
+            on_row(found[-1])
+        results.write(folder, [*results.read(folder), *found])
+    return Outcome(found, failures)

@@ -1,0 +1,144 @@
+"""What a cell has on disk: images and their features, in shards that are whole or not there.
+
+A shard is what one batch made, and its name says of which images: images-000000-000249.safetensors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from samplerzoo.atomic import replacing
+from samplerzoo.driver import Cost
+from samplerzoo.errors import ZooError
+from samplerzoo.folder import first_line
+from samplerzoo.images import Pixels
+from samplerzoo.metrics import rows
+from samplerzoo.metrics.rows import Part, Values
+from samplerzoo.options import Options
+
+IMAGES, FEATURES = "images", "features"
+PREDICTED = "predicted"
+RECORD = "made"
+
+
+class Made(Options):
+    """How the images of a shard were made: their cost, and what was measured on the way.
+
+    Attributes:
+        seconds: of sampling alone.
+        clipped: share of the values of x0 beyond the clip's bound; None without a clip.
+        peak_memory: bytes.
+    """
+
+    calls: int
+    evaluations: int
+    gradients: int
+    seconds: float
+    clipped: float | None
+    peak_memory: int
+    device: str
+    threads: int
+    processes: int
+    batch_size: int
+
+    def cost(self, images: int) -> Cost:
+        return Cost(images, self.calls, self.evaluations, self.gradients)
+
+
+def path(folder: Path, kind: str, shard: range) -> Path:
+    """Of the shard that holds these images."""
+    return folder / f"{kind}-{shard[0]:06d}-{shard[-1]:06d}.safetensors"
+
+
+def present(folder: Path, kind: str) -> list[range]:
+    """The shards that are there, in order."""
+    pattern = re.compile(rf"{kind}-(\d{{6,}})-(\d{{6,}})\.safetensors")
+    found = [pattern.fullmatch(path.name) for path in folder.glob(f"{kind}-*.safetensors")]
+    return sorted((range(int(match[1]), int(match[2]) + 1) for match in found if match), key=lambda shard: shard[0])
+
+
+def missing(there: Iterable[range], count: int, batch_size: int) -> list[range]:
+    """The batches that complete images 0 to count - 1.
+
+    A batch ends at multiples of its size, so that an interrupted run goes on with the batches it would have made.
+    """
+    lacking = sorted(set(range(count)).difference(*there))
+    batches = []
+    for _, block in groupby(lacking, lambda index: index // batch_size):
+        for _, pairs in groupby(enumerate(block), lambda pair: pair[1] - pair[0]):
+            indices = [index for _, index in pairs]
+            batches.append(range(indices[0], indices[-1] + 1))
+    return batches
+
+
+def save_images(folder: Path, shard: range, pixels: Pixels, made: Made) -> None:
+    """Pixels (N, H, W, C), stored as (N, C, H, W)."""
+    images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    with replacing(path(folder, IMAGES, shard)) as partial:
+        save_file({IMAGES: images}, partial, {RECORD: made.model_dump_json()})
+
+
+def save_features(folder: Path, shard: range, features: Values, predicted: NDArray[np.int64] | None) -> None:
+    """Features (N, D), and the classes (N,) that their network puts the images in, if it knows any."""
+    tensors = {rows.FEATURES: features} if predicted is None else {rows.FEATURES: features, PREDICTED: predicted}
+    with replacing(path(folder, FEATURES, shard)) as partial:
+        save_file(tensors, partial)
+
+
+def read_images(folder: Path, shard: range) -> Pixels:
+    """Images (N, C, H, W)."""
+    return _read(path(folder, IMAGES, shard), IMAGES)
+
+
+def made(folder: Path, shard: range) -> Made:
+    """How the images of a shard were made."""
+    file = path(folder, IMAGES, shard)
+    with _opened(file) as content:
+        try:
+            return Made.model_validate_json(content.metadata()[RECORD])
+        except (TypeError, KeyError, ValidationError) as error:
+            raise _broken(file, error) from error
+
+
+def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64] | None]:
+    """Features of images 0 to count - 1, in files save for the last part, and the classes that their network sees."""
+    parts: list[Part] = []
+    predicted = []
+    for shard in present(folder, FEATURES):
+        file, wanted = path(folder, FEATURES, shard), min(len(shard), count - shard[0])
+        if wanted <= 0:
+            break
+        parts.append(file if wanted == len(shard) else _read(file, rows.FEATURES)[:wanted])
+        with _opened(file) as content:
+            if PREDICTED in content.keys():  # noqa: SIM118 (no mapping)
+                predicted.append(content.get_tensor(PREDICTED)[:wanted])
+    return parts, np.concatenate(predicted) if predicted else None
+
+
+def _read(file: Path, name: str) -> NDArray:
+    with _opened(file) as content:
+        tensor: NDArray = content.get_tensor(name)
+        return tensor
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[safe_open]:
+    try:
+        with safe_open(file, framework="numpy") as content:
+            yield content
+    except (OSError, SafetensorError) as error:
+        raise _broken(file, error) from error
+
+
+def _broken(file: Path, error: Exception) -> ZooError:
+    return ZooError(f"{file}: cannot be read: {first_line(error)}; remove it, and it is made again")

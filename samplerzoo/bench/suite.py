@@ -1,0 +1,227 @@
+"""A suite: what a benchmark compares, from a TOML file or from the command line.
+
+A row names a sampler and may give its options, those of a guidance, and how the images are drawn. A list multiplies
+out: eta = [0.0, 0.5, 1.0] with steps = [10, 20] makes six cells.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from samplerzoo import registry
+from samplerzoo.errors import UsageError
+from samplerzoo.options import Options, complaint
+from samplerzoo.recipe import Drawing, Recipe
+from samplerzoo.registry import GUIDANCE_PREFIX, Kind, nearest
+
+GAUSSIAN = "gaussian"
+"""The model whose denoiser and whose output distribution are exact."""
+GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
+
+
+class Subject(Options):
+    """What all rows of a suite share: the model, and how its images are measured."""
+
+    model: str = Field("mnist", description="an embedded model, a folder, a hub id, or gaussian, which is exact")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub id")
+    features: str | None = Field(
+        None, description="what is measured of an image, NAME:SOURCE; default: the feature network of the model"
+    )
+    reference: str = Field("train", description="statistics of the data: a name, or a file of `samplerzoo ref make`")
+    floor: str | None = Field(
+        None, description="those of other real images, whose distance is the floor; default: test, where there is one"
+    )
+
+
+class RowKeys(Drawing):
+    """What a row may say beside the options of its sampler and guidance; at the top of a suite, it says it for all."""
+
+    images: PositiveInt = Field(1000, description="how many of each cell")
+    seeds: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i; every seed is a cell")
+    guidance: str | None = Field(None, description="such as cfg or classifier, with --guidance-scale")
+
+
+class Suite(Subject):
+    """Subject and rows, each with all of its keys."""
+
+    rows: tuple[dict[str, Any], ...]
+
+    def points(self) -> list[tuple[Recipe, int]]:
+        """All rows multiplied out: what is to be made, and how many images of it."""
+        return [point for number, row in enumerate(self.rows, 1) for point in self._points(number, row)]
+
+    def _points(self, number: int, row: dict[str, Any]) -> Iterator[tuple[Recipe, int]]:
+        try:
+            _check_keys(row)
+            for values in _multiplied(row):
+                keys = {name: values.pop(name) for name in RowKeys.model_fields if name in values}
+                how = RowKeys(**keys)
+                of_guidance = {name: values.pop(name) for name in [*values] if name.startswith(GUIDANCE_PREFIX)}
+                recipe = Recipe(
+                    model=self.model,
+                    revision=self.revision,
+                    sampler=values.pop("sampler"),
+                    sampler_options=values,
+                    guidance_options={name.removeprefix(GUIDANCE_PREFIX): it for name, it in of_guidance.items()},
+                    seed=how.seeds,
+                    **how.model_dump(exclude={"images", "seeds"}),
+                )
+                yield recipe, how.images
+        except ValidationError as error:
+            raise UsageError(f"row {number}: {complaint(error)}") from error
+        except UsageError as error:
+            raise UsageError(f"row {number}: {error}") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a suite file."""
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"no suite file {path}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not a TOML file: {error}") from error
+
+
+def compose(
+    content: Mapping[str, Any],
+    name: str,
+    flags: Mapping[str, Any] | None = None,
+    more_rows: Sequence[Mapping[str, Any]] = (),
+) -> Suite:
+    """A suite, checked: every key known, every value possible.
+
+    Args:
+        content: of a file; empty without one.
+        name: what messages call it.
+        flags: keys that go before those of the file, in all of its rows.
+        more_rows: rows beside those of the file.
+
+    Raises:
+        UsageError: names the file, the row and the key, with the nearest that there is.
+    """
+    flags = flags or {}
+    try:
+        subject, shared, rows = _parts(content)
+        above = {key: value for key, value in flags.items() if key in RowKeys.model_fields or _of_guidance(key)}
+        subject |= {key: value for key, value in flags.items() if key in Subject.model_fields}
+        rows = [*rows, *more_rows] or _every_sampler(subject, {**shared, **above})
+        suite = Suite(**subject, rows=tuple(_over(_over(shared, row), above) for row in rows))
+        suite.points()
+    except ValidationError as error:
+        raise UsageError(f"{name}: {complaint(error)}") from error
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+    return suite
+
+
+def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[Mapping[str, Any]]]:
+    """The subject, the keys that are shared by the rows, and the rows."""
+    rows = content.get("rows", [])
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise UsageError("rows must be tables: [[rows]]")
+    known = [*Subject.model_fields, *RowKeys.model_fields]
+    for key in content:
+        if key not in (*known, "rows") and not _of_guidance(key):
+            owners = registry.owners("sampler", key)
+            hint = f"; it belongs in a row, with {' or '.join(owners)}" if owners else nearest(key, known)
+            raise UsageError(f"no key {key!r} at the top of a suite{hint}; there are: {', '.join(known)}, rows")
+    subject = {key: value for key, value in content.items() if key in Subject.model_fields}
+    shared = {key: value for key, value in content.items() if key != "rows" and key not in subject}
+    return subject, shared, rows
+
+
+def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The rows of a benchmark that names none: on the exact model a sampler takes no time to speak of."""
+    if subject.get("model") != GAUSSIAN:
+        raise UsageError("there are no rows: add --sampler NAME, or [[rows]] to the file")
+    from samplerzoo.bench.gaussian import default_recipes
+
+    row = {"sampler": [recipe.sampler for recipe in default_recipes(steps=[1])]}
+    return [row if "steps" in keys or "timesteps" in keys else {**row, "steps": GAUSSIAN_STEPS}]
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of both; timesteps take the place of steps and spacing, and the other way round."""
+    if "timesteps" in above:
+        below = {key: value for key, value in below.items() if key not in ("steps", "spacing")}
+    if "steps" in above or "spacing" in above:
+        below = {key: value for key, value in below.items() if key != "timesteps"}
+    return {**below, **above}
+
+
+def _check_keys(row: Mapping[str, Any]) -> None:
+    """Refuse what neither the row, nor its samplers, nor its guidances know."""
+    if "sampler" not in row:
+        raise UsageError("it names no sampler")
+    if "timesteps" in row and ("steps" in row or "spacing" in row):
+        raise UsageError("timesteps take the place of steps and spacing: leave those out")
+    for key in row:
+        if key in RowKeys.model_fields or key == "sampler":
+            continue
+        if key in Subject.model_fields:
+            raise UsageError(f"{key} is one for all rows: it belongs at the top of the suite")
+        kind: Kind = "guidance" if _of_guidance(key) else "sampler"
+        option = key.removeprefix(GUIDANCE_PREFIX) if kind == "guidance" else key
+        if kind == "guidance" and row.get("guidance") is None:
+            having = " or ".join(registry.owners("guidance", option))
+            raise UsageError(f"{key} is an option of a guidance" + (f": add guidance {having}" if having else ""))
+        for name in _listed(row[kind]):
+            _check_option(kind, name, key, option)
+
+
+def _check_option(kind: Kind, name: str, key: str, option: str) -> None:
+    fields = [*registry.get(kind, name).load().model_fields]
+    if option in fields:
+        return
+    if registry.owners(kind, option):
+        raise UsageError(registry.unknown_option(kind, name, option))
+    known = [GUIDANCE_PREFIX + field for field in fields] if kind == "guidance" else fields
+    close = nearest(key, [*known, *RowKeys.model_fields])
+    raise UsageError(f"no key {key!r}{close}; {kind} {name} has: {', '.join(known) or 'no options'}")
+
+
+def _multiplied(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every combination of the values of the row."""
+    choices = {key: _choices(key, value, row) for key, value in row.items()}
+    for key, values in choices.items():
+        if not values:
+            raise UsageError(f"{key} is an empty list")
+    for combination in itertools.product(*choices.values()):
+        yield dict(zip(choices, combination, strict=True))
+
+
+def _choices(key: str, value: Any, row: Mapping[str, Any]) -> Sequence[Any]:
+    """The values to take in turn; for a field that is a list itself, a list is one of them."""
+    values = _listed(value)
+    return [value] if _is_list(_field(key, row)) and not any(isinstance(each, list) for each in values) else values
+
+
+def _field(key: str, row: Mapping[str, Any]) -> FieldInfo | None:
+    if key in RowKeys.model_fields or key == "sampler":
+        return RowKeys.model_fields.get(key)
+    kind: Kind = "guidance" if _of_guidance(key) else "sampler"
+    owner = registry.get(kind, _listed(row[kind])[0]).load()
+    return owner.model_fields[key.removeprefix(GUIDANCE_PREFIX)]
+
+
+def _is_list(field: FieldInfo | None) -> bool:
+    if field is None:
+        return False
+    schema = TypeAdapter[Any](field.annotation).json_schema()
+    return any(kind.get("type") == "array" for kind in (schema, *schema.get("anyOf", [])))
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _of_guidance(key: str) -> bool:
+    return key.startswith(GUIDANCE_PREFIX)

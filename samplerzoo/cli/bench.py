@@ -1,0 +1,181 @@
+"""`samplerzoo bench`: make and measure the cells of a suite."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samplerzoo.bench.suite import GAUSSIAN, RowKeys, Subject, Suite, compose, read
+from samplerzoo.cli.flags import flags, given
+from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
+from samplerzoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from samplerzoo.bench.harness import Outcome, Todo
+    from samplerzoo.bench.results import Row
+
+ROOT = Path("bench")
+LINE = "the command line"
+
+flags_of_bench: list[click.Parameter] = [
+    click.Argument(["suite"], type=click.Path(path_type=Path), required=False, metavar="[SUITE.toml]"),
+    # shown in the help alone: SweepCommand takes these words out of the line
+    click.Option(["--sampler", "_"], metavar="NAME", expose_value=False, help="may be repeated; its options follow it"),
+    plugin_flag,
+    *several(flags(RowKeys), single=["class_labels"]),
+    *flags(Subject),
+    click.Option(
+        ["--batch-size"],
+        type=click.IntRange(min=1),
+        default=250,
+        help="images at once, which are a shard  [default: 250]",
+    ),
+    click.Option(["--device"], default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps  [default: the best]"),
+    click.Option(
+        ["-o", "--output"],
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="where cells, results and report go, old ones stay  [default: bench/SUITE or bench/MODEL]",
+    ),
+    click.Option(["--dry-run"], is_flag=True, help="say what would be done and how long it would take"),
+    click.Option(["--json", "as_json"], is_flag=True, help="for machines"),
+    click.Option(["--debug"], is_flag=True, help="show the traceback of an error"),
+]
+
+
+@click.command("bench", cls=SweepCommand, params=flags_of_bench)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    suite: Path | None,
+    plugin: tuple[str, ...],
+    batch_size: int,
+    device: str,
+    output: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    debug: bool,
+    **values: Any,
+) -> None:
+    """Compare samplers: draw images with each, and measure how far they are from the data and at what cost.
+
+    What is compared is in a suite file, on the command line, or in both: a flag goes before what the file says, and
+    a sampler of the line is a row more. A list of values multiplies out. Options of a sampler stand behind it:
+
+        samplerzoo bench --sampler ddim --eta 0,0.5,1 --sampler ddpm --steps 5,10,20 --images 500 -o DIR
+
+    The same command goes on where it was interrupted.
+    """
+    found = compose({} if suite is None else read(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
+    folder = output or ROOT / (suite.stem if suite else Path(found.model).name)
+    from samplerzoo.bench.harness import Harness, Settings, run_exactly
+    from samplerzoo.driver import by_main, processes
+
+    line = shlex.join(["samplerzoo", *sys.argv[1:]])
+    tell = _silent if as_json or processes()[0] else _tell
+    try:
+        if found.model == GAUSSIAN:
+            if dry_run:
+                _say_exact(found)
+                return
+            outcome = by_main(lambda: run_exactly(found, folder, line, tell))
+        else:
+            harness = Harness(found, folder, Settings(batch_size, device, line))
+            todos = harness.estimate()
+            if not processes()[0] and (dry_run or not as_json):
+                _say_estimate(todos, dry_run, as_json)
+            if dry_run:
+                return
+            outcome = harness.run(todos, tell)
+    except KeyboardInterrupt:
+        if not processes()[0]:
+            click.echo("samplerzoo: the same command goes on from here", err=True)
+        raise
+    _conclude(outcome, folder, as_json)
+
+
+def _conclude(outcome: Outcome, folder: Path, as_json: bool) -> None:
+    """The report of what there is, and an error if that is not all."""
+    from samplerzoo.bench import report
+    from samplerzoo.driver import processes
+
+    if not processes()[0] and outcome.rows:
+        written = report.write(folder)
+        if as_json:
+            rows = [row.model_dump(mode="json") for row in outcome.rows]
+            click.echo(json.dumps({"folder": str(folder), "report": str(written), "rows": rows}))
+        else:
+            click.echo(written)
+    if outcome.failures:
+        if processes()[0]:
+            raise SystemExit(ZooError.exit_code)
+        more = f" (and {len(outcome.failures) - 1} more)" if len(outcome.failures) > 1 else ""
+        raise ZooError(f"no row for {outcome.failures[0]}{more}; the same command tries again")
+
+
+def _silent(row: Row) -> None: ...
+
+
+def _tell(row: Row) -> None:
+    from tqdm.auto import tqdm
+
+    from samplerzoo.bench.cell import title
+
+    parts = [f"{row.protocol.metric} {row.metrics.fd:.5g}", f"NFE {row.cost.nfe:g}"]
+    if row.speed is not None:
+        parts.append(f"{row.speed.images_per_second:.3g} images/s")
+    tqdm.write("  ".join([*parts, title(row.recipe)]))
+
+
+def _say_exact(suite: Suite) -> None:
+    from samplerzoo.bench.cell import title
+
+    for recipe, _ in suite.points():
+        click.echo(title(recipe))
+
+
+def _say_estimate(todos: Sequence[Todo], every: bool, as_json: bool) -> None:
+    """What is left to do, cell by cell if wanted, and in all."""
+    from samplerzoo.bench.cell import title
+
+    done, images = sum(todo.done for todo in todos), sum(todo.images for todo in todos)
+    evaluations, seconds = sum(todo.evaluations for todo in todos), sum(todo.seconds for todo in todos)
+    if as_json:
+        cells = [
+            {
+                "cell": todo.cell.name,
+                "recipe": todo.cell.recipe.model_dump(mode="json"),
+                "images": todo.cell.images,
+                "done": todo.done,
+                "images_to_make": todo.images,
+                **todo.cell.cost.per_image(),
+                "seconds": round(todo.seconds, 1),
+            }
+            for todo in todos
+        ]
+        click.echo(json.dumps({"cells": cells, "seconds": round(seconds, 1)}))
+        return
+    if every:
+        click.echo(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{'time':>11}  what")
+        for todo in todos:
+            time = "done" if todo.done else _duration(todo.seconds)
+            numbers = f"{todo.images:>9,}{todo.cell.images:>8,}{todo.cell.cost.nfe:>7g}{time:>11}"
+            click.echo(f"{todo.cell.name:18}{numbers}  {title(todo.cell.recipe)}")
+    click.echo(
+        f"{len(todos)} cells, {done} of them done; {images:,} images and {evaluations:,.0f} network evaluations "
+        f"to make, about {_duration(seconds)}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    """1:02:03, or 2:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

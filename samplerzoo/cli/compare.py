@@ -1,0 +1,19 @@
+"""`samplerzoo compare DIR DIR ...`: benchmarks beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("compare")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+def command(folders: tuple[Path, ...]) -> None:
+    """The rows of several FOLDERs of `samplerzoo bench` beside each other.
+
+    Only figures of one protocol stand in one table; of protocols that differ, it says in what.
+    """
+    from samplerzoo.bench.compare import compare
+
+    click.echo(compare(folders))

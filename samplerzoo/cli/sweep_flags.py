@@ -1,0 +1,138 @@
+"""The flags of `bench`: lists that multiply out, and options that belong to the sampler before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from samplerzoo import registry
+from samplerzoo.cli.flags import FieldType, flags, given
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.registry import GUIDANCE_PREFIX
+
+ROWS = f"{__name__}.rows"
+"""Where the context keeps the rows of the line."""
+
+FLAG = "--sampler"
+
+
+class Several(click.ParamType):
+    """Values with commas between them, each judged by the field."""
+
+    def __init__(self, one: FieldType) -> None:
+        self.name = f"{one.name},..."
+        self.one = one
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return [self.one.convert(part.strip(), param, ctx) for part in value.split(",")]
+
+
+def several(options: Sequence[click.Option], single: Sequence[str] = ()) -> list[click.Option]:
+    """The same flags, with any number of values; those in `single`, and those whose value is a list, with one."""
+    for option in options:
+        if isinstance(option.type, FieldType) and not option.type.known.is_list and option.name not in single:
+            option.type = Several(option.type)
+            option.metavar = f"{option.metavar},..."
+    return list(options)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The words from one --sampler to the next."""
+
+    samplers: list[str]
+    words: list[str]
+
+
+class SweepCommand(click.Command):
+    """Has `--sampler` any number of times, each with options of its own behind it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for file in self._plugin_files(ctx, args):
+            registry.load_file(file)
+        words, segments = _split(args)
+        rows = []
+        for segment in segments:
+            row, rest = _row(ctx, segment)
+            rows.append(row)
+            words += rest
+        ctx.meta[ROWS] = rows
+        try:
+            return super().parse_args(ctx, words)
+        except click.NoSuchOption as error:
+            raise UsageError(self._explain(ctx, error.option_name, segments)) from error
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return super().get_params(ctx) + _guidance_flags()
+
+    def _plugin_files(self, ctx: click.Context, args: list[str]) -> Sequence[str]:
+        """Read before anything else, since it is they who say what flags there are."""
+        ctx.ignore_unknown_options = True
+        typed, _, _ = click.Command.make_parser(self, ctx).parse_args(list(args))
+        ctx.ignore_unknown_options = False
+        return typed.get("plugin") or []
+
+    def _explain(self, ctx: click.Context, flag: str, segments: Sequence[Segment]) -> str:
+        """Whose flag it is, or else which it is nearest to."""
+        field = flag.lstrip("-").replace("-", "_").removeprefix("no_")
+        mine = [it for it in segments if any(word.partition("=")[0].replace("_", "-") == flag for word in it.words)]
+        having = registry.owners("sampler", field)
+        if having and mine:
+            return f"{flag}: {registry.unknown_option('sampler', mine[0].samplers[0], field)}"
+        if having:
+            return f"{flag} stands behind the sampler that it is for: {FLAG} {' or '.join(having)} {flag} ..."
+        params = self.get_params(ctx) + [option for it in mine for option in _sampler_flags(it.samplers)]
+        known = [name for param in params for name in param.opts + param.secondary_opts]
+        return f"no option {flag}{registry.nearest(flag, [FLAG, *known])}; see `{ctx.command_path} --help`"
+
+
+def _split(args: Sequence[str]) -> tuple[list[str], list[Segment]]:
+    """The words before the first sampler, and those of each sampler."""
+    head: list[str] = []
+    segments: list[Segment] = []
+    words = iter(args)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag != FLAG:
+            (segments[-1].words if segments else head).append(word)
+            continue
+        names = value if equals else next(words, "")
+        if not names or names.startswith("-"):
+            raise UsageError(f"{FLAG} needs a name; `samplerzoo list` has them")
+        segments.append(Segment([name.strip() for name in names.split(",")], []))
+    return head, segments
+
+
+def _row(ctx: click.Context, segment: Segment) -> tuple[dict[str, Any], list[str]]:
+    """What the sampler's own flags say, and the words that are none of them, in their order."""
+    own = click.Command("bench", params=_sampler_flags(segment.samplers), add_help_option=False)
+    found = own.make_context(
+        ctx.info_name,
+        list(segment.words),
+        ignore_unknown_options=True,
+        allow_extra_args=True,
+        token_normalize_func=ctx.token_normalize_func,
+    )
+    return {"sampler": segment.samplers, **given(found.params)}, found.args
+
+
+def _sampler_flags(names: Sequence[str]) -> list[click.Option]:
+    """Of all of them, each once."""
+    found = [option for name in names for option in several(flags(registry.get("sampler", name).load()))]
+    return [*{option.name: option for option in reversed(found)}.values()][::-1]
+
+
+def _guidance_flags() -> list[click.Parameter]:
+    """Of every guidance, since which of them is meant may stand in the file."""
+    found: dict[str | None, click.Parameter] = {}
+    for plugin in registry.plugins("guidance"):
+        try:
+            options = several(flags(plugin.load(), GUIDANCE_PREFIX))
+        except ZooError:  # a broken plugin is the affair of who names it
+            continue
+        for option in options:
+            found.setdefault(option.name, option)
+    return list(found.values())
