@@ -1,0 +1,122 @@
+"""Rows for data N(0.5, 0.5^2), whose denoiser and whose Fréchet distance are exact: what a method does by itself.
+
+No network and no image has a part in them, so they are the error of the sampler alone, to the last digit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from samplerzoo import registry, testing
+from samplerzoo.bench.cell import name_of
+from samplerzoo.bench.results import EXACT, Cost, Metrics, Protocol, Row
+from samplerzoo.bench.suite import GAUSSIAN
+from samplerzoo.driver import Plan
+from samplerzoo.environment import versions
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.job import rehearse, settle
+from samplerzoo.models import Model
+from samplerzoo.recipe import Recipe
+from samplerzoo.schedule import Schedule
+
+MEAN, STD = 0.5, 0.5
+SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+FINGERPRINT = hashlib.sha256(json.dumps([MEAN, STD, SCHEDULE]).encode()).hexdigest()
+
+Warn = Callable[[str], None]
+Order = tuple[float | None, tuple[str, ...]]
+"""Where it could be measured, and what there is to say of it."""
+
+
+def say(message: str) -> None:
+    print(f"samplerzoo: {message}", file=sys.stderr)
+
+
+def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
+    """Every installed sampler as it comes, at each number of steps; a broken one takes no other down with it."""
+    steps = list(steps)
+    plugins = registry.plugins("sampler")
+    count = Counter(plugin.name for plugin in plugins)
+    recipes = []
+    for plugin in plugins:
+        name = plugin.name if count[plugin.name] == 1 else f"{plugin.source}:{plugin.name}"
+        try:
+            plugin.load()()
+        except Exception as error:
+            warn(_reason(error))
+            continue
+        recipes += [Recipe(model=GAUSSIAN, sampler=name, steps=n) for n in steps]
+    return recipes
+
+
+def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
+    """One row a recipe. Those that have no exact answer are left out, and `warn` is told in a line which and why."""
+    model = testing.gaussian(Schedule.from_config(SCHEDULE), MEAN, STD)
+    orders: dict[tuple[str, str], Order] = {}
+    found = versions()
+    for recipe in recipes:
+        try:
+            row = _row(recipe, model, orders).model_copy(update={"versions": found})
+        except Exception as error:  # a plugin may fail in any way
+            warn(f"{GAUSSIAN}: no row for {recipe.sampler} at {recipe.steps} steps: {_reason(error)}")
+            continue
+        yield row
+
+
+def _row(recipe: Recipe, model: Model, orders: dict[tuple[str, str], Order]) -> Row:
+    recipe, plan = settle(recipe, model, FINGERPRINT, 1)
+    if plan.clip is not None and plan.clip.mode != "off":
+        raise UsageError("what is clipped has no exact moments; take --clip-x0 off")
+    cost = rehearse(model, plan)
+    out = testing.moments(model, plan.sampler, plan.grid)
+    fd = (out.mean.item() - MEAN) ** 2 + (out.std.item() - STD) ** 2  # Dowson and Landau 1982, in one dimension
+    key = recipe.sampler, repr(plan.sampler)
+    if key not in orders:
+        orders[key] = _order(plan)
+    order, warnings = orders[key]
+    return Row(
+        cell=name_of(recipe, plan, model),
+        recipe=recipe,
+        timesteps=tuple(plan.grid.timesteps),
+        protocol=_PROTOCOL,
+        metrics=Metrics(fd=fd, order=order),
+        cost=Cost(**cost.per_image()),
+        warnings=warnings,
+    )
+
+
+def _order(plan: Plan) -> Order:
+    sampler = plan.sampler
+    try:
+        found = testing.convergence(sampler)
+    except Exception as error:
+        return None, (f"its order was not measured: {_reason(error)}",)
+    if math.isinf(found.order):
+        return None, ("its order was not measured: between two levels it is exact",)
+    if found.reaches(sampler.order):
+        return found.order, ()
+    return found.order, (f"it declares order {sampler.order}, and order {found.order:.2f} was measured",)
+
+
+def _reason(error: Exception) -> str:
+    """In one line; an error that is not ours says what kind it is."""
+    text = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"
+
+
+_PROTOCOL = Protocol(
+    model=GAUSSIAN,
+    fingerprint=FINGERPRINT,
+    images=None,
+    labels=None,
+    features=EXACT,
+    features_id="moments",
+    reference=f"N({MEAN:g}, {STD:g}^2)",
+    reference_id=FINGERPRINT[:16],
+    reference_images=None,
+)

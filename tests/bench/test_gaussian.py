@@ -1,0 +1,131 @@
+"""Rows without a network, against figures that were computed elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from samplerzoo import registry
+from samplerzoo.bench import results
+from samplerzoo.bench.gaussian import default_recipes, rows
+from samplerzoo.bench.results import Row
+from samplerzoo.bench.suite import compose, read
+from samplerzoo.recipe import Recipe
+from samplerzoo.registry import Plugin
+from samplerzoo.schedule import Schedule
+
+SUITE = Path(__file__).parents[2] / "benchmarks" / "gaussian.toml"
+
+TWICE = """
+import samplerzoo as zoo
+
+class Twice(zoo.Sampler):
+    stochastic = property(lambda self: False)
+    order = property(lambda self: 2)
+
+    def step(self, x, t, s, denoise, noise):
+        denoise(x, t)
+        p = denoise(x, t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+"""
+
+
+def recipe(sampler: str, steps: int, spacing: str = "trailing", **options: object) -> Recipe:
+    return Recipe(model="gaussian", sampler=sampler, steps=steps, spacing=spacing, sampler_options=options)
+
+
+def row(*args, **options) -> Row:
+    (found,) = rows([recipe(*args, **options)], warn=pytest.fail)
+    return found
+
+
+@pytest.mark.parametrize(("steps", "fd"), [(500, 1.1e-5), (600, 1.65e-3), (750, 2.1e-4), (1000, 4.8e-6)])
+def test_leading_starts_where_the_step_count_says(steps: int, fd: float) -> None:
+    """At 600 steps it begins at timestep 599, which is far from noise."""
+    assert row("ddim", steps, "leading").metrics.fd == pytest.approx(fd, rel=0.05)
+
+
+def test_trailing_gets_better_with_every_step_count() -> None:
+    found = [each.metrics.fd for each in rows([recipe("ddim", steps) for steps in (5, 10, 50, 500, 600, 750, 1000)])]
+    assert found == sorted(found, reverse=True)
+
+
+# DDIM's output standard deviation, by diffusers too; to four digits
+STDS = [("leading", 10, 0.3741), ("leading", 100, 0.4860), ("trailing", 50, 0.4714), ("linspace", 20, 0.4305)]
+
+
+@pytest.mark.parametrize(("spacing", "steps", "std"), STDS)
+def test_the_distance_is_that_of_the_published_spread(linear: Schedule, spacing: str, steps: int, std: float) -> None:
+    """DDIM scales all of x_T alike, and so too that its mean is 0, where it should be alpha / 2."""
+    mean = std * linear.grid(steps, spacing).levels[0].alpha * 0.5
+    expected = (std - 0.5) ** 2 + mean**2
+    assert row("ddim", steps, spacing).metrics.fd == pytest.approx(expected, abs=1.1e-4 * abs(std - 0.5) + 1e-7)
+
+
+def test_eta_1_is_ddpm_with_the_small_variance() -> None:
+    ddim, ddpm = row("ddim", 20, eta=1.0), row("ddpm", 20)
+    assert ddim.metrics.fd == pytest.approx(ddpm.metrics.fd, rel=1e-9)
+    assert ddim.metrics.order == pytest.approx(ddpm.metrics.order, rel=1e-6)
+    assert ddim.cell != ddpm.cell
+
+
+def test_a_row_says_all_that_is_needed_to_repeat_it(tmp_path: Path) -> None:
+    found = row("ddim", 7)
+    assert found.recipe.sampler_options == {"eta": 0.0}
+    assert found.recipe.clip_x0 == "off"
+    assert len(found.timesteps) == found.cost.nfe == 7
+    assert found.protocol.metric == "fd_exact"
+    assert found.versions["samplerzoo"]
+    results.write(tmp_path, [found])
+    assert results.read(tmp_path) == [found]
+    (again,) = rows([found.recipe])
+    assert again == found
+
+
+def test_evaluations_are_counted_and_an_order_that_is_not_reached_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_files", {})
+    (tmp_path / "twice.py").write_text(TWICE)
+    registry.load_file(tmp_path / "twice.py")
+    found = row("twice", 10)
+    assert found.cost.nfe == 20
+    assert found.metrics.fd == row("ddim", 10).metrics.fd
+    assert found.warnings == ("it declares order 2, and order 1.01 was measured",)
+    assert list(found.recipe.plugins) == [str(tmp_path / "twice.py")]
+
+
+def test_what_has_no_exact_answer_is_told_in_a_line_and_left_out() -> None:
+    told: list[str] = []
+    impossible = [
+        recipe("ddpm", 5, variance="learned"),
+        recipe("ddim", 5).model_copy(update={"clip_x0": "static"}),
+        recipe("ddim", 5).model_copy(update={"guidance": "cfg"}),
+        recipe("ddim", 1001),
+        recipe("ddin", 5),
+    ]
+    (found,) = rows([*impossible, recipe("ddim", 5)], told.append)
+    assert found.recipe.sampler == "ddim"
+    reasons = ["no learned variance", "--clip-x0 off", "unconditional", "1001 steps do not fit", "did you mean ddim"]
+    assert len(told) == len(reasons)
+    for line, reason in zip(told, reasons, strict=True):
+        assert reason in line
+        assert "\n" not in line
+
+
+def test_every_installed_sampler_by_default_and_no_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = registry.plugins("sampler")
+    monkeypatch.setattr(registry, "plugins", lambda kind: [*installed, Plugin("sampler", "bad", "x", "1", dict)])
+    told: list[str] = []
+    found = default_recipes([5, 10], told.append)
+    assert [(r.sampler, r.steps) for r in found] == [(p.name, n) for p in installed for n in (5, 10)]
+    assert len(told) == 1
+    assert "'bad' of x is broken" in told[0]
+
+
+def test_our_suite_has_every_installed_sampler() -> None:
+    recipes = [recipe for recipe, _ in compose(read(SUITE), SUITE.name).points()]
+    assert {recipe.sampler for recipe in recipes} == {plugin.name for plugin in registry.plugins("sampler")}
+    assert {recipe.steps for recipe in recipes} == {5, 10, 20, 50, 100, 200, 500, 1000}
+    assert len(recipes) == 64
