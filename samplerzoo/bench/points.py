@@ -31,9 +31,14 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Rows that differ in their seed alone."""
+    """Rows that differ in their seed alone.
+
+    Attributes:
+        seeds: those that all points which it is compared with have, too.
+    """
 
     rows: tuple[Row, ...]
+    seeds: frozenset[int] = frozenset()
 
     @property
     def steps(self) -> int:
@@ -52,21 +57,26 @@ class Point:
 
     @property
     def fd(self) -> Estimate:
-        found = self.estimate("metrics.fd")
-        assert found is not None
-        return found
+        return _over([row.metrics.fd for row in self.rows])
+
+    @property
+    def compared(self) -> Estimate:
+        """The distance over the seeds that the others have, too: a seed's noise and labels move all rows alike."""
+        common = [row for row in self.rows if row.recipe.seed in self.seeds]
+        return _over([row.metrics.fd for row in common or self.rows])
 
     def estimate(self, field: str) -> Estimate | None:
         """Of a field of the rows such as `metrics.kid`; None where no row has it."""
         values = [value for row in self.rows if (value := look(row, field)) is not None]
-        if not values:
-            return None
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return Estimate(statistics.fmean(values), sd, len(values))
+        return _over(values) if values else None
 
     def mean(self, field: str) -> float | None:
         found = self.estimate(field)
         return None if found is None else found.mean
+
+
+def _over(values: Sequence[float]) -> Estimate:
+    return Estimate(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +129,10 @@ class Spread:
         return cls(math.sqrt(total / freedom), len(found))
 
     def tells(self, a: Estimate, b: Estimate) -> bool:
-        """Whether two means differ by more than seeds explain; all that differ do if that is not known."""
+        """Whether two means differ by more than seeds explain; all that differ do if that is not known.
+
+        Cautious: the error is that of means over different seeds.
+        """
         error = (self.relative or 0.0) * math.hypot(a.mean / math.sqrt(a.count), b.mean / math.sqrt(b.count))
         return abs(a.mean - b.mean) > TELLING * error
 
@@ -143,10 +156,12 @@ class Lines:
             if x is not None:
                 line = found.setdefault(json.dumps(self._settings(row.recipe)), {})
                 line.setdefault(x, []).append(row)
-        return sorted(map(self._line, found.values()), key=self._place)
+        seeds = [frozenset(row.recipe.seed for row in rows) for line in found.values() for rows in line.values()]
+        common = frozenset.intersection(*seeds) if seeds else frozenset()
+        return sorted((self._line(line, common) for line in found.values()), key=self._place)
 
-    def _line(self, rows: dict[float, list[Row]]) -> Line:
-        points = tuple(Point(tuple(rows[x])) for x in sorted(rows))
+    def _line(self, rows: dict[float, list[Row]], seeds: frozenset[int]) -> Line:
+        points = tuple(Point(tuple(rows[x]), seeds) for x in sorted(rows))
         recipe = points[0].rows[0].recipe
         return Line(self._name(recipe), self._settings(recipe), points)
 

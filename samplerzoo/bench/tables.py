@@ -77,19 +77,23 @@ def pivot(
 ) -> str:
     """Distance by line and place. Bold is the lowest of a column, with all that seeds do not tell from it."""
     columns = places_of(lines, axis)
-    best = {x: min((p.fd for line in lines if (p := line.at(x, axis))), key=lambda fd: fd.mean) for x in columns}
+    best = {x: min((p.compared for line in lines if (p := line.at(x, axis))), key=_mean) for x in columns}
 
     def cell(line: Line, x: float) -> str:
         point = line.at(x, axis)
         if point is None:
             return NOTHING
-        lowest = len(lines) > 1 and (point.fd == best[x] or not spread.tells(point.fd, best[x]))
+        lowest = len(lines) > 1 and not spread.tells(point.compared, best[x])
         return f"**{measured(point.fd)}**" if lowest else measured(point.fd)
 
     body = [[line.name, *(cell(line, x) for x in columns)] for line in lines]
     if floor is not None:
         body.append(["*real images*", *[f"*{measured(floor)}*"] * len(columns)])
     return markdown([corner, *map(number, columns)], body)
+
+
+def _mean(found: Estimate) -> float:
+    return found.mean
 
 
 def eta_tables(lines: Sequence[Line], spread: Spread) -> dict[str, str]:
@@ -127,25 +131,16 @@ def renamed(line: Line, name: str) -> Line:
     return Line(name, line.settings, line.points)
 
 
-def nearly_best(line: Line) -> tuple[Point, Point]:
-    """The lowest point of a line, and the one with the fewest steps that is within 5% of it."""
-    best = min(line.points, key=lambda point: point.fd.mean)
-    return best, next(point for point in line.points if point.fd.mean <= NEAR * best.fd.mean)
-
-
 def near_table(lines: Sequence[Line]) -> str:
     """At how many steps each line comes within 5% of its own best."""
     body = []
     for line in lines:
-        if len(line.points) < 2:
-            continue
-        best, near = nearly_best(line)
-        last = line.points[-1].steps
-        falling = near.steps == last
-        body.append([
-            line.name, figure(best.fd.mean), str(best.steps), f"≥ {last}" if falling else str(near.steps),
-        ])  # fmt: skip
-    return markdown(["", "lowest distance", "at steps", "within 5% of it from"], body) if body else ""
+        if len(line.points) > 1:
+            best = min(line.points, key=lambda point: point.compared.mean)
+            near = next(point for point in line.points if point.compared.mean <= NEAR * best.compared.mean)
+            falling = near is line.points[-1]
+            body.append([line.name, str(best.steps), f"≥ {near.steps}" if falling else str(near.steps)])
+    return markdown(["", "lowest at steps", "within 5% of it from"], body) if body else ""
 
 
 def order_table(lines: Sequence[Line]) -> str:
@@ -200,7 +195,7 @@ def full(lines: Sequence[Line], metric: str) -> str:
 def _optional() -> dict[str, Column]:
     return {
         "metrics.floor": ("real images", lambda p: figure(p.mean("metrics.floor"))),
-        "metrics.kid": ("KID × 1000, ± sd of its subsets", _kid),
+        "metrics.kid": ("KID ± sd of its subsets", _kid),
         "metrics.precision": ("precision", lambda p: figure(p.mean("metrics.precision"), 3)),
         "metrics.recall": ("recall", lambda p: figure(p.mean("metrics.recall"), 3)),
         "metrics.label_accuracy": ("label accuracy", lambda p: percent(p.mean("metrics.label_accuracy"))),
@@ -210,9 +205,7 @@ def _optional() -> dict[str, Column]:
 
 def _kid(point: Point) -> str:
     mean, sd = point.mean("metrics.kid"), point.mean("metrics.kid_sd")
-    if mean is None:
-        return NOTHING
-    return figure(1000 * mean) if sd is None else within(1000 * mean, 1000 * sd)
+    return figure(mean) if mean is None or sd is None else within(mean, sd)
 
 
 def _timed() -> dict[str, Column]:

@@ -20,6 +20,8 @@ from samplerzoo.bench.tables import (
     rest,
 )
 
+MOST_TIES = 6
+
 
 class Named(NamedTuple):
     """A distance and what to call it."""
@@ -34,7 +36,7 @@ class Named(NamedTuple):
 def about(lines: Sequence[Line], sweeps: Sequence[Line], spread: Spread, floor: Estimate | None) -> list[str]:
     """Sentences on the rows of one protocol."""
     return [
-        *seeds(spread),
+        *seeds(lines, spread),
         *best(lines, spread, floor),
         *eta(lines, spread),
         *large(lines, spread),
@@ -43,17 +45,23 @@ def about(lines: Sequence[Line], sweeps: Sequence[Line], spread: Spread, floor: 
     ]
 
 
-def seeds(spread: Spread) -> list[str]:
+def seeds(lines: Sequence[Line], spread: Spread) -> list[str]:
     """What counts as a difference."""
     if spread.relative is None:
         return ["Every row has one seed, so the spread over seeds is not known: small differences may be chance."]
     if not spread.points:
         return []
     rows = f"{spread.points} rows with several seeds" if spread.points > 1 else "the row with several seeds"
-    return [
+    text = (
         f"Another seed moves a distance by {spread.relative:.1%} (standard deviation, from {rows}). Two distances are "
         f"called equal here if they differ by less than {TELLING:g} standard errors."
-    ]
+    )
+    points = [point for line in lines for point in line.points]
+    common = sorted(points[0].seeds)
+    if common and any(len(point.rows) > len(common) for point in points):
+        which = f"seed{'s' * (len(common) > 1)} {_listed([str(seed) for seed in common])}"
+        text += f" What follows compares {which}, which all rows have: the same noise, and the same labels."
+    return [text]
 
 
 def best(lines: Sequence[Line], spread: Spread, floor: Estimate | None) -> list[str]:
@@ -61,18 +69,19 @@ def best(lines: Sequence[Line], spread: Spread, floor: Estimate | None) -> list[
     points = {f"{line.name} at {_count(point.steps)}": point for line in lines for point in line.points}
     if len(points) < 2:
         return []
-    first = min(points, key=lambda name: points[name].fd.mean)
-    fd = points[first].fd
-    text = f"The lowest distance is {measured(fd)}, of {first}"
+    named = [Named(name, point.compared) for name, point in points.items()]
+    first = min(named, key=_mean)
+    text = f"The lowest distance is {figure(first.fd.mean)}, of {first.name}"
     text += "." if floor is None else f"; as many real images have {measured(floor)}."
-    others = [Named(name, point.fd) for name, point in points.items() if name != first]
-    ties = [str(other) for other in others if not spread.tells(other.fd, fd)]
+    ties = [str(other) for other in named if other is not first and not spread.tells(other.fd, first.fd)]
+    if len(ties) > MOST_TIES:
+        ties = [*ties[: MOST_TIES - 1], f"{len(ties) - MOST_TIES + 1} others"]
     if ties:
         text += f" Equal to it: {_listed(ties)}."
-    near = [name for name, point in points.items() if point.fd.mean <= NEAR * fd.mean]
-    cheapest = min(near, key=lambda name: (points[name].nfe, points[name].fd.mean))
-    if points[cheapest].nfe < points[first].nfe:
-        text += f" The cheapest within 5% of it is {Named(cheapest, points[cheapest].fd)}."
+    near = [other for other in named if other.fd.mean <= NEAR * first.fd.mean]
+    cheapest = min(near, key=lambda other: (points[other.name].nfe, other.fd.mean))
+    if points[cheapest.name].nfe < points[first.name].nfe:
+        text += f" The cheapest within 5% of it is {cheapest}."
     return [text]
 
 
@@ -87,11 +96,11 @@ def eta(lines: Sequence[Line], spread: Spread) -> list[str]:
     for family in eta_families(lines):
         columns = {}
         for steps in places_of(family):
-            found = [Named(f"η = {number(line.settings[ETA])}", p.fd) for line in family if (p := line.at(steps))]
+            found = [Named(f"η = {number(line.settings[ETA])}", p.compared) for line in family if (p := line.at(steps))]
             if len(found) > 1:
                 columns[steps] = found
         if columns:
-            sentences.append(f"{_family(family)}: {_rising(columns, spread)}{_gap(columns)}")
+            sentences.append(f"{_family(family)}: {_rising(columns, spread)}{_gap(columns, spread)}")
     return sentences
 
 
@@ -118,12 +127,14 @@ def _trend(found: Sequence[Named], spread: Spread) -> Trend:
     return Trend("rises in all", _listed(equal)) if equal else Trend("rises")
 
 
-def _gap(columns: dict[float, list[Named]]) -> str:
+def _gap(columns: dict[float, list[Named]], spread: Spread) -> str:
     """Whether the gap between the two ends closes with more steps."""
     few, many = min(columns), max(columns)
     ends = [(columns[steps][0], columns[steps][-1]) for steps in (few, many)]
     names = {(low.name, high.name) for low, high in ends}
     if few == many or len(names) > 1 or any(low.fd.mean <= 0 for low, _ in ends):
+        return ""
+    if not any(spread.tells(low.fd, high.fd) for low, high in ends):
         return ""
     (start, end), = names  # fmt: skip
     factors = [high.fd.mean / low.fd.mean for low, high in ends]
@@ -139,14 +150,14 @@ def large(lines: Sequence[Line], spread: Spread) -> list[str]:
     for line in filter(is_large, lines):
         field = [other for other in lines if rest(other) == rest(line)]
         tables: dict[float, list[Named]] = {
-            point.steps: sorted((Named(other.name, p.fd) for other in field if (p := other.at(point.steps))),
-                                key=lambda found: found.fd.mean)
+            point.steps: sorted((Named(other.name, p.compared) for other in field if (p := other.at(point.steps))),
+                                key=_mean)
             for point in line.points
         }  # fmt: skip
         tables = {steps: table for steps, table in tables.items() if len(table) > 1}
         if tables:
             places = [f"with {_count(steps)} it is {_place(line, tables[steps], spread)}" for steps in _ends(tables)]
-            sentences.append(f"{line.name}: {'; '.join(places)}.{_worst(line, tables)}")
+            sentences.append(f"{line.name}: {'; '.join(places)}.{_worst(line, tables, spread)}")
     return sentences
 
 
@@ -168,10 +179,11 @@ def _place(line: Line, table: Sequence[Named], spread: Spread) -> str:
     return f"{rank} of {len(table)} ({own}), {figure(factor, 3)} times the lowest, {lowest}"
 
 
-def _worst(line: Line, tables: dict[float, list[Named]]) -> str:
-    worst = [steps for steps, table in tables.items() if table[-1].name == line.name]
+def _worst(line: Line, tables: dict[float, list[Named]], spread: Spread) -> str:
     if len(tables) < 2:
         return ""
+    worst = [steps for steps, (first, *_, last) in tables.items()
+             if last.name == line.name and spread.tells(first.fd, last.fd)]  # fmt: skip
     where = "at every step count" if len(worst) == len(tables) else f"at {_numbers(worst)}" if worst else "nowhere"
     return f" It is the highest {where} ({_numbers([*tables])} were measured)."
 
@@ -182,14 +194,14 @@ def guidance(sweeps: Sequence[Line], spread: Spread) -> list[str]:
     for line in sweeps:
         if len(line.points) < 2:
             continue
-        low = min(line.points, key=lambda point: point.fd.mean)
-        ties = [number(p.scale or 0.0) for p in line.points if p is not low and not spread.tells(p.fd, low.fd)]
-        text = f"{line.name}: the distance is lowest at scale {_scale(low)} ({measured(low.fd)}"
+        low = min(line.points, key=lambda point: point.compared.mean)
+        ties = [_scale(p) for p in line.points if p is not low and not spread.tells(p.compared, low.compared)]
+        text = f"{line.name}: the distance is lowest at scale {_scale(low)} ({figure(low.compared.mean)}"
         text += f", equal at {_listed(ties)})" if ties else ")"
         first, last = line.points[0], line.points[-1]
         others = [_moves(name, first, last) for name in ("label_accuracy", "precision", "recall")]
         sentences.append(f"{text}. From scale {_scale(first)} to {_scale(last)} " + _listed([
-            f"it goes from {figure(first.fd.mean)} to {figure(last.fd.mean)}", *filter(None, others),
+            f"it goes from {figure(first.compared.mean)} to {figure(last.compared.mean)}", *filter(None, others),
         ]) + ".")  # fmt: skip
     return sentences
 
@@ -219,6 +231,10 @@ def order(lines: Sequence[Line]) -> list[str]:
     if behind:
         return [f"Of {len(known)} samplers, not all converge with the order that they declare: {'; '.join(behind)}."]
     return [f"All of them converge with the order that they declare, or better (to within {TOLERANCE:g})."]
+
+
+def _mean(found: Named) -> float:
+    return found.fd.mean
 
 
 def _family(lines: Sequence[Line]) -> str:
