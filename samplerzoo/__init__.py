@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from samplerzoo.driver import Result, sample, stream
     from samplerzoo.errors import UsageError, ZooError
     from samplerzoo.guidance import Guidance
+    from samplerzoo.metrics.features import Features
     from samplerzoo.models import Model, load
     from samplerzoo.registry import load_file
     from samplerzoo.sampler import Sampler
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Clip": "denoiser",
     "Denoiser": "denoiser",
+    "Features": "metrics.features",
     "Grid": "schedule",
     "Guidance": "guidance",
     "Level": "schedule",
@@ -42,6 +44,7 @@ _HOME = {
 __all__ = [
     "Clip",
     "Denoiser",
+    "Features",
     "Grid",
     "Guidance",
     "Level",

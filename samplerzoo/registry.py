@@ -18,9 +18,19 @@ from samplerzoo.errors import UsageError, ZooError
 if TYPE_CHECKING:
     from samplerzoo.options import Options
 
-Kind = Literal["sampler", "guidance"]
-GROUPS: dict[Kind, str] = {"sampler": "samplerzoo.samplers", "guidance": "samplerzoo.guidance"}
-METHODS: dict[Kind, tuple[str, ...]] = {"sampler": ("step", "walk"), "guidance": ("guide",)}
+Kind = Literal["sampler", "guidance", "features"]
+GROUPS: dict[Kind, str] = {
+    "sampler": "samplerzoo.samplers",
+    "guidance": "samplerzoo.guidance",
+    "features": "samplerzoo.features",
+}
+METHODS: dict[Kind, tuple[str, ...]] = {"sampler": ("step", "walk"), "guidance": ("guide",), "features": ("load",)}
+USAGE: dict[Kind, str] = {
+    "sampler": "a sampler; type --sampler {}",
+    "guidance": "a guidance, which works with every sampler; type --sampler ddim --guidance {}",
+    "features": "a feature network, for metrics; type --features {}",
+}
+"""What to say to who took a plugin for one of another kind."""
 
 PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
 """Environment variable with files to load, separated as in PATH."""
@@ -88,11 +98,9 @@ def get(kind: Kind, name: str) -> Plugin:
     if matches:
         choices = " or ".join(f"{plugin.source}:{plugin.name}" for plugin in matches)
         raise UsageError(f"{len(matches)} {kind} plugins are called {name!r}; say {choices}")
-    other: Kind = "guidance" if kind == "sampler" else "sampler"
-    if any(plugin.name == short for plugin in plugins(other)):
-        article = "a guidance, which works with every sampler" if other == "guidance" else "a sampler"
-        example = f"--sampler ddim --guidance {short}" if other == "guidance" else f"--sampler {short}"
-        raise UsageError(f"{name} is {article}; type {example}")
+    for other in GROUPS:
+        if other != kind and any(plugin.name == short for plugin in plugins(other)):
+            raise UsageError(f"{name} is {USAGE[other].format(short)}")
     names = [plugin.name for plugin in known]
     raise UsageError(f"no {kind} {name!r}{nearest(name, names)}; known: {', '.join(names) or 'none'}")
 
@@ -138,27 +146,23 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
-    """Registers the samplers and guidances that a Python file defines, under their class names in kebab-case.
+    """Registers the samplers, guidances and feature networks of a Python file, under their class names in kebab-case.
 
     A class whose name begins with an underscore is the file's own affair.
     """
-    from samplerzoo.guidance import Guidance
-    from samplerzoo.sampler import Sampler
-
     file = Path(path).resolve()
     if file in _files:
         return _files[file]
     module = _import(file)
-    bases: dict[Kind, type[Options]] = {"sampler": Sampler, "guidance": Guidance}
     found = [
         Plugin(kind, kebab(cls.__name__), file.stem, str(file), cls)
-        for kind, base in bases.items()
+        for kind, base in _bases().items()
         for cls in vars(module).values()
         if inspect.isclass(cls) and issubclass(cls, base) and cls.__module__ == module.__name__
         if not cls.__name__.startswith("_")
     ]
     if not found:
-        raise UsageError(f"plugin {path}: the file defines no subclass of Sampler or Guidance")
+        raise UsageError(f"plugin {path}: the file defines no subclass of Sampler, Guidance or Features")
     for plugin in found:
         plugin.load()
     _files[file] = found
@@ -198,12 +202,18 @@ def _fields(plugin: Plugin) -> list[str]:
         return []
 
 
-def _check(cls: Any, kind: Kind) -> None:
-    """The protocol, as far as it can be seen without running."""
+def _bases() -> dict[Kind, type[Options]]:
+    """What each kind is a subclass of."""
     from samplerzoo.guidance import Guidance
+    from samplerzoo.metrics.features import Features
     from samplerzoo.sampler import Sampler
 
-    base = Sampler if kind == "sampler" else Guidance
+    return {"sampler": Sampler, "guidance": Guidance, "features": Features}
+
+
+def _check(cls: Any, kind: Kind) -> None:
+    """The protocol, as far as it can be seen without running."""
+    base = _bases()[kind]
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
     if all(getattr(cls, method) is getattr(base, method) for method in METHODS[kind]):

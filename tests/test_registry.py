@@ -73,6 +73,7 @@ def test_the_built_ins_are_found_like_anybodys() -> None:
     assert built_in <= set(found)
     assert all(found[name].source == "samplerzoo" for name in built_in)
     assert {"cfg", "classifier"} <= {plugin.name for plugin in plugins("guidance")}
+    assert {"classifier", "hf", "inception", "pixels"} <= {plugin.name for plugin in plugins("features")}
     assert [plugin.name for plugin in plugins("sampler")] == sorted(found)
 
 
@@ -97,7 +98,7 @@ def test_listing_imports_nothing(install: Install) -> None:
 
 def test_listing_needs_neither_torch_nor_numpy_nor_pydantic() -> None:
     code = (
-        "import sys, samplerzoo.registry as r; assert r.plugins('sampler') and r.plugins('guidance');"
+        "import sys, samplerzoo.registry as r; assert all(map(r.plugins, r.GROUPS));"
         "sys.exit(bool({'torch', 'numpy', 'pydantic', 'samplerzoo_plugins'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -209,7 +210,7 @@ def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypa
         ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError: No module named"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("raise SystemExit", "cannot be imported: SystemExit: no reason given"),
-        ("x = 1", "defines no subclass of Sampler or Guidance"),
+        ("x = 1", "defines no subclass of Sampler, Guidance or Features"),
         ("from samplerzoo_plugins.ddim import DDIM", "defines no subclass"),
         (GOOD.replace("def step", "def stride"), "sampler 'good' of mine is broken: .*does not define step or walk"),
     ],
@@ -241,6 +242,8 @@ def test_one_of_the_other_kind_gets_what_to_type() -> None:
         get("sampler", "cfg")
     with pytest.raises(UsageError, match="ddpm is a sampler; type --sampler ddpm"):
         get("guidance", "ddpm")
+    with pytest.raises(UsageError, match="pixels is a feature network, for metrics; type --features pixels"):
+        get("sampler", "pixels")
 
 
 def test_options_are_blamed_on_their_owner_or_get_the_nearest() -> None:

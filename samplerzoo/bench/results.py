@@ -10,6 +10,8 @@ from pydantic import Field, ValidationError
 
 from samplerzoo.atomic import replacing
 from samplerzoo.errors import ZooError
+from samplerzoo.metrics.evaluate import Metrics
+from samplerzoo.metrics.features import metric_name
 from samplerzoo.options import Options, complaint
 from samplerzoo.recipe import Recipe
 
@@ -40,34 +42,12 @@ class Protocol(Options):
     @property
     def metric(self) -> str:
         """fd_mnist@5000; fid@5000 for the features of the published Inception network, and for no others."""
-        name = "fid" if self.features == "inception" else f"fd_{self.features}"
-        return name if self.images is None else f"{name}@{self.images}"
+        return metric_name(self.features, self.features_id, self.images)
 
     def differences(self, other: Protocol) -> list[str]:
         """`images 5000, not 2000`: what is here, not what is there."""
         mine, others = self.model_dump(), other.model_dump()
         return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
-
-
-class Metrics(Options):
-    """The figures of a row; None where there is none (no labels, no reference sample, exact moments).
-
-    Attributes:
-        fd: Fréchet distance to the reference.
-        floor: that of as many real images with the same labels.
-        kid, kid_sd: kernel distance, mean and standard deviation over its subsets.
-        label_accuracy: share of images recognised as the class they were made as.
-        order: measured order of convergence.
-    """
-
-    fd: float
-    floor: float | None = None
-    kid: float | None = None
-    kid_sd: float | None = None
-    precision: float | None = None
-    recall: float | None = None
-    label_accuracy: float | None = None
-    order: float | None = None
 
 
 class Cost(Options):

@@ -14,14 +14,14 @@ from samplerzoo.errors import ZooError
 from samplerzoo.folder import INFO_FILE, PRETRAINED, pretrained, read_json
 from samplerzoo.registry import Kind
 
-HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances"}
+HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances", "features": "features"}
 
 
 @click.command("list", params=[plugin_flag])
 @click.option("--check", is_flag=True, help="import every plugin and say which are broken; exit code 1 if any is")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(plugin: tuple[str, ...], check: bool, as_json: bool) -> int:
-    """The samplers, guidances and models that there are.
+    """The samplers, guidances, feature networks (for metrics) and models that there are.
 
     `samplerzoo info NAME` says all about one of them.
     """

@@ -1,36 +1,118 @@
-"""`samplerzoo eval`: how far the images of a run, or of a data set, are from the data."""
+"""`samplerzoo eval`: how far images are from real ones."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from samplerzoo.cli.plugin_flags import plugin_flag
 
-@click.command("eval")
-@click.argument("images")
-@click.option("--model", default="mnist", show_default=True, help="model whose feature network and statistics to use")
-@click.option("--reference", default="train", show_default=True, help="statistics to compare with")
-@click.option("--split", default="test", show_default=True, help="split, where IMAGES is a data set")
-@click.option("--num-images", type=click.IntRange(min=2), help="that many; all by default")
-@click.option("--json", "as_json", is_flag=True, help="for machines")
-def command(images: str, model: str, reference: str, split: str, num_images: int | None, as_json: bool) -> None:
-    """Fréchet distance and label accuracy of IMAGES, in the features of the model's own classifier of clean images.
+if TYPE_CHECKING:
+    from samplerzoo.metrics.extract import Extractor
+    from samplerzoo.metrics.reference import Reference
 
-    IMAGES is a run folder, or a data set as `train --dataset` takes it. Real images give the floor of the distance.
+features_flag = click.Option(
+    ["--features"],
+    default="classifier:mnist",
+    show_default=True,
+    metavar="NAME[:SOURCE]",
+    help="what a metric sees of an image: a feature network of `samplerzoo list`",
+)
+device_flag = click.Option(["--device"], default="auto", metavar="NAME", help="cpu, cuda, mps  [default: the best]")
+
+flags: list[click.Parameter] = [
+    click.Option(["--fake"], required=True, metavar="DATA", help="images to be measured"),
+    click.Option(["--real"], default="train", show_default=True, metavar="DATA|REF", help="what to compare with"),
+    click.Option(["--floor"], metavar="REF", help="real images, to see what these reach  [default: test if there is]"),
+    features_flag,
+    click.Option(["--num-images"], type=click.IntRange(min=2), help="measure that many; all by default"),
+    click.Option(["--fake-split"], default="test", show_default=True, help="split, where --fake is a data set"),
+    click.Option(["--split"], default="train", show_default=True, help="split, where --real is a data set"),
+    plugin_flag,
+    device_flag,
+    click.Option(["--json", "as_json"], is_flag=True, help="for machines"),
+]
+
+
+@click.command("eval", params=flags)
+def command(
+    fake: str,
+    real: str,
+    floor: str | None,
+    features: str,
+    num_images: int | None,
+    fake_split: str,
+    split: str,
+    plugin: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
+    """Fréchet and kernel distance, precision and recall of images, and label accuracy where they have labels.
+
+    DATA is a run folder, a folder of images that any program made, or a data set as `train --dataset` takes it. REF is
+    a reference that `samplerzoo ref make` wrote (or pytorch-fid's .npz), or the name of one that comes with the
+    features, such as train.
     """
-    from samplerzoo import models
-    from samplerzoo.metrics import reference as statistics
-    from samplerzoo.metrics import source
-    from samplerzoo.metrics.evaluate import evaluate
-    from samplerzoo.metrics.features import FeatureNetwork
+    from tempfile import TemporaryDirectory
 
-    features = FeatureNetwork(models.find(model))
-    found = evaluate(source.batches(images, split, num_images), features, statistics.load(features, reference))
-    if as_json:
-        click.echo(json.dumps({"name": found.name, "reference": reference, **asdict(found)}))
-        return
-    click.echo(f"{found.name} against {reference}: {found.frechet_distance:.4f}")
-    if found.label_accuracy is not None:
-        click.echo(f"label accuracy: {found.label_accuracy:.2%}")
+    from samplerzoo import registry
+    from samplerzoo.metrics import source
+    from samplerzoo.metrics.evaluate import measure
+    from samplerzoo.metrics.extract import Extractor, to_files
+    from samplerzoo.metrics.features import metric_name, parse
+    from samplerzoo.models import choose_device
+
+    for file in plugin:
+        registry.load_file(file)
+    extractor = Extractor(parse(features), choose_device(device))
+    against = _reference(real, split, extractor)
+    test = _test(floor, extractor)
+    with TemporaryDirectory() as folder:
+        found = to_files(source.batches(fake, fake_split, num_images), extractor, Path(folder))
+        metrics, warnings = measure(found.files, found.predicted, found.labels, against, test)
+    record = {
+        "metric": metric_name(extractor.features.name, extractor.features.id, found.count),
+        "images": found.count,
+        "features": extractor.features.name,
+        "features_id": extractor.features.id,
+        "reference": against.name,
+        "reference_id": against.id,
+        "reference_images": against.count,
+        **metrics.model_dump(exclude={"order"}),
+        "warnings": warnings,
+    }
+    click.echo(json.dumps(record) if as_json else _text(record))
+
+
+def _reference(name: str, split: str, extractor: Extractor) -> Reference:
+    """A reference by its name or file, or one made of images."""
+    from samplerzoo.metrics import reference, source
+    from samplerzoo.metrics.extract import stream
+
+    if reference.known(name, extractor.features) or not source.possible(name):
+        return reference.load(name, extractor.features)
+    return reference.make(stream(source.batches(name, split), extractor), extractor.features.id, name)
+
+
+def _test(name: str | None, extractor: Extractor) -> Reference | None:
+    from samplerzoo.metrics import reference
+
+    if name is None and not reference.known(reference.TEST, extractor.features):
+        return None
+    return reference.load(name or reference.TEST, extractor.features)
+
+
+def _text(record: dict[str, Any]) -> str:
+    lines = [f"{record['metric']} against {record['reference']}: {record['fd']:.4f}"]
+    if record["floor"] is not None:
+        lines.append(f"of as many real images: {record['floor']:.4f}")
+    if record["kid"] is not None:
+        lines.append(f"kernel distance: {record['kid']:.5f} ± {record['kid_sd']:.5f}")
+    if record["precision"] is not None:
+        lines.append(f"precision: {record['precision']:.4f}, recall: {record['recall']:.4f}")
+    if record["label_accuracy"] is not None:
+        lines.append(f"label accuracy: {record['label_accuracy']:.2%}")
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in record["warnings"])])

@@ -1,9 +1,10 @@
-"""`samplerzoo info NAME`: all about a sampler, a guidance or a model."""
+"""`samplerzoo info NAME`: all about a sampler, a guidance, a feature network or a model."""
 
 from __future__ import annotations
 
 import inspect
 import json
+from itertools import chain
 from typing import Any
 
 import click
@@ -20,31 +21,34 @@ from samplerzoo.registry import GUIDANCE_PREFIX, Plugin, nearest
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(plugin: tuple[str, ...], name: str, as_json: bool) -> None:
-    """All about a sampler, a guidance or a model.
+    """All about a sampler, a guidance, a feature network or a model.
 
     Of a plugin: what it is, the paper, its options with bounds and defaults. Of a model (an embedded name, a folder, a
-    hub id): images, schedule, classes, how it was made.
+    hub id): images, schedule, classes, how it was made. Where a guidance and a feature network share a name, both.
     """
     for file in plugin:
         registry.load_file(file)
-    known = {found.name: found for kind in registry.GROUPS for found in registry.plugins(kind)}
-    short = name.rpartition(":")[2]
-    if short in known:
-        found = _plugin(registry.get(known[short].kind, name))
+    known = {kind: [found.name for found in registry.plugins(kind)] for kind in registry.GROUPS}
+    kinds = [kind for kind, names in known.items() if name.rpartition(":")[2] in names]
+    if kinds:
+        found = [_plugin(registry.get(kind, name)) for kind in kinds]
     elif name in pretrained() or "/" in name or name.startswith("."):
-        found = _model(name)
+        found = [_model(name)]
     else:
-        names = [*known, *pretrained()]
+        names = sorted({*chain(*known.values()), *pretrained()})
         raise UsageError(f"nothing is called {name!r}{nearest(name, names)}; there are: {', '.join(names)}")
     if as_json:
-        click.echo(json.dumps(found, indent=2))
-    else:
-        _print(found)
+        click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
+        return
+    for number, each in enumerate(found):
+        click.echo("\n" if number else "", nl=False)
+        _print(each)
 
 
 def _plugin(plugin: Plugin) -> dict[str, Any]:
     cls = plugin.load()
     prefix = GUIDANCE_PREFIX if plugin.kind == "guidance" else ""
+    flagged = {} if plugin.kind == "features" else facts(cls)  # features have a source, and no flags
     options = [
         {
             "flag": f"--{prefix}{name}".replace("_", "-"),
@@ -53,7 +57,7 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
             "bounds": known.bounds,
             "help": known.help,
         }
-        for name, known in facts(cls).items()
+        for name, known in flagged.items()
     ]
     found = {
         "name": plugin.name,

@@ -17,7 +17,7 @@ sampler_flag = click.Option(
     ["--sampler"], default="ddim", metavar="NAME", help="one of `samplerzoo list`  [default: ddim]"
 )
 plugin_flag = click.Option(
-    ["--plugin"], multiple=True, metavar="FILE", help="Python file with a sampler or guidance; may be repeated"
+    ["--plugin"], multiple=True, metavar="FILE", help="Python file with a plugin; may be repeated"
 )
 
 

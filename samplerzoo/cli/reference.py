@@ -1,24 +1,62 @@
-"""`samplerzoo ref`: reference statistics of a data set, beside the feature network that they are made with."""
+"""`samplerzoo ref make`: what is kept of real images, for `samplerzoo eval` and `samplerzoo bench`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from samplerzoo.cli.evaluate import device_flag, features_flag
+from samplerzoo.cli.plugin_flags import plugin_flag
 
-@click.command("ref")
-@click.argument("dataset")
-@click.option("--model", default="mnist", show_default=True, help="model folder whose feature network to use")
-@click.option("--split", default="train", show_default=True, help="split, and name of the statistics")
-def command(dataset: str, model: str, split: str) -> None:
-    """Mean and covariance of the features of a DATASET, as `train --dataset` takes it, for `samplerzoo eval`."""
-    from pathlib import Path
 
-    from samplerzoo import models
+@click.group("ref")
+def command() -> None:
+    """References: statistics of real images that others are measured against."""
+
+
+flags: list[click.Parameter] = [
+    click.Argument(["data"]),
+    click.Option(
+        ["-o", "--output"],
+        required=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        help=".safetensors, or .npz in pytorch-fid's form: mu and sigma alone",
+    ),
+    features_flag,
+    click.Option(["--split"], default="train", show_default=True, help="split, where DATA is a data set"),
+    click.Option(
+        ["--sample-size"],
+        type=click.IntRange(min=0),
+        default=10_000,
+        show_default=True,
+        help="features to keep, at random, for the metrics that need more than mean and covariance",
+    ),
+    plugin_flag,
+    device_flag,
+]
+
+
+@command.command("make", params=flags)
+def make(
+    data: str, output: Path, features: str, split: str, sample_size: int, plugin: tuple[str, ...], device: str
+) -> None:
+    """Mean, covariance and a sample of the features of DATA: images as `samplerzoo eval` takes them.
+
+    In a model folder's features/ a .safetensors file is known by its name: train.safetensors as train.
+    """
+    from samplerzoo import registry
     from samplerzoo.metrics import reference, source
-    from samplerzoo.metrics.evaluate import moments
-    from samplerzoo.metrics.features import FeatureNetwork
+    from samplerzoo.metrics.extract import Extractor, stream
+    from samplerzoo.metrics.features import parse
+    from samplerzoo.models import choose_device
 
-    features = FeatureNetwork(models.find(model))
-    found, accuracy = moments(source.batches(dataset, split), features)
-    path = reference.save(features, split, f"{Path(dataset).name} {split}", found)
-    click.echo(f"{path}: {found.count} images" + ("" if accuracy is None else f", label accuracy {accuracy:.2%}"))
+    reference.check_suffix(output)
+    for file in plugin:
+        registry.load_file(file)
+    extractor = Extractor(parse(features), choose_device(device))
+    found = reference.make(
+        stream(source.batches(data, split), extractor), extractor.features.id, data, sample_size=sample_size
+    )
+    reference.save(found, output)
+    click.echo(f"{output}: {found.count} images, {found.dimensions} features")

@@ -1,47 +1,109 @@
-"""The figures of one set of images."""
+"""The figures of one set of images, from their features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerzoo.metrics.features import FeatureNetwork
-from samplerzoo.metrics.frechet import Moments, RunningMoments, frechet_distance
+from samplerzoo.errors import ZooError
+from samplerzoo.metrics.frechet import Moments, frechet_distance
+from samplerzoo.metrics.kid import kernel_distance
+from samplerzoo.metrics.precision_recall import NEIGHBOURS, precision_recall
+from samplerzoo.metrics.reference import NoFloor, Reference, floor
+from samplerzoo.metrics.rows import Part, Rows, Values
+from samplerzoo.options import Options
 
-Batch = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
-"""Images (N, H, W, C) and their labels (N,), if they have any."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A metric's name says its features and its count: fd_mnist@5000."""
-
-    features: str
-    count: int
-    frechet_distance: float
-    label_accuracy: float | None
-    """Share of images that the feature network's own classifier puts in the class they were made as."""
-
-    @property
-    def name(self) -> str:
-        return f"fd_{self.features}@{self.count}"
+NAMED = 5
 
 
-def moments(batches: Iterable[Batch], features: FeatureNetwork) -> tuple[Moments, float | None]:
-    """Moments of the features of all images, and the share of labels that are recognised."""
-    running, right, labelled = RunningMoments(), 0, 0
-    for images, labels in batches:
-        values, classes = features(images)
-        running.add(values)
-        if labels is not None:
-            right += int((classes == labels).sum())
-            labelled += len(labels)
-    return running.moments(), right / labelled if labelled else None
+class Metrics(Options):
+    """The figures of a row; None where there is none (no labels, no reference sample, exact moments).
+
+    Attributes:
+        fd: Fréchet distance to the reference.
+        floor: that of as many real images with the same labels.
+        kid, kid_sd: kernel distance, mean and standard deviation over its subsets.
+        label_accuracy: share of images recognised as the class they were made as.
+        order: measured order of convergence.
+    """
+
+    fd: float
+    floor: float | None = None
+    kid: float | None = None
+    kid_sd: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    label_accuracy: float | None = None
+    order: float | None = None
 
 
-def evaluate(batches: Iterable[Batch], features: FeatureNetwork, reference: Moments) -> Evaluation:
-    found, accuracy = moments(batches, features)
-    return Evaluation(features.name, found.count, frechet_distance(found, reference), accuracy)
+def measure(
+    features: Sequence[Part],
+    predicted: NDArray[np.int64] | None,
+    labels: Sequence[int] | None,
+    reference: Reference,
+    test: Reference | None,
+) -> tuple[Metrics, list[str]]:
+    """All figures of images whose features lie in files, or arrays of (n, D), in the order of the images; and warnings.
+
+    The figures depend on the images alone, not on how they are spread over files.
+
+    Args:
+        predicted: the classes (N,) that the feature network sees, if it knows classes.
+        labels: the classes that the images were made as.
+        test: real images to draw the floor from.
+
+    Raises:
+        ZooError: there is a feature that is no number, or the reference has other dimensions.
+    """
+    rows = Rows(features)
+    moments = Moments.merged(Moments.of(block) for block in _finite(rows))
+    found: dict[str, float | None] = {"fd": frechet_distance(moments, reference)}
+    warnings = _doubts(moments, reference)
+    if test is not None:
+        try:
+            found["floor"] = floor(test, reference, labels, moments.count)
+        except NoFloor as reason:
+            warnings.append(str(reason))
+    if reference.sample is not None:
+        real = Rows([reference.sample])
+        found["kid"], found["kid_sd"] = kernel_distance(rows, real)
+        if min(len(rows), len(real)) > NEIGHBOURS:
+            found["precision"], found["recall"] = precision_recall(rows, real)
+    if predicted is not None and labels is not None:
+        found["label_accuracy"] = float(np.mean(predicted == np.asarray(labels)))
+    return Metrics(**found), warnings
+
+
+def refuse_nonfinite(values: Values, names: Sequence[str]) -> None:
+    """Features (N, D) of images of these names.
+
+    Raises:
+        ZooError: some are NaN or infinity; names the images.
+    """
+    broken = [names[int(i)] for i in np.flatnonzero(~np.isfinite(values).all(axis=1))]
+    if broken:
+        some = ", ".join(broken[:NAMED]) + (", ..." if len(broken) > NAMED else "")
+        raise ZooError(f"NaN or infinity in the features of {len(broken)} of {len(values)} images: {some}")
+
+
+def _finite(rows: Rows) -> Iterator[Values]:
+    first = 0
+    for block in rows.blocks():
+        refuse_nonfinite(block, [f"image {first + i}" for i in range(len(block))])
+        yield block
+        first += len(block)
+
+
+def _doubts(moments: Moments, reference: Reference) -> list[str]:
+    """Why the distance may not be what it seems."""
+    found, width = [], len(moments.mean)
+    counts = {"images": moments.count, f"images in the reference {reference.name}": reference.count}
+    for what, count in counts.items():
+        if count is not None and count < width:
+            found.append(f"{count} {what} are fewer than the {width} features: their covariance is not of full rank")
+    if reference.features_id is None:
+        found.append(f"{reference.name} does not say what features it was made with")
+    return found

@@ -1,62 +1,110 @@
-"""Feature networks: what a metric sees of an image."""
+"""Feature networks: what a metric sees of an image. Plugins, as samplers and guidances are."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from pydantic import Field
 
+from samplerzoo import registry
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import first_line
+from samplerzoo.options import Options
 
-WEIGHTS = "model.safetensors"
-BATCH_SIZE = 256
+if TYPE_CHECKING:
+    import torch
+
+    Network = Callable[[torch.Tensor], torch.Tensor]
+
+PUBLISHED_INCEPTION = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+"""SHA-256 of the port of TensorFlow's Inception of 2015 to TorchScript by which FIDs are published."""
+DIGITS = 16
+"""Of a SHA-256 in hexadecimal, where it names a thing."""
 
 
-class FeatureNetwork:
-    """The classifier of clean images in a model folder's `features/`; its features are its penultimate layer.
+class Features(Options):
+    """A network that turns images into vectors, whose distribution is measured. Write `id` and `load`.
 
-    Attributes:
-        name: of the model folder, which a metric's name carries: fd_mnist.
-        digest: the first 16 hex digits of the SHA-256 of its weights; statistics made with others are refused.
+    Subclasses are made from `--features NAME:SOURCE`, as in classifier:mnist.
     """
 
-    def __init__(self, root: Path, device: str = "cpu") -> None:
-        from transformers import AutoModelForImageClassification
+    source: str = Field("", description="which one: what stands behind the colon of NAME:SOURCE")
 
-        self.folder = root / "features"
-        if not (self.folder / WEIGHTS).is_file():
-            raise UsageError(
-                f"{root} has no feature network: make one with `samplerzoo train-classifier --clean "
-                f"--output-dir {self.folder}`"
-            )
-        try:
-            net = AutoModelForImageClassification.from_pretrained(
-                self.folder, use_safetensors=True, local_files_only=True
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ZooError(f"{self.folder}: the feature network cannot be read: {error}") from error
-        self.name = root.name
-        self.digest = hashlib.sha256((self.folder / WEIGHTS).read_bytes()).hexdigest()[:16]
-        self._net = net.float().to(device).eval()
-        self._device = device
+    @property
+    def name(self) -> str:
+        """What metrics carry: fd_<name>."""
+        return registry.kebab(type(self).__name__)
 
-    @torch.inference_mode()
-    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Features (N, D) and predicted classes (N,) of uint8 images (N, H, W, C)."""
-        channels = self._net.config.num_channels
-        if images.shape[-1] != channels:
-            raise UsageError(
-                f"{self.folder} is for images of {channels} channel{'s' * (channels > 1)}, "
-                f"and these have {images.shape[-1]}"
-            )
-        features, classes = [], []
-        for start in range(0, len(images), BATCH_SIZE):
-            batch = torch.from_numpy(images[start : start + BATCH_SIZE]).to(self._device)
-            x = batch.permute(0, 3, 1, 2).float() / 127.5 - 1
-            pooled = self._net.base_model(x).pooler_output.flatten(1)
-            features.append(pooled.double().cpu().numpy())
-            classes.append(self._net.classifier(pooled).argmax(dim=1).cpu().numpy())
-        return np.concatenate(features), np.concatenate(classes)
+    @property
+    def id(self) -> str:
+        """The weights' hash and the preprocessing: distances are comparable where this agrees. Loads no weights."""
+        raise NotImplementedError(f"{type(self).__name__} has no id")
+
+    @property
+    def references(self) -> Path | None:
+        """The folder of references that go by a name, such as train.safetensors."""
+        return None
+
+    def load(self, device: str = "cpu") -> Network:
+        """uint8 images (N, C, H, W) to floating point features (N, D).
+
+        The network, not the caller, refuses images of other channels with a UsageError.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no load")
+
+    def load_head(self, device: str = "cpu") -> Network | None:
+        """Features (N, D) to the predicted classes (N,), for a network that knows classes."""
+        return None
+
+
+def parse(spec: str) -> Features:
+    """`pixels`, `classifier:mnist`, `hf:FOLDER`; `distribution:name:source` tells two of one name apart.
+
+    Raises:
+        UsageError: there is no such plugin, or not of this source.
+    """
+    name, _, source = spec.partition(":")
+    known = registry.plugins("features")
+    if name not in {plugin.name for plugin in known} and name in {plugin.source for plugin in known}:
+        short, _, source = source.partition(":")
+        name = f"{name}:{short}"
+    return cast(Features, registry.make("features", name, {"source": source}))
+
+
+def metric_name(features: str, features_id: str, images: int | None) -> str:
+    """fd_mnist@5000; fid@5000 for the published Inception network, and for no others. No count for exact moments."""
+    published = features_id.startswith(PUBLISHED_INCEPTION[:DIGITS])
+    name = "fid" if published else f"fd_{features}"
+    return name if images is None else f"{name}@{images}"
+
+
+def digest(*files: Path) -> str:
+    """The first 16 hex digits of a file's SHA-256; of several files, those of their digests in this order.
+
+    Raises:
+        ZooError: a file cannot be read.
+    """
+    try:
+        found = [_sha256(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+    except OSError as error:
+        raise ZooError(f"{error.filename}: cannot be read: {first_line(error)}") from error
+    return (found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest())[:DIGITS]
+
+
+@functools.lru_cache
+def _sha256(path: Path, modified: int, size: int) -> str:
+    """A file is read once for as long as it stays as it is."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_channels(images: torch.Tensor, channels: int, what: str) -> None:
+    """For networks that take images of so many channels and no others."""
+    if images.shape[1] != channels:
+        raise UsageError(
+            f"{what} is for images of {channels} channel{'s' * (channels > 1)}, and these have {images.shape[1]}"
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,59 +14,84 @@ from samplerzoo.errors import ZooError
 Array = NDArray[np.float64]
 
 
+class Gaussian(Protocol):
+    """Mean (D,) and covariance (D, D): moments, or a reference."""
+
+    @property
+    def mean(self) -> Array: ...
+
+    @property
+    def covariance(self) -> Array: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean (D,) and covariance (D, D) of `count` features, the covariance with n - 1 below."""
+    """Of `count` features, in float64: the mean (D,), and M2 (D, D), the sum of outer products of deviations from it.
+
+    The moments of many are merged from those of parts (Chan, Golub, LeVeque 1979), so that memory does not grow with
+    their number. What order they are merged in shows in the last digits.
+    """
 
     count: int
     mean: Array
-    covariance: Array
+    m2: Array
+
+    @classmethod
+    def of(cls, features: NDArray[np.floating]) -> Moments:
+        """Of features (N, D) at once."""
+        values = np.asarray(features, dtype=np.float64)
+        mean = values.mean(axis=0)
+        return cls(len(values), mean, (values - mean).T @ (values - mean))
+
+    @classmethod
+    def merged(cls, parts: Iterable[Moments]) -> Moments:
+        """Of all parts, in their order.
+
+        Raises:
+            ZooError: there is no part.
+        """
+        found: Moments | None = None
+        for part in parts:
+            found = part if found is None else found.merge(part)
+        if found is None:
+            raise ZooError("there are no images to be measured")
+        return found
+
+    def merge(self, other: Moments) -> Moments:
+        count = self.count + other.count
+        shift = other.mean - self.mean
+        m2 = self.m2 + other.m2 + np.outer(shift, shift) * (self.count * other.count / count)
+        return Moments(count, self.mean + shift * (other.count / count), m2)
+
+    @property
+    def covariance(self) -> Array:
+        """(D, D), with n - 1 below.
+
+        Raises:
+            ZooError: there are less than two features.
+        """
+        if self.count < 2:
+            raise ZooError(f"a covariance needs at least 2 images, not {self.count}")
+        return self.m2 / (self.count - 1)
 
 
-class RunningMoments:
-    """Moments of features that pass by, in float64; memory does not grow with their number.
-
-    Sums are taken about the first batch's mean: else a mean far from zero would eat the covariance's digits.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._origin: Array = np.zeros(0)
-        self._sum: Array = np.zeros(0)
-        self._outer: Array = np.zeros((0, 0))
-
-    def add(self, features: Array) -> None:
-        """Features (N, D)."""
-        features = np.asarray(features, dtype=np.float64)
-        if not np.isfinite(features).all():
-            raise ZooError("features hold NaN or infinity: the images or the feature network are broken")
-        if not self._count:
-            self._origin = features.mean(axis=0)
-            self._sum = np.zeros_like(self._origin)
-            self._outer = np.zeros((len(self._origin), len(self._origin)))
-        centred = features - self._origin
-        self._count += len(features)
-        self._sum += centred.sum(axis=0)
-        self._outer += centred.T @ centred
-
-    def moments(self) -> Moments:
-        if self._count < 2:
-            raise ZooError(f"a covariance needs at least 2 images, not {self._count}")
-        offset = self._sum / self._count
-        covariance = (self._outer - self._count * np.outer(offset, offset)) / (self._count - 1)
-        return Moments(self._count, self._origin + offset, covariance)
-
-
-def frechet_distance(a: Moments, b: Moments) -> float:
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)).
 
     The trace of the root is that of (S_a^(1/2) S_b S_a^(1/2))^(1/2), which is symmetric: its eigenvalues are real and
     at least zero whatever the rank, where a general matrix square root turns complex.
     """
-    if a.mean.shape != b.mean.shape:
-        raise ZooError(f"features of {a.mean.shape[0]} and {b.mean.shape[0]} dimensions cannot be compared")
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    cross = np.linalg.eigvalsh(root @ b.covariance @ root).clip(min=0)
+    if len(a.mean) != len(b.mean):
+        raise ZooError(f"features of {len(a.mean)} and {len(b.mean)} dimensions cannot be compared")
+    ours, theirs = a.covariance, b.covariance
+    values, vectors = np.linalg.eigh(ours)
+    root = (vectors * _roots(values)) @ vectors.T
+    cross = _roots(np.linalg.eigvalsh(root @ theirs @ root))
     shift = a.mean - b.mean
-    return float(shift @ shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * np.sqrt(cross).sum())
+    return float(shift @ shift + np.trace(ours) + np.trace(theirs) - 2 * cross.sum())
+
+
+def _roots(eigenvalues: Array) -> Array:
+    """Square roots, of rounding errors zero: the root of one is 1e-8, and a covariance of low rank has many."""
+    rounding = len(eigenvalues) * np.finfo(np.float64).eps * eigenvalues.max()
+    return np.sqrt(np.where(eigenvalues > rounding, eigenvalues, 0))

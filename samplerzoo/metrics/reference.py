@@ -1,49 +1,262 @@
-"""Reference statistics: the moments of the data's features, in a file that says what they are of."""
+"""References: what is kept of real images, so that others can be measured against them.
+
+Mean and covariance of their features, and a random sample of the features themselves with their labels, from which
+kernel distance, precision and recall are computed, and the floor: what real images themselves reach.
+"""
 
 from __future__ import annotations
 
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.atomic import replacing
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.metrics.features import FeatureNetwork
-from samplerzoo.metrics.frechet import Moments
+from samplerzoo.folder import first_line
+from samplerzoo.metrics.features import Features, digest
+from samplerzoo.metrics.frechet import Array, Moments, frechet_distance
+from samplerzoo.metrics.rows import Values
+
+TEST = "test"
+"""The name of held-out real images, which the floor is drawn from unless others are named."""
+SUFFIXES = (".safetensors", ".npz")
+RECORD = "reference"
+SAMPLE_SIZE = 10_000
+HALF_ERROR = 1e-3
+"""Features are stored in half precision if that moves them by less, in standard deviations of each dimension."""
 
 
-def path(features: FeatureNetwork, split: str) -> Path:
-    return features.folder / f"{split}.safetensors"
+class NoFloor(ZooError):
+    """A reference cannot tell what as many real images reach, and says why."""
 
 
-def save(features: FeatureNetwork, split: str, data: str, moments: Moments) -> Path:
-    """Writes the statistics beside the feature network that they were made with."""
-    target = path(features, split)
-    record = {"count": str(moments.count), "data": data, "features": features.digest}
-    with replacing(target) as partial:
-        save_file({"mean": moments.mean, "covariance": moments.covariance}, partial, record)
-    return target
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Statistics of real images.
+
+    Attributes:
+        name: what it is asked for by, such as train, or its file's name.
+        id: the first 16 hex digits of its file's SHA-256; empty for one that was never saved.
+        mean, covariance: of the features of all images, (D,) and (D, D).
+        count: of the images; None if the file does not say.
+        features_id: of the feature network; None if the file does not say.
+        class_counts: images per class; empty where the data have no labels.
+        sample, sample_labels: random features (M, D) and their classes (M,).
+    """
+
+    name: str
+    mean: Array
+    covariance: Array
+    count: int | None = None
+    features_id: str | None = None
+    class_counts: tuple[int, ...] = ()
+    sample: Values | None = None
+    sample_labels: NDArray[np.int64] | None = None
+    id: str = ""
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.mean)
 
 
-def load(features: FeatureNetwork, split: str) -> Moments:
-    """The statistics of a split.
+def known(name: str, features: Features) -> bool:
+    """Whether that is a reference: by its name with these features, or by its suffix."""
+    return Path(name).suffix in SUFFIXES or name in _named(features)
+
+
+def check_suffix(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: a reference is a .safetensors file, or .npz for pytorch-fid")
+
+
+def load(name: str, features: Features) -> Reference:
+    """One that goes by a name with these features, or a file: .safetensors, or pytorch-fid's .npz.
 
     Raises:
-        UsageError: there are none.
-        ZooError: they were made with another feature network.
+        UsageError: there is none.
+        ZooError: it is broken, or was made with other features.
     """
-    file = path(features, split)
-    if not file.is_file():
-        known = ", ".join(sorted(each.stem for each in features.folder.glob("*.safetensors") if each.stem != "model"))
-        raise UsageError(f"{features.folder.parent} has no reference {split!r}; it has: {known or 'none'}")
+    path = _find(name, features)
+    found = _load_npz(path) if path.suffix == ".npz" else _load(path)
+    if found.features_id not in (None, features.id):
+        raise ZooError(f"{path} was made with other features ({found.features_id}, not {features.id}); make it again")
+    return replace(found, name=name if path.stem == name else path.name, id=digest(path))
+
+
+def save(reference: Reference, path: Path) -> None:
+    """As .safetensors, or as .npz for pytorch-fid: that holds `mu` and `sigma` alone.
+
+    Raises:
+        UsageError: another suffix.
+    """
+    check_suffix(path)
+    with replacing(path) as partial:
+        if path.suffix == ".npz":
+            with partial.open("wb") as file:
+                np.savez(file, mu=reference.mean, sigma=reference.covariance)
+            return
+        tensors: dict[str, NDArray[Any]] = {"mean": reference.mean, "covariance": reference.covariance}
+        if reference.sample is not None:
+            tensors["sample"] = _compact(reference.sample)
+        if reference.sample_labels is not None:
+            tensors["sample_labels"] = reference.sample_labels.astype(np.int32)
+        record = {
+            "count": reference.count,
+            "features": reference.features_id,
+            "class_counts": reference.class_counts,
+        }
+        # one entry: safetensors writes several in an order of chance, and the file's hash is the reference's id
+        save_file(tensors, partial, {RECORD: json.dumps(record)})
+
+
+def make(
+    batches: Iterable[tuple[Values, NDArray[np.int64] | None]],
+    features_id: str,
+    name: str,
+    sample_size: int = SAMPLE_SIZE,
+    seed: int = 0,
+) -> Reference:
+    """Of features (N, D) and labels (N,) that pass by; memory grows with the sample alone.
+
+    Raises:
+        ZooError: there are no images, or labels of some and not of others.
+    """
+    moments: list[Moments] = []
+    sample, counts = _Sample(sample_size, seed), np.zeros(0, dtype=np.int64)
+    for values, labels in batches:
+        moments = [Moments.merged([*moments, Moments.of(values)])]
+        sample.add(values, labels)
+        if labels is not None:
+            seen = np.bincount(labels, minlength=len(counts))
+            counts = seen + np.pad(counts, (0, len(seen) - len(counts)))
+    total = Moments.merged(moments)
+    if counts.sum() not in (0, total.count):
+        raise ZooError(f"{name}: only {counts.sum()} of {total.count} images have labels")
+    return Reference(
+        name=name,
+        mean=total.mean,
+        covariance=total.covariance,
+        count=total.count,
+        features_id=features_id,
+        class_counts=tuple(counts.tolist()),
+        sample=sample.values,
+        sample_labels=sample.labels,
+    )
+
+
+def floor(test: Reference, against: Reference, labels: Sequence[int] | None, n: int, seed: int = 0) -> float:
+    """Fréchet distance of n real images, with these very labels if there are any, to the reference.
+
+    Raises:
+        NoFloor: the test sample is too small, or of too few of a class; the message says so.
+    """
+    if test.id and test.id == against.id:
+        raise NoFloor(f"no floor: {test.name} is the reference itself")
+    if test.sample is None:
+        raise NoFloor(f"no floor: {test.name} keeps no sample of its features")
+    chosen = _subset(test, labels, n, np.random.default_rng(seed))
+    return frechet_distance(Moments.of(test.sample[chosen]), against)
+
+
+def _subset(test: Reference, labels: Sequence[int] | None, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    assert test.sample is not None
+    if labels is None:
+        if len(test.sample) < n:
+            raise NoFloor(f"no floor: {test.name} keeps a sample of {len(test.sample)} images, not of {n}")
+        return np.sort(rng.choice(len(test.sample), n, replace=False))
+    if test.sample_labels is None:
+        raise NoFloor(f"no floor: {test.name} has no labels to choose the same mix by")
+    chosen = []
+    for label, wanted in zip(*np.unique(np.asarray(labels), return_counts=True), strict=True):
+        there = np.flatnonzero(test.sample_labels == label)
+        if len(there) < wanted:
+            raise NoFloor(f"no floor: {test.name} keeps {len(there)} images of class {label}, not {wanted}")
+        chosen.append(rng.choice(there, wanted, replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
+class _Sample:
+    """So many of the rows that pass by, all as likely: those that draw the lowest lots."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size, self._rng = size, np.random.default_rng(seed)
+        self._lots = np.zeros(0)
+        self.values: Values | None = None
+        self.labels: NDArray[np.int64] | None = None
+
+    def add(self, values: Values, labels: NDArray[np.int64] | None) -> None:
+        first = self.values is None
+        lots = np.concatenate([self._lots, self._rng.random(len(values))])
+        kept = np.sort(np.argsort(lots, kind="stable")[: self._size])
+        self._lots = lots[kept]
+        self.values = (values if self.values is None else np.concatenate([self.values, values]))[kept]
+        if labels is not None and (first or self.labels is not None):
+            self.labels = (labels if self.labels is None else np.concatenate([self.labels, labels]))[kept]
+
+
+def _compact(sample: Values) -> NDArray[np.floating]:
+    """In half precision where that is as good."""
+    with np.errstate(over="ignore"):
+        half = sample.astype(np.float16)
+        error = (half.astype(np.float64) - sample) ** 2
+    return half if (error.sum(axis=0) <= HALF_ERROR**2 * len(sample) * sample.var(axis=0)).all() else sample
+
+
+def _find(name: str, features: Features) -> Path:
+    path = Path(name).expanduser()
+    if path.suffix in SUFFIXES:
+        if not path.is_file():
+            raise UsageError(f"no file {name}")
+        return path
+    there = _named(features)
+    if name not in there:
+        names = ", ".join(there) or "none"
+        raise UsageError(f"features {features.name} have no reference {name!r}; they have: {names}; or give a file")
+    return there[name]
+
+
+def _named(features: Features) -> dict[str, Path]:
+    """References that come with features: all safetensors files of their folder but the weights."""
+    root = features.references
+    return {path.stem: path for path in sorted(root.glob("*.safetensors")) if path.stem != "model"} if root else {}
+
+
+def _load(path: Path) -> Reference:
     try:
-        with safe_open(file, framework="numpy") as content:
-            record = content.metadata()
-            moments = Moments(int(record["count"]), content.get_tensor("mean"), content.get_tensor("covariance"))
-            digest = record["features"]
+        with safe_open(path, framework="numpy") as content:
+            record = json.loads(content.metadata()[RECORD])
+            tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
+        sample, labels = tensors.get("sample"), tensors.get("sample_labels")
+        return Reference(
+            name=path.name,
+            mean=tensors["mean"],
+            covariance=tensors["covariance"],
+            count=record["count"],
+            features_id=record["features"],
+            class_counts=tuple(record["class_counts"]),
+            sample=None if sample is None else sample.astype(np.float32),
+            sample_labels=None if labels is None else labels.astype(np.int64),
+        )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ZooError(f"{file}: cannot be read: {error}") from error
-    if digest != features.digest:
-        raise ZooError(f"{file} was made with another feature network ({digest}, not {features.digest}); make it again")
-    return moments
+        raise ZooError(
+            f"{path}: not a reference: {first_line(error)}; make it again with `samplerzoo ref make`"
+        ) from error
+
+
+def _load_npz(path: Path) -> Reference:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            mean, covariance = content["mu"].astype(np.float64), content["sigma"].astype(np.float64)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ZooError(f"{path}: not pytorch-fid's form, mu and sigma: {first_line(error)}") from error
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise ZooError(f"{path}: mu {mean.shape} and sigma {covariance.shape} are no mean and covariance")
+    return Reference(path.name, mean, covariance)

@@ -42,8 +42,8 @@ def test_list_names_all_with_their_first_lines(cli) -> None:
         assert f"  {name} " in out
     assert "Denoising diffusion implicit models (Song, Meng, Ermon 2021, eq. 12)" in out
     found = json.loads(cli("list", "--json").out)
-    assert {"samplers", "guidances", "models"} == set(found)
-    assert all(entry["summary"] for kind in ("samplers", "guidances") for entry in found[kind])
+    assert {"samplers", "guidances", "features", "models"} == set(found)
+    assert all(entry["summary"] for kind in ("samplers", "guidances", "features") for entry in found[kind])
 
 
 def test_check_blames_the_broken_one_and_lists_the_rest(cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +97,7 @@ def test_info_of_plugins(cli) -> None:
     ]
     assert "--guidance-scale NUMBER" in cli("info", "cfg").out
     assert cli("info", "samplerzoo:ddim").code == 0
+    assert [each["kind"] for each in json.loads(cli("info", "classifier", "--json").out)] == ["guidance", "features"]
     cli("info", "dddim").refuses(2, "'dddim'", "did you mean ddim?")
 
 

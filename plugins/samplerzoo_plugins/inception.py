@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import first_line
+from samplerzoo.metrics.features import PUBLISHED_INCEPTION, Features, digest
+
+if TYPE_CHECKING:
+    import torch
+
+FILE = "inception-2015-12-05.pt"
+URL = f"https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/{FILE}"
+CHANNELS = 3
+
+
+class Inception(Features):
+    """TensorFlow's Inception of 2015, in whose 2048 features FIDs are published, as ported to TorchScript for StyleGAN.
+
+    Give the file as inception:FILE, or nothing to have it downloaded once. It takes uint8 images, resizes them itself
+    as TensorFlow does, and answers `return_features=True`. Grey images are shown to it in its three channels. Results
+    print as FID with the very file that others use, which is known by its SHA-256, and as fd_inception with any other.
+    """
+
+    @property
+    def id(self) -> str:
+        return f"{digest(self.file)} uint8, resized by the network"
+
+    @property
+    def file(self) -> Path:
+        """The network's file; downloaded if none was named and none is in the cache."""
+        if not self.source:
+            return _downloaded()
+        path = Path(self.source).expanduser()
+        if not path.is_file():
+            raise UsageError(f"features inception: no file {self.source}; {WAY_OUT}")
+        return path
+
+    def load(self, device: str = "cpu") -> Callable[[torch.Tensor], torch.Tensor]:
+        import torch
+
+        try:
+            net = torch.jit.load(self.file, map_location=device).eval()
+        except (RuntimeError, ValueError) as error:
+            raise ZooError(f"{self.file}: not a TorchScript file: {first_line(error)}") from error
+
+        def features(images: torch.Tensor) -> torch.Tensor:
+            if images.shape[1] not in (1, CHANNELS):
+                raise UsageError(f"Inception sees images of 1 or 3 channels, and these have {images.shape[1]}")
+            try:
+                found: torch.Tensor = net(images.to(device).expand(-1, CHANNELS, -1, -1), return_features=True)
+            except RuntimeError as error:
+                raise ZooError(f"{self.file}: does not answer as {FILE} does: {_last_line(error)}") from error
+            return found
+
+        return features
+
+
+WAY_OUT = f"get {URL} and give it as inception:FILE"
+
+
+def _cached() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "samplerzoo" / FILE
+
+
+def _downloaded() -> Path:
+    path = _cached()
+    if path.is_file():
+        return path
+    from torch.hub import download_url_to_file
+
+    from samplerzoo.atomic import replacing
+
+    try:
+        with replacing(path) as partial:
+            download_url_to_file(URL, str(partial), hash_prefix=PUBLISHED_INCEPTION, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise ZooError(f"features inception: the download failed ({first_line(error)}); {WAY_OUT}") from error
+    return path
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.folder import find, first_line
+from samplerzoo.metrics.features import Features, digest
+
+if TYPE_CHECKING:
+    import torch
+
+PREPROCESSING = "preprocessor_config.json"
+
+
+class TransformersFeatures(Features):
+    """Any vision model of transformers, from a folder or the hub, such as hf:facebook/dinov2-small.
+
+    Images are prepared by the model's own image processor; grey ones are shown in three channels. The features are the
+    image embedding of a model that has one (CLIP), else the pooled output, else the first token of the last layer.
+    """
+
+    @property
+    def name(self) -> str:
+        return Path(self.source).expanduser().resolve().name
+
+    @property
+    def id(self) -> str:
+        weights = digest(*sorted(self.folder.glob("*.safetensors")))
+        return f"{weights} {PREPROCESSING} {digest(self.folder / PREPROCESSING)}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the model lies; fetched from the hub if it is there and not here.
+
+        Raises:
+            UsageError: nothing is named, or nothing is there.
+            ZooError: the folder is not whole.
+        """
+        if not self.source:
+            raise UsageError("features hf: say which model, as in hf:facebook/dinov2-small or hf:FOLDER")
+        folder = find(self.source)
+        for needed in ("config.json", PREPROCESSING, "*.safetensors"):
+            if not any(folder.glob(needed)):
+                raise ZooError(f"{folder}: no {needed}; hf: needs config, image processor and safetensors weights")
+        return folder
+
+    def load(self, device: str = "cpu") -> Callable[[torch.Tensor], torch.Tensor]:
+        net, processor, pooled = self._read(device)
+
+        def features(images: torch.Tensor) -> torch.Tensor:
+            colour = images if images.shape[1] != 1 else images.expand(-1, 3, -1, -1)
+            pixels = processor(images=list(colour.cpu()), return_tensors="pt", input_data_format="channels_first")
+            values = pixels["pixel_values"].to(device)
+            if hasattr(net, "get_image_features"):
+                found = net.get_image_features(pixel_values=values)
+                return found if not hasattr(found, "pooler_output") else found.pooler_output
+            found = net(pixel_values=values)
+            return found.pooler_output.flatten(1) if pooled else found.last_hidden_state[:, 0]
+
+        return features
+
+    def _read(self, device: str) -> tuple[Any, Any, bool]:
+        """The network, its image processor, and whether the network has pooled features."""
+        from safetensors import SafetensorError
+        from transformers import AutoImageProcessor, AutoModel
+
+        try:
+            processor = AutoImageProcessor.from_pretrained(self.folder, local_files_only=True)
+            net, report = AutoModel.from_pretrained(
+                self.folder, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise ZooError(f"{self.folder}: the feature network cannot be read: {first_line(error)}") from error
+        missing = set(report["missing_keys"])  # transformers makes them up
+        made_up = {key for key in missing if "pooler" in key}
+        if missing - made_up:
+            raise ZooError(f"{self.folder}: weights are missing: {min(missing - made_up)}, ...")
+        pooled = not made_up and getattr(net, "pooler", True) is not None
+        return net.float().to(device).eval(), processor, pooled

@@ -1,0 +1,100 @@
+"""Features as the rows of a table that lies in many files: read in blocks, so that memory does not grow with it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from samplerzoo.atomic import replacing
+from samplerzoo.errors import ZooError
+
+Values = NDArray[np.float32]
+Part = Path | Values
+
+FEATURES = "features"
+"""The tensor of a file that holds rows."""
+BLOCK = 1000
+
+
+def write(path: Path, features: Values) -> None:
+    """A file of rows (N, D)."""
+    with replacing(path) as partial:
+        save_file({FEATURES: features}, partial)
+
+
+class Rows:
+    """Rows of files, or of arrays, one after the other. What is computed depends on the rows alone, not on the files.
+
+    Attributes:
+        dimensions: D.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        shapes = [_shape(part) for part in parts]
+        if len({width for _, width in shapes}) > 1:
+            raise ZooError(
+                f"features of {', '.join(sorted({str(width) for _, width in shapes}))} dimensions in one set"
+            )
+        self._parts = list(parts)
+        self._ends = list(accumulate(count for count, _ in shapes))
+        self.dimensions = shapes[0][1] if shapes else 0
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def blocks(self) -> Iterator[Values]:
+        """All rows in order, BLOCK at a time."""
+        for start in range(0, len(self), BLOCK):
+            yield self._between(start, min(start + BLOCK, len(self)))
+
+    def take(self, indices: NDArray[np.int64]) -> Values:
+        """These rows, in this order."""
+        found = np.empty((len(indices), self.dimensions), dtype=np.float32)
+        owner = np.searchsorted(self._ends, indices, side="right")
+        for number in np.unique(owner):
+            first, mine = self._first(number), owner == number
+            found[mine] = _read(self._parts[number], 0, self._ends[number] - first)[indices[mine] - first]
+        return found
+
+    def _between(self, start: int, end: int) -> Values:
+        pieces = []
+        for number in range(bisect_right(self._ends, start), len(self._parts)):
+            first = self._first(number)
+            if first >= end:
+                break
+            pieces.append(_read(self._parts[number], max(start - first, 0), min(end, self._ends[number]) - first))
+        return np.concatenate(pieces)
+
+    def _first(self, number: int) -> int:
+        """The row that a part begins with."""
+        return self._ends[number - 1] if number else 0
+
+
+def _shape(part: Part) -> tuple[int, int]:
+    if isinstance(part, np.ndarray):
+        return part.shape[0], part.shape[1]
+    with _opened(part) as content:
+        count, width = content.get_slice(FEATURES).get_shape()
+        return count, width
+
+
+def _read(part: Part, start: int, end: int) -> Values:
+    if isinstance(part, np.ndarray):
+        return part[start:end]
+    with _opened(part) as content:
+        values: Values = content.get_slice(FEATURES)[start:end]
+        return values
+
+
+def _opened(path: Path) -> safe_open:
+    try:
+        return safe_open(path, framework="numpy")
+    except (OSError, SafetensorError) as error:
+        raise ZooError(f"{path}: cannot be read: {error}") from error
