@@ -63,7 +63,7 @@ def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
         try:
             row = _row(recipe, model, orders).model_copy(update={"versions": found})
         except Exception as error:  # a plugin may fail in any way
-            warn(f"{GAUSSIAN}: no row for {recipe.sampler} at {recipe.steps} steps: {_reason(error)}")
+            warn(f"{recipe.sampler} at {recipe.steps} steps: {_reason(error)}")
             continue
         yield row
 
