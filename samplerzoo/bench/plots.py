@@ -25,8 +25,10 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)))
 MARKERS = "osD^vPX<>*ph8d"
 PAPER, INK, FAINT = "#fcfcfa", "#24292f", "#d8dce0"
 DPI = 150
-LONG_LEGEND = 18
-CROWDED = 0.035
+LETTER, LINE = 0.078, 0.19
+"""Inches that a letter and a line of the legend take."""
+
+CROWDED = 0.045
 """Of an axis: ticks that are closer to each other lose their label."""
 
 
@@ -164,14 +166,16 @@ def _save(panels: Sequence[Panel], lines: Sequence[Line], styles: dict[str, Styl
 
     columns = 1 if len(panels) == 1 else 2
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(9, 4.8) if columns == 1 else (11, 3.7 * rows), layout="constrained", facecolor=PAPER)
+    entry = LETTER * max(len(line.name) for line in lines) + 0.7
+    size = (6.8 + entry, max(4.8, LINE * (len(lines) + 2))) if columns == 1 else (11, 3.7 * rows)
+    figure = Figure(figsize=size, layout="constrained", facecolor=PAPER)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     figure.suptitle(title, x=0.012, ha="left", fontsize=11, color=INK)
     for axes, panel in zip(grid, panels, strict=False):
         _draw(axes, panel, lines, styles)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    _legend(figure, grid[0], len(panels))
+    _legend(figure, grid[0], 1 if len(panels) == 1 else max(int(size[0] / entry), 1), beside=len(panels) == 1)
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI)
 
@@ -181,8 +185,9 @@ def _draw(axes: Axes, panel: Panel, lines: Sequence[Line], styles: dict[str, Sty
         found = [(x, y) for p in line.points if (x := panel.x(p)) is not None and (y := panel.y(p)) is not None]
         if not found:
             continue
+        places, values = zip(*found, strict=True)
         axes.errorbar(
-            [x for x, _ in found], [y.mean for _, y in found], [y.sd or 0.0 for _, y in found], label=line.name,
+            places, [y.mean for y in values], [math.nan if y.sd is None else y.sd for y in values], label=line.name,
             linewidth=1.6, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.6, capsize=3, **styles[line.name],
         )  # fmt: skip
     if panel.floor is not None:
@@ -237,7 +242,7 @@ def _plain(axis: Any, ratio: float) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _legend(figure: Figure, axes: Axes, panels: int) -> None:
+def _legend(figure: Figure, axes: Axes, columns: int, *, beside: bool) -> None:
     """Beside a single plot, below several; markers without their error bars, and the floor at the end."""
     from matplotlib.container import ErrorbarContainer
 
@@ -245,6 +250,5 @@ def _legend(figure: Figure, axes: Axes, panels: int) -> None:
     found.sort(key=lambda entry: not isinstance(entry[0], ErrorbarContainer))
     handles = [handle[0] if isinstance(handle, ErrorbarContainer) else handle for handle, _ in found]
     labels = [label for _, label in found]
-    place = "outside right upper" if panels == 1 else "outside lower center"
-    columns = math.ceil(len(labels) / LONG_LEGEND) if panels == 1 else min(len(labels), 4)
+    place = "outside right upper" if beside else "outside lower center"
     figure.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize=9, labelcolor=INK)

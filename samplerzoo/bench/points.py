@@ -56,6 +56,11 @@ class Point:
         return self.rows[0].cost.nfe
 
     @property
+    def work(self) -> float:
+        """Network evaluations, and the gradients of a classifier as one more each, to say what is cheaper."""
+        return self.nfe + self.rows[0].cost.classifier_gradients
+
+    @property
     def fd(self) -> Estimate:
         return _over([row.metrics.fd for row in self.rows])
 

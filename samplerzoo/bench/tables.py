@@ -15,7 +15,7 @@ from samplerzoo.errors import ZooError
 from samplerzoo.sampler import Sampler
 
 DIGITS = 4
-NEAR = 1.05
+NEAR = 0.05
 """What is within 5% of the best is as good as the best."""
 
 NOTHING = "–"
@@ -131,13 +131,17 @@ def renamed(line: Line, name: str) -> Line:
     return Line(name, line.settings, line.points)
 
 
+def near_to(found: Estimate, best: Estimate) -> bool:
+    return found.mean <= best.mean + NEAR * abs(best.mean)
+
+
 def near_table(lines: Sequence[Line]) -> str:
     """At how many steps each line comes within 5% of its own best."""
     body = []
     for line in lines:
         if len(line.points) > 1:
             best = min(line.points, key=lambda point: point.compared.mean)
-            near = next(point for point in line.points if point.compared.mean <= NEAR * best.compared.mean)
+            near = next(point for point in line.points if near_to(point.compared, best.compared))
             falling = near is line.points[-1]
             body.append([line.name, str(best.steps), f"≥ {near.steps}" if falling else str(near.steps)])
     return markdown(["", "lowest at steps", "within 5% of it from"], body) if body else ""

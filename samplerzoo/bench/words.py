@@ -9,13 +9,13 @@ from typing import Literal, NamedTuple
 from samplerzoo.bench.points import TELLING, Estimate, Line, Point, Spread, number
 from samplerzoo.bench.tables import (
     ETA,
-    NEAR,
     declared_order,
     eta_families,
     figure,
     is_large,
     last_order,
     measured,
+    near_to,
     places_of,
     rest,
 )
@@ -78,9 +78,9 @@ def best(lines: Sequence[Line], spread: Spread, floor: Estimate | None) -> list[
         ties = [*ties[: MOST_TIES - 1], f"{len(ties) - MOST_TIES + 1} others"]
     if ties:
         text += f" Equal to it: {_listed(ties)}."
-    near = [other for other in named if other.fd.mean <= NEAR * first.fd.mean]
-    cheapest = min(near, key=lambda other: (points[other.name].nfe, other.fd.mean))
-    if points[cheapest.name].nfe < points[first.name].nfe:
+    near = [other for other in named if near_to(other.fd, first.fd)]
+    cheapest = min(near, key=lambda other: (points[other.name].work, other.fd.mean))
+    if points[cheapest.name].work < points[first.name].work:
         text += f" The cheapest within 5% of it is {cheapest}."
     return [text]
 
