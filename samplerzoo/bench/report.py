@@ -173,7 +173,9 @@ def _pictures(rows: Sequence[Row], models: Sequence[str], folder: Path) -> Itera
                 found.append(f"![{model}: pictures by {axis}]({name})")
     if found:
         yield "## Pictures"
-        yield "The first images of every row: the same noise and the same labels in all of them."
+        labels = {row.protocol.labels for row in rows}
+        alike = " and the same labels" if len(labels) == 1 and None not in labels else ""
+        yield f"The first images of every row: the same noise{alike} in all of them."
         yield from found
 
 
