@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from samplerzoo import models
 from samplerzoo.bench import memory, results, shards
 from samplerzoo.bench.cell import CELLS, Cell, lay_out, title
-from samplerzoo.bench.results import Cost, Row, Speed
+from samplerzoo.bench.results import Cost, Protocol, Row, Speed
 from samplerzoo.bench.ruler import Ruler
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
@@ -96,8 +96,8 @@ class Harness:
 
         The calls that are timed are the second ones, so that this also warms up.
         """
-        left = by_main(lambda: [self._left(cell) for cell in self._cells])
-        todos = [Todo(cell, done, batches) for cell, (done, batches) in zip(self._cells, left, strict=True)]
+        left = by_main(self._left)
+        todos = [Todo(cell, *done_and_batches) for cell, done_and_batches in zip(self._cells, left, strict=True)]
         return [dataclasses.replace(todo, seconds=self._seconds(todo)) for todo in todos]
 
     def run(self, todos: Sequence[Todo], on_row: Callable[[Row], None]) -> Outcome:
@@ -117,12 +117,17 @@ class Harness:
                     failures += [] if todo.done else self._finish(todo, bar, on_row)
             return Outcome(by_main(self._rows), failures)
 
-    def _left(self, cell: Cell) -> tuple[bool, list[range]]:
-        """Whether a cell is done, and the batches that are not made."""
-        if (cell.name, self._ruler.protocol(cell)) in {row.key for row in results.read(self._folder)}:
-            return True, []
+    def _left(self) -> list[tuple[bool, list[range]]]:
+        """Of every cell, whether it is done, and the batches that are not made."""
+        done = {row.key for row in results.read(self._folder)}
+        return [(True, []) if self._key(cell) in done else (False, self._missing(cell)) for cell in self._cells]
+
+    def _key(self, cell: Cell) -> tuple[str, Protocol]:
+        return cell.name, self._ruler.protocol(cell)
+
+    def _missing(self, cell: Cell) -> list[range]:
         there = shards.present(cell.folder(self._folder), shards.IMAGES)
-        return False, shards.missing(there, cell.images, self._settings.batch_size)
+        return shards.missing(there, cell.images, self._settings.batch_size)
 
     def _seconds(self, todo: Todo) -> float:
         mine = sum(map(len, share(todo.batches)))
@@ -133,15 +138,21 @@ class Harness:
         cost, recipe = cell.cost, cell.recipe
         kind = recipe.dtype, recipe.guidance, cost.evaluations / cost.calls, cost.gradients / cost.calls
         if kind not in self._paces:
-            model, size = self._model(recipe.dtype), min(self._settings.batch_size, cell.images)
-            plan = dataclasses.replace(cell.plan, grid=model.schedule.grid_at(cell.plan.grid.timesteps[:1]))
-            everywhere = [range(size)] * processes()[1]
-            for _ in range(2):
-                made = timed(stream_batches(model, plan, everywhere), size)
-                assert made is not None
-                batch, _, seconds = made
-            self._paces[kind] = seconds / batch.cost.evaluations
+            try:
+                self._time_step(cell)
+                self._paces[kind] = self._time_step(cell)
+            except ZooError:  # it is said when the cell is made, and stops no other
+                return 0.0
         return self._paces[kind]
+
+    def _time_step(self, cell: Cell) -> float:
+        """Seconds an evaluation."""
+        model, size = self._model(cell.recipe.dtype), min(self._settings.batch_size, cell.images)
+        plan = dataclasses.replace(cell.plan, grid=model.schedule.grid_at(cell.plan.grid.timesteps[:1]))
+        made = timed(stream_batches(model, plan, [range(size)] * processes()[1]), size)
+        assert made is not None
+        batch, _, seconds = made
+        return seconds / batch.cost.evaluations
 
     def _model(self, dtype: str) -> Model:
         if dtype not in self._models:
@@ -172,6 +183,8 @@ class Harness:
 
     def _make(self, todo: Todo, bar: tqdm) -> None:
         """This process's share of the images."""
+        if not todo.batches:
+            return
         cell, folder = todo.cell, todo.cell.folder(self._folder)
         model, evaluations = self._model(cell.recipe.dtype), cell.cost.nfe / len(cell.plan.grid)
         if not processes()[0]:
@@ -229,8 +242,7 @@ class Harness:
 
     def _rows(self) -> list[Row]:
         found = {row.key: row for row in results.read(self._folder)}
-        keys = [(cell.name, self._ruler.protocol(cell)) for cell in self._cells]
-        return [found[key] for key in keys if key in found]
+        return [found[key] for key in map(self._key, self._cells) if key in found]
 
 
 def speed(made: Mapping[range, Made]) -> Speed:
@@ -266,7 +278,7 @@ def _together(work: Callable[[], None]) -> list[str]:
 
 
 def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row], None]) -> Outcome:
-    """The rows of a suite of the exact model, which takes neither images nor processes."""
+    """The rows of a suite of the exact model, which takes no images and moments only."""
     from samplerzoo.bench import gaussian
 
     failures: list[str] = []
@@ -276,5 +288,5 @@ def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row]
         for row in gaussian.rows(recipes, failures.append):
             found.append(row.model_copy(update={"command": command}))
             on_row(found[-1])
-        results.write(folder, [*results.read(folder), *found])
+        by_main(lambda: results.write(folder, [*results.read(folder), *found]))
     return Outcome(found, failures)

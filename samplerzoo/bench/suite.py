@@ -163,12 +163,16 @@ def _check_keys(row: Mapping[str, Any]) -> None:
         raise UsageError("it names no sampler")
     if "timesteps" in row and ("steps" in row or "spacing" in row):
         raise UsageError("timesteps take the place of steps and spacing: leave those out")
+    kinds: tuple[Kind, ...] = ("sampler", "guidance")
+    for kind in kinds:
+        for name in _listed(row.get(kind) or []):
+            registry.get(kind, str(name))
     for key in row:
         if key in RowKeys.model_fields or key == "sampler":
             continue
         if key in Subject.model_fields:
             raise UsageError(f"{key} is one for all rows: it belongs at the top of the suite")
-        kind: Kind = "guidance" if _of_guidance(key) else "sampler"
+        kind = "guidance" if _of_guidance(key) else "sampler"
         option = key.removeprefix(GUIDANCE_PREFIX) if kind == "guidance" else key
         if kind == "guidance" and row.get("guidance") is None:
             having = " or ".join(registry.owners("guidance", option))

@@ -76,7 +76,7 @@ def command(
     found = compose({} if suite is None else read(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
     folder = output or ROOT / (suite.stem if suite else Path(found.model).name)
     from samplerzoo.bench.harness import Harness, Settings, run_exactly
-    from samplerzoo.driver import by_main, processes
+    from samplerzoo.driver import processes
 
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
     tell = _silent if as_json or processes()[0] else _tell
@@ -85,7 +85,7 @@ def command(
             if dry_run:
                 _say_exact(found)
                 return
-            outcome = by_main(lambda: run_exactly(found, folder, line, tell))
+            outcome = run_exactly(found, folder, line, tell)
         else:
             harness = Harness(found, folder, Settings(batch_size, device, line))
             todos = harness.estimate()

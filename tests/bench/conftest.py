@@ -1,0 +1,50 @@
+"""A benchmark of a network of three layers on 8x8 pixels, measured by the pixels themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from samplerzoo.bench.harness import Harness, Outcome, Settings
+from samplerzoo.bench.suite import Suite, compose
+from samplerzoo.metrics import reference
+from samplerzoo.metrics.features import parse
+
+Bench = Callable[..., Outcome]
+
+
+def noise(path: Path, seed: int) -> Path:
+    """Statistics of 400 images of noise in 3 classes."""
+    images, labels = np.random.default_rng(seed).random((400, 64), dtype=np.float32), np.arange(400) % 3
+    reference.save(reference.make([(images, labels)], parse("pixels").id, path.stem), path)
+    return path
+
+
+@pytest.fixture
+def suite(tiny_model: Path, tmp_path: Path) -> Callable[..., Suite]:
+    """Of the tiny model; by default ddim in 3 steps."""
+    train, test = noise(tmp_path / "noise.safetensors", 0), noise(tmp_path / "more-noise.safetensors", 1)
+
+    def make(*rows: dict[str, Any], **keys: Any) -> Suite:
+        base = {
+            "model": str(tiny_model), "features": "pixels", "reference": str(train), "floor": str(test),
+            "images": 20, "steps": 3, "dtype": "float32",
+        }  # fmt: skip
+        return compose({**base, **keys, "rows": list(rows) or [{"sampler": "ddim"}]}, "a test")
+
+    return make
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Runs a suite to its end."""
+
+    def run(suite: Suite, folder: str = "out", batch_size: int = 8) -> Outcome:
+        harness = Harness(suite, tmp_path / folder, Settings(batch_size, "cpu", "samplerzoo bench"))
+        return harness.run(harness.estimate(), lambda row: None)
+
+    return run

@@ -1,0 +1,140 @@
+"""What is in the name of a cell, and what is not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samplerzoo import models, registry
+from samplerzoo.bench.cell import Cell, lay_out
+from samplerzoo.bench.suite import Suite
+from samplerzoo.models import ModelInfo
+
+Suites = Callable[..., Suite]
+
+PLUGIN = """
+from samplerzoo import Sampler
+
+class Halver(Sampler):
+    def step(self, x, t, s, denoise, noise):
+        return {factor} * denoise(x, t).x0
+"""
+
+
+def name(suite: Suite) -> str:
+    [cell] = lay_out(suite, "cpu")
+    return cell.name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sampler": "probability-flow"},
+        {"eta": 0.5},
+        {"steps": 4},
+        {"spacing": "leading"},
+        {"timesteps": [900, 500, 100]},
+        {"guidance": "cfg"},
+        {"guidance": "cfg", "guidance_scale": 2.0},
+        {"class_labels": "balanced"},
+        {"class_labels": "0-1"},
+        {"clip_x0": "static"},
+        {"clip_x0": "static:0.9"},
+        {"dtype": "bfloat16"},
+        {"seeds": 1},
+    ],
+    ids=str,
+)
+def test_what_moves_an_image_moves_the_name(suite: Suites, change: dict[str, Any]) -> None:
+    assert name(suite({"sampler": "ddim", **change})) != name(suite({"sampler": "ddim"}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": 7},
+        {"eta": 0.0},
+        {"spacing": "trailing"},
+        {"timesteps": [999, 666, 332]},
+        {"class_labels": "natural"},
+        {"clip_x0": "off"},
+        {"sampler": "samplerzoo:ddim"},
+    ],
+    ids=str,
+)
+def test_what_moves_none_does_not(suite: Suites, change: dict[str, Any]) -> None:
+    assert name(suite({"sampler": "ddim", **change})) == name(suite({"sampler": "ddim"}))
+
+
+def test_nor_does_how_images_are_measured(suite: Suites, tmp_path: Path) -> None:
+    assert name(suite(reference="elsewhere", floor="none", features="inception:file")) == name(suite())
+
+
+def test_nor_where_the_model_lies(suite: Suites, tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "copy")
+    assert name(suite(model=str(tmp_path / "copy"))) == name(suite())
+
+
+def test_weights_move_the_name(suite: Suites, tiny_model: Path) -> None:
+    old = name(suite())
+    with (tiny_model / "unet/diffusion_pytorch_model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    assert name(suite()) != old
+
+
+@pytest.mark.parametrize("change", [{"class_counts": [1, 1, 1]}, {"null_label": 0}], ids=str)
+def test_labels_move_the_name(suite: Suites, tiny_model: Path, change: dict[str, Any]) -> None:
+    """The frequencies of the data matter where labels are drawn with them, the null label everywhere."""
+    fixed = {"sampler": "ddim", "class_labels": "0-1"}
+    old, old_fixed = name(suite()), name(suite(fixed))
+    info = models.load_info(tiny_model).model_dump() | change
+    (tiny_model / "samplerzoo.json").write_text(ModelInfo(**info).model_dump_json())
+    assert name(suite()) != old
+    assert (name(suite(fixed)) == old_fixed) == ("class_counts" in change)
+
+
+def test_the_code_of_a_plugin_moves_the_name_and_the_name_of_its_file_does_not(
+    suite: Suites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {}
+    for stem, factor in [("one", 0.5), ("two", 0.5), ("three", 0.25)]:
+        file = tmp_path / f"{stem}.py"
+        file.write_text(PLUGIN.format(factor=factor))
+        monkeypatch.setattr(registry, "_files", {})
+        registry.load_file(file)
+        names[stem] = name(suite({"sampler": "halver"}))
+    assert names["one"] == names["two"] != names["three"]
+
+
+def test_labels_are_as_frequent_as_in_the_data(suite: Suites) -> None:
+    [cell] = lay_out(suite(images=4000), "cpu")
+    assert cell.recipe.class_labels == "natural"
+    assert cell.plan.labels is not None
+    assert cell.plan.labels.count(1) == pytest.approx(2000, abs=150)
+
+
+def test_two_rows_of_one_cell_are_one(suite: Suites) -> None:
+    cells = lay_out(suite({"sampler": "ddim", "eta": [0.0, 0]}, {"sampler": "ddim"}), "cpu")
+    assert len(cells) == 1
+
+
+def test_everything_is_filled_in(suite: Suites, tiny_model: Path) -> None:
+    [cell] = lay_out(suite({"sampler": "ddim", "guidance": "cfg", "guidance_scale": 2}), "cpu")
+    assert isinstance(cell, Cell)
+    assert cell.recipe.sampler_options == {"eta": 0.0}
+    assert cell.recipe.fingerprint == models.fingerprint(tiny_model)
+    assert cell.recipe.clip_x0 == "off"
+    assert (cell.cost.nfe, cell.cost.calls_per_image) == (6, 3)
+    assert cell.images == 20
+
+
+def test_weights_are_hashed_once(suite: Suites, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    fingerprint = models.fingerprint
+    monkeypatch.setattr(models, "fingerprint", lambda folder: hashed.append(folder) or fingerprint(folder))
+    assert len(lay_out(suite({"sampler": "ddim", "steps": [1, 2, 3]}), "cpu")) == 3
+    assert len(hashed) == 1

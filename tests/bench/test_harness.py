@@ -1,0 +1,310 @@
+"""A benchmark can be ended at any moment and started again, shared by processes, and extended: the figures stay."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+
+from samplerzoo import driver, models, registry
+from samplerzoo.bench import harness as module
+from samplerzoo.bench import results, shards
+from samplerzoo.bench.harness import Harness, Outcome, Settings
+from samplerzoo.bench.results import Row
+from samplerzoo.bench.shards import Made
+from samplerzoo.bench.suite import Suite
+from samplerzoo.errors import UsageError, ZooError
+
+Bench = Callable[..., Outcome]
+Suites = Callable[..., Suite]
+
+PROCESSES = 1e-4
+"""By how much, relatively, a distance may differ because the images were made by two processes.
+
+Their threads are fewer, so a convolution adds up in another order, and a pixel in many thousands rounds the other way.
+"""
+
+ROWS = [{"sampler": "ddim", "eta": [0.0, 1.0]}]
+
+
+def figures(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """All of a row but its speed."""
+    return [row.model_dump(mode="json", exclude={"speed"}) for row in rows]
+
+
+def test_a_row_has_all_that_is_needed(suite: Suites, bench: Bench, tmp_path: Path, tiny_model: Path) -> None:
+    outcome = bench(suite({"sampler": "ddim", "guidance": "cfg", "guidance_scale": 2.0, "clip_x0": "static:0.5"}))
+    assert not outcome.failures
+    [row] = outcome.rows
+    assert results.read(tmp_path / "out") == [row]
+    assert row.timesteps == (999, 666, 332)
+    assert row.protocol.metric == "fd_pixels@20"
+    assert row.protocol.model == "tiny"
+    assert row.protocol.fingerprint == models.fingerprint(tiny_model)
+    assert row.protocol.labels == "natural"
+    assert (row.protocol.reference, row.protocol.reference_images) == ("noise.safetensors", 400)
+    assert (row.cost.nfe, row.cost.network_calls, row.cost.classifier_gradients) == (6, 3, 0)
+    assert row.clipped is not None
+    assert 0 < row.clipped < 1
+    assert row.metrics.fd > 0
+    assert row.metrics.floor is not None
+    assert row.speed is not None
+    assert row.speed.images_per_second > 0
+    assert row.speed.peak_memory > 2**20
+    assert (row.speed.device, row.speed.processes, row.speed.batch_size) == ("cpu", 1, 8)
+    assert row.command == "samplerzoo bench"
+    assert "torch" in row.versions
+    assert any("fewer than the 64 features" in warning for warning in row.warnings)
+
+
+def test_images_are_those_of_sample(suite: Suites, bench: Bench, tmp_path: Path, tiny_model: Path) -> None:
+    from samplerzoo.images import to_uint8
+
+    [row] = bench(suite({"sampler": "ddpm", "seeds": 3})).rows
+    folder = tmp_path / "out/cells" / row.cell
+    assert shards.present(folder, shards.IMAGES) == [range(8), range(8, 16), range(16, 20)]
+    model = models.load(tiny_model, device="cpu", dtype="float32")
+    expected = driver.sample(model, "ddpm", steps=3, labels="natural", num_images=20, seed=3, batch_size=8)
+    found = [shards.read_images(folder, shard) for shard in shards.present(folder, shards.IMAGES)]
+    assert (
+        torch.cat([torch.from_numpy(it) for it in found]).permute(0, 2, 3, 1).numpy() == to_uint8(expected.images)
+    ).all()
+
+
+def test_what_is_done_is_not_done_again(
+    suite: Suites, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bench(suite(*ROWS))
+    monkeypatch.setattr(module, "stream_batches", None)  # it would fail
+    monkeypatch.setattr(models, "load", None)
+    again = bench(suite(*ROWS))
+    assert again.rows == first.rows
+    assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_row_is_enough_where_the_images_are_gone(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    import shutil
+
+    first = bench(suite(*ROWS))
+    shutil.rmtree(tmp_path / "out/cells")
+    assert bench(suite(*ROWS)).rows == first.rows
+    assert not (tmp_path / "out/cells").exists()
+
+
+def test_more_images_add_to_those_that_are_there(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    [few] = bench(suite(images=20)).rows
+    folder = tmp_path / "out/cells" / few.cell
+    before = {path.name: path.read_bytes() for path in folder.glob("images-*")}
+    [more] = bench(suite(images=34)).rows
+    assert more.cell == few.cell
+    assert before.items() <= {path.name: path.read_bytes() for path in folder.glob("images-*")}.items()
+    assert shards.present(folder, shards.IMAGES) == [
+        range(8), range(8, 16), range(16, 20), range(20, 24), range(24, 32), range(32, 34),
+    ]  # fmt: skip
+    assert results.read(tmp_path / "out") == [few, more]
+    [fresh] = bench(suite(images=34), "fresh").rows
+    assert more.metrics.fd == pytest.approx(fresh.metrics.fd, rel=PROCESSES)
+    assert more.cost == fresh.cost
+    [fewer] = bench(suite(images=13)).rows
+    [alone] = bench(suite(images=13), "alone").rows
+    assert fewer.metrics.fd == pytest.approx(alone.metrics.fd, rel=PROCESSES)
+    assert fewer.protocol == alone.protocol
+
+
+def test_another_metric_makes_no_image(
+    suite: Suites, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench(suite())
+    monkeypatch.setattr(models, "load", None)
+    [row] = bench(suite(images=10)).rows
+    assert row.protocol.images == 10
+    assert len(results.read(tmp_path / "out")) == 2
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+from samplerzoo import atomic
+from samplerzoo.bench.harness import Harness, Settings
+from samplerzoo.bench.suite import Suite
+
+torch.set_num_threads(int(sys.argv[4]))
+moves, move = [], atomic._move
+
+def dying(source, target):
+    moves.append(target)
+    if len(moves) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    move(source, target)
+
+atomic._move = dying
+suite = Suite(**json.loads(sys.argv[1]))
+harness = Harness(suite, Path(sys.argv[2]), Settings(8, "cpu", "samplerzoo bench"))
+harness.run(harness.estimate(), lambda row: None)
+"""
+
+
+def test_killed_and_started_again_equals_uninterrupted(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    """A cell has 8 files: recipe, 3 shards of images, 3 of features, and the row. It dies in the middle of one."""
+    whole = bench(suite(*ROWS), "whole")
+    for moment in (3, 5, 6):  # a shard of images; features of the first cell; images of the second
+        words = [suite(*ROWS).model_dump_json(), str(tmp_path / "cut"), str(moment), str(torch.get_num_threads())]
+        killed = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert list((tmp_path / "cut").rglob(".partial-*"))
+    cut = bench(suite(*ROWS), "cut")
+    assert figures(cut.rows) == figures(whole.rows)
+    assert not list((tmp_path / "cut").rglob(".partial-*"))
+
+
+def test_two_processes_have_the_figures_of_one(suite: Suites, bench: Bench, tmp_path: Path, tiny_model: Path) -> None:
+    made = suite(*ROWS)
+    lines = [f"{name} = {getattr(made, name)!r}" for name in ("model", "features", "reference", "floor")]
+    lines += ["steps = 3", "images = 20", "dtype = 'float32'", "[[rows]]", "sampler = 'ddim'", "eta = [0.0, 1.0]"]
+    (tmp_path / "suite.toml").write_text("\n".join(lines))
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "samplerzoo"]
+        + ["bench", "suite.toml", "--batch-size", "8", "--device", "cpu", "-o", "two"],
+        capture_output=True, text=True, timeout=500, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4  # the estimate, two rows, and where the report is
+    one, two = bench(made).rows, results.read(tmp_path / "two")
+    assert [row.key for row in two] == [row.key for row in one]
+    for mine, other in zip(one, two, strict=True):
+        assert other.metrics.fd == pytest.approx(mine.metrics.fd, rel=PROCESSES)
+        assert other.cost == mine.cost
+        assert other.speed is not None
+        assert other.speed.processes == 2
+
+
+FAILING = """
+from samplerzoo import Sampler
+from samplerzoo.errors import ZooError
+
+class Failing(Sampler):
+    def step(self, x, t, s, denoise, noise):
+        if x.shape[-1] == 8:  # and not in the rehearsal
+            raise ZooError("too large")
+        return denoise(x, t).x0
+"""
+
+
+def test_a_cell_that_fails_stops_no_other(
+    suite: Suites, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_files", {})
+    (tmp_path / "failing.py").write_text(FAILING)
+    registry.load_file(tmp_path / "failing.py")
+    outcome = bench(suite({"sampler": ["failing", "ddim"]}))
+    assert outcome.failures == ["failing, 3 steps: too large"]
+    assert [row.recipe.sampler for row in outcome.rows] == ["ddim"]
+
+
+def test_two_at_once_in_one_folder_are_refused(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out/.lock"), pytest.raises(ZooError, match="in use"):
+        bench(suite())
+
+
+def test_what_cannot_be_measured_is_refused_before_it_is_made(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    import numpy as np
+
+    np.savez(tmp_path / "other.npz", mu=np.zeros(10), sigma=np.eye(10))
+    with pytest.raises(ZooError, match="of 10 features, and pixels gives 64"):
+        bench(suite(reference=str(tmp_path / "other.npz")))
+    with pytest.raises(UsageError, match="no feature network"):
+        bench(suite(features=None))
+    assert not (tmp_path / "out/cells").exists()
+
+
+def test_an_estimate_leaves_no_trace(suite: Suites, tmp_path: Path) -> None:
+    harness = Harness(suite(*ROWS), tmp_path / "out", Settings(8, "cpu"))
+    first, second = harness.estimate()
+    assert first.seconds > 0
+    assert (first.images, first.evaluations, first.done) == (20, 60, False)
+    assert second.batches == [range(8), range(8, 16), range(16, 20)]
+    assert not (tmp_path / "out").exists()
+
+
+WIDE = """
+import torch
+from samplerzoo.metrics.features import Features
+
+class Wide(Features):
+    @property
+    def id(self):
+        return "pixels, over and over"
+
+    def load(self, device="cpu"):
+        return lambda images: images.flatten(1).float().repeat(1, 5) / 255
+"""
+
+
+def test_memory_does_not_grow_with_the_images(
+    suite: Suites, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The features of 3,500 images more are 4.5 MB, which would be seen. Both counts fill several blocks."""
+    import numpy as np
+
+    from samplerzoo.metrics import reference
+
+    monkeypatch.setattr(registry, "_files", {})
+    (tmp_path / "wide.py").write_text(WIDE)
+    registry.load_file(tmp_path / "wide.py")
+    rows = np.random.default_rng(0).random((400, 320), dtype=np.float32)
+    reference.save(reference.make([(rows, None)], "pixels, over and over", "wide"), tmp_path / "wide.safetensors")
+    peaks = []
+    for images in (2500, 6000):
+        made = suite(
+            {"sampler": "ddim", "steps": 1}, images=images, features="wide", reference=str(tmp_path / "wide.safetensors"),
+            floor="none",
+        )  # fmt: skip
+        tracemalloc.start()
+        bench(made, batch_size=250)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 2e6
+
+
+# shards
+
+
+def test_the_batches_that_complete_a_cell() -> None:
+    assert shards.missing([], 5, 2) == [range(2), range(2, 4), range(4, 5)]
+    assert shards.missing([range(2, 4)], 5, 2) == [range(2), range(4, 5)]
+    assert shards.missing([range(3)], 8, 4) == [range(3, 4), range(4, 8)]
+    assert shards.missing([range(1, 2), range(5, 6)], 8, 4) == [range(1), range(2, 4), range(4, 5), range(6, 8)]
+    assert shards.missing([range(100)], 8, 4) == []
+
+
+def test_speed_is_of_the_shards_that_were_made_alike() -> None:
+    def made(seconds: float, batch_size: int) -> Made:
+        return Made(
+            calls=1, evaluations=1, gradients=0, seconds=seconds, clipped=None, peak_memory=batch_size, device="cpu",
+            threads=1, processes=1, batch_size=batch_size,
+        )  # fmt: skip
+
+    found = module.speed({range(4): made(1.0, 4), range(4, 8): made(3.0, 4), range(8, 10): made(0.1, 2)})
+    assert (found.images_per_second, found.peak_memory, found.batch_size) == (2.0, 4, 4)
+
+
+def test_a_broken_shard_is_named(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    [row] = bench(suite()).rows
+    shard = tmp_path / "out/cells" / row.cell / "images-000008-000015.safetensors"
+    shard.write_bytes(b"no tensors")
+    (tmp_path / "out/results.jsonl").unlink()
+    outcome = bench(suite())
+    assert not outcome.rows
+    assert str(shard) in outcome.failures[0]
+    assert "remove it" in outcome.failures[0]
