@@ -24,7 +24,12 @@ GROUPS: dict[Kind, str] = {
     "guidance": "samplerzoo.guidance",
     "features": "samplerzoo.features",
 }
-METHODS: dict[Kind, tuple[str, ...]] = {"sampler": ("step", "walk"), "guidance": ("guide",), "features": ("load",)}
+METHODS: dict[Kind, tuple[tuple[str, ...], ...]] = {
+    "sampler": (("step", "walk"),),
+    "guidance": (("guide",),),
+    "features": (("load",), ("id",)),
+}
+"""What a plugin of a kind has to define: one of each group."""
 USAGE: dict[Kind, str] = {
     "sampler": "a sampler; type --sampler {}",
     "guidance": "a guidance, which works with every sampler; type --sampler ddim --guidance {}",
@@ -216,8 +221,9 @@ def _check(cls: Any, kind: Kind) -> None:
     base = _bases()[kind]
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
-    if all(getattr(cls, method) is getattr(base, method) for method in METHODS[kind]):
-        raise TypeError(f"{cls.__name__} does not define {' or '.join(METHODS[kind])}")
+    for methods in METHODS[kind]:
+        if all(getattr(cls, method) is getattr(base, method) for method in methods):
+            raise TypeError(f"{cls.__name__} does not define {' or '.join(methods)}")
     own = set(cls.model_fields) - set(base.model_fields)
     taken = set(dir(base)) | (RESERVED if kind == "sampler" else set())
     for field in own:

@@ -38,13 +38,12 @@ class Rows:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         shapes = [_shape(part) for part in parts]
-        if len({width for _, width in shapes}) > 1:
-            raise ZooError(
-                f"features of {', '.join(sorted({str(width) for _, width in shapes}))} dimensions in one set"
-            )
-        self._parts = list(parts)
-        self._ends = list(accumulate(count for count, _ in shapes))
-        self.dimensions = shapes[0][1] if shapes else 0
+        widths = sorted({width for _, width in shapes})
+        if len(widths) > 1:
+            raise ZooError(f"features of {', '.join(map(str, widths))} dimensions in one set")
+        self._parts = [part for part, (count, _) in zip(parts, shapes, strict=True) if count]
+        self._ends = list(accumulate(count for count, _ in shapes if count))
+        self.dimensions = widths[0] if widths else 0
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0

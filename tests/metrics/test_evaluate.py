@@ -1,0 +1,252 @@
+"""`ref` and `eval` as a user types them, with a feature network of random weights; and `measure` beneath them."""
+
+from __future__ import annotations
+
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import ResNetForImageClassification
+
+import samplerzoo as zoo
+from samplerzoo.cli import main
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.images import to_uint8
+from samplerzoo.metrics import kid, reference, rows, source
+from samplerzoo.metrics.evaluate import measure
+from samplerzoo.metrics.extract import Extractor
+from samplerzoo.metrics.features import Features, parse
+from samplerzoo.metrics.frechet import Moments, frechet_distance
+from samplerzoo.metrics.rows import write
+
+
+def table(seed: int, count: int, width: int = 4) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+
+
+def reference_of(values: np.ndarray, labels: np.ndarray | None = None) -> reference.Reference:
+    return reference.make([(values, labels)], "id", "real")
+
+
+# -- eval and ref
+
+
+def test_a_set_is_at_no_distance_from_its_own_statistics(figures) -> None:
+    found = figures("--fake", "digits", "--real", "test")
+    assert (found["metric"], found["images"]) == ("fd_toy@359", 359)
+    assert found["fd"] == pytest.approx(0, abs=1e-9)
+    assert (found["precision"], found["recall"]) == (1, 1)
+    assert found["warnings"] == ["no floor: test is the reference itself"]
+
+
+def test_figures_are_those_of_the_features(figures, toy: Path) -> None:
+    found = figures("--fake", "digits")
+    extractor = Extractor(parse(f"classifier:{toy}"))
+    train, test = (reference.load(split, extractor.features) for split in ("train", "test"))
+    assert (train.count, test.count, train.dimensions) == (1438, 359, 6)
+    (batch,) = source.batches("digits", "test")
+    values, classes = extractor(batch.images, batch.names)
+    assert found["fd"] == pytest.approx(frechet_distance(Moments.of(values), train), rel=1e-6)
+    assert found["fd"] > 0
+    assert found["label_accuracy"] == pytest.approx((classes == batch.labels).mean())
+    assert (found["reference"], found["reference_id"], found["reference_images"]) == ("train", train.id, 1438)
+    assert found["features_id"] == extractor.features.id
+
+
+def test_the_floor_of_all_test_images_is_their_own_distance(figures) -> None:
+    """The test sample is the whole test split, so as many of the same labels are these very images."""
+    found = figures("--fake", "digits")
+    assert found["floor"] == pytest.approx(found["fd"], rel=1e-3)  # the sample is kept in half precision
+
+
+def test_a_count_is_in_the_name_and_too_large_a_one_is_refused(figures, toy: Path, capsys) -> None:
+    assert figures("--fake", "digits", "--num-images", 50)["metric"] == "fd_toy@50"
+    assert main(["eval", "--fake", "digits", "--features", f"classifier:{toy}", "--num-images", "1000"]) == 1
+    assert "digits has 359 images, not 1000" in capsys.readouterr().err
+
+
+def test_a_run_from_memory_equals_its_files(figures, tiny_model: Path, toy: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ["--model", str(tiny_model), "--steps", "1", "--num-images", "12", "--class-labels", "2"]
+    assert main(["run", *arguments, "-o", str(run)]) == 0
+    found = figures("--fake", run)
+    model = zoo.load(tiny_model, device="cpu")
+    result = zoo.sample(model, "ddim", steps=1, num_images=12, labels="2")
+    extractor = Extractor(parse(f"classifier:{toy}"))
+    pixels = to_uint8(result.images).transpose(0, 3, 1, 2)
+    features, predicted = extractor(pixels, [""] * 12)
+    train, test = (reference.load(split, extractor.features) for split in ("train", "test"))
+    metrics, _ = measure([features], predicted, result.labels, train, test)
+    for name, value in metrics.model_dump(exclude={"order"}).items():
+        assert found[name] == pytest.approx(value, rel=1e-9), name
+    assert found["metric"] == "fd_toy@12"
+
+
+def test_folders_that_others_made_on_both_sides(figures, tmp_path: Path) -> None:
+    """The digits as files, nested: figures are those of the data set itself, but for labels, which files have not."""
+    for split in ("train", "test"):
+        for batch in source.batches("digits", split):
+            for index, image in enumerate(batch.images):
+                path = tmp_path / split / f"{index % 3}" / f"{batch.names[index].replace(' ', '-')}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image[0]).save(path)
+    found = figures(
+        "--fake", tmp_path / "test", "--real", tmp_path / "train", "--fake-split", "none", "--split", "none"
+    )
+    expected = figures("--fake", "digits")
+    assert found["fd"] == pytest.approx(expected["fd"], rel=1e-4)
+    assert found["label_accuracy"] is None
+    assert found["reference_images"] == 1438
+    assert found["precision"] == pytest.approx(expected["precision"], abs=0.01)  # of a sample in full precision
+
+
+def test_a_reference_is_made_and_used_in_both_forms(figures, toy: Path, tmp_path: Path, capsys) -> None:
+    expected = figures("--fake", "digits")
+    for suffix in ("safetensors", "npz"):
+        path = tmp_path / f"mine.{suffix}"
+        assert main(["ref", "make", "digits", "--features", f"classifier:{toy}", "-o", str(path)]) == 0
+        assert "1438 images, 6 features" in capsys.readouterr().out
+        found = figures("--fake", "digits", "--real", path)
+        assert found["fd"] == pytest.approx(expected["fd"], rel=1e-12)
+        assert found["reference"] == path.name
+    assert found["kid"] is None
+    assert found["warnings"] == ["mine.npz does not say what features it was made with"]
+
+
+def test_the_text_says_what_the_json_says(toy: Path, capsys) -> None:
+    assert main(["eval", "--fake", "digits", "--features", f"classifier:{toy}"]) == 0
+    out = capsys.readouterr().out
+    for part in ("fd_toy@359 against train: ", "of as many real images: ", "precision: ", "label accuracy: "):
+        assert part in out
+
+
+def test_references_of_another_feature_network_are_refused(toy: Path, tmp_path: Path, capsys) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(toy, other)
+    net = ResNetForImageClassification.from_pretrained(other / "features")
+    with torch.no_grad():
+        net.classifier[1].bias += 1
+    net.save_pretrained(other / "features")
+    assert main(["eval", "--fake", "digits", "--features", f"classifier:{other}"]) == 1
+    assert "made with other features" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_named_with_the_way_out(toy: Path, tiny_model: Path, capsys) -> None:
+    assert main(["eval", "--fake", "digits", "--features", f"classifier:{toy}", "--real", "trian"]) == 2
+    assert "they have: test, train" in capsys.readouterr().err
+    assert main(["eval", "--fake", "digits", "--features", f"classifier:{tiny_model}"]) == 2
+    assert "train-classifier --clean" in capsys.readouterr().err
+    assert main(["ref", "make", "digits", "-o", "x.pt"]) == 2
+    assert "a reference is a .safetensors file" in capsys.readouterr().err
+
+
+# -- measure
+
+
+def test_figures_do_not_depend_on_how_features_are_spread_over_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kid, "SUBSETS", 3)
+    values = table(0, 1500)
+    for number, part in enumerate(np.split(values, [13, 700, 1450])):
+        write(tmp_path / f"{number}.safetensors", part)
+    real = reference_of(table(1, 1200))
+    files = sorted(tmp_path.iterdir())
+    assert measure(files, None, None, real, None) == measure([values], None, None, real, None)
+
+
+def test_ten_times_the_images_need_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "BLOCK", 100)
+    monkeypatch.setattr(kid, "SUBSETS", 2)
+    monkeypatch.setattr(kid, "SUBSET", 100)
+    real = reference_of(table(1, 200, 32))
+    files = []
+    for number in range(40):
+        files.append(tmp_path / f"{number}.safetensors")
+        write(files[-1], table(number, 100, 32))
+
+    def peak(parts: list[Path]) -> int:
+        tracemalloc.start()
+        measure(parts, None, None, real, None)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(files[:4])  # imports and caches
+    assert peak(files) < 1.2 * peak(files[:4])  # 4,000 features alone would be 512 kB more
+
+
+def test_too_few_images_for_the_dimensions_are_warned_of() -> None:
+    real = reference_of(table(1, 5))
+    _, warnings = measure([table(0, 3)], None, None, real, None)
+    assert warnings == ["3 images are fewer than the 4 features: their covariance is not of full rank"]
+    _, warnings = measure([table(0, 30)], None, None, reference_of(table(1, 3)), None)
+    assert "3 images in the reference real are fewer" in warnings[0]
+    assert measure([table(0, 5)], None, None, real, None)[1] == []
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_tiny_sets_have_figures_but_for_precision_and_recall(count: int) -> None:
+    found, _ = measure([table(0, count)], None, None, reference_of(table(1, 20)), None)
+    assert found.fd > 0
+    assert found.kid is not None
+    assert (found.precision, found.recall) == (None, None)
+
+
+def test_one_image_is_no_set_and_none_neither() -> None:
+    for count, reason in ((1, "at least 2 images"), (0, "no images")):
+        with pytest.raises(ZooError, match=reason):
+            measure([table(0, count)], None, None, reference_of(table(1, 20)), None)
+
+
+def test_features_that_are_no_numbers_are_named() -> None:
+    broken = table(0, 1300)
+    broken[[3, 1100], 2] = np.nan, np.inf
+    with pytest.raises(ZooError, match=r"image 3$"):
+        measure([broken], None, None, reference_of(table(1, 20)), None)
+    with pytest.raises(ZooError, match=r"image 1097$"):
+        measure([broken[4:5], broken[4:]], None, None, reference_of(table(1, 20)), None)
+
+
+def test_a_missing_floor_is_a_warning() -> None:
+    real = reference_of(table(1, 20), np.zeros(20, dtype=np.int64))
+    found, warnings = measure([table(0, 9)], None, [1] * 9, real, reference_of(table(2, 20), np.zeros(20, np.int64)))
+    assert found.floor is None
+    assert warnings == ["no floor: real keeps 0 images of class 1, not 9"]
+
+
+# -- extraction
+
+
+class _Broken(Features):
+    """Divides by the first pixel."""
+
+    id = property(lambda self: "broken")
+
+    def load(self, device: str = "cpu"):
+        return lambda images: images.flatten(1)[:, :2].float() / images.flatten(1)[:, :1]
+
+
+def test_files_whose_features_are_no_numbers_are_named() -> None:
+    images = np.ones((4, 1, 2, 2), dtype=np.uint8)
+    images[2] = 0
+    with pytest.raises(ZooError, match=r"NaN or infinity in the features of 1 of 4 images: c\.png"):
+        Extractor(_Broken())(images, ["a.png", "b.png", "c.png", "d.png"])
+
+
+def test_a_network_that_gives_no_vector_an_image_is_refused() -> None:
+    class Map(_Broken):
+        def load(self, device: str = "cpu"):
+            return lambda images: images.float()
+
+    with pytest.raises(ZooError, match=r"features map answer \(2, 1, 3, 3\) to 2 images"):
+        Extractor(Map())(np.zeros((2, 1, 3, 3), dtype=np.uint8), ["", ""])
+
+
+def test_images_of_other_channels_are_refused(toy: Path) -> None:
+    with pytest.raises(UsageError, match="images of 1 channel, and these have 3"):
+        Extractor(parse(f"classifier:{toy}"))(np.zeros((2, 3, 8, 8), dtype=np.uint8), ["", ""])
