@@ -46,9 +46,10 @@ GUIDANCE_PREFIX = "guidance_"
 RESERVED = frozenset(
     "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
     "device dtype trajectory output resume overwrite dry_run json debug help "
-    "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options".split()
+    "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options "
+    "images seeds features reference floor".split()
 )
-"""Flags of `run` and `timesteps` and keywords of `sample`, which no field of a sampler may be called."""
+"""Flags of `run`, `timesteps` and `bench` and keywords of `sample`, which no field of a sampler may be called."""
 
 
 @dataclass(frozen=True)

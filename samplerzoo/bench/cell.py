@@ -55,6 +55,8 @@ class Cell:
 def lay_out(suite: Suite, device: str) -> list[Cell]:
     """The cells of a suite, each once. No weights are read, but all that does not go together is refused.
 
+    The cheap ones come first: a suite that is interrupted then has short rows of every sampler, and not all of one.
+
     Args:
         device: a dtype of "auto" depends on it.
     """
@@ -68,7 +70,7 @@ def lay_out(suite: Suite, device: str) -> list[Cell]:
         name = name_of(recipe, plan, outline)
         if (name, images) not in cells:
             cells[name, images] = Cell(name, recipe, plan, rehearse(outline, plan))
-    return list(cells.values())
+    return sorted(cells.values(), key=lambda cell: cell.images * cell.cost.nfe)
 
 
 def name_of(recipe: Recipe, plan: Plan, model: Model) -> str:

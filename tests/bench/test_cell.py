@@ -117,6 +117,13 @@ def test_labels_are_as_frequent_as_in_the_data(suite: Suites) -> None:
     assert cell.plan.labels.count(1) == pytest.approx(2000, abs=150)
 
 
+def test_cheap_cells_come_first(suite: Suites) -> None:
+    cells = lay_out(suite({"sampler": ["ddim", "ddpm"], "steps": [5, 2]}, {"sampler": "ddim", "images": 2}), "cpu")
+    assert [(cell.recipe.sampler, cell.recipe.steps, cell.images) for cell in cells] == [
+        ("ddim", 3, 2), ("ddim", 2, 20), ("ddpm", 2, 20), ("ddim", 5, 20), ("ddpm", 5, 20),
+    ]  # fmt: skip
+
+
 def test_two_rows_of_one_cell_are_one(suite: Suites) -> None:
     cells = lay_out(suite({"sampler": "ddim", "eta": [0.0, 0]}, {"sampler": "ddim"}), "cpu")
     assert len(cells) == 1

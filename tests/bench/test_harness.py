@@ -173,8 +173,10 @@ def test_two_processes_have_the_figures_of_one(suite: Suites, bench: Bench, tmp_
     lines += ["steps = 3", "images = 20", "dtype = 'float32'", "[[rows]]", "sampler = 'ddim'", "eta = [0.0, 1.0]"]
     (tmp_path / "suite.toml").write_text("\n".join(lines))
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "samplerzoo"]
-        + ["bench", "suite.toml", "--batch-size", "8", "--device", "cpu", "-o", "two"],
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
+            *("-m", "samplerzoo", "bench", "suite.toml", "--batch-size", "8", "--device", "cpu", "-o", "two"),
+        ],
         capture_output=True, text=True, timeout=500, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -267,8 +269,7 @@ def test_memory_does_not_grow_with_the_images(
     peaks = []
     for images in (2500, 6000):
         made = suite(
-            {"sampler": "ddim", "steps": 1}, images=images, features="wide", reference=str(tmp_path / "wide.safetensors"),
-            floor="none",
+            images=images, steps=1, features="wide", reference=str(tmp_path / "wide.safetensors"), floor="none",
         )  # fmt: skip
         tracemalloc.start()
         bench(made, batch_size=250)

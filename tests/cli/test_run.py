@@ -16,8 +16,8 @@ from filelock import FileLock
 from PIL import Image
 
 from samplerzoo import images, models, registry
+from samplerzoo.cli import bench, timesteps
 from samplerzoo.cli import run as module
-from samplerzoo.cli import timesteps
 from samplerzoo.cli.plugin_flags import PluginCommand
 from samplerzoo.driver import sample
 
@@ -34,8 +34,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_no_plugin_may_take_the_name_of_a_flag_or_a_keyword() -> None:
-    """Beside a field of a sampler stand the flags of `run` and `timesteps`, and the keywords of `sample`."""
-    params = [*module.flags_of_run, *timesteps.command.params]
+    """Beside a field of a sampler stand the flags of `run`, `timesteps` and `bench`, and the keywords of `sample`."""
+    params = [*module.flags_of_run, *timesteps.command.params, *bench.flags_of_bench]
     own = {name for param in params for name in param.opts + param.secondary_opts if name[:2] == "--"}
     flags = {name[2:].replace("-", "_") for name in own} - {"no_rescale_betas_zero_snr"}
     assert flags | {"help"} | set(inspect.signature(sample).parameters) == registry.RESERVED

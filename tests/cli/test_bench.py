@@ -1,0 +1,221 @@
+"""`samplerzoo bench` and `compare`: their lines, what they say, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from samplerzoo_plugins.ddim import DDIM
+
+from samplerzoo import registry
+from samplerzoo.bench import results
+from samplerzoo.bench.suite import Suite
+from samplerzoo.cli import bench as module
+from samplerzoo.cli import sweep_flags
+
+FEW = ["--steps", 2, "--images", 6, "--batch-size", 4, "--device", "cpu"]
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> list[object]:
+    """Flags of a model and of what measures it."""
+    rows = np.random.default_rng(0).random((400, 64))
+    np.savez(tmp_path / "noise.npz", mu=rows.mean(axis=0), sigma=np.cov(rows.T))
+    return ["--model", tiny_model, "--features", "pixels", "--reference", tmp_path / "noise.npz"]
+
+
+@pytest.fixture
+def composed(cli, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The suite that a command line means."""
+    found: list[Suite] = []
+    compose = module.compose
+
+    def spy(*args: Any) -> Suite:
+        found.append(compose(*args))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "compose", spy)
+
+    def run(line: str) -> Suite:
+        answer = cli("bench", *line.split())
+        assert found, answer
+        return found.pop()
+
+    return run
+
+
+def test_options_belong_to_the_sampler_before_them(composed) -> None:
+    suite = composed("--images 7 --sampler ddim --eta 0,0.5,1 --sampler=ddpm --variance large --steps 5,10 -o out")
+    found = [(r.sampler, r.sampler_options, r.steps, images) for r, images in suite.points()]
+    assert found == [
+        *(("ddim", {"eta": eta}, steps, 7) for eta in (0.0, 0.5, 1.0) for steps in (5, 10)),
+        *(("ddpm", {"variance": "large"}, steps, 7) for steps in (5, 10)),
+    ]
+
+
+def test_several_samplers_with_one_option(composed, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(DDIM):
+        """Has an eta, too."""
+
+    monkeypatch.setattr(registry, "_files", {Path("x"): [registry.Plugin("sampler", "other", "x", "", Other)]})
+    suite = composed("--sampler ddim,other --eta 0,1 --model elsewhere")
+    assert [(r.sampler, r.sampler_options["eta"]) for r, _ in suite.points()] == [
+        ("ddim", 0.0), ("ddim", 1.0), ("other", 0.0), ("other", 1.0),
+    ]  # fmt: skip
+    assert suite.model == "elsewhere"
+
+
+def test_values_with_commas_of_their_own(composed) -> None:
+    suite = composed("--sampler ddim --class-labels 0,2 --timesteps 900,400 --seeds 0,1 --clip-x0 off,static")
+    assert {r.class_labels for r, _ in suite.points()} == {"0,2"}
+    assert {r.timesteps for r, _ in suite.points()} == {(900, 400)}
+    assert len(suite.points()) == 4
+
+
+def test_a_file_and_a_line(composed, tmp_path: Path) -> None:
+    file = tmp_path / "suite.toml"
+    file.write_text('images = 9\nguidance = "cfg"\n[[rows]]\nsampler = "ddim"\n')
+    suite = composed(f"{file} --guidance-scale 1,2 --steps 3 --sampler ddpm")
+    assert [(r.sampler, r.guidance_options["scale"], r.steps, images) for r, images in suite.points()] == [
+        ("ddim", 1.0, 3, 9), ("ddim", 2.0, 3, 9), ("ddpm", 1.0, 3, 9), ("ddpm", 2.0, 3, 9),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("", ["no rows", "--sampler NAME"]),
+        ("--sampler dddim", ["'dddim'", "did you mean ddim?"]),
+        ("--sampler", ["--sampler"]),
+        ("--sampler --eta 0", ["--sampler needs a name"]),
+        ("--sampler ddim --etaa 0", ["--etaa", "did you mean --eta?"]),
+        ("--sampler ddim --eta 0,2", ["--eta", "less than or equal to 1"]),
+        ("--sampler ddpm --eta 0", ["--eta", "ddpm has no option 'eta'", "belongs to: ddim"]),
+        ("--eta 0 --sampler ddim", ["--eta", "behind the sampler", "--sampler ddim --eta"]),
+        ("--sampler ddim --imags 5", ["--imags", "did you mean --images?"]),
+        ("--smapler ddim", ["--smapler", "did you mean --sampler?"]),
+        ("--sampler ddim --steps 5,x", ["--steps", "integer"]),
+        ("--sampler ddim --guidance-scale 2", ["guidance_scale", "add guidance cfg or classifier"]),
+        ("--sampler ddim --batch-size 0", ["--batch-size"]),
+        ("nowhere.toml", ["no suite file nowhere.toml"]),
+        ("--sampler ddim --model nowhere", ["no model 'nowhere'"]),
+        ("--sampler ddim --features pixls", ["pixls", "did you mean pixels?"]),
+        ("--sampler ddim --reference nowhere", ["nowhere"]),
+        ("--plugin nowhere.py --sampler ddim", ["nowhere.py"]),
+    ],
+)
+def test_bad_requests_are_one_line_and_exit_code_2(cli, words: str, parts: list[str]) -> None:
+    cli("bench", *words.split()).refuses(2, *parts)
+
+
+def test_help_needs_no_sampler(cli) -> None:
+    out = " ".join(cli("bench", "--help").out.split())
+    for flag in ("--sampler NAME", "--steps INTEGER,...", "--guidance-scale NUMBER,...", "--class-labels TEXT "):
+        assert flag in out
+
+
+def test_a_dry_run_says_what_would_be_done(cli, model: list[object]) -> None:
+    answer = cli("bench", *model, *FEW, "--sampler", "ddim", "--eta", "0,1", "--dry-run")
+    assert answer.code == 0, answer
+    *cells, total = answer.out.splitlines()
+    assert len(cells) == 3
+    assert "ddim eta=1.0, 2 steps" in cells[2]
+    assert total.startswith("2 cells, 0 of them done; 12 images and 24 network evaluations to make, about 0:0")
+    assert not Path("bench").exists()
+    found = json.loads(cli("bench", *model, *FEW, "--sampler", "ddim", "--dry-run", "--json").out)
+    assert found["cells"][0]["nfe"] == 2
+    assert found["cells"][0]["images_to_make"] == 6
+
+
+def test_a_benchmark_folder(cli, model: list[object], tmp_path: Path) -> None:
+    answer = cli("bench", *model, *FEW, "--sampler", "ddim", "--sampler", "ddpm")
+    assert answer.code == 0, answer
+    first, *rows, last = answer.out.splitlines()
+    assert first.startswith("2 cells, 0 of them done; 12 images")
+    assert [row.split()[0] for row in rows] == ["fd_pixels@6"] * 2
+    assert last == "bench/tiny/report.md"
+    assert Path(last).exists()
+    assert "tiny" in Path(last).read_text()
+    again = cli("bench", *model, *FEW, "--sampler", "ddim", "--sampler", "ddpm", "--json")
+    found = json.loads(again.out)
+    assert [row["cell"] for row in found["rows"]] == [row.cell for row in results.read(Path("bench/tiny"))]
+
+
+FAILING = """
+from samplerzoo import Sampler
+from samplerzoo.errors import ZooError
+
+class Failing(Sampler):
+    def step(self, x, t, s, denoise, noise):
+        if x.shape[-1] == 8:
+            raise ZooError("too large")
+        return denoise(x, t).x0
+"""
+
+
+def test_a_cell_that_fails_is_an_error_at_the_end(
+    cli, model: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_files", {})
+    (tmp_path / "failing.py").write_text(FAILING)
+    words = ["--plugin", tmp_path / "failing.py", "--sampler", "failing", "--sampler", "ddim", "-o", "out"]
+    answer = cli("bench", *model, *FEW, *words)
+    assert answer.code == 1
+    assert answer.err == "samplerzoo: error: no row for failing, 2 steps: too large; the same command tries again\n"
+    assert answer.out.endswith("out/report.md\n")
+    assert len(results.read(Path("out"))) == 1
+
+
+def test_the_exact_model(cli) -> None:
+    answer = cli("bench", "--model", "gaussian", "--sampler", "ddim", "--eta", "0,1", "--steps", "5,10")
+    assert answer.code == 0, answer
+    assert answer.out.splitlines()[-1] == "bench/gaussian/report.md"
+    rows = results.read(Path("bench/gaussian"))
+    assert len(rows) == 4
+    assert rows[0].command.startswith("samplerzoo")
+    listed = cli("bench", "--model", "gaussian", "--steps", 5, "--dry-run").out.splitlines()
+    assert {"ddim, 5 steps", "reverse-sde, 5 steps"} <= set(listed)
+
+
+# compare
+
+
+def test_benchmarks_beside_each_other(cli, model: list[object]) -> None:
+    cli("bench", *model, *FEW, "--sampler", "ddim", "--eta", "0,1", "-o", "one")
+    cli("bench", *model, *FEW, "--sampler", "ddim", "--sampler", "ddpm", "-o", "two")
+    answer = cli("compare", "one", "two")
+    assert answer.code == 0, answer
+    assert answer.out.startswith("tiny, fd_pixels@6\n")
+    assert "cannot be compared" not in answer.out
+    [head, _, *body] = [line for line in answer.out.splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == ["", "steps", "one", "two", "change"]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in body]
+    assert [line[0] for line in cells] == ["ddim eta 0", "ddim eta 1", "ddpm small"]
+    assert cells[0][2] == cells[0][3]
+    assert cells[0][4] == "+0.0%"
+    assert cells[1][3] == cells[2][2] == "–"
+
+
+def test_protocols_that_differ_are_in_no_table_together(cli, model: list[object]) -> None:
+    cli("bench", *model, *FEW, "--sampler", "ddim", "-o", "one")
+    cli("bench", *model, *FEW, "--images", 5, "--sampler", "ddim", "-o", "two")
+    answer = cli("compare", "one", "two")
+    assert answer.code == 0, answer
+    heads = [line for line in answer.out.splitlines() if "steps" in line and line.startswith("|")]
+    assert [head.count("|") for head in heads] == [4, 4]
+    assert "Protocol 1: tiny, fd_pixels@6" in answer.out
+    assert answer.out.endswith("Protocol 2 cannot be compared with protocol 1: images 5, not 6.\n")
+
+
+def test_nothing_to_compare(cli) -> None:
+    cli("compare", "nowhere").refuses(2, "nowhere holds no rows")
+    cli("compare").refuses(2)
+
+
+def test_flags_of_a_broken_guidance_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = registry.Plugin("guidance", "broken", "x", "", int)
+    monkeypatch.setattr(registry, "_files", {Path("x"): [broken]})
+    assert {flag.name for flag in sweep_flags._guidance_flags()} == {"guidance_scale", "guidance_form"}
