@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.evaluate import refuse_nonfinite
@@ -69,7 +70,7 @@ def to_files(batches: Iterable[Batch], extractor: Extractor, folder: Path) -> Ex
     seen: list[NDArray[np.int64]] = []
     meant: list[int] = []
     images = 0
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(_shown(batches)):
         features, predicted = extractor(batch.images, batch.names)
         files.append(folder / f"{number:06d}.safetensors")
         write(files[-1], features)
@@ -82,5 +83,13 @@ def to_files(batches: Iterable[Batch], extractor: Extractor, folder: Path) -> Ex
 
 def stream(batches: Iterable[Batch], extractor: Extractor) -> Iterator[tuple[Values, NDArray[np.int64] | None]]:
     """Features and labels, for `reference.make`."""
-    for batch in batches:
+    for batch in _shown(batches):
         yield extractor(batch.images, batch.names)[0], batch.labels
+
+
+def _shown(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """With the number of images on the terminal."""
+    with tqdm(desc="features", unit=" images", disable=None, leave=False) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch.images))

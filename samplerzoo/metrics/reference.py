@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import first_line
 from samplerzoo.metrics.features import Features, digest
 from samplerzoo.metrics.frechet import Array, Moments, frechet_distance
-from samplerzoo.metrics.rows import Values
+from samplerzoo.metrics.rows import Values, in_blocks
 
 TEST = "test"
 """The name of held-out real images, which the floor is drawn from unless others are named."""
@@ -124,20 +124,23 @@ def make(
     sample_size: int = SAMPLE_SIZE,
     seed: int = 0,
 ) -> Reference:
-    """Of features (N, D) and labels (N,) that pass by; memory grows with the sample alone.
+    """Of features (N, D) and labels (N,) that pass by, however they are cut; memory grows with the sample alone.
 
     Raises:
         ZooError: there are no images, or labels of some and not of others.
     """
-    moments: list[Moments] = []
     sample, counts = _Sample(sample_size, seed), np.zeros(0, dtype=np.int64)
-    for values, labels in batches:
-        moments = [Moments.merged([*moments, Moments.of(values)])]
-        sample.add(values, labels)
-        if labels is not None:
-            seen = np.bincount(labels, minlength=len(counts))
-            counts = seen + np.pad(counts, (0, len(seen) - len(counts)))
-    total = Moments.merged(moments)
+
+    def passing() -> Iterator[Values]:
+        nonlocal counts
+        for values, labels in batches:
+            sample.add(values, labels)
+            if labels is not None:
+                seen = np.bincount(labels, minlength=len(counts))
+                counts = seen + np.pad(counts, (0, len(seen) - len(counts)))
+            yield values
+
+    total = Moments.merged(Moments.of(block) for block in in_blocks(passing()))
     if counts.sum() not in (0, total.count):
         raise ZooError(f"{name}: only {counts.sum()} of {total.count} images have labels")
     return Reference(

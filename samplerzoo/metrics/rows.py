@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -29,6 +28,18 @@ def write(path: Path, features: Values) -> None:
         save_file({FEATURES: features}, partial)
 
 
+def in_blocks(parts: Iterable[Values]) -> Iterator[Values]:
+    """Rows (N, D) of parts of any size, BLOCK at a time."""
+    held: Values | None = None
+    for part in parts:
+        held = part if held is None else np.concatenate([held, part])
+        while len(held) >= BLOCK:
+            yield held[:BLOCK]
+            held = held[BLOCK:]
+    if held is not None and len(held):
+        yield held
+
+
 class Rows:
     """Rows of files, or of arrays, one after the other. What is computed depends on the rows alone, not on the files.
 
@@ -50,30 +61,17 @@ class Rows:
 
     def blocks(self) -> Iterator[Values]:
         """All rows in order, BLOCK at a time."""
-        for start in range(0, len(self), BLOCK):
-            yield self._between(start, min(start + BLOCK, len(self)))
+        return in_blocks(_read(part) for part in self._parts)
 
     def take(self, indices: NDArray[np.int64]) -> Values:
         """These rows, in this order."""
         found = np.empty((len(indices), self.dimensions), dtype=np.float32)
         owner = np.searchsorted(self._ends, indices, side="right")
         for number in np.unique(owner):
-            first, mine = self._first(number), owner == number
-            found[mine] = _read(self._parts[number], 0, self._ends[number] - first)[indices[mine] - first]
+            mine = owner == number
+            first = self._ends[number - 1] if number else 0
+            found[mine] = _read(self._parts[number])[indices[mine] - first]
         return found
-
-    def _between(self, start: int, end: int) -> Values:
-        pieces = []
-        for number in range(bisect_right(self._ends, start), len(self._parts)):
-            first = self._first(number)
-            if first >= end:
-                break
-            pieces.append(_read(self._parts[number], max(start - first, 0), min(end, self._ends[number]) - first))
-        return np.concatenate(pieces)
-
-    def _first(self, number: int) -> int:
-        """The row that a part begins with."""
-        return self._ends[number - 1] if number else 0
 
 
 def _shape(part: Part) -> tuple[int, int]:
@@ -84,11 +82,11 @@ def _shape(part: Part) -> tuple[int, int]:
         return count, width
 
 
-def _read(part: Part, start: int, end: int) -> Values:
+def _read(part: Part) -> Values:
     if isinstance(part, np.ndarray):
-        return part[start:end]
+        return part
     with _opened(part) as content:
-        values: Values = content.get_slice(FEATURES)[start:end]
+        values: Values = content.get_tensor(FEATURES)
         return values
 
 

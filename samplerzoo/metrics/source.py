@@ -15,7 +15,7 @@ from PIL import Image
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.training.order import keyed_generator
 
-BATCH_SIZE = 500
+BATCH_SIZE = 250
 SUBSET_SEED = 0
 MANIFEST = "manifest.jsonl"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")

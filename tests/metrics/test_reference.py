@@ -55,6 +55,11 @@ def test_the_sample_is_of_the_rows_with_their_labels_and_all_if_there_is_room() 
     assert len(made(0).sample) == 0
 
 
+def test_it_does_not_depend_on_how_the_rows_are_cut(tmp_path: Path) -> None:
+    whole = reference.make([(TABLE, LABELS)], PIXELS.id, "data", sample_size=30)
+    assert saved(whole, tmp_path / "whole.safetensors").id == saved(made(), tmp_path / "parts.safetensors").id
+
+
 def test_every_row_is_as_likely_in_the_sample() -> None:
     table = np.repeat(np.arange(90, dtype=np.float32)[:, None], 2, axis=1)
     parts = [(table[:7], None), (table[7:], None)]
