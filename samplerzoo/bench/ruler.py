@@ -11,7 +11,7 @@ from samplerzoo.bench import shards
 from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.results import Metrics, Protocol
 from samplerzoo.bench.suite import Suite
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import UsageError
 from samplerzoo.folder import pretrained
 from samplerzoo.metrics import features, reference
 from samplerzoo.metrics.evaluate import measure
@@ -49,7 +49,7 @@ class Ruler:
         """Refuse images of a shape that cannot be measured, before hours go into them."""
         found, _ = self._extractor()(np.zeros((1, *shape), dtype=np.uint8), ["a black image"])
         if found.shape[1] != self._reference.dimensions:
-            raise ZooError(
+            raise UsageError(
                 f"reference {self._reference.name} is of {self._reference.dimensions} features, "
                 f"and {self._features.name} gives {found.shape[1]} of an image"
             )

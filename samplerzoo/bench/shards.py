@@ -90,7 +90,9 @@ def save_images(folder: Path, shard: range, pixels: Pixels, made: Made) -> None:
 
 def save_features(folder: Path, shard: range, features: Values, predicted: NDArray[np.int64] | None) -> None:
     """Features (N, D), and the classes (N,) that their network puts the images in, if it knows any."""
-    tensors = {rows.FEATURES: features} if predicted is None else {rows.FEATURES: features, PREDICTED: predicted}
+    tensors: dict[str, NDArray] = {rows.FEATURES: features}
+    if predicted is not None:
+        tensors[PREDICTED] = predicted
     with replacing(path(folder, FEATURES, shard)) as partial:
         save_file(tensors, partial)
 

@@ -219,7 +219,8 @@ def _field(key: str, row: Mapping[str, Any]) -> FieldInfo | None:
 def _is_list(field: FieldInfo | None) -> bool:
     if field is None:
         return False
-    schema = TypeAdapter[Any](field.annotation).json_schema()
+    annotation: Any = field.annotation
+    schema = TypeAdapter[Any](annotation).json_schema()
     return any(kind.get("type") == "array" for kind in (schema, *schema.get("anyOf", [])))
 
 

@@ -54,6 +54,7 @@ flags_of_bench: list[click.Parameter] = [
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     suite: Path | None,
     plugin: tuple[str, ...],
     batch_size: int,

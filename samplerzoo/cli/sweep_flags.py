@@ -108,7 +108,7 @@ def _split(args: Sequence[str]) -> tuple[list[str], list[Segment]]:
 
 def _row(ctx: click.Context, segment: Segment) -> tuple[dict[str, Any], list[str]]:
     """What the sampler's own flags say, and the words that are none of them, in their order."""
-    own = click.Command("bench", params=_sampler_flags(segment.samplers), add_help_option=False)
+    own = click.Command("bench", params=[*_sampler_flags(segment.samplers)], add_help_option=False)
     found = own.make_context(
         ctx.info_name,
         list(segment.words),

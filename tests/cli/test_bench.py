@@ -144,6 +144,21 @@ def test_a_benchmark_folder(cli, model: list[object], tmp_path: Path) -> None:
     assert [row["cell"] for row in found["rows"]] == [row.cell for row in results.read(Path("bench/tiny"))]
 
 
+def test_an_unconditional_model(cli, model: list[object], plain_model: Path) -> None:
+    answer = cli("bench", *model, *FEW, "--model", plain_model, "--sampler", "ddim", "-o", "out")
+    assert answer.code == 0, answer
+    [row] = results.read(Path("out"))
+    assert (row.protocol.model, row.protocol.labels) == ("plain", None)
+
+
+def test_gradients_are_counted(cli, model: list[object], classifier_model: Path) -> None:
+    answer = cli("bench", *model, *FEW, "--sampler", "ddim", "--guidance", "classifier", "--guidance-scale", "0,2")
+    assert answer.code == 0, answer
+    off, on = results.read(Path("bench/tiny"))
+    assert (off.cost.classifier_gradients, on.cost.classifier_gradients) == (0, 2)
+    assert (on.cost.nfe, on.cost.network_calls) == (2, 2)
+
+
 FAILING = """
 from samplerzoo import Sampler
 from samplerzoo.errors import ZooError
