@@ -26,7 +26,11 @@ device_flag = click.Option(["--device"], default="auto", metavar="NAME", help="c
 flags: list[click.Parameter] = [
     click.Option(["--fake"], required=True, metavar="DATA", help="images to be measured"),
     click.Option(["--real"], default="train", show_default=True, metavar="DATA|REF", help="what to compare with"),
-    click.Option(["--floor"], metavar="REF", help="real images, to see what these reach  [default: test if there is]"),
+    click.Option(
+        ["--floor"],
+        metavar="REF",
+        help="held-out real images, to see what these reach  [default: test, beside a --real of the features' own]",
+    ),
     features_flag,
     click.Option(["--num-images"], type=click.IntRange(min=2), help="measure that many; all by default"),
     click.Option(["--fake-split"], default="test", show_default=True, help="split, where --fake is a data set"),
@@ -69,7 +73,7 @@ def command(
         registry.load_file(file)
     extractor = Extractor(parse(features), choose_device(device))
     against = _reference(real, split, extractor)
-    test = _test(floor, extractor)
+    test = _test(floor, real, extractor)
     with TemporaryDirectory() as folder:
         found = to_files(source.batches(fake, fake_split, num_images), extractor, Path(folder))
         metrics, warnings = measure(found.files, found.predicted, found.labels, against, test)
@@ -97,10 +101,12 @@ def _reference(name: str, split: str, extractor: Extractor) -> Reference:
     return reference.make(stream(source.batches(name, split), extractor), extractor.features.id, name)
 
 
-def _test(name: str | None, extractor: Extractor) -> Reference | None:
+def _test(name: str | None, real: str, extractor: Extractor) -> Reference | None:
+    """What the floor is drawn from; those that come with the features are of the data that `real` there is of."""
     from samplerzoo.metrics import reference
 
-    if name is None and not reference.known(reference.TEST, extractor.features):
+    there = reference.named(extractor.features)
+    if name is None and (real not in there or reference.TEST not in there):
         return None
     return reference.load(name or reference.TEST, extractor.features)
 

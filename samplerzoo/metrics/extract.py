@@ -28,7 +28,6 @@ class Extractor:
         self._net = features.load(device)
         self._head = features.load_head(device)
 
-    @torch.inference_mode()
     def __call__(
         self, images: torch.Tensor | NDArray[np.uint8], names: Sequence[str]
     ) -> tuple[Values, NDArray[np.int64] | None]:
@@ -42,13 +41,15 @@ class Extractor:
             ZooError: some are none, or the network does not answer with a vector an image.
         """
         found, classes = [], []
-        for part in torch.as_tensor(images).split(BATCH_SIZE):
-            values = self._net(part)
-            if values.ndim != 2 or len(values) != len(part):
-                raise ZooError(f"features {self.features.name} answer {tuple(values.shape)} to {len(part)} images")
-            found.append(values.float().cpu().numpy())
-            if self._head is not None:
-                classes.append(self._head(values).cpu().numpy())
+        # a distance is to be the same on every device: no TF32, which convolutions on CUDA otherwise use
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            for part in torch.as_tensor(images).split(BATCH_SIZE):
+                values = self._net(part)
+                if values.ndim != 2 or len(values) != len(part):
+                    raise ZooError(f"features {self.features.name} answer {tuple(values.shape)} to {len(part)} images")
+                found.append(values.float().cpu().numpy())
+                if self._head is not None:
+                    classes.append(self._head(values).cpu().numpy())
         features = np.concatenate(found)
         refuse_nonfinite(features, names)
         return features, np.concatenate(classes) if classes else None

@@ -69,7 +69,13 @@ class Reference:
 
 def known(name: str, features: Features) -> bool:
     """Whether that is a reference: by its name with these features, or by its suffix."""
-    return Path(name).suffix in SUFFIXES or name in _named(features)
+    return Path(name).suffix in SUFFIXES or name in named(features)
+
+
+def named(features: Features) -> dict[str, Path]:
+    """References that come with features: all safetensors files of their folder but the weights."""
+    root = features.references
+    return {path.stem: path for path in sorted(root.glob("*.safetensors")) if path.stem != "model"} if root else {}
 
 
 def check_suffix(path: Path) -> None:
@@ -219,17 +225,11 @@ def _find(name: str, features: Features) -> Path:
         if not path.is_file():
             raise UsageError(f"no file {name}")
         return path
-    there = _named(features)
+    there = named(features)
     if name not in there:
         names = ", ".join(there) or "none"
         raise UsageError(f"features {features.name} have no reference {name!r}; they have: {names}; or give a file")
     return there[name]
-
-
-def _named(features: Features) -> dict[str, Path]:
-    """References that come with features: all safetensors files of their folder but the weights."""
-    root = features.references
-    return {path.stem: path for path in sorted(root.glob("*.safetensors")) if path.stem != "model"} if root else {}
 
 
 def _load(path: Path) -> Reference:

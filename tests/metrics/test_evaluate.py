@@ -103,6 +103,7 @@ def test_folders_that_others_made_on_both_sides(figures, tmp_path: Path) -> None
     assert found["fd"] == pytest.approx(expected["fd"], rel=1e-4)
     assert found["label_accuracy"] is None
     assert found["reference_images"] == 1438
+    assert found["floor"] is None  # the references of the features are of what, one cannot know
     assert found["precision"] == pytest.approx(expected["precision"], abs=0.01)  # of a sample in full precision
 
 
@@ -112,7 +113,8 @@ def test_a_reference_is_made_and_used_in_both_forms(figures, toy: Path, tmp_path
         path = tmp_path / f"mine.{suffix}"
         assert main(["ref", "make", "digits", "--features", f"classifier:{toy}", "-o", str(path)]) == 0
         assert "1438 images, 6 features" in capsys.readouterr().out
-        found = figures("--fake", "digits", "--real", path)
+        found = figures("--fake", "digits", "--real", path, "--floor", "test")
+        assert found["floor"] == pytest.approx(expected["floor"], rel=1e-12)
         assert found["fd"] == pytest.approx(expected["fd"], rel=1e-12)
         assert found["reference"] == path.name
     assert found["kid"] is None
