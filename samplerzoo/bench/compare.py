@@ -48,8 +48,8 @@ def _places(lines: Lines, rows: Sequence[Row]) -> dict[Place, Point]:
 
 
 def _figures(place: Place, columns: Sequence[Mapping[Place, Point]]) -> list[str]:
-    """The distance in every folder; of two folders, also by how much the second is above the first."""
-    points = [column.get(place) for column in columns]
+    """The distance in every folder, at the seeds that all have; of two, also how much the second is above the first."""
+    points = _same_seeds([column.get(place) for column in columns])
     texts = [NOTHING if point is None else measured(point.fd) for point in points]
     if len(points) == 2:
         old, new = points
@@ -58,16 +58,20 @@ def _figures(place: Place, columns: Sequence[Mapping[Place, Point]]) -> list[str
     return texts
 
 
+def _same_seeds(points: Sequence[Point | None]) -> list[Point | None]:
+    """A seed moves all rows alike, so the mean over other seeds is another figure."""
+    seeds = [{row.recipe.seed for row in point.rows} for point in points if point is not None]
+    common = set.intersection(*seeds) or set.union(*seeds)
+    return [point and Point(tuple(row for row in point.rows if row.recipe.seed in common)) for point in points]
+
+
 def _differences(protocols: Sequence[Protocol]) -> list[str]:
     """Each protocol against the one before it that it is nearest to."""
     found = []
     for number, protocol in enumerate(protocols[1:], 1):
         nearest = min(protocols[:number], key=lambda other: len(protocol.differences(other)))
-        words = "; ".join(protocol.differences(nearest))
-        first, second = _title(nearest, protocols), _title(protocol, protocols)
-        found.append(
-            f"{second}cannot be compared with {first.removesuffix(': ').lower()}: {words}.".replace(": c", " c")
-        )
+        first, words = protocols.index(nearest) + 1, "; ".join(protocol.differences(nearest))
+        found.append(f"Protocol {number + 1} cannot be compared with protocol {first}: {words}.")
     return found
 
 

@@ -120,14 +120,20 @@ class Harness:
     def _left(self) -> list[tuple[bool, list[range]]]:
         """Of every cell, whether it is done, and the batches that are not made."""
         done = {row.key for row in results.read(self._folder)}
-        return [(True, []) if self._key(cell) in done else (False, self._missing(cell)) for cell in self._cells]
+        coming: dict[str, list[range]] = {}  # a cell may be wanted twice, with more images the second time
+        left: list[tuple[bool, list[range]]] = []
+        for cell in self._cells:
+            batches = [] if self._key(cell) in done else self._missing(cell, coming.get(cell.name, []))
+            coming.setdefault(cell.name, []).extend(batches)
+            left.append((self._key(cell) in done, batches))
+        return left
 
     def _key(self, cell: Cell) -> tuple[str, Protocol]:
         return cell.name, self._ruler.protocol(cell)
 
-    def _missing(self, cell: Cell) -> list[range]:
+    def _missing(self, cell: Cell, coming: Sequence[range]) -> list[range]:
         there = shards.present(cell.folder(self._folder), shards.IMAGES)
-        return shards.missing(there, cell.images, self._settings.batch_size)
+        return shards.missing([*there, *coming], cell.images, self._settings.batch_size)
 
     def _seconds(self, todo: Todo) -> float:
         mine = sum(map(len, share(todo.batches)))

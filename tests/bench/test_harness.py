@@ -120,6 +120,16 @@ def test_more_images_add_to_those_that_are_there(suite: Suites, bench: Bench, tm
     assert fewer.protocol == alone.protocol
 
 
+def test_a_cell_that_is_wanted_twice_is_made_once(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    made = suite({"sampler": "ddim", "images": 13}, {"sampler": "ddim"})
+    todos = Harness(made, tmp_path / "out", Settings(8, "cpu")).estimate()
+    assert [todo.images for todo in todos] == [13, 7]
+    few, many = bench(made).rows
+    folder = tmp_path / "out/cells" / few.cell
+    assert shards.present(folder, shards.IMAGES) == [range(8), range(8, 13), range(13, 16), range(16, 20)]
+    assert (few.protocol.images, many.protocol.images) == (13, 20)
+
+
 def test_another_metric_makes_no_image(
     suite: Suites, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
