@@ -70,6 +70,7 @@ def command(
     What is compared is in a suite file, on the command line, or in both: a flag goes before what the file says, and
     a sampler of the line is a row more. A list of values multiplies out. Options of a sampler stand behind it:
 
+    \b
         samplerzoo bench --sampler ddim --eta 0,0.5,1 --sampler ddpm --steps 5,10,20 --images 500 -o DIR
 
     The same command goes on where it was interrupted.
