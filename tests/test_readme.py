@@ -10,6 +10,7 @@ import pytest
 
 import samplerzoo as zoo
 from samplerzoo import registry
+from samplerzoo.bench.results import read
 from samplerzoo.cli import COMMANDS, main
 from samplerzoo.testing import TOLERANCE, convergence
 
@@ -38,12 +39,21 @@ def rk2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_authors_example_makes_a_picture_as_the_page_says(rk2: Path, tiny_model: Path, capsys) -> None:
-    (words,) = commands(AUTHORS)
+    words = next(words for words in commands(AUTHORS) if words[1] == "run")
     assert len(rk2.read_text().splitlines()) <= 25
     assert main([*words[1:], "--model", str(tiny_model), "--num-images", "2"]) == 0
     out = capsys.readouterr().out
     assert "NFE 19" in out
     assert Path(out.splitlines()[0]).name == "grid.png"
+
+
+def test_the_authors_example_is_ranked_as_the_page_says(rk2: Path) -> None:
+    words = next(words for words in commands(AUTHORS) if words[1] == "bench")
+    assert main(words[1:]) == 0
+    rows = read(Path("rk2-exact"))
+    ddim, second = (min(row.metrics.fd for row in rows if row.recipe.sampler == name) for name in ("ddim", "rk2"))
+    assert second < ddim / 10
+    assert Path("rk2-exact/report.md").exists()
 
 
 @pytest.mark.parametrize("at", [0.5, 1.0])

@@ -27,6 +27,7 @@ class Protocol(Options):
         images: how many; None for exact moments.
         features, features_id: name, as metrics carry it, and what weights and preprocessing stand behind it.
         reference, reference_id: name of the reference statistics, and their SHA-256 (first 16 hex digits).
+        floor, floor_id: the same of the real images that the floor is drawn from, if there are any.
     """
 
     model: str
@@ -38,6 +39,8 @@ class Protocol(Options):
     reference: str
     reference_id: str
     reference_images: int | None
+    floor: str | None = None
+    floor_id: str | None = None
 
     @property
     def metric(self) -> str:

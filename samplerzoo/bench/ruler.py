@@ -18,7 +18,7 @@ from samplerzoo.metrics.evaluate import measure
 from samplerzoo.metrics.extract import Extractor
 
 DIGITS = 16
-NO_FLOOR, USUAL_FLOOR = "none", "test"
+NO_FLOOR = "none"
 
 
 class Ruler:
@@ -27,7 +27,7 @@ class Ruler:
     def __init__(self, suite: Suite, device: str) -> None:
         self._features = features.parse(suite.features or f"classifier:{suite.model}")
         self._reference = reference.load(suite.reference, self._features)
-        self._floor = self._find_floor(suite.floor)
+        self._floor = self._find_floor(suite)
         self._device = device
         self._loaded: Extractor | None = None
 
@@ -43,6 +43,8 @@ class Ruler:
             reference=self._reference.name,
             reference_id=self._reference.id,
             reference_images=self._reference.count,
+            floor=self._floor and self._floor.name,
+            floor_id=self._floor and self._floor.id,
         )
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -75,10 +77,11 @@ class Ruler:
         labels = None if cell.plan.labels is None else list(cell.plan.labels)
         return measure(parts, predicted, labels, self._reference, self._floor)
 
-    def _find_floor(self, name: str | None) -> reference.Reference | None:
-        if name is None:
-            known = self._features.references
-            name = USUAL_FLOOR if known and (known / f"{USUAL_FLOOR}.safetensors").exists() else NO_FLOOR
+    def _find_floor(self, suite: Suite) -> reference.Reference | None:
+        """By default the features' own test images, beside a reference that is the features' own: of the same data."""
+        there = reference.named(self._features)
+        usual = reference.TEST if suite.reference in there and reference.TEST in there else NO_FLOOR
+        name = suite.floor or usual
         return None if name == NO_FLOOR else reference.load(name, self._features)
 
     def _extractor(self) -> Extractor:

@@ -48,7 +48,8 @@ class Forward:
             return torch.ones(len(tau), device=tau.device)
         alpha, sigma = (value.flatten() for value in self.coefficients(tau))
         snr = (alpha / sigma) ** 2
-        return snr.clamp(max=gamma) / {"epsilon": snr, "sample": 1.0, "v_prediction": snr + 1}[prediction]
+        times = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}
+        return snr.clamp(max=gamma) / times[prediction]
 
     def draw_levels(self, count: int, rng: torch.Generator) -> Tensor:
         """tau in 1 ... T, each uniform, together spread evenly (Kingma et al. 2021, appendix I.1).

@@ -170,7 +170,7 @@ def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNe
 def _pretrained_unet(name: str, data: ImageData, embeds: int | None) -> UNet2DModel:
     """The U-Net of a model for these images; embeddings of other classes begin anew."""
     old = models.load_unet(find(name))
-    config = dict(old.config)
+    config = {key: value for key, value in old.config.items() if key != "_name_or_path"}  # a path of this machine
     if (config["in_channels"], config["out_channels"]) != (data.channels, data.channels):
         raise UsageError(f"{name} has {config['in_channels']} channels and the data {data.channels}: add --channels")
     _check_size(data.image_size, tuple(config["block_out_channels"]), "")

@@ -137,7 +137,9 @@ def test_another_metric_makes_no_image(
     monkeypatch.setattr(models, "load", None)
     [row] = bench(suite(images=10)).rows
     assert row.protocol.images == 10
-    assert len(results.read(tmp_path / "out")) == 2
+    [row] = bench(suite(floor="none")).rows
+    assert row.metrics.floor is None
+    assert len(results.read(tmp_path / "out")) == 3
 
 
 KILLED = """

@@ -128,6 +128,7 @@ def test_fine_tuning_starts_from_the_weights(options: Options, tiny_model: Path)
     old = UNet2DModel.from_pretrained(tiny_model / "unet").state_dict()
     net = make_task(options(init_from=str(tiny_model))).net  # ten classes in place of three
     assert net.config.num_class_embeds == 11
+    assert str(tiny_model) not in net.to_json_string()
     assert all(torch.equal(value, old[name]) for name, value in net.state_dict().items() if "class_embed" not in name)
     same = make_task(options(init_from=str(tiny_model), classes="0,1,2")).net.state_dict()
     assert all(torch.equal(value, old[name]) for name, value in same.items())
