@@ -5,6 +5,7 @@ network -> guidance -> clip -> sampler, and the counting sits at the network, so
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
 import time
@@ -294,6 +295,13 @@ def processes() -> tuple[int, int]:
             "so each would make every image; start with `torchrun --nproc-per-node N -m samplerzoo ...`"
         )
     return state.process_index, state.num_processes
+
+
+@atexit.register
+def _leave() -> None:
+    """Ends the process group in good order: the threads of one that is just dropped may abort a process at its exit."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def gather(items: list[T]) -> list[T]:
