@@ -1,18 +1,15 @@
-"""The driver: makes the grid, runs the loop, hands out noise, counts network calls, shares images over processes.
+"""The driver: makes the grid, runs the loop, hands out noise, counts network calls.
 
 network -> guidance -> clip -> sampler, and the counting sits at the network, so that nothing can hide a call.
 """
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -22,17 +19,13 @@ from samplerzoo.guidance import Guidance
 from samplerzoo.labels import class_labels
 from samplerzoo.models import Model
 from samplerzoo.noise import INITIAL_STEP, Noise
+from samplerzoo.processes import gather, share
 from samplerzoo.registry import GUIDANCE_PREFIX, make
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Grid, Level
 
 if TYPE_CHECKING:
     from PIL import Image
-
-T = TypeVar("T")
-
-PATIENCE = timedelta(days=7)
-"""For how long a process waits for the others, who may have a batch of a thousand steps more to make than it has."""
 
 OnStep = Callable[[int, Level, torch.Tensor], None]
 """Told after every step: its number (0 for x_T), the level reached, and the states (N, *shape)."""
@@ -273,63 +266,6 @@ def stream_batches(
     """These batches; of several processes, each makes its share."""
     for batch in share(batches):
         yield _sample_batch(model, plan, batch, on_step)
-
-
-def share(items: Sequence[T]) -> Sequence[T]:
-    """What this process does of the work of all."""
-    rank, world = processes()
-    return items[rank::world]
-
-
-def processes() -> tuple[int, int]:
-    """(rank, number of processes) of an `accelerate launch` or `torchrun`; (0, 1) without one."""
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched == 1:
-        return 0, 1
-    from accelerate import PartialState
-
-    state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
-    if state.num_processes != launched:
-        raise ZooError(
-            f"WORLD_SIZE is {launched} but Accelerate sees {state.num_processes} process, "
-            "so each would make every image; start with `torchrun --nproc-per-node N -m samplerzoo ...`"
-        )
-    return state.process_index, state.num_processes
-
-
-@atexit.register
-def _leave() -> None:
-    """Ends the process group in good order: the threads of one that is just dropped may abort a process at its exit."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-def gather(items: list[T]) -> list[T]:
-    """The items of all processes, in every process."""
-    if processes()[1] == 1:
-        return items
-    from accelerate.utils import gather_object
-
-    return list(gather_object(items))
-
-
-def by_main(function: Callable[[], T]) -> T:
-    """What the main process makes of it, in all processes; its error ends all of them, and it alone speaks of it."""
-    rank, world = processes()
-    if world == 1:
-        return function()
-    answer: T | Exception | None = None
-    if rank == 0:
-        try:
-            answer = function()
-        except Exception as error:
-            answer = error
-    answer = gather([answer])[0]
-    if isinstance(answer, Exception):
-        if rank == 0:
-            raise answer
-        raise SystemExit(getattr(answer, "exit_code", 1))
-    return answer  # type: ignore[return-value]
 
 
 @torch.no_grad()

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samplerzoo import models, registry
-from samplerzoo.driver import Cost, Plan, processes, resolve, stream
+from samplerzoo.driver import Cost, Plan, resolve, stream
 from samplerzoo.folder import pretrained
 from samplerzoo.images import Pixels, check_channels, to_uint8
 from samplerzoo.models import Model
+from samplerzoo.processes import processes
 from samplerzoo.recipe import Recipe
 from samplerzoo.registry import GUIDANCE_PREFIX
 

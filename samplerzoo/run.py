@@ -24,11 +24,12 @@ from tqdm.auto import tqdm
 
 from samplerzoo import images, trajectory
 from samplerzoo.atomic import replacing
-from samplerzoo.driver import Batch, Cost, by_main, gather, processes, stream
+from samplerzoo.driver import Batch, Cost, stream
 from samplerzoo.environment import device_name, versions
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import read_json
 from samplerzoo.job import Job
+from samplerzoo.processes import by_main, gather, processes
 from samplerzoo.recipe import Recipe
 from samplerzoo.schedule import Level
 from samplerzoo.trajectory import Trajectory

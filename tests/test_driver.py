@@ -386,7 +386,7 @@ def test_a_launch_that_accelerate_does_not_see_is_refused(monkeypatch: pytest.Mo
 
 WORKER = """
 import sys, torch, samplerzoo as zoo
-from samplerzoo.driver import processes
+from samplerzoo.processes import processes
 model = zoo.load(sys.argv[1], device="cpu", dtype="float32")
 start = []
 result = zoo.sample(model, "ddpm", steps=3, num_images=5, batch_size=2,

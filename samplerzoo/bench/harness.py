@@ -21,11 +21,12 @@ from samplerzoo.bench.results import Cost, Protocol, Row, Speed
 from samplerzoo.bench.ruler import Ruler
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
-from samplerzoo.driver import Batch, by_main, gather, processes, share, stream_batches
+from samplerzoo.driver import Batch, stream_batches
 from samplerzoo.driver import Cost as Sum
 from samplerzoo.environment import device_name, versions
 from samplerzoo.errors import ZooError
 from samplerzoo.models import Model
+from samplerzoo.processes import by_main, gather, processes, share
 from samplerzoo.run import claimed, timed
 from samplerzoo.schedule import Level
 

@@ -14,6 +14,7 @@ import click
 from samplerzoo.bench.suite import GAUSSIAN, RowKeys, Subject, Suite, compose, read
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.shared_flags import debug_flag, device_flag, json_flag
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.errors import ZooError
 
@@ -37,7 +38,7 @@ flags_of_bench: list[click.Parameter] = [
         default=250,
         help="images at once, which are a shard  [default: 250]",
     ),
-    click.Option(["--device"], default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps  [default: the best]"),
+    device_flag,
     click.Option(
         ["-o", "--output"],
         type=click.Path(path_type=Path),
@@ -45,8 +46,8 @@ flags_of_bench: list[click.Parameter] = [
         help="where cells, results and report go, old ones stay  [default: bench/SUITE or bench/MODEL]",
     ),
     click.Option(["--dry-run"], is_flag=True, help="say what would be done and how long it would take"),
-    click.Option(["--json", "as_json"], is_flag=True, help="for machines"),
-    click.Option(["--debug"], is_flag=True, help="show the traceback of an error"),
+    json_flag,
+    debug_flag,
 ]
 
 
@@ -78,7 +79,7 @@ def command(
     found = compose({} if suite is None else read(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
     folder = output or ROOT / (suite.stem if suite else Path(found.model).name)
     from samplerzoo.bench.harness import Harness, Settings, run_exactly
-    from samplerzoo.driver import processes
+    from samplerzoo.processes import processes
 
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
     tell = _silent if as_json or processes()[0] else _tell
@@ -106,7 +107,7 @@ def command(
 def _conclude(outcome: Outcome, folder: Path, as_json: bool) -> None:
     """The report of what there is, and an error if that is not all."""
     from samplerzoo.bench import report
-    from samplerzoo.driver import processes
+    from samplerzoo.processes import processes
 
     if not processes()[0] and outcome.rows:
         written = report.write(folder)

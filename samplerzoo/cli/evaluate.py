@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.shared_flags import device_flag, json_flag
 
 if TYPE_CHECKING:
     from samplerzoo.metrics.extract import Extractor
@@ -21,7 +22,6 @@ features_flag = click.Option(
     metavar="NAME[:SOURCE]",
     help="what a metric sees of an image: a feature network of `samplerzoo list`",
 )
-device_flag = click.Option(["--device"], default="auto", metavar="NAME", help="cpu, cuda, mps  [default: the best]")
 
 flags: list[click.Parameter] = [
     click.Option(["--fake"], required=True, metavar="DATA", help="images to be measured"),
@@ -37,7 +37,7 @@ flags: list[click.Parameter] = [
     click.Option(["--split"], default="train", show_default=True, help="split, where --real is a data set"),
     plugin_flag,
     device_flag,
-    click.Option(["--json", "as_json"], is_flag=True, help="for machines"),
+    json_flag,
 ]
 
 

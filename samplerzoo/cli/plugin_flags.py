@@ -26,6 +26,14 @@ def refuse_two_grids(typed: dict[str, Any]) -> None:
         raise UsageError("--timesteps takes the place of --steps and --spacing: leave those out")
 
 
+def typed_so_far(command: click.Command, ctx: click.Context, args: list[str]) -> dict[str, Any]:
+    """What the line says by the flags that are known already, the others passed over."""
+    ctx.ignore_unknown_options = True
+    typed, _, _ = command.make_parser(ctx).parse_args(list(args))
+    ctx.ignore_unknown_options = False
+    return dict(typed)
+
+
 class PluginCommand(click.Command):
     """Has `--sampler`, perhaps `--guidance`, and all flags of those that are named."""
 
@@ -56,9 +64,7 @@ class PluginCommand(click.Command):
 
     def _peek(self, ctx: click.Context, args: list[str]) -> dict[str, Any]:
         """What the line says of plugins, read before their flags are known."""
-        ctx.ignore_unknown_options = True
-        typed, _, _ = self.make_parser(ctx).parse_args(list(args))
-        ctx.ignore_unknown_options = False
+        typed = typed_so_far(self, ctx, args)
         names = [param.name for param in self.params]
         return {
             "sampler": typed.get("sampler", sampler_flag.default),

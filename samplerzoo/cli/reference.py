@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from samplerzoo.cli.evaluate import device_flag, features_flag
+from samplerzoo.cli.evaluate import features_flag
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.shared_flags import device_flag
 
 
 @click.group("ref")

@@ -10,6 +10,7 @@ import click
 
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
+from samplerzoo.cli.shared_flags import debug_flag, device_flag, json_flag
 from samplerzoo.errors import UsageError
 from samplerzoo.recipe import Amount, Recipe, Request
 from samplerzoo.registry import GUIDANCE_PREFIX
@@ -23,7 +24,7 @@ flags_of_run: list[click.Parameter] = [
     plugin_flag,
     *flags(Request),
     *flags(Amount),
-    click.Option(["--device"], default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps  [default: the best]"),
+    device_flag,
     click.Option(["--trajectory"], is_flag=True, help="also save the way of the first images, as a strip and a GIF"),
     click.Option(
         ["-o", "--output"],
@@ -34,8 +35,8 @@ flags_of_run: list[click.Parameter] = [
     click.Option(["--resume"], is_flag=True, help="complete the interrupted run in the folder"),
     click.Option(["--overwrite"], is_flag=True, help="replace the run in the folder"),
     click.Option(["--dry-run"], is_flag=True, help="say what would be done and what it would cost"),
-    click.Option(["--json", "as_json"], is_flag=True, help="for machines"),
-    click.Option(["--debug"], is_flag=True, help="show the traceback of an error"),
+    json_flag,
+    debug_flag,
 ]
 
 
@@ -69,7 +70,7 @@ def command(
     if dry_run:
         _show_plan(job, as_json)
         return
-    from samplerzoo.driver import processes
+    from samplerzoo.processes import processes
     from samplerzoo.run import GRID_FILE, Settings, default_folder, execute
 
     folder = output or default_folder(job.recipe)

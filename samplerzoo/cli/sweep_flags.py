@@ -10,6 +10,7 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli.flags import FieldType, flags, given
+from samplerzoo.cli.plugin_flags import typed_so_far
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.registry import GUIDANCE_PREFIX
 
@@ -51,7 +52,7 @@ class SweepCommand(click.Command):
     """Has `--sampler` any number of times, each with options of its own behind it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        for file in self._plugin_files(ctx, args):
+        for file in typed_so_far(self, ctx, args).get("plugin") or []:  # it is they who say what flags there are
             registry.load_file(file)
         words, segments = _split(args)
         rows = []
@@ -67,13 +68,6 @@ class SweepCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return super().get_params(ctx) + _guidance_flags()
-
-    def _plugin_files(self, ctx: click.Context, args: list[str]) -> Sequence[str]:
-        """Read before anything else, since it is they who say what flags there are."""
-        ctx.ignore_unknown_options = True
-        typed, _, _ = click.Command.make_parser(self, ctx).parse_args(list(args))
-        ctx.ignore_unknown_options = False
-        return typed.get("plugin") or []
 
     def _explain(self, ctx: click.Context, flag: str, segments: Sequence[Segment]) -> str:
         """Whose flag it is, or else which it is nearest to."""

@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt
 from samplerzoo import registry
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
+from samplerzoo.cli.shared_flags import json_flag
 from samplerzoo.errors import UsageError
 from samplerzoo.folder import find, read_json
 from samplerzoo.options import Options
@@ -47,7 +48,7 @@ class ScheduleRequest(Options):
         click.Option(["--model"], help="whose schedule to take: an embedded model, a folder, or a hub id"),
         click.Option(["--revision"], help="branch, tag or commit of a hub id"),
         *flags(ScheduleRequest),
-        click.Option(["--json", "as_json"], is_flag=True, help="for machines"),
+        json_flag,
     ],
 )
 def command(sampler: str, plugin: tuple[str, ...], as_json: bool, **values: Any) -> None:

@@ -160,6 +160,15 @@ def test_the_floor_falls_with_the_count_and_is_always_the_same() -> None:
     assert floor(test, train, None, 10) == few
 
 
+def test_the_floor_is_the_mean_of_several_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    distance = reference.frechet_distance
+    monkeypatch.setattr(reference, "frechet_distance", lambda a, b: seen.append(distance(a, b)) or seen[-1])
+    found = floor(made(90), made(0), None, 20)
+    assert len(set(seen)) == reference.FLOOR_CHOICES
+    assert found == pytest.approx(sum(seen) / len(seen), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("sample", "labels", "n", "reason"),
     [

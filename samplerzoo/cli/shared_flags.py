@@ -1,0 +1,11 @@
+"""Flags that several commands have, and that mean the same in each."""
+
+from __future__ import annotations
+
+import click
+
+device_flag = click.Option(
+    ["--device"], default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps  [default: the best]"
+)
+json_flag = click.Option(["--json", "as_json"], is_flag=True, help="for machines")
+debug_flag = click.Option(["--debug"], is_flag=True, help="show the traceback of an error")
