@@ -6,8 +6,10 @@ how they are measured: what is there serves any number of images and any metric.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,17 +54,20 @@ class Cell:
             partial.write_text(json.dumps(self.recipe.model_dump(mode="json"), indent=2) + "\n")
 
 
-def lay_out(suite: Suite, device: str) -> list[Cell]:
+def lay_out(suite: Suite, device: str, class_counts: Sequence[int] = ()) -> list[Cell]:
     """The cells of a suite, each once. No weights are read, but all that does not go together is refused.
 
     The cheap ones come first: a suite that is interrupted then has short rows of every sampler, and not all of one.
 
     Args:
         device: a dtype of "auto" depends on it.
+        class_counts: of the reference, after which natural labels are drawn; the model's own if there are none.
     """
     outline = models.outline(suite.model, revision=suite.revision)
     assert outline.folder is not None
     fingerprint = models.fingerprint(outline.folder)
+    if class_counts:
+        outline = dataclasses.replace(outline, class_counts=_counts(class_counts, outline))
     cells: dict[tuple[str, int], Cell] = {}
     for recipe, images in suite.points():
         filled = {"dtype": models.choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, outline)}
@@ -102,6 +107,14 @@ def _origin(kind: Kind, name: str) -> str:
     """`samplerzoo:ddim`; of a plugin from a file the name alone, for what is in the file says more than its name."""
     plugin = registry.get(kind, name)
     return plugin.name if isinstance(plugin.target, type) else f"{plugin.source}:{plugin.name}"
+
+
+def _counts(of_reference: Sequence[int], model: Model) -> tuple[int, ...] | None:
+    """How frequent the model's classes are in the reference; as in its training data if they are other classes."""
+    K = model.classes
+    if K is None or len(of_reference) > K:
+        return model.class_counts
+    return (*of_reference, *[0] * (K - len(of_reference)))
 
 
 def _labels(recipe: Recipe, model: Model) -> str | None:

@@ -5,6 +5,7 @@ No network and no image has a part in them, so they are the error of the sampler
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -13,10 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from samplerzoo import registry, testing
+from samplerzoo.bench import results
 from samplerzoo.bench.cell import name_of
-from samplerzoo.bench.results import EXACT, Cost, Metrics, Protocol, Row
+from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
 from samplerzoo.bench.suite import GAUSSIAN
-from samplerzoo.driver import Plan
+from samplerzoo.driver import Cost, Plan
 from samplerzoo.environment import versions
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.job import rehearse, settle
@@ -56,36 +58,49 @@ def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
 
 def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
     """One row a recipe. Those that have no exact answer are left out, and `warn` is told in a line which and why."""
-    model = testing.gaussian(Schedule.from_config(SCHEDULE), MEAN, STD)
     orders: dict[tuple[str, str], Order] = {}
     found = versions()
     for recipe in recipes:
         try:
-            row = _row(recipe, model, orders).model_copy(update={"versions": found})
+            row = _row(recipe, orders).model_copy(update={"versions": found})
         except Exception as error:  # a plugin may fail in any way
             warn(f"{recipe.sampler} at {recipe.steps} steps: {_reason(error)}")
             continue
         yield row
 
 
-def _row(recipe: Recipe, model: Model, orders: dict[tuple[str, str], Order]) -> Row:
-    recipe, plan = settle(recipe, model, FINGERPRINT, 1)
+def prepare(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
+    """The recipe with its defaults, what comes of it, and what an image of it would cost.
+
+    Raises:
+        UsageError: it has no exact answer.
+    """
+    recipe, plan = settle(recipe, _model(), FINGERPRINT, 1)
     if plan.clip is not None and plan.clip.mode != "off":
         raise UsageError("what is clipped has no exact moments; take --clip-x0 off")
-    cost = rehearse(model, plan)
-    out = testing.moments(model, plan.sampler, plan.grid)
+    return recipe, plan, rehearse(_model(), plan)
+
+
+@functools.cache
+def _model() -> Model:
+    return testing.gaussian(Schedule.from_config(SCHEDULE), MEAN, STD)
+
+
+def _row(recipe: Recipe, orders: dict[tuple[str, str], Order]) -> Row:
+    recipe, plan, cost = prepare(recipe)
+    out = testing.moments(_model(), plan.sampler, plan.grid)
     fd = (out.mean.item() - MEAN) ** 2 + (out.std.item() - STD) ** 2  # Dowson and Landau 1982, in one dimension
     key = recipe.sampler, repr(plan.sampler)
     if key not in orders:
         orders[key] = _order(plan)
     order, warnings = orders[key]
     return Row(
-        cell=name_of(recipe, plan, model),
+        cell=name_of(recipe, plan, _model()),
         recipe=recipe,
         timesteps=tuple(plan.grid.timesteps),
         protocol=_PROTOCOL,
         metrics=Metrics(fd=fd, order=order),
-        cost=Cost(**cost.per_image()),
+        cost=results.Cost(**cost.per_image()),
         warnings=warnings,
     )
 

@@ -86,8 +86,8 @@ class Harness:
         processes()  # which chooses the GPU of this process
         self._suite, self._folder, self._settings = suite, folder, settings
         self._device = models.choose_device(settings.device)
-        self._cells = lay_out(suite, self._device)
         self._ruler = Ruler(suite, self._device)
+        self._cells = lay_out(suite, self._device, self._ruler.class_counts)
         self._shape = models.outline(suite.model, revision=suite.revision).shape or ()
         self._models: dict[str, Model] = {}
         self._paces: dict[tuple[object, ...], float] = {}

@@ -31,6 +31,11 @@ class Ruler:
         self._device = device
         self._loaded: Extractor | None = None
 
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Images per class of the reference; empty if it does not say."""
+        return self._reference.class_counts
+
     def protocol(self, cell: Cell) -> Protocol:
         model = cell.recipe.model
         return Protocol(

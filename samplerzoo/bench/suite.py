@@ -47,8 +47,8 @@ class RowKeys(Drawing):
     seeds: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i; every seed is a cell")
     class_labels: str | None = Field(
         None,
-        description="3, 0-9, 1,3,5-7, balanced or natural; default: natural if the model knows how frequent its "
-        "classes are, else balanced",
+        description="3, 0-9, 1,3,5-7, balanced or natural: as frequent as in the reference, or in the training data if "
+        "the reference does not say; default: natural where it can be, else balanced",
     )
     guidance: str | None = Field(None, description="such as cfg or classifier, with --guidance-scale")
 

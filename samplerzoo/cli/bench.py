@@ -86,7 +86,7 @@ def command(
     try:
         if found.model == GAUSSIAN:
             if dry_run:
-                _say_exact(found)
+                _say_exact(found, as_json)
                 return
             outcome = run_exactly(found, folder, line, tell)
         else:
@@ -137,11 +137,23 @@ def _tell(row: Row) -> None:
     tqdm.write("  ".join([*parts, title(row.recipe)]))
 
 
-def _say_exact(suite: Suite) -> None:
+def _say_exact(suite: Suite, as_json: bool) -> None:
+    """What would be done; it takes no images and next to no time."""
     from samplerzoo.bench.cell import title
+    from samplerzoo.bench.gaussian import prepare
 
-    for recipe, _ in suite.points():
-        click.echo(title(recipe))
+    recipes = [recipe for recipe, _ in suite.points()]
+    costs = [prepare(recipe)[2] for recipe in recipes]
+    if as_json:
+        cells = [
+            {"recipe": recipe.model_dump(mode="json"), **cost.per_image()}
+            for recipe, cost in zip(recipes, costs, strict=True)
+        ]
+        click.echo(json.dumps({"cells": cells}))
+        return
+    click.echo(f"{'NFE':>7}  what")
+    for recipe, cost in zip(recipes, costs, strict=True):
+        click.echo(f"{cost.nfe:>7g}  {title(recipe)}")
 
 
 def _say_estimate(todos: Sequence[Todo], every: bool, as_json: bool) -> None:

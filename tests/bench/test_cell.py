@@ -117,6 +117,22 @@ def test_labels_are_as_frequent_as_in_the_data(suite: Suites) -> None:
     assert cell.plan.labels.count(1) == pytest.approx(2000, abs=150)
 
 
+@pytest.mark.parametrize(
+    ("of_reference", "expected"),
+    [((0, 0, 7), {2}), ((5,), {0}), ((1, 0, 1), {0, 2}), ((1, 1, 1, 1), {0, 1, 2}), ((), {0, 1, 2})],
+    ids=str,
+)
+def test_labels_are_as_frequent_as_in_the_reference(
+    suite: Suites, of_reference: tuple[int, ...], expected: set[int]
+) -> None:
+    """One without labels, or with other classes than the model's, leaves it to the model's training data."""
+    [cell] = lay_out(suite(images=100), "cpu", of_reference)
+    assert cell.plan.labels is not None
+    assert {*cell.plan.labels} == expected
+    foreign = expected != {0, 1, 2}
+    assert (cell.name != name(suite(images=100))) == foreign
+
+
 def test_cheap_cells_come_first(suite: Suites) -> None:
     cells = lay_out(suite({"sampler": ["ddim", "ddpm"], "steps": [5, 2]}, {"sampler": "ddim", "images": 2}), "cpu")
     assert [(cell.recipe.sampler, cell.recipe.steps, cell.images) for cell in cells] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -73,6 +74,7 @@ def test_images_are_those_of_sample(suite: Suites, bench: Bench, tmp_path: Path,
     folder = tmp_path / "out/cells" / row.cell
     assert shards.present(folder, shards.IMAGES) == [range(8), range(8, 16), range(16, 20)]
     model = models.load(tiny_model, device="cpu", dtype="float32")
+    model = dataclasses.replace(model, class_counts=(134, 133, 133))  # the reference's: labels are as frequent as there
     expected = driver.sample(model, "ddpm", steps=3, labels="natural", num_images=20, seed=3, batch_size=8)
     found = [shards.read_images(folder, shard) for shard in shards.present(folder, shards.IMAGES)]
     assert (

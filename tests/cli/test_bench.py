@@ -184,15 +184,20 @@ def test_a_cell_that_fails_is_an_error_at_the_end(
     assert len(results.read(Path("out"))) == 1
 
 
+GAUSSIAN = ["--model", "gaussian", "--sampler", "ddim"]
+
+
 def test_the_exact_model(cli) -> None:
-    answer = cli("bench", "--model", "gaussian", "--sampler", "ddim", "--eta", "0,1", "--steps", "5,10")
+    answer = cli("bench", *GAUSSIAN, "--eta", "0,1", "--steps", "5,10")
     assert answer.code == 0, answer
     assert answer.out.splitlines()[-1] == "bench/gaussian/report.md"
     rows = results.read(Path("bench/gaussian"))
     assert len(rows) == 4
     assert rows[0].command.startswith("samplerzoo")
     listed = cli("bench", "--model", "gaussian", "--steps", 5, "--dry-run").out.splitlines()
-    assert {"ddim, 5 steps", "reverse-sde, 5 steps"} <= set(listed)
+    assert {"      5  ddim, 5 steps", "      5  reverse-sde, 5 steps"} <= set(listed)
+    [cell] = json.loads(cli("bench", *GAUSSIAN, "--steps", 5, "--dry-run", "--json").out)["cells"]
+    assert (cell["recipe"]["steps"], cell["nfe"]) == (5, 5)
 
 
 # compare
