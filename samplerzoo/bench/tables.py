@@ -20,7 +20,8 @@ NEAR = 0.05
 
 NOTHING = "–"
 ETA = "sampler.eta"
-LARGE = {"sampler": "ddpm", "sampler.variance": "large"}
+ANCESTRAL = "ddpm"
+LARGE = {"sampler": ANCESTRAL, "sampler.variance": "large"}
 """The row that the DDIM paper calls sigma-hat."""
 
 

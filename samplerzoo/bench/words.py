@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from samplerzoo.bench.points import TELLING, Estimate, Line, Point, Spread, number
 from samplerzoo.bench.tables import (
+    ANCESTRAL,
     ETA,
     declared_order,
     eta_families,
@@ -38,6 +39,7 @@ def about(lines: Sequence[Line], sweeps: Sequence[Line], spread: Spread, floor: 
     return [
         *seeds(lines, spread),
         *best(lines, spread, floor),
+        *fewest(lines),
         *eta(lines, spread),
         *large(lines, spread),
         *guidance(sweeps, spread),
@@ -83,6 +85,24 @@ def best(lines: Sequence[Line], spread: Spread, floor: Estimate | None) -> list[
     if points[cheapest.name].work < points[first.name].work:
         text += f" The cheapest within 5% of it is {cheapest}."
     return [text]
+
+
+def fewest(lines: Sequence[Line]) -> list[str]:
+    """How few evaluations reach what ancestral sampling does with the most steps of all, the question of the field."""
+    points = [(line, point) for line in lines for point in line.points]
+    most = max((point.steps for _, point in points), default=0)
+    whole = [Named(f"{line.name} at {_count(most)}", point.compared) for line, point in points
+             if line.settings["sampler"] == ANCESTRAL and point.steps == most]  # fmt: skip
+    others = [(line, point) for line, point in points if point.steps < most]
+    if not whole or not others:
+        return []
+    goal = min(whole, key=_mean)
+    near = [(line, point) for line, point in others if near_to(point.compared, goal.fd)]
+    if not near:
+        return [f"With fewer steps none is within 5% of {goal}."]
+    line, point = min(near, key=lambda found: (found[1].work, found[1].compared.mean))
+    found = Named(f"{line.name} at {_count(point.steps)}", point.compared)
+    return [f"The fewest evaluations within 5% of {goal}, or below it, are {number(point.work)}, of {found}."]
 
 
 class Trend(NamedTuple):

@@ -233,6 +233,19 @@ def test_words_on_the_best_and_the_cheapest() -> None:
     assert tables.near_table(Lines(falling).of(falling)).endswith("| ≥ 10 |")
 
 
+def test_words_on_the_fewest_evaluations_for_what_ancestral_sampling_reaches() -> None:
+    rows = [ddim(0.0, steps, fd) for steps, fd in ((5, 3.0), (10, 0.94), (20, 0.8))]
+    rows += [ddpm("small", 1000, 0.95), ddpm("large", 1000, 0.9), ddpm("large", 20, 5.0)]
+    text = words(rows)
+    assert (
+        "The fewest evaluations within 5% of ddpm large at 1,000 steps (0.9000), or below it, are 10, "
+        "of ddim eta 0 at 10 steps (0.9400)." in text
+    )
+    assert "are 20, of ddim eta 0 at 20 steps (0.8000)." in words([r for r in rows if r.metrics.fd != 0.94])
+    assert "none is within 5% of ddpm large at 1,000 steps (0.9000)." in words([rows[0], rows[4], rows[5]])
+    assert "fewest" not in words(rows[:3])
+
+
 def test_guidance(tmp_path: Path) -> None:
     rows = [
         row("ddim", 20, 1 + (scale - 1) ** 2, options={"eta": 0.0}, guidance=name, scale=scale,
