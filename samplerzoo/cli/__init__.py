@@ -20,6 +20,7 @@ COMMANDS = {
     "rerun": ("rerun", "Make an image again from what its file says of it."),
     "list": ("catalogue", "The samplers, guidances, feature networks and models that there are."),
     "info": ("info", "All about one of them: options, defaults, bounds, paper."),
+    "check": ("check", "Is a sampler or a guidance right? The conformance kit, a line a check."),
     "timesteps": ("timesteps", "The exact levels that a run visits."),
     "train": ("train", "Train a diffusion U-Net on images."),
     "train-classifier": ("train_classifier", "Train the noise-aware classifier that guidance needs."),

@@ -7,6 +7,8 @@ E[x_0 | x] = m + alpha c^2 r. Everything below follows from this.
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -80,6 +82,16 @@ def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, widt
     return Model(
         model.net, schedule, shape=(1,), classifier=classifier, classifier_classes=2, name="exact conjugate Gaussian"
     )
+
+
+def learned(model: Model, weight: float = 0.5) -> Model:
+    """The same model with a learned variance: `weight` of log beta against log beta-tilde, everywhere."""
+
+    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
+        output = model.net(x, tau, labels)
+        return torch.cat([output, torch.full_like(output, 2 * weight - 1)], dim=1)
+
+    return dataclasses.replace(model, net=net)
 
 
 def _like(value: float | Tensor, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from samplerzoo.denoiser import Denoiser, Prediction
 from samplerzoo.errors import ZooError
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Grid, Level, Schedule
-from samplerzoo.testing.exact import gaussian, mixture
+from samplerzoo.testing.exact import gaussian, learned, mixture
 from samplerzoo.testing.moments import moments_of
 
 LOG_SNR = (-4.0, 2.0)
@@ -88,14 +88,14 @@ def _flow_error(sampler: Sampler, grid: Grid) -> float:
     def denoise(x: Tensor, t: Level) -> Prediction:
         return model.denoise(x, t, torch.full((len(x),), len(MEANS)))
 
-    model = mixture(_schedule(), torch.tensor(MEANS, dtype=torch.float64)[:, None], SPREAD)
+    model = learned(mixture(_schedule(), torch.tensor(MEANS, dtype=torch.float64)[:, None], SPREAD))
     start, end = (_quantiles(level) for level in _ends(grid))
     return _size(_reached(sampler, start, grid, denoise, noise) - end)
 
 
 def _weak_error(sampler: Sampler, grid: Grid) -> float:
     """On one Gaussian, where mean and variance are exact without a draw."""
-    model = gaussian(_schedule(), MEAN, STD)
+    model = learned(gaussian(_schedule(), MEAN, STD))
     t, s = _ends(grid)
 
     def variance(level: Level) -> float:

@@ -1,0 +1,108 @@
+"""`samplerzoo check NAME`: the conformance kit, on a sampler or a guidance with the options that are given."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samplerzoo import registry
+from samplerzoo.cli.plugin_flags import SECTIONS, PluginCommand, plugin_flag, typed_so_far
+from samplerzoo.cli.shared_flags import json_flag
+from samplerzoo.errors import UsageError
+from samplerzoo.registry import GUIDANCE_PREFIX, Kind, nearest
+
+if TYPE_CHECKING:
+    from samplerzoo.testing import Outcome
+
+KINDS: tuple[Kind, ...] = ("sampler", "guidance")
+"""What there are checks for."""
+
+PREFIXES = {"sampler": "", "guidance": GUIDANCE_PREFIX}
+
+
+class CheckCommand(PluginCommand):
+    """Has the flags of the plugin that it is given the name of, as `run` has them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from samplerzoo.cli.flags import flags
+
+        typed = typed_so_far(self, ctx, args)
+        for file in typed.get("plugin", []):
+            registry.load_file(file)
+        name, sections = typed.get("name"), {}
+        if isinstance(name, str):
+            if name.startswith("-"):
+                raise UsageError(f"the name comes first: {ctx.command_path} NAME {name} ...")
+            for kind in kinds_of(name):
+                sections[f"Options of {name}"] = flags(registry.get(kind, name).load(), PREFIXES[kind])
+        ctx.meta[SECTIONS] = sections
+        try:
+            return click.Command.parse_args(self, ctx, args)
+        except click.NoSuchOption as error:
+            known = [flag for param in self.get_params(ctx) for flag in param.opts]
+            hint = nearest(error.option_name, known)
+            raise UsageError(
+                f"no option {error.option_name}{hint}; see `{ctx.command_path} {name or 'NAME'} --help`"
+            ) from error
+
+
+@click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])
+@click.argument("name")
+def command(name: str, plugin: tuple[str, ...], as_json: bool, **wanted: Any) -> int:
+    """Is a sampler or a guidance right? Runs every check of the conformance kit on it, and says what each found.
+
+    Checked with its options as given, against exact answers: no network, no data, no Monte Carlo, a second or two. The
+    exit code is 1 if a check fails. In tests of your own, samplerzoo.testing.check_sampler does the same.
+    """
+    found = []
+    for kind in kinds_of(name):
+        prefix = PREFIXES[kind]
+        options = {
+            flag.removeprefix(prefix): value
+            for flag, value in wanted.items()
+            if value is not None and flag.startswith(GUIDANCE_PREFIX) == bool(prefix)
+        }
+        found.append(_checked(kind, name, options, quiet=as_json))
+    if as_json:
+        click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
+    return int(any(not each["passed"] for each in found))
+
+
+def kinds_of(name: str) -> list[Kind]:
+    """What a name is, sampler or guidance; a sampler where the registry has to say that there is none."""
+    names = {kind: [plugin.name for plugin in registry.plugins(kind)] for kind in registry.GROUPS}
+    kinds = [kind for kind in KINDS if name.rpartition(":")[2] in names[kind]]
+    if kinds or ":" in name:
+        return kinds or ["sampler"]
+    if name in names["features"]:
+        raise UsageError(f"{name} is a feature network, and there are checks for samplers and guidances alone")
+    known = sorted({*chain(*(names[kind] for kind in KINDS))})
+    raise UsageError(f"no sampler or guidance {name!r}{nearest(name, known)}; known: {', '.join(known)}")
+
+
+def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """Prints a line a check as it is made."""
+    made: Any = registry.make(kind, name, options)
+    from samplerzoo.testing import outcomes
+
+    seen: list[Outcome] = []
+    if not quiet:
+        click.echo(f"{made!r}")
+    for outcome in outcomes(made):
+        seen.append(outcome)
+        if not quiet:
+            click.echo(f"  {outcome}")
+    count = Counter(outcome.status for outcome in seen)
+    if not quiet:
+        click.echo(", ".join(f"{number} {status}" for status, number in count.items()))
+    return {
+        "name": name,
+        "kind": kind,
+        "plugin": repr(made),
+        "passed": not count["failed"],
+        "checks": [vars(outcome) for outcome in seen],
+    }

@@ -1,0 +1,99 @@
+"""Every check of the kit, cheap ones first; each is a plain function that says nothing if all is well.
+
+It raises AssertionError, or whatever the thing under test raised, and unittest.SkipTest where it does not apply.
+"""
+
+from __future__ import annotations
+
+from samplerzoo.testing.checks.answers import (
+    check_kinds_of_network_agree,
+    check_lands_on_the_point,
+    check_moments,
+    check_order,
+)
+from samplerzoo.testing.checks.driven import check_nfe_is_what_it_calls, check_recording_changes_nothing
+from samplerzoo.testing.checks.guided import (
+    check_composes_with_samplers,
+    check_evaluations_are_counted,
+    check_guidance_changes_nothing_in_place,
+    check_guided_batch_is_not_mixed,
+    check_guided_dtype_is_kept,
+    check_guided_kinds_of_network_agree,
+    check_guided_runs_are_independent,
+    check_guided_shape,
+    check_guided_x0_and_eps_agree,
+    check_labels_are_respected,
+    check_learned_variance_is_kept,
+    check_missing_requirements_are_said,
+    check_scale_0_is_unconditional,
+    check_scale_1_is_conditional,
+    check_scale_guides,
+)
+from samplerzoo.testing.checks.independence import (
+    check_batch_is_not_mixed,
+    check_deterministic,
+    check_global_random_state,
+    check_runs_leave_nothing_behind,
+)
+from samplerzoo.testing.checks.options import (
+    check_cites_its_source,
+    check_keeps_the_protocol,
+    check_options_are_documented,
+    check_options_survive,
+)
+from samplerzoo.testing.checks.walk import (
+    check_any_shape,
+    check_dtype_is_kept,
+    check_irregular_grids,
+    check_levels_are_on_the_schedule,
+    check_nothing_is_changed_in_place,
+    check_one_state_a_step,
+    check_shift_is_applied,
+    check_stochastic_as_declared,
+)
+
+OPTIONS_CHECKS = (
+    check_keeps_the_protocol,
+    check_cites_its_source,
+    check_options_are_documented,
+    check_options_survive,
+)
+
+SAMPLER_CHECKS = (
+    check_one_state_a_step,
+    check_levels_are_on_the_schedule,
+    check_any_shape,
+    check_dtype_is_kept,
+    check_nothing_is_changed_in_place,
+    check_batch_is_not_mixed,
+    check_deterministic,
+    check_global_random_state,
+    check_runs_leave_nothing_behind,
+    check_recording_changes_nothing,
+    check_nfe_is_what_it_calls,
+    check_stochastic_as_declared,
+    check_shift_is_applied,
+    check_lands_on_the_point,
+    check_irregular_grids,
+    check_kinds_of_network_agree,
+    check_moments,
+    check_order,
+)
+
+GUIDANCE_CHECKS = (
+    check_scale_1_is_conditional,
+    check_scale_0_is_unconditional,
+    check_scale_guides,
+    check_labels_are_respected,
+    check_guided_batch_is_not_mixed,
+    check_guided_runs_are_independent,
+    check_guided_dtype_is_kept,
+    check_guided_x0_and_eps_agree,
+    check_guidance_changes_nothing_in_place,
+    check_guided_shape,
+    check_guided_kinds_of_network_agree,
+    check_evaluations_are_counted,
+    check_learned_variance_is_kept,
+    check_composes_with_samplers,
+    check_missing_requirements_are_said,
+)

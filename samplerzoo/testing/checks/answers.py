@@ -1,0 +1,96 @@
+"""Exact answers: what a sampler makes of data whose denoiser is known, and how fast it gets there."""
+
+from __future__ import annotations
+
+import itertools
+from unittest import SkipTest
+
+import torch
+
+from samplerzoo.models import Model
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Grid
+from samplerzoo.testing.moments import moments
+from samplerzoo.testing.order import convergence
+from samplerzoo.testing.trial import COSINE, LINEAR, ZERO_SNR, draws, normal, states
+
+POINTS = torch.tensor([0.3, -1.0, 0.123456, 7.0], dtype=torch.float64)
+"""One of them beyond [-1, 1]: a sampler does not clip."""
+
+MEAN, STD = 0.5, 0.5
+
+BIAS = 0.003
+"""What mean and standard deviation may be off by on any number of steps: runs start from N(0, 1), where the data has
+left alpha_T of its mean, and end in a denoised state, whose variance is too small."""
+
+
+def check_lands_on_the_point(sampler: Sampler) -> None:
+    """Data that is a single point is what every run ends on: no fresh noise, and nothing of x_T, is left in an image.
+
+    In float64, at any number of steps, also where the first level is pure noise. What is off is rounding.
+    """
+    schedules = {"linear": LINEAR, "cosine": COSINE, "zero terminal SNR": ZERO_SNR}
+    for name, spacing, steps in itertools.product(schedules, ("trailing", "logsnr"), (1, 2, 3, 7, 50)):
+        model = normal(POINTS, 0.0, shape=(4,), prediction="sample", schedule=schedules[name])
+        off = off_the_point(sampler, model, sampler.grid(model.schedule, steps, spacing))
+        assert off < 1e-9, (
+            f"data that is a single point is missed by {off:.2g} at {steps} steps, {spacing}, on the {name} schedule: "
+            "noise is added at the clean level, or x0 is clipped, or something of x_T is left; "
+            "where s.clean, return the prediction's x0"
+        )
+
+
+def check_moments(sampler: Sampler) -> None:
+    """Mean and standard deviation of what it makes of Gaussian data, without Monte Carlo, come to those of the data.
+
+    Its output is affine in its draws, which feeding impulses shows; of centred data the mean is 0 at any number of
+    steps; and the error falls with more of them, even in log-SNR, where the step to the clean level, which leaves
+    variance out, makes up for no other error.
+    """
+    centred = float(moments(normal(0.0), sampler, LINEAR.grid(7)).mean.abs())
+    assert centred < 1e-12, f"of data with mean 0 the mean is {centred:.2g} at 7 steps: something is added to the state"
+    few, some, many = (distance(sampler, sampler.grid(LINEAR, n, "logsnr")) for n in (10, 50, 200))
+    seen = f"they are off by {few:.4f}, {some:.4f} and {many:.4f} at 10, 50 and 200 steps"
+    assert some < max(few, BIAS), f"mean and standard deviation do not converge: {seen}"
+    assert many < max(some, BIAS), f"mean and standard deviation do not converge: {seen}"
+    assert some < 0.07, f"mean and standard deviation are wrong: {seen}, and a first-order method is below 0.07 at 50"
+    assert many < 0.02, f"mean and standard deviation converge on something else: {seen}"
+
+
+def check_kinds_of_network_agree(sampler: Sampler) -> None:
+    """Networks that predict eps, x0 or v are one to a sampler: it uses what the Prediction derives from each other."""
+    for spacing, steps in (("trailing", 7), ("logsnr", 12)):
+        grid = sampler.grid(LINEAR, steps, spacing)
+        eps, x0, v = (moments(normal(prediction=kind), sampler, grid) for kind in ("epsilon", "sample", "v_prediction"))
+        for kind, other in (("x0", x0), ("v", v)):
+            off = max(float((other.mean - eps.mean).abs().max()), float((other.std - eps.std).abs().max()))
+            assert off < 1e-8, f"a network of {kind} gives mean or standard deviation off by {off:.2g} from one of eps"
+
+
+def check_order(sampler: Sampler) -> None:
+    """The error falls with the step as fast as the declared `order` says, in the mean and variance if stochastic.
+
+    Between two fixed levels, on grids even in log-SNR, by the slope of the logarithms. A better order is none to
+    complain of.
+    """
+    if sampler.order == 0:
+        raise SkipTest("it declares order 0: that its error does not vanish with the step")
+    found = convergence(sampler)
+    errors = ", ".join(f"{error:.2e} at {steps}" for steps, error in zip(found.steps, found.errors, strict=True))
+    assert found.reaches(sampler.order), (
+        f"it declares order {sampler.order}, and {found.order:.2f} was measured (errors {errors} steps): a level or a "
+        "coefficient in its formula is wrong, or it declares too much"
+    )
+
+
+def distance(sampler: Sampler, grid: Grid) -> float:
+    """How far mean and standard deviation are from those of N(0.5, 0.5^2): the root of the Fréchet distance."""
+    out = moments(normal(MEAN, STD), sampler, grid)
+    return float(torch.hypot(out.mean - MEAN, out.std - STD).max())
+
+
+def off_the_point(sampler: Sampler, model: Model, grid: Grid) -> float:
+    """How far images are from POINTS, relative to the largest state on the way, at whose size they are rounded."""
+    way = list(states(sampler, model, grid, draws(2, (len(POINTS),))))
+    largest = max(1.0, *(float(x.abs().max()) for x in way))
+    return float((way[-1] - POINTS).abs().max()) / largest

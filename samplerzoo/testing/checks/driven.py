@@ -1,0 +1,44 @@
+"""A sampler in the driver's hands: what is recorded, and what is counted."""
+
+from __future__ import annotations
+
+import torch
+
+from samplerzoo.driver import sample
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Level
+from samplerzoo.testing.trial import Watched, bimodal, draws
+
+STEPS, IMAGES = 6, 3
+
+
+def check_recording_changes_nothing(sampler: Sampler) -> None:
+    """Images are the same whether or not their way is recorded, and what was recorded stays as it was."""
+    seen: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+
+    def record(number: int, level: Level, x: torch.Tensor) -> None:
+        seen.append((number, x, x.clone()))
+
+    plain = sample(bimodal(), sampler, steps=STEPS, num_images=IMAGES)
+    recorded = sample(bimodal(), sampler, steps=STEPS, num_images=IMAGES, on_step=record)
+    assert torch.equal(plain.images, recorded.images), "images differ when their way is recorded"
+    assert plain.cost == recorded.cost, f"recording changes the cost from {plain.cost} to {recorded.cost}"
+    numbers = [number for number, _, _ in seen]
+    assert numbers == list(range(len(plain.grid) + 1)), f"the states of a run are numbered {numbers}"
+    for number, now, then in seen:
+        assert torch.equal(now, then), f"the state of step {number} was changed after it had been yielded"
+    assert torch.equal(seen[-1][1], plain.images), "the last state is not the image"
+
+
+def check_nfe_is_what_it_calls(sampler: Sampler) -> None:
+    """Network evaluations as the driver counts them are the calls of `denoise`: nothing goes by another way."""
+    result = sample(bimodal(), sampler, steps=STEPS, num_images=IMAGES)
+    watched = Watched(bimodal())
+    list(watched.states(sampler, result.grid, draws(IMAGES, (2,), torch.float32)))
+    called = sum(len(x) for x, _ in watched.asked)
+    assert result.cost.evaluations == called, (
+        f"the network was evaluated {result.cost.evaluations} times for {IMAGES} images, and {called} times through "
+        "denoise(x, level): call nothing else"
+    )
+    one = sample(bimodal(), sampler, steps=STEPS, num_images=1)
+    assert one.nfe == result.nfe, f"an image costs {one.nfe:g} evaluations alone and {result.nfe:g} in a batch"

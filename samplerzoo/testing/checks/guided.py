@@ -1,0 +1,352 @@
+"""What a guidance makes of a network's predictions: the meaning of its scale, and images that know nothing of another.
+
+Each is checked on an exact mixture, in float64, unless another model is given; that one is used as it is, in float32.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from unittest import SkipTest
+
+import torch
+from torch import Tensor
+
+from samplerzoo.denoiser import Prediction, PredictionType
+from samplerzoo.driver import sample
+from samplerzoo.errors import UsageError
+from samplerzoo.guidance import Guidance
+from samplerzoo.models import Model
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Level
+from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
+from samplerzoo.testing.trial import Ancestral, Flow, draws, farthest, three_classes
+
+IMAGES = 6
+TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
+"""Of T: from levels where classes are hard to tell to those where they are told."""
+
+Guided = Callable[[Tensor, Level], Prediction]
+
+
+def check_scale_1_is_conditional(guidance: Guidance, model: Model | None = None) -> None:
+    """Scale 1 is the plain conditional prediction of each image's own label: for a classifier, Bayes' rule."""
+    bench = Bench.of(model)
+    for t, x in bench.states():
+        off = farthest(eps(bench.guide(at(guidance, 1.0))(x, t)), bench.conditional(x, t))
+        assert off <= bench.tolerance, (
+            f"at scale 1 eps is off by {off:.2g} from the plain conditional one, at timestep {t.timestep:g}: is it the "
+            "convention of w, where w = scale - 1, or are the two halves of a batch taken for each other?"
+        )
+
+
+def check_scale_0_is_unconditional(guidance: Guidance, model: Model | None = None) -> None:
+    """Scale 0 is the prediction without a label, at every level where the guidance is on."""
+    bench = Bench.of(model)
+    on = 0
+    for t, x in bench.states():
+        found = eps(bench.guide(at(guidance, 0.0))(x, t))
+        off = farthest(found, bench.unconditional(x, t))
+        on += off <= bench.tolerance
+        assert min(off, farthest(found, bench.conditional(x, t))) <= bench.tolerance, (
+            f"at scale 0 eps is off by {off:.2g} from the unconditional one, at timestep {t.timestep:g}: is it the "
+            "convention of w, where w = scale - 1?"
+        )
+    assert on, "at scale 0 the prediction is the conditional one, at all levels: is the guidance ignored?"
+
+
+def check_scale_guides(guidance: Guidance, model: Model | None = None) -> None:
+    """A scale above 1 moves the prediction, and the more the higher it is: a guidance is not ignored."""
+    bench = Bench.of(model)
+    moved = [
+        max(farthest(eps(bench.guide(at(guidance, scale))(x, t)), bench.conditional(x, t)) for t, x in bench.states())
+        for scale in (2.0, 4.0)
+    ]
+    assert moved[0] > bench.tolerance, (
+        f"at scale 2 eps differs by {moved[0]:.2g} from that at scale 1: it guides nothing"
+    )
+    assert moved[1] > moved[0], f"at scale 4 eps moves by {moved[1]:.3g}, and at scale 2 by {moved[0]:.3g}"
+
+
+def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -> None:
+    """Another label is another prediction, and guided images are of the class that was asked for."""
+    bench = Bench.of(model)
+    guided = at(guidance, 2.0)
+    if bench.classes < 2:
+        raise SkipTest("the model has one class")
+    t, x = bench.states()[1]
+    first, second = (bench.guide(guided, torch.full((IMAGES,), label))(x, t) for label in (0, 1))
+    assert farthest(eps(first), eps(second)) > bench.tolerance, "labels 0 and 1 make the same prediction"
+    if model is not None:
+        return  # how often another network and another classifier agree cannot be known
+    labels = [label for label in range(bench.classes) for _ in range(20)]
+    images = sample(bench.model, Ancestral(), guidance=guided, labels=labels, steps=20).images
+    assert bench.model.classifier is not None
+    seen = bench.model.classifier(images, torch.ones(len(images))).argmax(1).tolist()
+    right = sum(label == found for label, found in zip(labels, seen, strict=True)) / len(labels)
+    assert right > 0.9, f"at scale 2, {right:.0%} of the images are of the class that was asked for: guided elsewhere?"
+
+
+def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = None) -> None:
+    """An image is guided alone: part of a batch, in another order, gives the same predictions."""
+    bench = Bench.of(model)
+    for t, x in bench.states():
+        whole = bench.guide(guidance)(x, t)
+        for chosen in ([4, 0, 3], [2]):
+            part = bench.guide(guidance, bench.labels[chosen])(x[chosen], t)
+            off = farthest(eps(part), eps(whole)[chosen])
+            assert off <= bench.tolerance, (
+                f"eps of images {chosen} of a batch of {IMAGES} differs by {off:.2g} when they are guided without the "
+                "others: is there a mean, a norm or a quantile over the batch?"
+            )
+
+
+def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = None) -> None:
+    """The same state gives the same prediction, whatever came before, and without any global random state."""
+    bench = Bench.of(model)
+    t, x = bench.states()[0]
+    expected = eps(bench.guide(guidance)(x, t))
+    with kept_random_state():
+        for seed in (1, 2):
+            seed_everything(seed)
+            before, guided = random_state(), bench.guide(guidance)
+            other = bench.guide(guidance, bench.labels[:2])
+            for level, y in bench.states()[1:]:
+                guided(y, level)
+                other(y[:2], level)
+            found = eps(guided(x, t))
+            assert torch.equal(found, expected), f"eps differs by {farthest(found, expected):.2g} after other calls"
+            for library, state in random_state().items():
+                assert state == before[library], f"it draws from the global random state of {library}"
+
+
+def check_guided_dtype_is_kept(guidance: Guidance, model: Model | None = None) -> None:
+    """A guided prediction has the dtype and the shape of the state, and the driver takes no gradients from it."""
+    bench = Bench.of(model)
+    for dtype in {torch.float32, bench.dtype}:
+        for t, x in bench.states(dtype):
+            p = bench.guide(guidance)(x, t)
+            for name in ("eps", "x0"):
+                found = getattr(p, name)
+                assert found.dtype == dtype, f"{name} is {found.dtype}, where the state is {dtype}"
+                assert found.shape == x.shape, f"{name} has the shape {tuple(found.shape)}, the state {tuple(x.shape)}"
+                assert torch.isfinite(found).all(), f"{name} is NaN or infinite at timestep {t.timestep:g}"
+                assert not found.requires_grad, f"{name} carries a gradient, and memory grows with the steps: detach it"
+            assert p.level == t, f"the prediction is of timestep {p.level.timestep:g}, not of {t.timestep:g}"
+
+
+def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None) -> None:
+    """x = alpha x0 + sigma eps holds of the guided prediction, as of the network's: change it with `replace`."""
+    bench = Bench.of(model)
+    for t, x in bench.states():
+        p = bench.guide(guidance)(x, t)
+        off = farthest(t.alpha * p.x0 + t.sigma * p.eps, x)
+        assert off <= bench.tolerance, (
+            f"alpha x0 + sigma eps is off by {off:.2g} from x at timestep {t.timestep:g}: p.replace(eps=...) derives "
+            "the one from the other"
+        )
+
+
+def check_guidance_changes_nothing_in_place(guidance: Guidance, model: Model | None = None) -> None:
+    """State, labels and the network's predictions stay as they are."""
+    bench = Bench.of(model)
+    for t, x in bench.states():
+        kept = [("the state", x, x.clone()), ("the labels", bench.labels, bench.labels.clone())]
+
+        def denoise(x: Tensor, t: Level, labels: Tensor | None = None) -> Prediction:
+            p = bench.model.denoise(x, t, labels)
+            for name in ("eps", "x0"):
+                kept.append((f"{name} of the network", getattr(p, name), getattr(p, name).clone()))  # noqa: B023
+            return p
+
+        bench.guide(guidance, denoise=denoise)(x, t)
+        for what, now, before in kept:
+            assert torch.equal(now, before), f"{what} changed in place, at timestep {t.timestep:g}"
+
+
+def check_guided_shape(guidance: Guidance, model: Model | None = None) -> None:
+    """The same numbers in another shape are guided alike: nothing depends on there being channels and pixels."""
+    if model is not None:
+        raise SkipTest("a model of one's own has a shape of its own")
+    flat, pictures = Bench.of(None), Bench.of(three_classes((2, 2, 2)))
+    flat = dataclasses.replace(flat, model=three_classes((8,)))
+    pictures = dataclasses.replace(pictures, dtype=flat.dtype)
+    for (t, x), (_, y) in zip(flat.states(), pictures.states(), strict=True):
+        off = farthest(eps(flat.guide(guidance)(x, t)), eps(pictures.guide(guidance)(y, t)).flatten(1))
+        assert off <= flat.tolerance, f"images of shape (2, 2, 2) are guided otherwise than (8,), by {off:.2g}"
+
+
+def check_guided_kinds_of_network_agree(guidance: Guidance, model: Model | None = None) -> None:
+    """Networks that predict eps, x0 or v are guided alike: weights that sum to 1 see no difference."""
+    bench = Bench.of(model)
+    kinds: tuple[PredictionType, ...] = ("epsilon", "sample", "v_prediction")
+    for t, x in bench.states():
+        first, *others = (
+            eps(dataclasses.replace(bench, model=as_kind(bench.model, kind)).guide(guidance)(x, t)) for kind in kinds
+        )
+        for kind, other in zip(kinds[1:], others, strict=True):
+            off = farthest(other, first)
+            assert off <= bench.tolerance, (
+                f"a {kind} network is guided otherwise than an epsilon one, by {off:.2g} at timestep {t.timestep:g}"
+            )
+
+
+def check_evaluations_are_counted(guidance: Guidance, model: Model | None = None) -> None:
+    """Every evaluation goes through `denoise`, and scales 0 and 1 cost one an image: no call whose weight is 0."""
+    bench = Bench.of(model)
+    t, x = bench.states()[1]
+    for scale in (0.0, 1.0, 2.0):
+        rows = {"net": 0, "denoise": 0}
+
+        def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
+            rows["net"] += len(x)  # noqa: B023
+            return bench.model.net(x, tau, labels)
+
+        counted = dataclasses.replace(bench.model, net=net)
+
+        def denoise(x: Tensor, t: Level, labels: Tensor | None = None) -> Prediction:
+            rows["denoise"] += len(x)  # noqa: B023
+            return counted.denoise(x, t, labels)  # noqa: B023
+
+        dataclasses.replace(bench, model=counted).guide(at(guidance, scale), denoise=denoise)(x, t)
+        assert rows["net"] == rows["denoise"], (
+            f"the network was evaluated {rows['net']} times for {IMAGES} images, and {rows['denoise']} times through "
+            "the denoise that guide is given: call nothing else"
+        )
+        if scale < 2:
+            assert rows["net"] == IMAGES, (
+                f"at scale {scale:g} an image costs {rows['net'] / IMAGES:g} evaluations, where 1 will do"
+            )
+
+
+def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = None) -> None:
+    """The variance that a network learned comes through, for the ancestral sampler to use."""
+    bench = Bench.of(model)
+    t, x = bench.states()[1]
+    if bench.model.denoise(x, t, bench.labels).variance is None:
+        raise SkipTest("the model has no learned variance")
+    for scale in (0.0, 1.0, 2.0):
+        p = bench.guide(at(guidance, scale))(x, t)
+        assert p.variance is not None, f"at scale {scale:g} the learned variance is lost: change predictions by replace"
+        assert p.variance.shape == x.shape, f"at scale {scale:g} the variance has the shape {tuple(p.variance.shape)}"
+
+
+def check_composes_with_samplers(guidance: Guidance, model: Model | None = None) -> None:
+    """It works with a deterministic and with a stochastic sampler, image by image the same in batches of any size.
+
+    One that shifts the ancestral mean works with samplers that take the shift, and the driver refuses the others.
+    """
+    bench = Bench.of(model)
+    t, x = bench.states()[0]
+    shifts = bench.guide(guidance)(x, t).shift is not None
+    samplers: tuple[Sampler, ...] = (Ancestral(),) if shifts else (Flow(), Ancestral())
+    for sampler in samplers:
+        plan: dict[str, Any] = {"guidance": guidance, "labels": bench.labels.tolist(), "steps": 5}
+        whole, parts = (sample(bench.model, sampler, batch_size=size, **plan) for size in (IMAGES, 2))
+        off = farthest(whole.images, parts.images)
+        # float32 over five steps: far from what an image of another label differs by
+        assert off < 1e-3, f"with {type(sampler).__name__} images differ by {off:.2g} in batches of 2 and of {IMAGES}"
+        assert whole.nfe == parts.nfe, f"an image costs {whole.nfe:g} evaluations, or {parts.nfe:g} in batches of 2"
+
+
+def check_missing_requirements_are_said(guidance: Guidance, model: Model | None = None) -> None:
+    """A model that lacks what it needs is refused with a UsageError when it is made, not with a crash in a run."""
+    bench = Bench.of(model)
+    without = {
+        "null label": dataclasses.replace(bench.model, null_label=None),
+        "classifier": dataclasses.replace(bench.model, classifier=None),
+    }
+    for lacking, other in without.items():
+        poor = dataclasses.replace(bench, model=other)
+        try:
+            guided = poor.guide(guidance)
+        except UsageError:
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"on a model without {lacking} it raises {type(error).__name__} ({error}): raise UsageError, and say "
+                "which models will do"
+            ) from error
+        for t, x in poor.states():
+            try:
+                guided(x, t)
+            except Exception as error:
+                raise AssertionError(
+                    f"on a model without {lacking} it raises {type(error).__name__} ({error}) in the middle of a run: "
+                    "look in guide, before anything is computed"
+                ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A model to guide, and a batch to guide it with."""
+
+    model: Model
+    labels: Tensor
+    dtype: torch.dtype
+    tolerance: float
+
+    @classmethod
+    def of(cls, model: Model | None) -> Bench:
+        if model is None:
+            return cls(three_classes(), torch.tensor([2, 0, 1, 0, 2, 1]), torch.float64, 1e-8)
+        labels = torch.tensor([2, 0, 1, 0, 2, 1]) % (model.classes or 1)
+        return cls(model, labels.to(model.device), torch.float32, 1e-3)  # of networks, whose batches add up otherwise
+
+    @property
+    def classes(self) -> int:
+        return self.model.classes or 1
+
+    def states(self, dtype: torch.dtype | None = None) -> list[tuple[Level, Tensor]]:
+        """Noisy states (6, *shape), between the classes."""
+        assert self.model.shape is not None
+        draw = draws(IMAGES, self.model.shape, dtype or self.dtype)
+        levels = [self.model.schedule.at(max(1.0, share * self.model.schedule.T)) for share in TIMES]
+        return [(t, (0.5 * t.alpha + t.sigma) * draw().to(self.model.device)) for t in levels]
+
+    def guide(
+        self, guidance: Guidance, labels: Tensor | None = None, *, denoise: Callable[..., Prediction] | None = None
+    ) -> Guided:
+        with torch.no_grad():
+            chosen = self.labels if labels is None else labels.to(self.labels)
+            guided = guidance.guide(denoise or self._denoise, chosen, self.model)
+        return torch.no_grad()(guided)
+
+    def conditional(self, x: Tensor, t: Level) -> Tensor:
+        with torch.no_grad():
+            return self._denoise(x, t, self.labels).eps
+
+    def unconditional(self, x: Tensor, t: Level) -> Tensor:
+        null = self.model.null_label
+        if self.model.num_classes is not None and null is None:
+            raise SkipTest("the model has no null label to compare with")
+        with torch.no_grad():
+            return self._denoise(x, t, None if null is None else torch.full_like(self.labels, null)).eps
+
+    def _denoise(self, x: Tensor, t: Level, labels: Tensor | None = None) -> Prediction:
+        """As the driver does it: an unconditional network gets no labels."""
+        return self.model.denoise(x, t, labels if self.model.num_classes is not None else None)
+
+
+def at(guidance: Guidance, scale: float) -> Guidance:
+    """The same guidance with another scale."""
+    return type(guidance)(**{**guidance.model_dump(), "scale": scale})
+
+
+def eps(p: Prediction) -> Tensor:
+    """What is sampled from: a shift of the mean is one of the score."""
+    return p.eps if p.shift is None else p.eps - p.level.sigma * p.shift
+
+
+def as_kind(model: Model, kind: PredictionType) -> Model:
+    """The same model, as a network that predicts another thing."""
+    name = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[kind]
+
+    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
+        p = model.denoise(x, model.schedule.at(float(tau[0])), labels)
+        output: Tensor = getattr(p, name)
+        return output if p.variance is None else torch.cat([output, 2 * p.variance - 1], dim=1)
+
+    return dataclasses.replace(model, net=net, prediction=kind)

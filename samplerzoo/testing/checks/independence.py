@@ -1,0 +1,104 @@
+"""An image depends on its own draws alone: not on other images, on other runs, or on a global random state."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from samplerzoo.sampler import Sampler
+from samplerzoo.testing.trial import LINEAR, bimodal, draws, farthest, last, normal, states
+
+SOME = LINEAR.grid_at([999, 640.5, 600, 17, 3.25])
+
+
+def check_batch_is_not_mixed(sampler: Sampler) -> None:
+    """A part of a batch, in another order, gives the same images: on a network that is not linear, in float64."""
+    whole = last(sampler, bimodal(), SOME, draws(5, (2,)))
+    for chosen in ([3, 0, 4], [1], [4, 3, 2, 1, 0]):
+        source = draws(5, (2,))
+        part = last(sampler, bimodal(), SOME, lambda: source()[chosen])  # noqa: B023
+        off = farthest(part, whole[chosen])
+        assert off < 1e-10, (
+            f"images {chosen} of a batch of 5 differ by {off:.2g} when they are made without the others, or in "
+            "another order: is there a mean or a norm over the batch?"
+        )
+
+
+def check_deterministic(sampler: Sampler) -> None:
+    """The same draws give the same image, bit for bit."""
+    first, second = (last(sampler, bimodal(), SOME, draws(3, (2,))) for _ in range(2))
+    off = farthest(first, second)
+    assert torch.equal(first, second), f"two runs with the same draws differ by {off:.2g}: noise from elsewhere?"
+
+
+def check_global_random_state(sampler: Sampler) -> None:
+    """The global random states of torch, numpy and random are neither read nor written; `noise()` is the one source."""
+    images = []
+    with kept_random_state():
+        for seed in (1, 2):
+            seed_everything(seed)
+            before = random_state()
+            images.append(last(sampler, bimodal(), SOME, draws(3, (2,))))
+            for library, state in random_state().items():
+                assert state == before[library], f"it draws from the global random state of {library}: use noise()"
+    off = farthest(*images)
+    assert torch.equal(*images), f"images differ by {off:.2g} with the global random seed: use noise()"
+
+
+def check_runs_leave_nothing_behind(sampler: Sampler) -> None:
+    """A run is the same after another one, beside another one, and by a fresh object: memory is in local variables."""
+    fresh = type(sampler).model_validate_json(sampler.model_dump_json())
+    expected = list(states(fresh, bimodal(), SOME, draws(3, (2,))))
+    list(states(sampler, normal(5.0, shape=(4, 1)), LINEAR.grid(2), draws(7, (4, 1))))
+    next(states(sampler, bimodal(), SOME, draws(2, (2,))))  # and one that is given up
+    _assert_same(expected, list(states(sampler, bimodal(), SOME, draws(3, (2,)))), "after another run")
+    beside = states(sampler, normal(-1.0, shape=(2,)), SOME, draws(3, (2,), seed=1))
+    found = [x for x, _ in zip(states(sampler, bimodal(), SOME, draws(3, (2,))), beside, strict=True)]
+    _assert_same(expected, found, "while another one is under way")
+
+
+def _assert_same(expected: list[torch.Tensor], found: list[torch.Tensor], when: str) -> None:
+    assert len(found) == len(expected), (
+        f"{when} a run yields {len(found) - 1} states, and {len(expected) - 1} otherwise"
+    )
+    for number, (x, y) in enumerate(zip(expected, found, strict=True)):
+        assert x.shape == y.shape, (
+            f"{when} state {number} has the shape {tuple(y.shape)}, and {tuple(x.shape)} otherwise"
+        )
+        assert torch.equal(x, y), (
+            f"{when} state {number} of a run differs by {farthest(x, y):.2g}: is something kept on the object or its "
+            "class? Keep it in local variables of walk"
+        )
+
+
+def random_state() -> dict[str, Any]:
+    """Of all global generators, as something that can be compared."""
+    words: Any = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in words],
+        "random": random.getstate(),
+    }
+
+
+def seed_everything(seed: int) -> None:
+    torch.random.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Puts the global random states back as they were: the kit keeps its own rules."""
+    saved = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(saved[0])
+        np.random.set_state(saved[1])
+        random.setstate(saved[2])

@@ -1,0 +1,65 @@
+"""What a plugin says of itself: its options and its source. The same for samplers and guidances."""
+
+from __future__ import annotations
+
+import pickle
+import re
+
+from pydantic_core import PydanticUndefined
+
+from samplerzoo.guidance import Guidance
+from samplerzoo.options import Options
+from samplerzoo.registry import Kind, Plugin, kebab
+
+CITATION = re.compile(r"\b[A-Z][\w'’-]+(?:(?:,| and| &)? [A-Z][\w'’-]+)*(?: et al\.?)?,? \(?(?:19|20)\d\d\b")
+"""A name that begins with a capital, perhaps more of them, and a year."""
+
+BOUNDED = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum", "const", "pattern", "maxLength"}
+
+
+def check_keeps_the_protocol(plugin: Options) -> None:
+    """It can be registered: it defines what its kind has to, and no field hides a member or a flag of `run`."""
+    cls = type(plugin)
+    kind: Kind = "guidance" if isinstance(plugin, Guidance) else "sampler"
+    Plugin(kind, kebab(cls.__name__), cls.__module__, "", cls).load()
+
+
+def check_cites_its_source(plugin: Options) -> None:
+    """The docstring names author and year, so that who reads a figure knows which of the methods of a name it is."""
+    text = type(plugin).__dict__.get("__doc__") or ""
+    assert text.strip(), f"{type(plugin).__name__} has no docstring: say what it is and who wrote of it"
+    assert CITATION.search(" ".join(text.split())), (
+        f"the docstring of {type(plugin).__name__} cites no source: name author and year, as in (Song et al. 2021, "
+        "eq. 13), or (Doe 2026, unpublished) for your own"
+    )
+
+
+def check_options_are_documented(plugin: Options) -> None:
+    """Every option has help, a default, and bounds or choices: it is a flag, and will be given nonsense."""
+    properties = type(plugin).model_json_schema()["properties"]
+    for name, field in type(plugin).model_fields.items():
+        option = f"the option {name} of {type(plugin).__name__}"
+        assert field.description, f"{option} has no help: Field(..., description=...)"
+        assert field.default is not PydanticUndefined or field.default_factory is not None, f"{option} has no default"
+        for part in _parts(properties[field.alias or name]):
+            assert part.get("type") in ("boolean", "null") or BOUNDED & set(part) or "$ref" in part, (
+                f"{option} has neither bounds nor choices: Field(..., ge=..., le=...) or Literal[...]"
+            )
+
+
+def check_options_survive(plugin: Options) -> None:
+    """Through JSON, as in a record of a run, and through pickle, as on the way to another process."""
+    cls = type(plugin)
+    text = plugin.model_dump_json()
+    assert cls.model_validate_json(text) == plugin, f"{plugin!r} comes back from JSON {text} as something else"
+    try:
+        copy = pickle.loads(pickle.dumps(plugin))
+    except Exception as error:  # pickle raises half a dozen kinds
+        raise AssertionError(f"{plugin!r} cannot be pickled ({error}): define it at the top of a module") from error
+    assert copy == plugin, f"{plugin!r} comes back from pickle as {copy!r}"
+
+
+def _parts(schema: dict) -> list[dict]:
+    """The alternatives of a type, and of a list what is in it."""
+    parts = schema.get("anyOf", [schema])
+    return [part.get("items", part) if part.get("type") == "array" else part for part in parts]

@@ -1,0 +1,162 @@
+"""What the protocol asks of a walk: any grid, shape and dtype, one state a step, nothing changed in place."""
+
+from __future__ import annotations
+
+import dataclasses
+from unittest import SkipTest
+
+import numpy as np
+import torch
+
+from samplerzoo.denoiser import Denoiser, Prediction
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Grid, Level
+from samplerzoo.testing.checks.answers import POINTS, distance, off_the_point
+from samplerzoo.testing.moments import Impulses, run
+from samplerzoo.testing.trial import LINEAR, Watched, bimodal, draws, farthest, last, normal, states
+
+ROUNDING = 1e-10
+"""Relative, of float64 over a few dozen steps; what a check is after is far above it."""
+
+IRREGULAR = LINEAR.grid_at([998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99])
+"""Fractions of a timestep, steps of all sizes, and levels between the cleanest one of training and clean data."""
+
+
+def check_one_state_a_step(sampler: Sampler) -> None:
+    """A walk yields exactly one state, of the shape of x_T, for every step of its grid; of one step too."""
+    for grid in (LINEAR.grid(1), LINEAR.grid(2), LINEAR.grid(7), IRREGULAR):
+        found = list(states(sampler, bimodal(), grid, draws(3, (2,))))[1:]
+        assert len(found) == len(grid), (
+            f"its walk yields {len(found)} states on a grid of {_steps(grid)}: yield once a step, the last one too"
+        )
+        for number, x in enumerate(found, 1):
+            assert x.shape == (3, 2), f"state {number} of {len(grid)} has the shape {tuple(x.shape)}, and x_T (3, 2)"
+            assert torch.isfinite(x).all(), f"state {number} of {len(grid)} is NaN or infinite"
+
+
+def check_levels_are_on_the_schedule(sampler: Sampler) -> None:
+    """It denoises at noisy levels of the schedule: `denoise.schedule` makes any that the grid does not have."""
+    for grid in (LINEAR.grid(7), LINEAR.grid(7, "leading"), IRREGULAR):
+        watched = Watched(normal())
+        list(watched.states(sampler, grid, draws(2, (1,))))
+        assert watched.asked, "it never calls denoise, so that no image can come of it"
+        for _, level in watched.asked:
+            at = LINEAR.at(level.tau)
+            assert (at.alpha, at.sigma) == (level.alpha, level.sigma), (
+                f"it denoises at tau {level.tau:g} with alpha {level.alpha:.6f}, sigma {level.sigma:.6f}, where the "
+                f"schedule has {at.alpha:.6f} and {at.sigma:.6f}: take levels from denoise.schedule.at or .at_log_snr"
+            )
+
+
+def check_any_shape(sampler: Sampler) -> None:
+    """The same numbers in another shape make the same image: nothing depends on there being channels and pixels."""
+    grid = LINEAR.grid(5)
+    flat = last(sampler, normal(shape=(12,)), grid, draws(4, (12,)))
+    for shape in ((1, 12), (3, 2, 2), (3, 1, 2, 2)):
+        try:
+            image = last(sampler, normal(shape=shape), grid, draws(4, shape))
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+            raise AssertionError(f"it fails on images of shape {shape} ({error}); are dimensions counted?") from error
+        assert image.shape == (4, *shape), f"images of shape {shape} came back as {tuple(image.shape)[1:]}"
+        off = farthest(image.flatten(1), flat)
+        assert off <= ROUNDING * size(flat), f"images of shape {shape} differ by {off:.2g} from the same ones in a row"
+
+
+def check_dtype_is_kept(sampler: Sampler) -> None:
+    """States and what is denoised keep the dtype of x_T, with all of its digits; coefficients are Python floats."""
+    for dtype in (torch.float32, torch.float64):
+        watched = Watched(normal())
+        found = list(watched.states(sampler, LINEAR.grid(5), draws(8, (1,), dtype)))
+        for what, x in [*(("denoises", x) for x, _ in watched.asked), *(("yields", x) for x in found)]:
+            assert x.dtype == dtype, f"it {what} {x.dtype} where x_T is {dtype}: a tensor of another dtype came in"
+            assert dtype == torch.float32 or not torch.equal(x, x.float().double()), (
+                f"it {what} float64 numbers that have only the digits of float32: something is computed in float32"
+            )
+
+
+def check_nothing_is_changed_in_place(sampler: Sampler) -> None:
+    """x_T, draws, predictions and states that were yielded stay as they are: others hold on to them."""
+    for grid in (LINEAR.grid(1), LINEAR.grid(5)):
+        kept: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+        source, watched = draws(3, (2,)), Watched(bimodal())
+
+        def noise() -> torch.Tensor:
+            z = source()  # noqa: B023
+            kept.append(("a draw of noise", z, z.clone()))  # noqa: B023
+            return z
+
+        def predict(x: torch.Tensor, level: Level) -> Prediction:
+            p = watched.model.denoise(x, level)  # noqa: B023
+            for name in ("eps", "x0"):
+                kept.append((f"{name} of a prediction", getattr(p, name), getattr(p, name).clone()))  # noqa: B023
+            return p
+
+        with torch.no_grad():
+            x = noise()
+            for number, state in enumerate(sampler.walk(x, grid, Denoiser(predict, LINEAR), noise), 1):
+                kept.append((f"the state of step {number}", state, state.clone()))
+        for what, now, before in kept:
+            assert torch.equal(now, before), f"{what} was changed in place, in a run of {_steps(grid)}"
+
+
+def check_irregular_grids(sampler: Sampler) -> None:
+    """Both levels of a step come from the grid: uneven steps, steps that do not divide T, and fractions of them."""
+    uneven = np.cumsum([0.0, *([1.0, 3.0] * 30)])
+    low, high = LINEAR.at(LINEAR.T).log_snr, LINEAR.at(1).log_snr
+    inner = [LINEAR.at_log_snr(float(low + (high - low) * u)).timestep for u in uneven[1:-1] / uneven[-1]]
+    grids = {
+        "60 steps that are long and short in turn": LINEAR.grid_at([999, *inner, 0]),
+        "300 steps, which do not divide T": LINEAR.grid(300),
+    }
+    for name, grid in grids.items():
+        off = distance(sampler, grid)
+        assert off < 0.1, (
+            f"on {name} mean and standard deviation are off by {off:.3f}: is the size of a step or the previous "
+            "timestep worked out from the number of steps, where the grid has it?"
+        )
+    off = off_the_point(sampler, normal(POINTS, 0.0, shape=(len(POINTS),), prediction="sample"), IRREGULAR)
+    assert off < 1e-9, f"on fractions of timesteps it misses a single point by {off:.2g}"
+
+
+def check_stochastic_as_declared(sampler: Sampler) -> None:
+    """`stochastic` says whether noise is drawn after x_T, and none is drawn that an image does not depend on."""
+    grid = LINEAR.grid(5)
+    counted = Impulses(0, (1,))
+    run(normal(), sampler, grid, counted)
+    drawn = counted.drawn - 1
+    assert drawn >= 0, "it drew less than x_T"
+    if not sampler.stochastic:
+        assert not drawn, f"it declares itself deterministic, and draws noise {drawn} times in 5 steps"
+        return
+    assert drawn, "it declares itself stochastic, and draws no noise in 5 steps"
+    images = run(normal(), sampler, grid, Impulses(counted.drawn, (1,)))
+    for number in range(2, counted.drawn + 1):
+        assert not torch.equal(images[number], images[0]), (
+            f"draw {number - 1} of {drawn} after x_T leaves no trace in the image: do not draw what is not used"
+        )
+
+
+def check_shift_is_applied(sampler: Sampler) -> None:
+    """A sampler that says that it takes the mean shift of a guidance moves by it."""
+    if not sampler.takes_shift:
+        raise SkipTest("it takes no mean shift, and says so")
+    model, grid = normal(), LINEAR.grid(5)
+
+    def shifted(by: float) -> torch.Tensor:
+        def predict(x: torch.Tensor, level: Level) -> Prediction:
+            return dataclasses.replace(model.denoise(x, level), shift=torch.full_like(x, by))
+
+        noise = draws(2, (1,))
+        *_, image = sampler.walk(noise(), grid, Denoiser(predict, LINEAR), noise)
+        return image
+
+    assert (shifted(0.5) > shifted(0.0)).all(), "it declares takes_shift, and a shift upwards does not raise its images"
+
+
+def size(x: torch.Tensor) -> float:
+    """What an error is measured against: the largest number, or 1."""
+    return max(1.0, float(x.abs().max()))
+
+
+def _steps(grid: Grid) -> str:
+    return f"{len(grid)} step" + "s" * (len(grid) > 1)

@@ -1,0 +1,171 @@
+"""The conformance kit: runs the checks on a sampler or a guidance, and says which failed, how, and why.
+
+    check_sampler(MySampler())
+
+raises if anything is wrong, and in a test file
+
+    @parametrize_with_checks([MySampler(), MySampler(eta=1.0)])
+    def test_my_sampler(plugin, check):
+        check(plugin)
+
+makes a test of every check. Neither needs a network, data or Monte Carlo.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from unittest import SkipTest
+
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.guidance import Guidance
+from samplerzoo.models import Model
+from samplerzoo.options import Options
+from samplerzoo.registry import nearest
+from samplerzoo.sampler import Sampler
+from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
+
+if TYPE_CHECKING:
+    import pytest
+
+Check = Callable[[Any], None]
+Reasons = Mapping[str, str]
+"""Check -> why it is expected to fail."""
+
+Status = Literal["passed", "failed", "skipped", "expected"]
+
+NO_REASONS: Reasons = {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check.
+
+    Attributes:
+        check: its name.
+        status: "expected" is a failure that was expected; where one was and none came, it is "failed".
+        reason: in one line, of everything that did not simply pass.
+    """
+
+    check: str
+    status: Status
+    reason: str = ""
+
+    def __str__(self) -> str:
+        word = {"failed": "FAILED", "expected": "fails, as expected"}.get(self.status, self.status)
+        return f"{self.check}: {word}" + (f", {self.reason}" if self.reason else "")
+
+
+def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check]:
+    """The checks that there are for a sampler or a guidance, by name, in the order that they are run in.
+
+    Args:
+        model: what a guidance is checked on, if it needs what the exact mixture does not have.
+    """
+    if not __debug__:
+        raise UsageError("the checks are assertions, and python -O leaves those out: run it without -O")
+    own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
+    if isinstance(plugin, Sampler):
+        return own | {check.__name__: check for check in SAMPLER_CHECKS}
+    if isinstance(plugin, Guidance):
+        return own | {check.__name__: functools.partial(check, model=model) for check in GUIDANCE_CHECKS}
+    what = f"the class {plugin.__name__}; make an object of it" if isinstance(plugin, type) else repr(plugin)
+    raise UsageError(f"the kit checks objects of Sampler and Guidance, not {what}")
+
+
+def outcomes(
+    plugin: Options, *, model: Model | None = None, expected_failures: Reasons | None = None
+) -> Iterator[Outcome]:
+    """Runs the checks one by one; none takes another down.
+
+    Raises:
+        UsageError: an expected failure is of no check that there is.
+    """
+    checks = checks_of(plugin, model=model)
+    expected = _known(expected_failures, checks)
+    return (_outcome(name, check, plugin, expected.get(name)) for name, check in checks.items())
+
+
+def check_sampler(sampler: Sampler, *, expected_failures: Reasons | None = None) -> list[Outcome]:
+    """Runs every check on a sampler.
+
+    Args:
+        expected_failures: check -> reason. One that passes is a failure, so that no excuse outlives its reason.
+
+    Raises:
+        AssertionError: a check failed; names all that did, with what they found.
+    """
+    return _checked(sampler, outcomes(sampler, expected_failures=expected_failures))
+
+
+def check_guidance(
+    guidance: Guidance, *, model: Model | None = None, expected_failures: Reasons | None = None
+) -> list[Outcome]:
+    """Runs every check on a guidance; see `check_sampler`.
+
+    Args:
+        model: what to guide, with labels 0 to K - 1 and all that this guidance needs; if None an exact mixture, which
+            has a null label, an exact classifier and a learned variance.
+    """
+    return _checked(guidance, outcomes(guidance, model=model, expected_failures=expected_failures))
+
+
+def parametrize_with_checks(
+    plugins: Sequence[Options],
+    *,
+    model: Model | None = None,
+    expected_failures: Reasons | Callable[[Any], Reasons] | None = None,
+) -> pytest.MarkDecorator:
+    """A pytest mark that makes a test of every pair of an object and one of its checks: `def test(plugin, check)`.
+
+    Args:
+        plugins: samplers and guidances.
+        model: what the guidances are checked on.
+        expected_failures: check -> reason, or a function that gives that for an object. They become strict xfails.
+    """
+    import pytest
+
+    params = []
+    for plugin in plugins:
+        checks = checks_of(plugin, model=model)
+        reasons = expected_failures(plugin) if callable(expected_failures) else expected_failures
+        expected = _known(reasons, checks)
+        for name, check in checks.items():
+            marks = [pytest.mark.xfail(reason=expected[name], strict=True)] if name in expected else []
+            params.append(pytest.param(plugin, check, id=f"{plugin!r}-{name}", marks=marks))
+    return pytest.mark.parametrize(("plugin", "check"), params)
+
+
+def _known(expected: Reasons | None, checks: Mapping[str, Check]) -> Reasons:
+    for name in expected or NO_REASONS:
+        if name not in checks:
+            raise UsageError(f"there is no check {name!r} to expect a failure of{nearest(name, [*checks])}")
+    return expected or NO_REASONS
+
+
+def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> Outcome:
+    try:
+        check(plugin)
+    except SkipTest as why:
+        return Outcome(name, "skipped", str(why))
+    except Exception as error:  # a plugin may fail in any way
+        return Outcome(name, "failed", _line(error)) if expected is None else Outcome(name, "expected", expected)
+    if expected is not None:
+        return Outcome(name, "failed", f"it was expected to fail ({expected}), and passes: expect it no more")
+    return Outcome(name, "passed")
+
+
+def _line(error: Exception) -> str:
+    """In one line; an error that a check did not foresee says what kind it is."""
+    text = " ".join(str(error).split()) or "no reason given"
+    return text if isinstance(error, (AssertionError, ZooError)) else f"{type(error).__name__}: {text}"
+
+
+def _checked(plugin: Options, found: Iterator[Outcome]) -> list[Outcome]:
+    every = list(found)
+    failed = [str(outcome) for outcome in every if outcome.status == "failed"]
+    if failed:
+        raise AssertionError(f"{plugin!r} fails {len(failed)} of {len(every)} checks:\n" + "\n".join(failed))
+    return every
