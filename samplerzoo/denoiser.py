@@ -76,16 +76,19 @@ class Prediction:
         *,
         eps: torch.Tensor | None = None,
         x0: torch.Tensor | None = None,
+        v: torch.Tensor | None = None,
         shift: torch.Tensor | None = None,
     ) -> Prediction:
-        """A copy with another eps or another x0, the one derived from the other, or with a shift."""
-        if eps is not None and x0 is not None:
-            raise TypeError("eps and x0 follow from each other: replace one of them")
+        """A copy with another eps, x0 or v, the others derived from it, or with a shift."""
+        if sum(part is not None for part in (eps, x0, v)) > 1:
+            raise TypeError("eps, x0 and v follow from each other: replace one of them")
         p = self
         if eps is not None:
             p = dataclasses.replace(p, eps=eps, x0=(p.x - p.level.sigma * eps) / p.level.alpha)
         if x0 is not None:
             p = dataclasses.replace(p, x0=x0, eps=(p.x - p.level.alpha * x0) / p.level.sigma)
+        if v is not None:
+            p = dataclasses.replace(Prediction.of("v_prediction", p.x, p.level, v, p.variance), shift=p.shift)
         if shift is not None:
             p = dataclasses.replace(p, shift=shift)
         return p

@@ -15,9 +15,9 @@ import torch
 
 from samplerzoo.denoiser import Clip, Denoiser, Prediction
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.guidance import Guidance
+from samplerzoo.guidance import Guidance, TwoModelGuidance
 from samplerzoo.labels import class_labels
-from samplerzoo.models import Model
+from samplerzoo.models import Model, accompanied
 from samplerzoo.noise import INITIAL_STEP, Noise
 from samplerzoo.processes import gather, share
 from samplerzoo.registry import GUIDANCE_PREFIX, make
@@ -42,6 +42,8 @@ class Cost:
     """Rows of network input: classifier-free guidance has two an image and call."""
     gradients: int = 0
     """Rows of classifier input; each is a forward and a backward pass."""
+    second: int = 0
+    """Rows of input of a guidance's own network."""
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(*(mine + theirs for mine, theirs in zip(self._sums(), other._sums(), strict=True)))
@@ -62,12 +64,18 @@ class Cost:
     def gradients_per_image(self) -> float:
         return self.gradients / self.images
 
+    @property
+    def second_nfe(self) -> float:
+        """Evaluations an image of a guidance's own network."""
+        return self.second / self.images
+
     def per_image(self) -> dict[str, float]:
         """For records and reports."""
         return {
             "nfe": self.nfe,
             "network_calls": self.calls_per_image,
             "classifier_gradients": self.gradients_per_image,
+            "second_nfe": self.second_nfe,
         }
 
 
@@ -88,20 +96,31 @@ class Plan:
     clip: Clip | None = None
     seed: int = 0
 
+    @property
+    def second_model(self) -> str | None:
+        """Name or folder of the guidance's own model, if it has one."""
+        return self.guidance.model if isinstance(self.guidance, TwoModelGuidance) else None
+
     def check(self, model: Model) -> None:
         """Raises UsageError where plan and model do not go together."""
+        needed = needs_labels(model, self.guidance)
         if self.labels is None:
-            if model.num_classes is not None or self.guidance is not None:
+            if needed:
                 raise UsageError(f"{model.name}: labels are needed, by the conditional network or by the guidance")
             return
         if len(self.labels) != self.num_images:
             raise UsageError(f"{len(self.labels)} labels for {self.num_images} images")
-        if model.num_classes is None and self.guidance is None:
+        if not needed:
             raise UsageError(f"{model.name} is unconditional: labels need a guidance (--guidance classifier)")
         K = model.classes
         for label in self.labels:
             if K is not None and not 0 <= label < K:
                 raise UsageError(f"class label {label} is out of range: {model.name} has the classes 0 to {K - 1}")
+
+
+def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:
+    """Whether the images of a run belong to classes: the network's, or those that the guidance speaks of."""
+    return model.num_classes is not None or (guidance is not None and guidance.needs_labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +201,7 @@ def sample(
         model, sampler, options, guidance, steps=steps, spacing=spacing, timesteps=timesteps, labels=labels,
         num_images=num_images, clip_x0=clip_x0, seed=seed,
     )  # fmt: skip
+    model = accompanied(model, plan.second_model)
     start = time.perf_counter()
     batches = list(stream(model, plan, batch_size=batch_size, on_step=on_step))
     shares = gather([(list(b.indices), b.images.cpu(), b.cost) for b in batches])
@@ -221,7 +241,7 @@ def resolve(
         guidance = cast(Guidance, make("guidance", guidance, for_guidance))
     elif for_guidance:
         raise UsageError(f"options {', '.join(for_guidance)} of a guidance, which is not given by name")
-    if labels is None and (model.num_classes is not None or guidance is not None):
+    if labels is None and needs_labels(model, guidance):
         labels = "balanced"
     if isinstance(labels, str):
         labels = class_labels(labels, model, num_images, seed)
@@ -275,21 +295,19 @@ def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnS
         raise UsageError(f"{model.name} has no image shape: give Model(..., shape=(C, H, W))")
     cost = Cost(images=len(indices))
     model = _counted(model, cost)
-    labels = None
-    if plan.labels is not None:
-        labels = torch.tensor([plan.labels[i] for i in indices], device=model.device)
+    labels = torch.tensor([0 if plan.labels is None else plan.labels[i] for i in indices], device=model.device)
     noise = Noise(plan.seed, indices, shape, model.device)
     steps, clip = len(plan.grid), model.clip if plan.clip is None else plan.clip
     number = INITIAL_STEP
     beyond: list[torch.Tensor] = []
 
-    def network(x: torch.Tensor, level: Level, labels: torch.Tensor | None = None) -> Prediction:
-        p = model.denoise(x, level, labels if model.num_classes is not None else None)
+    def network(x: torch.Tensor, level: Level, labels: torch.Tensor | None) -> Prediction:
+        p = model.denoise(x, level, labels)
         _refuse_nonfinite(p.eps, "the network", number, steps, level)
         return p
 
-    if plan.guidance is not None and labels is not None:
-        guided = plan.guidance.guide(network, labels, model)
+    if plan.guidance is not None:
+        guided = plan.guidance.within_interval(network, labels, model)
     else:
 
         def guided(x: torch.Tensor, t: Level) -> Prediction:
@@ -327,8 +345,8 @@ def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnS
 
 
 def _counted(model: Model, cost: Cost) -> Model:
-    """The same model, its network and classifier counting into `cost`."""
-    net, classifier = model.net, model.classifier
+    """The same model, its networks and classifier counting into `cost`."""
+    net, classifier, second = model.net, model.classifier, model.second
 
     def counted_net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         cost.calls += cost.images
@@ -340,7 +358,17 @@ def _counted(model: Model, cost: Cost) -> Model:
         cost.gradients += len(x)
         return classifier(x, tau)
 
-    return dataclasses.replace(model, net=counted_net, classifier=None if classifier is None else counted_classifier)
+    def counted_second(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        assert second is not None
+        cost.second += len(x)
+        return second.net(x, tau, labels)
+
+    return dataclasses.replace(
+        model,
+        net=counted_net,
+        classifier=None if classifier is None else counted_classifier,
+        second=None if second is None else dataclasses.replace(second, net=counted_second),
+    )
 
 
 def _refuse_nonfinite(x: torch.Tensor, culprit: str, step: int, steps: int, level: Level) -> None:

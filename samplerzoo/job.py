@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from samplerzoo import models, registry
 from samplerzoo.driver import Cost, Plan, resolve, stream
-from samplerzoo.folder import pretrained
+from samplerzoo.folder import find, pretrained
 from samplerzoo.images import Pixels, check_channels, to_uint8
 from samplerzoo.models import Model
 from samplerzoo.processes import processes
@@ -44,14 +45,26 @@ def prepare(recipe: Recipe, num_images: int, *, device: str = "auto", weights: b
     cost = rehearse(outline, plan)
     if weights:
         model = models.load(recipe.model, device=device, dtype=recipe.dtype, revision=recipe.revision)
+        model = models.accompanied(model, plan.second_model)
     else:
         device = models.choose_device(device)
         model = dataclasses.replace(outline, device=device, dtype=models.choose_dtype(recipe.dtype, device))
     return Job(recipe.model_copy(update={"dtype": model.dtype}), model, plan, cost)
 
 
-def settle(recipe: Recipe, model: Model, fingerprint: str, num_images: int) -> tuple[Recipe, Plan]:
-    """The recipe with every default filled in, and the plan that it makes."""
+def settle(
+    recipe: Recipe,
+    model: Model,
+    fingerprint: str,
+    num_images: int,
+    fingerprint_of: Callable[[Path], str] = models.fingerprint,
+) -> tuple[Recipe, Plan]:
+    """The recipe with every default filled in, and the plan that it makes.
+
+    Args:
+        fingerprint: of the model.
+        fingerprint_of: asked for that of a guidance's own model, by its folder.
+    """
     assert model.shape is not None
     check_channels(model.shape[0], f"an image of {model.name}")
     guidance_options = {GUIDANCE_PREFIX + name: value for name, value in recipe.guidance_options.items()}
@@ -68,12 +81,14 @@ def settle(recipe: Recipe, model: Model, fingerprint: str, num_images: int) -> t
         clip_x0=recipe.clip_x0,
         seed=recipe.seed,
     )
-    local = recipe.model not in pretrained() and Path(recipe.model).expanduser().is_dir()
+    guided = {} if plan.guidance is None else plan.guidance.model_dump(mode="json")
+    second = plan.second_model
     resolved = {
-        "model": str(model.folder.resolve()) if local and model.folder is not None else recipe.model,
+        "model": _lasting(recipe.model),
         "fingerprint": fingerprint,
+        "second_fingerprint": None if second is None else fingerprint_of(find(second)),
         "sampler_options": plan.sampler.model_dump(mode="json"),
-        "guidance_options": {} if plan.guidance is None else plan.guidance.model_dump(mode="json"),
+        "guidance_options": guided if second is None else {**guided, "model": _lasting(second)},
         "steps": len(plan.grid),
         "spacing": recipe.spacing if recipe.timesteps is None else "explicit",
         "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
@@ -83,13 +98,20 @@ def settle(recipe: Recipe, model: Model, fingerprint: str, num_images: int) -> t
     return recipe.model_copy(update=resolved), plan
 
 
+def _lasting(name: str) -> str:
+    """The name of a model that holds wherever one stands: a folder's whole path, or the name as it is."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if name not in pretrained() and folder.is_dir() else name
+
+
 def rehearse(outline: Model, plan: Plan) -> Cost:
     """Walk the whole grid with a stand-in for the network and one image of 2x2 pixels, and count.
 
     What guidance or sampler refuse, they refuse here.
     """
     assert outline.shape is not None
-    tiny = dataclasses.replace(outline, shape=(outline.shape[0], 2, 2))
+    both = models.accompanied(outline, plan.second_model, weights=False)
+    tiny = dataclasses.replace(both, shape=(outline.shape[0], 2, 2))
     labels = None if plan.labels is None else plan.labels[:1]
     small = dataclasses.replace(plan, num_images=1, labels=labels)
     everywhere = [0] * processes()[1]  # every process gets a batch, and so counts for itself

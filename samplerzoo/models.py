@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+import numpy as np
+
 from samplerzoo.atomic import filling
 from samplerzoo.configs import ModelInfo, NetworkConfig, SchedulerConfig, parse
 from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
@@ -43,6 +45,7 @@ class Model:
         null_label: the label that it was trained to read as "no label", if any.
         class_names, class_counts: one entry a class; the counts are those of the training data.
         classifier: a noise-aware classifier (x, tau) -> logits (N, classifier_classes).
+        second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: what happens to x0 unless a run says otherwise.
         device, dtype: where the network computes, and in what precision.
         name: what messages and records call it.
@@ -59,6 +62,7 @@ class Model:
     class_counts: tuple[int, ...] | None = None
     classifier: Classifier | None = None
     classifier_classes: int | None = None
+    second: Model | None = None
     clip: Clip = NO_CLIP
     device: str = "cpu"
     dtype: str = "float32"
@@ -81,8 +85,9 @@ class Model:
         return self.num_classes if self.num_classes is not None else self.classifier_classes
 
     def denoise(self, x: torch.Tensor, level: Level, labels: torch.Tensor | None = None) -> Prediction:
-        """One network call."""
-        output = self.net(x, x.new_full((len(x),), level.tau), labels)
+        """One network call; an unconditional network is not told the labels."""
+        known = labels if self.num_classes is not None else None
+        output = self.net(x, x.new_full((len(x),), level.tau), known)
         variance = None
         if output.shape[1] == 2 * x.shape[1]:
             output, raw = output.chunk(2, dim=1)
@@ -161,6 +166,29 @@ def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Mod
         name=os.fspath(name),
         folder=root,
     )
+
+
+def accompanied(model: Model, name: str | None, *, weights: bool = True) -> Model:
+    """The model with a second one, which computes where and as precisely as it does; the model itself without a name.
+
+    Args:
+        weights: leave them out, and the second one is an outline.
+
+    Raises:
+        UsageError: the two are not models of the same images, classes and noise.
+    """
+    if name is None:
+        return model
+    second = outline(name)
+    if second.shape != model.shape:
+        raise UsageError(f"the second model, {name}, makes images {second.shape}, and {model.name} {model.shape}")
+    if second.num_classes not in (None, model.num_classes):
+        raise UsageError(f"the second model, {name}, has other classes than {model.name}")
+    if not np.array_equal(second.schedule.alphas, model.schedule.alphas):
+        raise UsageError(f"the second model, {name}, was trained on another noise schedule than {model.name}")
+    if weights:
+        second = load(name, device=model.device, dtype=model.dtype)
+    return dataclasses.replace(model, second=second)
 
 
 def fingerprint(folder: Path) -> str:

@@ -63,6 +63,7 @@ class Recipe(Request):
 
     Attributes:
         fingerprint: SHA-256 of the model's weights and configs.
+        second_fingerprint: of the guidance's own model, if it has one.
         plugins: files that the sampler or the guidance come from, with their SHA-256. They are put down and not loaded:
             what an image file says is no reason to run a program.
     """
@@ -73,6 +74,7 @@ class Recipe(Request):
     guidance_options: dict[str, Any] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     fingerprint: str | None = None
+    second_fingerprint: str | None = None
 
     def metadata(self, index: int, label: int | None) -> dict[str, Any]:
         """What the file of an image carries."""

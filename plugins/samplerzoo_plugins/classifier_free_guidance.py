@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from samplerzoo.errors import UsageError
 from samplerzoo.guidance import Guidance
 
@@ -15,7 +17,14 @@ if TYPE_CHECKING:
 
 
 class ClassifierFreeGuidance(Guidance):
-    """Classifier-free guidance (Ho and Salimans 2022, eq. 6, with scale = 1 + w)."""
+    """Classifier-free guidance (Ho and Salimans 2022, eq. 6, with scale = 1 + w), optionally rescaled.
+
+    A large scale makes the network's output larger than it was in training, and images too bright. The rescale brings
+    its standard deviation over the pixels of each image back to the conditional one (Lin et al. 2024, section 3.4).
+    Their network predicts v, so that v is what is rescaled here, whatever the network predicts.
+    """
+
+    rescale: float = Field(0.0, ge=0.0, le=1.0, description="how far v gets back its conditional standard deviation")
 
     def guide(
         self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
@@ -36,6 +45,14 @@ class ClassifierFreeGuidance(Guidance):
                 return denoise(x, t, null)
             both = denoise(torch.cat([x, x]), t, torch.cat([null, labels]))  # one network call
             u, c = both.chunk(2)
-            return c.replace(eps=u.eps + self.scale * (c.eps - u.eps))
+            g = c.replace(eps=u.eps + self.scale * (c.eps - u.eps))
+            return self._rescaled(g, c) if self.rescale else g
 
         return guided
+
+    def _rescaled(self, g: Prediction, c: Prediction) -> Prediction:
+        """Eq. 14 to 16; an image without contrast has no deviation to bring back, and stays."""
+        pixels = tuple(range(1, g.x.ndim))
+        std, guided = (p.v.std(pixels, correction=0, keepdim=True) for p in (c, g))
+        factor = (std / guided).where(guided > 0, 1.0)
+        return g.replace(v=(self.rescale * factor + 1 - self.rescale) * g.v)

@@ -22,9 +22,13 @@ class ClassifierGuidance(Guidance):
     The default shifts the score of the unconditional prediction (algorithm 2, eq. 14), which has the right mean at any
     number of steps. The other form moves the ancestral mean by variance times gradient (algorithm 1), which
     guides too little where steps are few.
+
+    The temperature divides the logits (Guo et al. 2017, section 4.2): above 1 it undoes overconfidence, below 1 it adds
+    to it. p^(1/T) is made a distribution over the classes again, which scaling its gradient does not do.
     """
 
     form: Literal["score", "mean"] = Field("score", description="what the gradient shifts; mean is for ddpm alone")
+    temperature: float = Field(1.0, gt=0.0, description="what the classifier's logits are divided by")
 
     def guide(
         self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
@@ -47,7 +51,8 @@ class ClassifierGuidance(Guidance):
             """The gradient of log p(y | x_t), an image each: summing over the batch mixes none."""
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
-                log_p = classifier(x, x.new_full((len(x),), t.tau)).log_softmax(dim=1, dtype=x.dtype)
+                logits = classifier(x, x.new_full((len(x),), t.tau)) / self.temperature
+                log_p = logits.log_softmax(dim=1, dtype=x.dtype)
                 return torch.autograd.grad(log_p.gather(1, labels[:, None]).sum(), x)[0]
 
         def guided(x: torch.Tensor, t: Level) -> Prediction:

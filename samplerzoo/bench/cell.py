@@ -7,17 +7,19 @@ how they are measured: what is there serves any number of images and any metric.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from samplerzoo import models, registry
 from samplerzoo.atomic import replacing
 from samplerzoo.bench.suite import Suite
-from samplerzoo.driver import Cost, Plan
+from samplerzoo.driver import Cost, Plan, needs_labels
+from samplerzoo.guidance import Guidance
 from samplerzoo.job import rehearse, settle
 from samplerzoo.models import Model
 from samplerzoo.recipe import Recipe
@@ -65,13 +67,15 @@ def lay_out(suite: Suite, device: str, class_counts: Sequence[int] = ()) -> list
     """
     outline = models.outline(suite.model, revision=suite.revision)
     assert outline.folder is not None
-    fingerprint = models.fingerprint(outline.folder)
+    fingerprint_of = functools.cache(models.fingerprint)  # there are many cells, and weights are large
     if class_counts:
         outline = dataclasses.replace(outline, class_counts=_counts(class_counts, outline))
     cells: dict[tuple[str, int], Cell] = {}
     for recipe, images in suite.points():
         filled = {"dtype": models.choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, outline)}
-        recipe, plan = settle(recipe.model_copy(update=filled), outline, fingerprint, images)
+        recipe, plan = settle(
+            recipe.model_copy(update=filled), outline, fingerprint_of(outline.folder), images, fingerprint_of
+        )
         name = name_of(recipe, plan, outline)
         if (name, images) not in cells:
             cells[name, images] = Cell(name, recipe, plan, rehearse(outline, plan))
@@ -84,7 +88,11 @@ def name_of(recipe: Recipe, plan: Plan, model: Model) -> str:
 
 
 def identity(recipe: Recipe, plan: Plan, model: Model) -> dict[str, Any]:
-    """All that image i depends on."""
+    """All that image i depends on. Where models lie is no part of it, nor is what is not there."""
+    guided, second = recipe.guidance_options, {}
+    if recipe.second_fingerprint is not None:
+        guided = {name: value for name, value in guided.items() if name != "model"}
+        second = {"second_weights": recipe.second_fingerprint}
     return {
         "weights": recipe.fingerprint,
         "classes": model.classes,
@@ -92,7 +100,7 @@ def identity(recipe: Recipe, plan: Plan, model: Model) -> dict[str, Any]:
         "sampler": _origin("sampler", recipe.sampler),
         "sampler_options": recipe.sampler_options,
         "guidance": None if recipe.guidance is None else _origin("guidance", recipe.guidance),
-        "guidance_options": recipe.guidance_options,
+        "guidance_options": guided,
         "plugins": sorted(recipe.plugins.values()),
         "grid": [level.tau for level in plan.grid.levels],
         "labels": recipe.class_labels,
@@ -100,6 +108,7 @@ def identity(recipe: Recipe, plan: Plan, model: Model) -> dict[str, Any]:
         "clip_x0": recipe.clip_x0,
         "dtype": recipe.dtype,
         "seed": recipe.seed,
+        **second,
     }
 
 
@@ -119,9 +128,10 @@ def _counts(of_reference: Sequence[int], model: Model) -> tuple[int, ...] | None
 
 def _labels(recipe: Recipe, model: Model) -> str | None:
     """As frequent as in the data: an even mix has another distribution, and its distance from the data is not 0."""
-    if recipe.class_labels is None and model.class_counts and (model.num_classes or recipe.guidance):
-        return "natural"
-    return recipe.class_labels
+    if recipe.class_labels is not None or not model.class_counts:
+        return recipe.class_labels
+    guidance = None if recipe.guidance is None else registry.get("guidance", recipe.guidance).load()
+    return "natural" if needs_labels(model, cast("type[Guidance] | None", guidance)) else None
 
 
 def title(recipe: Recipe) -> str:

@@ -75,6 +75,8 @@ def prepare(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
     Raises:
         UsageError: it has no exact answer.
     """
+    if recipe.guidance is not None:
+        raise UsageError("the exact Gaussian is not guided; leave --guidance out")
     recipe, plan = settle(recipe, _model(), FINGERPRINT, 1)
     if plan.clip is not None and plan.clip.mode != "off":
         raise UsageError("what is clipped has no exact moments; take --clip-x0 off")

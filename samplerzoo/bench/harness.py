@@ -79,7 +79,7 @@ class Outcome:
 class Harness:
     """A suite on a device and in a folder. In a multi-process run every process has one, and they share the images.
 
-    The network is loaded once for each dtype, and the feature network once.
+    A network is loaded once for each dtype, and the feature network once.
     """
 
     def __init__(self, suite: Suite, folder: Path, settings: Settings) -> None:
@@ -89,7 +89,7 @@ class Harness:
         self._ruler = Ruler(suite, self._device)
         self._cells = lay_out(suite, self._device, self._ruler.class_counts)
         self._shape = models.outline(suite.model, revision=suite.revision).shape or ()
-        self._models: dict[str, Model] = {}
+        self._models: dict[tuple[str, str | None], Model] = {}
         self._paces: dict[tuple[object, ...], float] = {}
 
     def estimate(self) -> list[Todo]:
@@ -143,7 +143,8 @@ class Harness:
     def _pace(self, cell: Cell) -> float:
         """Seconds an evaluation, from one step of a full batch; measured once for cells that make like calls."""
         cost, recipe = cell.cost, cell.recipe
-        kind = recipe.dtype, recipe.guidance, cost.evaluations / cost.calls, cost.gradients / cost.calls
+        rows = [rows / cost.calls for rows in (cost.evaluations, cost.gradients, cost.second)]
+        kind = recipe.dtype, recipe.guidance, recipe.second_fingerprint, *rows
         if kind not in self._paces:
             try:
                 self._time_step(cell)
@@ -154,18 +155,22 @@ class Harness:
 
     def _time_step(self, cell: Cell) -> float:
         """Seconds an evaluation."""
-        model, size = self._model(cell.recipe.dtype), min(self._settings.batch_size, cell.images)
+        model, size = self._model(cell), min(self._settings.batch_size, cell.images)
         plan = dataclasses.replace(cell.plan, grid=model.schedule.grid_at(cell.plan.grid.timesteps[:1]))
         made = timed(stream_batches(model, plan, [range(size)] * processes()[1]), size)
         assert made is not None
         batch, _, seconds = made
         return seconds / batch.cost.evaluations
 
-    def _model(self, dtype: str) -> Model:
-        if dtype not in self._models:
-            suite = self._suite
-            self._models[dtype] = models.load(suite.model, device=self._device, dtype=dtype, revision=suite.revision)
-        return self._models[dtype]
+    def _model(self, cell: Cell) -> Model:
+        """In the dtype of the cell, with the second model that its guidance may have."""
+        suite, dtype, second = self._suite, cell.recipe.dtype, cell.plan.second_model
+        if (dtype, None) not in self._models:
+            model = models.load(suite.model, device=self._device, dtype=dtype, revision=suite.revision)
+            self._models[dtype, None] = model
+        if (dtype, second) not in self._models:
+            self._models[dtype, second] = models.accompanied(self._models[dtype, None], second)
+        return self._models[dtype, second]
 
     def _clear(self) -> None:
         """What a process that was killed has left half-written."""
@@ -193,7 +198,7 @@ class Harness:
         if not todo.batches:
             return
         cell, folder = todo.cell, todo.cell.folder(self._folder)
-        model, evaluations = self._model(cell.recipe.dtype), cell.cost.nfe / len(cell.plan.grid)
+        model, evaluations = self._model(cell), cell.cost.nfe / len(cell.plan.grid)
         if not processes()[0]:
             cell.describe(folder)
 
@@ -213,6 +218,7 @@ class Harness:
             calls=batch.cost.calls,
             evaluations=batch.cost.evaluations,
             gradients=batch.cost.gradients,
+            second=batch.cost.second,
             seconds=seconds,
             clipped=batch.clipped,
             peak_memory=memory.peak(self._device),

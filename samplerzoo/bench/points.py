@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from samplerzoo.bench.results import EXACT, Row
@@ -57,8 +58,9 @@ class Point:
 
     @property
     def work(self) -> float:
-        """Network evaluations, and the gradients of a classifier as one more each, to say what is cheaper."""
-        return self.nfe + self.rows[0].cost.classifier_gradients
+        """Network evaluations, those of a second network and the gradients of a classifier, to say what is cheaper."""
+        cost = self.rows[0].cost
+        return cost.nfe + cost.classifier_gradients + cost.second_nfe
 
     @property
     def fd(self) -> Estimate:
@@ -180,7 +182,7 @@ class Lines:
             "sampler": recipe.sampler,
             **{f"sampler.{name}": value for name, value in recipe.sampler_options.items()},
             "guidance": recipe.guidance,
-            **{f"guidance.{name}": value for name, value in recipe.guidance_options.items()},
+            **{f"guidance.{name}": value for name, value in _guidance_options(recipe).items()},
             "steps": recipe.steps,
             "spacing": recipe.spacing,
             "timesteps": recipe.timesteps,
@@ -224,6 +226,14 @@ def look(row: Row, field: str) -> Any:
 def number(value: float) -> str:
     """Short, if nothing is lost: 0.5, 2, 0.30000000000000004."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+def _guidance_options(recipe: Recipe) -> dict[str, Any]:
+    """A second model is called by the last part of its name, and known by its weights."""
+    options = recipe.guidance_options
+    if recipe.second_fingerprint is None:
+        return options
+    return {**options, "model": f"{Path(options['model']).name}@{recipe.second_fingerprint[:8]}"}
 
 
 def _owner(recipe: Recipe, field: str) -> str:

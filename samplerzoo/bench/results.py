@@ -59,6 +59,8 @@ class Cost(Options):
     nfe: float
     network_calls: float
     classifier_gradients: float
+    second_nfe: float = 0.0
+    """Of a guidance's own network."""
 
 
 class Speed(Options):

@@ -43,6 +43,7 @@ class Made(Options):
     calls: int
     evaluations: int
     gradients: int
+    second: int = 0
     seconds: float
     clipped: float | None
     peak_memory: int
@@ -52,7 +53,7 @@ class Made(Options):
     batch_size: int
 
     def cost(self, images: int) -> Cost:
-        return Cost(images, self.calls, self.evaluations, self.gradients)
+        return Cost(images, self.calls, self.evaluations, self.gradients, self.second)
 
 
 def path(folder: Path, kind: str, shard: range) -> Path:

@@ -192,6 +192,8 @@ def full(lines: Sequence[Line], metric: str) -> str:
         columns.append(("network calls", lambda p: f"{p.mean('cost.network_calls'):g}"))
     if any(p.mean("cost.classifier_gradients") for p in points):
         columns.append(("classifier gradients", lambda p: f"{p.mean('cost.classifier_gradients'):g}"))
+    if any(p.mean("cost.second_nfe") for p in points):
+        columns.append(("NFE of the second network", lambda p: f"{p.mean('cost.second_nfe'):g}"))
     columns += [column for field, column in _timed().items() if any(p.mean(field) is not None for p in points)]
     body = [[line.name, *(show(p) for _, show in columns)] for line in lines for p in line.points]
     return markdown(["", *(head for head, _ in columns)], body)

@@ -49,6 +49,8 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
     job = prepare(recipe if model is None else recipe.model_copy(update={"model": model}), index + 1, device=device)
     if job.recipe.fingerprint != recipe.fingerprint:
         click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
+    if job.recipe.second_fingerprint != recipe.second_fingerprint:
+        click.echo("samplerzoo: the guidance's own model is not the one of the image: its weights differ", err=True)
     if {*job.recipe.plugins.values()} != {*recipe.plugins.values()}:
         click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
     new = draw(job, index)

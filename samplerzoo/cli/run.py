@@ -104,10 +104,12 @@ def _summary(record: dict[str, Any]) -> str:
     """One line of figures."""
     if not record["images_made"]:
         return f"all {record['num_images']} images were there already"
-    gradients = record["classifier_gradients"]
+    gradients, second = record["classifier_gradients"], record["second_nfe"]
     parts = [
         f"{record['images_made']} images",
-        f"NFE {record['nfe']:g}" + (f" and {gradients:g} classifier gradients" if gradients else ""),
+        f"NFE {record['nfe']:g}"
+        + (f" and {gradients:g} classifier gradients" if gradients else "")
+        + (f" and {second:g} of the second network" if second else ""),
         f"{record['seconds']:.1f} s",
         f"{record['images_per_second']:.2f} images/s",
     ]

@@ -52,7 +52,7 @@ def run(
         guided = functools.partial(model.denoise, labels=labels)
     else:
         assert labels is not None
-        guided = guidance.guide(model.denoise, labels, model)
+        guided = guidance.within_interval(model.denoise, labels, model)
     x = model.schedule.prior_std * noise()
     *_, last = sampler.walk(x, grid, Denoiser(lambda x, t: clip(guided(x, t)), model.schedule), noise)
     return last

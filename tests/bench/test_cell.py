@@ -40,6 +40,8 @@ def name(suite: Suite) -> str:
         {"timesteps": [900, 500, 100]},
         {"guidance": "cfg"},
         {"guidance": "cfg", "guidance_scale": 2.0},
+        {"guidance": "cfg", "guidance_scale": 2.0, "guidance_rescale": 0.7},
+        {"guidance": "cfg", "guidance_scale": 2.0, "guidance_high": 2.0},
         {"class_labels": "balanced"},
         {"class_labels": "0-1"},
         {"clip_x0": "static"},
@@ -95,6 +97,19 @@ def test_labels_move_the_name(suite: Suites, tiny_model: Path, change: dict[str,
     (tiny_model / "samplerzoo.json").write_text(ModelInfo(**info).model_dump_json())
     assert name(suite()) != old
     assert (name(suite(fixed)) == old_fixed) == ("class_counts" in change)
+
+
+def test_the_weights_of_a_second_model_move_the_name_and_its_place_does_not(
+    suite: Suites, tiny_model: Path, tmp_path: Path
+) -> None:
+    def of(second: Path) -> str:
+        return name(suite({"sampler": "ddim", "guidance": "autoguidance", "guidance_model": str(second)}))
+
+    copy = Path(shutil.copytree(tiny_model, tmp_path / "copy"))
+    assert of(copy) == of(tiny_model)
+    with (copy / "unet/diffusion_pytorch_model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    assert of(copy) != of(tiny_model)
 
 
 def test_the_code_of_a_plugin_moves_the_name_and_the_name_of_its_file_does_not(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 
+from samplerzoo.denoiser import Prediction
 from samplerzoo.driver import sample
 from samplerzoo.errors import UsageError
 from samplerzoo.models import Model
@@ -79,6 +80,64 @@ def test_a_learned_variance_is_the_conditional_one(model: Model) -> None:
     assert p.variance is not None
     assert p.variance.tolist() == [[0.5, 0.5], [1.0, 1.0]]
     assert p.eps.shape == (2, 2)
+
+
+# -- rescaled
+
+
+def rescaled(model: Model, rescale: float, scale: float = 5.0) -> Prediction:
+    """Of four images, each with its own label."""
+    x = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    guidance = ClassifierFreeGuidance(scale=scale, rescale=rescale)
+    return guidance.guide(model.denoise, torch.tensor([2, 0, 1, 0]), model)(x, model.schedule.at(400))
+
+
+@pytest.fixture(scope="module")
+def pictures(linear: Schedule) -> Model:
+    """Three classes of 2x2 pixels in three channels."""
+    return mixture(linear, torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(1)).double(), 0.3)
+
+
+def test_rescale_1_has_the_standard_deviation_of_the_conditional_v(pictures: Model) -> None:
+    """Of every image its own, over channels and pixels."""
+    plain, full, conditional = (rescaled(pictures, *how) for how in ((0.0,), (1.0,), (0.0, 1.0)))
+    std = conditional.v.flatten(1).std(1)
+    torch.testing.assert_close(full.v.flatten(1).std(1), std, rtol=1e-12, atol=0)
+    assert (plain.v.flatten(1).std(1) / std - 1).abs().min() > 0.01
+
+
+@pytest.mark.parametrize("rescale", [0.25, 0.7])
+def test_rescale_in_between_is_a_mean_of_the_two(pictures: Model, rescale: float) -> None:
+    plain, part, full = (rescaled(pictures, how) for how in (0.0, rescale, 1.0))
+    torch.testing.assert_close(part.v, rescale * full.v + (1 - rescale) * plain.v, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(part.level.alpha * part.x0 + part.level.sigma * part.eps, part.x, rtol=1e-12, atol=1e-12)
+
+
+def test_rescale_of_the_scales_that_are_one_prediction_is_nothing(pictures: Model) -> None:
+    for scale in (0.0, 1.0):
+        assert torch.equal(rescaled(pictures, 1.0, scale).eps, rescaled(pictures, 0.0, scale).eps)
+
+
+def test_rescale_is_of_one_quantity_whatever_the_network_predicts(linear: Schedule, pictures: Model) -> None:
+    means = torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(1)).double()
+    expected = rescaled(pictures, 0.7).eps
+    for kind in ("sample", "v_prediction"):
+        found = rescaled(mixture(linear, means, 0.3, prediction=kind), 0.7).eps
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_rescale_knows_nothing_of_the_batch(pictures: Model) -> None:
+    plan = {"guidance": "cfg", "guidance_scale": 4.0, "guidance_rescale": 0.7, "labels": [0, 1, 2], "steps": 4}
+    together, apart = (sample(pictures, "ddpm", batch_size=size, **plan).images for size in (3, 1))
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)  # float32, four steps
+
+
+def test_rescale_of_an_image_without_contrast_leaves_it(linear: Schedule) -> None:
+    """A single value has no deviation, and 0 / 0 would be NaN."""
+    plan = {"guidance": "cfg", "guidance_scale": 2.0, "labels": [0, 1], "steps": 3}
+    model = mixture(linear, torch.tensor([[1.0], [-1.0]]))
+    found, plain = sample(model, "ddim", guidance_rescale=1.0, **plan), sample(model, "ddim", **plan)
+    torch.testing.assert_close(found.images, plain.images)
 
 
 def test_a_model_without_a_null_label_is_refused(model: Model) -> None:

@@ -43,6 +43,19 @@ def test_scale_multiplies_the_gradient(conditional: Model) -> None:
     torch.testing.assert_close(thrice.eps - none.eps, 3 * (once.eps - none.eps))
 
 
+@pytest.mark.parametrize("temperature", [0.5, 4.0])
+def test_temperature_divides_the_logits(linear: Schedule, temperature: float) -> None:
+    """Of two classes at -1 and 1 the logits differ by 2 alpha x / (alpha^2 c^2 + sigma^2), so it has a closed form."""
+    model, t = mixture(linear, torch.tensor([[-1.0], [1.0]], dtype=torch.float64), 0.3), linear.at(400)
+    x = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
+    labels = torch.ones(5, dtype=torch.int64)
+    guided = ClassifierGuidance(temperature=temperature).guide(model.denoise, labels, model)(x, t)
+    slope = 2 * t.alpha / (t.alpha**2 * 0.3**2 + t.sigma**2) / temperature  # of the difference of the logits, in x
+    gradient = slope * torch.sigmoid(-slope * x)
+    unguided = model.denoise(x, t, torch.full((5,), 2))
+    torch.testing.assert_close(guided.eps, unguided.eps - t.sigma * gradient, rtol=1e-12, atol=1e-12)
+
+
 # Output mean and standard deviation on the conjugate Gaussian, where the truth is 0.500 and 0.354; computed elsewhere.
 PUBLISHED: list[tuple[Sampler, Form, str, dict[int, tuple[float, float]]]] = [
     (DDPM(), "mean", "leading", {10: (0.131, 0.317), 50: (0.371, 0.355), 250: (0.469, 0.355)}),

@@ -1,0 +1,139 @@
+"""Autoguidance on Gaussians, where both models and what they make together are known."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from samplerzoo_plugins.autoguidance import Autoguidance
+from samplerzoo_plugins.ddim import DDIM
+
+from samplerzoo import models
+from samplerzoo.driver import sample
+from samplerzoo.errors import UsageError
+from samplerzoo.models import Model
+from samplerzoo.schedule import Schedule
+from samplerzoo.testing import gaussian, mixture, moments
+
+MEAN, STD, WIDER = 0.5, 0.5, 1.0
+
+
+@pytest.fixture(scope="module")
+def model(linear: Schedule) -> Model:
+    """N(0.5, 0.5^2), beside a second model that takes it for wider."""
+    return dataclasses.replace(gaussian(linear, MEAN, STD), second=gaussian(linear, MEAN, WIDER))
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.0, 3.0])
+def test_eps_in_closed_form(model: Model, scale: float) -> None:
+    t = model.schedule.at(400)
+    x = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
+    found = Autoguidance(scale=scale).guide(model.denoise, torch.zeros(5), model)(x, t)
+    good, bad = (1 / (t.alpha**2 * std**2 + t.sigma**2) for std in (STD, WIDER))
+    expected = t.sigma * (x - t.alpha * MEAN) * (good + (scale - 1) * (good - bad))
+    torch.testing.assert_close(found.eps, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_it_pulls_together_what_the_second_model_spreads(model: Model, linear: Schedule) -> None:
+    unguided, guided = (
+        moments(model, DDIM(), linear.grid(50), guidance=Autoguidance(scale=scale), label=0) for scale in (1.0, 2.0)
+    )
+    assert guided.std < unguided.std - 0.05
+    assert guided.mean.item() == pytest.approx(unguided.mean.item(), abs=0.02)  # both are about right
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_the_same_model_twice_is_unguided(linear: Schedule, scale: float) -> None:
+    twice = dataclasses.replace(gaussian(linear), second=gaussian(linear))
+    guided = sample(twice, "ddpm", guidance="autoguidance", guidance_scale=scale, num_images=3, steps=5)
+    assert torch.equal(guided.images, sample(gaussian(linear), "ddpm", num_images=3, steps=5).images)
+
+
+def test_the_second_network_is_counted_apart_and_not_asked_at_scale_1(model: Model) -> None:
+    for scale, second in ((1.0, 0), (2.0, 5)):
+        plan = {"guidance": "autoguidance", "guidance_scale": scale, "num_images": 3, "batch_size": 2, "steps": 5}
+        cost = sample(model, "ddim", **plan).cost
+        assert (cost.nfe, cost.calls_per_image, cost.second_nfe) == (5, 5, second)
+
+
+def test_outside_of_the_interval_the_second_network_is_not_asked(model: Model) -> None:
+    """Of the levels 999, 749, 499 and 249, sigma/alpha is above 1 at three."""
+    plan = {"guidance": "autoguidance", "guidance_scale": 2.0, "guidance_low": 1.0, "num_images": 1, "steps": 4}
+    assert sample(model, "ddim", **plan).cost.second_nfe == 3
+
+
+def test_images_know_nothing_of_each_other(linear: Schedule) -> None:
+    means = torch.eye(3)
+    both = dataclasses.replace(mixture(linear, means, 0.3), second=mixture(linear, means, 0.6))
+    plan = {"guidance": "autoguidance", "guidance_scale": 2.0, "labels": [0, 1, 2], "steps": 5}
+    together, apart = (sample(both, "ddpm", batch_size=size, **plan).images for size in (3, 1))
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)  # float32, five steps
+
+
+def test_a_conditional_pair_is_asked_for_the_same_label(linear: Schedule) -> None:
+    means, labels = torch.eye(3, dtype=torch.float64), torch.tensor([2, 0])
+    both = dataclasses.replace(mixture(linear, means, 0.3), second=mixture(linear, means, 0.6))
+    x, t = torch.ones(2, 3, dtype=torch.float64), linear.at(400)
+    good, bad = both.denoise(x, t, labels).eps, both.second.denoise(x, t, labels).eps
+    found = Autoguidance(scale=3.0).guide(both.denoise, labels, both)(x, t).eps
+    torch.testing.assert_close(found, good + 2 * (good - bad), rtol=1e-12, atol=1e-12)
+
+
+def test_without_a_second_model_it_is_refused(linear: Schedule) -> None:
+    with pytest.raises(UsageError, match="second, worse model: --guidance-model FOLDER"):
+        sample(gaussian(linear), "ddim", guidance="autoguidance", num_images=1)
+
+
+def test_an_unconditional_model_still_takes_no_labels(model: Model) -> None:
+    with pytest.raises(UsageError, match="unconditional"):
+        sample(model, "ddim", guidance="autoguidance", labels=[0], steps=1)
+
+
+# -- models in folders
+
+
+def worse(folder: Path, to: Path, factor: float = 0.5) -> Path:
+    """A copy of a model folder with other weights."""
+    from safetensors.torch import load_file, save_file
+
+    to.mkdir()
+    for path in folder.rglob("*"):
+        target = to / path.relative_to(folder)
+        target.mkdir(parents=True, exist_ok=True) if path.is_dir() else target.write_bytes(path.read_bytes())
+    weights = to / "unet/diffusion_pytorch_model.safetensors"
+    save_file({name: factor * tensor for name, tensor in load_file(weights).items()}, weights)
+    return to
+
+
+def test_the_second_model_is_loaded_by_its_folder(tiny_model: Path, tmp_path: Path) -> None:
+    second = worse(tiny_model, tmp_path / "worse")
+    plan = {"guidance": "autoguidance", "guidance_scale": 2.0, "labels": [0, 1], "steps": 3}
+    by_name = sample(models.load(tiny_model), "ddim", guidance_model=str(second), **plan)
+    by_hand = sample(dataclasses.replace(models.load(tiny_model), second=models.load(second)), "ddim", **plan)
+    assert torch.equal(by_name.images, by_hand.images)
+    assert by_name.cost.second_nfe == 3
+    assert not torch.equal(by_name.images, sample(models.load(tiny_model), "ddim", labels=[0, 1], steps=3).images)
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "reason"),
+    [
+        ("unet/config.json", {"sample_size": 16}, r"makes images \(1, 16, 16\)"),
+        ("scheduler/scheduler_config.json", {"beta_end": 0.01}, "another noise schedule"),
+        ("samplerzoo.json", {"num_classes": 2, "null_label": 2, "class_counts": [1, 1]}, "other classes"),
+    ],
+)
+def test_a_model_of_something_else_is_refused_before_weights_are_read(
+    tiny_model: Path, tmp_path: Path, file: str, changes: dict[str, object], reason: str
+) -> None:
+    second = worse(tiny_model, tmp_path / "worse")
+    edit(second / file, **changes)
+    with pytest.raises(UsageError, match=reason):
+        models.accompanied(models.outline(tiny_model), str(second), weights=False)
