@@ -43,6 +43,11 @@ class Level:
         return math.inf if self.clean else 2.0 * (math.log(self.alpha) - math.log(self.sigma))
 
     @property
+    def lam(self) -> float:
+        """log(alpha / sigma), the lambda of Lu et al. 2022; infinite at the clean level."""
+        return self.log_snr / 2.0
+
+    @property
     def timestep(self) -> float:
         """The network's own time: the training timestep of diffusers, a fraction between two of them."""
         return self.tau - 1.0
