@@ -89,6 +89,24 @@ def recursion(sampler: Sampler, grid: Grid, mean: float, std: float) -> tuple[fl
     return m, math.sqrt(v)
 
 
+with_a_recursion = pytest.mark.parametrize(
+    "sampler",
+    [
+        "ddim-0",
+        "ddim-0.5",
+        "ddim-1",
+        "ddpm-small",
+        "ddpm-large",
+        "reverse-sde",
+        "reverse-diffusion",
+        "probability-flow",
+    ],
+    indirect=True,
+)
+"""The samplers of one evaluation a step and no memory; those in files of their own are held to other exact answers."""
+
+
+@with_a_recursion
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 7, 64, 300])
 def test_mean_and_std_against_the_papers_formulas(linear: Schedule, sampler: Sampler, spacing: str, steps: int) -> None:
@@ -107,10 +125,14 @@ BELOW_THE_FIRST_TIMESTEP = [998.5, 640.25, 17.0, 0.0, -0.6, -0.99]
 """Fractions of a timestep, and levels between the cleanest one of training and clean data."""
 
 
+@with_a_recursion
 def test_mean_and_std_on_levels_off_the_grid(linear: Schedule, sampler: Sampler) -> None:
     grid = linear.grid_at(BELOW_THE_FIRST_TIMESTEP)
     out = moments(gaussian(linear, 0.3), sampler, grid)
     assert (out.mean.item(), out.std.item()) == pytest.approx(recursion(sampler, grid, 0.3, 0.5), rel=1e-9)
+
+
+def test_lands_on_the_point_from_levels_off_the_grid(linear: Schedule, sampler: Sampler) -> None:
     assert torch.equal(
         sample(gaussian(linear, 0.3, 0.0, prediction="sample"), sampler, timesteps=BELOW_THE_FIRST_TIMESTEP).images,
         torch.full((64, 1), 0.3),

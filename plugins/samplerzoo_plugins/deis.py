@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Grid, Level, Schedule
+
+if TYPE_CHECKING:
+    import torch
+
+    from samplerzoo.denoiser import Denoiser
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)  # exact but for rounding, for polynomials and steps like these
+
+
+class DEIS(Sampler):
+    """Diffusion exponential integrator, Adams-Bashforth (Zhang and Chen 2023, eq. 14 and 15: tAB-DEIS).
+
+    In rho = sigma / alpha, y = x / alpha moves by the integral of eps; along a step eps is the polynomial through its
+    values at this level and the ones before. The first steps know fewer levels; the very first one, of order one, is
+    all that keeps solver_order 3 at second order as a whole.
+    """
+
+    solver_order: int = Field(3, ge=1, le=3, description="levels that a step uses: its own and those before; 1 is DDIM")
+    variable: Literal["t", "rho", "log-rho"] = Field("t", description="what eps is taken for a polynomial in")
+
+    @property
+    def stochastic(self) -> bool:
+        return False
+
+    @property
+    def order(self) -> int:
+        return min(self.solver_order, 2)
+
+    def walk(
+        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
+    ) -> Iterator[torch.Tensor]:
+        known: list[tuple[Level, torch.Tensor]] = []  # levels and eps there, the newest first
+        for t, s in grid.pairs():
+            p = denoise(x, t)
+            known = [(t, p.eps), *known][: self.solver_order]
+            if s.clean:
+                x = p.x0
+            else:
+                x = s.alpha / t.alpha * x
+                for c, (_, eps) in zip(self._integrals(known, s, denoise.schedule), known, strict=True):
+                    x = x + s.alpha * c * eps
+            yield x
+
+    def _integrals(self, known: list[tuple[Level, torch.Tensor]], s: Level, schedule: Schedule) -> list[float]:
+        """Of each Lagrange polynomial over rho, from the newest level to s; by Gauss-Legendre in lambda = -log rho."""
+        levels = [level for level, _ in known]
+        t = levels[0]
+        h = s.lam - t.lam
+        lam = t.lam + h / 2 * (NODES + 1)
+        at = np.array([self._coordinate(schedule.at_log_snr(2 * value)) for value in lam])
+        drho = -np.exp(-lam) * WEIGHTS * h / 2
+        u = [self._coordinate(level) for level in levels]
+        basis = [math.prod([(at - b) / (a - b) for b in u if b != a], start=np.ones_like(at)) for a in u]
+        return [float(values @ drho) for values in basis]
+
+    def _coordinate(self, level: Level) -> float:
+        match self.variable:
+            case "t":
+                return level.tau
+            case "rho":
+                return level.sigma / level.alpha
+            case "log-rho":
+                return -level.lam

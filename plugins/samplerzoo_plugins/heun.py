@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Grid, Level, Schedule
+
+if TYPE_CHECKING:
+    import torch
+
+    from samplerzoo.denoiser import Denoiser
+
+MAX_GAMMA = math.sqrt(2) - 1  # no more noise is added than there is (Karras et al. 2022, table 1)
+
+
+class Heun(Sampler):
+    """Heun's method in the noise level r = sigma / alpha, where dy/dr = eps for y = x / alpha, with churn.
+
+    Karras et al. 2022, algorithm 2, which at s_churn = 0 is algorithm 1. Two evaluations a step, one at the last. The
+    level that churn raises to is no noisier than the schedule's top, so that the first step of a whole run has none.
+    """
+
+    s_churn: float = Field(
+        0.0, ge=0, description="noise added and removed again, over the whole run; 0 is deterministic"
+    )
+    s_min: float = Field(0.0, ge=0, description="sigma/alpha below which there is no churn")
+    s_max: float = Field(1e6, ge=0, description="sigma/alpha above which there is no churn")
+    s_noise: float = Field(1.0, gt=0, le=2, description="standard deviation of the churned noise, against what is due")
+
+    @property
+    def stochastic(self) -> bool:
+        return self.s_churn > 0
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    def walk(
+        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
+    ) -> Iterator[torch.Tensor]:
+        for t, s in grid.pairs():
+            u = self._raised(t, len(grid), denoise.schedule)
+            if u.tau > t.tau:
+                added = u.alpha * math.sqrt((u.sigma / u.alpha) ** 2 - (t.sigma / t.alpha) ** 2)
+                x = u.alpha / t.alpha * x + added * self.s_noise * noise()
+            x = self.step(x, u, s, denoise, noise)
+            yield x
+
+    def step(
+        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
+    ) -> torch.Tensor:
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        q = denoise(s.alpha * p.x0 + s.sigma * p.eps, s)
+        h = s.sigma / s.alpha - t.sigma / t.alpha
+        return s.alpha * (x / t.alpha + h * (p.eps + q.eps) / 2)
+
+    def _raised(self, t: Level, steps: int, schedule: Schedule) -> Level:
+        """The level that noise is added up to before a step from t."""
+        r, top = t.sigma / t.alpha, schedule.at(schedule.T)
+        gamma = min(self.s_churn / steps, MAX_GAMMA) if self.s_min <= r <= self.s_max else 0.0
+        log_snr = t.log_snr - 2 * math.log1p(gamma)
+        return schedule.at_log_snr(max(log_snr, top.log_snr)) if gamma and t.tau < top.tau else t

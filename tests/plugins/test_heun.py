@@ -1,0 +1,112 @@
+"""Heun's method, and churn, against the formulas of Karras et al. 2022 in their own variable, sigma / alpha."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from samplerzoo_plugins.heun import Heun
+
+from samplerzoo.denoiser import Denoiser
+from samplerzoo.driver import sample
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.testing import TOLERANCE, convergence, gaussian, moments, run
+
+MEAN, STD = 0.3, 0.5
+
+
+class RK2(Sampler):
+    """The example of plugins/README.md at its default."""
+
+    stochastic = property(lambda self: False)
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        r = t.sigma / t.alpha
+        h = s.sigma / s.alpha - r
+        u = denoise.schedule.at_log_snr(-2 * math.log(r + h))
+        q = denoise(u.alpha * (x / t.alpha + h * p.eps), u)
+        return s.alpha * (x / t.alpha + h * (p.eps + (q.eps - p.eps) / 2))
+
+
+def algorithm_2(grid: Grid, sampler: Heun) -> tuple[float, float]:
+    """Mean and standard deviation of y = x / alpha, whose denoiser on Gaussian data is affine and acts on VE noise."""
+
+    def slope(mean: float, r: float) -> float:  # of dy/dr = (y - D(y; r)) / r in y, and of its mean
+        return r * (mean - MEAN) / (STD**2 + r**2)
+
+    rs = [level.sigma / level.alpha for level in grid.levels]
+    mean, variance = 0.0, 1 / grid.levels[0].alpha ** 2
+    for r, following in zip(rs, rs[1:], strict=False):
+        gamma = min(sampler.s_churn / len(grid), math.sqrt(2) - 1) if sampler.s_min <= r <= sampler.s_max else 0
+        raised = min(r + gamma * r, rs[0])
+        variance += (raised**2 - r**2) * sampler.s_noise**2
+        h = following - raised
+
+        def step(y: float, h: float = h, raised: float = raised, following: float = following) -> float:
+            d = slope(y, raised)
+            if following == 0:
+                return y + h * d
+            return y + h * (d + slope(y + h * d, following)) / 2
+
+        variance *= (step(1.0) - step(0.0)) ** 2
+        mean = step(mean)
+    return mean, math.sqrt(variance)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("steps", [1, 2, 7, 40])
+@pytest.mark.parametrize(
+    "sampler",
+    [Heun(), Heun(s_churn=3.0), Heun(s_churn=40.0, s_min=0.05, s_max=5.0, s_noise=1.007)],
+    ids=["plain", "churn", "all"],
+)
+def test_is_algorithm_2(linear: Schedule, sampler: Heun, steps: int, spacing: str) -> None:
+    grid = linear.grid(steps, spacing)
+    if grid.levels[0].tau < linear.T:  # where the run begins below the top, churn may exceed its first level
+        grid = Grid((linear.at(linear.T), *grid.levels))
+    out = moments(gaussian(linear, MEAN, STD), sampler, grid)
+    assert (out.mean.item(), out.std.item()) == pytest.approx(algorithm_2(grid, sampler), rel=1e-8, abs=1e-10)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_without_churn_it_is_the_example_of_the_guide(linear: Schedule, steps: int) -> None:
+    draw = lambda: torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]  # noqa: E731
+    heun, rk2 = (run(gaussian(linear, MEAN), sampler, linear.grid(steps), draw) for sampler in (Heun(), RK2()))
+    torch.testing.assert_close(heun, rk2, rtol=0, atol=1e-10)  # one looks up by log-SNR what the other has
+
+
+def test_churn_goes_no_higher_than_the_schedule(linear: Schedule) -> None:
+    """Nor is there any at the top, where it would draw noise of no use."""
+    levels, drawn = [], []
+
+    def noise() -> torch.Tensor:
+        drawn.append(len(levels))
+        return torch.zeros(1, 1)
+
+    model = gaussian(linear)
+    denoise = Denoiser(lambda x, t: levels.append(t.tau) or model.denoise(x, t), linear)
+    list(Heun(s_churn=100.0).walk(torch.zeros(1, 1), linear.grid_at([999, 998.9, 500]), denoise, noise))
+    assert levels[:3] == [1000.0, 999.9, 1000.0]
+    assert drawn == [2, 4]
+    assert 501 < levels[4] < 999
+
+
+@pytest.mark.parametrize("options", [{"s_min": 1.0, "s_max": 0.5}, {"s_min": 1e5}, {"s_max": 1e-5}])
+def test_no_churn_outside_its_levels(linear: Schedule, options: dict[str, float]) -> None:
+    plain, churned = (moments(gaussian(linear), s, linear.grid(6)) for s in (Heun(), Heun(s_churn=9.0, **options)))
+    assert torch.equal(plain.std, churned.std)
+
+
+@pytest.mark.parametrize("s_churn", [0.0, 5.0])
+def test_is_of_second_order(s_churn: float) -> None:
+    assert convergence(Heun(s_churn=s_churn)).order == pytest.approx(2, abs=TOLERANCE)
+
+
+def test_costs_two_evaluations_a_step_and_one_at_the_last(linear: Schedule) -> None:
+    for sampler in (Heun(), Heun(s_churn=5.0)):
+        assert sample(gaussian(linear), sampler, steps=7, num_images=1).nfe == 13
