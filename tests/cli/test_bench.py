@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from samplerzoo_plugins.ddim import DDIM
 
-from samplerzoo import registry
+from samplerzoo import models, registry
 from samplerzoo.bench import results
 from samplerzoo.bench.suite import Suite
 from samplerzoo.cli import bench as module
@@ -157,6 +158,24 @@ def test_gradients_are_counted(cli, model: list[object], classifier_model: Path)
     off, on = results.read(Path("bench/tiny"))
     assert (off.cost.classifier_gradients, on.cost.classifier_gradients) == (0, 2)
     assert (on.cost.nfe, on.cost.network_calls) == (2, 2)
+
+
+def test_a_second_network_is_counted_apart_and_no_path_of_it_is_reported(
+    cli, model: list[object], tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "worse")
+    words = ["--guidance", "autoguidance", "--guidance-model", tmp_path / "worse", "--guidance-scale", "1,2"]
+    answer = cli("bench", *model, *FEW, "--sampler", "ddim", *words)
+    assert answer.code == 0, answer
+    off, on = results.read(Path("bench/tiny"))
+    assert (off.cost.second_nfe, on.cost.second_nfe) == (0, 2)
+    assert (on.cost.nfe, on.cost.network_calls) == (2, 2)
+    assert off.metrics == on.metrics  # a copy of the model guides nothing
+    report = Path("bench/tiny/report.md").read_text()
+    assert "NFE of the second network" in report
+    assert f"worse@{models.fingerprint(tiny_model)[:8]}" in report
+    tables, _, _ = report.partition("samplerzoo bench")
+    assert str(tmp_path / "worse") not in tables
 
 
 FAILING = """

@@ -6,6 +6,7 @@ import errno
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,23 @@ def test_guidance_and_its_cost(cli, classifier_model: Path) -> None:
         done = json.loads(cli("run", "--model", classifier_model, *words.split(), *FEW, "--json").out)
         for record in (told, done):
             assert (record["nfe"], record["classifier_gradients"]) == (nfe, gradients)
+
+
+def test_a_second_model_is_recorded_counted_and_found_again(cli, tiny_model: Path) -> None:
+    shutil.copytree(tiny_model, "worse")
+    weights = Path("worse/unet/diffusion_pytorch_model.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-4:] = np.float32(0.1).tobytes()
+    weights.write_bytes(content)
+    words = ["--guidance", "autoguidance", "--guidance-model", "worse", "--guidance-scale", 2]
+    answer = cli("run", "--model", tiny_model, *words, *FEW, "-o", "out")
+    assert "NFE 3 and 3 of the second network" in answer.out
+    recipe = json.loads(Path("out/run.json").read_text())["recipe"]
+    assert recipe["guidance_options"]["model"] == str(Path("worse").resolve())
+    assert recipe["second_fingerprint"] == models.fingerprint(Path("worse")) != recipe["fingerprint"]
+    assert "same" in cli("rerun", "out/images/000001.png").out
+    weights.write_bytes((tiny_model / "unet/diffusion_pytorch_model.safetensors").read_bytes())
+    assert "the guidance's own model is not the one of the image" in cli("rerun", "out/images/000001.png").err
 
 
 def test_a_plugin_file_is_recorded(cli, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
