@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -41,7 +42,7 @@ def algorithm_2(grid: Grid, sampler: Heun) -> tuple[float, float]:
 
     rs = [level.sigma / level.alpha for level in grid.levels]
     mean, variance = 0.0, 1 / grid.levels[0].alpha ** 2
-    for r, following in zip(rs, rs[1:], strict=False):
+    for r, following in itertools.pairwise(rs):
         gamma = min(sampler.s_churn / len(grid), math.sqrt(2) - 1) if sampler.s_min <= r <= sampler.s_max else 0
         raised = min(r + gamma * r, rs[0])
         variance += (raised**2 - r**2) * sampler.s_noise**2

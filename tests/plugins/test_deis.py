@@ -1,0 +1,75 @@
+"""tAB-DEIS: its coefficients against integrals in closed form or on a dense grid, and its relation to DDIM."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from samplerzoo_plugins.ddim import DDIM
+from samplerzoo_plugins.deis import DEIS
+
+from samplerzoo.denoiser import Denoiser, Prediction
+from samplerzoo.schedule import SPACINGS, Level, Schedule
+from samplerzoo.testing import convergence, gaussian, run
+
+Variable = Literal["t", "rho", "log-rho"]
+VARIABLES: tuple[Variable, ...] = ("t", "rho", "log-rho")
+
+
+def coordinate(level: Level, variable: Variable) -> float:
+    rho = level.sigma / level.alpha
+    return {"t": level.tau / 1000, "rho": rho, "log-rho": math.log(rho)}[variable]
+
+
+def integral(schedule: Schedule, t: Level, s: Level, variable: Variable, power: int) -> float:
+    """Of the coordinate to this power over rho, by the trapezoidal rule between levels that are close in tau."""
+    tau = np.unique(np.concatenate([np.linspace(s.tau, t.tau, 40_001), np.arange(math.ceil(s.tau), t.tau)]))
+    levels = [schedule.at(float(value)) for value in tau]
+    values = np.array([coordinate(level, variable) for level in levels]) ** power
+    return -float(np.trapezoid(values, [level.sigma / level.alpha for level in levels]))
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_is_exact_for_a_polynomial_of_its_variable(linear: Schedule, variable: Variable) -> None:
+    """Where eps depends on the level alone, as a parabola, a step that knows three levels is exact."""
+    levels = [linear.at(tau) for tau in (1000, 880, 640, 300, 222.5)]
+
+    def predict(x: torch.Tensor, t: Level) -> Prediction:
+        return Prediction.of("epsilon", x, t, torch.full_like(x, coordinate(t, variable) ** 2))
+
+    grid = linear.grid_at(level.timestep for level in levels)
+    x = torch.ones(1, 1, dtype=torch.float64)
+    states = list(DEIS(variable=variable).walk(x, grid, Denoiser(predict, linear), lambda: x))
+    for i in (2, 3):
+        t, s = levels[i], levels[i + 1]
+        exact = s.alpha * (float(states[i - 1]) / t.alpha + integral(linear, t, s, variable, 2))
+        assert float(states[i]) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_of_order_1_it_is_ddim(linear: Schedule, variable: Variable, spacing: str) -> None:
+    """Where one value of eps is known, there is nothing to interpolate; and so in the first step of any order."""
+    draw = lambda: torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]  # noqa: E731
+    grid, model = linear.grid(7, spacing), gaussian(linear, 0.3)
+    first, ddim = (run(model, s, grid, draw) for s in (DEIS(solver_order=1, variable=variable), DDIM()))
+    torch.testing.assert_close(first, ddim, rtol=0, atol=1e-11)  # x / alpha is 157 times x at first
+    two = linear.grid(2, spacing)
+    third, ddim = (run(model, s, two, draw) for s in (DEIS(variable=variable), DDIM()))
+    torch.testing.assert_close(third, ddim, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_order(variable: Variable) -> None:
+    """Of solver_order 3 all but the first step are of third order, which leaves less error, in second order."""
+    one, two, three = (convergence(DEIS(solver_order=n, variable=variable)) for n in (1, 2, 3))
+    assert [DEIS(solver_order=n, variable=variable).order for n in (1, 2, 3)] == [1, 2, 2]
+    assert one.reaches(1)
+    assert not one.reaches(2)
+    assert two.reaches(2)
+    assert not two.reaches(3)
+    assert three.reaches(2)
+    assert three.errors[-1] < two.errors[-1] / 8

@@ -1,0 +1,71 @@
+"""iPNDM against the formulas of Liu et al. 2022, in abar."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from samplerzoo_plugins.ddim import DDIM
+from samplerzoo_plugins.ipndm import IPNDM
+
+from samplerzoo.denoiser import Denoiser, Prediction
+from samplerzoo.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.testing import TOLERANCE, convergence, gaussian, moments
+
+MEAN, STD = 0.3, 0.5
+
+
+def transfer(x: float, eps: float, abar_t: float, abar_s: float) -> float:
+    """Liu et al. 2022, eq. 11."""
+    root = math.sqrt((1 - abar_s) * abar_t) + math.sqrt((1 - abar_t) * abar_s)
+    return math.sqrt(abar_s / abar_t) * x - (abar_s - abar_t) / (math.sqrt(abar_t) * root) * eps
+
+
+def plms(grid: Grid, x: float, mean: float, solver_order: int) -> float:
+    """A run from x with the exact eps of N(mean, STD^2); eq. 12 is the mean of four."""
+    past: list[float] = []
+    for t, s in grid.pairs():
+        abar_t, abar_s = t.alpha**2, s.alpha**2
+        e = math.sqrt(1 - abar_t) * (x - math.sqrt(abar_t) * mean) / (abar_t * STD**2 + 1 - abar_t)
+        past = [e, *past][:solver_order]
+        match past:
+            case _ if s.tau == 0:
+                combined = e
+            case [_]:
+                combined = e
+            case [_, e1]:
+                combined = (3 * e - e1) / 2
+            case [_, e1, e2]:
+                combined = (23 * e - 16 * e1 + 5 * e2) / 12
+            case [_, e1, e2, e3]:
+                combined = (55 * e - 59 * e1 + 37 * e2 - 9 * e3) / 24
+        x = transfer(x, combined, abar_t, abar_s)
+    return x
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("solver_order", [1, 2, 3, 4])
+def test_is_the_linear_multistep_method_of_the_paper(
+    linear: Schedule, solver_order: int, steps: int, spacing: str
+) -> None:
+    grid = linear.grid(steps, spacing)
+    out = moments(gaussian(linear, MEAN, STD), IPNDM(solver_order=solver_order), grid)
+    mean, std = plms(grid, 0.0, MEAN, solver_order), plms(grid, 1.0, 0.0, solver_order)
+    # eq. 11 loses digits where abar is near 1, and where it is near 0
+    assert (out.mean.item(), out.std.item()) == pytest.approx((mean, abs(std)), rel=1e-7, abs=1e-9)
+
+
+def test_one_eps_throughout_is_ddims_run(linear: Schedule) -> None:
+    """The weights of every order sum to 1."""
+    denoise = Denoiser(lambda x, t: Prediction.of("epsilon", x, t, torch.full_like(x, 0.4)), linear)
+    x = torch.ones(1, 1, dtype=torch.float64)
+    ipndm, ddim = (list(s.walk(x, linear.grid(7), denoise, lambda: x)) for s in (IPNDM(), DDIM()))
+    torch.testing.assert_close(ipndm, ddim, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("solver_order", "order"), [(1, 1), (2, 2), (3, 2), (4, 2)])
+def test_order(solver_order: int, order: int) -> None:
+    assert IPNDM(solver_order=solver_order).order == order
+    assert convergence(IPNDM(solver_order=solver_order)).order == pytest.approx(order, abs=TOLERANCE)
