@@ -107,10 +107,14 @@ def farthest(a: Tensor, b: Tensor) -> float:
 
 
 def three_classes(shape: tuple[int, ...] = (2,), prediction: PredictionType = "epsilon") -> Model:
-    """Classes 0 to 2 that hardly overlap, null label 3, exact classifier, learned variance."""
+    """All that a guidance may ask for: classes 0 to 2 that hardly overlap, null label 3, an exact classifier, a learned
+    variance, and a second, worse model, which sees the classes blurred.
+    """
     size = torch.Size(shape).numel()
     angles = torch.arange(3)[:, None] * 2.1 + torch.arange(size)
-    return learned(mixture(LINEAR, torch.cos(angles).reshape(3, *shape), 0.3, prediction=prediction))
+    means = torch.cos(angles).reshape(3, *shape)
+    sharp, blurred = (learned(mixture(LINEAR, means, std, prediction=prediction)) for std in (0.3, 0.6))
+    return dataclasses.replace(sharp, second=blurred)
 
 
 class Flow(Sampler):

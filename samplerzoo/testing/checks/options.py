@@ -11,7 +11,7 @@ from samplerzoo.guidance import Guidance
 from samplerzoo.options import Options
 from samplerzoo.registry import Kind, Plugin, kebab
 
-CITATION = re.compile(r"\b[A-Z][\w'’-]+(?:(?:,| and| &)? [A-Z][\w'’-]+)*(?: et al\.?)?,? \(?(?:19|20)\d\d\b")
+CITATION = re.compile(r"\b[A-Z][\w'’-]+(?:(?:,| and| &)? [A-Z][\w'’-]+)*(?: et al\.?)?,? \(?(?:19|20)\d\d[a-z]?\b")
 """A name that begins with a capital, perhaps more of them, and a year."""
 
 BOUNDED = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum", "const", "pattern", "maxLength"}
@@ -35,14 +35,18 @@ def check_cites_its_source(plugin: Options) -> None:
 
 
 def check_options_are_documented(plugin: Options) -> None:
-    """Every option has help, a default, and bounds or choices: it is a flag, and will be given nonsense."""
+    """Every option has help, a default, and bounds or choices: it is a flag, and will be given nonsense.
+
+    Text needs none where the default is None, since it names a thing that only the user knows.
+    """
     properties = type(plugin).model_json_schema()["properties"]
     for name, field in type(plugin).model_fields.items():
         option = f"the option {name} of {type(plugin).__name__}"
         assert field.description, f"{option} has no help: Field(..., description=...)"
         assert field.default is not PydanticUndefined or field.default_factory is not None, f"{option} has no default"
+        free = {"boolean", "null"} | ({"string"} if field.default is None else set())
         for part in _parts(properties[field.alias or name]):
-            assert part.get("type") in ("boolean", "null") or BOUNDED & set(part) or "$ref" in part, (
+            assert part.get("type") in free or BOUNDED & set(part) or "$ref" in part, (
                 f"{option} has neither bounds nor choices: Field(..., ge=..., le=...) or Literal[...]"
             )
 
