@@ -29,6 +29,7 @@ COMMANDS = {
     "bench": ("bench", "Compare samplers: quality against steps, cost and time."),
     "compare": ("compare", "Several benchmarks beside each other."),
     "report": ("report", "The report of a benchmark: tables, plots, pictures, words."),
+    "new-plugin": ("new_plugin", "A folder with a sampler or a guidance of your own, ready to install."),
     "env": ("env", "Versions and hardware, for a bug report."),
 }
 """Command -> its module in this package, and its line in the help."""
