@@ -53,3 +53,8 @@ SAMPLERS: dict[str, Sampler] = {
 @pytest.fixture(params=sorted(SAMPLERS))
 def sampler(request: pytest.FixtureRequest) -> Sampler:
     return SAMPLERS[request.param]
+
+
+@pytest.fixture
+def samplers() -> dict[str, Sampler]:
+    return SAMPLERS

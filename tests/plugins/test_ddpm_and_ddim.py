@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM, posterior_mean
 
@@ -131,6 +135,17 @@ def test_ddim_without_noise_draws_none(model: Model) -> None:
 def test_ddim_refuses(options: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=r"ddim.*(eta|beta)"):
         sample(gaussian(Schedule([0.1])), "ddim", **options)
+
+
+@given(st.floats())
+@example(math.nan)
+@example(-0.0)
+@example(1.0000000000000002)
+def test_eta_is_within_its_bounds_or_refused(eta: float) -> None:
+    try:
+        assert 0 <= DDIM(eta=eta).eta <= 1
+    except ValidationError:
+        assert not 0 <= eta <= 1
 
 
 # -- diffusers

@@ -1,0 +1,54 @@
+"""The conformance kit on every built-in sampler and guidance, and what else they have to keep to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from samplerzoo_plugins.autoguidance import Autoguidance
+from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
+from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
+from samplerzoo_plugins.ddpm import DDPM
+
+from samplerzoo import registry
+from samplerzoo.options import Options
+from samplerzoo.sampler import Sampler
+from samplerzoo.testing import TOLERANCE, convergence, parametrize_with_checks
+from samplerzoo.testing.checks import OPTIONS_CHECKS, SAMPLER_CHECKS
+
+GUIDANCES = [
+    ClassifierFreeGuidance(scale=3.0),
+    ClassifierFreeGuidance(scale=3.0, rescale=0.7),
+    ClassifierFreeGuidance(scale=3.0, low=0.1, high=2.0),
+    ClassifierGuidance(),
+    ClassifierGuidance(form="mean", scale=3.0),
+    Autoguidance(scale=2.0),
+]
+
+
+@pytest.mark.parametrize("check", [*OPTIONS_CHECKS, *SAMPLER_CHECKS])
+def test_samplers(sampler: Sampler, check: Any) -> None:
+    check(sampler)
+
+
+@parametrize_with_checks([DDPM(variance="learned"), *GUIDANCES])
+def test_guidances_and_the_learned_variance(plugin: Options, check: Any) -> None:
+    check(plugin)
+
+
+def test_none_that_is_installed_is_left_out(samplers: dict[str, Sampler]) -> None:
+    def built_in(kind: registry.Kind) -> set[type]:
+        return {plugin.load() for plugin in registry.plugins(kind) if plugin.source == "samplerzoo"}
+
+    assert built_in("sampler") == set(map(type, samplers.values()))
+    assert built_in("guidance") == set(map(type, GUIDANCES))
+
+
+def test_methods_of_first_order_are_no_better_than_they_say(sampler: Sampler) -> None:
+    """A multistep method may be: its starting steps, of which the error is made, have small coefficients."""
+    if sampler.order == 1:
+        assert convergence(sampler).order == pytest.approx(1, abs=TOLERANCE)
+
+
+def test_only_the_ancestral_sampler_takes_a_mean_shift(sampler: Sampler) -> None:
+    assert sampler.takes_shift == isinstance(sampler, DDPM)
