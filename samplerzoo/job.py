@@ -93,7 +93,7 @@ def settle(
         "spacing": recipe.spacing if recipe.timesteps is None else "explicit",
         "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
         "clip_x0": str(model.clip if plan.clip is None else plan.clip),
-        "plugins": _plugin_files(recipe),
+        "plugins": _plugin_code(recipe),
     }
     return recipe.model_copy(update=resolved), plan
 
@@ -125,10 +125,12 @@ def draw(job: Job, index: int) -> Pixels:
     return to_uint8(batch.images)[0]
 
 
-def _plugin_files(recipe: Recipe) -> dict[str, str]:
-    """Where sampler and guidance come from, if from files, whether --plugin or the environment named these."""
+def _plugin_code(recipe: Recipe) -> dict[str, str]:
+    """Where sampler and guidance come from, if from files, whether --plugin or the environment named these; of a
+    scheduler of diffusers, its version."""
     used = [registry.get("sampler", recipe.sampler)]
     if recipe.guidance is not None:
         used.append(registry.get("guidance", recipe.guidance))
     files = [inspect.getfile(plugin.target) for plugin in used if isinstance(plugin.target, type)]
-    return {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in sorted(files)}
+    foreign = {plugin.source: plugin.version for plugin in used if plugin.source == registry.SCHEDULERS}
+    return {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in sorted(files)} | foreign

@@ -65,7 +65,8 @@ class Recipe(Request):
         fingerprint: SHA-256 of the model's weights and configs.
         second_fingerprint: of the guidance's own model, if it has one.
         plugins: files that the sampler or the guidance come from, with their SHA-256. They are put down and not loaded:
-            what an image file says is no reason to run a program.
+            what an image file says is no reason to run a program. Of a scheduler of diffusers, `diffusers` with its
+            version.
     """
 
     sampler: str

@@ -40,6 +40,9 @@ USAGE: dict[Kind, str] = {
 PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
 """Environment variable with files to load, separated as in PATH."""
 
+SCHEDULERS = "diffusers"
+"""Source of the samplers that are schedulers of diffusers; `plugins` leaves them out, for it imports nothing."""
+
 GUIDANCE_PREFIX = "guidance_"
 """Before the name of a guidance's field, where it stands beside those of a sampler."""
 
@@ -95,9 +98,13 @@ def plugins(kind: Kind) -> list[Plugin]:
 
 
 def get(kind: Kind, name: str) -> Plugin:
-    """The plugin of this name; `source:name` tells two of one name apart."""
+    """The plugin of this name; `source:name` tells two of one name apart, and `diffusers:name` is a scheduler there."""
     known = plugins(kind)
     source, _, short = name.rpartition(":")
+    if kind == "sampler" and source == SCHEDULERS:
+        from samplerzoo import bridge  # torch and diffusers, for those who ask
+
+        return bridge.plugin(short)
     matches = [plugin for plugin in known if plugin.name == short and source in ("", plugin.source)]
     if len(matches) == 1:
         return matches[0]
@@ -107,8 +114,18 @@ def get(kind: Kind, name: str) -> Plugin:
     for other in GROUPS:
         if other != kind and any(plugin.name == short for plugin in plugins(other)):
             raise UsageError(f"{name} is {USAGE[other].format(short)}")
+    if kind == "sampler" and name.endswith("Scheduler"):
+        raise UsageError(f"no {kind} {name!r}; a scheduler of diffusers is called {SCHEDULERS}:{short}")
     names = [plugin.name for plugin in known]
     raise UsageError(f"no {kind} {name!r}{nearest(name, names)}; known: {', '.join(names) or 'none'}")
+
+
+def kinds(name: str) -> list[Kind]:
+    """The kinds that have a plugin of this name."""
+    source, _, short = name.rpartition(":")
+    if source == SCHEDULERS:
+        return ["sampler"]
+    return [kind for kind in GROUPS if any(plugin.name == short for plugin in plugins(kind))]
 
 
 def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:

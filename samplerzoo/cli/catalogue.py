@@ -1,8 +1,10 @@
-"""`samplerzoo list`: what there is. Reads names and sources, and imports no plugin unless asked to check them."""
+"""`samplerzoo list`: what there is. Reads names and sources, and imports no plugin unless asked to check them, and
+diffusers only for `--all`."""
 
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from typing import Any
 
 import click
@@ -19,8 +21,11 @@ HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances", "fe
 
 @click.command("list", params=[plugin_flag])
 @click.option("--check", is_flag=True, help="import every plugin and say which are broken; exit code 1 if any is")
+@click.option(
+    "--all", "everything", is_flag=True, help="also the schedulers of diffusers, each tried on an exact Gaussian"
+)
 @click.option("--json", "as_json", is_flag=True, help="for machines")
-def command(plugin: tuple[str, ...], check: bool, as_json: bool) -> int:
+def command(plugin: tuple[str, ...], check: bool, everything: bool, as_json: bool) -> int:
     """The samplers, guidances, feature networks (for metrics) and models that there are.
 
     `samplerzoo info NAME` says all about one of them.
@@ -31,6 +36,8 @@ def command(plugin: tuple[str, ...], check: bool, as_json: bool) -> int:
         heading: [_entry(plugin, check) for plugin in registry.plugins(kind)] for kind, heading in HEADINGS.items()
     }
     found["models"] = [_model(name) for name in pretrained()]
+    if everything:
+        found["schedulers of diffusers"] = _schedulers()
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
@@ -46,6 +53,23 @@ def _entry(plugin: registry.Plugin, check: bool) -> dict[str, Any]:
         except ZooError as error:
             entry["broken"] = str(error)
     return entry
+
+
+def _schedulers() -> list[dict[str, Any]]:
+    """Those that are offered first, by their error."""
+    from samplerzoo.bridge.verdict import STEPS, verdicts
+
+    release = version(registry.SCHEDULERS)
+    found = []
+    for verdict in sorted(
+        verdicts(), key=lambda verdict: (not verdict.offered, verdict.error is None, verdict.error, verdict.name)
+    ):
+        measured = "" if verdict.error is None else f"error {verdict.error:.1e} at {STEPS} steps"
+        refused = "" if verdict.offered else f"not offered: {verdict.reason}"
+        entry = {"name": f"{registry.SCHEDULERS}:{verdict.name}", "source": registry.SCHEDULERS, "version": release}
+        summary = ", ".join(filter(None, [measured, refused]))
+        found.append({**entry, "summary": summary, "offered": verdict.offered, "error": verdict.error})
+    return found
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from itertools import chain
 from typing import Any
 
 import click
@@ -28,14 +27,14 @@ def command(plugin: tuple[str, ...], name: str, as_json: bool) -> None:
     """
     for file in plugin:
         registry.load_file(file)
-    known = {kind: [found.name for found in registry.plugins(kind)] for kind in registry.GROUPS}
-    kinds = [kind for kind, names in known.items() if name.rpartition(":")[2] in names]
+    kinds = registry.kinds(name)
     if kinds:
         found = [_plugin(registry.get(kind, name)) for kind in kinds]
     elif name in pretrained() or "/" in name or name.startswith("."):
         found = [_model(name)]
     else:
-        names = sorted({*chain(*known.values()), *pretrained()})
+        known = [plugin.name for kind in registry.GROUPS for plugin in registry.plugins(kind)]
+        names = sorted({*known, *pretrained()})
         raise UsageError(f"nothing is called {name!r}{nearest(name, names)}; there are: {', '.join(names)}")
     if as_json:
         click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))

@@ -1,0 +1,44 @@
+"""Noise for the schedulers of diffusers, which draw with their module's `randn_tensor`, from generators alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from samplerzoo.errors import ZooError
+
+_REPLACING = threading.RLock()
+"""One step at a time: the function that is replaced is the whole process's."""
+
+
+@contextmanager
+def drawing(module: ModuleType, noise: Callable[[], torch.Tensor]) -> Iterator[None]:
+    """Within, the module's `randn_tensor` is `noise`; afterwards it is what it was, whatever happens."""
+
+    def draw(
+        shape: Sequence[int],
+        generator: Any = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        layout: torch.layout | None = None,
+    ) -> torch.Tensor:
+        z = noise()
+        if tuple(shape) != tuple(z.shape):
+            raise ZooError(f"{module.__name__} draws noise of shape {tuple(shape)} for states {tuple(z.shape)}")
+        return z.to(device=device or z.device, dtype=dtype or z.dtype)
+
+    with _REPLACING:
+        theirs = vars(module).get("randn_tensor")
+        if theirs is None:  # it draws nothing
+            yield
+            return
+        module.randn_tensor = draw  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            module.randn_tensor = theirs  # type: ignore[attr-defined]
