@@ -205,7 +205,8 @@ class Lines:
             if SCALE in settings:
                 words.append(number(settings[SCALE]))
             rest = [field for field in settings if field.startswith("guidance.") and field != SCALE]
-            words += [_text(field, settings[field]) for field in rest if self._varies(recipe, field)]
+            said = [field for field in rest if self._varies(recipe, field) and settings[field] not in (None, 0)]
+            words += [_text(field, settings[field]) for field in said]  # what is 0 is off, and goes without saying
             parts.append(" ".join(words))
         others = [field for field in settings if "." not in field and field not in ("sampler", "guidance")]
         parts += [_text(field, settings[field]) for field in others if self._varies(recipe, field)]

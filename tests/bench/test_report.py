@@ -317,6 +317,18 @@ def test_names_say_what_differs() -> None:
     ]  # fmt: skip
 
 
+def test_names_of_guidances_leave_out_what_is_off() -> None:
+    def guided(**options: Any) -> Row:
+        made = row("ddim", 20, 1.0, guidance="cfg", scale=2.0)
+        filled = {**made.recipe.guidance_options, "rescale": 0.0, "low": 0.0, "high": None, **options}
+        return made.model_copy(update={"recipe": made.recipe.model_copy(update={"guidance_options": filled})})
+
+    rows = [guided(), guided(low=0.3, high=5.0), guided(rescale=0.7)]
+    assert [line.name for line in Lines(rows, "scale").of(rows)] == [
+        "ddim, cfg", "ddim, cfg low 0.3 high 5", "ddim, cfg rescale 0.7",
+    ]  # fmt: skip
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from samplerzoo.cli import main
 
