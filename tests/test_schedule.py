@@ -97,6 +97,7 @@ def test_the_clean_level() -> None:
     clean = schedule().at(0)
     assert clean.clean
     assert (clean.alpha, clean.sigma, clean.log_snr) == (1.0, 0.0, math.inf)
+    assert clean.lam == math.inf
 
 
 @given(st.floats(0.0, 1000.0))
@@ -119,6 +120,7 @@ def test_log_abar_is_linear_between_timesteps(tau: float) -> None:
 def test_log_snr_round_trip(tau: float, name: str, zero_snr: bool) -> None:
     path = schedule(name=name, rescale_betas_zero_snr=zero_snr)
     level = path.at(tau)
+    assert level.lam == level.log_snr / 2 == pytest.approx(math.log(level.alpha / level.sigma), abs=1e-12)
     back = path.at_log_snr(level.log_snr)
     # float64 at the clean end, where sigma^2 ~ 1e-13 tau; elsewhere far better
     assert back.tau == pytest.approx(tau, rel=1e-6, abs=1e-11)
