@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,11 +42,17 @@ class CheckCommand(PluginCommand):
         try:
             return click.Command.parse_args(self, ctx, args)
         except click.NoSuchOption as error:
-            known = [flag for param in self.get_params(ctx) for flag in param.opts]
-            hint = nearest(error.option_name, known)
-            raise UsageError(
-                f"no option {error.option_name}{hint}; see `{ctx.command_path} {name or 'NAME'} --help`"
-            ) from error
+            raise UsageError(self._why(ctx, error.option_name, str(name))) from error
+
+    def _why(self, ctx: click.Context, flag: str, name: str) -> str:
+        """Whose flag it is, or else which it is nearest to."""
+        option = flag.lstrip("-").replace("-", "_")
+        for kind in kinds_of(name):
+            field = option.removeprefix(PREFIXES[kind])
+            if option.startswith(PREFIXES[kind]) and registry.owners(kind, field):
+                return f"{flag}: {registry.unknown_option(kind, name, field)}"
+        known = [option for param in self.get_params(ctx) for option in param.opts]
+        return f"no option {flag}{nearest(flag, known)}; see `{ctx.command_path} {name} --help`"
 
 
 @click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])
@@ -73,14 +78,14 @@ def command(name: str, plugin: tuple[str, ...], as_json: bool, **wanted: Any) ->
 
 
 def kinds_of(name: str) -> list[Kind]:
-    """What a name is, sampler or guidance; a sampler where the registry has to say that there is none."""
-    names = {kind: [plugin.name for plugin in registry.plugins(kind)] for kind in registry.GROUPS}
-    kinds = [kind for kind in KINDS if name.rpartition(":")[2] in names[kind]]
-    if kinds or ":" in name:
-        return kinds or ["sampler"]
-    if name in names["features"]:
+    """What a name is of what there are checks for."""
+    kinds = registry.kinds(name)
+    found = [kind for kind in KINDS if kind in kinds]
+    if found:
+        return found
+    if kinds:
         raise UsageError(f"{name} is a feature network, and there are checks for samplers and guidances alone")
-    known = sorted({*chain(*(names[kind] for kind in KINDS))})
+    known = sorted({plugin.name for kind in KINDS for plugin in registry.plugins(kind)})
     raise UsageError(f"no sampler or guidance {name!r}{nearest(name, known)}; known: {', '.join(known)}")
 
 

@@ -1,0 +1,103 @@
+"""`samplerzoo check`: a line a check, and an exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from samplerzoo import registry
+from samplerzoo.testing import checks_of
+
+WRONG = '''
+from pydantic import Field
+from samplerzoo import Sampler
+
+
+class HalfWay(Sampler):
+    """Goes half way (Zeno, about 450 BC)."""
+
+    speed: float = Field(0.5, description="of going")
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        return s.alpha * p.x0 + self.speed * s.sigma * p.eps + noise()
+'''
+
+
+@pytest.fixture
+def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(registry, "_files", {})
+    path = tmp_path / "half.py"
+    path.write_text(WRONG)
+    return path
+
+
+def test_a_line_a_check(cli) -> None:
+    answer = cli("check", "ddim", "--eta", 0.5)
+    first, *lines, last = answer.out.splitlines()
+    assert answer.code == 0
+    assert first == "DDIM(eta=0.5)"
+    assert len(lines) == 22
+    assert lines[0] == "  check_keeps_the_protocol: passed"
+    assert "  check_shift_is_applied: skipped, it takes no mean shift, and says so" in lines
+    assert last == "21 passed, 1 skipped"
+
+
+def test_a_failure_says_why_and_exits_with_1(cli, wrong: Path) -> None:
+    answer = cli("check", "half-way", "--plugin", wrong, "--speed", 0.7)
+    assert answer.code == 1
+    assert "HalfWay(speed=0.7)" in answer.out
+    (line,) = [line for line in answer.out.splitlines() if "check_lands_on_the_point" in line]
+    assert line.startswith("  check_lands_on_the_point: FAILED, data that is a single point is missed by ")
+    assert (
+        "check_options_are_documented: FAILED, the option speed of HalfWay has neither bounds nor choices" in answer.out
+    )
+    assert " failed" in answer.out.splitlines()[-1]
+
+
+def test_for_machines(cli, wrong: Path) -> None:
+    answer = cli("check", "half-way", "--plugin", wrong, "--json")
+    found = json.loads(answer.out)
+    assert answer.code == 1
+    assert (found["name"], found["kind"], found["plugin"]) == ("half-way", "sampler", "HalfWay(speed=0.5)")
+    assert not found["passed"]
+    status = {check["check"]: check["status"] for check in found["checks"]}
+    assert (status["check_lands_on_the_point"], status["check_deterministic"]) == ("failed", "passed")
+
+
+def test_a_guidance_by_its_name_with_its_flags_as_run_has_them(cli) -> None:
+    answer = cli("check", "cfg", "--guidance-scale", 3, "--json")
+    found = json.loads(answer.out)
+    assert (answer.code, found["kind"], found["passed"]) == (0, "guidance", True)
+    assert found["plugin"].startswith("ClassifierFreeGuidance(scale=3.0")
+    known = checks_of(registry.make("guidance", "cfg", {}))
+    assert [check["check"] for check in found["checks"]] == list(known)
+
+
+def test_a_guidance_that_shares_its_name_with_a_feature_network(cli) -> None:
+    assert "ClassifierGuidance(" in cli("check", "classifier", "--guidance-form", "mean").out
+
+
+def test_help_shows_the_flags_of_the_plugin(cli) -> None:
+    assert "--eta NUMBER" in cli("check", "ddim", "--help").out
+    assert "--guidance-scale NUMBER" in cli("check", "cfg", "--help").out
+    assert "NAME" in cli("check", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("ddin", ["no sampler or guidance 'ddin'", "did you mean ddim?"]),
+        ("pixels", ["feature network"]),
+        ("", ["NAME"]),
+        ("--eta 0.5 ddim", ["the name comes first", "check NAME --eta"]),
+        ("ddim --ete 0.5", ["no option --ete", "did you mean --eta?", "check ddim --help"]),
+        ("ddpm --eta 0.5", ["--eta", "sampler ddpm has no option 'eta'", "it belongs to: ", "ddim"]),
+        ("ddim --eta 2", ["--eta", "less than or equal to 1"]),
+        ("cfg --scale 2", ["no option --scale", "did you mean --guidance-scale?"]),
+    ],
+)
+def test_bad_requests(cli, words: str, parts: list[str]) -> None:
+    cli("check", *words.split()).refuses(2, *parts)

@@ -1,0 +1,198 @@
+"""The kit itself: what it runs, what it says, and what it makes of failures that are expected."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
+from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
+from samplerzoo_plugins.ddim import DDIM
+
+from samplerzoo.errors import UsageError
+from samplerzoo.models import Model
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Schedule
+from samplerzoo.testing import (
+    check_guidance,
+    check_sampler,
+    checks_of,
+    conformance,
+    conjugate,
+    outcomes,
+    parametrize_with_checks,
+)
+from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
+
+
+class TwoDegrees(DDIM):
+    """Declares second order, and cites nobody."""
+
+    order = property(lambda self: 2)
+
+
+class Crashing(DDIM):
+    """Fails otherwise than by an assertion (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        raise KeyError("nothing\nof that name")
+
+
+REASONS = {"check_order": "it is\na joke", "check_cites_its_source": "nobody to cite"}
+
+
+# -- outcomes
+
+
+def test_a_sampler_that_is_right_passes_all_that_applies_to_it() -> None:
+    found = check_sampler(DDIM())
+    assert [outcome.check for outcome in found] == list(checks_of(DDIM()))
+    assert {outcome.check for outcome in found if outcome.status != "passed"} == {"check_shift_is_applied"}
+    (skipped,) = [outcome for outcome in found if outcome.status == "skipped"]
+    assert str(skipped) == "check_shift_is_applied: skipped, it takes no mean shift, and says so"
+
+
+def test_a_failure_names_every_check_and_its_numbers() -> None:
+    with pytest.raises(AssertionError) as caught:
+        check_sampler(TwoDegrees())
+    first, *rest = str(caught.value).splitlines()
+    assert first == "TwoDegrees(eta=0.0) fails 2 of 22 checks:"
+    assert [line.partition(":")[0] for line in rest] == ["check_cites_its_source", "check_order"]
+    assert "declares order 2, and 1.0" in rest[1]
+
+
+def test_an_error_that_no_check_foresaw_is_told_in_one_line_and_stops_nothing() -> None:
+    found = {outcome.check: outcome for outcome in outcomes(Crashing())}
+    assert found["check_order"].status == "failed"
+    assert found["check_order"].reason.startswith("KeyError: ")
+    assert "\n" not in str(found["check_order"])
+    assert found["check_cites_its_source"].status == "passed"
+    assert len(found) == len(checks_of(Crashing()))
+
+
+def test_outcomes_come_one_by_one() -> None:
+    first = next(iter(outcomes(DDIM())))
+    assert (first.check, first.status, first.reason) == ("check_keeps_the_protocol", "passed", "")
+
+
+def test_each_check_is_a_function_of_its_own_that_says_what_it_protects() -> None:
+    for check in (*OPTIONS_CHECKS, *SAMPLER_CHECKS, *GUIDANCE_CHECKS):
+        assert check.__doc__, check
+    SAMPLER_CHECKS[0](DDIM())
+    with pytest.raises(AssertionError, match="declares order 2"):
+        checks_of(TwoDegrees())["check_order"](TwoDegrees())
+
+
+@pytest.mark.parametrize("wrong", [DDIM, 3, "ddim"])
+def test_what_is_no_plugin_is_refused(wrong: object) -> None:
+    with pytest.raises(UsageError, match="objects of Sampler and Guidance, not"):
+        check_sampler(wrong)
+
+
+# -- expected failures
+
+
+def test_expected_failures_are_told_and_do_not_count() -> None:
+    found = {outcome.check: outcome for outcome in check_sampler(TwoDegrees(), expected_failures=REASONS)}
+    assert str(found["check_cites_its_source"]) == "check_cites_its_source: fails, as expected, nobody to cite"
+
+
+def test_an_expected_failure_that_passes_is_one() -> None:
+    with pytest.raises(AssertionError, match=r"check_moments: FAILED, .*expected to fail \(never\), and passes"):
+        check_sampler(DDIM(), expected_failures={"check_moments": "never"})
+
+
+def test_an_unknown_check_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"no check 'check_ordr' .*did you mean check_order\?"):
+        check_sampler(DDIM(), expected_failures={"check_ordr": "?"})
+    with pytest.raises(UsageError, match="no check 'check_scale_guides'"):
+        check_sampler(DDIM(), expected_failures={"check_scale_guides": "of a guidance"})
+
+
+# -- the pytest form
+
+
+def test_the_pytest_form_has_a_test_for_every_check_by_a_readable_name() -> None:
+    mark = parametrize_with_checks([DDIM(eta=0.5), ClassifierFreeGuidance()])
+    names, params = mark.args
+    assert names == ("plugin", "check")
+    ids = [param.id for param in params]
+    assert len(ids) == len(set(ids)) == len(checks_of(DDIM())) + len(checks_of(ClassifierFreeGuidance()))
+    assert "DDIM(eta=0.5)-check_order" in ids
+    assert any(name.endswith("-check_scale_guides") for name in ids)
+
+
+def test_the_pytest_form_expects_failures_strictly() -> None:
+    def reasons(plugin: Sampler) -> dict[str, str]:
+        return REASONS if isinstance(plugin, TwoDegrees) else {}
+
+    for expected, plugins in ((REASONS, [TwoDegrees()]), (reasons, [TwoDegrees(), DDIM()])):
+        _, params = parametrize_with_checks(plugins, expected_failures=expected).args
+        marked = {param.id: param.marks[0] for param in params if param.marks}
+        assert set(marked) == {f"TwoDegrees(eta=0.0)-{name}" for name in REASONS}
+        assert all(mark.name == "xfail" and mark.kwargs["strict"] for mark in marked.values())
+
+
+@parametrize_with_checks([TwoDegrees()], expected_failures=REASONS)
+def test_the_pytest_form_in_use(plugin: Sampler, check) -> None:
+    check(plugin)
+
+
+# -- models of one's own
+
+
+def test_a_guidance_on_a_model_of_ones_own(linear: Schedule) -> None:
+    """Unconditional, of one dimension, with a classifier of two classes."""
+    found = {outcome.check: outcome for outcome in check_guidance(
+        ClassifierGuidance(scale=2.0),
+        model=conjugate(linear),
+        expected_failures={"check_scale_1_is_conditional": "the model has no conditional prediction"},
+    )}  # fmt: skip
+    assert found["check_guided_shape"].status == "skipped"
+    assert found["check_learned_variance_is_kept"].status == "skipped"
+
+
+def test_a_guidance_on_a_model_that_it_does_not_fit(linear: Schedule) -> None:
+    without = dataclasses.replace(conjugate(linear), classifier=None, classifier_classes=None)
+    with pytest.raises(AssertionError, match="check_scale_guides: FAILED, classifier guidance needs"):
+        check_guidance(ClassifierGuidance(), model=without)
+
+
+def test_a_network_in_float32(linear: Schedule) -> None:
+    """Batches of a network add up otherwise, and the kit does not mind."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer, table = torch.nn.Linear(3, 3), torch.nn.Embedding(4, 3)
+
+    def net(x, tau, labels):
+        return layer(x + table(labels)).tanh()
+
+    model = Model(net, linear, shape=(3,), num_classes=3, null_label=3)
+    check_guidance(ClassifierFreeGuidance(scale=2.0), model=model)
+
+
+# -- without
+
+
+def test_pytest_is_imported_for_its_own_form_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    kit = executed(optimize=0)
+    kit["check_sampler"](DDIM())
+    with pytest.raises(ImportError):
+        kit["parametrize_with_checks"]([DDIM()])
+
+
+def test_without_assertions_nothing_is_said_to_be_right() -> None:
+    with pytest.raises(UsageError, match="run it without -O"):
+        executed(optimize=1)["check_sampler"](DDIM())
+
+
+def executed(*, optimize: int) -> dict[str, Any]:
+    """The kit's module, read again, as it is or as under -O."""
+    names: dict[str, Any] = {"__name__": conformance.__name__}
+    exec(compile(Path(conformance.__file__).read_text(), conformance.__file__, "exec", optimize=optimize), names)
+    return names
