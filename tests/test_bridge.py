@@ -165,7 +165,7 @@ def test_noise_in_the_final_image_is_theirs(linear: Schedule) -> None:
     assert moments(point, sampler, sampler.grid(linear, 50, "trailing")).std.item() == pytest.approx(
         linear.at(20).sigma, rel=1e-4
     )
-    assert moments(point, sampler, sampler.grid(linear, 50, "leading")).std.item() < 1e-6
+    assert moments(point, sampler, sampler.grid(linear, 50, "leading")).std.item() < 1e-4
 
 
 def test_two_runs_are_equal_and_the_global_random_state_is_left_alone(model: Model) -> None:
