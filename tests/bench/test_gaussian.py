@@ -107,7 +107,7 @@ def test_what_has_no_exact_answer_is_told_in_a_line_and_left_out() -> None:
     ]
     (found,) = rows([*impossible, recipe("ddim", 5)], told.append)
     assert found.recipe.sampler == "ddim"
-    reasons = ["no learned variance", "--clip-x0 off", "unconditional", "1001 steps do not fit", "did you mean ddim"]
+    reasons = ["no learned variance", "--clip-x0 off", "not guided", "1001 steps do not fit", "did you mean ddim"]
     assert len(told) == len(reasons)
     for line, reason in zip(told, reasons, strict=True):
         assert reason in line
@@ -128,4 +128,4 @@ def test_our_suite_has_every_installed_sampler() -> None:
     recipes = [recipe for recipe, _ in compose(read(SUITE), SUITE.name).points()]
     assert {recipe.sampler for recipe in recipes} == {plugin.name for plugin in registry.plugins("sampler")}
     assert {recipe.steps for recipe in recipes} == {5, 10, 20, 50, 100, 200, 500, 1000}
-    assert len(recipes) == 64
+    assert len(recipes) == 152
