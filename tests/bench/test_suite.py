@@ -81,7 +81,7 @@ ROW = {"sampler": "ddim"}
         ({"rows": [{"sampler": "dddim"}]}, ["row 1", "no sampler 'dddim'", "did you mean ddim?"]),
         ({"rows": [{"sampler": "cfg"}]}, ["cfg is a guidance"]),
         ({"rows": [{"steps": 5}]}, ["row 1", "names no sampler"]),
-        ({"rows": [{**ROW, "guidance_scale": 2}]}, ["guidance_scale", "add guidance cfg or classifier"]),
+        ({"rows": [{**ROW, "guidance_scale": 2}]}, ["guidance_scale", "add guidance", "or cfg or classifier"]),
         ({"rows": [{**ROW, "guidance": "cfg", "guidance_form": "mean"}]}, ["'form'", "belongs to: classifier"]),
         (
             {"rows": [{**ROW, "guidance": "cfg", "guidance_scal": 1}]},

@@ -95,11 +95,11 @@ def test_a_file_and_a_line(composed, tmp_path: Path) -> None:
         ("--sampler ddim --etaa 0", ["--etaa", "did you mean --eta?"]),
         ("--sampler ddim --eta 0,2", ["--eta", "less than or equal to 1"]),
         ("--sampler ddpm --eta 0", ["--eta", "ddpm has no option 'eta'", "belongs to: ddim"]),
-        ("--eta 0 --sampler ddim", ["--eta", "behind the sampler", "--sampler ddim --eta"]),
+        ("--eta 0 --sampler ddim", ["--eta", "behind the sampler", "--sampler ddim"]),
         ("--sampler ddim --imags 5", ["--imags", "did you mean --images?"]),
         ("--smapler ddim", ["--smapler", "did you mean --sampler?"]),
         ("--sampler ddim --steps 5,x", ["--steps", "integer"]),
-        ("--sampler ddim --guidance-scale 2", ["guidance_scale", "add guidance cfg or classifier"]),
+        ("--sampler ddim --guidance-scale 2", ["guidance_scale", "add guidance", "or cfg or classifier"]),
         ("--sampler ddim --batch-size 0", ["--batch-size"]),
         ("nowhere.toml", ["no suite file nowhere.toml"]),
         ("--sampler ddim --model nowhere", ["no model 'nowhere'"]),
@@ -257,4 +257,6 @@ def test_nothing_to_compare(cli) -> None:
 def test_flags_of_a_broken_guidance_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = registry.Plugin("guidance", "broken", "x", "", int)
     monkeypatch.setattr(registry, "_files", {Path("x"): [broken]})
-    assert {flag.name for flag in sweep_flags._guidance_flags()} == {"guidance_scale", "guidance_form"}
+    sound = [plugin.load() for plugin in registry.plugins("guidance") if plugin is not broken]
+    expected = {f"guidance_{field}" for guidance in sound for field in guidance.model_fields}
+    assert {flag.name for flag in sweep_flags._guidance_flags()} == expected >= {"guidance_scale", "guidance_form"}
