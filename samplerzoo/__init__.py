@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from samplerzoo.guidance import Guidance
     from samplerzoo.metrics.features import Features
     from samplerzoo.models import Model, load
+    from samplerzoo.pipeline import SamplerPipeline
     from samplerzoo.registry import load_file
     from samplerzoo.sampler import Sampler
     from samplerzoo.schedule import Grid, Level, Schedule
@@ -32,6 +33,7 @@ _HOME = {
     "Prediction": "denoiser",
     "Result": "driver",
     "Sampler": "sampler",
+    "SamplerPipeline": "pipeline",
     "Schedule": "schedule",
     "UsageError": "errors",
     "ZooError": "errors",
@@ -52,6 +54,7 @@ __all__ = [
     "Prediction",
     "Result",
     "Sampler",
+    "SamplerPipeline",
     "Schedule",
     "UsageError",
     "ZooError",

@@ -127,23 +127,40 @@ def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Mod
     The stand-ins answer with their input: never zero, so that who divides by the answer can.
     """
     root = find(os.fspath(name), revision=revision)
-    network = parse(NetworkConfig, _network_config(root), _network_folder(root) / "config.json")
-    content = read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
-    scheduler = parse(SchedulerConfig, content, root / "scheduler")
+    network = _network_config(root)
+    scheduler = read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
+    return _described(network, scheduler, load_info(root), root, os.fspath(name))
+
+
+def of_parts(unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelInfo, folder: Path | None = None) -> Model:
+    """A model of what a pipeline has in memory; a folder that it was loaded from may add a classifier."""
+    network, device = dict(unet.config), str(unet.device)
+    model = _described(network, dict(scheduler.config), info, folder, "the pipeline's network")
+    classifier = None if model.classifier is None else _deferred_classifier(model, device)
+    dtype = str(unet.dtype).removeprefix("torch.")
+    return dataclasses.replace(model, net=unet_network(unet), classifier=classifier, device=device, dtype=dtype)
+
+
+def _described(
+    unet: dict[str, Any], scheduler: dict[str, Any], info: ModelInfo, folder: Path | None, name: str
+) -> Model:
+    """What the configs say, with a stand-in for network and classifier."""
+    root = Path(name) if folder is None else folder
+    network = parse(NetworkConfig, unet, _network_folder(root) / "config.json")
+    config = parse(SchedulerConfig, scheduler, root / "scheduler")
     try:
-        schedule = Schedule.from_config(content)
+        schedule = Schedule.from_config(scheduler)
     except ZooError as error:
         raise ZooError(f"{root / 'scheduler'}: {error}") from error
-    info = load_info(root)
     num_classes, room = info.num_classes, network.num_class_embeds or 0
     if num_classes is None and room:
         num_classes = room - (info.null_label is not None)
     if num_classes is not None and room < max(num_classes, (info.null_label or 0) + 1):
         raise ZooError(f"{root / INFO_FILE}: more classes than the network's num_class_embeds, {room}")
     classes = None
-    if (root / "classifier").is_dir():
+    if folder is not None and (folder / "classifier").is_dir():
         # transformers leaves its default, two labels, out of the file
-        classes = len(read_json(root / "classifier", "config.json").get("id2label", [])) or 2
+        classes = len(read_json(folder / "classifier", "config.json").get("id2label", [])) or 2
 
     def echo(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         return x.repeat(1, network.out_channels // network.in_channels, *[1] * (x.ndim - 2))
@@ -154,7 +171,7 @@ def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Mod
     return Model(
         echo,
         schedule,
-        cast(PredictionType, scheduler.prediction_type),  # Model refuses what is none
+        cast(PredictionType, config.prediction_type),  # Model refuses what is none
         shape=network.shape,
         num_classes=num_classes,
         null_label=info.null_label,
@@ -162,9 +179,9 @@ def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Mod
         class_counts=None if info.class_counts is None else tuple(info.class_counts),
         classifier=None if classes is None else slope,
         classifier_classes=classes,
-        clip=scheduler.clip(network.in_channels),
-        name=os.fspath(name),
-        folder=root,
+        clip=config.clip(network.in_channels),
+        name=name,
+        folder=folder,
     )
 
 

@@ -1,0 +1,185 @@
+"""The samplers as a pipeline of diffusers, for code that is written for diffusers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from diffusers import DDPMPipeline, DiffusionPipeline, ImagePipelineOutput, SchedulerMixin, UNet2DModel
+
+from samplerzoo import models
+from samplerzoo.atomic import replacing
+from samplerzoo.configs import ModelInfo
+from samplerzoo.driver import sample
+from samplerzoo.errors import UsageError
+from samplerzoo.folder import INFO_FILE, find
+from samplerzoo.guidance import Guidance
+from samplerzoo.images import picture, to_uint8
+from samplerzoo.labels import class_labels as parsed
+from samplerzoo.sampler import Sampler
+from samplerzoo.schedule import Level
+
+CLASSIFIER = "classifier"
+"""The folder of the noise-aware classifier, which is no part of a pipeline."""
+
+OnStepEnd = Callable[["SamplerPipeline", int, float, dict[str, torch.Tensor]], Any]
+"""diffusers' callback_on_step_end: the pipeline, the number of the step from 0, its timestep, {"latents": states}."""
+
+
+class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has no types
+    """Any sampler of samplerzoo on a folder that samplerzoo trained or that DDPMPipeline saved.
+
+        pipeline = SamplerPipeline.from_pretrained("mnist").to("cuda")
+        pipeline(sampler="ddim", eta=0.0, class_labels=[7], generator=torch.manual_seed(0)).images[0]
+
+    Of its scheduler the betas, the prediction type and the clipping are read; the sampler walks.
+    """
+
+    model_cpu_offload_seq = "unet"
+
+    def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, null_label: int | None = None) -> None:
+        """null_label is the label that the network was trained to read as "no label", which cfg needs."""
+        super().__init__()
+        self.register_modules(unet=unet, scheduler=scheduler)
+        self.register_to_config(null_label=null_label)
+        self._info = ModelInfo(null_label=null_label)
+        self._folder: Path | None = None
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Self:
+        """An embedded model ("mnist"), a folder or a hub id, from safetensors alone; with diffusers' keywords."""
+        folder = find(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
+        info = models.load_info(folder)
+        pipeline = super().from_pretrained(
+            folder, **{"use_safetensors": True, "null_label": info.null_label, **options}
+        )
+        pipeline._info, pipeline._folder = info, folder
+        return pipeline
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """A folder of DDPMPipeline, which diffusers loads too, with what only samplerzoo knows of beside it."""
+        DDPMPipeline(self.unet, self.scheduler).save_pretrained(save_directory, **options)
+        folder = Path(save_directory)
+        with replacing(folder / INFO_FILE) as partial:
+            partial.write_text(self._info.model_dump_json(indent=2) + "\n")
+        if self._folder is None or self._folder.resolve() == folder.resolve():
+            return
+        if (self._folder / CLASSIFIER).is_dir():
+            shutil.copytree(self._folder / CLASSIFIER, folder / CLASSIFIER, dirs_exist_ok=True)
+
+    def __call__(
+        self,
+        batch_size: int | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        num_inference_steps: int = 50,
+        output_type: Literal["pil", "np", "pt"] = "pil",
+        return_dict: bool = True,
+        *,
+        sampler: str | Sampler = "ddim",
+        class_labels: int | str | Sequence[int] | torch.Tensor | None = None,
+        guidance: str | Guidance | None = None,
+        spacing: str = "trailing",
+        timesteps: Sequence[float] | None = None,
+        clip_x0: str | None = None,
+        callback_on_step_end: OnStepEnd | None = None,
+        **options: Any,
+    ) -> ImagePipelineOutput | tuple[Any]:
+        """Draws images.
+
+        Args:
+            batch_size: how many; as many as there are class labels in a list, else 1.
+            generator: gives the seed. One that nothing was drawn from gives its own, so that the images are those of
+                `samplerzoo.sample(seed=...)` and of `samplerzoo run --seed`; later calls draw one from it. In a list
+                each makes one image, the one that it makes alone. None is torch's default generator.
+            output_type: "pil"; "np", (N, H, W, C) in [0, 1]; or "pt", (N, C, H, W) in [0, 1].
+            sampler, guidance, spacing, timesteps, clip_x0: as `samplerzoo.sample` takes them; the options of sampler
+                and guidance go beside them, as `eta=0.0` and `guidance_scale=2.0`.
+            class_labels: one for all images, one an image, or text as `--class-labels` takes it.
+            callback_on_step_end: is told of every step, and cannot change it.
+
+        Raises:
+            UsageError: the request cannot be met.
+        """
+        if output_type not in ("pil", "np", "pt"):
+            raise UsageError(f"output_type is pil, np or pt, not {output_type!r}")
+        model = models.of_parts(self.unet, self.scheduler, self._info, self._folder)
+        labels = _listed(class_labels)
+        generators = generator if isinstance(generator, list) else [generator]
+        count = _count(batch_size, labels, len(generators) if isinstance(generator, list) else None)
+        if len(generators) > 1 and labels is None and model.num_classes is not None:
+            labels = "balanced"
+        if len(generators) > 1 and isinstance(labels, str):  # as they are spread over all images
+            labels = parsed(labels, model, count, seed=0)
+        if isinstance(labels, list) and len(labels) == 1:
+            labels = labels * count
+        per_generator = count // len(generators)
+        made = []
+        with self.progress_bar(
+            total=len(generators) * (num_inference_steps if timesteps is None else len(timesteps))
+        ) as bar:
+            for i, source in enumerate(generators):
+                own = labels[i * per_generator :][:per_generator] if isinstance(labels, list) else labels
+                result = sample(
+                    model, sampler, steps=num_inference_steps, spacing=spacing, timesteps=timesteps, labels=own,
+                    num_images=per_generator, guidance=guidance, clip_x0=clip_x0, seed=seed_of(source),
+                    batch_size=per_generator, on_step=self._listener(bar, callback_on_step_end), **options,
+                )  # fmt: skip
+                made.append(result.images)
+        self.maybe_free_model_hooks()
+        images = _as(output_type, torch.cat(made).to(self.device))
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _listener(self, bar: Any, callback: OnStepEnd | None) -> Callable[[int, Level, torch.Tensor], None]:
+        start = 0.0  # timestep of the step that is being made
+
+        def on_step(number: int, level: Level, x: torch.Tensor) -> None:
+            nonlocal start
+            if number:
+                bar.update()
+                if callback is not None:
+                    answer = callback(self, number - 1, start, {"latents": x})
+                    if isinstance(answer, dict) and answer.get("latents", x) is not x:
+                        raise UsageError("callback_on_step_end returns other latents: here it can look, and not change")
+            start = level.timestep
+
+        return on_step
+
+
+def seed_of(generator: torch.Generator | None) -> int:
+    """A seed, and the generator moved on: two calls with one generator make two different batches, as in diffusers."""
+    if generator is None:
+        generator = torch.default_generator
+    fresh = torch.Generator(generator.device).manual_seed(generator.initial_seed())
+    untouched = torch.equal(fresh.get_state(), generator.get_state())
+    drawn = torch.randint(2**63 - 1, (), generator=generator, device=generator.device).item()
+    return generator.initial_seed() if untouched else int(drawn)
+
+
+def _listed(labels: int | str | Sequence[int] | torch.Tensor | None) -> list[int] | str | None:
+    if labels is None or isinstance(labels, str):
+        return labels
+    return [labels] if isinstance(labels, int) else [int(label) for label in labels]
+
+
+def _count(batch_size: int | None, labels: list[int] | str | None, generators: int | None) -> int:
+    """How many images, on which all that is said of it has to agree."""
+    said = {} if batch_size is None else {"batch_size": batch_size}
+    if isinstance(labels, list) and (len(labels) > 1 or not said):
+        said["class_labels"] = len(labels)
+    if generators is not None:
+        said["generators"] = generators
+    counts = {*said.values()} or {1}
+    if len(counts) > 1:
+        raise UsageError(f"how many images? {', '.join(f'{name}: {count}' for name, count in said.items())}")
+    return counts.pop()
+
+
+def _as(output_type: str, images: torch.Tensor) -> Any:
+    if output_type == "pil":
+        return [picture(pixels) for pixels in to_uint8(images)]
+    images = (images / 2 + 0.5).clamp(0, 1)
+    return images if output_type == "pt" else images.permute(0, 2, 3, 1).cpu().numpy()
