@@ -9,6 +9,7 @@ import pytest
 import torch
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
+from samplerzoo_plugins.deis import DEIS
 
 from samplerzoo.errors import ZooError
 from samplerzoo.sampler import Sampler
@@ -73,6 +74,29 @@ def test_of_known_methods(sampler: Sampler, order: int) -> None:
     assert found.order == pytest.approx(order, abs=TOLERANCE)
     assert found.reaches(order)
     assert not found.reaches(order + 1)
+
+
+def test_starting_steps_of_lower_order_do_not_hide_that_of_a_multistep_method() -> None:
+    """If that is above 2: Euler's first step leaves an error of h^2. What is not of third order does not become so."""
+
+    class Third(DEIS):
+        order = property(lambda self: 3)
+
+    class Wishful(Adams):
+        order = property(lambda self: 3)
+
+    assert not convergence(DEIS()).reaches(3)
+    assert convergence(Third()).reaches(3)
+    assert convergence(Wishful()).order == pytest.approx(2, abs=TOLERANCE)
+
+
+def test_what_is_written_into_x_spoils_no_later_measurement() -> None:
+    class InPlace(Deterministic):
+        def step(self, x, t, s, denoise, noise):
+            p = denoise(x, t)
+            return x.copy_(s.alpha * p.x0 + s.sigma * p.eps)
+
+    assert convergence(InPlace()).errors == convergence(InPlace()).errors == convergence(DDIM()).errors
 
 
 def test_the_exact_flow_is_the_one_that_a_method_of_high_order_finds() -> None:

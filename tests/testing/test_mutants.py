@@ -66,13 +66,13 @@ class Adams(Sampler):
         h = (s.log_snr - t.log_snr) / 2
         if before:
             past, width = before[-1]
-            D = D + self.share(t, s, h) / (2 * width) * (D - past)
+            D = D + h / (2 * width) * (D - past)
         before.append((p.x0, h))
-        return s.sigma / t.sigma * x - s.alpha * math.expm1(-h) * D
+        return s.sigma / t.sigma * x - self.norm(t, s) * s.alpha * math.expm1(-h) * D
 
-    def share(self, t, s, h):
-        """How far the line through two predictions is followed."""
-        return h
+    def norm(self, t, s):
+        """1 on a variance-preserving path."""
+        return math.hypot(s.alpha, s.sigma)
 
 
 class Corrected(Flow):
@@ -123,10 +123,10 @@ class ClippedByItself(Flow):
 
 
 class SigmaOfTheWrongLevel(Adams):
-    """azula's REAB: sigma_t where the derivation has sigma_s (Lu et al. 2022)."""
+    """azula's REAB: sigma_t where the derivation has sigma_s, which costs an order (Lu et al. 2022)."""
 
-    def share(self, t, s, h):
-        return h * math.hypot(s.alpha, t.sigma) * t.sigma / s.sigma - h * 0.2
+    def norm(self, t, s):
+        return math.hypot(s.alpha, t.sigma)
 
 
 class BatchMeanSteps(Corrected):

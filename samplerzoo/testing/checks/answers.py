@@ -35,8 +35,8 @@ def check_lands_on_the_point(sampler: Sampler) -> None:
         off = off_the_point(sampler, model, sampler.grid(model.schedule, steps, spacing))
         assert off < 1e-9, (
             f"data that is a single point is missed by {off:.2g} at {steps} steps, {spacing}, on the {name} schedule: "
-            "noise is added at the clean level, or x0 is clipped, or something of x_T is left; "
-            "where s.clean, return the prediction's x0"
+            "noise is added at the clean level, or x0 is clipped, or something of x_T is left; where s.clean, return "
+            "the prediction's x0 (if it is off by a millionth, coefficients are in float32: let them be Python floats)"
         )
 
 

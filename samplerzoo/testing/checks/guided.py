@@ -252,7 +252,7 @@ def check_composes_with_samplers(guidance: Guidance, model: Model | None = None)
     shifts = bench.guide(guidance)(x, t).shift is not None
     samplers: tuple[Sampler, ...] = (Ancestral(),) if shifts else (Flow(), Ancestral())
     for sampler in samplers:
-        plan: dict[str, Any] = {"guidance": guidance, "labels": bench.labels.tolist(), "steps": 5}
+        plan: dict[str, Any] = {"guidance": at(guidance, guidance.scale), "labels": bench.labels.tolist(), "steps": 5}
         whole, parts = (sample(bench.model, sampler, batch_size=size, **plan) for size in (IMAGES, 2))
         off = farthest(whole.images, parts.images)
         # float32 over five steps: far from what an image of another label differs by
@@ -342,8 +342,9 @@ class Bench:
 
 
 def at(guidance: Guidance, scale: float) -> Guidance:
-    """The same guidance with another scale."""
-    return type(guidance)(**{**guidance.model_dump(), "scale": scale})
+    """The same guidance with another scale, and with the kit's second model if it takes one."""
+    options = {**guidance.model_dump(), "scale": scale}
+    return type(guidance)(**options | ({"model": None} if isinstance(guidance, TwoModelGuidance) else {}))
 
 
 def eps(p: Prediction) -> Tensor:
