@@ -47,6 +47,12 @@ def test_the_authors_example_makes_a_picture_as_the_page_says(rk2: Path, tiny_mo
     assert Path(out.splitlines()[0]).name == "grid.png"
 
 
+def test_the_authors_example_passes_the_kit_as_the_page_says(rk2: Path, capsys) -> None:
+    words = next(words for words in commands(AUTHORS) if words[1] == "check")
+    assert main(words[1:]) == 0
+    assert "check_order: passed" in capsys.readouterr().out
+
+
 def test_the_authors_example_is_ranked_as_the_page_says(rk2: Path) -> None:
     words = next(words for words in commands(AUTHORS) if words[1] == "bench")
     assert main(words[1:]) == 0
