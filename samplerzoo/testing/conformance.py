@@ -70,7 +70,7 @@ def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check
     if isinstance(plugin, Sampler):
         return own | {check.__name__: check for check in SAMPLER_CHECKS}
     if isinstance(plugin, Guidance):
-        return own | {check.__name__: functools.partial(check, model=model) for check in GUIDANCE_CHECKS}
+        return own | {check.__name__: _on(model, check) for check in GUIDANCE_CHECKS}
     what = f"the class {plugin.__name__}; make an object of it" if isinstance(plugin, type) else repr(plugin)
     raise UsageError(f"the kit checks objects of Sampler and Guidance, not {what}")
 
@@ -136,6 +136,10 @@ def parametrize_with_checks(
             marks = [pytest.mark.xfail(reason=expected[name], strict=True)] if name in expected else []
             params.append(pytest.param(plugin, check, id=f"{plugin!r}-{name}", marks=marks))
     return pytest.mark.parametrize(("plugin", "check"), params)
+
+
+def _on(model: Model | None, check: Callable[..., None]) -> Check:
+    return check if model is None else functools.partial(check, model=model)
 
 
 def _known(expected: Reasons | None, checks: Mapping[str, Check]) -> Reasons:

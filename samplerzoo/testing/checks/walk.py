@@ -77,26 +77,34 @@ def check_dtype_is_kept(sampler: Sampler) -> None:
 def check_nothing_is_changed_in_place(sampler: Sampler) -> None:
     """x_T, draws, predictions and states that were yielded stay as they are: others hold on to them."""
     for grid in (LINEAR.grid(1), LINEAR.grid(5)):
-        kept: list[tuple[str, torch.Tensor, torch.Tensor]] = []
-        source, watched = draws(3, (2,)), Watched(bimodal())
-
-        def noise() -> torch.Tensor:
-            z = source()  # noqa: B023
-            kept.append(("a draw of noise", z, z.clone()))  # noqa: B023
-            return z
-
-        def predict(x: torch.Tensor, level: Level) -> Prediction:
-            p = watched.model.denoise(x, level)  # noqa: B023
-            for name in ("eps", "x0"):
-                kept.append((f"{name} of a prediction", getattr(p, name), getattr(p, name).clone()))  # noqa: B023
-            return p
-
-        with torch.no_grad():
-            x = noise()
-            for number, state in enumerate(sampler.walk(x, grid, Denoiser(predict, LINEAR), noise), 1):
-                kept.append((f"the state of step {number}", state, state.clone()))
-        for what, now, before in kept:
+        for what, now, before in _handed_over(sampler, grid):
             assert torch.equal(now, before), f"{what} was changed in place, in a run of {_steps(grid)}"
+
+
+@torch.no_grad()
+def _handed_over(sampler: Sampler, grid: Grid) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    """All that goes from hand to hand in a run, and what it was then."""
+    kept: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+    model, draw = bimodal(), draws(3, (2,))
+
+    def keep(what: str, x: torch.Tensor) -> None:
+        kept.append((what, x, x.clone()))
+
+    def noise() -> torch.Tensor:
+        z = draw()
+        keep("a draw of noise", z)
+        return z
+
+    def predict(x: torch.Tensor, level: Level) -> Prediction:
+        p = model.denoise(x, level)
+        keep("eps of a prediction", p.eps)
+        keep("x0 of a prediction", p.x0)
+        return p
+
+    x = noise()  # on a path whose prior is N(0, 1), x_T itself
+    for number, state in enumerate(sampler.walk(x, grid, Denoiser(predict, LINEAR), noise), 1):
+        keep(f"the state of step {number}", state)
+    return kept
 
 
 def check_irregular_grids(sampler: Sampler) -> None:
