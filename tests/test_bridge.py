@@ -104,7 +104,7 @@ def test_what_is_computed_is_what_diffusers_computes(
     """To the last bit but one: our betas are float64, and theirs are made in float32."""
     cls = getattr(diffusers, name)
     known = {"beta_start": 1e-4, "beta_end": 0.02, "clip_sample": False, "timestep_spacing": spacing, **options}
-    if name == "DPMSolverSinglestepScheduler":  # it knows no spacing, and takes timesteps
+    if name == "DPMSolverSinglestepScheduler" and spacing != "linspace":  # it knows no other, and takes timesteps
         scheduler = cls(beta_start=1e-4, beta_end=0.02)
         scheduler.set_timesteps(timesteps=[int(t) for t in model.schedule.grid(STEPS, spacing).timesteps])
     else:
@@ -282,6 +282,15 @@ def test_grids_that_are_not_theirs(model: Model) -> None:
     torch.testing.assert_close(there.images, here.images, rtol=0, atol=1e-4)
     with pytest.raises(UsageError, match="diffusers:PNDMScheduler refuses num_inference_steps 2"):
         made("PNDMScheduler").grid(schedule, 2, "trailing")
+    with pytest.raises(
+        UsageError, match=r"UniPCMultistepScheduler has no grid of 1000 steps, leading: .*timestep 0 follows"
+    ):
+        made("UniPCMultistepScheduler").grid(schedule, 1000, "leading")
+    with pytest.raises(UsageError, match="DDIMScheduler has no grid of 1000 steps, leading: timestep 1000 is outside"):
+        made("DDIMScheduler", steps_offset=1).grid(schedule, 1000, "leading")
+    with pytest.raises(UsageError, match="visits whole timesteps"):
+        made("DPMSolverSinglestepScheduler").grid(schedule, 10, "karras")
+    assert made("DPMSolverSinglestepScheduler", use_karras_sigmas=True).grid(schedule, 10, "linspace").timesteps[1] % 1
     with pytest.raises(UsageError, match=r"refuses its options.*[Oo]nly one of"):
         made("HeunDiscreteScheduler", use_karras_sigmas=True, use_exponential_sigmas=True).grid(schedule, 5, "leading")
 

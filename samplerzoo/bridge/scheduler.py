@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SPACINGS = ("trailing", "leading", "linspace")
 """What diffusers calls `timestep_spacing`; its own linspace is of another grid in some schedulers."""
 
+OWN_SPACING = "linspace"
+"""Of schedulers that have no such parameter; they take timesteps for the others."""
+
 SAME_LEVEL = 0.01
 """Of tau: how far the level of a scheduler's float32 sigma may be from that of its timestep, and still be the same."""
 
@@ -36,9 +39,10 @@ RUNGE_KUTTA = 4
 
 @dataclass(frozen=True)
 class SchedulerGrid(Grid):
-    """The levels that a scheduler of diffusers visits when it is asked for a spacing."""
+    """The levels that a scheduler of diffusers visits, and what it was asked for: it may make more steps of it."""
 
-    spacing: str = "trailing"
+    steps: int
+    spacing: str
 
 
 class SchedulerSampler(Sampler):
@@ -59,9 +63,15 @@ class SchedulerSampler(Sampler):
 
     def grid(self, schedule: Schedule, steps: int, spacing: str) -> Grid:
         """The scheduler's own, whatever it makes of the spacing."""
-        if "timestep_spacing" not in _parameters(self.scheduler):
-            return SchedulerGrid(_levels(self._on(schedule.grid(steps, spacing), schedule), schedule), spacing)
-        return SchedulerGrid(_levels(self._spaced(schedule, steps, spacing), schedule), spacing)
+        if "timestep_spacing" not in _parameters(self.scheduler) and spacing != OWN_SPACING:
+            grid = schedule.grid(steps, spacing)
+            self._on(grid, schedule)  # may refuse it
+            return grid
+        scheduler = self._spaced(schedule, steps, spacing)
+        try:
+            return SchedulerGrid(_levels(scheduler, schedule), steps, spacing)
+        except UsageError as error:  # at T steps some visit a timestep twice, or one beyond the last
+            raise UsageError(f"{self._title} has no grid of {steps} steps, {spacing}: {error}") from error
 
     def walk(
         self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
@@ -102,8 +112,8 @@ class SchedulerSampler(Sampler):
         Raises:
             UsageError: no spacing of diffusers makes these levels, and the scheduler takes no timesteps.
         """
-        if isinstance(grid, SchedulerGrid) and "timestep_spacing" in _parameters(self.scheduler):
-            return self._spaced(schedule, len(grid), grid.spacing)
+        if isinstance(grid, SchedulerGrid):
+            return self._spaced(schedule, grid.steps, grid.spacing)
         return self._on(grid, schedule)
 
     def _spaced(self, schedule: Schedule, steps: int, spacing: str) -> Any:
