@@ -56,7 +56,7 @@ def verdict(name: str) -> Verdict:
     state = torch.random.get_rng_state()
     row = next(gaussian.rows([Recipe(model=GAUSSIAN, sampler=title, steps=STEPS)], said.append), None)
     if row is None:
-        return Verdict(name, reason=said[0].removeprefix(f"{title} at {STEPS} steps: ").removeprefix(f"{title} "))
+        return Verdict(name, reason=said[0].removeprefix(f"{title} at {STEPS} steps: ").replace(f"{title} ", "it ", 1))
     error = row.metrics.fd
     if not torch.equal(torch.random.get_rng_state(), state):
         return Verdict(name, error, "it draws from the global random state")
