@@ -144,4 +144,4 @@ def title(recipe: Recipe) -> str:
 
 
 def _with_options(name: str, options: dict[str, Any]) -> str:
-    return " ".join([name, *(f"{option}={value}" for option, value in options.items())])
+    return " ".join([name, *(f"{option}={value}" for option, value in options.items() if value is not None)])
