@@ -33,7 +33,9 @@ class Job:
     cost: Cost
 
 
-def prepare(recipe: Recipe, num_images: int, *, device: str = "auto", weights: bool = True) -> Job:
+def prepare(
+    recipe: Recipe, num_images: int, *, device: str = "auto", compiled: bool = False, weights: bool = True
+) -> Job:
     """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
@@ -44,7 +46,9 @@ def prepare(recipe: Recipe, num_images: int, *, device: str = "auto", weights: b
     recipe, plan = settle(recipe, outline, models.fingerprint(outline.folder), num_images)
     cost = rehearse(outline, plan)
     if weights:
-        model = models.load(recipe.model, device=device, dtype=recipe.dtype, revision=recipe.revision)
+        model = models.load(
+            recipe.model, device=device, dtype=recipe.dtype, compiled=compiled, revision=recipe.revision
+        )
         model = models.accompanied(model, plan.second_model)
     else:
         device = models.choose_device(device)

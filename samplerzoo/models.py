@@ -47,7 +47,7 @@ class Model:
         classifier: a noise-aware classifier (x, tau) -> logits (N, classifier_classes).
         second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: what happens to x0 unless a run says otherwise.
-        device, dtype: where the network computes, and in what precision.
+        device, dtype, compiled: where the network computes, in what precision, and whether by torch.compile.
         name: what messages and records call it.
         folder: where it was loaded from, if it was.
     """
@@ -66,6 +66,7 @@ class Model:
     clip: Clip = NO_CLIP
     device: str = "cpu"
     dtype: str = "float32"
+    compiled: bool = False
     name: str = "a network in memory"
     folder: Path | None = None
 
@@ -98,7 +99,12 @@ class Model:
 
 
 def load(
-    name: str | os.PathLike[str], *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+    name: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    compiled: bool = False,
+    revision: str | None = None,
 ) -> Model:
     """A model from its folder: one that samplerzoo trained, or any that diffusers saved with a UNet2DModel.
 
@@ -106,6 +112,8 @@ def load(
         name: an embedded model ("mnist"), a local folder, or a hub id.
         device: "auto" is the first of cuda, mps, cpu that there is.
         dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 on CUDA from compute capability 8.0, else float32.
+        compiled: let torch.compile make the network faster, which takes half a minute at its first call, and needs a
+            C++ compiler. Images are the same but for rounding.
 
     Raises:
         UsageError: there is no such model.
@@ -117,8 +125,9 @@ def load(
     dtype = choose_dtype(dtype, device)
     unet = load_unet(model.folder, dtype).to(device)
     unet.eval()
+    net = _compiled(unet) if compiled else unet_network(unet)
     classifier = None if model.classifier is None else _deferred_classifier(model, device)
-    return dataclasses.replace(model, net=unet_network(unet), classifier=classifier, device=device, dtype=dtype)
+    return dataclasses.replace(model, net=net, classifier=classifier, device=device, dtype=dtype, compiled=compiled)
 
 
 def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Model:
@@ -204,7 +213,7 @@ def accompanied(model: Model, name: str | None, *, weights: bool = True) -> Mode
     if not np.array_equal(second.schedule.alphas, model.schedule.alphas):
         raise UsageError(f"the second model, {name}, was trained on another noise schedule than {model.name}")
     if weights:
-        second = load(name, device=model.device, dtype=model.dtype)
+        second = load(name, device=model.device, dtype=model.dtype, compiled=model.compiled)
     return dataclasses.replace(model, second=second)
 
 
@@ -248,6 +257,23 @@ def load_unet(root: Path, dtype: str = "float32") -> UNet2DModel:
         if report[kind]:
             raise ZooError(f"{folder}: weights do not fit config.json: {kind} {sorted(map(str, report[kind]))[0]}, ...")
     return unet
+
+
+def _compiled(unet: UNet2DModel) -> Network:
+    """The network, compiled at its first call; a second size of batch makes it compile once more, for all sizes."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    unet.compile()
+    network = unet_network(unet)
+
+    def compiled(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        try:
+            return network(x, tau, labels)
+        except TorchDynamoException as error:
+            reason = getattr(error, "inner_exception", error)  # theirs says no more than which backend it was
+            raise ZooError(f"--compile: {first_line(reason)}; leave --compile out") from error
+
+    return compiled
 
 
 def _network_folder(root: Path) -> Path:

@@ -357,3 +357,42 @@ def test_garbage_in_a_config_loads_or_is_one_error(tiny_model: Path, where: tupl
         assert "\n" not in str(error)  # noqa: PT017
     finally:
         path.write_text(whole)
+
+
+# -- compiled
+
+
+def compiled_by(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
+    """In place of torch's own backend, which takes half a minute and a C++ compiler."""
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net: compile_module(net, backend=backend))
+
+
+def test_a_compiled_network_gives_the_same_images(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = []
+    compiled_by(monkeypatch, lambda graph, inputs: graphs.append(graph) or graph.forward)
+    model = models.load(tiny_model, device="cpu", dtype="float32", compiled=True)
+    made = sample(model, "ddim", steps=2, num_images=3, batch_size=2)
+    assert graphs
+    assert model.compiled
+    plain = sample(load(tiny_model), "ddim", steps=2, num_images=3)
+    torch.testing.assert_close(made.images, plain.images, rtol=1e-4, atol=1e-4)  # float32, of images up to 10
+
+
+def test_a_network_that_does_not_compile(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no C++ compiler")
+
+    compiled_by(monkeypatch, refuse)
+    model = models.load(tiny_model, device="cpu", dtype="float32", compiled=True)
+    with pytest.raises(ZooError, match=r"--compile: .*no C\+\+ compiler.*; leave --compile out") as caught:
+        sample(model, "ddim", steps=2, num_images=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_second_network_is_compiled_with_the_first(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled_by(monkeypatch, "eager")
+    model = models.load(tiny_model, device="cpu", dtype="float32", compiled=True)
+    second = models.accompanied(model, str(tiny_model)).second
+    assert second is not None
+    assert second.compiled

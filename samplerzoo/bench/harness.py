@@ -38,6 +38,7 @@ class Settings:
     batch_size: int = 250
     device: str = "auto"
     command: str = ""
+    compiled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +167,13 @@ class Harness:
         """In the dtype of the cell, with the second model that its guidance may have."""
         suite, dtype, second = self._suite, cell.recipe.dtype, cell.plan.second_model
         if (dtype, None) not in self._models:
-            model = models.load(suite.model, device=self._device, dtype=dtype, revision=suite.revision)
+            model = models.load(
+                suite.model,
+                device=self._device,
+                dtype=dtype,
+                compiled=self._settings.compiled,
+                revision=suite.revision,
+            )
             self._models[dtype, None] = model
         if (dtype, second) not in self._models:
             self._models[dtype, second] = models.accompanied(self._models[dtype, None], second)
@@ -226,6 +233,7 @@ class Harness:
             threads=torch.get_num_threads(),
             processes=processes()[1],
             batch_size=self._settings.batch_size,
+            compiled=self._settings.compiled,
         )
 
     def _extract(self, cell: Cell) -> None:
@@ -262,7 +270,7 @@ def speed(made: Mapping[range, Made]) -> Speed:
     """Of the shards that were made alike, if not all were: of those with the most images."""
     alike: dict[tuple[object, ...], dict[range, Made]] = {}
     for shard, it in made.items():
-        alike.setdefault((it.device, it.threads, it.processes, it.batch_size), {})[shard] = it
+        alike.setdefault((it.device, it.threads, it.processes, it.batch_size, it.compiled), {})[shard] = it
     most = max(alike.values(), key=lambda found: sum(map(len, found)))
     one = next(iter(most.values()))
     return Speed(
@@ -272,6 +280,7 @@ def speed(made: Mapping[range, Made]) -> Speed:
         threads=one.threads,
         processes=one.processes,
         batch_size=one.batch_size,
+        compiled=one.compiled,
     )
 
 

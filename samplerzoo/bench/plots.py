@@ -109,12 +109,12 @@ def _field(field: str) -> Callable[[Point], Estimate | None]:
     return lambda point: point.estimate(field)
 
 
-Machine = tuple[str, int, int, int]
+Machine = tuple[str, int, int, int, bool]
 
 
 def machine_of(speed: Speed) -> Machine:
     """What seconds depend on besides the work: times on two machines cannot be compared."""
-    return speed.device, speed.threads, speed.processes, speed.batch_size
+    return speed.device, speed.threads, speed.processes, speed.batch_size, speed.compiled
 
 
 def commonest_machine(points: Sequence[Point]) -> Machine | None:
@@ -123,8 +123,8 @@ def commonest_machine(points: Sequence[Point]) -> Machine | None:
 
 
 def describe(machine: Machine) -> str:
-    device, threads, _, batch_size = machine
-    return f"{device}, {threads} thread{'s' * (threads > 1)}, batches of {batch_size}"
+    device, threads, _, batch_size, compiled = machine
+    return f"{device}, {threads} thread{'s' * (threads > 1)}, batches of {batch_size}{', compiled' * compiled}"
 
 
 def seconds(point: Point, machine: Machine) -> float | None:

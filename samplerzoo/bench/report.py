@@ -205,8 +205,14 @@ def _colophon(rows: Sequence[Row]) -> Iterator[str]:
             machine = plots.machine_of(row.speed)
             machines[machine] = machines.get(machine, 0) + 1
     if machines:
-        head = ["device", "threads", "processes", "images at once", "rows"]
-        yield tables.markdown(head, [[*map(str, machine), str(count)] for machine, count in machines.items()])
+        head = ["device", "threads", "processes", "images at once", "compiled", "rows"]
+        yield tables.markdown(
+            head,
+            [
+                [*map(str, machine[:-1]), "yes" if machine[-1] else "no", str(count)]
+                for machine, count in machines.items()
+            ],
+        )
     if len(machines) > 1:
         yield "Rows that were not timed in the same way: their speeds cannot be compared."
     versions: dict[str, dict[str, None]] = {}

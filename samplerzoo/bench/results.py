@@ -77,6 +77,7 @@ class Speed(Options):
     threads: int
     processes: int
     batch_size: int
+    compiled: bool = False
 
 
 class Row(Options):

@@ -51,6 +51,7 @@ class Made(Options):
     threads: int
     processes: int
     batch_size: int
+    compiled: bool = False
 
     def cost(self, images: int) -> Cost:
         return Cost(images, self.calls, self.evaluations, self.gradients, self.second)

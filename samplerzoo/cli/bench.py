@@ -14,7 +14,7 @@ import click
 from samplerzoo.bench.suite import GAUSSIAN, RowKeys, Subject, Suite, compose, read
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import debug_flag, device_flag, json_flag
+from samplerzoo.cli.shared_flags import compile_flag, debug_flag, device_flag, json_flag
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.errors import ZooError
 
@@ -39,6 +39,7 @@ flags_of_bench: list[click.Parameter] = [
         help="images at once, which are a shard  [default: 250]",
     ),
     device_flag,
+    compile_flag,
     click.Option(
         ["-o", "--output"],
         type=click.Path(path_type=Path),
@@ -60,6 +61,7 @@ def command(
     plugin: tuple[str, ...],
     batch_size: int,
     device: str,
+    compiled: bool,
     output: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -90,7 +92,7 @@ def command(
                 return
             outcome = run_exactly(found, folder, line, tell)
         else:
-            harness = Harness(found, folder, Settings(batch_size, device, line))
+            harness = Harness(found, folder, Settings(batch_size, device, line, compiled))
             todos = harness.estimate()
             if not processes()[0] and (dry_run or not as_json):
                 _say_estimate(todos, dry_run, as_json)

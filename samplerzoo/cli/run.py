@@ -10,7 +10,7 @@ import click
 
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
-from samplerzoo.cli.shared_flags import debug_flag, device_flag, json_flag
+from samplerzoo.cli.shared_flags import compile_flag, debug_flag, device_flag, json_flag
 from samplerzoo.errors import UsageError
 from samplerzoo.recipe import Amount, Recipe, Request
 from samplerzoo.registry import GUIDANCE_PREFIX
@@ -25,6 +25,7 @@ flags_of_run: list[click.Parameter] = [
     *flags(Request),
     *flags(Amount),
     device_flag,
+    compile_flag,
     click.Option(["--trajectory"], is_flag=True, help="also save the way of the first images, as a strip and a GIF"),
     click.Option(
         ["-o", "--output"],
@@ -45,6 +46,7 @@ def command(
     num_images: int | None,
     batch_size: int | None,
     device: str,
+    compiled: bool,
     trajectory: bool,
     output: Path | None,
     resume: bool,
@@ -66,7 +68,7 @@ def command(
     from samplerzoo.job import prepare
 
     amount = validated(Amount, {"num_images": num_images, "batch_size": batch_size})
-    job = prepare(recipe_of(wanted), amount.num_images, device=device, weights=not dry_run)
+    job = prepare(recipe_of(wanted), amount.num_images, device=device, compiled=compiled, weights=not dry_run)
     if dry_run:
         _show_plan(job, as_json)
         return
