@@ -129,17 +129,17 @@ def _protocol_block(protocol: Protocol, lines: Sequence[Line]) -> str:
 
 def _constants(lines: Sequence[Line]) -> dict[str, str]:
     """Options of samplers and guidances that are one for all rows, and so in no name."""
-    found: dict[str, dict[str, set[Any]]] = {}
+    found: dict[str, dict[str, set[str]]] = {}
     for line in lines:
         for field, value in line.settings.items():
             kind, _, option = field.partition(".")
             if option:
-                found.setdefault(f"{kind} {line.settings[kind]}", {}).setdefault(option, set()).add(str(value))
-    return {
-        owner: ", ".join(f"{option} {value}" for option, (value, *others) in options.items() if not others)
-        for owner, options in found.items()
-        if any(len(values) == 1 for values in options.values())
+                text = "" if value is None else f"{option} {value}"
+                found.setdefault(f"{kind} {line.settings[kind]}", {}).setdefault(option, set()).add(text)
+    said = {
+        owner: [text for text, *others in options.values() if text and not others] for owner, options in found.items()
     }
+    return {owner: ", ".join(words) for owner, words in said.items() if words}
 
 
 def _stem(protocol: Protocol, taken: set[str]) -> str:

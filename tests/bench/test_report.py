@@ -255,6 +255,12 @@ def test_words_on_the_fewest_evaluations_for_what_ancestral_sampling_reaches() -
     assert "fewest" not in words(rows[:3])
 
 
+def test_options_that_are_one_for_all_rows_stand_with_the_protocol(tmp_path: Path) -> None:
+    """Where they are set; what all rows leave open is not said."""
+    rows = [row("x", steps, 1.0, options={"a": 0.5, "b": None, "c": steps}) for steps in (5, 10)]
+    assert "| sampler x | `a 0.5` |" in written(tmp_path, rows)
+
+
 def test_guidance(tmp_path: Path) -> None:
     rows = [
         row("ddim", 20, 1 + (scale - 1) ** 2, options={"eta": 0.0}, guidance=name, scale=scale,
