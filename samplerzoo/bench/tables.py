@@ -20,7 +20,7 @@ NEAR = 0.05
 
 NOTHING = "–"
 ETA = "sampler.eta"
-ANCESTRAL = "ddpm"
+IMPLICIT, ANCESTRAL = "ddim", "ddpm"
 LARGE = {"sampler": ANCESTRAL, "sampler.variance": "large"}
 """The row that the DDIM paper calls sigma-hat."""
 
@@ -100,7 +100,7 @@ def _mean(found: Estimate) -> float:
 def eta_tables(lines: Sequence[Line], spread: Spread) -> dict[str, str]:
     """In the form of Table 1 of the DDIM paper, eta by steps, by title; the large variance of ddpm is its last row."""
     found = {}
-    for etas in eta_families(lines):
+    for etas in eta_families(line for line in lines if line.settings["sampler"] == IMPLICIT):
         largest = [line for line in lines if is_large(line) and rest(line) == rest(etas[0])]
         rows = [renamed(line, f"η = {line.settings[ETA]:g}") for line in etas]
         rows += [renamed(line, "σ̂ (`ddpm large`)") for line in largest]
@@ -110,7 +110,7 @@ def eta_tables(lines: Sequence[Line], spread: Spread) -> dict[str, str]:
     return found
 
 
-def eta_families(lines: Sequence[Line]) -> list[list[Line]]:
+def eta_families(lines: Iterable[Line]) -> list[list[Line]]:
     """Lines that differ in their eta alone, two or more."""
     families: dict[str, list[Line]] = {}
     for line in lines:

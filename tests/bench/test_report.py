@@ -255,6 +255,14 @@ def test_words_on_the_fewest_evaluations_for_what_ancestral_sampling_reaches() -
     assert "fewest" not in words(rows[:3])
 
 
+def test_only_ddim_has_the_table_of_its_paper(tmp_path: Path) -> None:
+    rows = [row(name, s, eta + 1 / s, options={"eta": eta}) for name in ("ddim", "x") for eta in ETAS for s in (5, 10)]
+    text = written(tmp_path, rows)
+    assert text.count("Table 1 of the DDIM paper") == 1
+    assert "Table 1 of the DDIM paper, ddim:" in text
+    assert "x: the distance rises with η at every step count" in text
+
+
 def test_options_that_are_one_for_all_rows_stand_with_the_protocol(tmp_path: Path) -> None:
     """Where they are set; what all rows leave open is not said."""
     rows = [row("x", steps, 1.0, options={"a": 0.5, "b": None, "c": steps}) for steps in (5, 10)]
