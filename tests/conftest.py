@@ -26,7 +26,7 @@ def linear() -> Schedule:
     return Schedule.from_config(LINEAR)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_unet() -> Callable[..., torch.nn.Module]:
     """Makes a UNet2DModel for 8x8 images with weights that depend on nothing but the options."""
     from diffusers import UNet2DModel

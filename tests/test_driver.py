@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -95,6 +92,17 @@ def test_every_image_is_of_its_own_class(linear: Schedule, batch_size: int) -> N
     assert torch.equal(result.images, means[[2, 0, 1, 1, 0]])
 
 
+def test_resolve_fills_in_what_depends_on_the_model(conditional: Model) -> None:
+    plan = resolve(
+        conditional, "ddim", {"eta": 0.5, "guidance_scale": 2.0}, "cfg", steps=3, spacing="trailing", timesteps=None,
+        labels=None, num_images=2, clip_x0=None, seed=0,
+    )  # fmt: skip
+    assert plan.sampler == DDIM(eta=0.5)
+    assert plan.guidance is not None
+    assert plan.guidance.scale == 2.0
+    assert list(plan.labels or []) == [0, 1]
+
+
 def test_explicit_timesteps_and_spacing(linear: Schedule) -> None:
     model = gaussian(linear)
     assert sample(model, timesteps=[900, 3.5], num_images=1).grid.timesteps == [900, 3.5]
@@ -121,18 +129,12 @@ def test_the_runs_clip_goes_before_the_models(linear: Schedule, text: str | None
 
 
 @pytest.fixture(scope="module")
-def unet(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    from diffusers import DDPMScheduler, UNet2DModel
+def unet(tmp_path_factory: pytest.TempPathFactory, tiny_unet: Callable[..., torch.nn.Module]) -> Model:
+    from diffusers import DDPMScheduler
 
     folder = tmp_path_factory.mktemp("unet")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = UNet2DModel(
-            sample_size=8, in_channels=1, out_channels=1, layers_per_block=1, norm_num_groups=4, num_class_embeds=4,
-            block_out_channels=(8, 8), down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        )  # fmt: skip
-    models.save(folder, net, DDPMScheduler(), models.ModelInfo(num_classes=3, null_label=3), "# tiny\n")
+    info = models.ModelInfo(num_classes=3, null_label=3)
+    models.save(folder, tiny_unet(num_class_embeds=4), DDPMScheduler(), info, "# tiny\n")
     return models.load(folder, device="cpu", dtype="float32")
 
 
@@ -364,68 +366,6 @@ def test_a_walk_with_memory_of_its_own(linear: Schedule) -> None:
 
     images = [sample(gaussian(linear), Remembers(), steps=3, num_images=4, batch_size=b).images for b in (4, 1)]
     assert torch.equal(*images)
-
-
-# -- many processes
-
-
-def test_a_launch_that_accelerate_does_not_see_is_refused(monkeypatch: pytest.MonkeyPatch, linear: Schedule) -> None:
-    """Else every process would make every image, and think itself alone."""
-    import accelerate
-
-    class Alone:
-        num_processes = 1
-
-        def __init__(self, cpu: bool, timeout: object) -> None: ...
-
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(accelerate, "PartialState", Alone)
-    with pytest.raises(ZooError, match="torchrun --nproc-per-node"):
-        sample(gaussian(linear), num_images=1)
-
-
-WORKER = """
-import sys, torch, samplerzoo as zoo
-from samplerzoo.processes import processes
-model = zoo.load(sys.argv[1], device="cpu", dtype="float32")
-start = []
-result = zoo.sample(model, "ddpm", steps=3, num_images=5, batch_size=2,
-                    on_step=lambda number, _, x: start.append(x) if number == 0 else None)
-rank, world = processes()
-torch.save({"images": result.images, "start": torch.cat(start), "nfe": result.nfe, "world": world,
-            "images counted": result.cost.images}, f"{sys.argv[2]}/{rank}.pt")
-"""
-
-
-def test_same_images_on_two_processes(unet: Model, tmp_path: Path) -> None:
-    """Noise bit-equal, pixels to the rounding of a convolution on another number of threads."""
-    (tmp_path / "worker.py").write_text(WORKER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "worker.py"), str(unet.folder), str(tmp_path)],
-        capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
-    alone = sample(unet, "ddpm", steps=3, num_images=5, batch_size=2)
-    for part in (first, second):
-        torch.testing.assert_close(part["images"], alone.images, rtol=0, atol=FLOAT32_NETWORK)
-        assert (part["world"], part["nfe"], part["images counted"]) == (2, 3, 5)
-    assert torch.equal(first["images"], second["images"])
-    noise = Noise(0, range(5), (1, 8, 8))()
-    assert torch.equal(first["start"], noise[[0, 1, 4]])
-    assert torch.equal(second["start"], noise[[2, 3]])
-
-
-def test_resolve_fills_in_what_depends_on_the_model(conditional: Model) -> None:
-    plan = resolve(
-        conditional, "ddim", {"eta": 0.5, "guidance_scale": 2.0}, "cfg", steps=3, spacing="trailing", timesteps=None,
-        labels=None, num_images=2, clip_x0=None, seed=0,
-    )  # fmt: skip
-    assert plan.sampler == DDIM(eta=0.5)
-    assert plan.guidance is not None
-    assert plan.guidance.scale == 2.0
-    assert list(plan.labels or []) == [0, 1]
 
 
 # -- clipping

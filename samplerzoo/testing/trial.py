@@ -118,7 +118,9 @@ def three_classes(shape: tuple[int, ...] = (2,), prediction: PredictionType = "e
 
 
 class Flow(Sampler):
-    """Euler's method for the probability flow in sigma / alpha, which is DDIM: the simplest deterministic sampler."""
+    """Euler's method for the probability flow in sigma / alpha, which is DDIM (Song, Meng, Ermon 2021): the simplest
+    deterministic sampler.
+    """
 
     @property
     def stochastic(self) -> bool:
