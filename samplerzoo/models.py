@@ -112,8 +112,8 @@ def load(
         name: an embedded model ("mnist"), a local folder, or a hub id.
         device: "auto" is the first of cuda, mps, cpu that there is.
         dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 on CUDA from compute capability 8.0, else float32.
-        compiled: let torch.compile make the network faster, which takes half a minute at its first call, and needs a
-            C++ compiler. Images are the same but for rounding.
+        compiled: let torch.compile make the network faster, which takes half a minute at the first batch of each
+            size, and needs a C++ compiler. Images are the same but for rounding.
 
     Raises:
         UsageError: there is no such model.
@@ -260,10 +260,13 @@ def load_unet(root: Path, dtype: str = "float32") -> UNet2DModel:
 
 
 def _compiled(unet: UNet2DModel) -> Network:
-    """The network, compiled at its first call; a second size of batch makes it compile once more, for all sizes."""
+    """The network, compiled at its first call of each size of batch, with its weights as constants.
+
+    Then they can be packed once as convolutions like them, and the images lie with their channels last.
+    """
     from torch._dynamo.exc import TorchDynamoException
 
-    unet.compile()
+    unet.to(memory_format=_torch().channels_last).compile(dynamic=False, options={"freezing": True})
     network = unet_network(unet)
 
     def compiled(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
