@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +27,9 @@ from samplerzoo.schedule import Grid, Level
 
 if TYPE_CHECKING:
     from PIL import Image
+
+PROMPT_DEVICES = ("cpu",)
+"""Devices that have computed when a call returns: to read a value there costs no waiting."""
 
 OnStep = Callable[[int, Level, torch.Tensor], None]
 """Told after every step: its number (0 for x_T), the level reached, and the states (N, *shape)."""
@@ -290,20 +294,29 @@ def stream_batches(
 
 @torch.no_grad()
 def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnStep | None) -> Batch:
-    shape = model.shape
-    if shape is None:
+    if model.shape is None:
         raise UsageError(f"{model.name} has no image shape: give Model(..., shape=(C, H, W))")
     cost = Cost(images=len(indices))
-    model = _counted(model, cost)
     labels = torch.tensor([0 if plan.labels is None else plan.labels[i] for i in indices], device=model.device)
-    noise = Noise(plan.seed, indices, shape, model.device)
-    steps, clip = len(plan.grid), model.clip if plan.clip is None else plan.clip
-    number = INITIAL_STEP
+    watch = _Watch(len(plan.grid), model.device)
     beyond: list[torch.Tensor] = []
+    denoise = Denoiser(_predictor(_counted(model, cost), plan, labels, watch, beyond), model.schedule)
+    ahead = model.device not in PROMPT_DEVICES
+    with closing(Noise(plan.seed, indices, model.shape, model.device, ahead=ahead)) as noise:
+        x = _walk(plan, denoise, noise, watch, on_step)
+    watch.check()
+    return Batch(indices, x, cost, torch.stack(beyond).mean().item() if beyond else None)
+
+
+def _predictor(
+    model: Model, plan: Plan, labels: torch.Tensor, watch: _Watch, beyond: list[torch.Tensor]
+) -> Callable[[torch.Tensor, Level], Prediction]:
+    """Network, guidance, clip: what the sampler calls. The clip's share goes to `beyond`."""
+    clip = model.clip if plan.clip is None else plan.clip
 
     def network(x: torch.Tensor, level: Level, labels: torch.Tensor | None) -> Prediction:
         p = model.denoise(x, level, labels)
-        _refuse_nonfinite(p.eps, "the network", number, steps, level)
+        watch(p.eps, "the network", level)
         return p
 
     if plan.guidance is not None:
@@ -324,24 +337,30 @@ def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnS
             beyond.append(clip.share(p))
         return clip(p)
 
-    x = model.schedule.prior_std * noise()
+    return predict
+
+
+def _walk(plan: Plan, denoise: Denoiser, noise: Noise, watch: _Watch, on_step: OnStep | None) -> torch.Tensor:
+    """The last state of the sampler's walk, which has to have one state a step."""
+    steps, name = len(plan.grid), type(plan.sampler).__name__
+    x = denoise.schedule.prior_std * noise()
     if on_step is not None:
-        on_step(number, plan.grid.levels[0], x)
-    number += 1
-    noise.start_step(number)
-    states = plan.sampler.walk(x, plan.grid, Denoiser(predict, model.schedule), noise)
+        on_step(INITIAL_STEP, plan.grid.levels[0], x)
+    watch.step = INITIAL_STEP + 1
+    noise.start_step(watch.step)
+    states = plan.sampler.walk(x, plan.grid, denoise, noise)
     for x in states:
-        if number > steps:
-            raise ZooError(f"{type(plan.sampler).__name__}.walk yields more than the {steps} steps of its grid")
-        level = plan.grid.levels[number]
-        _refuse_nonfinite(x, type(plan.sampler).__name__, number, steps, level)
+        if watch.step > steps:
+            raise ZooError(f"{name}.walk yields more than the {steps} steps of its grid")
+        level = plan.grid.levels[watch.step]
+        watch(x, name, level)
         if on_step is not None:
-            on_step(number, level, x)
-        number += 1
-        noise.start_step(number)
-    if number != steps + 1:
-        raise ZooError(f"{type(plan.sampler).__name__}.walk yields {number - 1} of the {steps} steps of its grid")
-    return Batch(indices, x, cost, torch.stack(beyond).mean().item() if beyond else None)
+            on_step(watch.step, level, x)
+        watch.step += 1
+        noise.start_step(watch.step)
+    if watch.step != steps + 1:
+        raise ZooError(f"{name}.walk yields {watch.step - 1} of the {steps} steps of its grid")
+    return x
 
 
 def _counted(model: Model, cost: Cost) -> Model:
@@ -371,9 +390,29 @@ def _counted(model: Model, cost: Cost) -> Model:
     )
 
 
-def _refuse_nonfinite(x: torch.Tensor, culprit: str, step: int, steps: int, level: Level) -> None:
-    if not torch.isfinite(x).all():
-        raise ZooError(
-            f"{culprit} returned NaN or infinity at step {step} of {steps}, timestep {level.timestep:g}; "
-            "try --dtype float32 and --clip-x0 static"
-        )
+class _Watch:
+    """Whether network and sampler gave finite values at every step of a batch, and which step it is at.
+
+    To ask a GPU is to wait for it, and to leave it idle until the next kernel comes: it is asked once, at the end.
+    """
+
+    def __init__(self, steps: int, device: str) -> None:
+        self.step = INITIAL_STEP
+        self._steps, self._at_once = steps, device in PROMPT_DEVICES
+        self._seen: list[tuple[torch.Tensor, str, int, Level]] = []
+
+    def __call__(self, x: torch.Tensor, culprit: str, level: Level) -> None:
+        self._seen.append((torch.isfinite(x).all(), culprit, self.step, level))
+        if self._at_once:
+            self.check()
+
+    def check(self) -> None:
+        """Raises ZooError for the first that was not."""
+        seen, self._seen = self._seen, []
+        finite = torch.stack([flag for flag, *_ in seen]).tolist() if seen else []
+        for fine, (_, culprit, step, level) in zip(finite, seen, strict=True):
+            if not fine:
+                raise ZooError(
+                    f"{culprit} returned NaN or infinity at step {step} of {self._steps}, timestep "
+                    f"{level.timestep:g}; try --dtype float32 and --clip-x0 static"
+                )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,17 +39,25 @@ class Noise:
         images: indices of the images of the batch.
         shape: shape of one image, usually (C, H, W).
         device: where the draws are wanted; they are made on the CPU, so that devices agree.
+        ahead: make every draw of a step again for the next step, in a thread, while another device computes.
     """
 
     def __init__(
-        self, seed: int, images: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu"
+        self,
+        seed: int,
+        images: Sequence[int],
+        shape: Sequence[int],
+        device: torch.device | str = "cpu",
+        *,
+        ahead: bool = False,
     ) -> None:
         check_seed(seed)
         self._keys = [np.array([seed, image], dtype=np.uint64) for image in images]
         self._shape = tuple(shape)
         self._device = device
-        self._bits = np.random.Philox(0)
         self._step, self._draw = INITIAL_STEP, 0
+        self._coming: dict[tuple[int, int], Future[NDArray[np.float32]]] = {}
+        self._thread = ThreadPoolExecutor(1) if ahead else None
 
     def start_step(self, step: int) -> None:
         """Called by the driver before every step."""
@@ -58,23 +67,41 @@ class Noise:
         """A float32 tensor (len(images), *shape) of independent standard normals."""
         import torch
 
-        size = math.prod(self._shape)
-        bits = np.stack([self._uint64(key, size + size % 2) for key in self._keys])
+        step, draw = self._step, self._draw
         self._draw += 1
-        normals = box_muller(bits)[:, :size].astype(np.float32)
-        return torch.from_numpy(normals).reshape(-1, *self._shape).to(self._device)
+        found = self._coming.pop((step, draw), None)
+        if self._thread is not None:
+            self._coming[step + 1, draw] = self._thread.submit(self._normals, step + 1, draw)
+        normals = torch.from_numpy(self._normals(step, draw) if found is None else found.result())
+        if torch.device(self._device).type == "cuda":
+            return normals.pin_memory().to(self._device, non_blocking=True)  # from other memory, a copy is waited for
+        return normals.to(self._device)
 
-    def _uint64(self, key: NDArray[np.uint64], count: int) -> NDArray[np.uint64]:
-        # Setting the state costs a fifth of making a generator.
-        self._bits.state = {
-            "bit_generator": "Philox",
-            "state": {"counter": np.array([0, 0, self._step, self._draw], dtype=np.uint64), "key": key},
-            "buffer": np.zeros(4, dtype=np.uint64),
-            "buffer_pos": 4,
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
-        return self._bits.random_raw(count)
+    def close(self) -> None:
+        """No draw will be wanted any more."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def _normals(self, step: int, draw: int) -> NDArray[np.float32]:
+        size = math.prod(self._shape)
+        generator = np.random.Philox(0)
+        bits = np.stack([_words(generator, key, step, draw, size + size % 2) for key in self._keys])
+        return box_muller(bits)[:, :size].astype(np.float32).reshape(-1, *self._shape)
+
+
+def _words(
+    generator: np.random.Philox, key: NDArray[np.uint64], step: int, draw: int, count: int
+) -> NDArray[np.uint64]:
+    # Setting the state costs a fifth of making a generator.
+    generator.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": np.array([0, 0, step, draw], dtype=np.uint64), "key": key},
+        "buffer": np.zeros(4, dtype=np.uint64),
+        "buffer_pos": 4,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    return generator.random_raw(count)
 
 
 def box_muller(bits: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from samplerzoo import driver, models
 from samplerzoo.denoiser import Clip
@@ -18,6 +20,7 @@ from samplerzoo.driver import Plan, resolve, sample, stream
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models import Model
 from samplerzoo.noise import Noise
+from samplerzoo.registry import plugins
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Schedule
 from samplerzoo.testing import conjugate, gaussian, mixture
@@ -342,6 +345,49 @@ def test_nan_from_the_sampler_is_named(linear: Schedule) -> None:
 
     with pytest.raises(ZooError, match=r"Broken returned NaN or infinity at step 1 of 3"):
         sample(gaussian(linear), Broken(), steps=3, num_images=1)
+
+
+class Reads(TorchDispatchMode):
+    """Counts the values that are read from tensors, for each of which a GPU would have to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("guidance", [None, "cfg", "classifier"])
+@pytest.mark.parametrize("name", [plugin.name for plugin in plugins("sampler")])
+def test_nothing_in_the_loop_waits_for_a_gpu(
+    conditional: Model, monkeypatch: pytest.MonkeyPatch, name: str, guidance: str | None
+) -> None:
+    monkeypatch.setattr(driver, "PROMPT_DEVICES", ())  # as on a GPU
+    plain = {"net": lambda x, tau, labels: x.tanh(), "classifier": lambda x, tau: x.sin().repeat(1, 2)[:, :3]}
+    model = dataclasses.replace(conditional, **plain)  # the exact one reads its level
+    counts = []
+    for steps in (2, 9):
+        with Reads() as reads:
+            sample(model, name, steps=steps, labels=[0, 1], guidance=guidance, clip_x0="dynamic")
+        counts.append(reads.count)
+    assert counts[0] == counts[1]
+
+
+def test_what_is_not_finite_is_found_at_the_end_where_reading_waits(
+    linear: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "PROMPT_DEVICES", ())
+    good, calls = gaussian(linear), []
+
+    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        calls.append(tau)
+        return good.net(x, tau, labels) * (float("nan") if tau[0] < 600 else 1.0)
+
+    with pytest.raises(ZooError, match=r"the network returned NaN or infinity at step 3 of 4, timestep 499;"):
+        sample(dataclasses.replace(good, net=net), steps=4, num_images=2)
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize(("yields", "message"), [(2, "yields 2 of the 3 steps"), (5, "more than the 3 steps")])

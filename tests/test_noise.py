@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -90,6 +91,20 @@ def test_steps_may_be_visited_in_any_order() -> None:
     noise()
     noise.start_step(2)
     assert torch.equal(noise(), second)
+
+
+def test_draws_made_ahead_are_the_same() -> None:
+    """Draws of a step that was foreseen, more than were, fewer, and none; steps left out and gone back to."""
+
+    def draws(ahead: bool) -> list[torch.Tensor]:
+        made = []
+        with closing(Noise(3, [0, 5], (3,), ahead=ahead)) as noise:
+            for step, count in ((0, 1), (1, 2), (2, 2), (3, 0), (4, 3), (7, 1), (2, 1)):
+                noise.start_step(step)
+                made += [noise() for _ in range(count)]
+        return made
+
+    assert torch.equal(torch.stack(draws(True)), torch.stack(draws(False)))
 
 
 def test_distribution() -> None:
