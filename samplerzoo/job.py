@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from samplerzoo import models, registry
+from samplerzoo import models, pace, registry
 from samplerzoo.driver import Cost, Plan, resolve, stream
 from samplerzoo.folder import find, pretrained
 from samplerzoo.images import Pixels, check_channels, to_uint8
 from samplerzoo.models import Model
-from samplerzoo.processes import processes
+from samplerzoo.pace import Pace
+from samplerzoo.processes import by_main, processes
 from samplerzoo.recipe import Recipe
 from samplerzoo.registry import GUIDANCE_PREFIX
 
@@ -25,35 +26,55 @@ class Job:
 
     Attributes:
         cost: of one image, counted in a rehearsal.
+        batch_size: images at once.
     """
 
     recipe: Recipe
     model: Model
     plan: Plan
     cost: Cost
+    batch_size: int
 
 
 def prepare(
-    recipe: Recipe, num_images: int, *, device: str = "auto", compiled: bool = False, weights: bool = True
+    recipe: Recipe,
+    num_images: int,
+    *,
+    batch_size: int | None = None,
+    device: str = "auto",
+    compiled: bool = False,
+    weights: bool = True,
 ) -> Job:
     """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
+        batch_size: None is as fast as can be.
         weights: leave them out to see what would be done; such a job cannot be made.
     """
     outline = models.outline(recipe.model, revision=recipe.revision)
     assert outline.folder is not None
-    recipe, plan = settle(recipe, outline, models.fingerprint(outline.folder), num_images)
+    fingerprint = models.fingerprint(outline.folder)
+    recipe, plan = settle(recipe, outline, fingerprint, num_images)
     cost = rehearse(outline, plan)
-    if weights:
-        model = models.load(
-            recipe.model, device=device, dtype=recipe.dtype, compiled=compiled, revision=recipe.revision
-        )
-        model = models.accompanied(model, plan.second_model)
+    device = models.choose_device(device)
+    recipe = recipe.model_copy(update={"dtype": models.choose_dtype(recipe.dtype, device)})
+    if not weights:
+        model = dataclasses.replace(outline, device=device, dtype=recipe.dtype)
+        return Job(recipe, model, plan, cost, batch_size or Pace().batch_size)
+    if batch_size is not None or compiled:
+        chosen = Pace(batch_size=batch_size or Pace().batch_size)
     else:
-        device = models.choose_device(device)
-        model = dataclasses.replace(outline, device=device, dtype=models.choose_dtype(recipe.dtype, device))
-    return Job(recipe.model_copy(update={"dtype": model.dtype}), model, plan, cost)
+        evaluations = num_images * cost.nfe
+        chosen = by_main(lambda: pace.choose(outline, fingerprint, device, recipe.dtype, evaluations))
+    model = models.load(
+        recipe.model,
+        device=device,
+        dtype=recipe.dtype,
+        compiled=compiled,
+        layout=chosen.layout,
+        revision=recipe.revision,
+    )
+    return Job(recipe, models.accompanied(model, plan.second_model), plan, cost, chosen.batch_size)
 
 
 def settle(

@@ -18,6 +18,7 @@ from samplerzoo.configs import ModelInfo, NetworkConfig, SchedulerConfig, parse
 from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import INFO_FILE, find, first_line, read_json
+from samplerzoo.pace import Layout, arranged
 from samplerzoo.schedule import Level, Schedule
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Model:
         classifier: a noise-aware classifier (x, tau) -> logits (N, classifier_classes).
         second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: what happens to x0 unless a run says otherwise.
-        device, dtype, compiled: where the network computes, in what precision, and whether by torch.compile.
+        device, dtype, compiled, layout: where the network computes, in what precision, whether by torch.compile, and
+            how its weights lie in memory.
         name: what messages and records call it.
         folder: where it was loaded from, if it was.
     """
@@ -67,6 +69,7 @@ class Model:
     device: str = "cpu"
     dtype: str = "float32"
     compiled: bool = False
+    layout: Layout = "contiguous"
     name: str = "a network in memory"
     folder: Path | None = None
 
@@ -104,6 +107,7 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     compiled: bool = False,
+    layout: Layout = "contiguous",
     revision: str | None = None,
 ) -> Model:
     """A model from its folder: one that samplerzoo trained, or any that diffusers saved with a UNet2DModel.
@@ -114,6 +118,7 @@ def load(
         dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 on CUDA from compute capability 8.0, else float32.
         compiled: let torch.compile make the network faster, which takes half a minute at the first batch of each
             size, and needs a C++ compiler. Images are the same but for rounding.
+        layout: of the weights in memory; a compiled network has its own. Images are the same but for rounding.
 
     Raises:
         UsageError: there is no such model.
@@ -123,11 +128,12 @@ def load(
     assert model.folder is not None
     device = choose_device(device)
     dtype = choose_dtype(dtype, device)
-    unet = load_unet(model.folder, dtype).to(device)
-    unet.eval()
+    unet = arranged(load_unet(model.folder, dtype).to(device).eval(), layout)
     net = _compiled(unet) if compiled else unet_network(unet)
     classifier = None if model.classifier is None else _deferred_classifier(model, device)
-    return dataclasses.replace(model, net=net, classifier=classifier, device=device, dtype=dtype, compiled=compiled)
+    return dataclasses.replace(
+        model, net=net, classifier=classifier, device=device, dtype=dtype, compiled=compiled, layout=layout
+    )
 
 
 def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Model:
@@ -213,7 +219,7 @@ def accompanied(model: Model, name: str | None, *, weights: bool = True) -> Mode
     if not np.array_equal(second.schedule.alphas, model.schedule.alphas):
         raise UsageError(f"the second model, {name}, was trained on another noise schedule than {model.name}")
     if weights:
-        second = load(name, device=model.device, dtype=model.dtype, compiled=model.compiled)
+        second = load(name, device=model.device, dtype=model.dtype, compiled=model.compiled, layout=model.layout)
     return dataclasses.replace(model, second=second)
 
 
@@ -266,7 +272,7 @@ def _compiled(unet: UNet2DModel) -> Network:
     """
     from torch._dynamo.exc import TorchDynamoException
 
-    unet.to(memory_format=_torch().channels_last).compile(dynamic=False, options={"freezing": True})
+    arranged(unet, "channels_last").compile(dynamic=False, options={"freezing": True})
     network = unet_network(unet)
 
     def compiled(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:

@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,6 @@ class Settings:
         trajectory: also save the way of the first images, as a strip and as a film.
     """
 
-    batch_size: int = 64
     overwrite: bool = False
     resume: bool = False
     trajectory: bool = False
@@ -72,6 +72,12 @@ def default_folder(recipe: Recipe) -> Path:
     return by_main(free)
 
 
+def earlier_batch_size(folder: Path) -> int | None:
+    """That of the run in the folder, so that what is left of it is made in the same company."""
+    found = read_json(folder, RECORD_FILE).get("batch_size") if (folder / RECORD_FILE).exists() else None
+    return found if isinstance(found, int) else None
+
+
 def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
     """Make the images that are not there yet, and what goes with them; returns what run.json holds.
 
@@ -79,7 +85,7 @@ def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
     """
     with claimed(folder):
         record = by_main(lambda: _open(job, folder, settings))
-        wanted = by_main(lambda: _missing(folder, job.plan.num_images, settings))
+        wanted = by_main(lambda: _missing(job, folder, settings))
         with _on_failure(folder, record):
             cost, seconds = _make(job, folder, wanted, settings)
             record = {**record, **_figures(cost, seconds), "status": "done"}
@@ -91,20 +97,28 @@ def _make(job: Job, folder: Path, wanted: Sequence[int], settings: Settings) -> 
     """Writes the images of this process; returns cost and seconds of sampling, of all processes."""
     rank, world = processes()
     listener = Trajectory(job.plan.grid) if settings.trajectory and rank == 0 else None
-    share = math.ceil(math.ceil(len(wanted) / settings.batch_size) / world)
+    share = math.ceil(math.ceil(len(wanted) / job.batch_size) / world)
     cost, seconds = Cost(), 0.0
-    with tqdm(total=share * len(job.plan.grid), desc="sampling", unit="step", disable=True if rank else None) as bar:
+    writing: Future[None] | None = None
+    with (
+        tqdm(total=share * len(job.plan.grid), desc="sampling", unit="step", disable=True if rank else None) as bar,
+        ThreadPoolExecutor(1) as writer,  # a batch is written while the next is drawn
+    ):
 
         def on_step(number: int, level: Level, x: torch.Tensor) -> None:
             bar.update(number > 0)
             if listener is not None:
                 listener(number, level, x)
 
-        batches = stream(job.model, job.plan, batch_size=settings.batch_size, indices=wanted, on_step=on_step)
-        while (made := timed(batches, settings.batch_size)) is not None:
+        batches = stream(job.model, job.plan, batch_size=job.batch_size, indices=wanted, on_step=on_step)
+        while (made := timed(batches, job.batch_size)) is not None:
             batch, pixels, elapsed = made
             cost, seconds = cost + batch.cost, seconds + elapsed
-            _save(job, folder, batch.indices, pixels)
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(_save, job, folder, batch.indices, pixels)
+        if writing is not None:
+            writing.result()
     if listener is not None and listener.complete:
         listener.save(folder)
     shares = gather([(cost, seconds)])
@@ -134,9 +148,9 @@ def _label(job: Job, index: int) -> int | None:
     return None if job.plan.labels is None else int(job.plan.labels[index])
 
 
-def _missing(folder: Path, num_images: int, settings: Settings) -> list[int]:
+def _missing(job: Job, folder: Path, settings: Settings) -> list[int]:
     """The images to make: all those of a batch in which one is not there."""
-    size = settings.batch_size
+    size, num_images = job.batch_size, job.plan.num_images
     batches = [range(start, min(start + size, num_images)) for start in range(0, num_images, size)]
     no_way = settings.trajectory and not (folder / trajectory.STRIP_FILE).exists()
     return [
@@ -149,7 +163,7 @@ def _missing(folder: Path, num_images: int, settings: Settings) -> list[int]:
 
 def _open(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
     """Refuse or clear a folder in use, and put down what is going to be made."""
-    record = _record(job, settings)
+    record = _record(job)
     if _contents(folder):
         if settings.overwrite:
             _clear(folder)
@@ -187,14 +201,15 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _record(job: Job, settings: Settings) -> dict[str, Any]:
+def _record(job: Job) -> dict[str, Any]:
     plan = job.plan
     return {
         "status": "running",
         "command": ["samplerzoo", *sys.argv[1:]],
         "recipe": job.recipe.model_dump(mode="json"),
         "num_images": plan.num_images,
-        "batch_size": settings.batch_size,
+        "batch_size": job.batch_size,
+        "layout": job.model.layout,
         "processes": processes()[1],
         "device": device_name(job.model.device),
         "threads": torch.get_num_threads(),

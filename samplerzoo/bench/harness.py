@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from samplerzoo import models
+from samplerzoo import models, pace
 from samplerzoo.bench import memory, results, shards
 from samplerzoo.bench.cell import CELLS, Cell, lay_out, title
+from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import Cost, Protocol, Row, Speed
 from samplerzoo.bench.ruler import Ruler
 from samplerzoo.bench.shards import Made
@@ -26,6 +27,7 @@ from samplerzoo.driver import Cost as Sum
 from samplerzoo.environment import device_name, versions
 from samplerzoo.errors import ZooError
 from samplerzoo.models import Model
+from samplerzoo.pace import Pace
 from samplerzoo.processes import by_main, gather, processes, share
 from samplerzoo.run import claimed, timed
 from samplerzoo.schedule import Level
@@ -33,9 +35,13 @@ from samplerzoo.schedule import Level
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run; nothing here is in a cell's name, and none of it moves a figure beyond rounding."""
+    """How to run; nothing here is in a cell's name, and none of it moves a figure beyond rounding.
 
-    batch_size: int = 250
+    Attributes:
+        batch_size: images at once, which are a shard; None is as fast as can be.
+    """
+
+    batch_size: int | None = None
     device: str = "auto"
     command: str = ""
     compiled: bool = False
@@ -90,8 +96,9 @@ class Harness:
         self._ruler = Ruler(suite, self._device)
         self._cells = lay_out(suite, self._device, self._ruler.class_counts)
         self._shape = models.outline(suite.model, revision=suite.revision).shape or ()
+        self._pace = self._chosen_pace()
         self._models: dict[tuple[str, str | None], Model] = {}
-        self._paces: dict[tuple[object, ...], float] = {}
+        self._times: dict[tuple[object, ...], float] = {}
 
     def estimate(self) -> list[Todo]:
         """What is left to do of every cell, and for how long, by the time of a network call.
@@ -130,33 +137,45 @@ class Harness:
             left.append((self._key(cell) in done, batches))
         return left
 
+    def _chosen_pace(self) -> Pace:
+        """As asked for; else what is fastest for the suite as a whole, when it starts for the first time."""
+        settings, suite, recipe = self._settings, self._suite, self._cells[0].recipe
+        if settings.batch_size is not None:
+            return Pace(batch_size=settings.batch_size)
+        if settings.compiled:
+            return Pace()
+        outline = models.outline(suite.model, revision=suite.revision)
+        fingerprint = self._ruler.protocol(self._cells[0]).fingerprint
+        evaluations = sum(cell.images * cell.cost.nfe for cell in self._cells)
+        return by_main(lambda: pace.choose(outline, fingerprint, self._device, recipe.dtype, evaluations))
+
     def _key(self, cell: Cell) -> tuple[str, Protocol]:
         return cell.name, self._ruler.protocol(cell)
 
     def _missing(self, cell: Cell, coming: Sequence[range]) -> list[range]:
         there = shards.present(cell.folder(self._folder), shards.IMAGES)
-        return shards.missing([*there, *coming], cell.images, self._settings.batch_size)
+        return shards.missing([*there, *coming], cell.images, self._pace.batch_size)
 
     def _seconds(self, todo: Todo) -> float:
         mine = sum(map(len, share(todo.batches)))
-        return mine * todo.cell.cost.nfe * self._pace(todo.cell) if todo.batches else 0.0
+        return mine * todo.cell.cost.nfe * self._seconds_an_evaluation(todo.cell) if todo.batches else 0.0
 
-    def _pace(self, cell: Cell) -> float:
-        """Seconds an evaluation, from one step of a full batch; measured once for cells that make like calls."""
+    def _seconds_an_evaluation(self, cell: Cell) -> float:
+        """From one step of a full batch; measured once for cells that make like calls."""
         cost, recipe = cell.cost, cell.recipe
         rows = [rows / cost.calls for rows in (cost.evaluations, cost.gradients, cost.second)]
         kind = recipe.dtype, recipe.guidance, recipe.second_fingerprint, *rows
-        if kind not in self._paces:
+        if kind not in self._times:
             try:
                 self._time_step(cell)
-                self._paces[kind] = self._time_step(cell)
+                self._times[kind] = self._time_step(cell)
             except ZooError:  # it is said when the cell is made, and stops no other
                 return 0.0
-        return self._paces[kind]
+        return self._times[kind]
 
     def _time_step(self, cell: Cell) -> float:
         """Seconds an evaluation."""
-        model, size = self._model(cell), min(self._settings.batch_size, cell.images)
+        model, size = self._model(cell), min(self._pace.batch_size, cell.images)
         plan = dataclasses.replace(cell.plan, grid=model.schedule.grid_at(cell.plan.grid.timesteps[:1]))
         made = timed(stream_batches(model, plan, [range(size)] * processes()[1]), size)
         assert made is not None
@@ -172,6 +191,7 @@ class Harness:
                 device=self._device,
                 dtype=dtype,
                 compiled=self._settings.compiled,
+                layout=self._pace.layout,
                 revision=suite.revision,
             )
             self._models[dtype, None] = model
@@ -214,7 +234,7 @@ class Harness:
 
         batches = stream_batches(model, cell.plan, todo.batches, on_step)
         memory.start(self._device)
-        while (made := timed(batches, self._settings.batch_size)) is not None:
+        while (made := timed(batches, self._pace.batch_size)) is not None:
             batch, pixels, seconds = made
             shard = range(batch.indices[0], batch.indices[-1] + 1)
             shards.save_images(folder, shard, pixels, self._made(batch, seconds))
@@ -232,8 +252,9 @@ class Harness:
             device=device_name(self._device),
             threads=torch.get_num_threads(),
             processes=processes()[1],
-            batch_size=self._settings.batch_size,
+            batch_size=self._pace.batch_size,
             compiled=self._settings.compiled,
+            layout=self._pace.layout,
         )
 
     def _extract(self, cell: Cell) -> None:
@@ -268,19 +289,14 @@ class Harness:
 
 def speed(made: Mapping[range, Made]) -> Speed:
     """Of the shards that were made alike, if not all were: of those with the most images."""
-    alike: dict[tuple[object, ...], dict[range, Made]] = {}
+    alike: dict[Machine, dict[range, Made]] = {}
     for shard, it in made.items():
-        alike.setdefault((it.device, it.threads, it.processes, it.batch_size, it.compiled), {})[shard] = it
-    most = max(alike.values(), key=lambda found: sum(map(len, found)))
-    one = next(iter(most.values()))
+        alike.setdefault(it.machine, {})[shard] = it
+    machine, most = max(alike.items(), key=lambda found: sum(map(len, found[1])))
     return Speed(
         images_per_second=sum(map(len, most)) / sum(it.seconds for it in most.values()),
         peak_memory=max(it.peak_memory for it in most.values()),
-        device=one.device,
-        threads=one.threads,
-        processes=one.processes,
-        batch_size=one.batch_size,
-        compiled=one.compiled,
+        **machine.model_dump(),
     )
 
 

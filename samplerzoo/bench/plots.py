@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplerzoo.atomic import replacing
+from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.points import Estimate, Line, Point
-from samplerzoo.bench.results import Protocol, Speed
+from samplerzoo.bench.results import Protocol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def distances(protocol: Protocol, floor: Estimate | None, lines: Sequence[Line],
         panels["nfe"] = panel(lambda p: p.nfe, nfe, True)
     machine = commonest_machine(points)
     if machine is not None:
-        panels["seconds"] = panel(lambda p: seconds(p, machine), f"seconds per image ({describe(machine)})", False)
+        panels["seconds"] = panel(lambda p: seconds(p, machine), f"seconds per image ({machine})", False)
     styles = style(lines)
     for name, content in panels.items():
         _save(
@@ -109,27 +110,14 @@ def _field(field: str) -> Callable[[Point], Estimate | None]:
     return lambda point: point.estimate(field)
 
 
-Machine = tuple[str, int, int, int, bool]
-
-
-def machine_of(speed: Speed) -> Machine:
-    """What seconds depend on besides the work: times on two machines cannot be compared."""
-    return speed.device, speed.threads, speed.processes, speed.batch_size, speed.compiled
-
-
 def commonest_machine(points: Sequence[Point]) -> Machine | None:
-    found = Counter(machine_of(row.speed) for point in points for row in point.rows if row.speed is not None)
+    found = Counter(row.speed.machine for point in points for row in point.rows if row.speed is not None)
     return max(found, key=lambda machine: found[machine]) if found else None
-
-
-def describe(machine: Machine) -> str:
-    device, threads, _, batch_size, compiled = machine
-    return f"{device}, {threads} thread{'s' * (threads > 1)}, batches of {batch_size}{', compiled' * compiled}"
 
 
 def seconds(point: Point, machine: Machine) -> float | None:
     """An image's, on one process of this machine."""
-    speeds = [row.speed for row in point.rows if row.speed is not None and machine_of(row.speed) == machine]
+    speeds = [row.speed for row in point.rows if row.speed is not None and row.speed.machine == machine]
     return sum(1 / speed.images_per_second for speed in speeds) / len(speeds) if speeds else None
 
 

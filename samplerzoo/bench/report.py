@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -199,17 +200,17 @@ def _colophon(rows: Sequence[Row]) -> Iterator[str]:
     commands = [*dict.fromkeys(row.command for row in rows if row.command)]
     if commands:
         yield "```sh\n" + "\n".join(commands) + "\n```"
-    machines: dict[plots.Machine, int] = {}
-    for row in rows:
-        if row.speed is not None:
-            machine = plots.machine_of(row.speed)
-            machines[machine] = machines.get(machine, 0) + 1
+    machines = Counter(row.speed.machine for row in rows if row.speed is not None)
     if machines:
-        head = ["device", "threads", "processes", "images at once", "compiled", "rows"]
         yield tables.markdown(
-            head,
+            ["device", "threads", "processes", "images at once", "compiled", "layout", "rows"],
             [
-                [*map(str, machine[:-1]), "yes" if machine[-1] else "no", str(count)]
+                [
+                    *map(str, (machine.device, machine.threads, machine.processes, machine.batch_size)),
+                    "yes" if machine.compiled else "no",
+                    "the compiler's" if machine.compiled else machine.layout.replace("_", " "),
+                    str(count),
+                ]
                 for machine, count in machines.items()
             ],
         )

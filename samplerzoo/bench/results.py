@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from samplerzoo.atomic import replacing
+from samplerzoo.bench.machine import Machine
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.evaluate import Metrics
 from samplerzoo.metrics.features import metric_name
@@ -63,8 +64,8 @@ class Cost(Options):
     """Of a guidance's own network."""
 
 
-class Speed(Options):
-    """Measured on sampling alone: warm-up, features and files are left out.
+class Speed(Machine):
+    """How fast, and where; measured on sampling alone: warm-up, features and files are left out.
 
     Attributes:
         images_per_second: of one process.
@@ -73,11 +74,6 @@ class Speed(Options):
 
     images_per_second: float
     peak_memory: int
-    device: str
-    threads: int
-    processes: int
-    batch_size: int
-    compiled: bool = False
 
 
 class Row(Options):

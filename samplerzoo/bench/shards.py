@@ -18,21 +18,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.atomic import replacing
+from samplerzoo.bench.machine import Machine
 from samplerzoo.driver import Cost
 from samplerzoo.errors import ZooError
 from samplerzoo.folder import first_line
 from samplerzoo.images import Pixels
 from samplerzoo.metrics import rows
 from samplerzoo.metrics.rows import Part, Values
-from samplerzoo.options import Options
 
 IMAGES, FEATURES = "images", "features"
 PREDICTED = "predicted"
 RECORD = "made"
 
 
-class Made(Options):
-    """How the images of a shard were made: their cost, and what was measured on the way.
+class Made(Machine):
+    """How the images of a shard were made: where, at what cost, and what was measured on the way.
 
     Attributes:
         seconds: of sampling alone.
@@ -47,11 +47,6 @@ class Made(Options):
     seconds: float
     clipped: float | None
     peak_memory: int
-    device: str
-    threads: int
-    processes: int
-    batch_size: int
-    compiled: bool = False
 
     def cost(self, images: int) -> Cost:
         return Cost(images, self.calls, self.evaluations, self.gradients, self.second)

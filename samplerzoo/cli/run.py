@@ -68,16 +68,27 @@ def command(
     from samplerzoo.job import prepare
 
     amount = validated(Amount, {"num_images": num_images, "batch_size": batch_size})
-    job = prepare(recipe_of(wanted), amount.num_images, device=device, compiled=compiled, weights=not dry_run)
+    from samplerzoo.run import GRID_FILE, Settings, default_folder, earlier_batch_size, execute
+
+    batch_size = amount.batch_size
+    if batch_size is None and resume and output is not None:
+        batch_size = earlier_batch_size(output)
+    job = prepare(
+        recipe_of(wanted),
+        amount.num_images,
+        batch_size=batch_size,
+        device=device,
+        compiled=compiled,
+        weights=not dry_run,
+    )
     if dry_run:
         _show_plan(job, as_json)
         return
     from samplerzoo.processes import processes
-    from samplerzoo.run import GRID_FILE, Settings, default_folder, execute
 
     folder = output or default_folder(job.recipe)
     try:
-        record = execute(job, folder, Settings(amount.batch_size, overwrite, resume, trajectory))
+        record = execute(job, folder, Settings(overwrite, resume, trajectory))
     except KeyboardInterrupt:
         if not processes()[0]:
             click.echo(f"samplerzoo: to go on, add --output {folder} --resume to the same command", err=True)

@@ -172,7 +172,7 @@ def test_times_of_another_machine_are_left_out(tmp_path: Path) -> None:
     gpu = rows[0].speed.model_copy(update={"device": "cuda (NVIDIA H200)"})
     text = written(tmp_path, [rows[0].model_copy(update={"speed": gpu}), *rows[1:]])
     assert "speeds cannot be compared" in text
-    assert "| cuda (NVIDIA H200) | 2 | 1 | 250 | no | 1 |" in text
+    assert "| cuda (NVIDIA H200) | 2 | 1 | 250 | no | contiguous | 1 |" in text
 
 
 def test_a_compiled_network_is_another_machine(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_compiled_network_is_another_machine(tmp_path: Path) -> None:
     compiled = rows[0].speed.model_copy(update={"compiled": True})
     text = written(tmp_path, [rows[0].model_copy(update={"speed": compiled}), *rows[1:]])
     assert "speeds cannot be compared" in text
-    assert "| 250 | yes | 1 |" in text
+    assert "| 250 | yes | the compiler's | 1 |" in text
 
 
 def test_words_where_the_distance_rises_with_eta() -> None:

@@ -140,6 +140,14 @@ def test_the_pixels_are_those_of_the_python_interface(cli, tiny_model: Path) -> 
     np.testing.assert_array_equal(found, images.to_uint8(result.images))
 
 
+def test_a_resumed_run_keeps_its_batches(cli, tiny_model: Path) -> None:
+    words = ["run", "--model", tiny_model, "--steps", 1, "--num-images", 5, "-o", "out", "--json"]
+    assert json.loads(cli(*words).out)["batch_size"] == 64
+    assert json.loads(cli(*words, "--overwrite", "--batch-size", 2).out)["batch_size"] == 2
+    assert json.loads(cli(*words, "--resume").out)["batch_size"] == 2
+    assert json.loads(cli(*words, "--resume", "--batch-size", 3).out)["batch_size"] == 3
+
+
 def test_an_unconditional_model_of_diffusers_own(cli, plain_model: Path) -> None:
     answer = cli("run", "--model", plain_model, *FEW, "--json")
     record = json.loads(answer.out)

@@ -1,0 +1,32 @@
+"""What the seconds of an image depend on besides the work; times on two machines cannot be compared."""
+
+from __future__ import annotations
+
+from samplerzoo.options import Options
+from samplerzoo.pace import Layout
+
+
+class Machine(Options):
+    """A device, and how it was used."""
+
+    device: str
+    threads: int
+    processes: int
+    batch_size: int
+    compiled: bool = False
+    layout: Layout = "contiguous"
+
+    @property
+    def machine(self) -> Machine:
+        """Without what a class of this one adds."""
+        return Machine(**{name: getattr(self, name) for name in Machine.model_fields})
+
+    def __str__(self) -> str:
+        parts = [
+            self.device,
+            f"{self.threads} thread{'s' * (self.threads > 1)}",
+            f"batches of {self.batch_size}",
+            *(["compiled"] if self.compiled else []),
+            *(["channels last"] if self.layout == "channels_last" and not self.compiled else []),
+        ]
+        return ", ".join(parts)

@@ -1,0 +1,120 @@
+"""How a network runs fastest on this machine: images at once, and their layout in memory; measured once, remembered.
+
+Neither changes an image by more than rounding, and both matter: on a CPU the throughput of a small U-Net falls by a
+third from batches of 64 to 256, while a GPU wants the larger; and which layout is faster depends on the widths of the
+network and on what the processor can do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import PositiveInt, ValidationError
+
+from samplerzoo.atomic import replacing
+from samplerzoo.environment import device_name
+from samplerzoo.options import Options
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DModel
+
+    from samplerzoo.models import Model
+
+Layout = Literal["contiguous", "channels_last"]
+LAYOUTS: tuple[Layout, ...] = ("contiguous", "channels_last")
+
+CPU_BATCHES, ACCELERATOR_BATCHES = (16, 64, 256), (64, 256, 1024)
+CALLS = 3
+"""With each batch size in each layout; the first is for warmth."""
+
+PAYS_FROM = 20
+"""A run has to be this many times as long as the measurement, to wait for it."""
+
+
+class Pace(Options):
+    """How a network is called; the defaults are for a run that is too short to measure for."""
+
+    batch_size: PositiveInt = 64
+    layout: Layout = "contiguous"
+
+
+def choose(model: Model, fingerprint: str, device: str, dtype: str, evaluations: float) -> Pace:
+    """What is remembered of this network on this machine; else what is measured now, if the run is long enough.
+
+    Args:
+        model: its outline will do.
+        fingerprint: of its weights.
+        evaluations: that the run is going to take.
+    """
+    file = remembered(fingerprint, device, dtype)
+    with suppress(OSError, ValidationError):  # not there, or of another version
+        return Pace.model_validate_json(file.read_bytes())
+    if evaluations < PAYS_FROM * CALLS * len(LAYOUTS) * sum(_batches(device)):
+        return Pace()
+    pace = measure(model, device, dtype)
+    with suppress(OSError), replacing(file) as partial:  # a home that is read-only costs the measurement each time
+        partial.write_text(pace.model_dump_json())
+    return pace
+
+
+def measure(model: Model, device: str, dtype: str) -> Pace:
+    """The batch size and layout with the most images a second through the bare network."""
+    from samplerzoo import models
+
+    assert model.folder is not None
+    unet = models.load_unet(model.folder, dtype).to(device).eval()
+    rates: dict[Pace, float] = {}
+    for layout in LAYOUTS:
+        unet = arranged(unet, layout)
+        for size in _batches(device):
+            seconds = _seconds(unet, model, size)
+            if seconds is None:
+                break  # larger ones will not fit either
+            rates[Pace(batch_size=size, layout=layout)] = size / seconds
+    return max(rates, key=lambda pace: rates[pace], default=Pace())
+
+
+def arranged(unet: UNet2DModel, layout: Layout) -> UNet2DModel:
+    """The network with its weights in this layout, in which its convolutions then give their images."""
+    import torch
+
+    return unet.to(memory_format={"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[layout])
+
+
+def remembered(fingerprint: str, device: str, dtype: str) -> Path:
+    """The file of what is known of a network on this machine."""
+    import torch
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = [fingerprint, device_name(device), dtype, platform.node(), torch.get_num_threads(), torch.__version__]
+    return cache / "samplerzoo" / "pace" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
+
+
+def _batches(device: str) -> tuple[int, ...]:
+    return CPU_BATCHES if device == "cpu" else ACCELERATOR_BATCHES
+
+
+def _seconds(unet: UNet2DModel, model: Model, size: int) -> float | None:
+    """Of the quickest call; None if the batch does not fit."""
+    import torch
+
+    assert model.shape is not None
+    x = torch.zeros(size, *model.shape, dtype=unet.dtype, device=unet.device)
+    labels = None if model.num_classes is None else torch.zeros(size, dtype=torch.long, device=unet.device)
+    took = []
+    try:
+        for _ in range(CALLS):
+            start = time.perf_counter()
+            with torch.no_grad():
+                unet(x, 0, class_labels=labels).sample[0].sum().item()  # waits for the device
+            took.append(time.perf_counter() - start)
+    except torch.OutOfMemoryError:
+        return None
+    return min(took[1:])
