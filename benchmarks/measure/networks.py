@@ -1,0 +1,79 @@
+"""The networks that are timed: the embedded one, its unconditional twin, and one of the size that CIFAR-10 takes."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+
+from samplerzoo import models
+from samplerzoo.configs import ModelInfo
+from samplerzoo.folder import find
+from samplerzoo.models import Model
+
+CIFAR = {
+    "sample_size": 32,
+    "in_channels": 3,
+    "out_channels": 3,
+    "layers_per_block": 2,
+    "block_out_channels": (128, 256, 256, 256),
+    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+    "attention_head_dim": None,
+}
+"""The network of Ho, Jain, Abbeel (2020) for CIFAR-10, 35.7 million parameters, as diffusers builds it."""
+
+TINY = {
+    "sample_size": 8,
+    "in_channels": 1,
+    "out_channels": 1,
+    "layers_per_block": 1,
+    "block_out_channels": (8,),
+    "norm_num_groups": 4,
+    "down_block_types": ("DownBlock2D",),
+    "up_block_types": ("UpBlock2D",),
+}
+"""So small that what is timed is everything else."""
+
+
+def unconditional_mnist() -> dict[str, Any]:
+    """The embedded network without its labels, for peers that cannot pass any; speed does not depend on weights."""
+    config = dict(models.load_unet(find("mnist")).config)
+    return {key: value for key, value in config.items() if not key.startswith("_")} | {"num_class_embeds": None}
+
+
+@functools.cache
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """For the folders of this run, gone at its end."""
+    return tempfile.TemporaryDirectory(prefix="samplerzoo-speed-")
+
+
+def saved(name: str, config: dict[str, Any]) -> Path:
+    """A model folder of a network with random weights."""
+    root = Path(scratch().name) / name
+    if not root.exists():
+        torch.manual_seed(0)
+        models.save(root, UNet2DModel(**config), DDPMScheduler(), ModelInfo(), "for speed alone")
+    return root
+
+
+def forward_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
+    """One call of the bare network, as diffusers has it, at the dtype and layout of the model."""
+    assert model.folder is not None
+    assert model.shape is not None
+    unet = models.load_unet(model.folder, model.dtype).to(model.device).eval()
+    x = torch.randn(batch_size, *model.shape, device=model.device, dtype=unet.dtype)
+    t = torch.full((batch_size,), 500.0, device=model.device)
+    labels = None if model.num_classes is None else torch.zeros(batch_size, dtype=torch.long, device=model.device)
+
+    @torch.no_grad()
+    def forward() -> torch.Tensor:
+        sample: torch.Tensor = unet(x, t, class_labels=labels).sample
+        return sample
+
+    return forward

@@ -1,0 +1,162 @@
+"""How it grows: seconds and memory against images, steps, the size of the network, and processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from measure.figure import Figure, seconds
+from measure.networks import TINY, forward_of, saved, scratch, unconditional_mnist
+from samplerzoo import models
+from samplerzoo.bench.harness import Harness, Settings
+from samplerzoo.bench.shards import IMAGES, made, present
+from samplerzoo.bench.suite import compose
+from samplerzoo.driver import sample
+
+ROUNDS = 3
+RUN = ["-m", "samplerzoo", "run", "--sampler", "ddim", "--device", "cpu", "--json"]
+
+
+def measure() -> list[Figure]:
+    return [*_images(), *_steps(), *_widths(), *_processes(), _bench()]
+
+
+def _images() -> list[Figure]:
+    """Whole processes, with a network so small that all else is seen, and one step."""
+    folder = saved("tiny", TINY)
+    figures = []
+    for count, rounds in ((100, ROUNDS), (1_000, ROUNDS), (10_000, ROUNDS), (100_000, ROUNDS)):
+        walls, peaks = [], []
+        for _ in range(rounds):
+            wall, peak, _ = _process(
+                [*RUN, "--model", str(folder), "--steps", "1", "--num-images", str(count), "--batch-size", "250"]
+            )
+            walls.append(wall)
+            peaks.append(peak)
+        figures.append(Figure(f"images: {count:,}", walls, unit="s", facts={"x": count, "peak MiB": max(peaks)}))
+    return figures
+
+
+def _steps() -> list[Figure]:
+    model = models.load("mnist", device="cpu")
+    figures = []
+    for steps in (5, 10, 20, 50, 100):
+        sample(model, "ddim", steps=1, num_images=16)
+        took = [seconds(lambda: sample(model, "ddim", steps=steps, num_images=16)) for _ in range(ROUNDS)]  # noqa: B023
+        figures.append(Figure(f"steps: {steps}", took, unit="s", facts={"x": steps}))
+    return figures
+
+
+def _widths() -> list[Figure]:
+    """The embedded network, narrower and wider."""
+    figures = []
+    for width in (16, 32, 64, 128):
+        config = {**unconditional_mnist(), "block_out_channels": (width, 2 * width, 4 * width)}
+        model = models.load(saved(f"width-{width}", config), device="cpu", dtype="float32")
+        call = forward_of(model, 32)
+        call()
+        assert model.folder is not None
+        size = sum(value.numel() for value in models.load_unet(model.folder).parameters()) / 1e6
+        sample(model, "ddim", steps=1, num_images=32)
+        took = [seconds(lambda: sample(model, "ddim", steps=5, num_images=32)) for _ in range(ROUNDS)]  # noqa: B023
+        bare = sorted(seconds(lambda: [call() for _ in range(5)]) for _ in range(ROUNDS))[ROUNDS // 2]  # noqa: B023
+        figures.append(Figure(f"size: {size:.2f} M", took, unit="s", facts={"x": size, "bare seconds": bare}))
+    return figures
+
+
+def _processes() -> list[Figure]:
+    """Evaluations a second of two processes of one thread, against two that call the bare network at the same time."""
+    arguments = ["--num-images", "256", "--steps", "10", "--batch-size", "64", "--class-labels", "7"]
+    one, two, bare = [], [], []
+    for _ in range(ROUNDS):
+        one.append(_process([*RUN, *arguments], threads=1)[2]["seconds"])
+        launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
+        two.append(_process([*launch, *RUN, *arguments], threads=1)[2]["seconds"])
+        bare.append(_together(2, calls=20, batch=64))
+    evaluations = 2560
+    return [
+        Figure("two processes of one thread, for one", [a / b for a, b in zip(one, two, strict=True)]),
+        Figure(
+            "two processes of one thread, of two that call the bare network",
+            [evaluations / a / b for a, b in zip(two, bare, strict=True)],
+            ">= 0.97",
+        ),
+    ]
+
+
+BARE = """
+import sys, time
+import torch
+from samplerzoo import models
+from measure.networks import forward_of
+torch.set_num_threads(1)
+call = forward_of(models.load("mnist", device="cpu"), {batch})
+call()
+print("ready", flush=True)
+sys.stdin.readline()
+start = time.perf_counter()
+for _ in range({calls}):
+    call()
+print(time.perf_counter() - start)
+"""
+
+
+def _together(processes: int, calls: int, batch: int) -> float:
+    """Evaluations a second of processes that call the bare network, begun at one moment."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", BARE.format(batch=batch, calls=calls)]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(processes)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        child.stdout.readline()
+    answers = []
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("\n")
+        child.stdin.flush()
+    for child in children:
+        answers.append(float(child.communicate()[0]))
+    return sum(calls * batch / answer for answer in answers)
+
+
+def _bench() -> Figure:
+    """The wall time of a suite over its seconds of sampling: what features and files make the network wait."""
+    shares = []
+    for number in range(ROUNDS):
+        folder = Path(scratch().name) / f"bench-{number}"
+        suite = compose({}, "speed", {"images": 500, "steps": [10]}, [{"sampler": "ddim"}])
+        harness = Harness(suite, folder, Settings(device="cpu"))
+        todos = harness.estimate()
+        start = time.perf_counter()
+        harness.run(todos, lambda row: None)
+        wall = time.perf_counter() - start
+        (cell,) = (folder / "cells").iterdir()
+        shares.append(wall / sum(made(cell, shard).seconds for shard in present(cell, IMAGES)))
+    return Figure("bench, 500 images of ddim at 10 steps, over its sampling", shares, "<= 1.03")
+
+
+def _process(arguments: Sequence[str], threads: int | None = None) -> tuple[float, float, dict[str, Any]]:
+    """Wall seconds, peak memory in MiB, and what it printed, of a run into a folder of its own."""
+    environment = {**os.environ, **({} if threads is None else {"OMP_NUM_THREADS": str(threads)})}
+    output = Path(scratch().name) / "run"
+    command = [sys.executable, *arguments, "--output", str(output)]
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        [*command, *(["--overwrite"] if output.exists() else [])], stdout=subprocess.PIPE, env=environment, text=True
+    )
+    assert child.stdout is not None
+    said = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"speed: {' '.join(command)} failed")
+    return wall, usage.ru_maxrss / 1024, json.loads(said.splitlines()[-1])
