@@ -1,7 +1,7 @@
 """How fast samplerzoo is: `python benchmarks/speed.py [SECTION ...]` measures, and writes benchmarks/reports/speed.
 
 Every section has a file of its own under benchmarks/measure. Needs a machine that does nothing else, and for `peers`
-azula (`pip install --no-deps azula`).
+azula (`pip install --no-deps azula einops`).
 """
 
 from __future__ import annotations
