@@ -10,20 +10,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from samplerzoo.denoiser import Clip, Denoiser, Prediction
+from samplerzoo.cost import Cost
+from samplerzoo.denoiser import Denoiser, Prediction
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.guidance import Guidance, TwoModelGuidance
-from samplerzoo.labels import class_labels
+from samplerzoo.guidance import Guidance
 from samplerzoo.models import Model, accompanied
 from samplerzoo.noise import INITIAL_STEP, Noise
+from samplerzoo.plan import Plan, resolve
 from samplerzoo.processes import gather, share
-from samplerzoo.registry import GUIDANCE_PREFIX, make
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Grid, Level
+from samplerzoo.watch import Watch
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,98 +34,6 @@ PROMPT_DEVICES = ("cpu",)
 
 OnStep = Callable[[int, Level, torch.Tensor], None]
 """Told after every step: its number (0 for x_T), the level reached, and the states (N, *shape)."""
-
-
-@dataclass
-class Cost:
-    """What sampling cost, summed over images; the properties are per image."""
-
-    images: int = 0
-    calls: int = 0
-    """Network calls that an image went through, in whatever company."""
-    evaluations: int = 0
-    """Rows of network input: classifier-free guidance has two an image and call."""
-    gradients: int = 0
-    """Rows of classifier input; each is a forward and a backward pass."""
-    second: int = 0
-    """Rows of input of a guidance's own network."""
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(*(mine + theirs for mine, theirs in zip(self._sums(), other._sums(), strict=True)))
-
-    def _sums(self) -> tuple[int, ...]:
-        return dataclasses.astuple(self)
-
-    @property
-    def nfe(self) -> float:
-        """Network function evaluations an image."""
-        return self.evaluations / self.images
-
-    @property
-    def calls_per_image(self) -> float:
-        return self.calls / self.images
-
-    @property
-    def gradients_per_image(self) -> float:
-        return self.gradients / self.images
-
-    @property
-    def second_nfe(self) -> float:
-        """Evaluations an image of a guidance's own network."""
-        return self.second / self.images
-
-    def per_image(self) -> dict[str, float]:
-        """For records and reports."""
-        return {
-            "nfe": self.nfe,
-            "network_calls": self.calls_per_image,
-            "classifier_gradients": self.gradients_per_image,
-            "second_nfe": self.second_nfe,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A run, resolved: everything but the model that its images depend on.
-
-    Attributes:
-        labels: one an image, or None.
-        clip: None leaves it to the model.
-    """
-
-    sampler: Sampler
-    grid: Grid
-    num_images: int
-    labels: Sequence[int] | None = None
-    guidance: Guidance | None = None
-    clip: Clip | None = None
-    seed: int = 0
-
-    @property
-    def second_model(self) -> str | None:
-        """Name or folder of the guidance's own model, if it has one."""
-        return self.guidance.model if isinstance(self.guidance, TwoModelGuidance) else None
-
-    def check(self, model: Model) -> None:
-        """Raises UsageError where plan and model do not go together."""
-        needed = needs_labels(model, self.guidance)
-        if self.labels is None:
-            if needed:
-                raise UsageError(f"{model.name}: labels are needed, by the conditional network or by the guidance")
-            return
-        if len(self.labels) != self.num_images:
-            raise UsageError(f"{len(self.labels)} labels for {self.num_images} images")
-        if not needed:
-            raise UsageError(f"{model.name} is unconditional: labels need a guidance (--guidance classifier)")
-        K = model.classes
-        for label in self.labels:
-            if K is not None and not 0 <= label < K:
-                raise UsageError(f"class label {label} is out of range: {model.name} has the classes 0 to {K - 1}")
-
-
-def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:
-    """Whether the images of a run belong to classes: the network's, or those that the guidance speaks of."""
-    return model.num_classes is not None or (guidance is not None and guidance.needs_labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,51 +125,6 @@ def sample(
     return Result(images, list(plan.labels) if plan.labels else None, plan.grid, cost, seconds, model.class_names)
 
 
-def resolve(
-    model: Model,
-    sampler: str | Sampler,
-    options: dict[str, Any],
-    guidance: str | Guidance | None,
-    *,
-    steps: int,
-    spacing: str,
-    timesteps: Sequence[float] | None,
-    labels: Sequence[int] | str | None,
-    num_images: int,
-    clip_x0: str | None,
-    seed: int,
-) -> Plan:
-    """A plan from names and options; the one place where defaults that depend on the model are filled in."""
-    if num_images < 1:
-        raise UsageError(f"a run makes at least 1 image, not {num_images}")
-    for_guidance = {
-        name.removeprefix(GUIDANCE_PREFIX): value for name, value in options.items() if name.startswith(GUIDANCE_PREFIX)
-    }
-    for_sampler = {name: value for name, value in options.items() if not name.startswith(GUIDANCE_PREFIX)}
-    if isinstance(sampler, str):
-        sampler = cast(Sampler, make("sampler", sampler, for_sampler))
-    elif for_sampler:
-        raise UsageError(f"options {', '.join(for_sampler)} go into the sampler object itself")
-    if isinstance(guidance, str):
-        guidance = cast(Guidance, make("guidance", guidance, for_guidance))
-    elif for_guidance:
-        raise UsageError(f"options {', '.join(for_guidance)} of a guidance, which is not given by name")
-    if labels is None and needs_labels(model, guidance):
-        labels = "balanced"
-    if isinstance(labels, str):
-        labels = class_labels(labels, model, num_images, seed)
-    elif labels is not None:
-        labels = [int(label) for label in labels]  # an array or a tensor will do
-    if timesteps is not None:
-        grid = model.schedule.grid_at(timesteps)
-    else:
-        grid = sampler.grid(model.schedule, steps, spacing)
-    clip = None if clip_x0 is None else Clip.parse(clip_x0)
-    plan = Plan(sampler, grid, num_images, labels, guidance, clip, seed)
-    plan.check(model)
-    return plan
-
-
 def stream(
     model: Model,
     plan: Plan,
@@ -298,18 +162,18 @@ def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnS
         raise UsageError(f"{model.name} has no image shape: give Model(..., shape=(C, H, W))")
     cost = Cost(images=len(indices))
     labels = torch.tensor([0 if plan.labels is None else plan.labels[i] for i in indices], device=model.device)
-    watch = _Watch(len(plan.grid), model.device)
+    prompt = model.device in PROMPT_DEVICES
+    watch = Watch(len(plan.grid), at_once=prompt)
     beyond: list[torch.Tensor] = []
     denoise = Denoiser(_predictor(_counted(model, cost), plan, labels, watch, beyond), model.schedule)
-    ahead = model.device not in PROMPT_DEVICES
-    with closing(Noise(plan.seed, indices, model.shape, model.device, ahead=ahead)) as noise:
+    with closing(Noise(plan.seed, indices, model.shape, model.device, ahead=not prompt)) as noise:
         x = _walk(plan, denoise, noise, watch, on_step)
     watch.check()
     return Batch(indices, x, cost, torch.stack(beyond).mean().item() if beyond else None)
 
 
 def _predictor(
-    model: Model, plan: Plan, labels: torch.Tensor, watch: _Watch, beyond: list[torch.Tensor]
+    model: Model, plan: Plan, labels: torch.Tensor, watch: Watch, beyond: list[torch.Tensor]
 ) -> Callable[[torch.Tensor, Level], Prediction]:
     """Network, guidance, clip: what the sampler calls. The clip's share goes to `beyond`."""
     clip = model.clip if plan.clip is None else plan.clip
@@ -340,7 +204,7 @@ def _predictor(
     return predict
 
 
-def _walk(plan: Plan, denoise: Denoiser, noise: Noise, watch: _Watch, on_step: OnStep | None) -> torch.Tensor:
+def _walk(plan: Plan, denoise: Denoiser, noise: Noise, watch: Watch, on_step: OnStep | None) -> torch.Tensor:
     """The last state of the sampler's walk, which has to have one state a step."""
     steps, name = len(plan.grid), type(plan.sampler).__name__
     x = denoise.schedule.prior_std * noise()
@@ -388,31 +252,3 @@ def _counted(model: Model, cost: Cost) -> Model:
         classifier=None if classifier is None else counted_classifier,
         second=None if second is None else dataclasses.replace(second, net=counted_second),
     )
-
-
-class _Watch:
-    """Whether network and sampler gave finite values at every step of a batch, and which step it is at.
-
-    To ask a GPU is to wait for it, and to leave it idle until the next kernel comes: it is asked once, at the end.
-    """
-
-    def __init__(self, steps: int, device: str) -> None:
-        self.step = INITIAL_STEP
-        self._steps, self._at_once = steps, device in PROMPT_DEVICES
-        self._seen: list[tuple[torch.Tensor, str, int, Level]] = []
-
-    def __call__(self, x: torch.Tensor, culprit: str, level: Level) -> None:
-        self._seen.append((torch.isfinite(x).all(), culprit, self.step, level))
-        if self._at_once:
-            self.check()
-
-    def check(self) -> None:
-        """Raises ZooError for the first that was not."""
-        seen, self._seen = self._seen, []
-        finite = torch.stack([flag for flag, *_ in seen]).tolist() if seen else []
-        for fine, (_, culprit, step, level) in zip(finite, seen, strict=True):
-            if not fine:
-                raise ZooError(
-                    f"{culprit} returned NaN or infinity at step {step} of {self._steps}, timestep "
-                    f"{level.timestep:g}; try --dtype float32 and --clip-x0 static"
-                )

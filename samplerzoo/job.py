@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samplerzoo import models, pace, registry
-from samplerzoo.driver import Cost, Plan, resolve, stream
+from samplerzoo.cost import Cost
+from samplerzoo.driver import stream
 from samplerzoo.folder import find, pretrained
 from samplerzoo.images import Pixels, check_channels, to_uint8
 from samplerzoo.models import Model
 from samplerzoo.pace import Pace
+from samplerzoo.plan import Plan, resolve
 from samplerzoo.processes import by_main, processes
 from samplerzoo.recipe import Recipe
 from samplerzoo.registry import GUIDANCE_PREFIX

@@ -25,7 +25,8 @@ from tqdm.auto import tqdm
 
 from samplerzoo import images, trajectory
 from samplerzoo.atomic import replacing
-from samplerzoo.driver import Batch, Cost, stream
+from samplerzoo.cost import Cost
+from samplerzoo.driver import Batch, stream
 from samplerzoo.environment import device_name, versions
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import read_json

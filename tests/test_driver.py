@@ -16,10 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from samplerzoo import driver, models
 from samplerzoo.denoiser import Clip
-from samplerzoo.driver import Plan, resolve, sample, stream
+from samplerzoo.driver import sample, stream
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models import Model
 from samplerzoo.noise import Noise
+from samplerzoo.plan import Plan, resolve
 from samplerzoo.registry import plugins
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Schedule

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from measure.figure import Figure, paired
+from measure.networks import call_of
 from samplerzoo import models
 from samplerzoo.driver import sample
 from samplerzoo.models import Model
@@ -48,15 +49,10 @@ def _gradient_in_calls(model: Model, batch: int) -> float:
     assert model.classifier is not None
     assert model.shape is not None
     x, tau = torch.randn(batch, *model.shape, device=model.device), torch.full((batch,), 501.0, device=model.device)
-    labels = torch.zeros(batch, dtype=torch.long, device=model.device)
 
     def gradient() -> None:
         at = x.requires_grad_()
         torch.autograd.grad(model.classifier(at, tau).log_softmax(1)[:, 0].sum(), at)  # type: ignore[misc]
 
-    @torch.no_grad()
-    def call() -> None:
-        model.net(x.detach(), tau, labels)
-
-    pairs = sorted(first / second for first, second in paired(gradient, call, 9))
+    pairs = sorted(first / second for first, second in paired(gradient, call_of(model, batch), 9))
     return pairs[len(pairs) // 2]

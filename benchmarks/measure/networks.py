@@ -62,14 +62,23 @@ def saved(name: str, config: dict[str, Any]) -> Path:
     return root
 
 
+def call_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
+    """One call of the network of a loaded model, in its layout, compiled if it is."""
+    x, t, labels = _input(model, batch_size)
+
+    @torch.no_grad()
+    def call() -> torch.Tensor:
+        return model.net(x, t, labels)
+
+    return call
+
+
 def forward_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
-    """One call of the bare network, as diffusers has it, at the dtype and layout of the model."""
+    """One call of the bare network, as diffusers has it, at the dtype of the model."""
     assert model.folder is not None
-    assert model.shape is not None
     unet = models.load_unet(model.folder, model.dtype).to(model.device).eval()
-    x = torch.randn(batch_size, *model.shape, device=model.device, dtype=unet.dtype)
-    t = torch.full((batch_size,), 500.0, device=model.device)
-    labels = None if model.num_classes is None else torch.zeros(batch_size, dtype=torch.long, device=model.device)
+    x, t, labels = _input(model, batch_size)
+    x = x.to(unet.dtype)
 
     @torch.no_grad()
     def forward() -> torch.Tensor:
@@ -77,3 +86,11 @@ def forward_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
         return sample
 
     return forward
+
+
+def _input(model: Model, batch_size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """States, timesteps and labels."""
+    assert model.shape is not None
+    x = torch.randn(batch_size, *model.shape, device=model.device)
+    t = torch.full((batch_size,), 501.0, device=model.device)
+    return x, t, None if model.num_classes is None else torch.zeros(batch_size, dtype=torch.long, device=model.device)

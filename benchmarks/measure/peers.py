@@ -13,7 +13,7 @@ from azula.sample import DDIMSampler, DDPMSampler
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from measure.figure import Figure, paired
-from measure.networks import CIFAR, forward_of, saved, unconditional_mnist
+from measure.networks import CIFAR, saved, unconditional_mnist
 from samplerzoo import models
 from samplerzoo.driver import sample
 from samplerzoo.images import to_uint8
@@ -41,38 +41,24 @@ def measure() -> list[Figure]:
         ):
             what = f"{name} against {options['sampler']}: {title}, {steps} steps, batch {batch}, float32"
             figures.append(_against(what, theirs, _ours(model, steps, batch, **options), rounds, batch, ">= 1"))
-    return [*figures, *compiled()]
+    return [*figures, _compiled()]
 
 
-def compiled() -> list[Figure]:
-    """What --compile gives on the embedded network: bare, and in a run against the pipeline as it comes."""
-    folder, steps, batch, rounds = saved("embedded", unconditional_mnist()), 20, 64, 7
-    plain, model = models.load(folder, dtype="float32"), models.load(folder, dtype="float32", compiled=True)
-    assert model.shape is not None
-    x, tau = torch.randn(batch, *model.shape, device=model.device), torch.full((batch,), 501.0, device=model.device)
-
-    @torch.no_grad()
-    def bare() -> torch.Tensor:
-        return model.net(x, tau, None)
-
+def _compiled() -> Figure:
+    """With --compile, against the pipeline as it comes."""
+    folder, steps, batch = saved("embedded", unconditional_mnist()), 20, 64
+    model = models.load(folder, dtype="float32", compiled=True)
     theirs = _diffusers(DDIMPipeline, DDIMScheduler, models.load_unet(folder).eval(), steps, batch)
-    return [
-        _against(f"bare forward against the same with --compile, batch {batch}", forward_of(plain, batch), bare, 15),
-        _against(
-            f"DDIMPipeline against ddim --compile, {steps} steps, batch {batch}", theirs, _ours(model, steps, batch),
-            rounds, batch, ">= 1",
-        ),
-    ]  # fmt: skip
+    what = f"DDIMPipeline against ddim --compile: embedded network, unconditional, {steps} steps, batch {batch}"
+    return _against(what, theirs, _ours(model, steps, batch), 7, batch, ">= 1")
 
 
 def _against(
-    what: str, theirs: Callable[[], object], ours: Callable[[], object], rounds: int, images: int = 0, bar: str = ""
+    what: str, theirs: Callable[[], object], ours: Callable[[], object], rounds: int, images: int, bar: str
 ) -> Figure:
     pairs = paired(theirs, ours, rounds)
-    facts: dict[str, float | str] = {}
-    if images:
-        facts = {"images/s": images / statistics.median(own for _, own in pairs)}
-    return Figure(what, [other / own for other, own in pairs], bar, facts=facts)
+    speed = images / statistics.median(own for _, own in pairs)
+    return Figure(what, [other / own for other, own in pairs], bar, facts={"images/s": speed})
 
 
 def _ours(model: Model, steps: int, batch: int, sampler: str = "ddim") -> Callable[[], Any]:

@@ -16,6 +16,8 @@ from samplerzoo.environment import machine, versions
 TITLES = {
     "samplers": "A sampler costs nothing: a run over the time inside its network calls",
     "peers": "Against what people use: seconds of the other for one of ours",
+    "levers": "What each measure gives: evaluations a second for one of the call in float32, default layout, batch 64",
+    "quality": "Whether the images are the same",
     "guidance": "Guidance: seconds for one of a conditional run",
     "startup": "Start-up",
     "scale": "How it grows",
@@ -54,7 +56,7 @@ def render(folder: Path) -> Path:
             parts += ["![seconds against images, steps and size](growth.png)", _slopes(figures)]
         found = content["machine"]
         parts.append(
-            f"{found['cpus']} CPUs ({found['processor']}), {found['torch_threads']} threads"
+            f"{found['cpus']} CPUs ({found['processor']}, {found['instructions']}), {found['torch_threads']} threads"
             + (f", {', '.join(found['cuda'])}" if found["cuda"] else "")
             + "; "
             + ", ".join(f"{name} {content['versions'][name]}" for name in ("python", "torch", "diffusers"))

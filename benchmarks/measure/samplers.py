@@ -9,38 +9,43 @@ import time
 import torch
 
 from measure.figure import Figure, seconds
-from measure.networks import forward_of
+from measure.networks import CIFAR, forward_of, saved
 from samplerzoo import models, registry
 from samplerzoo.driver import sample
 from samplerzoo.models import Model
 
-STEPS, BATCH, ROUNDS, CALLS = 50, 64, 3, 8
+STEPS, ROUNDS, CALLS = 50, 3, 8
 
 
 def measure() -> list[Figure]:
-    """Two figures a sampler.
+    """Every built-in sampler on the embedded network, and the plainest of each kind on a large one."""
+    names = sorted(plugin.name for plugin in registry.plugins("sampler") if plugin.source == "samplerzoo")
+    figures = [_share(name, models.load("mnist"), 64, f"{STEPS} steps, batch 64") for name in names]
+    large, setting = models.load(saved("35.7", CIFAR), dtype="float32"), f"35.7 M parameters, {STEPS} steps, batch 4"
+    return [*figures, *(_share(name, large, 4, setting) for name in ("ddim", "ddpm"))]
 
-    Its run over the time inside the network calls of the same run, which is exact to the clock; and over as many calls
-    of the bare network, timed right before and after, which also sees a network that is slower in a run than alone.
+
+def _share(name: str, model: Model, batch: int, setting: str) -> Figure:
+    """A run over the time inside the network calls of the same run, which is exact to the clock.
+
+    As a fact, over as many calls of the bare network, timed right before and after: it also sees a network that is
+    slower in a run than alone.
     """
-    model = models.load("mnist")
-    forward = forward_of(model, BATCH)
+    forward = forward_of(model, batch)
     forward()
-    figures = []
-    for name in sorted(plugin.name for plugin in registry.plugins("sampler") if plugin.source == "samplerzoo"):
-        own, bare = [], []
-        for _ in range(ROUNDS):
-            clocked, inside = _clocked(model)
-            before = seconds(lambda: [forward() for _ in range(CALLS)])
-            start = time.perf_counter()
-            made = sample(clocked, name, steps=STEPS, num_images=BATCH, batch_size=BATCH)
-            wall = time.perf_counter() - start
-            after = seconds(lambda: [forward() for _ in range(CALLS)])
-            own.append(wall / sum(inside))
-            bare.append(wall / (made.cost.evaluations / BATCH * (before + after) / (2 * CALLS)))
-        facts: dict[str, float | str] = {"against as many bare calls": statistics.median(bare), "NFE": made.nfe}
-        figures.append(Figure(f"{name}, {STEPS} steps, batch {BATCH}", own, "<= 1.02", facts=facts))
-    return figures
+    own, bare, nfe = [], [], 0.0
+    for _ in range(ROUNDS):
+        clocked, inside = _clocked(model)
+        before = seconds(lambda: [forward() for _ in range(CALLS)])
+        start = time.perf_counter()
+        made = sample(clocked, name, steps=STEPS, num_images=batch, batch_size=batch)
+        wall = time.perf_counter() - start
+        after = seconds(lambda: [forward() for _ in range(CALLS)])
+        own.append(wall / sum(inside))
+        bare.append(wall / (made.cost.evaluations / batch * (before + after) / (2 * CALLS)))
+        nfe = made.nfe
+    facts: dict[str, float | str] = {"against as many bare calls": statistics.median(bare), "NFE": nfe}
+    return Figure(f"{name}, {setting}", own, "<= 1.02", facts=facts)
 
 
 def _clocked(model: Model) -> tuple[Model, list[float]]:

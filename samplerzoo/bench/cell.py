@@ -18,10 +18,11 @@ from typing import Any, cast
 from samplerzoo import models, registry
 from samplerzoo.atomic import replacing
 from samplerzoo.bench.suite import Suite
-from samplerzoo.driver import Cost, Plan, needs_labels
+from samplerzoo.cost import Cost
 from samplerzoo.guidance import Guidance
 from samplerzoo.job import rehearse, settle
 from samplerzoo.models import Model
+from samplerzoo.plan import Plan, needs_labels
 from samplerzoo.recipe import Recipe
 from samplerzoo.registry import Kind
 

@@ -18,11 +18,12 @@ from samplerzoo.bench import results
 from samplerzoo.bench.cell import name_of
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
 from samplerzoo.bench.suite import GAUSSIAN
-from samplerzoo.driver import Cost, Plan
+from samplerzoo.cost import Cost
 from samplerzoo.environment import versions
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.job import rehearse, settle
 from samplerzoo.models import Model
+from samplerzoo.plan import Plan
 from samplerzoo.recipe import Recipe
 from samplerzoo.schedule import Schedule
 

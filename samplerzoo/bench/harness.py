@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from samplerzoo.bench.results import Cost, Protocol, Row, Speed
 from samplerzoo.bench.ruler import Ruler
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
+from samplerzoo.cost import Cost as Sum
 from samplerzoo.driver import Batch, stream_batches
-from samplerzoo.driver import Cost as Sum
 from samplerzoo.environment import device_name, versions
 from samplerzoo.errors import ZooError
 from samplerzoo.models import Model
@@ -86,7 +87,8 @@ class Outcome:
 class Harness:
     """A suite on a device and in a folder. In a multi-process run every process has one, and they share the images.
 
-    A network is loaded once for each dtype, and the feature network once.
+    A network is loaded once for each dtype, and the feature network once. Files are written and figures computed in a
+    thread, beside the sampling of what comes next; the features are not, since they take the device that samples.
     """
 
     def __init__(self, suite: Suite, folder: Path, settings: Settings) -> None:
@@ -115,15 +117,25 @@ class Harness:
         A cell that fails stops no other.
         """
         failures: list[str] = []
+        measured: list[Future[list[str]]] = []
         with claimed(self._folder):
             by_main(self._clear)
             if not all(todo.done for todo in todos):
                 self._ruler.check(self._shape)
             total = sum(len(batch) * todo.cell.cost.nfe for todo in todos for batch in share(todo.batches))
-            with tqdm(total=total, unit="eval", unit_scale=True, disable=True if processes()[0] else None) as bar:
+            with (
+                tqdm(total=total, unit="eval", unit_scale=True, disable=True if processes()[0] else None) as bar,
+                ThreadPoolExecutor(1) as measurer,  # a cell is measured while the next is made
+            ):
                 for number, todo in enumerate(todos, 1):
                     bar.set_description(f"cell {number} of {len(todos)}")
-                    failures += [] if todo.done else self._finish(todo, bar, on_row)
+                    if todo.done:
+                        continue
+                    lost = self._complete(todo, bar)
+                    failures += lost
+                    if not lost and not processes()[0]:
+                        measured.append(measurer.submit(self._measure, todo.cell, on_row))
+                failures += by_main(lambda: [failure for future in measured for failure in future.result()])
             return Outcome(by_main(self._rows), failures)
 
     def _left(self) -> list[tuple[bool, list[range]]]:
@@ -204,21 +216,23 @@ class Harness:
         for path in (self._folder / CELLS).rglob(".partial-*"):
             path.unlink()
 
-    def _finish(self, todo: Todo, bar: tqdm, on_row: Callable[[Row], None]) -> list[str]:
-        """From what is there to the row; returns why not, if not."""
-        cell = todo.cell
-
-        def write() -> None:
-            if not processes()[0]:
-                row = self._row(cell)
-                results.write(self._folder, [*results.read(self._folder), row])
-                on_row(row)
-
-        for work in (lambda: self._make(todo, bar), lambda: self._extract(cell), write):
-            failures = _together(work)
+    def _complete(self, todo: Todo, bar: tqdm) -> list[str]:
+        """From what is there to all images and their features; returns why not, if not."""
+        for work in (lambda: self._make(todo, bar), lambda: self._extract(todo.cell)):
+            failures = gather(_failures(todo.cell, work))
             if failures:
-                return [f"{title(cell.recipe)}: {failure}" for failure in failures]
+                return failures
         return []
+
+    def _measure(self, cell: Cell, on_row: Callable[[Row], None]) -> list[str]:
+        """From the features to the row; returns why not, if not."""
+
+        def measure() -> None:
+            row = self._row(cell)
+            results.write(self._folder, [*results.read(self._folder), row])
+            on_row(row)
+
+        return _failures(cell, measure)
 
     def _make(self, todo: Todo, bar: tqdm) -> None:
         """This process's share of the images."""
@@ -233,12 +247,18 @@ class Harness:
             bar.update(len(x) * evaluations if number else 0)
 
         batches = stream_batches(model, cell.plan, todo.batches, on_step)
+        saving: Future[None] | None = None
         memory.start(self._device)
-        while (made := timed(batches, self._pace.batch_size)) is not None:
-            batch, pixels, seconds = made
-            shard = range(batch.indices[0], batch.indices[-1] + 1)
-            shards.save_images(folder, shard, pixels, self._made(batch, seconds))
-            memory.start(self._device)
+        with ThreadPoolExecutor(1) as writer:  # a shard is written while the next is drawn
+            while (made := timed(batches, self._pace.batch_size)) is not None:
+                batch, pixels, seconds = made
+                shard = range(batch.indices[0], batch.indices[-1] + 1)
+                if saving is not None:
+                    saving.result()
+                saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, seconds))
+                memory.start(self._device)
+            if saving is not None:
+                saving.result()
 
     def _made(self, batch: Batch, seconds: float) -> Made:
         return Made(
@@ -306,13 +326,13 @@ def clipped(made: Mapping[range, Made]) -> float | None:
     return sum(count * share for count, share in shares) / sum(count for count, _ in shares) if shares else None
 
 
-def _together(work: Callable[[], None]) -> list[str]:
-    """Every process does its part; returns what went wrong in any of them, in all of them."""
+def _failures(cell: Cell, work: Callable[[], None]) -> list[str]:
+    """What went wrong in it, if anything did."""
     try:
         work()
     except ZooError as error:
-        return gather([str(error)])
-    return gather([])
+        return [f"{title(cell.recipe)}: {error}"]
+    return []
 
 
 def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row], None]) -> Outcome:

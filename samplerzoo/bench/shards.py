@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 from samplerzoo.atomic import replacing
 from samplerzoo.bench.machine import Machine
-from samplerzoo.driver import Cost
+from samplerzoo.cost import Cost
 from samplerzoo.errors import ZooError
 from samplerzoo.folder import first_line
 from samplerzoo.images import Pixels

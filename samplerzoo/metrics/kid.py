@@ -30,13 +30,19 @@ def squared_mmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
     The kernel is (x.y / D + 1)^3.
     """
-    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    x, y = _lifted(a), _lifted(b)
     n = len(x)
-    within = sum(_kernel(z, z).sum() - (((z * z).sum(axis=1) / z.shape[1] + 1) ** 3).sum() for z in (x, y))
-    return float(within / (n * (n - 1)) - 2 * _kernel(x, y).mean())
+    within = sum(_kernel_sum(z, z) - ((z * z).sum(axis=1) ** 3).sum() for z in (x, y))
+    return float(within / (n * (n - 1)) - 2 * _kernel_sum(x, y) / n**2)
 
 
-def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    base = x @ y.T / x.shape[1] + 1
-    cubed: NDArray[np.float64] = base * base * base
-    return cubed
+def _lifted(a: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Features (N, D) as (N, D + 1), whose scalar products are the kernel's base x.y / D + 1."""
+    n, D = a.shape
+    return np.concatenate([a / np.sqrt(np.float64(D)), np.ones((n, 1))], axis=1, dtype=np.float64)
+
+
+def _kernel_sum(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Of all pairs."""
+    base = (x @ y.T).ravel()
+    return float(np.vdot(base * base, base))
