@@ -23,7 +23,7 @@ TITLES = {
     "scale": "How it grows",
     "training": "Training",
 }
-GROWTH = {"images": "images", "steps": "steps", "size": "million parameters"}
+GROWTH = {"images": "images", "steps": "steps", "size": "million parameters", "processes": "processes"}
 
 
 def write(folder: Path, section: str, figures: Sequence[Figure]) -> None:
@@ -53,7 +53,7 @@ def render(folder: Path) -> Path:
         parts += [f"## {title}", f"`{content['command']}`", _table(figures)]
         if section == "scale":
             _growth(figures, folder / "growth.png")
-            parts += ["![seconds against images, steps and size](growth.png)", _slopes(figures)]
+            parts += ["![seconds against images, steps, size and processes](growth.png)", _slopes(figures)]
         found = content["machine"]
         parts.append(
             f"{found['cpus']} CPUs ({found['processor']}, {found['instructions']}), {found['torch_threads']} threads"
@@ -86,7 +86,7 @@ def _series(figures: Sequence[Figure], kind: str) -> list[tuple[float, float]]:
 
 
 def _slopes(figures: Sequence[Figure]) -> str:
-    """Between the last two points, on logarithmic axes: 1 is linear, and what is fixed no longer weighs there."""
+    """Between the last two points, on logarithmic axes: 1 is linear, -1 for processes; what is fixed weighs least."""
     said = []
     for kind in GROWTH:
         (x1, y1), (x2, y2) = _series(figures, kind)[-2:]
@@ -97,7 +97,7 @@ def _slopes(figures: Sequence[Figure]) -> str:
 def _growth(figures: Sequence[Figure], path: Path) -> None:
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(10, 3.2), layout="constrained", facecolor="#fcfcfa")
+    canvas = Canvas(figsize=(12, 3.2), layout="constrained", facecolor="#fcfcfa")
     for axes, (kind, label) in zip(canvas.subplots(1, len(GROWTH)), GROWTH.items(), strict=True):
         x, y = zip(*_series(figures, kind), strict=True)
         axes.loglog(x, y, "o-", color="#0072b2")

@@ -28,18 +28,35 @@ def measure() -> list[Figure]:
 
 def _images() -> list[Figure]:
     """Whole processes, with a network so small that all else is seen, and one step."""
-    folder = saved("tiny", TINY)
-    figures = []
-    for count, rounds in ((100, ROUNDS), (1_000, ROUNDS), (10_000, ROUNDS), (100_000, ROUNDS)):
-        walls, peaks = [], []
-        for _ in range(rounds):
-            wall, peak, _ = _process(
-                [*RUN, "--model", str(folder), "--steps", "1", "--num-images", str(count), "--batch-size", "250"]
+    arguments = [*RUN, "--model", str(saved("tiny", TINY)), "--steps", "1", "--batch-size", "250"]
+    counts = (100, 1_000, 10_000, 100_000)
+    rounds = [
+        {count: _process([*arguments, "--num-images", str(count)])[:2] for count in counts} for _ in range(ROUNDS)
+    ]
+    return [
+        *(
+            Figure(
+                f"images: {count:,}",
+                [made[count][0] for made in rounds],
+                unit="s",
+                facts={"x": count, "peak MiB": max(made[count][1] for made in rounds)},
             )
-            walls.append(wall)
-            peaks.append(peak)
-        figures.append(Figure(f"images: {count:,}", walls, unit="s", facts={"x": count, "peak MiB": max(peaks)}))
-    return figures
+            for count in counts
+        ),
+        Figure(
+            "peak memory of 100,000 images, for that of 1,000",
+            [made[100_000][1] / made[1_000][1] for made in rounds],
+            "<= 1.05",
+        ),
+        Figure(
+            "seconds an image of 100,000, beyond the first 10,000, for those of 10,000, beyond the first 1,000",
+            [
+                (made[100_000][0] - made[10_000][0]) / 90_000 / ((made[10_000][0] - made[1_000][0]) / 9_000)
+                for made in rounds
+            ],
+            "<= 1.05",
+        ),
+    ]
 
 
 def _steps() -> list[Figure]:
@@ -72,7 +89,9 @@ def _widths() -> list[Figure]:
 def _processes() -> list[Figure]:
     """Evaluations a second of two processes of one thread, against two that call the bare network at the same time."""
     arguments = ["--num-images", "256", "--steps", "10", "--batch-size", "64", "--class-labels", "7"]
-    one, two, bare = [], [], []
+    one: list[float] = []
+    two: list[float] = []
+    bare: list[float] = []
     for _ in range(ROUNDS):
         one.append(_process([*RUN, *arguments], threads=1)[2]["seconds"])
         launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -80,7 +99,7 @@ def _processes() -> list[Figure]:
         bare.append(_together(2, calls=20, batch=64))
     evaluations = 2560
     return [
-        Figure("two processes of one thread, for one", [a / b for a, b in zip(one, two, strict=True)]),
+        *(Figure(f"processes: {count}", took, unit="s", facts={"x": count}) for count, took in ((1, one), (2, two))),
         Figure(
             "two processes of one thread, of two that call the bare network",
             [evaluations / a / b for a, b in zip(two, bare, strict=True)],

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from filelock import FileLock
 from samplerzoo import driver, models, registry
 from samplerzoo.bench import harness as module
 from samplerzoo.bench import results, shards
+from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.harness import Harness, Outcome, Settings
 from samplerzoo.bench.results import Row
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.plan import Plan
 
 Bench = Callable[..., Outcome]
 Suites = Callable[..., Suite]
@@ -91,6 +94,29 @@ def test_what_is_done_is_not_done_again(
     again = bench(suite(*ROWS))
     assert again.rows == first.rows
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_cell_is_measured_while_the_next_is_made(
+    suite: Suites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, made_meanwhile = threading.Event(), []
+    real_stream, real_row = module.stream_batches, Harness._row
+
+    def stream(model: models.Model, plan: Plan, *rest: Any) -> Iterator[driver.Batch]:
+        if getattr(plan.sampler, "eta", None) == 1.0:  # of the second cell
+            drawn.set()
+        return real_stream(model, plan, *rest)
+
+    def row(harness: Harness, cell: Cell) -> Row:
+        made_meanwhile.append(drawn.wait(timeout=60))
+        return real_row(harness, cell)
+
+    harness = Harness(suite(*ROWS), tmp_path / "out", Settings(8, "cpu"))
+    todos = harness.estimate()
+    monkeypatch.setattr(Harness, "_row", row)
+    monkeypatch.setattr(module, "stream_batches", stream)
+    assert len(harness.run(todos, lambda row: None).rows) == 2
+    assert made_meanwhile == [True, True]
 
 
 def test_a_row_is_enough_where_the_images_are_gone(suite: Suites, bench: Bench, tmp_path: Path) -> None:
