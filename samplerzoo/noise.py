@@ -9,6 +9,7 @@ words of its counter, so no two draws ever overlap; the normals are made of them
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 INITIAL_STEP = 0
 """The step that x_T is drawn at; the steps of the grid follow from 1."""
+
+THREADS = min(8, os.cpu_count() or 1)
+"""That draw ahead: a small network on a GPU asks for noise faster than one of them makes it."""
 
 
 def check_seed(seed: int) -> None:
@@ -39,7 +43,7 @@ class Noise:
         images: indices of the images of the batch.
         shape: shape of one image, usually (C, H, W).
         device: where the draws are wanted; they are made on the CPU, so that devices agree.
-        ahead: make every draw of a step again for the next step, in a thread, while another device computes.
+        ahead: make every draw of a step again for the next step, in threads, while another device computes.
     """
 
     def __init__(
@@ -56,8 +60,8 @@ class Noise:
         self._shape = tuple(shape)
         self._device = device
         self._step, self._draw = INITIAL_STEP, 0
-        self._coming: dict[tuple[int, int], Future[NDArray[np.float32]]] = {}
-        self._thread = ThreadPoolExecutor(1) if ahead else None
+        self._coming: dict[tuple[int, int], list[Future[NDArray[np.float32]]]] = {}
+        self._threads = ThreadPoolExecutor(THREADS) if ahead else None
 
     def start_step(self, step: int) -> None:
         """Called by the driver before every step."""
@@ -70,22 +74,30 @@ class Noise:
         step, draw = self._step, self._draw
         self._draw += 1
         found = self._coming.pop((step, draw), None)
-        if self._thread is not None:
-            self._coming[step + 1, draw] = self._thread.submit(self._normals, step + 1, draw)
-        normals = torch.from_numpy(self._normals(step, draw) if found is None else found.result())
+        if self._threads is not None:
+            share = math.ceil(len(self._keys) / THREADS)
+            self._coming[step + 1, draw] = [
+                self._threads.submit(self._normals, self._keys[i : i + share], step + 1, draw)
+                for i in range(0, len(self._keys), share)
+            ]
+        normals = torch.from_numpy(
+            self._normals(self._keys, step, draw)
+            if found is None
+            else np.concatenate([part.result() for part in found])
+        )
         if torch.device(self._device).type == "cuda":
             return normals.pin_memory().to(self._device, non_blocking=True)  # from other memory, a copy is waited for
         return normals.to(self._device)
 
     def close(self) -> None:
         """No draw will be wanted any more."""
-        if self._thread is not None:
-            self._thread.shutdown(cancel_futures=True)
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
 
-    def _normals(self, step: int, draw: int) -> NDArray[np.float32]:
+    def _normals(self, keys: Sequence[NDArray[np.uint64]], step: int, draw: int) -> NDArray[np.float32]:
         size = math.prod(self._shape)
         generator = np.random.Philox(0)
-        bits = np.stack([_words(generator, key, step, draw, size + size % 2) for key in self._keys])
+        bits = np.stack([_words(generator, key, step, draw, size + size % 2) for key in keys])
         return box_muller(bits)[:, :size].astype(np.float32).reshape(-1, *self._shape)
 
 

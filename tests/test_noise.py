@@ -98,7 +98,7 @@ def test_draws_made_ahead_are_the_same() -> None:
 
     def draws(ahead: bool) -> list[torch.Tensor]:
         made = []
-        with closing(Noise(3, [0, 5], (3,), ahead=ahead)) as noise:
+        with closing(Noise(3, range(11), (3,), ahead=ahead)) as noise:
             for step, count in ((0, 1), (1, 2), (2, 2), (3, 0), (4, 3), (7, 1), (2, 1)):
                 noise.start_step(step)
                 made += [noise() for _ in range(count)]
