@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from samplerzoo.bench.points import Lines, Point
+from samplerzoo.bench.points import Lines, Point, common_seeds, compared
 from samplerzoo.bench.results import Protocol, Row, by_protocol, read
 from samplerzoo.bench.tables import NOTHING, markdown, measured
 from samplerzoo.errors import UsageError
@@ -48,7 +48,10 @@ def _places(lines: Lines, rows: Sequence[Row]) -> dict[Place, Point]:
 
 
 def _figures(place: Place, columns: Sequence[Mapping[Place, Point]]) -> list[str]:
-    """The distance in every folder, at the seeds that all have; of two, also how much the second is above the first."""
+    """The mean distance in every folder, at the seeds that all have, ± the deviation over all that a folder has.
+
+    Of two folders, also how much the second is above the first.
+    """
     points = _same_seeds([column.get(place) for column in columns])
     texts = [NOTHING if point is None else measured(point.fd) for point in points]
     if len(points) == 2:
@@ -60,9 +63,8 @@ def _figures(place: Place, columns: Sequence[Mapping[Place, Point]]) -> list[str
 
 def _same_seeds(points: Sequence[Point | None]) -> list[Point | None]:
     """A seed moves all rows alike, so the mean over other seeds is another figure."""
-    seeds = [{row.recipe.seed for row in point.rows} for point in points if point is not None]
-    common = set.intersection(*seeds) or set.union(*seeds)
-    return [point and Point(tuple(row for row in point.rows if row.recipe.seed in common)) for point in points]
+    common = common_seeds(point.every for point in points if point is not None)
+    return [point and compared(point.every, common) for point in points]
 
 
 def _differences(protocols: Sequence[Protocol]) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,13 @@ TELLING = 2.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure over the seeds; `sd` is None of a single one."""
+    """A figure over seeds.
+
+    Attributes:
+        mean: over the seeds that are compared.
+        sd: over all seeds that there are; None of a single one.
+        count: of the seeds that are compared.
+    """
 
     mean: float
     sd: float | None
@@ -35,11 +42,16 @@ class Point:
     """Rows that differ in their seed alone.
 
     Attributes:
-        seeds: those that all points which it is compared with have, too.
+        rows: of the seeds that all points have which it is compared with: a seed's noise and labels move all alike.
+        more: of further seeds, which tell how far a seed moves a figure.
     """
 
     rows: tuple[Row, ...]
-    seeds: frozenset[int] = frozenset()
+    more: tuple[Row, ...] = ()
+
+    @property
+    def every(self) -> tuple[Row, ...]:
+        return self.rows + self.more
 
     @property
     def steps(self) -> int:
@@ -64,26 +76,25 @@ class Point:
 
     @property
     def fd(self) -> Estimate:
-        return _over([row.metrics.fd for row in self.rows])
-
-    @property
-    def compared(self) -> Estimate:
-        """The distance over the seeds that the others have, too: a seed's noise and labels move all rows alike."""
-        common = [row for row in self.rows if row.recipe.seed in self.seeds]
-        return _over([row.metrics.fd for row in common or self.rows])
+        found = self.estimate("metrics.fd")
+        assert found is not None
+        return found
 
     def estimate(self, field: str) -> Estimate | None:
         """Of a field of the rows such as `metrics.kid`; None where no row has it."""
-        values = [value for row in self.rows if (value := look(row, field)) is not None]
-        return _over(values) if values else None
+        values, every = (
+            [value for row in rows if (value := look(row, field)) is not None] for rows in (self.rows, self.every)
+        )
+        return estimated(values, every) if values else None
 
     def mean(self, field: str) -> float | None:
         found = self.estimate(field)
         return None if found is None else found.mean
 
 
-def _over(values: Sequence[float]) -> Estimate:
-    return Estimate(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+def estimated(values: Sequence[float], every: Sequence[float]) -> Estimate:
+    """From the values of the seeds that are compared, and of all seeds."""
+    return Estimate(statistics.fmean(values), statistics.stdev(every) if len(every) > 1 else None, len(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,35 +124,52 @@ class Line:
 
 @dataclass(frozen=True)
 class Spread:
-    """How far seeds move a distance, relative to it, pooled over all points with several of them.
+    """How far seeds move distances.
 
     Attributes:
-        relative: standard deviation; 0 of exact figures, None if every row has one seed.
+        alone: standard deviation of a distance, relative to it, pooled over all points with several seeds.
+        ratio: the same of the ratio of two distances that have their seed in common, which moves both alike; it tells
+            whether two differ. 0 of exact figures, None if every row has one seed.
         points: how many had several seeds.
     """
 
-    relative: float | None
+    alone: float | None
+    ratio: float | None
     points: int = 0
 
     @classmethod
     def of(cls, points: Iterable[Point]) -> Spread:
         points = list(points)
-        if all(row.protocol.features == EXACT for point in points for row in point.rows):
-            return cls(0.0)
-        found = [fd for point in points if (fd := point.fd).sd is not None and fd.mean > 0]
-        freedom = sum(fd.count - 1 for fd in found)
-        if not freedom:
-            return cls(None)
-        total = sum((fd.count - 1) * ((fd.sd or 0.0) / fd.mean) ** 2 for fd in found)
-        return cls(math.sqrt(total / freedom), len(found))
+        if all(row.protocol.features == EXACT for point in points for row in point.every):
+            return cls(0.0, 0.0)
+        found = [logs for point in points if len(logs := _logarithms(point)) > 1]
+        if not found:
+            return cls(None, None)
+        pairs = [
+            {seed: a[seed] - b[seed] for seed in a.keys() & b.keys()}
+            for a, b in combinations(found, 2)
+            if len(a.keys() & b.keys()) > 1
+        ]
+        alone = _pooled(found)
+        return cls(alone, _pooled(pairs) if pairs else math.sqrt(2) * alone, len(found))
 
     def tells(self, a: Estimate, b: Estimate) -> bool:
-        """Whether two means differ by more than seeds explain; all that differ do if that is not known.
+        """Whether two means over the same seeds differ by more than seeds explain; all do if that is not known."""
+        if a.mean <= 0 or b.mean <= 0:
+            return a.mean != b.mean
+        error = (self.ratio or 0.0) / math.sqrt(min(a.count, b.count))
+        return abs(math.log(a.mean / b.mean)) > TELLING * error
 
-        Cautious: the error is that of means over different seeds.
-        """
-        error = (self.relative or 0.0) * math.hypot(a.mean / math.sqrt(a.count), b.mean / math.sqrt(b.count))
-        return abs(a.mean - b.mean) > TELLING * error
+
+def _logarithms(point: Point) -> dict[int, float]:
+    """Of the distances, by seed: their differences are relative ones."""
+    return {row.recipe.seed: math.log(row.metrics.fd) for row in point.every if row.metrics.fd > 0}
+
+
+def _pooled(groups: Sequence[Mapping[int, float]]) -> float:
+    """The standard deviation within groups of two or more."""
+    freedom = sum(len(group) - 1 for group in groups)
+    return math.sqrt(sum((len(group) - 1) * statistics.variance(group.values()) for group in groups) / freedom)
 
 
 class Lines:
@@ -163,12 +191,11 @@ class Lines:
             if x is not None:
                 line = found.setdefault(json.dumps(self._settings(row.recipe)), {})
                 line.setdefault(x, []).append(row)
-        seeds = [frozenset(row.recipe.seed for row in rows) for line in found.values() for rows in line.values()]
-        common = frozenset.intersection(*seeds) if seeds else frozenset()
+        common = common_seeds([rows for line in found.values() for rows in line.values()])
         return sorted((self._line(line, common) for line in found.values()), key=self._place)
 
     def _line(self, rows: dict[float, list[Row]], seeds: frozenset[int]) -> Line:
-        points = tuple(Point(tuple(rows[x]), seeds) for x in sorted(rows))
+        points = tuple(compared(rows[x], seeds) for x in sorted(rows))
         recipe = points[0].rows[0].recipe
         return Line(self._name(recipe), self._settings(recipe), points)
 
@@ -214,6 +241,18 @@ class Lines:
 
     def _varies(self, recipe: Recipe, field: str) -> bool:
         return len(self._values[_owner(recipe, field), field]) > 1
+
+
+def common_seeds(groups: Iterable[Iterable[Row]]) -> frozenset[int]:
+    """Those that every group has a row of."""
+    seeds = [frozenset(row.recipe.seed for row in rows) for rows in groups]
+    return frozenset.intersection(*seeds) if seeds else frozenset()
+
+
+def compared(rows: Sequence[Row], seeds: frozenset[int]) -> Point:
+    """Of the rows of one place, where these seeds are compared; all, if there are none."""
+    own = tuple(row for row in rows if row.recipe.seed in seeds or not seeds)
+    return Point(own, tuple(row for row in rows if row not in own))
 
 
 def look(row: Row, field: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from samplerzoo.atomic import replacing
 from samplerzoo.bench import gallery, plots, tables, words
-from samplerzoo.bench.points import Axis, Estimate, Line, Lines, Spread
+from samplerzoo.bench.points import Axis, Estimate, Line, Lines, Spread, estimated
 from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, by_protocol, read
 from samplerzoo.errors import UsageError
 
@@ -103,16 +102,17 @@ def _what(protocol: Protocol) -> str:
 def _reading(lines: Sequence[Line], spread: Spread) -> str:
     if len(lines) == 1:
         return ""
-    return ", in bold the lowest of its column" + (" and what is equal to it" if spread.relative else "")
+    return ", in bold the lowest of its column" + (" and what is equal to it" if spread.ratio else "")
 
 
 def _floor(lines: Sequence[Line]) -> Estimate | None:
     """That of as many real images; their labels depend on the seed, and so does it."""
-    rows = [row for line in lines for point in line.points for row in point.rows]
-    found = [*{row.recipe.seed: row.metrics.floor for row in rows if row.metrics.floor is not None}.values()]
-    if not found:
-        return None
-    return Estimate(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))
+    points = [point for line in lines for point in line.points]
+    compared, every = (
+        {row.recipe.seed: row.metrics.floor for row in rows if row.metrics.floor is not None}
+        for rows in ([row for p in points for row in p.rows], [row for p in points for row in p.every])
+    )
+    return estimated([*compared.values()], [*every.values()]) if compared else None
 
 
 def _protocol_block(protocol: Protocol, lines: Sequence[Line]) -> str:
@@ -122,7 +122,7 @@ def _protocol_block(protocol: Protocol, lines: Sequence[Line]) -> str:
         if len(found) == 1:
             values[field] = found.pop()
     values["seeds"] = ", ".join(map(str, sorted({
-        row.recipe.seed for line in lines for point in line.points for row in point.rows
+        row.recipe.seed for line in lines for point in line.points for row in point.every
     })))  # fmt: skip
     values |= _constants(lines)
     return tables.markdown(["", ""], [[name, f"`{value}`"] for name, value in values.items()], texts=2)

@@ -78,13 +78,13 @@ def pivot(
 ) -> str:
     """Distance by line and place. Bold is the lowest of a column, with all that seeds do not tell from it."""
     columns = places_of(lines, axis)
-    best = {x: min((p.compared for line in lines if (p := line.at(x, axis))), key=_mean) for x in columns}
+    best = {x: min((p.fd for line in lines if (p := line.at(x, axis))), key=_mean) for x in columns}
 
     def cell(line: Line, x: float) -> str:
         point = line.at(x, axis)
         if point is None:
             return NOTHING
-        lowest = len(lines) > 1 and not spread.tells(point.compared, best[x])
+        lowest = len(lines) > 1 and not spread.tells(point.fd, best[x])
         return f"**{measured(point.fd)}**" if lowest else measured(point.fd)
 
     body = [[line.name, *(cell(line, x) for x in columns)] for line in lines]
@@ -141,8 +141,8 @@ def near_table(lines: Sequence[Line]) -> str:
     body = []
     for line in lines:
         if len(line.points) > 1:
-            best = min(line.points, key=lambda point: point.compared.mean)
-            near = next(point for point in line.points if near_to(point.compared, best.compared))
+            best = min(line.points, key=lambda point: point.fd.mean)
+            near = next(point for point in line.points if near_to(point.fd, best.fd))
             falling = near is line.points[-1]
             body.append([line.name, str(best.steps), f"≥ {near.steps}" if falling else str(near.steps)])
     return markdown(["", "lowest at steps", "within 5% of it from"], body) if body else ""
@@ -183,8 +183,8 @@ def full(lines: Sequence[Line], metric: str) -> str:
     """All figures of the rows of one protocol; what no row has gets no column, nor what says nothing new."""
     points = [point for line in lines for point in line.points]
     columns: list[Column] = [("steps", lambda p: str(p.steps))]
-    if any(len(point.rows) > 1 for point in points):
-        columns.append(("seeds", lambda p: str(len(p.rows))))
+    if any(len(point.every) > 1 for point in points):
+        columns.append(("seeds", lambda p: str(len(p.every))))
     columns.append((f"`{metric}`", lambda p: measured(p.fd)))
     columns += [column for field, column in _optional().items() if any(p.mean(field) is not None for p in points)]
     columns.append(("NFE", lambda p: f"{p.nfe:g}"))

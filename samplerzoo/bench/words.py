@@ -49,20 +49,24 @@ def about(lines: Sequence[Line], sweeps: Sequence[Line], spread: Spread, floor: 
 
 def seeds(lines: Sequence[Line], spread: Spread) -> list[str]:
     """What counts as a difference."""
-    if spread.relative is None:
+    if spread.alone is None or spread.ratio is None:
         return ["Every row has one seed, so the spread over seeds is not known: small differences may be chance."]
     if not spread.points:
         return []
     rows = f"{spread.points} rows with several seeds" if spread.points > 1 else "the row with several seeds"
     text = (
-        f"Another seed moves a distance by {spread.relative:.1%} (standard deviation, from {rows}). Two distances are "
-        f"called equal here if they differ by less than {TELLING:g} standard errors."
+        f"Another seed moves a distance by {spread.alone:.1%} (standard deviation, from {rows}), and the ratio of two "
+        f"distances under one seed by {spread.ratio:.1%}. Two are called equal here if they differ by less than "
+        f"{TELLING:g} standard errors of that ratio."
     )
     points = [point for line in lines for point in line.points]
-    common = sorted(points[0].seeds)
-    if common and any(len(point.rows) > len(common) for point in points):
+    if any(point.more for point in points):
+        common = sorted({row.recipe.seed for row in points[0].rows})
         which = f"seed{'s' * (len(common) > 1)} {_listed([str(seed) for seed in common])}"
-        text += f" What follows compares {which}, which all rows have: the same noise, and the same labels."
+        text += (
+            f" All figures are of {which}, which every row has: the same noise, and the same labels. What stands "
+            "behind ± is the standard deviation over all seeds of a row."
+        )
     return [text]
 
 
@@ -71,7 +75,7 @@ def best(lines: Sequence[Line], spread: Spread, floor: Estimate | None) -> list[
     points = {f"{line.name} at {_count(point.steps)}": point for line in lines for point in line.points}
     if len(points) < 2:
         return []
-    named = [Named(name, point.compared) for name, point in points.items()]
+    named = [Named(name, point.fd) for name, point in points.items()]
     first = min(named, key=_mean)
     text = f"The lowest distance is {figure(first.fd.mean)}, of {first.name}"
     text += "." if floor is None else f"; as many real images have {measured(floor)}."
@@ -91,17 +95,17 @@ def fewest(lines: Sequence[Line]) -> list[str]:
     """How few evaluations reach what ancestral sampling does with the most steps of all, the question of the field."""
     points = [(line, point) for line in lines for point in line.points]
     most = max((point.steps for _, point in points), default=0)
-    whole = [Named(f"{line.name} at {_count(most)}", point.compared) for line, point in points
+    whole = [Named(f"{line.name} at {_count(most)}", point.fd) for line, point in points
              if line.settings["sampler"] == ANCESTRAL and point.steps == most]  # fmt: skip
     others = [(line, point) for line, point in points if point.steps < most]
     if not whole or not others:
         return []
     goal = min(whole, key=_mean)
-    near = [(line, point) for line, point in others if near_to(point.compared, goal.fd)]
+    near = [(line, point) for line, point in others if near_to(point.fd, goal.fd)]
     if not near:
         return [f"With fewer steps none is within 5% of {goal}."]
-    line, point = min(near, key=lambda found: (found[1].work, found[1].compared.mean))
-    found = Named(f"{line.name} at {_count(point.steps)}", point.compared)
+    line, point = min(near, key=lambda found: (found[1].work, found[1].fd.mean))
+    found = Named(f"{line.name} at {_count(point.steps)}", point.fd)
     return [f"The fewest evaluations within 5% of {goal}, or below it, are {number(point.work)}, of {found}."]
 
 
@@ -116,7 +120,7 @@ def eta(lines: Sequence[Line], spread: Spread) -> list[str]:
     for family in eta_families(lines):
         columns = {}
         for steps in places_of(family):
-            found = [Named(f"η = {number(line.settings[ETA])}", p.compared) for line in family if (p := line.at(steps))]
+            found = [Named(f"η = {number(line.settings[ETA])}", p.fd) for line in family if (p := line.at(steps))]
             if len(found) > 1:
                 columns[steps] = found
         if columns:
@@ -170,7 +174,7 @@ def large(lines: Sequence[Line], spread: Spread) -> list[str]:
     for line in filter(is_large, lines):
         field = [other for other in lines if rest(other) == rest(line)]
         tables: dict[float, list[Named]] = {
-            point.steps: sorted((Named(other.name, p.compared) for other in field if (p := other.at(point.steps))),
+            point.steps: sorted((Named(other.name, p.fd) for other in field if (p := other.at(point.steps))),
                                 key=_mean)
             for point in line.points
         }  # fmt: skip
@@ -214,14 +218,14 @@ def guidance(sweeps: Sequence[Line], spread: Spread) -> list[str]:
     for line in sweeps:
         if len(line.points) < 2:
             continue
-        low = min(line.points, key=lambda point: point.compared.mean)
-        ties = [_scale(p) for p in line.points if p is not low and not spread.tells(p.compared, low.compared)]
-        text = f"{line.name}: the distance is lowest at scale {_scale(low)} ({figure(low.compared.mean)}"
+        low = min(line.points, key=lambda point: point.fd.mean)
+        ties = [_scale(p) for p in line.points if p is not low and not spread.tells(p.fd, low.fd)]
+        text = f"{line.name}: the distance is lowest at scale {_scale(low)} ({figure(low.fd.mean)}"
         text += f", equal at {_listed(ties)})" if ties else ")"
         first, last = line.points[0], line.points[-1]
         others = [_moves(name, first, last) for name in ("label_accuracy", "precision", "recall")]
         sentences.append(f"{text}. From scale {_scale(first)} to {_scale(last)} " + _listed([
-            f"it goes from {figure(first.compared.mean)} to {figure(last.compared.mean)}", *filter(None, others),
+            f"it goes from {figure(first.fd.mean)} to {figure(last.fd.mean)}", *filter(None, others),
         ]) + ".")  # fmt: skip
     return sentences
 

@@ -33,7 +33,7 @@ def test_one_protocol(tmp_path: Path) -> None:
 def test_seeds_that_all_have(tmp_path: Path) -> None:
     old = [row("ddim", 5, fd, seed=seed) for seed, fd in enumerate([1.0, 2.0, 6.0])]
     found = table({"old": old, "new": [row("ddim", 5, 3.0, seed=1)]}, tmp_path)
-    assert found[-1] == "ddim | 5 | 2.000 | 3.000 | +50.0%"
+    assert found[-1] == "ddim | 5 | 2.000 ± 2.646 | 3.000 | +50.0%"  # the mean of seed 1, the deviation of all
 
 
 def test_protocols_apart(tmp_path: Path) -> None:

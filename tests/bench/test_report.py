@@ -85,10 +85,31 @@ def test_every_figure_of_the_tables_is_one_of_the_rows(tmp_path: Path) -> None:
 
 def test_seeds_become_a_mean_and_a_spread(tmp_path: Path) -> None:
     rows = [ddim(0.0, 5, fd, seed=seed, metrics={"floor": 0.3}) for seed, fd in enumerate((2.0, 2.1, 2.2))]
+    text = written(tmp_path, rows)
+    assert "| ddim | 5 | 3 | 2.100 ± 0.100 |" in text.replace(" eta 0", "")
     text = written(tmp_path, [*rows, ddim(1.0, 5, 9.0)])
-    assert "| ddim eta 0 | **2.100 ± 0.100** |" in text
+    assert "| ddim eta 0 | **2.000 ± 0.100** |" in text  # the mean of the seed that both have
     assert "moves a distance by 4.8%" in text
     assert "| ddim eta 0 | 5 | 3 |" in text
+
+
+def test_of_rows_that_seeds_move_alike_less_tells_them_apart() -> None:
+    """Seeds move each by tens of percent, and their ratio, ln 1.2 of it, not at all; by ln 1.1 in the other pair."""
+
+    def spread(rows: list[Row]) -> Spread:
+        return Spread.of(point for line in Lines(rows).of(rows) for point in line.points)
+
+    fds = (1.0, 1.5, 2.0)
+    rows = [ddim(eta, 5, fd * (1 + eta / 5), seed=seed) for eta in (0.0, 1.0) for seed, fd in enumerate(fds)]
+    found = spread(rows)
+    assert found.alone == pytest.approx(np.std(np.log(fds), ddof=1))
+    assert found.ratio == pytest.approx(0, abs=1e-12)  # differences of logarithms, in float64
+    assert found.points == 2
+    low, high = (line.points[0].fd for line in Lines(rows).of(rows))
+    assert found.tells(low, high)
+    other = [ddim(0.0, 5, 1.0), ddim(0.0, 5, 1.1, seed=1), ddim(1.0, 5, 1.0), ddim(1.0, 5, 1.0, seed=1)]
+    assert spread(other).ratio == pytest.approx(np.log(1.1) / np.sqrt(2))
+    assert spread([ddim(0.0, 5, 1.0), ddim(0.0, 5, 1.1, seed=1)]).ratio == pytest.approx(np.log(1.1))
 
 
 def test_the_csv_holds_every_field_of_every_row(tmp_path: Path) -> None:
@@ -213,10 +234,10 @@ def test_what_is_compared_has_the_same_seeds() -> None:
     """A seed that is hard on all rows is none of those that lack it."""
     rows = [ddim(0.0, 5, fd, seed=seed) for seed, fd in enumerate((1.0, 1.4, 1.4))] + [ddim(1.0, 5, 1.1)]
     zero, one = (line.points[0] for line in Lines(rows).of(rows))
-    assert zero.fd.mean == pytest.approx(3.8 / 3)
-    assert (zero.compared.mean, one.compared.mean) == (1.0, 1.1)
+    assert (zero.fd.mean, one.fd.mean) == (1.0, 1.1)
+    assert zero.fd.sd == pytest.approx(np.std((1.0, 1.4, 1.4), ddof=1))
     text = words(rows)
-    assert "What follows compares seed 0, which all rows have" in text
+    assert "All figures are of seed 0, which every row has" in text
     assert "The lowest distance is 1.000, of ddim eta 0 at 5 steps. Equal to it: ddim eta 1 at 5 steps (1.100)." in text
 
 
