@@ -28,7 +28,7 @@ def measure() -> list[Figure]:
     figures = []
     for title, config, steps, batch, rounds in (
         ("embedded network, unconditional", unconditional_mnist(), 20, 64, 7),
-        ("35.7 M parameters, 3x32x32", CIFAR, 5, 16, 5),
+        ("35.7 M parameters, 3x32x32", CIFAR, 5, 16, 3),
     ):
         folder = saved(title.split()[0], config)
         model = models.load(folder, dtype="float32")
