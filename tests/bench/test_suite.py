@@ -123,7 +123,7 @@ def test_the_suites_that_come_along(path: Path) -> None:
 
 def test_steps_against_distance_has_the_cells_of_its_plan() -> None:
     found = points(read(SUITES / "steps_vs_fid.toml"))
-    papers, used, whole = 9 * 4 + 2 * 4 + 3, 2 + 7 * 5 + 2 * 4, 2 + 6 + 2 * 4 + 7 * 5 + 4
+    papers, used, whole = 9 * 4 + 3 * 4 + 3, 2 + 7 * 5 + 2 * 4, 2 + 6 + 2 * 4 + 7 * 5 + 4
     assert len(found) == papers + used + whole
     assert {(recipe.sampler, images) for recipe, images in found if recipe.steps == 1000} == {
         ("ddpm", 500), ("ddim", 500),
