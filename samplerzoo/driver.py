@@ -164,16 +164,16 @@ def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnS
     labels = torch.tensor([0 if plan.labels is None else plan.labels[i] for i in indices], device=model.device)
     prompt = model.device in PROMPT_DEVICES
     watch = Watch(len(plan.grid), at_once=prompt)
-    beyond: list[torch.Tensor] = []
+    beyond = _Mean(model.device)
     denoise = Denoiser(_predictor(_counted(model, cost), plan, labels, watch, beyond), model.schedule)
     with closing(Noise(plan.seed, indices, model.shape, model.device, ahead=not prompt)) as noise:
         x = _walk(plan, denoise, noise, watch, on_step)
     watch.check()
-    return Batch(indices, x, cost, torch.stack(beyond).mean().item() if beyond else None)
+    return Batch(indices, x, cost, beyond())
 
 
 def _predictor(
-    model: Model, plan: Plan, labels: torch.Tensor, watch: Watch, beyond: list[torch.Tensor]
+    model: Model, plan: Plan, labels: torch.Tensor, watch: Watch, beyond: _Mean
 ) -> Callable[[torch.Tensor, Level], Prediction]:
     """Network, guidance, clip: what the sampler calls. The clip's share goes to `beyond`."""
     clip = model.clip if plan.clip is None else plan.clip
@@ -198,7 +198,7 @@ def _predictor(
                 "does not have; take --guidance-form score, or --sampler ddpm"
             )
         if clip.mode != "off":
-            beyond.append(clip.share(p))
+            beyond.add(clip.share(p))
         return clip(p)
 
     return predict
@@ -225,6 +225,23 @@ def _walk(plan: Plan, denoise: Denoiser, noise: Noise, watch: Watch, on_step: On
     if watch.step != steps + 1:
         raise ZooError(f"{name}.walk yields {watch.step - 1} of the {steps} steps of its grid")
     return x
+
+
+class _Mean:
+    """Of values on a device, none of which is asked for or kept before the end.
+
+    A small tensor kept of every step would lie between the large ones that come and go, and scatter the memory.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._sum, self._count = torch.zeros((), device=device), 0
+
+    def add(self, value: torch.Tensor) -> None:
+        self._sum += value
+        self._count += 1
+
+    def __call__(self) -> float | None:
+        return self._sum.item() / self._count if self._count else None
 
 
 def _counted(model: Model, cost: Cost) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,7 +24,7 @@ from samplerzoo.noise import Noise
 from samplerzoo.plan import Plan, resolve
 from samplerzoo.registry import plugins
 from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Schedule
+from samplerzoo.schedule import Level, Schedule
 from samplerzoo.testing import conjugate, gaussian, mixture
 
 FLOAT32_NETWORK = 2e-5
@@ -434,3 +435,22 @@ def test_clipped_values_are_counted_over_all_steps(linear: Schedule) -> None:
     assert batch.clipped == 0.5
     [batch] = stream(model, Plan(DDIM(), linear.grid(5), 3, clip=Clip("dynamic", 0.5)))
     assert batch.clipped == 0.5  # the quantile lies between the two
+
+
+@pytest.mark.parametrize("sampler", sorted(it.name for it in plugins("sampler") if it.source == "samplerzoo"))
+def test_no_tensor_is_kept_of_a_step(linear: Schedule, sampler: str) -> None:
+    """Memory does not grow with the number of steps, not even until the next collection of garbage."""
+    alive = []
+
+    def on_step(number: int, level: Level, x: torch.Tensor) -> None:
+        if number in (10, 30):
+            alive.append(sum(type(it) is torch.Tensor for it in gc.get_objects()))
+
+    model = gaussian(linear, 0.5, 0.5, shape=(3,))
+    gc.collect()
+    gc.disable()
+    try:
+        sample(model, sampler, steps=30, num_images=2, clip_x0="static", on_step=on_step)
+    finally:
+        gc.enable()
+    assert alive[1] <= alive[0]
