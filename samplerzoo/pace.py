@@ -1,8 +1,8 @@
 """How a network runs fastest on this machine: images at once, and their layout in memory; measured once, remembered.
 
-Neither changes an image by more than rounding, and both matter: on a CPU the throughput of a small U-Net falls by a
-third from batches of 64 to 256, while a GPU wants the larger; and which layout is faster depends on the widths of the
-network and on what the processor can do.
+Neither changes an image by more than rounding, and both matter: on a CPU a small U-Net makes fewer images a second in
+batches that its caches do not hold, while a GPU wants the larger; and which layout is faster depends on the widths of
+the network and on what the processor can do.
 """
 
 from __future__ import annotations

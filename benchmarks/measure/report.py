@@ -70,7 +70,7 @@ def render(folder: Path) -> Path:
 def _table(figures: Sequence[Figure]) -> str:
     lines = ["| what | median | rounds | bar | | |", "| :-- | :-- | --: | :-- | :-- | :-- |"]
     for figure in figures:
-        spread = f"{figure.median:.3g} ({min(figure.values):.3g} to {max(figure.values):.3g}) {figure.unit}"
+        spread = f"{figure.median:.4g} ({min(figure.values):.4g} to {max(figure.values):.4g}) {figure.unit}"
         verdict = {None: "", True: "reached", False: "**missed**"}[figure.met]
         facts = ", ".join(
             f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
