@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 
 @dataclass
@@ -21,10 +20,7 @@ class Cost:
     """Rows of input of a guidance's own network."""
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(mine + theirs for mine, theirs in zip(self._sums(), other._sums(), strict=True)))
-
-    def _sums(self) -> tuple[int, ...]:
-        return dataclasses.astuple(self)
+        return Cost(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def nfe(self) -> float:

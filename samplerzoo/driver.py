@@ -228,10 +228,7 @@ def _walk(plan: Plan, denoise: Denoiser, noise: Noise, watch: Watch, on_step: On
 
 
 class _Mean:
-    """Of values on a device, none of which is asked for or kept before the end.
-
-    A small tensor kept of every step would lie between the large ones that come and go, and scatter the memory.
-    """
+    """Of values on a device: none is kept, so memory does not grow with the steps, nor asked for before the end."""
 
     def __init__(self, device: str) -> None:
         self._sum, self._count = torch.zeros((), device=device), 0

@@ -26,7 +26,7 @@ INITIAL_STEP = 0
 """The step that x_T is drawn at; the steps of the grid follow from 1."""
 
 THREADS = min(8, os.cpu_count() or 1)
-"""That draw ahead: a small network on a GPU asks for noise faster than one of them makes it."""
+"""That draw ahead."""
 
 
 def check_seed(seed: int) -> None:

@@ -12,7 +12,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from samplerzoo.models import Model
 from samplerzoo.schedule import Schedule
+from samplerzoo.testing import mixture
 
 LINEAR = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
 
@@ -62,3 +64,9 @@ def tiny_model(tmp_path: Path, tiny_unet: Callable[..., torch.nn.Module]) -> Pat
     info = models.ModelInfo(num_classes=3, null_label=3, class_counts=[1, 2, 1])
     models.save(tmp_path / "tiny", tiny_unet(num_class_embeds=4), DDPMScheduler(clip_sample=False), info, "# tiny\n")
     return tmp_path / "tiny"
+
+
+@pytest.fixture(scope="session")
+def conditional(linear: Schedule) -> Model:
+    """Classes 0 to 2, null label 3, shape (2,)."""
+    return mixture(linear, torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]]), 0.3)

@@ -21,7 +21,7 @@ from samplerzoo.driver import sample, stream
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models import Model
 from samplerzoo.noise import Noise
-from samplerzoo.plan import Plan, resolve
+from samplerzoo.plan import Plan
 from samplerzoo.registry import plugins
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Level, Schedule
@@ -29,12 +29,6 @@ from samplerzoo.testing import conjugate, gaussian, mixture
 
 FLOAT32_NETWORK = 2e-5
 """A convolution adds up in another order in another batch or thread count; a few steps of an untrained network."""
-
-
-@pytest.fixture(scope="module")
-def conditional(linear: Schedule) -> Model:
-    """Classes 0 to 2, null label 3, shape (2,)."""
-    return mixture(linear, torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]]), 0.3)
 
 
 def counted(model: Model) -> tuple[Model, list[int]]:
@@ -82,30 +76,12 @@ def test_how_many_images(conditional: Model) -> None:
     assert sample(conditional, steps=1, num_images=4).labels == [0, 1, 2, 0]  # balanced
 
 
-@pytest.mark.parametrize("labels", [np.array([2, 0]), torch.tensor([2, 0]), (2, 0)], ids=["numpy", "torch", "tuple"])
-def test_labels_of_any_kind(conditional: Model, labels: object) -> None:
-    result = sample(conditional, steps=2, labels=labels)
-    assert result.labels == [2, 0]
-    assert torch.equal(result.images, sample(conditional, steps=2, labels=[2, 0]).images)
-
-
 @pytest.mark.parametrize("batch_size", [64, 2])
 def test_every_image_is_of_its_own_class(linear: Schedule, batch_size: int) -> None:
     means = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]])
     points = mixture(linear, means, 0.0, prediction="sample")
     result = sample(points, "ddpm", steps=3, labels=[2, 0, 1, 1, 0], batch_size=batch_size)
     assert torch.equal(result.images, means[[2, 0, 1, 1, 0]])
-
-
-def test_resolve_fills_in_what_depends_on_the_model(conditional: Model) -> None:
-    plan = resolve(
-        conditional, "ddim", {"eta": 0.5, "guidance_scale": 2.0}, "cfg", steps=3, spacing="trailing", timesteps=None,
-        labels=None, num_images=2, clip_x0=None, seed=0,
-    )  # fmt: skip
-    assert plan.sampler == DDIM(eta=0.5)
-    assert plan.guidance is not None
-    assert plan.guidance.scale == 2.0
-    assert list(plan.labels or []) == [0, 1]
 
 
 def test_explicit_timesteps_and_spacing(linear: Schedule) -> None:
@@ -279,50 +255,6 @@ def test_on_step_sees_every_state_from_pure_noise_on(linear: Schedule) -> None:
 
 
 # -- what cannot be
-
-
-@pytest.mark.parametrize(
-    ("request_", "message"),
-    [
-        ({"steps": 0}, "at least 1 step"),
-        ({"steps": 1001}, "1001 steps do not fit on the 1000 timesteps"),
-        ({"num_images": 0}, "at least 1 image"),
-        ({"labels": []}, "at least 1 image"),
-        ({"batch_size": 0}, "at least 1 image"),
-        ({"labels": [3]}, "class label 3 is out of range.*0 to 2"),
-        ({"labels": [-1]}, "class label -1 is out of range"),
-        ({"labels": [0, 1], "num_images": 3}, "2 labels for 3 images"),
-        ({"labels": "5"}, "class label 5 is out of range"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**64}, "seed"),
-        ({"clip_x0": "sometimes"}, "clip-x0"),
-        ({"timesteps": [5, 6]}, "decrease strictly"),
-        ({"spacing": "even"}, "unknown spacing"),
-        ({"sampler": "dimm"}, r"did you mean ddim\?"),
-        ({"sampler": "cfg"}, "--sampler ddim --guidance cfg"),
-        ({"etta": 0.5}, r"no option 'etta' \(did you mean eta\?\)"),
-        ({"variance": "large"}, "it belongs to: ddpm"),
-        ({"sampler": DDIM(), "eta": 1.0}, "into the sampler object itself"),
-        ({"guidance_scale": 3.0}, "guidance, which is not given by name"),
-        ({"guidance": "cfg", "guidance_scales": 3.0}, "did you mean scale"),
-    ],
-    ids=str,
-)
-def test_impossible_requests_say_why(conditional: Model, request_: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        sample(conditional, **{"num_images": 1 if "labels" not in request_ else None, **request_})
-
-
-def test_labels_on_an_unconditional_model_need_a_guidance(linear: Schedule) -> None:
-    with pytest.raises(UsageError, match="unconditional"):
-        sample(conjugate(linear), labels=[1])
-    with pytest.raises(UsageError, match="unconditional"):
-        sample(gaussian(linear), labels="balanced")
-
-
-def test_a_plan_without_the_labels_it_needs(conditional: Model) -> None:
-    with pytest.raises(UsageError, match="labels are needed"):
-        Plan(DDIM(), conditional.schedule.grid(1), 2).check(conditional)
 
 
 def test_a_network_in_memory_needs_a_shape(linear: Schedule) -> None:
