@@ -111,8 +111,9 @@ def _processes() -> list[Figure]:
 BARE = """
 import sys, time
 import torch
-from samplerzoo import models
+from samplerzoo import heap, models
 from measure.networks import forward_of
+heap.keep_freed()
 torch.set_num_threads(1)
 call = forward_of(models.load("mnist", device="cpu"), {batch})
 call()

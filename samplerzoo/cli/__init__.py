@@ -13,6 +13,7 @@ import click
 
 from samplerzoo import __version__
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.heap import keep_freed
 from samplerzoo.registry import nearest
 
 COMMANDS = {
@@ -87,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
     _quiet_libraries()
+    keep_freed()
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")
