@@ -30,7 +30,7 @@ def keep_freed() -> bool:
     if mallopt is None:
         return False
     settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_TOP_PAD: GROWTH}  # all from the heap; never shrink it
-    return all([mallopt(name, value) for name, value in settings.items()])
+    return all(mallopt(name, value) for name, value in settings.items())
 
 
 def _chosen_by_user() -> bool:

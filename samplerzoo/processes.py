@@ -23,20 +23,25 @@ def processes() -> tuple[int, int]:
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched == 1:
         return 0, 1
+    import torch.distributed.nn.functional  # imported later, its functions would keep the group alive past `_leave`
     from accelerate import PartialState
 
-    state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
-    if state.num_processes != launched:
+    try:
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+        seen = state.num_processes
+    except ValueError:  # WORLD_SIZE without the other variables of a launcher
+        seen = 1
+    if seen != launched:
         raise ZooError(
-            f"WORLD_SIZE is {launched} but Accelerate sees {state.num_processes} process, "
-            "so each would make every image; start with `torchrun --nproc-per-node N -m samplerzoo ...`"
+            f"WORLD_SIZE is {launched} but Accelerate sees {seen} process, so each would do all the work; "
+            "start with `torchrun --nproc-per-node N -m samplerzoo ...`"
         )
     return state.process_index, state.num_processes
 
 
 @atexit.register
 def _leave() -> None:
-    """Ends the process group in good order: the threads of one that is just dropped may abort a process at its exit."""
+    """Ends the process group and its threads: one that lets go of a tensor while Python ends aborts the process."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

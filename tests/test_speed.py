@@ -40,6 +40,28 @@ def test_a_pair_is_in_the_order_of_its_works_whichever_went_first(figure: Any, m
     assert figure.ratio("this", lambda: 3.0, lambda: 2.0, 4, "<= 1.5").met
 
 
+def test_a_child_does_its_work_whenever_it_is_asked(
+    figure: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from measure.child import Child
+
+    (tmp_path / "work.py").write_text("""
+def counting(start):
+    numbers = iter(range(start, start + 2))
+    def work():
+        print("not an answer")
+        return next(numbers)
+    return work
+""")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Child("work:counting", keep=False, start=5) as child, Child("work:counting", keep=True, start=7) as other:
+        child.begin()
+        assert other() == 7
+        assert (child.answer(), child()) == (5, 6)
+        with pytest.raises(SystemExit, match="work:counting"):
+            child()
+
+
 @pytest.mark.parametrize(
     ("bar", "met"), [("", None), ("<= 2", True), ("<= 1.9", False), (">= 2", True), (">= 3", False)]
 )

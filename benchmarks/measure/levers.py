@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from measure.figure import Figure, paired
+from measure.child import Child
+from measure.figure import Figure, Work, paired
 from measure.networks import CIFAR, call_of, saved, scratch, unconditional_mnist
 from samplerzoo import models
 
@@ -34,7 +35,30 @@ def measure() -> list[Figure]:
         ):
             pairs = paired(plain, call_of(other, batch), rounds)
             figures.append(_gain(f"{what}: {title}, batch {batch}", pairs))
+        figures.append(_kept(f"{title}, batch {batch}", folder, batch, rounds))
+    figures.append(_kept("embedded network, batch 256", saved("embedded", unconditional_mnist()), 256, 5))
     return [*figures, *_batches(), _heads(), _pays_from()]
+
+
+def _kept(setting: str, folder: Path, batch: int, rounds: int) -> Figure:
+    """In processes apart, since what glibc is told holds for all of one."""
+    given = {"folder": str(folder), "batch": batch}
+    with (
+        Child("measure.levers:call", keep=False, **given) as plain,
+        Child("measure.levers:call", keep=True, **given) as kept,
+    ):
+        return _gain(f"freed memory is kept, against glibc as it comes: {setting}", paired(plain, kept, rounds))
+
+
+def call(folder: str, batch: int) -> Work:
+    """Four calls, for a process of its own."""
+    one = call_of(models.load(folder, dtype="float32"), batch)
+
+    def calls() -> None:
+        for _ in range(4):
+            one()
+
+    return calls
 
 
 def _gain(what: str, pairs: list[tuple[float, float]], images: tuple[int, int] = (1, 1)) -> Figure:
@@ -64,6 +88,8 @@ FIRST_CALL = """
 import time
 from measure.networks import call_of
 from samplerzoo import models
+from samplerzoo.heap import keep_freed
+keep_freed()
 model = models.load({folder!r}, dtype="float32", compiled={compiled})
 call = call_of(model, {batch})
 start = time.perf_counter()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,63 +14,88 @@ from azula.noise import Schedule
 from azula.sample import DDIMSampler, DDPMSampler
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from measure.figure import Figure, paired
+from measure.child import Child
+from measure.figure import Figure, Work, paired
 from measure.networks import CIFAR, saved, unconditional_mnist
 from samplerzoo import models
+from samplerzoo.denoiser import unet_network
 from samplerzoo.driver import sample
 from samplerzoo.images import to_uint8
 from samplerzoo.models import Model
 
 
 def measure() -> list[Figure]:
-    """Two samplers of three peers on two networks, in float32: seconds of the peer for one of ours.
+    """Seconds of the peer for one of ours, in float32, from a loaded network to the images in memory.
 
-    Every work starts from nothing but a loaded network and ends with the images in memory.
+    In one process both call the very same network, so that what differs is what is around it. In processes of their
+    own each runs as it comes: what people get.
     """
     figures = []
     for title, config, steps, batch, rounds in (
-        ("embedded network, unconditional", unconditional_mnist(), 20, 64, 7),
-        ("35.7 M parameters, 3x32x32", CIFAR, 5, 16, 3),
+        ("embedded network, unconditional", unconditional_mnist(), 20, 64, 9),
+        ("35.7 M parameters, 3x32x32", CIFAR, 5, 16, 5),
     ):
         folder = saved(title.split()[0], config)
+        setting = f"{title}, {steps} steps, batch {batch}"
         model = models.load(folder, dtype="float32")
-        unet = models.load_unet(folder).to(model.device).eval()
-        for name, options, theirs in (
-            ("DDIMPipeline", {"sampler": "ddim"}, _diffusers(DDIMPipeline, DDIMScheduler, unet, steps, batch)),
-            ("DDPMPipeline", {"sampler": "ddpm"}, _diffusers(DDPMPipeline, DDPMScheduler, unet, steps, batch)),
-            ("azula DDIMSampler", {"sampler": "ddim"}, _azula(DDIMSampler, unet, model, steps, batch)),
-            ("azula DDPMSampler", {"sampler": "ddpm"}, _azula(DDPMSampler, unet, model, steps, batch)),
-        ):
-            what = f"{name} against {options['sampler']}: {title}, {steps} steps, batch {batch}, float32"
-            figures.append(_against(what, theirs, _ours(model, steps, batch, **options), rounds, batch, ">= 1"))
-    return [*figures, _compiled()]
+        unet = models.load_unet(folder).eval()
+        model = dataclasses.replace(model, net=unet_network(unet))
+        for peer, (sampler, _) in PEERS.items():
+            pairs = paired(_theirs(peer, unet, model, steps, batch), _ours(sampler, model, steps, batch), rounds)
+            figures.append(_figure(f"{peer} against {sampler}, one process: {setting}", pairs, batch))
+        for peer, compiled in (*((peer, False) for peer in PEERS), ("DDIMPipeline", True)):
+            figures.append(_as_it_comes(peer, compiled, folder, setting, steps, batch, rounds))
+    return figures
 
 
-def _compiled() -> Figure:
-    """With --compile, against the pipeline as it comes."""
-    folder, steps, batch = saved("embedded", unconditional_mnist()), 20, 64
-    model = models.load(folder, dtype="float32", compiled=True)
-    theirs = _diffusers(DDIMPipeline, DDIMScheduler, models.load_unet(folder).eval(), steps, batch)
-    what = f"DDIMPipeline against ddim --compile: embedded network, unconditional, {steps} steps, batch {batch}"
-    return _against(what, theirs, _ours(model, steps, batch), 7, batch, ">= 1")
+def _as_it_comes(peer: str, compiled: bool, folder: Path, setting: str, steps: int, batch: int, rounds: int) -> Figure:
+    sampler, _ = PEERS[peer]
+    given = {"folder": str(folder), "steps": steps, "batch": batch}
+    with (
+        Child("measure.peers:theirs", keep=False, peer=peer, **given) as theirs,
+        Child("measure.peers:ours", keep=True, sampler=sampler, compiled=compiled, **given) as ours,
+    ):
+        pairs = paired(theirs, ours, rounds)
+    named = f"{sampler} --compile" if compiled else sampler
+    return _figure(f"{peer} against {named}, each as it comes: {setting}", pairs, batch)
 
 
-def _against(
-    what: str, theirs: Callable[[], object], ours: Callable[[], object], rounds: int, images: int, bar: str
-) -> Figure:
-    pairs = paired(theirs, ours, rounds)
+def _figure(what: str, pairs: Sequence[tuple[float, float]], images: int) -> Figure:
     speed = images / statistics.median(own for _, own in pairs)
-    return Figure(what, [other / own for other, own in pairs], bar, facts={"images/s": speed})
+    return Figure(what, [other / own for other, own in pairs], ">= 1", facts={"images/s": speed})
 
 
-def _ours(model: Model, steps: int, batch: int, sampler: str = "ddim") -> Callable[[], Any]:
+def theirs(peer: str, folder: str, steps: int, batch: int) -> Work:
+    """For a process of its own."""
+    go = _theirs(peer, models.load_unet(Path(folder)).eval(), models.outline(folder), steps, batch)
+    return lambda: _forget(go())
+
+
+def ours(sampler: str, folder: str, steps: int, batch: int, compiled: bool) -> Work:
+    """For a process of its own."""
+    go = _ours(sampler, models.load(folder, dtype="float32", compiled=compiled), steps, batch)
+    return lambda: _forget(go())
+
+
+def _forget(images: object) -> None:
+    """The images stay where they were made."""
+
+
+def _theirs(peer: str, unet: UNet2DModel, model: Model, steps: int, batch: int) -> Work:
+    return PEERS[peer][1](unet, model, steps, batch)
+
+
+def _ours(sampler: str, model: Model, steps: int, batch: int) -> Work:
     return lambda: to_uint8(sample(model, sampler, steps=steps, num_images=batch, batch_size=batch).images)
 
 
-def _diffusers(pipeline: Any, scheduler: Any, unet: UNet2DModel, steps: int, batch: int) -> Callable[[], Any]:
-    pipe = pipeline(unet, scheduler(timestep_spacing="trailing"))
-    pipe.set_progress_bar_config(disable=True)
-    return lambda: pipe(batch_size=batch, num_inference_steps=steps, output_type="np").images
+def _diffusers(pipeline: Any, scheduler: Any) -> Callable[[UNet2DModel, Model, int, int], Work]:
+    def prepare(unet: UNet2DModel, model: Model, steps: int, batch: int) -> Work:
+        pipe = pipeline(unet, scheduler(timestep_spacing="trailing"))
+        pipe.set_progress_bar_config(disable=True)
+        return lambda: pipe(batch_size=batch, num_inference_steps=steps, output_type="np").images
+
+    return prepare
 
 
 class _Path(Schedule):  # type: ignore[misc]
@@ -97,7 +124,19 @@ class _Epsilon(Denoiser):  # type: ignore[misc]
         return DiracPosterior((x_t - sigma * eps) / alpha)
 
 
-def _azula(sampler: Any, unet: UNet2DModel, model: Model, steps: int, batch: int) -> Callable[[], Any]:
-    drawn = sampler(_Epsilon(unet, _Path(model), model.schedule.T), steps=steps, silent=True)
-    shape = (batch, *(model.shape or ()))
-    return lambda: to_uint8(drawn(drawn.init(shape, device=model.device)))
+def _azula(kind: Any) -> Callable[[UNet2DModel, Model, int, int], Work]:
+    def prepare(unet: UNet2DModel, model: Model, steps: int, batch: int) -> Work:
+        drawn = kind(_Epsilon(unet, _Path(model), model.schedule.T), steps=steps, silent=True)
+        shape = (batch, *(model.shape or ()))
+        return lambda: to_uint8(drawn(drawn.init(shape, device=model.device)))
+
+    return prepare
+
+
+PEERS = {
+    "DDIMPipeline": ("ddim", _diffusers(DDIMPipeline, DDIMScheduler)),
+    "DDPMPipeline": ("ddpm", _diffusers(DDPMPipeline, DDPMScheduler)),
+    "azula DDIMSampler": ("ddim", _azula(DDIMSampler)),
+    "azula DDPMSampler": ("ddpm", _azula(DDPMSampler)),
+}
+"""Peer -> the sampler of ours that solves the same problem, and what makes its work."""

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from measure.child import Child
 from measure.figure import Figure, seconds
 from measure.networks import TINY, forward_of, saved, scratch, unconditional_mnist
 from samplerzoo import models
@@ -91,60 +93,41 @@ def _processes() -> list[Figure]:
     arguments = ["--num-images", "256", "--steps", "10", "--batch-size", "64", "--class-labels", "7"]
     one: list[float] = []
     two: list[float] = []
-    bare: list[float] = []
+    alone: list[float] = []
     for _ in range(ROUNDS):
         one.append(_process([*RUN, *arguments], threads=1)[2]["seconds"])
         launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
         two.append(_process([*launch, *RUN, *arguments], threads=1)[2]["seconds"])
-        bare.append(_together(2, calls=20, batch=64))
+        alone.append(_together(2, calls=20, batch=64))
     evaluations = 2560
     return [
         *(Figure(f"processes: {count}", took, unit="s", facts={"x": count}) for count, took in ((1, one), (2, two))),
         Figure(
             "two processes of one thread, of two that call the bare network",
-            [evaluations / a / b for a, b in zip(two, bare, strict=True)],
+            [evaluations / a / b for a, b in zip(two, alone, strict=True)],
             ">= 0.97",
         ),
     ]
 
 
-BARE = """
-import sys, time
-import torch
-from samplerzoo import heap, models
-from measure.networks import forward_of
-heap.keep_freed()
-torch.set_num_threads(1)
-call = forward_of(models.load("mnist", device="cpu"), {batch})
-call()
-print("ready", flush=True)
-sys.stdin.readline()
-start = time.perf_counter()
-for _ in range({calls}):
-    call()
-print(time.perf_counter() - start)
-"""
-
-
 def _together(processes: int, calls: int, batch: int) -> float:
-    """Evaluations a second of processes that call the bare network, begun at one moment."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", BARE.format(batch=batch, calls=calls)]
-    children = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in range(processes)
-    ]
-    for child in children:
-        assert child.stdout is not None
-        child.stdout.readline()
-    answers = []
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("\n")
-        child.stdin.flush()
-    for child in children:
-        answers.append(float(child.communicate()[0]))
-    return sum(calls * batch / answer for answer in answers)
+    """Evaluations a second of processes of one thread that call the bare network, begun at one moment."""
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(Child("measure.scale:bare", keep=True, threads=1, calls=calls, batch=batch))
+            for _ in range(processes)
+        ]
+        for child in children:
+            child()
+        for child in children:
+            child.begin()
+        return sum(calls * batch / child.answer() for child in children)
+
+
+def bare(calls: int, batch: int) -> Callable[[], float]:
+    """Seconds of these calls, for a process of its own."""
+    call = forward_of(models.load("mnist", device="cpu"), batch)
+    return lambda: seconds(lambda: [call() for _ in range(calls)])
 
 
 def _bench() -> Figure:

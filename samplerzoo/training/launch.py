@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.processes import processes
 from samplerzoo.training.options import LoopOptions
 
 LOCK_FILE = ".lock"
@@ -23,17 +23,14 @@ def make_accelerator(options: LoopOptions) -> Accelerator:
     """Accelerate, on whatever this process was launched as."""
     if options.logger != "none" and find_spec(options.logger) is None:
         raise UsageError(f"--logger {options.logger} needs a package: pip install 'samplerzoo[{options.logger}]'")
-    # without cpu=True, processes launched on a machine with no GPU each believe that they are alone
-    accelerator = Accelerator(
+    processes()  # refuses those that would each believe that they are alone
+    return Accelerator(
         cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         mixed_precision=options.mixed_precision,
         log_with=None if options.logger == "none" else options.logger,
         project_dir=options.output_dir,
     )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and accelerator.num_processes == 1:
-        raise ZooError("launched as one of several processes, but Accelerate sees one: launch with torchrun")
-    return accelerator
 
 
 @contextmanager
