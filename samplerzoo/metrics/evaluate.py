@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.frechet import Moments, frechet_distance
 from samplerzoo.metrics.kid import kernel_distance
-from samplerzoo.metrics.precision_recall import NEIGHBOURS, precision_recall
+from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
 from samplerzoo.metrics.rows import Part, Rows, Values
 from samplerzoo.options import Options
@@ -71,7 +71,7 @@ def measure(
         real = Rows([reference.sample])
         found["kid"], found["kid_sd"] = kernel_distance(rows, real)
         if min(len(rows), len(real)) > NEIGHBOURS:
-            found["precision"], found["recall"] = precision_recall(rows, real)
+            found["precision"], found["recall"] = precision_recall(Manifold(rows), reference.manifold)
     if predicted is not None and labels is not None:
         found["label_accuracy"] = float(np.mean(predicted == np.asarray(labels)))
     return Metrics(**found), warnings

@@ -12,26 +12,31 @@ NEIGHBOURS = 3
 Distances = NDArray[np.float64]
 
 
-def precision_recall(fake: Rows, real: Rows) -> tuple[float, float]:
+class Manifold:
+    """A ball about each of at least four features, that reaches to its third neighbour."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self._radii = np.concatenate(_radii(rows))
+
+    def coverage(self, points: Rows) -> float:
+        """The share of points that lie in a ball."""
+        inside = 0
+        for x in points.blocks():
+            found, start = np.zeros(len(x), dtype=bool), 0
+            for y in self.rows.blocks():
+                found |= (_squared(x, y) <= self._radii[start : start + len(y)]).any(axis=1)
+                start += len(y)
+            inside += int(found.sum())
+        return inside / len(points)
+
+
+def precision_recall(fake: Manifold, real: Manifold) -> tuple[float, float]:
     """How many generated images look real, and how many of the real could have been generated.
 
-    A set's manifold is a ball about each feature that reaches to its third neighbour, so each has to have four. Both
-    shares depend on how many images there are: compare at equal counts alone.
+    Both shares depend on how many images there are: compare at equal counts alone.
     """
-    return coverage(fake, real), coverage(real, fake)
-
-
-def coverage(points: Rows, manifold: Rows) -> float:
-    """The share of points that lie in a ball of the manifold."""
-    radii = np.concatenate(list(_radii(manifold)))
-    inside = 0
-    for x in points.blocks():
-        found, start = np.zeros(len(x), dtype=bool), 0
-        for y in manifold.blocks():
-            found |= (_squared(x, y) <= radii[start : start + len(y)]).any(axis=1)
-            start += len(y)
-        inside += int(found.sum())
-    return inside / len(points)
+    return real.coverage(fake.rows), fake.coverage(real.rows)
 
 
 def _radii(rows: Rows) -> list[Distances]:

@@ -25,7 +25,8 @@ from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import first_line
 from samplerzoo.metrics.features import Features, digest
 from samplerzoo.metrics.frechet import Array, Moments, frechet_distance
-from samplerzoo.metrics.rows import Values, in_blocks
+from samplerzoo.metrics.precision_recall import Manifold
+from samplerzoo.metrics.rows import Rows, Values, in_blocks
 
 TEST = "test"
 """The name of held-out real images, which the floor is drawn from unless others are named."""
@@ -68,6 +69,12 @@ class Reference:
     @property
     def dimensions(self) -> int:
         return len(self.mean)
+
+    @functools.cached_property
+    def manifold(self) -> Manifold:
+        """Of the sample, which there must be. It takes seconds, and the rows of a benchmark all want it."""
+        assert self.sample is not None
+        return Manifold(Rows([self.sample]))
 
 
 def known(name: str, features: Features) -> bool:

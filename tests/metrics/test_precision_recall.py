@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from samplerzoo.metrics import rows
-from samplerzoo.metrics.precision_recall import NEIGHBOURS, coverage, precision_recall
+from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
 from samplerzoo.metrics.rows import Rows
 
 
 def cloud(seed: int, count: int, centre: float = 0.0) -> np.ndarray:
     return (np.random.default_rng(seed).normal(size=(count, 3)) + centre).astype(np.float32)
+
+
+def manifold_of(*clouds: np.ndarray) -> Manifold:
+    return Manifold(Rows(clouds))
 
 
 @given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 20), st.integers(0, 1000))
@@ -23,18 +27,18 @@ def test_it_is_what_scikit_learns_neighbours_say_in_blocks_of_any_size(n: int, m
     distances = np.linalg.norm(points[:, None].astype(float) - manifold[None], axis=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "BLOCK", block)
-        assert coverage(Rows([points]), Rows([manifold])) == (distances <= radii).any(axis=1).mean()
+        assert Manifold(Rows([manifold])).coverage(Rows([points])) == (distances <= radii).any(axis=1).mean()
 
 
 def test_a_set_covers_itself() -> None:
-    assert precision_recall(Rows([cloud(0, 30)]), Rows([cloud(0, 30)])) == (1.0, 1.0)
+    assert precision_recall(manifold_of(cloud(0, 30)), manifold_of(cloud(0, 30))) == (1.0, 1.0)
 
 
 def test_sets_far_apart_share_nothing() -> None:
-    assert precision_recall(Rows([cloud(0, 30)]), Rows([cloud(1, 30, 100.0)])) == (0.0, 0.0)
+    assert precision_recall(manifold_of(cloud(0, 30)), manifold_of(cloud(1, 30, 100.0))) == (0.0, 0.0)
 
 
 def test_a_mode_that_is_never_generated_costs_recall_and_no_precision() -> None:
     one, other = cloud(0, 100), cloud(1, 100, 100.0)
-    precision, recall = precision_recall(Rows([one]), Rows([one, other]))
+    precision, recall = precision_recall(manifold_of(one), manifold_of(one, other))
     assert (precision, recall) == (1.0, 0.5)
