@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,14 +87,15 @@ class Outcome:
 class Harness:
     """A suite on a device and in a folder. In a multi-process run every process has one, and they share the images.
 
-    A network is loaded once for each dtype, and the feature network once. Files are written and figures computed in a
-    thread, beside the sampling of what comes next; the features are not, since they take the device that samples.
+    A network is loaded once for each dtype, and the feature network once. Files are written in a thread while the next
+    images are made, and beside a GPU figures are computed so, too; features take the device that samples.
     """
 
     def __init__(self, suite: Suite, folder: Path, settings: Settings) -> None:
         processes()  # which chooses the GPU of this process
         self._suite, self._folder, self._settings = suite, folder, settings
         self._device = models.choose_device(settings.device)
+        self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
         self._ruler = Ruler(suite, self._device)
         self._cells = lay_out(suite, self._device, self._ruler.class_counts)
         self._shape = models.outline(suite.model, revision=suite.revision).shape or ()
@@ -125,7 +126,7 @@ class Harness:
             total = sum(len(batch) * todo.cell.cost.nfe for todo in todos for batch in share(todo.batches))
             with (
                 tqdm(total=total, unit="eval", unit_scale=True, disable=True if processes()[0] else None) as bar,
-                ThreadPoolExecutor(1) as measurer,  # a cell is measured while the next is made
+                ThreadPoolExecutor(1) as measurer,
             ):
                 for number, todo in enumerate(todos, 1):
                     bar.set_description(f"cell {number} of {len(todos)}")
@@ -135,6 +136,8 @@ class Harness:
                     failures += lost
                     if not lost and not processes()[0]:
                         measured.append(measurer.submit(self._measure, todo.cell, on_row))
+                        if not self._measures_beside:
+                            wait(measured)
                 failures += by_main(lambda: [failure for future in measured for failure in future.result()])
             return Outcome(by_main(self._rows), failures)
 

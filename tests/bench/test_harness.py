@@ -96,8 +96,9 @@ def test_what_is_done_is_not_done_again(
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_cell_is_measured_while_the_next_is_made(
-    suite: Suites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_cell_is_measured_while_the_next_is_made_unless_both_want_the_same_cores(
+    beside: bool, suite: Suites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, made_meanwhile = threading.Event(), []
     real_stream, real_row = module.stream_batches, Harness._row
@@ -108,15 +109,17 @@ def test_a_cell_is_measured_while_the_next_is_made(
         return real_stream(model, plan, *rest)
 
     def row(harness: Harness, cell: Cell) -> Row:
-        made_meanwhile.append(drawn.wait(timeout=60))
+        made_meanwhile.append(drawn.wait(timeout=60) if beside else drawn.is_set())
         return real_row(harness, cell)
 
     harness = Harness(suite(*ROWS), tmp_path / "out", Settings(8, "cpu"))
+    assert not harness._measures_beside  # on a CPU
+    monkeypatch.setattr(harness, "_measures_beside", beside)
     todos = harness.estimate()
     monkeypatch.setattr(Harness, "_row", row)
     monkeypatch.setattr(module, "stream_batches", stream)
     assert len(harness.run(todos, lambda row: None).rows) == 2
-    assert made_meanwhile == [True, True]
+    assert made_meanwhile == [beside, True]
 
 
 def test_a_row_is_enough_where_the_images_are_gone(suite: Suites, bench: Bench, tmp_path: Path) -> None:
