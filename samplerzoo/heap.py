@@ -1,7 +1,7 @@
 """Memory that a network call frees stays with the process, for the next call.
 
 A network on a CPU takes and frees hundreds of megabytes a call, in the same pieces every time. glibc gives pieces of
-that size back to the system at once, and the system clears every page again when it is next touched: a fifth of the
+that size back to the system at once, and the system clears every page again when it is next touched: a tenth of the
 time of a call and more, the larger the batch. benchmarks/reports/speed has figures.
 """
 

@@ -1,8 +1,8 @@
 """How a network runs fastest on this machine: images at once, and their layout in memory; measured once, remembered.
 
-Neither changes an image by more than rounding, and both matter: on a CPU a small U-Net makes fewer images a second in
-large batches, while a GPU wants them; and which layout is faster depends on the widths of the network and on what the
-processor can do. benchmarks/reports/speed has figures.
+Neither changes an image by more than rounding, and both matter: a GPU wants large batches, while a CPU gains nothing
+beyond a moderate one; and which layout is faster depends on the widths of the network and on what the processor can
+do. benchmarks/reports/speed has figures.
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ class UNetTask(Task):
                 "schedule": f"{self.scheduler.config.beta_schedule}, T = {self.schedule.T}",
             },
         )
-        models.save(folder, net.to(getattr(torch, options.save_dtype)), self.scheduler, info, text)
+        net = net.type(getattr(torch, options.save_dtype))  # diffusers warns of no module at every `to` of a dtype
+        models.save(folder, net, self.scheduler, info, text)
 
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
         real, labels = self._examples()

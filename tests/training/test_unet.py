@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,9 +45,13 @@ class Oracle(torch.nn.Module):
         return type("Output", (), {"sample": answer[self.task.prediction_type]})
 
 
-def test_a_model_folder_in_half_precision_is_computed_in_full(options: Options) -> None:
+def test_a_model_folder_in_half_precision_is_computed_in_full(
+    options: Options, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     chosen = options(max_train_steps=1, save_dtype="float16")
     train(chosen)
+    assert "float32" not in caplog.text  # diffusers' warning of what it does not keep in float32
     weights = load_file(Path(chosen.output_dir, "unet", "diffusion_pytorch_model.safetensors"))
     assert {value.dtype for value in weights.values()} == {torch.float16}
     unet = models.load_unet(Path(chosen.output_dir))
