@@ -96,11 +96,16 @@ def _slopes(figures: Sequence[Figure]) -> str:
 
 def _growth(figures: Sequence[Figure], path: Path) -> None:
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import LogLocator
 
     canvas = Canvas(figsize=(12, 3.2), layout="constrained", facecolor="#fcfcfa")
     for axes, (kind, label) in zip(canvas.subplots(1, len(GROWTH)), GROWTH.items(), strict=True):
         x, y = zip(*_series(figures, kind), strict=True)
         axes.loglog(x, y, "o-", color="#0072b2")
+        axes.set_xticks(x, [f"{round(value, 1):,g}" for value in x])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         axes.set_xlabel(label)
         axes.set_ylabel("seconds")
         axes.grid(True, color="#d8dce0", linewidth=0.6)
