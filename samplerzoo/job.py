@@ -15,7 +15,7 @@ from samplerzoo.driver import stream
 from samplerzoo.folder import find, pretrained
 from samplerzoo.images import Pixels, check_channels, to_uint8
 from samplerzoo.models import Model
-from samplerzoo.pace import Pace
+from samplerzoo.pace import FASTEST, PaceRequest
 from samplerzoo.plan import Plan, resolve
 from samplerzoo.processes import by_main, processes
 from samplerzoo.recipe import Recipe
@@ -42,7 +42,7 @@ def prepare(
     recipe: Recipe,
     num_images: int,
     *,
-    batch_size: int | None = None,
+    asked: PaceRequest = FASTEST,
     device: str = "auto",
     compiled: bool = False,
     weights: bool = True,
@@ -50,7 +50,7 @@ def prepare(
     """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
-        batch_size: None is as fast as can be.
+        asked: how the network is called; as fast as can be where nothing is asked for.
         weights: leave them out to see what would be done; such a job cannot be made.
     """
     outline = models.outline(recipe.model, revision=recipe.revision)
@@ -62,12 +62,12 @@ def prepare(
     recipe = recipe.model_copy(update={"dtype": models.choose_dtype(recipe.dtype, device)})
     if not weights:
         model = dataclasses.replace(outline, device=device, dtype=recipe.dtype)
-        return Job(recipe, model, plan, cost, batch_size or Pace().batch_size)
-    if batch_size is not None or compiled:
-        chosen = Pace(batch_size=batch_size or Pace().batch_size)
+        return Job(recipe, model, plan, cost, asked.unmeasured.batch_size)
+    if compiled:
+        chosen = asked.unmeasured
     else:
         evaluations = num_images * cost.nfe
-        chosen = by_main(lambda: pace.choose(outline, fingerprint, device, recipe.dtype, evaluations))
+        chosen = by_main(lambda: pace.choose(outline, fingerprint, device, recipe.dtype, evaluations, asked))
     model = models.load(
         recipe.model,
         device=device,

@@ -8,15 +8,17 @@ do. benchmarks/reports/speed has figures.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import platform
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from samplerzoo.atomic import replacing
 from samplerzoo.environment import device_name
@@ -45,7 +47,35 @@ class Pace(Options):
     layout: Layout = "contiguous"
 
 
-def choose(model: Model, fingerprint: str, device: str, dtype: str, evaluations: float) -> Pace:
+class PaceRequest(Options):
+    """What is asked for of it; the rest is left to the measurement."""
+
+    batch_size: PositiveInt | None = Field(
+        None, description="how many images at once; default: the fastest here, measured for a long run, else 64"
+    )
+    layout: Layout | None = Field(
+        None, description="of images in memory; default: the faster one here, measured for a long run, else contiguous"
+    )
+
+    @property
+    def unmeasured(self) -> Pace:
+        """The defaults where nothing is asked for."""
+        return Pace(**self.model_dump(exclude_none=True))
+
+    def candidates(self, device: str) -> list[Pace]:
+        """All that may be chosen from, the smallest batches first."""
+        usual = CPU_BATCHES if device == "cpu" else ACCELERATOR_BATCHES
+        sizes = usual if self.batch_size is None else (self.batch_size,)
+        layouts = LAYOUTS if self.layout is None else (self.layout,)
+        return [Pace(batch_size=size, layout=layout) for size, layout in itertools.product(sizes, layouts)]
+
+
+FASTEST = PaceRequest()
+
+
+def choose(
+    model: Model, fingerprint: str, device: str, dtype: str, evaluations: float, asked: PaceRequest = FASTEST
+) -> Pace:
     """What is remembered of this network on this machine; else what is measured now, if the run is long enough.
 
     Args:
@@ -53,32 +83,33 @@ def choose(model: Model, fingerprint: str, device: str, dtype: str, evaluations:
         fingerprint: of its weights.
         evaluations: that the run is going to take.
     """
-    file = remembered(fingerprint, device, dtype)
+    candidates = asked.candidates(device)
+    if len(candidates) == 1:
+        return candidates[0]
+    file = remembered(fingerprint, device, dtype, asked)
     with suppress(OSError, ValidationError):  # not there, or of another version
         return Pace.model_validate_json(file.read_bytes())
-    if evaluations < PAYS_FROM * CALLS * len(LAYOUTS) * sum(_batches(device)):
-        return Pace()
-    pace = measure(model, device, dtype)
+    if evaluations < PAYS_FROM * CALLS * sum(pace.batch_size for pace in candidates):
+        return asked.unmeasured
+    pace = measure(model, device, dtype, candidates)
     with suppress(OSError), replacing(file) as partial:  # a home that is read-only costs the measurement each time
         partial.write_text(pace.model_dump_json())
     return pace
 
 
-def measure(model: Model, device: str, dtype: str) -> Pace:
-    """The batch size and layout with the most images a second through the bare network."""
+def measure(model: Model, device: str, dtype: str, candidates: Sequence[Pace]) -> Pace:
+    """That with the most images a second through the bare network; the first if none fits into memory."""
     from samplerzoo import models
 
     assert model.folder is not None
     unet = models.load_unet(model.folder, dtype).to(device).eval()
     rates: dict[Pace, float] = {}
-    for layout in LAYOUTS:
-        unet = arranged(unet, layout)
-        for size in _batches(device):
-            seconds = _seconds(unet, model, size)
-            if seconds is None:
-                break  # larger ones will not fit either
-            rates[Pace(batch_size=size, layout=layout)] = size / seconds
-    return max(rates, key=lambda pace: rates[pace], default=Pace())
+    for pace in candidates:
+        seconds = _seconds(arranged(unet, pace.layout), model, pace.batch_size)
+        if seconds is None:
+            break  # larger ones will not fit either
+        rates[pace] = pace.batch_size / seconds
+    return max(rates, key=lambda pace: rates[pace], default=candidates[0])
 
 
 def arranged(unet: UNet2DModel, layout: Layout) -> UNet2DModel:
@@ -88,17 +119,14 @@ def arranged(unet: UNet2DModel, layout: Layout) -> UNet2DModel:
     return unet.to(memory_format={"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[layout])
 
 
-def remembered(fingerprint: str, device: str, dtype: str) -> Path:
+def remembered(fingerprint: str, device: str, dtype: str, asked: PaceRequest) -> Path:
     """The file of what is known of a network on this machine."""
     import torch
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    key = [fingerprint, device_name(device), dtype, platform.node(), torch.get_num_threads(), torch.__version__]
+    where = [device_name(device), platform.node(), torch.get_num_threads(), torch.__version__]
+    key = [fingerprint, dtype, *where, asked.batch_size, asked.layout]
     return cache / "samplerzoo" / "pace" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
-
-
-def _batches(device: str) -> tuple[int, ...]:
-    return CPU_BATCHES if device == "cpu" else ACCELERATOR_BATCHES
 
 
 def _seconds(unet: UNet2DModel, model: Model, size: int) -> float | None:

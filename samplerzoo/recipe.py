@@ -29,12 +29,9 @@ class GridRequest(Options):
 
 
 class Amount(Options):
-    """How many images, and how many of them at once; no image depends on either by more than rounding."""
+    """How many images."""
 
     num_images: PositiveInt = Field(64, description="how many")
-    batch_size: PositiveInt | None = Field(
-        None, description="how many at once; default: the fastest here, measured for a long run, else 64"
-    )
 
 
 class Drawing(GridRequest):

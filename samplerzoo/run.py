@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from samplerzoo import images, trajectory
@@ -31,6 +32,7 @@ from samplerzoo.environment import device_name, versions
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import read_json
 from samplerzoo.job import Job
+from samplerzoo.pace import PaceRequest
 from samplerzoo.processes import by_main, gather, processes
 from samplerzoo.recipe import Recipe
 from samplerzoo.schedule import Level
@@ -73,10 +75,16 @@ def default_folder(recipe: Recipe) -> Path:
     return by_main(free)
 
 
-def earlier_batch_size(folder: Path) -> int | None:
-    """That of the run in the folder, so that what is left of it is made in the same company."""
-    found = read_json(folder, RECORD_FILE).get("batch_size") if (folder / RECORD_FILE).exists() else None
-    return found if isinstance(found, int) else None
+def like_before(asked: PaceRequest, folder: Path) -> PaceRequest:
+    """With the batch size and layout of the run in the folder where none is asked for.
+
+    Then what is left of the run is made in the same company, to the bit as if it had not been interrupted.
+    """
+    record = read_json(folder, RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
+    before = {name: record[name] for name in PaceRequest.model_fields if name in record}
+    with suppress(ValidationError):  # of a record that somebody edited
+        return PaceRequest(**{**before, **asked.model_dump(exclude_none=True)})
+    return asked
 
 
 def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from samplerzoo import models, pace
 from samplerzoo.driver import sample
 from samplerzoo.models import Model
-from samplerzoo.pace import Pace
+from samplerzoo.pace import Pace, PaceRequest
 
 LONG = 1e9
 
@@ -39,8 +40,14 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     return calls
 
 
-def choose(outline: Model, evaluations: float = LONG, fingerprint: str = "a", dtype: str = "float32") -> Pace:
-    return pace.choose(outline, fingerprint, "cpu", dtype, evaluations)
+def choose(
+    outline: Model, evaluations: float = LONG, fingerprint: str = "a", dtype: str = "float32", **asked: Any
+) -> Pace:
+    return pace.choose(outline, fingerprint, "cpu", dtype, evaluations, PaceRequest(**asked))
+
+
+def measure(outline: Model, **asked: Any) -> Pace:
+    return pace.measure(outline, "cpu", "float32", PaceRequest(**asked).candidates("cpu"))
 
 
 def test_a_short_run_does_not_wait(outline: Model, measured: list, cache: Path) -> None:
@@ -56,6 +63,22 @@ def test_it_is_measured_once_for_a_network_and_a_precision(outline: Model, measu
     choose(outline, fingerprint="b")
     choose(outline, dtype="bfloat16")
     assert len(measured) == 3
+
+
+def test_what_is_asked_for_is_not_measured(outline: Model, measured: list) -> None:
+    assert choose(outline, batch_size=3, layout="channels_last") == Pace(batch_size=3, layout="channels_last")
+    assert not measured
+    assert choose(outline, 100, batch_size=3) == Pace(batch_size=3, layout="contiguous")  # short
+    assert choose(outline, 100, layout="channels_last") == Pace(batch_size=64, layout="channels_last")
+    choose(outline, batch_size=3)
+    choose(outline, batch_size=3)
+    assert [(pace.batch_size, pace.layout) for pace in measured.pop()[-1]] == [(3, "contiguous"), (3, "channels_last")]
+    assert not measured
+    choose(outline, layout="channels_last")
+    sizes = [(size, "channels_last") for size in pace.CPU_BATCHES]
+    assert [(pace.batch_size, pace.layout) for pace in measured.pop()[-1]] == sizes
+    choose(outline)  # what was chosen under a condition is not what is fastest
+    assert measured
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"batch_size": 0}', '{"rows": 3}', "\xff"])
@@ -85,7 +108,7 @@ def test_the_fastest_wins(outline: Model, monkeypatch: pytest.MonkeyPatch, best:
         return size * (1.0 if ("channels_last" if last else "contiguous", size) == best else 2.0)
 
     monkeypatch.setattr(pace, "_seconds", seconds)
-    assert pace.measure(outline, "cpu", "float32") == Pace(batch_size=best[1], layout=best[0])
+    assert measure(outline) == Pace(batch_size=best[1], layout=best[0])
 
 
 def test_a_batch_that_does_not_fit_is_passed_over(outline: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,13 +122,18 @@ def test_a_batch_that_does_not_fit_is_passed_over(outline: Model, monkeypatch: p
         return forward(conv, x)
 
     monkeypatch.setattr(torch.nn.Conv2d, "forward", narrow)
-    assert pace.measure(outline, "cpu", "float32").batch_size == 2
+    assert measure(outline).batch_size == 2
     assert set(sizes) == {2, 4}
+
+
+def test_if_no_batch_fits_the_run_says_so(outline: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_seconds", lambda unet, model, size: None)
+    assert measure(outline, batch_size=9) == Pace(batch_size=9)
 
 
 def test_a_measurement(outline: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "CPU_BATCHES", (1, 2))
-    assert pace.measure(outline, "cpu", "float32").batch_size in (1, 2)
+    assert measure(outline).batch_size in (1, 2)
 
 
 def test_the_layout_moves_no_image(tiny_model: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,23 +16,26 @@ from azula.sample import DDIMSampler, DDPMSampler
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from measure.child import Child
-from measure.figure import Figure, Work, paired
+from measure.figure import Figure, Work, paired, seconds
 from measure.networks import CIFAR, saved, unconditional_mnist
-from samplerzoo import models
+from samplerzoo import models, pace
 from samplerzoo.denoiser import unet_network
 from samplerzoo.driver import sample
 from samplerzoo.images import to_uint8
 from samplerzoo.models import Model
+from samplerzoo.pace import PaceRequest
 
-ROUNDS = 21
+ROUNDS = 31
 """Of about a second each: on a machine that others share, many short pairs tell more than a few long ones."""
+
+OUTSIDE_ROUNDS = 9
 
 
 def measure() -> list[Figure]:
     """Seconds of the peer for one of ours, in float32, from a loaded network to the images in memory.
 
-    In one process both call the very same network, so that what differs is what is around it. In processes of their
-    own each runs as it comes: what people get.
+    In one process both call the very same network, so that what differs is what is around it; how much that is, the
+    facts say better than a machine that wavers. In processes of their own each runs as it comes: what people get.
     """
     figures = []
     for title, config, steps, batch in (
@@ -44,11 +48,34 @@ def measure() -> list[Figure]:
         unet = models.load_unet(folder).eval()
         model = dataclasses.replace(model, net=unet_network(unet))
         for peer, (sampler, _) in PEERS.items():
-            pairs = paired(_theirs(peer, unet, model, steps, batch), _ours(sampler, model, steps, batch), ROUNDS)
-            figures.append(_figure(f"{peer} against {sampler}, one process: {setting}", pairs, batch))
+            works = _theirs(peer, unet, model, steps, batch), _ours(sampler, model, steps, batch)
+            figure = _figure(f"{peer} against {sampler}, one process: {setting}", paired(*works, ROUNDS), batch)
+            of_theirs, of_ours = (_outside(unet, work) for work in works)
+            facts = {**figure.facts, "of it outside the network": of_ours, "of the other's": of_theirs}
+            figures.append(dataclasses.replace(figure, facts=facts))
         for peer, compiled in (*((peer, False) for peer in PEERS), ("DDIMPipeline", True)):
             figures.append(_as_it_comes(peer, compiled, folder, setting, steps, batch))
     return figures
+
+
+def _outside(unet: UNet2DModel, work: Work) -> float:
+    """The share of the work's time that is not spent in the network."""
+    clock = [0.0]
+
+    def enter(*_: object) -> None:
+        clock[0] -= time.perf_counter()
+
+    def leave(*_: object) -> None:
+        clock[0] += time.perf_counter()
+
+    hooks = unet.register_forward_pre_hook(enter), unet.register_forward_hook(leave)
+    shares = []
+    for _ in range(OUTSIDE_ROUNDS):
+        clock[0] = 0.0
+        shares.append(1 - clock[0] / seconds(work))
+    for hook in hooks:
+        hook.remove()
+    return statistics.median(shares)
 
 
 def _as_it_comes(peer: str, compiled: bool, folder: Path, setting: str, steps: int, batch: int) -> Figure:
@@ -75,8 +102,10 @@ def theirs(peer: str, folder: str, steps: int, batch: int) -> Work:
 
 
 def ours(sampler: str, folder: str, steps: int, batch: int, compiled: bool) -> Work:
-    """For a process of its own."""
-    go = _ours(sampler, models.load(folder, dtype="float32", compiled=compiled), steps, batch)
+    """For a process of its own; in the layout that a long run would choose."""
+    candidates = PaceRequest(batch_size=batch).candidates("cpu")
+    layout = pace.measure(models.outline(folder), "cpu", "float32", candidates).layout
+    go = _ours(sampler, models.load(folder, dtype="float32", compiled=compiled, layout=layout), steps, batch)
     return lambda: _forget(go())
 
 

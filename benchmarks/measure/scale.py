@@ -20,10 +20,11 @@ from samplerzoo import models
 from samplerzoo.bench.harness import Harness, Settings
 from samplerzoo.bench.suite import compose
 from samplerzoo.driver import sample
+from samplerzoo.pace import PaceRequest
 
 ROUNDS = 3
 PROCESS_ROUNDS = 5  # two cores are seldom equally fast for long
-RUN = ["-m", "samplerzoo", "run", "--sampler", "ddim", "--device", "cpu", "--json"]
+RUN = ["-m", "samplerzoo", "run", "--sampler", "ddim", "--device", "cpu", "--layout", "contiguous", "--json"]
 
 
 def measure() -> list[Figure]:
@@ -140,7 +141,8 @@ def _bench() -> Figure:
     suite = compose({}, "speed", {"images": images, "steps": steps}, [{"sampler": "ddim"}])
     ratios = []
     for number in range(ROUNDS):
-        harness = Harness(suite, Path(scratch().name) / f"bench-{number}", Settings(batch_size=batch, device="cpu"))
+        settings = Settings(PaceRequest(batch_size=batch, layout="contiguous"), device="cpu")
+        harness = Harness(suite, Path(scratch().name) / f"bench-{number}", settings)
         todos = harness.estimate()
         before = seconds(lambda: [forward() for _ in range(calls)])
         wall = seconds(lambda: harness.run(todos, lambda row: None))  # noqa: B023

@@ -28,7 +28,7 @@ from samplerzoo.driver import Batch, stream_batches
 from samplerzoo.environment import device_name, versions
 from samplerzoo.errors import ZooError
 from samplerzoo.models import Model
-from samplerzoo.pace import Pace
+from samplerzoo.pace import FASTEST, Pace, PaceRequest
 from samplerzoo.processes import by_main, gather, processes, share
 from samplerzoo.run import claimed, timed
 from samplerzoo.schedule import Level
@@ -39,10 +39,10 @@ class Settings:
     """How to run; nothing here is in a cell's name, and none of it moves a figure beyond rounding.
 
     Attributes:
-        batch_size: images at once, which are a shard; None is as fast as can be.
+        asked: how the network is called; images at once are a shard.
     """
 
-    batch_size: int | None = None
+    asked: PaceRequest = FASTEST
     device: str = "auto"
     command: str = ""
     compiled: bool = False
@@ -155,14 +155,14 @@ class Harness:
     def _chosen_pace(self) -> Pace:
         """As asked for; else what is fastest for the suite as a whole, when it starts for the first time."""
         settings, suite, recipe = self._settings, self._suite, self._cells[0].recipe
-        if settings.batch_size is not None:
-            return Pace(batch_size=settings.batch_size)
         if settings.compiled:
-            return Pace()
+            return settings.asked.unmeasured
         outline = models.outline(suite.model, revision=suite.revision)
         fingerprint = self._ruler.protocol(self._cells[0]).fingerprint
         evaluations = sum(cell.images * cell.cost.nfe for cell in self._cells)
-        return by_main(lambda: pace.choose(outline, fingerprint, self._device, recipe.dtype, evaluations))
+        return by_main(
+            lambda: pace.choose(outline, fingerprint, self._device, recipe.dtype, evaluations, settings.asked)
+        )
 
     def _key(self, cell: Cell) -> tuple[str, Protocol]:
         return cell.name, self._ruler.protocol(cell)

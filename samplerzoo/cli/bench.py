@@ -14,7 +14,14 @@ import click
 from samplerzoo.bench.suite import GAUSSIAN, RowKeys, Subject, Suite, compose, read
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import compile_flag, debug_flag, device_flag, json_flag
+from samplerzoo.cli.shared_flags import (
+    asked_pace,
+    compile_flag,
+    debug_flag,
+    device_flag,
+    json_flag,
+    pace_flags,
+)
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.errors import ZooError
 
@@ -32,11 +39,7 @@ flags_of_bench: list[click.Parameter] = [
     plugin_flag,
     *several(flags(RowKeys), single=["class_labels"]),
     *flags(Subject),
-    click.Option(
-        ["--batch-size"],
-        type=click.IntRange(min=1),
-        help="images at once, which are a shard  [default: the fastest here, measured for a long suite; else 64]",
-    ),
+    *pace_flags,
     device_flag,
     compile_flag,
     click.Option(
@@ -59,6 +62,7 @@ def command(
     suite: Path | None,
     plugin: tuple[str, ...],
     batch_size: int | None,
+    layout: str | None,
     device: str,
     compiled: bool,
     output: Path | None,
@@ -79,6 +83,7 @@ def command(
     """
     found = compose({} if suite is None else read(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
     folder = output or ROOT / (suite.stem if suite else Path(found.model).name)
+    asked = asked_pace({"batch_size": batch_size, "layout": layout}, compiled=compiled)
     from samplerzoo.bench.harness import Harness, Settings, run_exactly
     from samplerzoo.processes import processes
 
@@ -91,7 +96,7 @@ def command(
                 return
             outcome = run_exactly(found, folder, line, tell)
         else:
-            harness = Harness(found, folder, Settings(batch_size, device, line, compiled))
+            harness = Harness(found, folder, Settings(asked, device, line, compiled))
             todos = harness.estimate()
             if not processes()[0] and (dry_run or not as_json):
                 _say_estimate(todos, dry_run, as_json)

@@ -36,6 +36,7 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
     """
     from samplerzoo.images import picture, read_png, save_png
     from samplerzoo.job import draw, prepare
+    from samplerzoo.pace import PaceRequest
     from samplerzoo.recipe import Recipe
 
     output = output or image.with_name(f"{image.stem}-rerun.png")
@@ -46,9 +47,9 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
         raise ZooError(f"{image} carries no samplerzoo metadata: samplerzoo did not make it, or they were removed")
     recipe, index = Recipe.of(metadata, str(image))
     _load_plugins(recipe, plugin)
-    job = prepare(
-        recipe if model is None else recipe.model_copy(update={"model": model}), index + 1, batch_size=1, device=device
-    )
+    found = recipe if model is None else recipe.model_copy(update={"model": model})
+    alone = PaceRequest(batch_size=1, layout="contiguous")
+    job = prepare(found, index + 1, asked=alone, device=device)
     if job.recipe.fingerprint != recipe.fingerprint:
         click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
     if job.recipe.second_fingerprint != recipe.second_fingerprint:

@@ -10,7 +10,14 @@ import click
 
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
-from samplerzoo.cli.shared_flags import compile_flag, debug_flag, device_flag, json_flag
+from samplerzoo.cli.shared_flags import (
+    asked_pace,
+    compile_flag,
+    debug_flag,
+    device_flag,
+    json_flag,
+    pace_flags,
+)
 from samplerzoo.errors import UsageError
 from samplerzoo.recipe import Amount, Recipe, Request
 from samplerzoo.registry import GUIDANCE_PREFIX
@@ -24,6 +31,7 @@ flags_of_run: list[click.Parameter] = [
     plugin_flag,
     *flags(Request),
     *flags(Amount),
+    *pace_flags,
     device_flag,
     compile_flag,
     click.Option(["--trajectory"], is_flag=True, help="also save the way of the first images, as a strip and a GIF"),
@@ -45,6 +53,7 @@ flags_of_run: list[click.Parameter] = [
 def command(
     num_images: int | None,
     batch_size: int | None,
+    layout: str | None,
     device: str,
     compiled: bool,
     trajectory: bool,
@@ -67,16 +76,16 @@ def command(
         raise UsageError("--resume and --overwrite need the folder: --output FOLDER")
     from samplerzoo.job import prepare
 
-    amount = validated(Amount, {"num_images": num_images, "batch_size": batch_size})
-    from samplerzoo.run import GRID_FILE, Settings, default_folder, earlier_batch_size, execute
+    amount = validated(Amount, {"num_images": num_images})
+    asked = asked_pace({"batch_size": batch_size, "layout": layout}, compiled=compiled)
+    from samplerzoo.run import GRID_FILE, Settings, default_folder, execute, like_before
 
-    batch_size = amount.batch_size
-    if batch_size is None and resume and output is not None:
-        batch_size = earlier_batch_size(output)
+    if resume and output is not None:
+        asked = like_before(asked, output)
     job = prepare(
         recipe_of(wanted),
         amount.num_images,
-        batch_size=batch_size,
+        asked=asked,
         device=device,
         compiled=compiled,
         weights=not dry_run,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+
+from samplerzoo.cli.flags import flags, validated
+from samplerzoo.errors import UsageError
+from samplerzoo.pace import PaceRequest
 
 device_flag = click.Option(
     ["--device"], default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps  [default: the best]"
@@ -12,5 +18,13 @@ compile_flag = click.Option(
     is_flag=True,
     help="let torch.compile make the network faster, which itself takes half a minute and more",
 )
+pace_flags = flags(PaceRequest)
 json_flag = click.Option(["--json", "as_json"], is_flag=True, help="for machines")
 debug_flag = click.Option(["--debug"], is_flag=True, help="show the traceback of an error")
+
+
+def asked_pace(values: dict[str, Any], *, compiled: bool) -> PaceRequest:
+    """From the values of `pace_flags`."""
+    if compiled and values["layout"] is not None:
+        raise UsageError("--compile has a layout of its own: leave --layout out")
+    return validated(PaceRequest, values)

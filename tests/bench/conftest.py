@@ -13,6 +13,7 @@ from samplerzoo.bench.harness import Harness, Outcome, Settings
 from samplerzoo.bench.suite import Suite, compose
 from samplerzoo.metrics import reference
 from samplerzoo.metrics.features import parse
+from samplerzoo.pace import PaceRequest
 
 Bench = Callable[..., Outcome]
 
@@ -44,7 +45,8 @@ def bench(tmp_path: Path) -> Bench:
     """Runs a suite to its end."""
 
     def run(suite: Suite, folder: str = "out", batch_size: int = 8) -> Outcome:
-        harness = Harness(suite, tmp_path / folder, Settings(batch_size, "cpu", "samplerzoo bench"))
+        asked = PaceRequest(batch_size=batch_size, layout="contiguous")
+        harness = Harness(suite, tmp_path / folder, Settings(asked, "cpu", "samplerzoo bench"))
         return harness.run(harness.estimate(), lambda row: None)
 
     return run

@@ -26,6 +26,7 @@ from samplerzoo.bench.results import Row
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.pace import PaceRequest
 from samplerzoo.plan import Plan
 
 Bench = Callable[..., Outcome]
@@ -112,7 +113,7 @@ def test_a_cell_is_measured_while_the_next_is_made_unless_both_want_the_same_cor
         made_meanwhile.append(drawn.wait(timeout=60) if beside else drawn.is_set())
         return real_row(harness, cell)
 
-    harness = Harness(suite(*ROWS), tmp_path / "out", Settings(8, "cpu"))
+    harness = Harness(suite(*ROWS), tmp_path / "out", Settings(PaceRequest(batch_size=8), "cpu"))
     assert not harness._measures_beside  # on a CPU
     monkeypatch.setattr(harness, "_measures_beside", beside)
     todos = harness.estimate()
@@ -153,7 +154,7 @@ def test_more_images_add_to_those_that_are_there(suite: Suites, bench: Bench, tm
 
 def test_a_cell_that_is_wanted_twice_is_made_once(suite: Suites, bench: Bench, tmp_path: Path) -> None:
     made = suite({"sampler": "ddim", "images": 13}, {"sampler": "ddim"})
-    todos = Harness(made, tmp_path / "out", Settings(8, "cpu")).estimate()
+    todos = Harness(made, tmp_path / "out", Settings(PaceRequest(batch_size=8), "cpu")).estimate()
     assert [todo.images for todo in todos] == [13, 7]
     few, many = bench(made).rows
     folder = tmp_path / "out/cells" / few.cell
@@ -180,6 +181,7 @@ import torch
 from samplerzoo import atomic
 from samplerzoo.bench.harness import Harness, Settings
 from samplerzoo.bench.suite import Suite
+from samplerzoo.pace import PaceRequest
 
 torch.set_num_threads(int(sys.argv[4]))
 moves, move = [], atomic._move
@@ -192,7 +194,8 @@ def dying(source, target):
 
 atomic._move = dying
 suite = Suite(**json.loads(sys.argv[1]))
-harness = Harness(suite, Path(sys.argv[2]), Settings(8, "cpu", "samplerzoo bench"))
+asked = PaceRequest(batch_size=8, layout="contiguous")
+harness = Harness(suite, Path(sys.argv[2]), Settings(asked, "cpu", "samplerzoo bench"))
 harness.run(harness.estimate(), lambda row: None)
 """
 
@@ -218,7 +221,8 @@ def test_two_processes_have_the_figures_of_one(suite: Suites, bench: Bench, tmp_
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
-            *("-m", "samplerzoo", "bench", "suite.toml", "--batch-size", "8", "--device", "cpu", "-o", "two"),
+            *("-m", "samplerzoo", "bench", "suite.toml", "--device", "cpu", "-o", "two"),
+            *("--batch-size", "8", "--layout", "contiguous"),
         ],
         capture_output=True, text=True, timeout=500, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -274,7 +278,7 @@ def test_what_cannot_be_measured_is_refused_before_it_is_made(suite: Suites, ben
 
 
 def test_an_estimate_leaves_no_trace(suite: Suites, tmp_path: Path) -> None:
-    harness = Harness(suite(*ROWS), tmp_path / "out", Settings(8, "cpu"))
+    harness = Harness(suite(*ROWS), tmp_path / "out", Settings(PaceRequest(batch_size=8), "cpu"))
     first, second = harness.estimate()
     assert first.seconds > 0
     assert (first.images, first.evaluations, first.done) == (20, 60, False)

@@ -140,12 +140,25 @@ def test_the_pixels_are_those_of_the_python_interface(cli, tiny_model: Path) -> 
     np.testing.assert_array_equal(found, images.to_uint8(result.images))
 
 
-def test_a_resumed_run_keeps_its_batches(cli, tiny_model: Path) -> None:
-    words = ["run", "--model", tiny_model, "--steps", 1, "--num-images", 5, "-o", "out", "--json"]
-    assert json.loads(cli(*words).out)["batch_size"] == 64
-    assert json.loads(cli(*words, "--overwrite", "--batch-size", 2).out)["batch_size"] == 2
-    assert json.loads(cli(*words, "--resume").out)["batch_size"] == 2
-    assert json.loads(cli(*words, "--resume", "--batch-size", 3).out)["batch_size"] == 3
+def test_a_resumed_run_keeps_its_batches_and_layout(cli, tiny_model: Path) -> None:
+    def pace(*more: object) -> tuple[int, str]:
+        words = ["run", "--model", tiny_model, "--steps", 1, "--num-images", 5, "-o", "out", "--json"]
+        record = json.loads(cli(*words, *more).out)
+        return record["batch_size"], record["layout"]
+
+    assert pace() == (64, "contiguous")
+    assert pace("--overwrite", "--batch-size", 2, "--layout", "channels_last") == (2, "channels_last")
+    assert pace("--resume") == (2, "channels_last")
+    assert pace("--resume", "--batch-size", 3, "--layout", "contiguous") == (3, "contiguous")
+    record = json.loads(Path("out/run.json").read_text())
+    Path("out/run.json").write_text(json.dumps({**record, "layout": "sideways"}))
+    assert pace("--resume") == (64, "contiguous")
+
+
+def test_a_compiled_network_has_its_own_layout(cli, tiny_model: Path) -> None:
+    words = ["--model", tiny_model, "--compile", "--layout", "contiguous"]
+    cli("run", *words).refuses(2, "--compile", "leave --layout out")
+    cli("bench", *words, "--sampler", "ddim").refuses(2, "--compile", "leave --layout out")
 
 
 def test_an_unconditional_model_of_diffusers_own(cli, plain_model: Path) -> None:
