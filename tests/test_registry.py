@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,6 +66,17 @@ def write(folder: Path, name: str, source: str) -> Path:
 
 
 # -- installed plugins
+
+
+def test_one_that_is_installed_while_the_program_runs_is_found(install: Install, tmp_path: Path) -> None:
+    install("first-dist", "first", GOOD, first="first:Good")
+    assert "late" not in {plugin.name for plugin in plugins("sampler")}
+    path, site = list(sys.path), tmp_path / "site"
+    before = site.stat().st_mtime_ns
+    install("late-dist", "late", GOOD, late="late:Good")
+    sys.path[:] = path  # what changed is the folder alone
+    os.utime(site, ns=(before, before + 10**9))  # clocks of file systems are coarse
+    assert "late" in {plugin.name for plugin in plugins("sampler")}
 
 
 def test_the_built_ins_are_found_like_anybodys() -> None:

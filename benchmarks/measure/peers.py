@@ -72,7 +72,8 @@ def _outside(unet: UNet2DModel, work: Work) -> float:
     shares = []
     for _ in range(OUTSIDE_ROUNDS):
         clock[0] = 0.0
-        shares.append(1 - clock[0] / seconds(work))
+        took = seconds(work)
+        shares.append(1 - clock[0] / took)
     for hook in hooks:
         hook.remove()
     return statistics.median(shares)

@@ -46,14 +46,12 @@ def test_list_names_all_with_their_first_lines(cli) -> None:
     assert all(entry["summary"] for kind in ("samplers", "guidances", "features") for entry in found[kind])
 
 
-def test_check_blames_the_broken_one_and_lists_the_rest(cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = registry.EntryPoint("wrong", "no_such_module:Thing", registry.GROUPS["sampler"])
-    whole = registry.entry_points
-
-    def with_broken(group: str):
-        return [*whole(group=group), *([point] if group == point.group else [])]
-
-    monkeypatch.setattr(registry, "entry_points", with_broken)
+def test_check_blames_the_broken_one_and_lists_the_rest(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "site" / "broken-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUPS['sampler']}]\nwrong = no_such_module:Thing\n")
+    monkeypatch.syspath_prepend(info.parent)
     assert cli("list").code == 0
     answer = cli("list", "--check")
     assert answer.code == 1
