@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 Work = Callable[[], object]
 
@@ -49,20 +48,24 @@ def seconds(work: Work) -> float:
     return time.perf_counter() - start
 
 
-def paired(first: Work, second: Work, rounds: int) -> list[tuple[float, float]]:
-    """Seconds of both, one pair a round, after a go of each that is not counted.
+def in_turn(works: Sequence[Work], rounds: int) -> list[list[float]]:
+    """Seconds of each, one list a round, after a go of each that is not counted.
 
-    Which goes first changes from round to round, so that a machine that slows down favours neither.
+    Which goes first changes from round to round, so that a machine that slows down favours none.
     """
-    works: dict[Literal[0, 1], Work] = {0: first, 1: second}
-    for work in works.values():
+    for work in works:
         work()
-    pairs = []
+    found = []
     for number in range(rounds):
-        order: list[Literal[0, 1]] = [0, 1] if number % 2 == 0 else [1, 0]
+        order = range(len(works)) if number % 2 == 0 else reversed(range(len(works)))
         took = {which: seconds(works[which]) for which in order}
-        pairs.append((took[0], took[1]))
-    return pairs
+        found.append([took[which] for which in range(len(works))])
+    return found
+
+
+def paired(first: Work, second: Work, rounds: int) -> list[tuple[float, float]]:
+    """Seconds of both, one pair a round."""
+    return [(a, b) for a, b in in_turn([first, second], rounds)]
 
 
 def ratio(what: str, first: Work, second: Work, rounds: int, bar: str = "") -> Figure:

@@ -23,7 +23,7 @@ from samplerzoo.denoiser import unet_network
 from samplerzoo.driver import sample
 from samplerzoo.images import to_uint8
 from samplerzoo.models import Model
-from samplerzoo.pace import PaceRequest
+from samplerzoo.pace import Layout, PaceRequest
 
 ROUNDS = 31
 """Of about a second each: on a machine that others share, many short pairs tell more than a few long ones."""
@@ -82,9 +82,10 @@ def _outside(unet: UNet2DModel, work: Work) -> float:
 def _as_it_comes(peer: str, compiled: bool, folder: Path, setting: str, steps: int, batch: int) -> Figure:
     sampler, _ = PEERS[peer]
     given = {"folder": str(folder), "steps": steps, "batch": batch}
+    how = {"compiled": compiled, "layout": layout_of(folder, batch)}
     with (
         Child("measure.peers:theirs", keep=False, peer=peer, **given) as theirs,
-        Child("measure.peers:ours", keep=True, sampler=sampler, compiled=compiled, **given) as ours,
+        Child("measure.peers:ours", keep=True, sampler=sampler, **how, **given) as ours,
     ):
         pairs = paired(theirs, ours, ROUNDS)
     named = f"{sampler} --compile" if compiled else sampler
@@ -102,12 +103,16 @@ def theirs(peer: str, folder: str, steps: int, batch: int) -> Work:
     return lambda: _forget(go())
 
 
-def ours(sampler: str, folder: str, steps: int, batch: int, compiled: bool) -> Work:
-    """For a process of its own; in the layout that a long run would choose."""
-    candidates = PaceRequest(batch_size=batch).candidates("cpu")
-    layout = pace.measure(models.outline(folder), "cpu", "float32", candidates).layout
+def ours(sampler: str, folder: str, steps: int, batch: int, compiled: bool, layout: Layout) -> Work:
+    """For a process of its own."""
     go = _ours(sampler, models.load(folder, dtype="float32", compiled=compiled, layout=layout), steps, batch)
     return lambda: _forget(go())
+
+
+def layout_of(folder: Path, batch: int) -> Layout:
+    """That a long run would choose."""
+    candidates = PaceRequest(batch_size=batch).candidates("cpu")
+    return pace.measure(models.outline(folder), "cpu", "float32", candidates).layout
 
 
 def _forget(images: object) -> None:

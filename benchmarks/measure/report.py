@@ -16,6 +16,7 @@ from samplerzoo.environment import machine, versions
 TITLES = {
     "samplers": "A sampler costs nothing: a run over the time inside its network calls",
     "peers": "Against what people use: seconds of the other for one of ours",
+    "bare": "As much as the hardware gives: what a run gains on a pipeline, of what its network calls alone gain",
     "levers": "What each measure gives: evaluations a second for one of the call in float32, default layout, batch 64",
     "quality": "Whether the images are the same",
     "guidance": "Guidance: seconds for one of a conditional run",

@@ -1,0 +1,60 @@
+"""Does all that a network call gains arrive? A pipeline and a run as they come, beside the bare network of each."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from measure.child import Child
+from measure.figure import Figure, Work, in_turn
+from measure.networks import CIFAR, call_of, saved, unconditional_mnist
+from measure.peers import PEERS, layout_of
+from samplerzoo import models
+from samplerzoo.pace import Layout
+
+ROUNDS, STEPS = 41, 5  # a ratio of two ratios wavers twice as much as one
+
+
+def measure() -> list[Figure]:
+    """Of diffusers' pipelines, float32 on both sides."""
+    return [
+        _figure(peer, title, saved(title.split()[0], config), batch)
+        for title, config, batch in (
+            ("embedded network, unconditional", unconditional_mnist(), 64),
+            ("35.7 M parameters, 3x32x32", CIFAR, 4),
+        )
+        for peer in ("DDIMPipeline", "DDPMPipeline")
+    ]
+
+
+def _figure(peer: str, title: str, folder: Path, batch: int) -> Figure:
+    """Four processes in turn: the pipeline, our run, and as many bare calls in the manner of each."""
+    sampler, _ = PEERS[peer]
+    given = {"folder": str(folder), "steps": STEPS, "batch": batch}
+    layout = layout_of(folder, batch)
+    with (
+        Child("measure.peers:theirs", keep=False, peer=peer, **given) as theirs,
+        Child("measure.peers:ours", keep=True, sampler=sampler, compiled=False, layout=layout, **given) as ours,
+        Child("measure.bare:calls", keep=False, layout="contiguous", **given) as plain,
+        Child("measure.bare:calls", keep=True, layout=layout, **given) as fast,
+    ):
+        rounds = in_turn([theirs, ours, plain, fast], ROUNDS)
+    runs, bare = [a / b for a, b, _, _ in rounds], [a / b for _, _, a, b in rounds]
+    facts: dict[str, float | str] = {
+        "the run gains": statistics.median(runs),
+        "the calls gain": statistics.median(bare),
+        "layout": layout,
+    }
+    what = f"{sampler} against {peer}: {title}, {STEPS} steps, batch {batch}"
+    return Figure(what, [run / calls for run, calls in zip(runs, bare, strict=True)], ">= 0.97", facts=facts)
+
+
+def calls(folder: str, steps: int, batch: int, layout: Layout) -> Work:
+    """Calls of the network alone, for a process of its own."""
+    call = call_of(models.load(folder, dtype="float32", layout=layout), batch)
+
+    def work() -> None:
+        for _ in range(steps):
+            call()
+
+    return work
