@@ -157,10 +157,12 @@ def test_the_network_gets_diffusers_timestep_as_a_float(tau: float) -> None:
     """UNet2DModel cuts a Python float down to an integer; a tensor it takes as it is."""
     seen = []
 
-    class UNet:
-        dtype = torch.bfloat16
+    class UNet(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.bfloat16))
 
-        def __call__(self, x: torch.Tensor, timestep: torch.Tensor, class_labels: torch.Tensor | None) -> object:
+        def forward(self, x: torch.Tensor, timestep: torch.Tensor, class_labels: torch.Tensor | None) -> object:
             seen.append((x.dtype, timestep, class_labels))
             return type("Output", (), {"sample": x})
 
