@@ -262,7 +262,7 @@ def test_a_network_in_memory_needs_a_shape(linear: Schedule) -> None:
         sample(dataclasses.replace(gaussian(linear), shape=None), num_images=1)
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_nan_from_the_network_is_named_with_step_and_level(linear: Schedule, bad: float) -> None:
     good = gaussian(linear)
     model = dataclasses.replace(

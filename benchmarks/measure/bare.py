@@ -7,22 +7,19 @@ from pathlib import Path
 
 from measure.child import Child
 from measure.figure import Figure, Work, in_turn
-from measure.networks import CIFAR, call_of, saved, unconditional_mnist
-from measure.peers import PEERS, layout_of
+from measure.networks import call_of, of_peers, saved
+from measure.peers import PEERS, STEPS, layout_of
 from samplerzoo import models
 from samplerzoo.pace import Layout
 
-ROUNDS, STEPS = 41, 5  # a ratio of two ratios wavers twice as much as one
+ROUNDS = 41  # a ratio of two ratios wavers twice as much as one
 
 
 def measure() -> list[Figure]:
     """Of diffusers' pipelines, float32 on both sides."""
     return [
         _figure(peer, title, saved(title.split()[0], config), batch)
-        for title, config, batch in (
-            ("embedded network, unconditional", unconditional_mnist(), 64),
-            ("35.7 M parameters, 3x32x32", CIFAR, 4),
-        )
+        for title, config, batch in of_peers()
         for peer in ("DDIMPipeline", "DDPMPipeline")
     ]
 

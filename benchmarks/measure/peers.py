@@ -17,7 +17,7 @@ from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, 
 
 from measure.child import Child
 from measure.figure import Figure, Work, paired, seconds
-from measure.networks import CIFAR, saved, unconditional_mnist
+from measure.networks import of_peers, saved
 from samplerzoo import models, pace
 from samplerzoo.denoiser import unet_network
 from samplerzoo.driver import sample
@@ -25,6 +25,7 @@ from samplerzoo.images import to_uint8
 from samplerzoo.models import Model
 from samplerzoo.pace import Layout, PaceRequest
 
+STEPS = 5
 ROUNDS = 31
 """Of about a second each: on a machine that others share, many short pairs tell more than a few long ones."""
 
@@ -38,23 +39,20 @@ def measure() -> list[Figure]:
     facts say better than a machine that wavers. In processes of their own each runs as it comes: what people get.
     """
     figures = []
-    for title, config, steps, batch in (
-        ("embedded network, unconditional", unconditional_mnist(), 5, 64),
-        ("35.7 M parameters, 3x32x32", CIFAR, 5, 4),
-    ):
+    for title, config, batch in of_peers():
         folder = saved(title.split()[0], config)
-        setting = f"{title}, {steps} steps, batch {batch}"
+        setting = f"{title}, {STEPS} steps, batch {batch}"
         model = models.load(folder, dtype="float32")
         unet = models.load_unet(folder).eval()
         model = dataclasses.replace(model, net=unet_network(unet))
         for peer, (sampler, _) in PEERS.items():
-            works = _theirs(peer, unet, model, steps, batch), _ours(sampler, model, steps, batch)
+            works = _theirs(peer, unet, model, STEPS, batch), _ours(sampler, model, STEPS, batch)
             figure = _figure(f"{peer} against {sampler}, one process: {setting}", paired(*works, ROUNDS), batch)
             of_theirs, of_ours = (_outside(unet, work) for work in works)
             facts = {**figure.facts, "of it outside the network": of_ours, "of the other's": of_theirs}
             figures.append(dataclasses.replace(figure, facts=facts))
         for peer, compiled in (*((peer, False) for peer in PEERS), ("DDIMPipeline", True)):
-            figures.append(_as_it_comes(peer, compiled, folder, setting, steps, batch))
+            figures.append(_as_it_comes(peer, compiled, folder, setting, STEPS, batch))
     return figures
 
 

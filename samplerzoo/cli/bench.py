@@ -14,14 +14,7 @@ import click
 from samplerzoo.bench.suite import GAUSSIAN, RowKeys, Subject, Suite, compose, read
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import (
-    asked_pace,
-    compile_flag,
-    debug_flag,
-    device_flag,
-    json_flag,
-    pace_flags,
-)
+from samplerzoo.cli.shared_flags import asked_pace, debug_flag, json_flag, network_flags
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.errors import ZooError
 
@@ -39,9 +32,7 @@ flags_of_bench: list[click.Parameter] = [
     plugin_flag,
     *several(flags(RowKeys), single=["class_labels"]),
     *flags(Subject),
-    *pace_flags,
-    device_flag,
-    compile_flag,
+    *network_flags,
     click.Option(
         ["-o", "--output"],
         type=click.Path(path_type=Path),

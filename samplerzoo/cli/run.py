@@ -10,14 +10,7 @@ import click
 
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
-from samplerzoo.cli.shared_flags import (
-    asked_pace,
-    compile_flag,
-    debug_flag,
-    device_flag,
-    json_flag,
-    pace_flags,
-)
+from samplerzoo.cli.shared_flags import asked_pace, debug_flag, json_flag, network_flags
 from samplerzoo.errors import UsageError
 from samplerzoo.recipe import Amount, Recipe, Request
 from samplerzoo.registry import GUIDANCE_PREFIX
@@ -31,9 +24,7 @@ flags_of_run: list[click.Parameter] = [
     plugin_flag,
     *flags(Request),
     *flags(Amount),
-    *pace_flags,
-    device_flag,
-    compile_flag,
+    *network_flags,
     click.Option(["--trajectory"], is_flag=True, help="also save the way of the first images, as a strip and a GIF"),
     click.Option(
         ["-o", "--output"],
