@@ -8,24 +8,25 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from samplerzoo.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from samplerzoo.denoiser import Clip, Denoiser, Prediction
     from samplerzoo.driver import Result, sample, stream
     from samplerzoo.errors import UsageError, ZooError
+    from samplerzoo.features import Features
     from samplerzoo.guidance import Guidance
-    from samplerzoo.metrics.features import Features
     from samplerzoo.models import Model, load
     from samplerzoo.pipeline import SamplerPipeline
     from samplerzoo.registry import load_file
     from samplerzoo.sampler import Sampler
     from samplerzoo.schedule import Grid, Level, Schedule
 
-__version__ = "0.1.0"
 
 _HOME = {
     "Clip": "denoiser",
     "Denoiser": "denoiser",
-    "Features": "metrics.features",
+    "Features": "features",
     "Grid": "schedule",
     "Guidance": "guidance",
     "Level": "schedule",

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from samplerzoo import __version__, registry
+from samplerzoo.version import __version__
 
 PACKAGES = (
     "torch diffusers accelerate transformers datasets safetensors huggingface-hub numpy pillow pydantic click".split()
@@ -40,12 +40,6 @@ def machine() -> dict[str, Any]:
         "cuda_version": torch.version.cuda,
         "mps": torch.backends.mps.is_available(),
     }
-
-
-def plugin_sources() -> list[str]:
-    """The distributions and files that plugins come from."""
-    found = [plugin for kind in registry.GROUPS for plugin in registry.plugins(kind)]
-    return sorted({f"{plugin.source} {plugin.version}" for plugin in found})
 
 
 def device_name(device: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 
 class ZooError(Exception):
     """Something is wrong with a file, a model or the machine (exit code 1)."""
@@ -13,3 +15,9 @@ class UsageError(ZooError, ValueError):
     """The request itself cannot be met: an unknown name, a value out of bounds (exit code 2)."""
 
     exit_code = 2
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """` (did you mean ...?)`, or nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +157,6 @@ def _plugin_code(recipe: Recipe) -> dict[str, str]:
     used = [registry.get("sampler", recipe.sampler)]
     if recipe.guidance is not None:
         used.append(registry.get("guidance", recipe.guidance))
-    files = [inspect.getfile(plugin.target) for plugin in used if isinstance(plugin.target, type)]
-    foreign = {plugin.source: plugin.version for plugin in used if plugin.source == registry.SCHEDULERS}
-    return {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in sorted(files)} | foreign
+    files = sorted(plugin.file for plugin in used if plugin.file is not None)
+    foreign = {plugin.source: plugin.version for plugin in used if plugin.foreign}
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files} | foreign

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from samplerzoo.configs import ModelInfo, NetworkConfig, SchedulerConfig, parse
 from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.folder import INFO_FILE, find, first_line, read_json
-from samplerzoo.pace import Layout, arranged
 from samplerzoo.schedule import Level, Schedule
 
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     Classifier = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 NO_CLIP = Clip("off")
+
+Layout = Literal["contiguous", "channels_last"]
+LAYOUTS: tuple[Layout, ...] = ("contiguous", "channels_last")
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +265,12 @@ def load_unet(root: Path, dtype: str = "float32") -> UNet2DModel:
         if report[kind]:
             raise ZooError(f"{folder}: weights do not fit config.json: {kind} {sorted(map(str, report[kind]))[0]}, ...")
     return unet
+
+
+def arranged(unet: UNet2DModel, layout: Layout) -> UNet2DModel:
+    """The network with its weights in this layout, in which its convolutions then give their images."""
+    torch = _torch()
+    return unet.to(memory_format={"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[layout])
 
 
 def _compiled(unet: UNet2DModel) -> Network:

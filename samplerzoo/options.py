@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
@@ -17,3 +19,8 @@ def complaint(error: ValidationError) -> str:
     where = ".".join(map(str, first["loc"]))
     what = first["msg"].removeprefix("Value error, ")
     return f"{where}: {what}" if where else what
+
+
+def kebab(name: str) -> str:
+    """ReverseSDE -> reverse-sde."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()

@@ -16,21 +16,18 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field, PositiveInt, ValidationError
 
+from samplerzoo import models
 from samplerzoo.atomic import replacing
 from samplerzoo.environment import device_name
+from samplerzoo.models import LAYOUTS, Layout, Model
 from samplerzoo.options import Options
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
-
-    from samplerzoo.models import Model
-
-Layout = Literal["contiguous", "channels_last"]
-LAYOUTS: tuple[Layout, ...] = ("contiguous", "channels_last")
 
 CPU_BATCHES, ACCELERATOR_BATCHES = (16, 64, 256), (64, 256, 1024)
 CALLS = 3
@@ -99,24 +96,15 @@ def choose(
 
 def measure(model: Model, device: str, dtype: str, candidates: Sequence[Pace]) -> Pace:
     """That with the most images a second through the bare network; the first if none fits into memory."""
-    from samplerzoo import models
-
     assert model.folder is not None
     unet = models.load_unet(model.folder, dtype).to(device).eval()
     rates: dict[Pace, float] = {}
     for pace in candidates:
-        seconds = _seconds(arranged(unet, pace.layout), model, pace.batch_size)
+        seconds = _seconds(models.arranged(unet, pace.layout), model, pace.batch_size)
         if seconds is None:
             break  # larger ones will not fit either
         rates[pace] = pace.batch_size / seconds
     return max(rates, key=lambda pace: rates[pace], default=candidates[0])
-
-
-def arranged(unet: UNet2DModel, layout: Layout) -> UNet2DModel:
-    """The network with its weights in this layout, in which its convolutions then give their images."""
-    import torch
-
-    return unet.to(memory_format={"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[layout])
 
 
 def remembered(fingerprint: str, device: str, dtype: str, asked: PaceRequest) -> Path:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from samplerzoo import __version__
 from samplerzoo.errors import ZooError
 from samplerzoo.options import Options
 from samplerzoo.schedule import SPACINGS
+from samplerzoo.version import __version__
 
 MOST_IMAGES = 10**9
 """No run has as many; an index beyond is a broken file."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.util
 import inspect
 import os
-import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, nearest
 
 if TYPE_CHECKING:
     from samplerzoo.options import Options
+    from samplerzoo.source import Source
 
 Kind = Literal["sampler", "guidance", "features"]
 GROUPS: dict[Kind, str] = {
@@ -41,8 +40,8 @@ USAGE: dict[Kind, str] = {
 PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
 """Environment variable with files to load, separated as in PATH."""
 
-SCHEDULERS = "diffusers"
-"""Source of the samplers that are schedulers of diffusers; `plugins` leaves them out, for it imports nothing."""
+SOURCES = "samplerzoo.sources"
+"""Group of the libraries whose samplers go by `source:name`; `plugins` leaves them out, for it imports nothing."""
 
 GUIDANCE_PREFIX = "guidance_"
 """Before the name of a guidance's field, where it stands beside those of a sampler."""
@@ -66,6 +65,15 @@ class Plugin:
     """The distribution, or the stem of the file, that it comes from."""
     version: str
     target: EntryPoint | type
+    foreign: bool = False
+    """Whether a source has it, and not a distribution or a file."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it was loaded from, if it was named as a file."""
+        if self.foreign or isinstance(self.target, EntryPoint):
+            return None
+        return Path(inspect.getfile(self.target))
 
     def load(self) -> type[Options]:
         """The options class, checked against the protocol.
@@ -86,22 +94,26 @@ class Plugin:
 
 def plugins(kind: Kind) -> list[Plugin]:
     """Every plugin of a kind, in the order of their names."""
-    found = [*_installed(kind, tuple((folder, _modified(folder)) for folder in sys.path))]
+    found = [Plugin(kind, point.name, *_origin(point.dist), point) for point in _points(GROUPS[kind], _installed())]
     for path in filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep)):
         load_file(path)
     found += [plugin for loaded in _files.values() for plugin in loaded if plugin.kind == kind]
     return sorted(found, key=lambda plugin: (plugin.name, plugin.source))
 
 
-@functools.lru_cache(maxsize=len(GROUPS))
-def _installed(kind: Kind, path: tuple[tuple[str, int], ...]) -> tuple[Plugin, ...]:
-    """Those of entry points. To read them takes milliseconds, which every `sample` would wait for.
+@functools.lru_cache(maxsize=len(GROUPS) + 1)
+def _points(group: str, installed: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of a group. To read them takes milliseconds, which every `sample` would wait for.
 
     Args:
-        path: the folders to look in, and when something was last installed in each.
+        installed: that of which they are, by `_installed`.
     """
-    origin = functools.cache(_origin)  # a distribution's metadata takes half a millisecond to read
-    return tuple(Plugin(kind, point.name, *origin(point.dist), point) for point in entry_points(group=GROUPS[kind]))
+    return tuple(entry_points(group=group))
+
+
+def _installed() -> tuple[tuple[str, int], ...]:
+    """The folders where packages are, and when something was last installed in each."""
+    return tuple((folder, _modified(folder)) for folder in sys.path)
 
 
 def _modified(folder: str) -> int:
@@ -112,8 +124,9 @@ def _modified(folder: str) -> int:
         return 0
 
 
+@functools.cache
 def _origin(distribution: Distribution | None) -> tuple[str, str]:
-    """Name and version."""
+    """Name and version, which take half a millisecond to read."""
     if distribution is None:
         return "?", ""
     metadata = distribution.metadata
@@ -124,10 +137,8 @@ def get(kind: Kind, name: str) -> Plugin:
     """The plugin of this name; `source:name` tells two of one name apart, and `diffusers:name` is a scheduler there."""
     known = plugins(kind)
     source, _, short = name.rpartition(":")
-    if kind == "sampler" and source == SCHEDULERS:
-        from samplerzoo import bridge  # torch and diffusers, for those who ask
-
-        return bridge.plugin(short)
+    if kind == "sampler" and source in sources():
+        return _foreign(source, short)
     matches = [plugin for plugin in known if plugin.name == short and source in ("", plugin.source)]
     if len(matches) == 1:
         return matches[0]
@@ -137,16 +148,63 @@ def get(kind: Kind, name: str) -> Plugin:
     for other in GROUPS:
         if other != kind and any(plugin.name == short for plugin in plugins(other)):
             raise UsageError(f"{name} is {USAGE[other].format(short)}")
-    if kind == "sampler" and name.endswith("Scheduler"):
-        raise UsageError(f"no {kind} {name!r}; a scheduler of diffusers is called {SCHEDULERS}:{short}")
     names = [plugin.name for plugin in known]
-    raise UsageError(f"no {kind} {name!r}{nearest(name, names)}; known: {', '.join(names) or 'none'}")
+    near = nearest(name, names)
+    for library in sources() if kind == "sampler" and not near else ():  # to ask a library is to import it
+        found = load_source(library)
+        if short in found.names():
+            raise UsageError(f"no {kind} {name!r}; a {found.noun} of {library} is called {library}:{short}")
+    raise UsageError(f"no {kind} {name!r}{near}; known: {', '.join(names) or 'none'}")
+
+
+def sources() -> dict[str, EntryPoint]:
+    """The libraries that samplers may come from beside plugins, by name; none is imported."""
+    return {point.name: point for point in _points(SOURCES, _installed())}
+
+
+def load_source(name: str) -> Source:
+    """One of `sources`.
+
+    Raises:
+        ZooError: it cannot be imported, or is none.
+    """
+    from samplerzoo.source import Source
+
+    point = sources()[name]
+    try:
+        found = point.load()
+        if not (inspect.isclass(found) and issubclass(found, Source)):
+            raise TypeError(f"{found!r} is not a subclass of samplerzoo.Source")
+        return found()
+    except (Exception, SystemExit) as error:
+        origin, _ = _origin(point.dist)
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise ZooError(f"source {name!r} of {origin} is broken: {type(error).__name__}: {reason}") from error
+
+
+def _foreign(library: str, name: str) -> Plugin:
+    """A sampler of another library.
+
+    Raises:
+        UsageError: the library has no such sampler, or it cannot be one here; says why.
+    """
+    source = load_source(library)
+    names = source.names()
+    if name not in names:
+        raise UsageError(
+            f"{library} {source.version} has no {source.noun} {name!r}{nearest(name, names)}; "
+            "`samplerzoo list --all` shows those that it has"
+        )
+    reason = source.refusal(name)
+    if reason is not None:
+        raise UsageError(f"{library}:{name} cannot be a sampler here: {reason}")
+    return Plugin("sampler", name, library, source.version, source.sampler(name), foreign=True)
 
 
 def kinds(name: str) -> list[Kind]:
     """The kinds that have a plugin of this name."""
     source, _, short = name.rpartition(":")
-    if source == SCHEDULERS:
+    if source in sources():
         return ["sampler"]
     return [kind for kind in GROUPS if any(plugin.name == short for plugin in plugins(kind))]
 
@@ -185,17 +243,13 @@ def owners(kind: Kind, option: str) -> list[str]:
     return [plugin.name for plugin in plugins(kind) if option in _fields(plugin)]
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """` (did you mean ...?)`, or nothing."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
 def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
     """Registers the samplers, guidances and feature networks of a Python file, under their class names in kebab-case.
 
     A class whose name begins with an underscore is the file's own affair.
     """
+    from samplerzoo.options import kebab
+
     file = Path(path).resolve()
     if file in _files:
         return _files[file]
@@ -216,11 +270,6 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
 
 
 _files: dict[Path, list[Plugin]] = {}
-
-
-def kebab(name: str) -> str:
-    """ReverseSDE -> reverse-sde."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
 def _import(file: Path) -> Any:
@@ -250,8 +299,8 @@ def _fields(plugin: Plugin) -> list[str]:
 
 def _bases() -> dict[Kind, type[Options]]:
     """What each kind is a subclass of."""
+    from samplerzoo.features import Features
     from samplerzoo.guidance import Guidance
-    from samplerzoo.metrics.features import Features
     from samplerzoo.sampler import Sampler
 
     return {"sampler": Sampler, "guidance": Guidance, "features": Features}

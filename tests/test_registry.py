@@ -12,8 +12,9 @@ import pytest
 
 from samplerzoo import registry
 from samplerzoo.driver import sample
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.registry import get, kebab, load_file, make, nearest, plugins, unknown_option
+from samplerzoo.errors import UsageError, ZooError, nearest
+from samplerzoo.options import kebab
+from samplerzoo.registry import get, load_file, make, plugins, unknown_option
 from samplerzoo.schedule import Schedule
 from samplerzoo.testing import gaussian
 

@@ -10,7 +10,7 @@ from measure.figure import Figure, Work, in_turn
 from measure.networks import call_of, of_peers, saved
 from measure.peers import PEERS, STEPS, layout_of
 from samplerzoo import models
-from samplerzoo.pace import Layout
+from samplerzoo.models import Layout
 
 ROUNDS = 41  # a ratio of two ratios wavers twice as much as one
 

@@ -22,8 +22,8 @@ from samplerzoo import models, pace
 from samplerzoo.denoiser import unet_network
 from samplerzoo.driver import sample
 from samplerzoo.images import to_uint8
-from samplerzoo.models import Model
-from samplerzoo.pace import Layout, PaceRequest
+from samplerzoo.models import Layout, Model
+from samplerzoo.pace import PaceRequest
 
 STEPS = 5
 ROUNDS = 31

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.features import Features
 from samplerzoo.folder import first_line
-from samplerzoo.metrics.features import PUBLISHED_INCEPTION, Features, digest
+from samplerzoo.metrics.features import PUBLISHED_INCEPTION, digest
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.features import Features
 from samplerzoo.folder import find, first_line
-from samplerzoo.metrics.features import Features, digest
+from samplerzoo.metrics.features import digest
 
 if TYPE_CHECKING:
     import torch

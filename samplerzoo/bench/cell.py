@@ -116,7 +116,7 @@ def identity(recipe: Recipe, plan: Plan, model: Model) -> dict[str, Any]:
 def _origin(kind: Kind, name: str) -> str:
     """`samplerzoo:ddim`; of a plugin from a file the name alone, for what is in the file says more than its name."""
     plugin = registry.get(kind, name)
-    return plugin.name if isinstance(plugin.target, type) else f"{plugin.source}:{plugin.name}"
+    return plugin.name if plugin.file is not None else f"{plugin.source}:{plugin.name}"
 
 
 def _counts(of_reference: Sequence[int], model: Model) -> tuple[int, ...] | None:

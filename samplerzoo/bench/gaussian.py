@@ -9,18 +9,16 @@ import functools
 import hashlib
 import json
 import math
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from samplerzoo import registry, testing
+from samplerzoo import testing
 from samplerzoo.bench import results
 from samplerzoo.bench.cell import name_of
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
-from samplerzoo.bench.suite import GAUSSIAN
+from samplerzoo.bench.suite import GAUSSIAN, Warn, reason, say
 from samplerzoo.cost import Cost
 from samplerzoo.environment import versions
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError
 from samplerzoo.job import rehearse, settle
 from samplerzoo.models import Model
 from samplerzoo.plan import Plan
@@ -31,30 +29,8 @@ MEAN, STD = 0.5, 0.5
 SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
 FINGERPRINT = hashlib.sha256(json.dumps([MEAN, STD, SCHEDULE]).encode()).hexdigest()
 
-Warn = Callable[[str], None]
 Order = tuple[float | None, tuple[str, ...]]
 """Where it could be measured, and what there is to say of it."""
-
-
-def say(message: str) -> None:
-    print(f"samplerzoo: {message}", file=sys.stderr)
-
-
-def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
-    """Every installed sampler as it comes, at each number of steps; a broken one takes no other down with it."""
-    steps = list(steps)
-    plugins = registry.plugins("sampler")
-    count = Counter(plugin.name for plugin in plugins)
-    recipes = []
-    for plugin in plugins:
-        name = plugin.name if count[plugin.name] == 1 else f"{plugin.source}:{plugin.name}"
-        try:
-            plugin.load()()
-        except Exception as error:
-            warn(_reason(error))
-            continue
-        recipes += [Recipe(model=GAUSSIAN, sampler=name, steps=n) for n in steps]
-    return recipes
 
 
 def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
@@ -65,7 +41,7 @@ def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
         try:
             row = _row(recipe, orders).model_copy(update={"versions": found})
         except Exception as error:  # a plugin may fail in any way
-            warn(f"{recipe.sampler} at {recipe.steps} steps: {_reason(error)}")
+            warn(f"{recipe.sampler} at {recipe.steps} steps: {reason(error)}")
             continue
         yield row
 
@@ -113,18 +89,12 @@ def _order(plan: Plan) -> Order:
     try:
         found = testing.convergence(sampler)
     except Exception as error:
-        return None, (f"its order was not measured: {_reason(error)}",)
+        return None, (f"its order was not measured: {reason(error)}",)
     if math.isinf(found.order):
         return None, ("its order was not measured: between two levels it is exact",)
     if found.reaches(sampler.order):
         return found.order, ()
     return found.order, (f"it declares order {sampler.order}, and order {found.order:.2f} was measured",)
-
-
-def _reason(error: Exception) -> str:
-    """In one line; an error that is not ours says what kind it is."""
-    text = (str(error).strip().splitlines() or ["no reason given"])[0]
-    return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"
 
 
 _PROTOCOL = Protocol(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from samplerzoo.models import Layout
 from samplerzoo.options import Options
-from samplerzoo.pace import Layout
 
 
 class Machine(Options):

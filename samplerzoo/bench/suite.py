@@ -7,8 +7,10 @@ out: eta = [0.0, 0.5, 1.0] with steps = [10, 20] makes six cells.
 from __future__ import annotations
 
 import itertools
+import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,16 @@ from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from samplerzoo import registry
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, ZooError, nearest
 from samplerzoo.options import Options, complaint
 from samplerzoo.recipe import Drawing, Recipe
-from samplerzoo.registry import GUIDANCE_PREFIX, Kind, nearest
+from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
 GAUSSIAN = "gaussian"
 """The model whose denoiser and whose output distribution are exact."""
 GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
+
+Warn = Callable[[str], None]
 
 
 class Subject(Options):
@@ -147,10 +151,35 @@ def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[
     """The rows of a benchmark that names none: on the exact model a sampler takes no time to speak of."""
     if subject.get("model") != GAUSSIAN:
         raise UsageError("there are no rows: add --sampler NAME, or [[rows]] to the file")
-    from samplerzoo.bench.gaussian import default_recipes
-
     row = {"sampler": [recipe.sampler for recipe in default_recipes(steps=[1])]}
     return [row if "steps" in keys or "timesteps" in keys else {**row, "steps": GAUSSIAN_STEPS}]
+
+
+def say(message: str) -> None:
+    print(f"samplerzoo: {message}", file=sys.stderr)
+
+
+def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
+    """Every installed sampler as it comes, at each number of steps; a broken one takes no other down with it."""
+    steps = list(steps)
+    plugins = registry.plugins("sampler")
+    count = Counter(plugin.name for plugin in plugins)
+    recipes = []
+    for plugin in plugins:
+        name = plugin.name if count[plugin.name] == 1 else f"{plugin.source}:{plugin.name}"
+        try:
+            plugin.load()()
+        except Exception as error:
+            warn(reason(error))
+            continue
+        recipes += [Recipe(model=GAUSSIAN, sampler=name, steps=n) for n in steps]
+    return recipes
+
+
+def reason(error: Exception) -> str:
+    """In one line; an error that is not ours says what kind it is."""
+    text = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,28 +6,33 @@ They are the peers, for comparison, and run as they are, also where their grid i
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, version
+from importlib.metadata import version
 
-from samplerzoo.errors import UsageError
-from samplerzoo.registry import GROUPS, SCHEDULERS, Plugin, nearest
+from samplerzoo.sampler import Sampler
+from samplerzoo.source import Source
 
 
-def plugin(name: str) -> Plugin:
-    """The scheduler class of this name as a plugin.
+class Diffusers(Source):
+    """All schedulers of the installed diffusers."""
 
-    Raises:
-        UsageError: diffusers has no such scheduler, or it cannot be driven; says why.
-    """
-    from samplerzoo.bridge.schedulers import known, refusal
+    noun = "scheduler"
 
-    names = known()
-    if name not in names:
-        raise UsageError(
-            f"diffusers {version(SCHEDULERS)} has no scheduler {name!r}{nearest(name, names)}; "
-            "`samplerzoo list --all` shows those that it has"
-        )
-    reason = refusal(name)
-    if reason is not None:
-        raise UsageError(f"{SCHEDULERS}:{name} cannot be a sampler here: {reason}")
-    point = EntryPoint(name, f"{__name__}.schedulers:{name}", GROUPS["sampler"])
-    return Plugin("sampler", name, SCHEDULERS, version(SCHEDULERS), point)
+    @property
+    def version(self) -> str:
+        return version("diffusers")
+
+    def names(self) -> list[str]:
+        from samplerzoo.bridge.schedulers import known
+
+        return known()
+
+    def refusal(self, name: str) -> str | None:
+        from samplerzoo.bridge.schedulers import refusal
+
+        return refusal(name)
+
+    def sampler(self, name: str) -> type[Sampler]:
+        from samplerzoo.bridge import schedulers
+
+        found: type[Sampler] = getattr(schedulers, name)
+        return found

@@ -1,4 +1,4 @@
-"""Which schedulers of diffusers are offered: those whose error on an exact Gaussian is that of a right sampler."""
+"""Which samplers of another library are offered: those whose error on an exact Gaussian is that of a right one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
+from samplerzoo import registry
 from samplerzoo.bench import gaussian
 from samplerzoo.bench.suite import GAUSSIAN
-from samplerzoo.bridge.schedulers import known, refusal
 from samplerzoo.recipe import Recipe
-from samplerzoo.registry import SCHEDULERS
+from samplerzoo.source import Source
 
 STEPS = 50
 
@@ -25,7 +25,7 @@ with 1000 steps at 1.5e-3 and 2.2e-2, where ancestral sampling is at 1.5e-5.
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one scheduler as it comes, on trailing spacing.
+    """Of one sampler as it comes, on trailing spacing.
 
     Attributes:
         error: its Fréchet distance, if it runs.
@@ -41,17 +41,18 @@ class Verdict:
         return self.reason is None
 
 
-def verdicts() -> list[Verdict]:
-    """Of all that diffusers has, measured now: a run does not wait for it, and nothing is out of date."""
-    return [verdict(name) for name in known()]
+def verdicts(library: str) -> list[Verdict]:
+    """Of all that a library has, measured now: a run does not wait for it, and nothing is out of date."""
+    source = registry.load_source(library)
+    return [_verdict(library, source, name) for name in source.names()]
 
 
-def verdict(name: str) -> Verdict:
+def _verdict(library: str, source: Source, name: str) -> Verdict:
     """Runs it, unless it cannot be."""
-    reason = refusal(name)
+    reason = source.refusal(name)
     if reason is not None:
         return Verdict(name, reason=reason)
-    title = f"{SCHEDULERS}:{name}"
+    title = f"{library}:{name}"
     said: list[str] = []
     state = torch.random.get_rng_state()
     row = next(gaussian.rows([Recipe(model=GAUSSIAN, sampler=title, steps=STEPS)], said.append), None)

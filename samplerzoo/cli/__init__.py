@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 import click
 
-from samplerzoo import __version__
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, nearest
 from samplerzoo.heap import keep_freed
-from samplerzoo.registry import nearest
+from samplerzoo.version import __version__
 
 COMMANDS = {
     "run": ("run", "Draw images with a sampler, into a folder of their own."),

@@ -1,10 +1,9 @@
 """`samplerzoo list`: what there is. Reads names and sources, and imports no plugin unless asked to check them, and
-diffusers only for `--all`."""
+other libraries only for `--all`."""
 
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -22,7 +21,7 @@ HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances", "fe
 @click.command("list", params=[plugin_flag])
 @click.option("--check", is_flag=True, help="import every plugin and say which are broken; exit code 1 if any is")
 @click.option(
-    "--all", "everything", is_flag=True, help="also the schedulers of diffusers, each tried on an exact Gaussian"
+    "--all", "everything", is_flag=True, help="also the samplers of other libraries, each tried on an exact Gaussian"
 )
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(plugin: tuple[str, ...], check: bool, everything: bool, as_json: bool) -> int:
@@ -36,8 +35,8 @@ def command(plugin: tuple[str, ...], check: bool, everything: bool, as_json: boo
         heading: [_entry(plugin, check) for plugin in registry.plugins(kind)] for kind, heading in HEADINGS.items()
     }
     found["models"] = [_model(name) for name in pretrained()]
-    if everything:
-        found["schedulers of diffusers"] = _schedulers()
+    for library in registry.sources() if everything else ():
+        found[f"{registry.load_source(library).noun}s of {library}"] = _foreign(library)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
@@ -55,18 +54,18 @@ def _entry(plugin: registry.Plugin, check: bool) -> dict[str, Any]:
     return entry
 
 
-def _schedulers() -> list[dict[str, Any]]:
-    """Those that are offered first, by their error."""
+def _foreign(library: str) -> list[dict[str, Any]]:
+    """The samplers of another library; those that are offered first, by their error."""
     from samplerzoo.bridge.verdict import STEPS, verdicts
 
-    release = version(registry.SCHEDULERS)
+    release = registry.load_source(library).version
     found = []
     for verdict in sorted(
-        verdicts(), key=lambda verdict: (not verdict.offered, verdict.error is None, verdict.error, verdict.name)
+        verdicts(library), key=lambda verdict: (not verdict.offered, verdict.error is None, verdict.error, verdict.name)
     ):
         measured = "" if verdict.error is None else f"error {verdict.error:.1e} at {STEPS} steps"
         refused = "" if verdict.offered else f"not offered: {verdict.reason}"
-        entry = {"name": f"{registry.SCHEDULERS}:{verdict.name}", "source": registry.SCHEDULERS, "version": release}
+        entry = {"name": f"{library}:{verdict.name}", "source": library, "version": release}
         summary = ", ".join(filter(None, [measured, refused]))
         found.append({**entry, "summary": summary, "offered": verdict.offered, "error": verdict.error})
     return found

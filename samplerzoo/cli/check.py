@@ -11,8 +11,8 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import SECTIONS, PluginCommand, plugin_flag, typed_so_far
 from samplerzoo.cli.shared_flags import json_flag
-from samplerzoo.errors import UsageError
-from samplerzoo.registry import GUIDANCE_PREFIX, Kind, nearest
+from samplerzoo.errors import UsageError, nearest
+from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
 if TYPE_CHECKING:
     from samplerzoo.testing import Outcome

@@ -6,12 +6,14 @@ import json
 
 import click
 
+from samplerzoo import registry
+
 
 @click.command("env")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(as_json: bool) -> None:
     """Versions and hardware, to be pasted into a bug report."""
-    from samplerzoo.environment import machine, plugin_sources, versions
+    from samplerzoo.environment import machine, versions
 
     found = {**versions(), **machine(), "plugins": plugin_sources()}
     if as_json:
@@ -21,3 +23,9 @@ def command(as_json: bool) -> None:
     for name, value in found.items():
         shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
         click.echo(f"{name:{width}}{'none' if shown is None else shown}")
+
+
+def plugin_sources() -> list[str]:
+    """The distributions and files that plugins come from."""
+    found = [plugin for kind in registry.GROUPS for plugin in registry.plugins(kind)]
+    return sorted({f"{plugin.source} {plugin.version}" for plugin in found})

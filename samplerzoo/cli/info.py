@@ -11,9 +11,9 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import facts
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, nearest
 from samplerzoo.folder import pretrained
-from samplerzoo.registry import GUIDANCE_PREFIX, Plugin, nearest
+from samplerzoo.registry import GUIDANCE_PREFIX, Plugin
 
 
 @click.command("info", params=[plugin_flag])

@@ -64,7 +64,7 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
 
 def _load_plugins(recipe: Recipe, files: tuple[str, ...]) -> None:
     """Those that the user names. An image may come from anywhere, and must not choose what is run."""
-    named = [file for file in recipe.plugins if file != registry.SCHEDULERS]
+    named = [file for file in recipe.plugins if file not in registry.sources()]
     if named and not files:
         words = " ".join(f"--plugin {file}" for file in named)
         raise UsageError(f"the image was made with a plugin from a file; if you trust that file, add {words}")

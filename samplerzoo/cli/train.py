@@ -11,7 +11,7 @@ from samplerzoo.cli.flags import flags, validated
 from samplerzoo.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from samplerzoo.training.trainer import Report
+    from samplerzoo.training.task import Report
 
 HELP = """Train a diffusion U-Net on images.
 

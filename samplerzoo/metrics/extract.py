@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from samplerzoo.errors import ZooError
+from samplerzoo.features import Features
 from samplerzoo.metrics.evaluate import refuse_nonfinite
-from samplerzoo.metrics.features import Features
 from samplerzoo.metrics.rows import Values, write
 from samplerzoo.metrics.source import Batch
 

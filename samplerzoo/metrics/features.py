@@ -1,64 +1,24 @@
-"""Feature networks: what a metric sees of an image. Plugins, as samplers and guidances are."""
+"""Feature networks by name, and how their metrics are called."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pydantic import Field
-
 from samplerzoo import registry
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.features import Features
 from samplerzoo.folder import first_line
-from samplerzoo.options import Options
 
 if TYPE_CHECKING:
     import torch
-
-    Network = Callable[[torch.Tensor], torch.Tensor]
 
 PUBLISHED_INCEPTION = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 """SHA-256 of the port of TensorFlow's Inception of 2015 to TorchScript by which FIDs are published."""
 DIGITS = 16
 """Of a SHA-256 in hexadecimal, where it names a thing."""
-
-
-class Features(Options):
-    """A network that turns images into vectors, whose distribution is measured. Write `id` and `load`.
-
-    Subclasses are made from `--features NAME:SOURCE`, as in classifier:mnist.
-    """
-
-    source: str = Field("", description="which one: what stands behind the colon of NAME:SOURCE")
-
-    @property
-    def name(self) -> str:
-        """What metrics carry: fd_<name>."""
-        return registry.kebab(type(self).__name__)
-
-    @property
-    def id(self) -> str:
-        """The weights' hash and the preprocessing: distances are comparable where this agrees. Loads no weights."""
-        raise NotImplementedError(f"{type(self).__name__} has no id")
-
-    @property
-    def references(self) -> Path | None:
-        """The folder of references that go by a name, such as train.safetensors."""
-        return None
-
-    def load(self, device: str = "cpu") -> Network:
-        """uint8 images (N, C, H, W) to floating point features (N, D).
-
-        The network, not the caller, refuses images of other channels with a UsageError.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no load")
-
-    def load_head(self, device: str = "cpu") -> Network | None:
-        """Features (N, D) to the predicted classes (N,), for a network that knows classes."""
-        return None
 
 
 def parse(spec: str) -> Features:

@@ -22,8 +22,9 @@ from safetensors.numpy import save_file
 
 from samplerzoo.atomic import replacing
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.features import Features
 from samplerzoo.folder import first_line
-from samplerzoo.metrics.features import Features, digest
+from samplerzoo.metrics.features import digest
 from samplerzoo.metrics.frechet import Array, Moments, frechet_distance
 from samplerzoo.metrics.precision_recall import Manifold
 from samplerzoo.metrics.rows import Rows, Values, in_blocks

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, nearest
 from samplerzoo.guidance import Guidance
 from samplerzoo.models import Model
 from samplerzoo.options import Options
-from samplerzoo.registry import nearest
 from samplerzoo.sampler import Sampler
 from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
 

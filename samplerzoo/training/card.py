@@ -10,7 +10,7 @@ from samplerzoo.training.options import LoopOptions
 
 if TYPE_CHECKING:
     from samplerzoo.training.data import ImageData
-    from samplerzoo.training.trainer import Report
+    from samplerzoo.training.task import Report
 
 NOT_THE_RECIPE = frozenset({"resume_from_checkpoint", "overwrite"})
 """Options that leave the result as it is."""

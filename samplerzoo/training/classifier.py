@@ -7,7 +7,7 @@ The noise-aware loss is cross-entropy at a random level of the diffusion model's
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,7 @@ from samplerzoo.training.data import ImageData
 from samplerzoo.training.forward import Forward, build_scheduler
 from samplerzoo.training.options import ClassifierOptions
 from samplerzoo.training.order import keyed_generator
-from samplerzoo.training.task import Task
-
-if TYPE_CHECKING:
-    from samplerzoo.training.trainer import Report
+from samplerzoo.training.task import Report, Task
 
 EVALUATION_BATCH = 500
 EVALUATED_LEVELS = 5

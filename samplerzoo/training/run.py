@@ -11,8 +11,8 @@ from samplerzoo.training.classifier import ClassifierTask
 from samplerzoo.training.data import ImageData
 from samplerzoo.training.launch import claimed, make_accelerator
 from samplerzoo.training.options import ClassifierOptions, LoopOptions, TrainOptions
-from samplerzoo.training.task import Task
-from samplerzoo.training.trainer import Report, Trainer
+from samplerzoo.training.task import Report, Task
+from samplerzoo.training.trainer import Trainer
 from samplerzoo.training.unet import UNetTask
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,23 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from samplerzoo.training.data import ImageData
-    from samplerzoo.training.trainer import Report
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished or running training, for the model card and the command line."""
+
+    step: int
+    epoch: int
+    images: int
+    seconds: float
+    loss: float | None
+    """Mean over the last logged steps."""
+    interrupted: bool = False
+    main: bool = True
+    """Whether this process is the one that speaks."""
+    changes: tuple[str, ...] = ()
+    """Options that were changed on the way."""
 
 
 class Task(ABC):

@@ -12,7 +12,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,26 +32,9 @@ from samplerzoo.training import checkpoint
 from samplerzoo.training.checkpoint import Progress
 from samplerzoo.training.options import LoopOptions
 from samplerzoo.training.order import EpochSampler, keyed_generator
-from samplerzoo.training.task import Task
+from samplerzoo.training.task import Report, Task
 
 METRICS_FILE = "metrics.jsonl"
-
-
-@dataclass(frozen=True)
-class Report:
-    """A finished or running training, for the model card and the command line."""
-
-    step: int
-    epoch: int
-    images: int
-    seconds: float
-    loss: float | None
-    """Mean over the last logged steps."""
-    interrupted: bool = False
-    main: bool = True
-    """Whether this process is the one that speaks."""
-    changes: tuple[str, ...] = ()
-    """Options that were changed on the way."""
 
 
 class Trainer:

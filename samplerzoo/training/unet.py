@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from diffusers import UNet2DModel
@@ -21,10 +20,7 @@ from samplerzoo.training.data import ImageData
 from samplerzoo.training.forward import Forward, build_scheduler
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.order import keyed_generator
-from samplerzoo.training.task import Task
-
-if TYPE_CHECKING:
-    from samplerzoo.training.trainer import Report
+from samplerzoo.training.task import Report, Task
 
 FORWARD_ROWS = 3
 

@@ -8,9 +8,9 @@ import pytest
 
 from samplerzoo import registry
 from samplerzoo.bench import results
-from samplerzoo.bench.gaussian import default_recipes, rows
+from samplerzoo.bench.gaussian import rows
 from samplerzoo.bench.results import Row
-from samplerzoo.bench.suite import compose, read
+from samplerzoo.bench.suite import compose, default_recipes, read
 from samplerzoo.recipe import Recipe
 from samplerzoo.registry import Plugin
 from samplerzoo.schedule import Schedule

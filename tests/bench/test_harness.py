@@ -288,7 +288,7 @@ def test_an_estimate_leaves_no_trace(suite: Suites, tmp_path: Path) -> None:
 
 WIDE = """
 import torch
-from samplerzoo.metrics.features import Features
+from samplerzoo.features import Features
 
 class Wide(Features):
     @property

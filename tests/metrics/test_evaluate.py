@@ -15,11 +15,12 @@ from transformers import ResNetForImageClassification
 import samplerzoo as zoo
 from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.features import Features
 from samplerzoo.images import to_uint8
 from samplerzoo.metrics import kid, reference, rows, source
 from samplerzoo.metrics.evaluate import measure
 from samplerzoo.metrics.extract import Extractor
-from samplerzoo.metrics.features import Features, parse
+from samplerzoo.metrics.features import parse
 from samplerzoo.metrics.frechet import Moments, frechet_distance
 from samplerzoo.metrics.rows import write
 

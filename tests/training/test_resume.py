@@ -20,7 +20,8 @@ from samplerzoo import models
 from samplerzoo.errors import ZooError
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.run import train
-from samplerzoo.training.trainer import Report, Trainer
+from samplerzoo.training.task import Report
+from samplerzoo.training.trainer import Trainer
 
 Options = Callable[..., TrainOptions]
 

@@ -8,8 +8,8 @@ import re
 from pydantic_core import PydanticUndefined
 
 from samplerzoo.guidance import Guidance
-from samplerzoo.options import Options
-from samplerzoo.registry import Kind, Plugin, kebab
+from samplerzoo.options import Options, kebab
+from samplerzoo.registry import Kind, Plugin
 
 CITATION = re.compile(r"\b[A-Z][\w'’-]+(?:(?:,| and| &)? [A-Z][\w'’-]+)*(?: et al\.?)?,? \(?(?:19|20)\d\d[a-z]?\b")
 """A name that begins with a capital, perhaps more of them, and a year."""
