@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import shutil
 import tempfile
@@ -9,9 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from samplerzoo.errors import ZooError, reason
+
+DIGITS = 16
+"""Of a SHA-256 in hexadecimal, where it names a thing."""
+
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path beside `path` to write to; the file there takes the place of `path` when the block ends without error."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +31,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def filling(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder to write to, whose files then take their places in `folder`, each in a single step.
 
     What else is in `folder` stays. A reader may meet new files beside old ones, but never half a file.
@@ -49,3 +56,23 @@ def _move(source: Path, target: Path) -> None:
     source.chmod(fresh.stat().st_mode)
     fresh.unlink()
     os.replace(source, target)
+
+
+def digest(*files: Path) -> str:
+    """The first 16 hex digits of a file's SHA-256; of several files, those of their digests in this order.
+
+    Raises:
+        ZooError: a file cannot be read.
+    """
+    try:
+        found = [_sha256(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+    except OSError as error:
+        raise ZooError(f"{error.filename}: cannot be read: {reason(error)}") from error
+    return (found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest())[:DIGITS]
+
+
+@functools.lru_cache
+def _sha256(path: Path, modified: int, size: int) -> str:
+    """A file is read once for as long as it stays as it is."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

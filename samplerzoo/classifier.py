@@ -14,8 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
-from samplerzoo.errors import ZooError
-from samplerzoo.folder import first_line
+from samplerzoo.errors import ZooError, reason
 from samplerzoo.schedule import Schedule
 
 LOG_SNR_SCALE = 10.0
@@ -64,7 +63,7 @@ def load_classifier(folder: str | Path, schedule: Schedule, device: str = "cpu")
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ZooError(f"{folder}: not a noise-aware classifier: {first_line(error)}") from error
+        raise ZooError(f"{folder}: not a noise-aware classifier: {reason(error)}") from error
     if report["missing_keys"]:  # transformers would make them up
         raise ZooError(f"{folder}: weights are missing: {min(report['missing_keys'])}, ...")
     # weights may be stored in half precision; what the gradient is taken of is not computed in it

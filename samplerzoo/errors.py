@@ -17,7 +17,13 @@ class UsageError(ZooError, ValueError):
     exit_code = 2
 
 
-def nearest(word: str, known: list[str]) -> str:
+def reason(error: BaseException) -> str:
+    """Return the first line of an error's message, after its type unless samplerzoo raised it."""
+    line = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return line if isinstance(error, ZooError) else f"{type(error).__name__}: {line}"
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
     """` (did you mean ...?)`, or nothing."""
     close = difflib.get_close_matches(word, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, reason
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 INFO_FILE = "samplerzoo.json"
@@ -17,7 +17,7 @@ def pretrained() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob("*/model_index.json"))
 
 
-def find(name: str, *, revision: str | None = None) -> Path:
+def find_model(name: str, *, revision: str | None = None) -> Path:
     """The folder of an embedded name, of a local path, or of a hub id; only the last may reach for the network."""
     if name in pretrained():
         return PRETRAINED / name
@@ -49,12 +49,8 @@ def read_json(folder: Path, *names: str) -> dict[str, Any]:
             try:
                 content = json.loads(path.read_text())
             except (OSError, ValueError) as error:
-                raise ZooError(f"{path}: cannot be read: {first_line(error)}") from error
+                raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
             if not isinstance(content, dict):
                 raise ZooError(f"{path}: not a JSON object")
             return content
     raise ZooError(f"{folder}: no {names[0]}; the folder is not a whole diffusers model")
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def save_png(image: Image.Image, path: Path, metadata: Mapping[str, Any] | None 
     chunks = PngImagePlugin.PngInfo()
     if metadata is not None:
         chunks.add_text(METADATA_KEY, json.dumps(metadata))
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         image.save(partial, "PNG", pnginfo=chunks)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from samplerzoo import models, pace, registry
 from samplerzoo.cost import Cost
 from samplerzoo.driver import stream
-from samplerzoo.folder import find, pretrained
+from samplerzoo.folder import find_model, pretrained
 from samplerzoo.images import Pixels, check_channels, to_uint8
 from samplerzoo.models import Model
 from samplerzoo.pace import FASTEST, PaceRequest
@@ -112,7 +112,7 @@ def settle(
     resolved = {
         "model": _lasting(recipe.model),
         "fingerprint": fingerprint,
-        "second_fingerprint": None if second is None else fingerprint_of(find(second)),
+        "second_fingerprint": None if second is None else fingerprint_of(find_model(second)),
         "sampler_options": plan.sampler.model_dump(mode="json"),
         "guidance_options": guided if second is None else {**guided, "model": _lasting(second)},
         "steps": len(plan.grid),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
-from samplerzoo.atomic import filling
+from samplerzoo.atomic import atomic_folder
 from samplerzoo.configs import ModelInfo, NetworkConfig, SchedulerConfig, parse
 from samplerzoo.denoiser import Clip, Prediction, PredictionType, unet_network
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.folder import INFO_FILE, find, first_line, read_json
+from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.folder import INFO_FILE, find_model, read_json
 from samplerzoo.schedule import Level, Schedule
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def outline(name: str | os.PathLike[str], *, revision: str | None = None) -> Mod
 
     The stand-ins answer with their input: never zero, so that who divides by the answer can.
     """
-    root = find(os.fspath(name), revision=revision)
+    root = find_model(os.fspath(name), revision=revision)
     network = _network_config(root)
     scheduler = read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
     return _described(network, scheduler, load_info(root), root, os.fspath(name))
@@ -260,7 +260,7 @@ def load_unet(root: Path, dtype: str = "float32") -> UNet2DModel:
             output_loading_info=True,
         )
     except Exception as error:  # what diffusers raises depends on how the file is broken
-        raise ZooError(f"{folder}: the network cannot be read: {first_line(error)}") from error
+        raise ZooError(f"{folder}: the network cannot be read: {reason(error)}") from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             raise ZooError(f"{folder}: weights do not fit config.json: {kind} {sorted(map(str, report[kind]))[0]}, ...")
@@ -287,8 +287,8 @@ def _compiled(unet: UNet2DModel) -> Network:
         try:
             return network(x, tau, labels)
         except TorchDynamoException as error:
-            reason = getattr(error, "inner_exception", error)  # theirs says no more than which backend it was
-            raise ZooError(f"--compile: {first_line(reason)}; leave --compile out") from error
+            inner = getattr(error, "inner_exception", error)  # theirs says no more than which backend it was
+            raise ZooError(f"--compile: {reason(inner)}; leave --compile out") from error
 
     return compiled
 
@@ -321,7 +321,7 @@ def save(root: Path, unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelIn
     """
     from diffusers import DDPMPipeline
 
-    with filling(root) as beside:
+    with atomic_folder(root) as beside:
         DDPMPipeline(unet, scheduler).save_pretrained(beside, safe_serialization=True)
         (beside / INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
         (beside / "README.md").write_text(card)
@@ -341,7 +341,7 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except Exception as error:  # torch raises a dozen kinds here
-        raise UsageError(f"device {device!r}: {first_line(error)}") from error
+        raise UsageError(f"device {device!r}: {reason(error)}") from error
     return device
 
 

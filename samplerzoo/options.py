@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Field
 
 
 class Options(BaseModel):

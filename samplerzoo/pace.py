@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, PositiveInt, ValidationError
 
 from samplerzoo import models
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.environment import device_name
 from samplerzoo.models import LAYOUTS, Layout, Model
 from samplerzoo.options import Options
@@ -89,7 +89,7 @@ def choose(
     if evaluations < PAYS_FROM * CALLS * sum(pace.batch_size for pace in candidates):
         return asked.unmeasured
     pace = measure(model, device, dtype, candidates)
-    with suppress(OSError), replacing(file) as partial:  # a home that is read-only costs the measurement each time
+    with suppress(OSError), atomic_file(file) as partial:  # a home that is read-only costs the measurement each time
         partial.write_text(pace.model_dump_json())
     return pace
 

@@ -12,11 +12,11 @@ import torch
 from diffusers import DDPMPipeline, DiffusionPipeline, ImagePipelineOutput, SchedulerMixin, UNet2DModel
 
 from samplerzoo import models
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.configs import ModelInfo
 from samplerzoo.driver import sample
 from samplerzoo.errors import UsageError
-from samplerzoo.folder import INFO_FILE, find
+from samplerzoo.folder import INFO_FILE, find_model
 from samplerzoo.guidance import Guidance
 from samplerzoo.images import picture, to_uint8
 from samplerzoo.labels import class_labels as parsed
@@ -52,7 +52,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Self:
         """An embedded model ("mnist"), a folder or a hub id, from safetensors alone; with diffusers' keywords."""
-        folder = find(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
+        folder = find_model(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
         info = models.load_info(folder)
         pipeline = super().from_pretrained(
             folder, **{"use_safetensors": True, "null_label": info.null_label, **options}
@@ -64,7 +64,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         """A folder of DDPMPipeline, which diffusers loads too, with what only samplerzoo knows of beside it."""
         DDPMPipeline(self.unet, self.scheduler).save_pretrained(save_directory, **options)
         folder = Path(save_directory)
-        with replacing(folder / INFO_FILE) as partial:
+        with atomic_file(folder / INFO_FILE) as partial:
             partial.write_text(self._info.model_dump_json(indent=2) + "\n")
         if self._folder is None or self._folder.resolve() == folder.resolve():
             return

@@ -12,7 +12,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from samplerzoo.errors import UsageError, ZooError, nearest
+from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
 
 if TYPE_CHECKING:
     from samplerzoo.options import Options
@@ -85,10 +85,7 @@ class Plugin:
             found = self.target.load() if isinstance(self.target, EntryPoint) else self.target
             _check(found, self.kind)
         except (Exception, SystemExit) as error:  # a plugin may fail in any way, and takes nothing else down with it
-            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-            raise ZooError(
-                f"{self.kind} {self.name!r} of {self.source} is broken: {type(error).__name__}: {reason}"
-            ) from error
+            raise ZooError(f"{self.kind} {self.name!r} of {self.source} is broken: {reason(error)}") from error
         return found
 
 
@@ -149,7 +146,7 @@ def get(kind: Kind, name: str) -> Plugin:
         if other != kind and any(plugin.name == short for plugin in plugins(other)):
             raise UsageError(f"{name} is {USAGE[other].format(short)}")
     names = [plugin.name for plugin in known]
-    near = nearest(name, names)
+    near = did_you_mean(name, names)
     for library in sources() if kind == "sampler" and not near else ():  # to ask a library is to import it
         found = load_source(library)
         if short in found.names():
@@ -178,8 +175,7 @@ def load_source(name: str) -> Source:
         return found()
     except (Exception, SystemExit) as error:
         origin, _ = _origin(point.dist)
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ZooError(f"source {name!r} of {origin} is broken: {type(error).__name__}: {reason}") from error
+        raise ZooError(f"source {name!r} of {origin} is broken: {reason(error)}") from error
 
 
 def _foreign(library: str, name: str) -> Plugin:
@@ -192,12 +188,12 @@ def _foreign(library: str, name: str) -> Plugin:
     names = source.names()
     if name not in names:
         raise UsageError(
-            f"{library} {source.version} has no {source.noun} {name!r}{nearest(name, names)}; "
+            f"{library} {source.version} has no {source.noun} {name!r}{did_you_mean(name, names)}; "
             "`samplerzoo list --all` shows those that it has"
         )
-    reason = source.refusal(name)
-    if reason is not None:
-        raise UsageError(f"{library}:{name} cannot be a sampler here: {reason}")
+    refusal = source.refusal(name)
+    if refusal is not None:
+        raise UsageError(f"{library}:{name} cannot be a sampler here: {refusal}")
     return Plugin("sampler", name, library, source.version, source.sampler(name), foreign=True)
 
 
@@ -235,7 +231,9 @@ def unknown_option(kind: Kind, name: str, option: str) -> str:
     if having:
         return f"{kind} {name} has no option {option!r}; it belongs to: {', '.join(having)}"
     fields = _fields(get(kind, name))
-    return f"{kind} {name} has no option {option!r}{nearest(option, fields)}; it has: {', '.join(fields) or 'none'}"
+    return (
+        f"{kind} {name} has no option {option!r}{did_you_mean(option, fields)}; it has: {', '.join(fields) or 'none'}"
+    )
 
 
 def owners(kind: Kind, option: str) -> list[str]:
@@ -285,8 +283,7 @@ def _import(file: Path) -> Any:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        line = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ZooError(f"plugin {file} cannot be imported: {type(error).__name__}: {line}") from error
+        raise ZooError(f"plugin {file} cannot be imported: {reason(error)}") from error
     return module
 
 

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from samplerzoo import images, trajectory
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.cost import Cost
 from samplerzoo.driver import Batch, stream
 from samplerzoo.environment import device_name, versions
@@ -241,7 +241,7 @@ def _figures(cost: Cost, seconds: float) -> dict[str, Any]:
 
 def _finish(job: Job, folder: Path, record: dict[str, Any]) -> None:
     count = job.plan.num_images
-    with replacing(folder / MANIFEST_FILE) as partial, partial.open("w") as file:
+    with atomic_file(folder / MANIFEST_FILE) as partial, partial.open("w") as file:
         for index in range(count):
             line = {"index": index, "file": image_path(index), "seed": job.plan.seed, "label": _label(job, index)}
             file.write(json.dumps(line) + "\n")
@@ -252,7 +252,7 @@ def _finish(job: Job, folder: Path, record: dict[str, Any]) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 

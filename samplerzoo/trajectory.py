@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samplerzoo import images
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.images import Pixels
 from samplerzoo.schedule import Grid, Level
 
@@ -42,7 +42,7 @@ class Trajectory:
         levels = [self._grid.levels[number] for number in self._strip]
         captions = ["x0" if level.clean else f"t = {level.timestep:.4g}" for level in levels]
         images.save_png(images.strip([self._kept[number] for number in self._strip], captions), folder / STRIP_FILE)
-        with replacing(folder / FILM_FILE) as partial:
+        with atomic_file(folder / FILM_FILE) as partial:
             partial.write_bytes(images.gif([self._kept[number] for number in self._film]))
 
     def _moments(self, count: int) -> list[int]:

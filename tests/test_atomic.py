@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from samplerzoo.atomic import filling, replacing
+from samplerzoo.atomic import atomic_file, atomic_folder
 
 
 class Broken(Exception):
@@ -25,7 +25,7 @@ def files(folder: Path) -> dict[str, str]:
 def test_a_file_is_replaced_when_it_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "new" / "file.txt"
     for content in ("first", "second"):
-        with replacing(target) as partial:
+        with atomic_file(target) as partial:
             partial.write_text(content)
             assert files(tmp_path).get("new/file.txt") == (None if content == "first" else "first")
         assert files(tmp_path) == {"new/file.txt": content}
@@ -34,7 +34,7 @@ def test_a_file_is_replaced_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_file_that_could_not_be_written_leaves_the_old_one_and_no_litter(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     target.write_text("old")
-    with pytest.raises(Broken), replacing(target) as partial:
+    with pytest.raises(Broken), atomic_file(target) as partial:
         break_off(partial)
     assert files(tmp_path) == {"file.txt": "old"}
 
@@ -42,7 +42,7 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one_and_no_litter(tmp_p
 def test_a_folder_is_filled_and_keeps_what_else_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "theirs.txt").write_text("theirs")
     (tmp_path / "ours.txt").write_text("old")
-    with filling(tmp_path) as beside:
+    with atomic_folder(tmp_path) as beside:
         (beside / "ours.txt").write_text("new")
         (beside / "deep").mkdir()
         (beside / "deep" / "file.txt").write_text("deep")
@@ -53,7 +53,7 @@ def test_a_folder_is_filled_and_keeps_what_else_is_in_it(tmp_path: Path) -> None
 
 def test_a_folder_that_could_not_be_filled_is_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "ours.txt").write_text("old")
-    with pytest.raises(Broken), filling(tmp_path) as beside:
+    with pytest.raises(Broken), atomic_folder(tmp_path) as beside:
         break_off(beside / "ours.txt")
     assert files(tmp_path) == {"ours.txt": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["ours.txt"]
@@ -61,7 +61,7 @@ def test_a_folder_that_could_not_be_filled_is_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
 def test_a_private_file_becomes_readable_as_any_new_file_is(tmp_path: Path) -> None:
-    with replacing(tmp_path / "file.txt") as partial:
+    with atomic_file(tmp_path / "file.txt") as partial:
         partial.write_text("content")
         partial.chmod(0o600)
     (tmp_path / "new.txt").touch()

@@ -12,7 +12,7 @@ import pytest
 
 from samplerzoo import registry
 from samplerzoo.driver import sample
-from samplerzoo.errors import UsageError, ZooError, nearest
+from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.options import kebab
 from samplerzoo.registry import get, load_file, make, plugins, unknown_option
 from samplerzoo.schedule import Schedule
@@ -274,8 +274,8 @@ def test_options_are_blamed_on_their_owner_or_get_the_nearest() -> None:
 
 
 def test_nearest() -> None:
-    assert nearest("stps", ["steps", "seed"]) == " (did you mean steps?)"
-    assert nearest("qqqq", ["steps", "seed"]) == ""
+    assert did_you_mean("stps", ["steps", "seed"]) == " (did you mean steps?)"
+    assert did_you_mean("qqqq", ["steps", "seed"]) == ""
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 
 from samplerzoo import models
 from samplerzoo.configs import ModelInfo
-from samplerzoo.folder import find
+from samplerzoo.folder import find_model
 from samplerzoo.models import Model
 
 CIFAR = {
@@ -43,7 +43,7 @@ TINY = {
 
 def unconditional_mnist() -> dict[str, Any]:
     """The embedded network without its labels, for peers that cannot pass any; speed does not depend on weights."""
-    config = dict(models.load_unet(find("mnist")).config)
+    config = dict(models.load_unet(find_model("mnist")).config)
     return {key: value for key, value in config.items() if not key.startswith("_")} | {"num_class_embeds": None}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from measure.figure import Figure
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.environment import machine, versions
 
 TITLES = {
@@ -36,7 +36,7 @@ def write(folder: Path, section: str, figures: Sequence[Figure]) -> None:
         "versions": versions(),
         "figures": [dataclasses.asdict(figure) for figure in figures],
     }
-    with replacing(folder / f"{section}.json") as partial:
+    with atomic_file(folder / f"{section}.json") as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -63,7 +63,7 @@ def render(folder: Path) -> Path:
             + ", ".join(f"{name} {content['versions'][name]}" for name in ("python", "torch", "diffusers"))
             + "."
         )
-    with replacing(folder / "report.md") as partial:
+    with atomic_file(folder / "report.md") as partial:
         partial.write_text("\n\n".join(parts) + "\n")
     return folder / "report.md"
 
@@ -111,5 +111,5 @@ def _growth(figures: Sequence[Figure], path: Path) -> None:
         axes.set_ylabel("seconds")
         axes.grid(True, color="#d8dce0", linewidth=0.6)
         axes.set_facecolor("#fcfcfa")
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         canvas.savefig(partial, format="png", dpi=150)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from measure.figure import Figure, ratio
 from measure.networks import scratch
-from samplerzoo.folder import find
+from samplerzoo.folder import find_model
 
 ROUNDS = 9
 
@@ -43,7 +43,7 @@ def measure() -> list[Figure]:
     zoo = [sys.executable, "-m", "samplerzoo"]
     run = [*zoo, "run", "--plugin", str(plugin), "--sampler", "stop", "--device", "cpu", "-o", f"{scratch().name}/run"]
     run += ["--overwrite"]
-    least = [sys.executable, "-c", LEAST.format(folder=str(find("mnist") / "unet"))]
+    least = [sys.executable, "-c", LEAST.format(folder=str(find_model("mnist") / "unet"))]
     torch = [sys.executable, "-c", "import torch"]
     return [
         *(

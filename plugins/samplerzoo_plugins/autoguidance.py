@@ -1,19 +1,6 @@
-from __future__ import annotations
+from typing import ClassVar
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
-
-from pydantic import Field
-
-from samplerzoo.errors import UsageError
-from samplerzoo.guidance import TwoModelGuidance
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Prediction
-    from samplerzoo.models import Model
-    from samplerzoo.schedule import Level
+from samplerzoo import Field, TwoModelGuidance, UsageError
 
 
 class Autoguidance(TwoModelGuidance):
@@ -26,14 +13,12 @@ class Autoguidance(TwoModelGuidance):
     needs_labels: ClassVar[bool] = False
     scale: float = Field(1.0, ge=0.0, description="0 is the second model, 1 the model alone, above 1 guided")
 
-    def guide(
-        self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
-    ) -> Callable[[torch.Tensor, Level], Prediction]:
+    def guide(self, denoise, labels, model):
         second = model.second
         if second is None:
             raise UsageError("autoguidance needs a second, worse model: --guidance-model FOLDER")
 
-        def guided(x: torch.Tensor, t: Level) -> Prediction:
+        def guided(x, t):
             good = denoise(x, t, labels)
             if self.scale == 1:
                 return good

@@ -1,19 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-
-from samplerzoo.errors import UsageError
-from samplerzoo.guidance import Guidance
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Prediction
-    from samplerzoo.models import Model
-    from samplerzoo.schedule import Level
+from samplerzoo import Field, Guidance, UsageError
 
 
 class ClassifierFreeGuidance(Guidance):
@@ -26,9 +11,7 @@ class ClassifierFreeGuidance(Guidance):
 
     rescale: float = Field(0.0, ge=0.0, le=1.0, description="how far v gets back its conditional standard deviation")
 
-    def guide(
-        self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
-    ) -> Callable[[torch.Tensor, Level], Prediction]:
+    def guide(self, denoise, labels, model):
         import torch
 
         if model.null_label is None:
@@ -38,7 +21,7 @@ class ClassifierFreeGuidance(Guidance):
             )
         null = torch.full_like(labels, model.null_label)
 
-        def guided(x: torch.Tensor, t: Level) -> Prediction:
+        def guided(x, t):
             if self.scale == 1:
                 return denoise(x, t, labels)
             if self.scale == 0:
@@ -50,7 +33,7 @@ class ClassifierFreeGuidance(Guidance):
 
         return guided
 
-    def _rescaled(self, g: Prediction, c: Prediction) -> Prediction:
+    def _rescaled(self, g, c):
         """Eq. 14 to 16; an image without contrast has no deviation to bring back, and stays."""
         pixels = tuple(range(1, g.x.ndim))
         std, guided = (p.v.std(pixels, correction=0, keepdim=True) for p in (c, g))

@@ -1,19 +1,6 @@
-from __future__ import annotations
+from typing import Literal
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
-
-from samplerzoo.errors import UsageError
-from samplerzoo.guidance import Guidance
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Prediction
-    from samplerzoo.models import Model
-    from samplerzoo.schedule import Level
+from samplerzoo import Field, Guidance, UsageError
 
 
 class ClassifierGuidance(Guidance):
@@ -30,9 +17,7 @@ class ClassifierGuidance(Guidance):
     form: Literal["score", "mean"] = Field("score", description="what the gradient shifts; mean is for ddpm alone")
     temperature: float = Field(1.0, gt=0.0, description="what the classifier's logits are divided by")
 
-    def guide(
-        self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
-    ) -> Callable[[torch.Tensor, Level], Prediction]:
+    def guide(self, denoise, labels, model):
         import torch
 
         if model.classifier is None:
@@ -47,7 +32,7 @@ class ClassifierGuidance(Guidance):
         classifier = model.classifier
         null = None if model.null_label is None else torch.full_like(labels, model.null_label)
 
-        def gradient(x: torch.Tensor, t: Level) -> torch.Tensor:
+        def gradient(x, t):
             """The gradient of log p(y | x_t), an image each: summing over the batch mixes none."""
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
@@ -55,7 +40,7 @@ class ClassifierGuidance(Guidance):
                 log_p = logits.log_softmax(dim=1, dtype=x.dtype)
                 return torch.autograd.grad(log_p.gather(1, labels[:, None]).sum(), x)[0]
 
-        def guided(x: torch.Tensor, t: Level) -> Prediction:
+        def guided(x, t):
             p = denoise(x, t, null)
             if self.scale == 0:
                 return p

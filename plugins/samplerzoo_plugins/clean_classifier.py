@@ -4,10 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.features import Features
-from samplerzoo.folder import find, first_line
-from samplerzoo.metrics.features import check_channels, digest
+from samplerzoo import Features, UsageError, ZooError, digest, find_model, reason
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +40,7 @@ class CleanClassifier(Features):
         """
         if not self.source:
             raise UsageError("features classifier: say of which model, as in classifier:mnist")
-        folder = find(self.source) / "features"
+        folder = find_model(self.source) / "features"
         if not (folder / WEIGHTS).is_file():
             raise UsageError(
                 f"{self.source} has no feature network: make one with `samplerzoo train-classifier --clean "
@@ -55,7 +52,12 @@ class CleanClassifier(Features):
         net = self._read().to(device)
 
         def features(images: torch.Tensor) -> torch.Tensor:
-            check_channels(images, net.config.num_channels, str(self.folder))
+            channels = net.config.num_channels
+            if images.shape[1] != channels:
+                raise UsageError(
+                    f"{self.folder} is for images of {channels} channel{'s' * (channels > 1)}, "
+                    f"and these have {images.shape[1]}"
+                )
             x = images.to(device).float() / 127.5 - 1
             return net.base_model(x).pooler_output.flatten(1)
 
@@ -74,7 +76,7 @@ class CleanClassifier(Features):
                 self.folder, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ZooError(f"{self.folder}: the feature network cannot be read: {first_line(error)}") from error
+            raise ZooError(f"{self.folder}: the feature network cannot be read: {reason(error)}") from error
         if report["missing_keys"]:  # transformers would make them up
             raise ZooError(f"{self.folder}: weights are missing: {min(report['missing_keys'])}, ...")
         return net.float().eval()

@@ -1,18 +1,6 @@
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level, posterior_std
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
+from samplerzoo import Field, Sampler, posterior_std
 
 
 class DDIM(Sampler):
@@ -24,9 +12,7 @@ class DDIM(Sampler):
     def stochastic(self) -> bool:
         return self.eta > 0
 
-    def step(
-        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
+    def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         std = self.eta * posterior_std(t, s)
         x = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps

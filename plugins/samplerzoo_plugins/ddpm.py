@@ -1,18 +1,6 @@
-from __future__ import annotations
+from typing import ClassVar, Literal
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-from pydantic import Field
-
-from samplerzoo.errors import UsageError
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level, posterior_std, transition_variance
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser, Prediction
+from samplerzoo import Field, Sampler, UsageError, posterior_std, transition_variance
 
 
 class DDPM(Sampler):
@@ -24,9 +12,7 @@ class DDPM(Sampler):
         "small", description="small is beta-tilde, large is beta, learned is the network's own"
     )
 
-    def step(
-        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
+    def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         variance = self._variance(p, t, s)
         mean = posterior_mean(p, t, s)
@@ -34,7 +20,7 @@ class DDPM(Sampler):
             mean = mean + variance * p.shift
         return mean if s.clean else mean + variance**0.5 * noise()
 
-    def _variance(self, p: Prediction, t: Level, s: Level) -> float | torch.Tensor:
+    def _variance(self, p, t, s):
         small, large = posterior_std(t, s) ** 2, transition_variance(t, s)
         match self.variance:
             case "small":
@@ -49,7 +35,7 @@ class DDPM(Sampler):
                 return small ** (1 - p.variance) * large**p.variance
 
 
-def posterior_mean(p: Prediction, t: Level, s: Level) -> torch.Tensor:
+def posterior_mean(p, t, s):
     """Mean of q(x_s | x_t, x_0) at the predicted x_0 (Ho, Jain, Abbeel 2020, eq. 7)."""
     beta = transition_variance(t, s)
     return (s.alpha * beta / t.sigma**2) * p.x0 + (t.alpha / s.alpha * s.sigma**2 / t.sigma**2) * p.x

@@ -1,19 +1,9 @@
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Grid, Level, Schedule
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
+from samplerzoo import Field, Sampler
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)  # exact but for rounding, for polynomials and steps like these
 
@@ -37,10 +27,8 @@ class DEIS(Sampler):
     def order(self) -> int:
         return min(self.solver_order, 2)
 
-    def walk(
-        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> Iterator[torch.Tensor]:
-        known: list[tuple[Level, torch.Tensor]] = []  # levels and eps there, the newest first
+    def walk(self, x, grid, denoise, noise):
+        known = []  # levels and eps there, the newest first
         for t, s in grid.pairs():
             p = denoise(x, t)
             known = [(t, p.eps), *known][: self.solver_order]
@@ -52,7 +40,7 @@ class DEIS(Sampler):
                     x = x + s.alpha * c * eps
             yield x
 
-    def _integrals(self, known: list[tuple[Level, torch.Tensor]], s: Level, schedule: Schedule) -> list[float]:
+    def _integrals(self, known, s, schedule):
         """Of each Lagrange polynomial over rho, from the newest level to s; by Gauss-Legendre in lambda = -log rho."""
         levels = [level for level, _ in known]
         t = levels[0]
@@ -64,7 +52,7 @@ class DEIS(Sampler):
         basis = [math.prod([(at - b) / (a - b) for b in u if b != a], start=np.ones_like(at)) for a in u]
         return [float(values @ drho) for values in basis]
 
-    def _coordinate(self, level: Level) -> float:
+    def _coordinate(self, level):
         match self.variable:
             case "t":
                 return level.tau

@@ -1,18 +1,6 @@
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Grid, Level
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
+from samplerzoo import Field, Sampler
 
 
 class DPMSolverPP(Sampler):
@@ -35,19 +23,15 @@ class DPMSolverPP(Sampler):
     def order(self) -> int:
         return min(self.solver_order, 2)
 
-    def walk(
-        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> Iterator[torch.Tensor]:
-        known: list[tuple[Level, torch.Tensor]] = []  # levels and x0 there, the newest first
+    def walk(self, x, grid, denoise, noise):
+        known = []  # levels and x0 there, the newest first
         for i, (t, s) in enumerate(grid.pairs()):
             p = denoise(x, t)
             known = [(t, p.x0), *known][: min(self.solver_order, len(grid) - i)]
             x = p.x0 if s.clean else self._update(x, known, s, noise)
             yield x
 
-    def _update(
-        self, x: torch.Tensor, known: list[tuple[Level, torch.Tensor]], s: Level, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
+    def _update(self, x, known, s, noise):
         (t, d0), *before = known
         h = s.lam - t.lam
         k = (1 + self.eta) * h  # the SDE forgets the state that much faster

@@ -1,18 +1,6 @@
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
+from samplerzoo import Field, Sampler
 
 
 class EulerAncestral(Sampler):
@@ -29,9 +17,7 @@ class EulerAncestral(Sampler):
     def stochastic(self) -> bool:
         return self.eta > 0
 
-    def step(
-        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
+    def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         r_t, r_s = t.sigma / t.alpha, s.sigma / s.alpha
         up = min(r_s, self.eta * r_s * math.sqrt(max(r_t**2 - r_s**2, 0.0)) / r_t)

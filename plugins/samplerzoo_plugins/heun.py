@@ -1,18 +1,6 @@
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Grid, Level, Schedule
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
+from samplerzoo import Field, Sampler
 
 MAX_GAMMA = math.sqrt(2) - 1  # no more noise is added than there is (Karras et al. 2022, table 1)
 
@@ -39,9 +27,7 @@ class Heun(Sampler):
     def order(self) -> int:
         return 2
 
-    def walk(
-        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> Iterator[torch.Tensor]:
+    def walk(self, x, grid, denoise, noise):
         for t, s in grid.pairs():
             u = self._raised(t, len(grid), denoise.schedule)
             if u.tau > t.tau:
@@ -50,9 +36,7 @@ class Heun(Sampler):
             x = self.step(x, u, s, denoise, noise)
             yield x
 
-    def step(
-        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
+    def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         if s.clean:
             return p.x0
@@ -60,7 +44,7 @@ class Heun(Sampler):
         h = s.sigma / s.alpha - t.sigma / t.alpha
         return s.alpha * (x / t.alpha + h * (p.eps + q.eps) / 2)
 
-    def _raised(self, t: Level, steps: int, schedule: Schedule) -> Level:
+    def _raised(self, t, steps, schedule):
         """The level that noise is added up to before a step from t."""
         r, top = t.sigma / t.alpha, schedule.at(schedule.T)
         gamma = min(self.s_churn / steps, MAX_GAMMA) if self.s_min <= r <= self.s_max else 0.0

@@ -5,10 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.features import Features
-from samplerzoo.folder import first_line
-from samplerzoo.metrics.features import PUBLISHED_INCEPTION, digest
+from samplerzoo import PUBLISHED_INCEPTION, Features, UsageError, ZooError, atomic_file, digest, reason
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +43,7 @@ class Inception(Features):
         try:
             net = torch.jit.load(self.file, map_location=device).eval()
         except (RuntimeError, ValueError) as error:
-            raise ZooError(f"{self.file}: not a TorchScript file: {first_line(error)}") from error
+            raise ZooError(f"{self.file}: not a TorchScript file: {reason(error)}") from error
 
         def features(images: torch.Tensor) -> torch.Tensor:
             if images.shape[1] not in (1, CHANNELS):
@@ -74,13 +71,11 @@ def _downloaded() -> Path:
         return path
     from torch.hub import download_url_to_file
 
-    from samplerzoo.atomic import replacing
-
     try:
-        with replacing(path) as partial:
+        with atomic_file(path) as partial:
             download_url_to_file(URL, str(partial), hash_prefix=PUBLISHED_INCEPTION, progress=False)
     except (OSError, RuntimeError) as error:
-        raise ZooError(f"features inception: the download failed ({first_line(error)}); {WAY_OUT}") from error
+        raise ZooError(f"features inception: the download failed ({reason(error)}); {WAY_OUT}") from error
     return path
 
 

@@ -1,17 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
-
-from pydantic import Field
-
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Grid
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
+from samplerzoo import Field, Sampler
 
 ADAMS_BASHFORTH = {
     1: (1.0,),
@@ -41,10 +28,8 @@ class IPNDM(Sampler):
     def order(self) -> int:
         return min(self.solver_order, 2)
 
-    def walk(
-        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> Iterator[torch.Tensor]:
-        slopes: list[torch.Tensor] = []  # the newest first
+    def walk(self, x, grid, denoise, noise):
+        slopes = []  # the newest first
         for t, s in grid.pairs():
             p = denoise(x, t)
             slopes = [p.eps, *slopes][: self.solver_order]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from samplerzoo.features import Features
+from samplerzoo import Features
 
 if TYPE_CHECKING:
     import torch

@@ -1,18 +1,7 @@
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level, transition_variance
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser, Prediction
+from samplerzoo import Field, Sampler, transition_variance
 
 
 class PredictorCorrector(Sampler):
@@ -39,9 +28,7 @@ class PredictorCorrector(Sampler):
     def order(self) -> int:
         return 0 if self.corrector_steps else 1
 
-    def step(
-        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
+    def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         if s.clean:
             return p.x0
@@ -51,7 +38,7 @@ class PredictorCorrector(Sampler):
             x = x + size * denoise(x, s).score + math.sqrt(2 * size) * noise()
         return x
 
-    def _predicted(self, p: Prediction, s: Level, noise: Callable[[], torch.Tensor]) -> torch.Tensor:
+    def _predicted(self, p, s, noise):
         if self.predictor == "ddim":
             return s.alpha * p.x0 + s.sigma * p.eps
         beta = transition_variance(p.level, s)

@@ -1,15 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
+from samplerzoo import Sampler
 
 
 class ProbabilityFlow(Sampler):
@@ -22,9 +11,7 @@ class ProbabilityFlow(Sampler):
     def stochastic(self) -> bool:
         return False
 
-    def step(
-        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
+    def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         if s.clean:
             return p.x0

@@ -1,16 +1,6 @@
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
+from samplerzoo import Sampler
 
 
 class ReverseSDE(Sampler):
@@ -19,9 +9,7 @@ class ReverseSDE(Sampler):
     The last step returns x0, the mean of the clean image (Tweedie), where the discretisation would leave noise.
     """
 
-    def step(
-        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
+    def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         if s.clean:
             return p.x0

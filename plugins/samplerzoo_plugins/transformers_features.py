@@ -4,10 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.features import Features
-from samplerzoo.folder import find, first_line
-from samplerzoo.metrics.features import digest
+from samplerzoo import Features, UsageError, ZooError, digest, find_model, reason
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +38,7 @@ class TransformersFeatures(Features):
         """
         if not self.source:
             raise UsageError("features hf: say which model, as in hf:facebook/dinov2-small or hf:FOLDER")
-        folder = find(self.source)
+        folder = find_model(self.source)
         for needed in ("config.json", PREPROCESSING, "*.safetensors"):
             if not any(folder.glob(needed)):
                 raise ZooError(f"{folder}: no {needed}; hf: needs config, image processor and safetensors weights")
@@ -73,7 +70,7 @@ class TransformersFeatures(Features):
                 self.folder, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ZooError(f"{self.folder}: the feature network cannot be read: {first_line(error)}") from error
+            raise ZooError(f"{self.folder}: the feature network cannot be read: {reason(error)}") from error
         missing = set(report["missing_keys"])  # transformers makes them up
         made_up = {key for key in missing if "pooler" in key}
         if missing - made_up:

@@ -1,21 +1,9 @@
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Grid, Level
-
-if TYPE_CHECKING:
-    import torch
-
-    from samplerzoo.denoiser import Denoiser
-
-    Known = list[tuple[Level, torch.Tensor]]
+from samplerzoo import Field, Sampler
 
 
 class UniPC(Sampler):
@@ -37,10 +25,8 @@ class UniPC(Sampler):
     def order(self) -> int:
         return min(self.solver_order + 1, 3)
 
-    def walk(
-        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> Iterator[torch.Tensor]:
-        known: Known = []  # levels and x0 there, the newest first
+    def walk(self, x, grid, denoise, noise):
+        known = []  # levels and x0 there, the newest first
         start = x  # the state that the last step was predicted from
         for i, (t, s) in enumerate(grid.pairs()):
             x0 = denoise(x, t).x0
@@ -50,7 +36,7 @@ class UniPC(Sampler):
             start, x = x, x0 if s.clean else self._update(x, known, s)
             yield x
 
-    def _update(self, x: torch.Tensor, known: Known, s: Level, at_s: torch.Tensor | None = None) -> torch.Tensor:
+    def _update(self, x, known, s, at_s=None):
         """UniP-p from the p levels known, x being the state at the newest; with x0 at s too, UniC-p."""
         (t, m0), *before = known
         h = s.lam - t.lam
@@ -66,7 +52,7 @@ class UniPC(Sampler):
         return x
 
 
-def _weights(r: list[float], h: float, b: float) -> list[float]:
+def _weights(r, h, b):
     """The a_i of eq. 5, with sum_i a_i r_i^(k - 1) = k! phi_(k + 1) h / B for every k up to their number."""
     if len(r) == 1:  # one half satisfies the condition of the theorem for either B
         return [0.5]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from samplerzoo import models, registry
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.bench.suite import Suite
 from samplerzoo.cost import Cost
 from samplerzoo.guidance import Guidance
@@ -53,7 +53,7 @@ class Cell:
 
     def describe(self, folder: Path) -> None:
         """Puts the recipe down for who looks into the folder; nothing reads it."""
-        with replacing(folder / RECIPE_FILE) as partial:
+        with atomic_file(folder / RECIPE_FILE) as partial:
             partial.write_text(json.dumps(self.recipe.model_dump(mode="json"), indent=2) + "\n")
 
 

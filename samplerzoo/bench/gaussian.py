@@ -15,10 +15,10 @@ from samplerzoo import testing
 from samplerzoo.bench import results
 from samplerzoo.bench.cell import name_of
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
-from samplerzoo.bench.suite import GAUSSIAN, Warn, reason, say
+from samplerzoo.bench.suite import GAUSSIAN, Warn, say
 from samplerzoo.cost import Cost
 from samplerzoo.environment import versions
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, reason
 from samplerzoo.job import rehearse, settle
 from samplerzoo.models import Model
 from samplerzoo.plan import Plan

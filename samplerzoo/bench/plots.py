@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.points import Estimate, Line, Point
 from samplerzoo.bench.results import Protocol
@@ -164,7 +164,7 @@ def _save(panels: Sequence[Panel], lines: Sequence[Line], styles: dict[str, Styl
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     _legend(figure, grid[0], 1 if len(panels) == 1 else max(int(size[0] / entry), 1), beside=len(panels) == 1)
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.bench import gallery, plots, tables, words
 from samplerzoo.bench.points import Axis, Estimate, Line, Lines, Spread, estimated
 from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, by_protocol, read
@@ -32,7 +32,7 @@ def write(folder: Path) -> Path:
     rows = [*{row.key: row for row in read(folder)}.values()]
     if not rows:
         raise UsageError(f"{folder} holds no {RESULTS_FILE} with rows; `samplerzoo bench -o {folder}` makes it")
-    with replacing(folder / CSV_FILE) as partial:
+    with atomic_file(folder / CSV_FILE) as partial:
         partial.write_text(tables.as_csv(rows))
     models = [*dict.fromkeys(row.protocol.model for row in rows)]
     parts = [
@@ -42,7 +42,7 @@ def write(folder: Path) -> Path:
         *_pictures(rows, models, folder),
         *_colophon(rows),
     ]
-    with replacing(folder / REPORT_FILE) as partial:
+    with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
     return folder / REPORT_FILE
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.bench.machine import Machine
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.evaluate import Metrics
@@ -123,7 +123,7 @@ def read(folder: Path) -> list[Row]:
 def write(folder: Path, rows: Iterable[Row]) -> None:
     """All rows, as a whole file; of two with one key the later one stays, in the place of the first."""
     unique = {row.key: row for row in rows}
-    with replacing(folder / RESULTS_FILE) as partial:
+    with atomic_file(folder / RESULTS_FILE) as partial:
         partial.write_text("".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in unique.values()))
 
 

@@ -17,11 +17,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.bench.machine import Machine
 from samplerzoo.cost import Cost
-from samplerzoo.errors import ZooError
-from samplerzoo.folder import first_line
+from samplerzoo.errors import ZooError, reason
 from samplerzoo.images import Pixels
 from samplerzoo.metrics import rows
 from samplerzoo.metrics.rows import Part, Values
@@ -81,7 +80,7 @@ def missing(there: Iterable[range], count: int, batch_size: int) -> list[range]:
 def save_images(folder: Path, shard: range, pixels: Pixels, made: Made) -> None:
     """Pixels (N, H, W, C), stored as (N, C, H, W)."""
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    with replacing(path(folder, IMAGES, shard)) as partial:
+    with atomic_file(path(folder, IMAGES, shard)) as partial:
         save_file({IMAGES: images}, partial, {RECORD: made.model_dump_json()})
 
 
@@ -90,7 +89,7 @@ def save_features(folder: Path, shard: range, features: Values, predicted: NDArr
     tensors: dict[str, NDArray] = {rows.FEATURES: features}
     if predicted is not None:
         tensors[PREDICTED] = predicted
-    with replacing(path(folder, FEATURES, shard)) as partial:
+    with atomic_file(path(folder, FEATURES, shard)) as partial:
         save_file(tensors, partial)
 
 
@@ -140,4 +139,4 @@ def _opened(file: Path) -> Iterator[safe_open]:
 
 
 def _broken(file: Path, error: Exception) -> ZooError:
-    return ZooError(f"{file}: cannot be read: {first_line(error)}; remove it, and it is made again")
+    return ZooError(f"{file}: cannot be read: {reason(error)}; remove it, and it is made again")

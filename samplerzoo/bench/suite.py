@@ -18,7 +18,7 @@ from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from samplerzoo import registry
-from samplerzoo.errors import UsageError, ZooError, nearest
+from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options, complaint
 from samplerzoo.recipe import Drawing, Recipe
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
@@ -140,7 +140,7 @@ def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
     for key in content:
         if key not in (*known, "rows") and not _of_guidance(key):
             owners = registry.owners("sampler", key)
-            hint = f"; it belongs in a row, with {' or '.join(owners)}" if owners else nearest(key, known)
+            hint = f"; it belongs in a row, with {' or '.join(owners)}" if owners else did_you_mean(key, known)
             raise UsageError(f"no key {key!r} at the top of a suite{hint}; there are: {', '.join(known)}, rows")
     subject = {key: value for key, value in content.items() if key in Subject.model_fields}
     shared = {key: value for key, value in content.items() if key != "rows" and key not in subject}
@@ -174,12 +174,6 @@ def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
             continue
         recipes += [Recipe(model=GAUSSIAN, sampler=name, steps=n) for n in steps]
     return recipes
-
-
-def reason(error: Exception) -> str:
-    """In one line; an error that is not ours says what kind it is."""
-    text = (str(error).strip().splitlines() or ["no reason given"])[0]
-    return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,7 +216,7 @@ def _check_option(kind: Kind, name: str, key: str, option: str) -> None:
     if registry.owners(kind, option):
         raise UsageError(registry.unknown_option(kind, name, option))
     known = [GUIDANCE_PREFIX + field for field in fields] if kind == "guidance" else fields
-    close = nearest(key, [*known, *RowKeys.model_fields])
+    close = did_you_mean(key, [*known, *RowKeys.model_fields])
     raise UsageError(f"no key {key!r}{close}; {kind} {name} has: {', '.join(known) or 'no options'}")
 
 

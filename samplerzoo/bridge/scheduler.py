@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.sampler import Sampler
 from samplerzoo.schedule import Grid, Level, Schedule
 
@@ -99,7 +99,7 @@ class SchedulerSampler(Sampler):
             except ZooError:
                 raise
             except Exception as error:  # theirs may fail in any way
-                raise ZooError(f"{self._title} fails at timestep {float(t):g}: {_said(error)}") from error
+                raise ZooError(f"{self._title} fails at timestep {float(t):g}: {reason(error)}") from error
         yield state
 
     @property
@@ -159,7 +159,7 @@ class SchedulerSampler(Sampler):
         try:
             scheduler = self.scheduler(**options)
         except Exception as error:  # a combination of options, a package that is missing
-            raise UsageError(f"{self._title} refuses its options: {_said(error)}") from error
+            raise UsageError(f"{self._title} refuses its options: {reason(error)}") from error
         theirs = getattr(scheduler, "alphas_cumprod", None)
         if theirs is None or not np.allclose(theirs, schedule.alphas[1:] ** 2, rtol=1e-3, atol=1e-7):
             raise UsageError(f"{self._title} does not keep to the betas of the model, so its levels are others")
@@ -170,7 +170,7 @@ class SchedulerSampler(Sampler):
             scheduler.set_timesteps(**how)
         except Exception as error:
             words = ", ".join(f"{name} {value}" for name, value in how.items())
-            raise UsageError(f"{self._title} refuses {words}: {_said(error)}") from error
+            raise UsageError(f"{self._title} refuses {words}: {reason(error)}") from error
 
 
 def _levels(scheduler: Any, schedule: Schedule) -> tuple[Level, ...]:
@@ -228,7 +228,3 @@ def _betas(schedule: Schedule) -> list[float]:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from samplerzoo.errors import UsageError, ZooError, nearest
+from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.heap import keep_freed
 from samplerzoo.version import __version__
 
@@ -54,7 +54,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         name = _hyphens(cmd_name)
         if name not in COMMANDS:
-            raise UsageError(f"no command {name!r}{nearest(name, [*COMMANDS])}; there are: {', '.join(COMMANDS)}")
+            raise UsageError(f"no command {name!r}{did_you_mean(name, [*COMMANDS])}; there are: {', '.join(COMMANDS)}")
         command: click.Command = importlib.import_module(f"samplerzoo.cli.{COMMANDS[name][0]}").command
         return command
 

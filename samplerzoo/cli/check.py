@@ -11,7 +11,7 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import SECTIONS, PluginCommand, plugin_flag, typed_so_far
 from samplerzoo.cli.shared_flags import json_flag
-from samplerzoo.errors import UsageError, nearest
+from samplerzoo.errors import UsageError, did_you_mean
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class CheckCommand(PluginCommand):
             if option.startswith(PREFIXES[kind]) and registry.owners(kind, field):
                 return f"{flag}: {registry.unknown_option(kind, name, field)}"
         known = [option for param in self.get_params(ctx) for option in param.opts]
-        return f"no option {flag}{nearest(flag, known)}; see `{ctx.command_path} {name} --help`"
+        return f"no option {flag}{did_you_mean(flag, known)}; see `{ctx.command_path} {name} --help`"
 
 
 @click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])
@@ -86,7 +86,7 @@ def kinds_of(name: str) -> list[Kind]:
     if kinds:
         raise UsageError(f"{name} is a feature network, and there are checks for samplers and guidances alone")
     known = sorted({plugin.name for kind in KINDS for plugin in registry.plugins(kind)})
-    raise UsageError(f"no sampler or guidance {name!r}{nearest(name, known)}; known: {', '.join(known)}")
+    raise UsageError(f"no sampler or guidance {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
 
 
 def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> dict[str, Any]:

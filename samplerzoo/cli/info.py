@@ -11,7 +11,7 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import facts
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.errors import UsageError, nearest
+from samplerzoo.errors import UsageError, did_you_mean
 from samplerzoo.folder import pretrained
 from samplerzoo.registry import GUIDANCE_PREFIX, Plugin
 
@@ -35,7 +35,7 @@ def command(plugin: tuple[str, ...], name: str, as_json: bool) -> None:
     else:
         known = [plugin.name for kind in registry.GROUPS for plugin in registry.plugins(kind)]
         names = sorted({*known, *pretrained()})
-        raise UsageError(f"nothing is called {name!r}{nearest(name, names)}; there are: {', '.join(names)}")
+        raise UsageError(f"nothing is called {name!r}{did_you_mean(name, names)}; there are: {', '.join(names)}")
     if as_json:
         click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
         return

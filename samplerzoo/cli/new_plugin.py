@@ -11,7 +11,7 @@ from string import Template
 import click
 
 from samplerzoo import registry
-from samplerzoo.atomic import filling
+from samplerzoo.atomic import atomic_folder
 from samplerzoo.errors import UsageError
 from samplerzoo.registry import GROUPS, Kind
 
@@ -52,7 +52,7 @@ def command(name: str, kind: Kind, output: Path | None) -> None:
         f"src/{module}.py": f"{kind}.py",
         f"tests/test_{module}.py": f"test_{kind}.py",
     }
-    with filling(folder) as beside:
+    with atomic_folder(folder) as beside:
         for file, template in files.items():
             target = beside / file
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from samplerzoo import registry
-from samplerzoo.errors import UsageError, nearest
+from samplerzoo.errors import UsageError, did_you_mean
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
 SECTIONS = f"{__name__}.sections"
@@ -83,4 +83,4 @@ class PluginCommand(click.Command):
         if having and chosen[kind] not in having:
             return f"{flag}: {registry.unknown_option(kind, chosen[kind], field)}"
         known = [name for param in self.get_params(ctx) for name in param.opts + param.secondary_opts]
-        return f"no option {flag}{nearest(flag, known)}; see `{ctx.command_path} --sampler NAME --help`"
+        return f"no option {flag}{did_you_mean(flag, known)}; see `{ctx.command_path} --sampler NAME --help`"

@@ -11,7 +11,7 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import FieldType, flags, given
 from samplerzoo.cli.plugin_flags import typed_so_far
-from samplerzoo.errors import UsageError, ZooError, nearest
+from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.registry import GUIDANCE_PREFIX
 
 ROWS = f"{__name__}.rows"
@@ -80,7 +80,7 @@ class SweepCommand(click.Command):
             return f"{flag} stands behind the sampler that it is for: {FLAG} {' or '.join(having)} {flag} ..."
         params = self.get_params(ctx) + [option for it in mine for option in _sampler_flags(it.samplers)]
         known = [name for param in params for name in param.opts + param.secondary_opts]
-        return f"no option {flag}{nearest(flag, [FLAG, *known])}; see `{ctx.command_path} --help`"
+        return f"no option {flag}{did_you_mean(flag, [FLAG, *known])}; see `{ctx.command_path} --help`"
 
 
 def _split(args: Sequence[str]) -> tuple[list[str], list[Segment]]:

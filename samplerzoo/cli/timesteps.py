@@ -14,7 +14,7 @@ from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
 from samplerzoo.cli.shared_flags import json_flag
 from samplerzoo.errors import UsageError
-from samplerzoo.folder import find, read_json
+from samplerzoo.folder import find_model, read_json
 from samplerzoo.options import Options
 from samplerzoo.recipe import GridRequest
 from samplerzoo.sampler import Sampler
@@ -84,7 +84,7 @@ def _schedule(wanted: dict[str, Any]) -> Schedule:
     if request.model_fields_set:
         raise UsageError("a model has a schedule of its own: give --model, or --T and --beta-schedule")
     return Schedule.from_config(
-        read_json(find(model, revision=revision), "scheduler/scheduler_config.json", "scheduler_config.json")
+        read_json(find_model(model, revision=revision), "scheduler/scheduler_config.json", "scheduler_config.json")
     )
 
 

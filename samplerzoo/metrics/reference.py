@@ -20,11 +20,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from samplerzoo.atomic import replacing
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.atomic import atomic_file, digest
+from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.features import Features
-from samplerzoo.folder import first_line
-from samplerzoo.metrics.features import digest
 from samplerzoo.metrics.frechet import Array, Moments, frechet_distance
 from samplerzoo.metrics.precision_recall import Manifold
 from samplerzoo.metrics.rows import Rows, Values, in_blocks
@@ -115,7 +113,7 @@ def save(reference: Reference, path: Path) -> None:
         UsageError: another suffix.
     """
     check_suffix(path)
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         if path.suffix == ".npz":
             with partial.open("wb") as file:
                 np.savez(file, mu=reference.mean, sigma=reference.covariance)
@@ -267,9 +265,7 @@ def _load(path: Path) -> Reference:
             sample_labels=None if labels is None else labels.astype(np.int64),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ZooError(
-            f"{path}: not a reference: {first_line(error)}; make it again with `samplerzoo ref make`"
-        ) from error
+        raise ZooError(f"{path}: not a reference: {reason(error)}; make it again with `samplerzoo ref make`") from error
 
 
 def _load_npz(path: Path) -> Reference:
@@ -277,7 +273,7 @@ def _load_npz(path: Path) -> Reference:
         with np.load(path, allow_pickle=False) as content:
             mean, covariance = content["mu"].astype(np.float64), content["sigma"].astype(np.float64)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ZooError(f"{path}: not pytorch-fid's form, mu and sigma: {first_line(error)}") from error
+        raise ZooError(f"{path}: not pytorch-fid's form, mu and sigma: {reason(error)}") from error
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         raise ZooError(f"{path}: mu {mean.shape} and sigma {covariance.shape} are no mean and covariance")
     return Reference(path.name, mean, covariance)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.errors import ZooError
 
 Values = NDArray[np.float32]
@@ -24,7 +24,7 @@ BLOCK = 1000
 
 def write(path: Path, features: Values) -> None:
     """A file of rows (N, D)."""
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         save_file({FEATURES: features}, partial)
 
 

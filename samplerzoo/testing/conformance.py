@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
-from samplerzoo.errors import UsageError, ZooError, nearest
+from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.guidance import Guidance
 from samplerzoo.models import Model
 from samplerzoo.options import Options
@@ -144,7 +144,7 @@ def _on(model: Model | None, check: Callable[..., None]) -> Check:
 def _known(expected: Reasons | None, checks: Mapping[str, Check]) -> Reasons:
     for name in expected or NO_REASONS:
         if name not in checks:
-            raise UsageError(f"there is no check {name!r} to expect a failure of{nearest(name, [*checks])}")
+            raise UsageError(f"there is no check {name!r} to expect a failure of{did_you_mean(name, [*checks])}")
     return expected or NO_REASONS
 
 
@@ -162,8 +162,7 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
 
 def _line(error: Exception) -> str:
     """In one line; an error that a check did not foresee says what kind it is."""
-    text = " ".join(str(error).split()) or "no reason given"
-    return text if isinstance(error, (AssertionError, ZooError)) else f"{type(error).__name__}: {text}"
+    return " ".join(str(error).split()) if isinstance(error, AssertionError) and str(error) else reason(error)
 
 
 def _checked(plugin: Options, found: Iterator[Outcome]) -> list[Outcome]:

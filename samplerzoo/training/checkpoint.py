@@ -20,8 +20,7 @@ from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.folder import first_line
+from samplerzoo.errors import UsageError, ZooError, reason
 
 EMA_FILE = "ema.safetensors"
 PROGRESS_FILE = "progress.json"
@@ -119,8 +118,9 @@ def restore(accelerator: Accelerator, folder: Path) -> None:
     try:
         accelerator.load_state(str(folder))
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        reason = f"{first_line(error)} (same options as when it was written?)"
-        raise ZooError(f"cannot resume from {folder}: {reason}") from error
+        raise ZooError(
+            f"cannot resume from {folder}: {reason(error)} (same options as when it was written?)"
+        ) from error
 
 
 def changed_options(folder: Path, options: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from samplerzoo.atomic import filling
+from samplerzoo.atomic import atomic_folder
 from samplerzoo.classifier import NoisyClassifier
 from samplerzoo.errors import UsageError
 from samplerzoo.schedule import Schedule
@@ -52,7 +52,7 @@ class ClassifierTask(Task):
         return nn.functional.cross_entropy(net(self.forward.noised(images, tau, noise), tau).float(), labels)
 
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:
-        with filling(folder) as beside:
+        with atomic_folder(folder) as beside:
             (beside / "README.md").write_text(self._card(net, report))
             resnet: Any = net.net if isinstance(net, NoisyClassifier) else net
             resnet.to(getattr(torch, self.options.save_dtype)).save_pretrained(beside)

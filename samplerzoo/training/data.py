@@ -18,8 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.folder import first_line
+from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.training.options import DataOptions
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ def _rows(options: DataOptions, split: str) -> datasets.Dataset:
     except ZooError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ZooError(f"cannot load {options.dataset} (split {split}): {first_line(error)}") from error
+        raise ZooError(f"cannot load {options.dataset} (split {split}): {reason(error)}") from error
 
 
 def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str:

@@ -7,8 +7,8 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from samplerzoo.denoiser import PredictionType
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.folder import find, first_line
+from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.folder import find_model
 from samplerzoo.schedule import Schedule
 from samplerzoo.training.options import ScheduleOptions
 
@@ -71,11 +71,11 @@ def build_scheduler(options: ScheduleOptions, like: str | None, prediction_type:
     if like is None:
         chosen = {theirs: getattr(options, ours) for ours, theirs in FIELDS.items()}
         return DDPMScheduler(**chosen, prediction_type=prediction_type)
-    root = find(like)
+    root = find_model(like)
     try:
         scheduler = DDPMScheduler.from_config(DDPMScheduler.load_config(root / "scheduler", local_files_only=True))
     except (OSError, ValueError) as error:
-        raise ZooError(f"{root}: its scheduler cannot be read: {first_line(error)}") from error
+        raise ZooError(f"{root}: its scheduler cannot be read: {reason(error)}") from error
     for ours, theirs in {**FIELDS, "prediction_type": "prediction_type"}.items():
         if ours in options.model_fields_set and getattr(options, ours) != scheduler.config[theirs]:
             flag = f"--{ours.replace('_', '-')}"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from samplerzoo import images
-from samplerzoo.atomic import replacing
+from samplerzoo.atomic import atomic_file
 from samplerzoo.schedule import Schedule
 
 SMOOTHING = 0.8
@@ -77,5 +77,5 @@ def _smooth(values: list[float]) -> list[float]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=110)

@@ -25,9 +25,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from samplerzoo.atomic import replacing
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.folder import first_line
+from samplerzoo.atomic import atomic_file
+from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.training import checkpoint
 from samplerzoo.training.checkpoint import Progress
 from samplerzoo.training.options import LoopOptions
@@ -250,7 +249,7 @@ class Trainer:
             whole = checkpoint.existing(self.output)
             last = f"the last whole one is {whole[-1]}" if whole else "there is none yet"
             raise ZooError(
-                f"cannot write a checkpoint at step {self.progress.step}: {first_line(error)}; {last}"
+                f"cannot write a checkpoint at step {self.progress.step}: {reason(error)}; {last}"
             ) from error
         self.accelerator.wait_for_everyone()
         self.accelerator.print(f"checkpoint {folder}")
@@ -295,5 +294,5 @@ def _cut_metrics(path: Path, step: int) -> None:
     """Drop the lines that a killed run wrote after its last checkpoint."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))

@@ -13,7 +13,7 @@ from samplerzoo import models
 from samplerzoo.denoiser import PredictionType, unet_network
 from samplerzoo.driver import sample
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.folder import find
+from samplerzoo.folder import find_model
 from samplerzoo.schedule import Schedule
 from samplerzoo.training import card, pictures
 from samplerzoo.training.data import ImageData
@@ -166,7 +166,7 @@ def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNe
 
 def _pretrained_unet(name: str, data: ImageData, embeds: int | None) -> UNet2DModel:
     """The U-Net of a model for these images; embeddings of other classes begin anew."""
-    old = models.load_unet(find(name))
+    old = models.load_unet(find_model(name))
     config = {key: value for key, value in old.config.items() if key != "_name_or_path"}  # a path of this machine
     if (config["in_channels"], config["out_channels"]) != (data.channels, data.channels):
         raise UsageError(f"{name} has {config['in_channels']} channels and the data {data.channels}: add --channels")

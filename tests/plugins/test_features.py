@@ -145,7 +145,7 @@ def test_without_a_network_a_download_is_one_line_with_the_way_out(
     assert main(["eval", "--fake", "digits", "--real", "digits", "--features", "inception"]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "the download failed (<urlopen error" in err
+    assert "the download failed (OSError: <urlopen error" in err
     assert "give it as inception:FILE" in err
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
