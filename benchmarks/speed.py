@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from measure import report
 
-from samplerzoo.heap import keep_freed
+from samplerzoo.system.memory import keep_freed
 
 FOLDER = Path(__file__).parent / "reports" / "speed"
 

@@ -11,64 +11,64 @@ from typing import TYPE_CHECKING, Any
 from samplerzoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from samplerzoo.atomic import atomic_file as atomic_file
-    from samplerzoo.atomic import digest as digest
-    from samplerzoo.denoiser import Clip as Clip
-    from samplerzoo.denoiser import Denoiser as Denoiser
-    from samplerzoo.denoiser import Prediction as Prediction
-    from samplerzoo.driver import Result as Result
-    from samplerzoo.driver import sample as sample
-    from samplerzoo.driver import stream as stream
+    from samplerzoo.core.features import Features as Features
+    from samplerzoo.core.guidance import Guidance as Guidance
+    from samplerzoo.core.guidance import TwoModelGuidance as TwoModelGuidance
+    from samplerzoo.core.prediction import Clip as Clip
+    from samplerzoo.core.prediction import Denoiser as Denoiser
+    from samplerzoo.core.prediction import Prediction as Prediction
+    from samplerzoo.core.sampler import Sampler as Sampler
+    from samplerzoo.core.schedule import Grid as Grid
+    from samplerzoo.core.schedule import Level as Level
+    from samplerzoo.core.schedule import Schedule as Schedule
+    from samplerzoo.core.schedule import posterior_std as posterior_std
+    from samplerzoo.core.schedule import transition_variance as transition_variance
+    from samplerzoo.core.source import Source as Source
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
     from samplerzoo.errors import reason as reason
-    from samplerzoo.features import Features as Features
-    from samplerzoo.folder import find_model as find_model
-    from samplerzoo.guidance import Guidance as Guidance
-    from samplerzoo.guidance import TwoModelGuidance as TwoModelGuidance
     from samplerzoo.metrics.features import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
-    from samplerzoo.models import Model as Model
-    from samplerzoo.models import load as load
+    from samplerzoo.models.folder import find_model as find_model
+    from samplerzoo.models.load import Model as Model
+    from samplerzoo.models.load import load as load
     from samplerzoo.options import Field as Field
     from samplerzoo.pipeline import SamplerPipeline as SamplerPipeline
     from samplerzoo.registry import RESERVED as RESERVED
     from samplerzoo.registry import load_file as load_file
-    from samplerzoo.sampler import Sampler as Sampler
-    from samplerzoo.schedule import Grid as Grid
-    from samplerzoo.schedule import Level as Level
-    from samplerzoo.schedule import Schedule as Schedule
-    from samplerzoo.schedule import posterior_std as posterior_std
-    from samplerzoo.schedule import transition_variance as transition_variance
-    from samplerzoo.source import Source as Source
+    from samplerzoo.sampling.driver import Result as Result
+    from samplerzoo.sampling.driver import sample as sample
+    from samplerzoo.sampling.driver import stream as stream
+    from samplerzoo.system.files import atomic_file as atomic_file
+    from samplerzoo.system.files import digest as digest
 
 _HOME = {
-    "atomic_file": "atomic",
-    "Clip": "denoiser",
-    "Denoiser": "denoiser",
-    "digest": "atomic",
-    "Features": "features",
+    "atomic_file": "system.files",
+    "Clip": "core.prediction",
+    "Denoiser": "core.prediction",
+    "digest": "system.files",
+    "Features": "core.features",
     "Field": "options",
-    "find_model": "folder",
-    "Grid": "schedule",
-    "Guidance": "guidance",
-    "Level": "schedule",
-    "load": "models",
+    "find_model": "models.folder",
+    "Grid": "core.schedule",
+    "Guidance": "core.guidance",
+    "Level": "core.schedule",
+    "load": "models.load",
     "load_file": "registry",
-    "Model": "models",
-    "posterior_std": "schedule",
-    "Prediction": "denoiser",
+    "Model": "models.load",
+    "posterior_std": "core.schedule",
+    "Prediction": "core.prediction",
     "PUBLISHED_INCEPTION": "metrics.features",
     "reason": "errors",
     "RESERVED": "registry",
-    "Result": "driver",
-    "sample": "driver",
-    "Sampler": "sampler",
+    "Result": "sampling.driver",
+    "sample": "sampling.driver",
+    "Sampler": "core.sampler",
     "SamplerPipeline": "pipeline",
-    "Schedule": "schedule",
-    "Source": "source",
-    "stream": "driver",
-    "transition_variance": "schedule",
-    "TwoModelGuidance": "guidance",
+    "Schedule": "core.schedule",
+    "Source": "core.source",
+    "stream": "sampling.driver",
+    "transition_variance": "core.schedule",
+    "TwoModelGuidance": "core.guidance",
     "UsageError": "errors",
     "ZooError": "errors",
 }

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from samplerzoo.atomic import atomic_file
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.system.files import atomic_file
 
 if TYPE_CHECKING:
     import torch

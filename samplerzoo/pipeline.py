@@ -11,17 +11,17 @@ from typing import Any, Literal, Self
 import torch
 from diffusers import DDPMPipeline, DiffusionPipeline, ImagePipelineOutput, SchedulerMixin, UNet2DModel
 
-from samplerzoo import models
-from samplerzoo.atomic import atomic_file
-from samplerzoo.configs import ModelInfo
-from samplerzoo.driver import sample
+from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Level
 from samplerzoo.errors import UsageError
-from samplerzoo.folder import INFO_FILE, find_model
-from samplerzoo.guidance import Guidance
 from samplerzoo.images import picture, to_uint8
-from samplerzoo.labels import class_labels as parsed
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level
+from samplerzoo.models import load as models
+from samplerzoo.models.configs import ModelInfo
+from samplerzoo.models.folder import INFO_FILE, find_model
+from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.labels import class_labels as parsed
+from samplerzoo.system.files import atomic_file
 
 CLASSIFIER = "classifier"
 """The folder of the noise-aware classifier, which is no part of a pipeline."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
 
 if TYPE_CHECKING:
+    from samplerzoo.core.source import Source
     from samplerzoo.options import Options
-    from samplerzoo.source import Source
 
 Kind = Literal["sampler", "guidance", "features"]
 GROUPS: dict[Kind, str] = {
@@ -165,7 +165,7 @@ def load_source(name: str) -> Source:
     Raises:
         ZooError: it cannot be imported, or is none.
     """
-    from samplerzoo.source import Source
+    from samplerzoo.core.source import Source
 
     point = sources()[name]
     try:
@@ -296,9 +296,9 @@ def _fields(plugin: Plugin) -> list[str]:
 
 def _bases() -> dict[Kind, type[Options]]:
     """What each kind is a subclass of."""
-    from samplerzoo.features import Features
-    from samplerzoo.guidance import Guidance
-    from samplerzoo.sampler import Sampler
+    from samplerzoo.core.features import Features
+    from samplerzoo.core.guidance import Guidance
+    from samplerzoo.core.sampler import Sampler
 
     return {"sampler": Sampler, "guidance": Guidance, "features": Features}
 

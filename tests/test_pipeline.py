@@ -11,10 +11,10 @@ import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, ImagePipelineOutput, UNet2DModel
 
 import samplerzoo as zoo
-from samplerzoo import models
+from samplerzoo.core.noise import Noise
 from samplerzoo.errors import UsageError
 from samplerzoo.images import to_uint8
-from samplerzoo.noise import Noise
+from samplerzoo.models import load as models
 from samplerzoo.pipeline import SamplerPipeline, seed_of
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import samplerzoo as zoo
-from samplerzoo.folder import PRETRAINED
 from samplerzoo.images import to_uint8
-from samplerzoo.labels import class_labels
 from samplerzoo.metrics import reference
-from samplerzoo.metrics.extract import Extractor
+from samplerzoo.metrics.embed import Extractor
 from samplerzoo.metrics.features import parse
 from samplerzoo.metrics.frechet import frechet_distance
+from samplerzoo.models.folder import PRETRAINED
+from samplerzoo.sampling.labels import class_labels
 
 MNIST = PRETRAINED / "mnist"
 

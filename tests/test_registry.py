@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from samplerzoo import registry
-from samplerzoo.driver import sample
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.options import kebab
 from samplerzoo.registry import get, load_file, make, plugins, unknown_option
-from samplerzoo.schedule import Schedule
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian
 
 GOOD = """

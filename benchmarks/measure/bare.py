@@ -9,8 +9,8 @@ from measure.child import Child
 from measure.figure import Figure, Work, in_turn
 from measure.networks import call_of, of_peers, saved
 from measure.peers import PEERS, STEPS, layout_of
-from samplerzoo import models
-from samplerzoo.models import Layout
+from samplerzoo.models import load as models
+from samplerzoo.models.load import Layout
 
 ROUNDS = 41  # a ratio of two ratios wavers twice as much as one
 

@@ -64,7 +64,7 @@ class Child:
 def main(work: str, arguments: str, keep: str) -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # what else is printed is not an answer
     if keep == "True":
-        from samplerzoo.heap import keep_freed
+        from samplerzoo.system.memory import keep_freed
 
         keep_freed()
     module, _, name = work.partition(":")

@@ -9,9 +9,9 @@ import torch
 
 from measure.figure import Figure, paired
 from measure.networks import call_of
-from samplerzoo import models
-from samplerzoo.driver import sample
-from samplerzoo.models import Model
+from samplerzoo.models import load as models
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
 
 STEPS, ROUNDS = 10, 7
 

@@ -13,7 +13,7 @@ from typing import Any
 from measure.child import Child
 from measure.figure import Figure, Work, paired
 from measure.networks import CIFAR, call_of, saved, scratch, unconditional_mnist
-from samplerzoo import models
+from samplerzoo.models import load as models
 
 BATCH = 64
 COMPILES = 3
@@ -88,8 +88,8 @@ def _heads() -> Figure:
 FIRST_CALL = """
 import time
 from measure.networks import call_of
-from samplerzoo import models
-from samplerzoo.heap import keep_freed
+from samplerzoo.models import load as models
+from samplerzoo.system.memory import keep_freed
 keep_freed()
 model = models.load({folder!r}, dtype="float32", compiled={compiled})
 call = call_of(model, {batch})

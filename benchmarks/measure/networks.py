@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
-from samplerzoo import models
-from samplerzoo.configs import ModelInfo
-from samplerzoo.folder import find_model
-from samplerzoo.models import Model
+from samplerzoo.models import load as models
+from samplerzoo.models.configs import ModelInfo
+from samplerzoo.models.folder import find_model
+from samplerzoo.models.load import Model
 
 CIFAR = {
     "sample_size": 32,

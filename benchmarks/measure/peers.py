@@ -18,12 +18,13 @@ from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, 
 from measure.child import Child
 from measure.figure import Figure, Work, paired, seconds
 from measure.networks import of_peers, saved
-from samplerzoo import models, pace
-from samplerzoo.denoiser import unet_network
-from samplerzoo.driver import sample
+from samplerzoo.core.prediction import unet_network
 from samplerzoo.images import to_uint8
-from samplerzoo.models import Layout, Model
-from samplerzoo.pace import PaceRequest
+from samplerzoo.models import load as models
+from samplerzoo.models.load import Layout, Model
+from samplerzoo.sampling import tuning as pace
+from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.tuning import PaceRequest
 
 STEPS = 5
 ROUNDS = 31

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from measure.figure import Figure
-from samplerzoo.atomic import atomic_file
-from samplerzoo.environment import machine, versions
+from samplerzoo.system.environment import machine, versions
+from samplerzoo.system.files import atomic_file
 
 TITLES = {
     "samplers": "A sampler costs nothing: a run over the time inside its network calls",

@@ -10,9 +10,10 @@ import torch
 
 from measure.figure import Figure, seconds
 from measure.networks import CIFAR, forward_of, saved
-from samplerzoo import models, registry
-from samplerzoo.driver import sample
-from samplerzoo.models import Model
+from samplerzoo import registry
+from samplerzoo.models import load as models
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
 
 STEPS, ROUNDS, CALLS = 50, 3, 8
 

@@ -16,11 +16,11 @@ from typing import Any
 from measure.child import Child
 from measure.figure import Figure, seconds
 from measure.networks import TINY, forward_of, saved, scratch, unconditional_mnist
-from samplerzoo import models
 from samplerzoo.bench.harness import Harness, Settings
 from samplerzoo.bench.suite import compose
-from samplerzoo.driver import sample
-from samplerzoo.pace import PaceRequest
+from samplerzoo.models import load as models
+from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.tuning import PaceRequest
 
 ROUNDS = 3
 PROCESS_ROUNDS = 5  # two cores are seldom equally fast for long

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from measure.figure import Figure, ratio
 from measure.networks import scratch
-from samplerzoo.folder import find_model
+from samplerzoo.models.folder import find_model
 
 ROUNDS = 9
 

@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from samplerzoo import models, registry
-from samplerzoo.atomic import atomic_file
+from samplerzoo import registry
 from samplerzoo.bench.suite import Suite
-from samplerzoo.cost import Cost
-from samplerzoo.guidance import Guidance
-from samplerzoo.job import rehearse, settle
-from samplerzoo.models import Model
-from samplerzoo.plan import Plan, needs_labels
-from samplerzoo.recipe import Recipe
+from samplerzoo.core.cost import Cost
+from samplerzoo.core.guidance import Guidance
+from samplerzoo.models import load as models
+from samplerzoo.models.load import Model
 from samplerzoo.registry import Kind
+from samplerzoo.sampling.job import rehearse, settle
+from samplerzoo.sampling.plan import Plan, needs_labels
+from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.system.files import atomic_file
 
 CELLS, RECIPE_FILE = "cells", "recipe.json"
 DIGITS = 16

@@ -16,14 +16,14 @@ from samplerzoo.bench import results
 from samplerzoo.bench.cell import name_of
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
 from samplerzoo.bench.suite import GAUSSIAN, Warn, say
-from samplerzoo.cost import Cost
-from samplerzoo.environment import versions
+from samplerzoo.core.cost import Cost
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, reason
-from samplerzoo.job import rehearse, settle
-from samplerzoo.models import Model
-from samplerzoo.plan import Plan
-from samplerzoo.recipe import Recipe
-from samplerzoo.schedule import Schedule
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.job import rehearse, settle
+from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.system.environment import versions
 
 MEAN, STD = 0.5, 0.5
 SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}

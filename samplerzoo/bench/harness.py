@@ -15,23 +15,24 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from samplerzoo import models, pace
 from samplerzoo.bench import memory, results, shards
 from samplerzoo.bench.cell import CELLS, Cell, lay_out, title
 from samplerzoo.bench.machine import Machine
+from samplerzoo.bench.meter import Ruler
 from samplerzoo.bench.results import Cost, Protocol, Row, Speed
-from samplerzoo.bench.ruler import Ruler
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
-from samplerzoo.cost import Cost as Sum
-from samplerzoo.driver import Batch, stream_batches
-from samplerzoo.environment import device_name, versions
+from samplerzoo.core.cost import Cost as Sum
+from samplerzoo.core.schedule import Level
 from samplerzoo.errors import ZooError
-from samplerzoo.models import Model
-from samplerzoo.pace import FASTEST, Pace, PaceRequest
-from samplerzoo.processes import by_main, gather, processes, share
-from samplerzoo.run import claimed, timed
-from samplerzoo.schedule import Level
+from samplerzoo.models import load as models
+from samplerzoo.models.load import Model
+from samplerzoo.sampling import tuning as pace
+from samplerzoo.sampling.driver import Batch, stream_batches
+from samplerzoo.sampling.run import claimed, timed
+from samplerzoo.sampling.tuning import FASTEST, Pace, PaceRequest
+from samplerzoo.system.environment import device_name, versions
+from samplerzoo.system.processes import by_main, gather, processes, share
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samplerzoo.models import Layout
+from samplerzoo.models.load import Layout
 from samplerzoo.options import Options
 
 

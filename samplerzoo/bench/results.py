@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from samplerzoo.atomic import atomic_file
 from samplerzoo.bench.machine import Machine
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.evaluate import Metrics
 from samplerzoo.metrics.features import metric_name
 from samplerzoo.options import Options, complaint
-from samplerzoo.recipe import Recipe
+from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.system.files import atomic_file
 
 RESULTS_FILE = "results.jsonl"
 EXACT = "exact"

@@ -17,13 +17,13 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from samplerzoo.atomic import atomic_file
 from samplerzoo.bench.machine import Machine
-from samplerzoo.cost import Cost
+from samplerzoo.core.cost import Cost
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.images import Pixels
-from samplerzoo.metrics import rows
-from samplerzoo.metrics.rows import Part, Values
+from samplerzoo.metrics import feature_files as rows
+from samplerzoo.metrics.feature_files import Part, Values
+from samplerzoo.system.files import atomic_file
 
 IMAGES, FEATURES = "images", "features"
 PREDICTED = "predicted"

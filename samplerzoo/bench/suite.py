@@ -20,8 +20,8 @@ from pydantic.fields import FieldInfo
 from samplerzoo import registry
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options, complaint
-from samplerzoo.recipe import Drawing, Recipe
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
+from samplerzoo.sampling.recipe import Drawing, Recipe
 
 GAUSSIAN = "gaussian"
 """The model whose denoiser and whose output distribution are exact."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
-from samplerzoo.heap import keep_freed
+from samplerzoo.system.memory import keep_freed
 from samplerzoo.version import __version__
 
 COMMANDS = {

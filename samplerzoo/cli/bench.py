@@ -76,7 +76,7 @@ def command(
     folder = output or ROOT / (suite.stem if suite else Path(found.model).name)
     asked = asked_pace({"batch_size": batch_size, "layout": layout}, compiled=compiled)
     from samplerzoo.bench.harness import Harness, Settings, run_exactly
-    from samplerzoo.processes import processes
+    from samplerzoo.system.processes import processes
 
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
     tell = _silent if as_json or processes()[0] else _tell
@@ -103,8 +103,8 @@ def command(
 
 def _conclude(outcome: Outcome, folder: Path, as_json: bool) -> None:
     """The report of what there is, and an error if that is not all."""
-    from samplerzoo.bench import report
-    from samplerzoo.processes import processes
+    from samplerzoo.report import page as report
+    from samplerzoo.system.processes import processes
 
     if not processes()[0] and outcome.rows:
         written = report.write(folder)

@@ -12,7 +12,7 @@ from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.summary import summary
 from samplerzoo.errors import ZooError
-from samplerzoo.folder import INFO_FILE, PRETRAINED, pretrained, read_json
+from samplerzoo.models.folder import INFO_FILE, PRETRAINED, pretrained, read_json
 from samplerzoo.registry import Kind
 
 HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances", "features": "features"}
@@ -56,7 +56,7 @@ def _entry(plugin: registry.Plugin, check: bool) -> dict[str, Any]:
 
 def _foreign(library: str) -> list[dict[str, Any]]:
     """The samplers of another library; those that are offered first, by their error."""
-    from samplerzoo.bridge.verdict import STEPS, verdicts
+    from samplerzoo.bench.screening import STEPS, verdicts
 
     release = registry.load_source(library).version
     found = []

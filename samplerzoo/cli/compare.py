@@ -14,6 +14,6 @@ def command(folders: tuple[Path, ...]) -> None:
 
     Only figures of one protocol stand in one table; of protocols that differ, it says in what.
     """
-    from samplerzoo.bench.compare import compare
+    from samplerzoo.report.compare import compare
 
     click.echo(compare(folders))

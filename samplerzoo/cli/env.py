@@ -13,7 +13,7 @@ from samplerzoo import registry
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(as_json: bool) -> None:
     """Versions and hardware, to be pasted into a bug report."""
-    from samplerzoo.environment import machine, versions
+    from samplerzoo.system.environment import machine, versions
 
     found = {**versions(), **machine(), "plugins": plugin_sources()}
     if as_json:

@@ -12,7 +12,7 @@ from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag, json_flag
 
 if TYPE_CHECKING:
-    from samplerzoo.metrics.extract import Extractor
+    from samplerzoo.metrics.embed import Extractor
     from samplerzoo.metrics.reference import Reference
 
 features_flag = click.Option(
@@ -63,11 +63,11 @@ def command(
     from tempfile import TemporaryDirectory
 
     from samplerzoo import registry
-    from samplerzoo.metrics import source
+    from samplerzoo.data import sources as source
+    from samplerzoo.metrics.embed import Extractor, to_files
     from samplerzoo.metrics.evaluate import measure
-    from samplerzoo.metrics.extract import Extractor, to_files
     from samplerzoo.metrics.features import metric_name, parse
-    from samplerzoo.models import choose_device
+    from samplerzoo.models.load import choose_device
 
     for file in plugin:
         registry.load_file(file)
@@ -93,8 +93,9 @@ def command(
 
 def _reference(name: str, split: str, extractor: Extractor) -> Reference:
     """A reference by its name or file, or one made of images."""
-    from samplerzoo.metrics import reference, source
-    from samplerzoo.metrics.extract import stream
+    from samplerzoo.data import sources as source
+    from samplerzoo.metrics import reference
+    from samplerzoo.metrics.embed import stream
 
     if reference.known(name, extractor.features) or not source.possible(name):
         return reference.load(name, extractor.features)

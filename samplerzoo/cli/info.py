@@ -12,7 +12,7 @@ from samplerzoo import registry
 from samplerzoo.cli.flags import facts
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.errors import UsageError, did_you_mean
-from samplerzoo.folder import pretrained
+from samplerzoo.models.folder import pretrained
 from samplerzoo.registry import GUIDANCE_PREFIX, Plugin
 
 
@@ -72,7 +72,7 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
 
 
 def _model(name: str) -> dict[str, Any]:
-    from samplerzoo import models
+    from samplerzoo.models import load as models
 
     model = models.outline(name)
     assert model.folder is not None

@@ -11,9 +11,9 @@ from string import Template
 import click
 
 from samplerzoo import registry
-from samplerzoo.atomic import atomic_folder
 from samplerzoo.errors import UsageError
 from samplerzoo.registry import GROUPS, Kind
+from samplerzoo.system.files import atomic_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*")

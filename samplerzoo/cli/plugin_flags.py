@@ -38,7 +38,7 @@ class PluginCommand(click.Command):
     """Has `--sampler`, perhaps `--guidance`, and all flags of those that are named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        from samplerzoo.cli.flags import flags  # pydantic, which `list` does without
+        from samplerzoo.cli.flags import flags
 
         chosen = self._peek(ctx, args)
         for file in chosen["plugin"]:

@@ -47,10 +47,11 @@ def make(
     In a model folder's features/ a .safetensors file is known by its name: train.safetensors as train.
     """
     from samplerzoo import registry
-    from samplerzoo.metrics import reference, source
-    from samplerzoo.metrics.extract import Extractor, stream
+    from samplerzoo.data import sources as source
+    from samplerzoo.metrics import reference
+    from samplerzoo.metrics.embed import Extractor, stream
     from samplerzoo.metrics.features import parse
-    from samplerzoo.models import choose_device
+    from samplerzoo.models.load import choose_device
 
     reference.check_suffix(output)
     for file in plugin:

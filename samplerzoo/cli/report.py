@@ -14,6 +14,6 @@ def command(folder: Path) -> None:
 
     `bench` does so at its end; this makes the report again, also of a benchmark that is not finished.
     """
-    from samplerzoo.bench.report import write
+    from samplerzoo.report.page import write
 
     click.echo(write(folder))

@@ -13,7 +13,7 @@ from samplerzoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
     from samplerzoo.images import Pixels
-    from samplerzoo.recipe import Recipe
+    from samplerzoo.sampling.recipe import Recipe
 
 ROUNDING = {"float32": 2, "bfloat16": 32, "float16": 32}
 """By how many of 255 levels a value may differ because the image was made alone, and not in its batch.
@@ -35,9 +35,9 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
     Exit code 1 if they differ by more than rounding. Nothing but the file itself is needed, and the model.
     """
     from samplerzoo.images import picture, read_png, save_png
-    from samplerzoo.job import draw, prepare
-    from samplerzoo.pace import PaceRequest
-    from samplerzoo.recipe import Recipe
+    from samplerzoo.sampling.job import draw, prepare
+    from samplerzoo.sampling.recipe import Recipe
+    from samplerzoo.sampling.tuning import PaceRequest
 
     output = output or image.with_name(f"{image.stem}-rerun.png")
     if output.resolve() == image.resolve():

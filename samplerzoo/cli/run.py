@@ -12,11 +12,11 @@ from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
 from samplerzoo.cli.shared_flags import asked_pace, debug_flag, json_flag, network_flags
 from samplerzoo.errors import UsageError
-from samplerzoo.recipe import Amount, Recipe, Request
 from samplerzoo.registry import GUIDANCE_PREFIX
+from samplerzoo.sampling.recipe import Amount, Recipe, Request
 
 if TYPE_CHECKING:
-    from samplerzoo.job import Job
+    from samplerzoo.sampling.job import Job
 
 flags_of_run: list[click.Parameter] = [
     sampler_flag,
@@ -65,11 +65,11 @@ def command(
         raise UsageError("--resume keeps what is there and --overwrite removes it: give one of them")
     if (resume or overwrite) and output is None:
         raise UsageError("--resume and --overwrite need the folder: --output FOLDER")
-    from samplerzoo.job import prepare
+    from samplerzoo.sampling.job import prepare
 
     amount = validated(Amount, {"num_images": num_images})
     asked = asked_pace({"batch_size": batch_size, "layout": layout}, compiled=compiled)
-    from samplerzoo.run import GRID_FILE, Settings, default_folder, execute, like_before
+    from samplerzoo.sampling.run import GRID_FILE, Settings, default_folder, execute, like_before
 
     if resume and output is not None:
         asked = like_before(asked, output)
@@ -84,7 +84,7 @@ def command(
     if dry_run:
         _show_plan(job, as_json)
         return
-    from samplerzoo.processes import processes
+    from samplerzoo.system.processes import processes
 
     folder = output or default_folder(job.recipe)
     try:

@@ -8,7 +8,7 @@ import click
 
 from samplerzoo.cli.flags import flags, validated
 from samplerzoo.errors import UsageError
-from samplerzoo.pace import PaceRequest
+from samplerzoo.sampling.tuning import PaceRequest
 
 device_flag = click.Option(
     ["--device"], default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps  [default: the best]"

@@ -13,12 +13,12 @@ from samplerzoo import registry
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
 from samplerzoo.cli.shared_flags import json_flag
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import BETA_SCHEDULES, Level, Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.folder import find_model, read_json
+from samplerzoo.models.folder import find_model, read_json
 from samplerzoo.options import Options
-from samplerzoo.recipe import GridRequest
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import BETA_SCHEDULES, Level, Schedule
+from samplerzoo.sampling.recipe import GridRequest
 
 Request = TypeVar("Request", bound=Options)
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplerzoo.errors import ZooError
+from samplerzoo.metrics.feature_files import Part, Rows, Values
 from samplerzoo.metrics.frechet import Moments, frechet_distance
 from samplerzoo.metrics.kid import kernel_distance
 from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
-from samplerzoo.metrics.rows import Part, Rows, Values
 from samplerzoo.options import Options
 
 NAMED = 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from samplerzoo import registry
-from samplerzoo.atomic import DIGITS
-from samplerzoo.features import Features
+from samplerzoo.core.features import Features
+from samplerzoo.system.files import DIGITS
 
 if TYPE_CHECKING:
     pass

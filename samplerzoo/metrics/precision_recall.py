@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerzoo.metrics.rows import Rows
+from samplerzoo.metrics.feature_files import Rows
 
 NEIGHBOURS = 3
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from samplerzoo.atomic import atomic_file, digest
+from samplerzoo.core.features import Features
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.features import Features
+from samplerzoo.metrics.feature_files import Rows, Values, in_blocks
 from samplerzoo.metrics.frechet import Array, Moments, frechet_distance
 from samplerzoo.metrics.precision_recall import Manifold
-from samplerzoo.metrics.rows import Rows, Values, in_blocks
+from samplerzoo.system.files import atomic_file, digest
 
 TEST = "test"
 """The name of held-out real images, which the floor is drawn from unless others are named."""

@@ -7,6 +7,7 @@ The rest is data whose denoiser is known, what a sampler makes of it without Mon
 
 from __future__ import annotations
 
+from samplerzoo.core.exact import conjugate, gaussian, learned, mixture
 from samplerzoo.testing.conformance import (
     Outcome,
     check_guidance,
@@ -15,9 +16,8 @@ from samplerzoo.testing.conformance import (
     outcomes,
     parametrize_with_checks,
 )
-from samplerzoo.testing.exact import conjugate, gaussian, learned, mixture
+from samplerzoo.testing.convergence import TOLERANCE, Convergence, convergence
 from samplerzoo.testing.moments import Moments, moments, run
-from samplerzoo.testing.order import TOLERANCE, Convergence, convergence
 
 __all__ = [
     "TOLERANCE",

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
+from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError, did_you_mean, reason
-from samplerzoo.guidance import Guidance
-from samplerzoo.models import Model
+from samplerzoo.models.load import Model
 from samplerzoo.options import Options
-from samplerzoo.sampler import Sampler
 from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from samplerzoo.training.options import LoopOptions
 
 if TYPE_CHECKING:
-    from samplerzoo.training.data import ImageData
+    from samplerzoo.data.image_sets import ImageData
     from samplerzoo.training.task import Report
 
 NOT_THE_RECIPE = frozenset({"resume_from_checkpoint", "overwrite"})

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from samplerzoo.atomic import atomic_folder
-from samplerzoo.classifier import NoisyClassifier
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.data.image_sets import ImageData
+from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError
-from samplerzoo.schedule import Schedule
+from samplerzoo.models.classifier import NoisyClassifier
+from samplerzoo.system.files import atomic_folder
 from samplerzoo.training import card, pictures
-from samplerzoo.training.data import ImageData
 from samplerzoo.training.forward import Forward, build_scheduler
 from samplerzoo.training.options import ClassifierOptions
-from samplerzoo.training.order import keyed_generator
 from samplerzoo.training.task import Report, Task
 
 EVALUATION_BATCH = 500

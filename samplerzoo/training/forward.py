@@ -6,10 +6,10 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from samplerzoo.denoiser import PredictionType
+from samplerzoo.core.prediction import PredictionType
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.folder import find_model
-from samplerzoo.schedule import Schedule
+from samplerzoo.models.folder import find_model
 from samplerzoo.training.options import ScheduleOptions
 
 FIELDS = {

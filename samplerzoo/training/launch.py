@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.processes import processes
+from samplerzoo.system.processes import processes
 from samplerzoo.training.options import LoopOptions
 
 LOCK_FILE = ".lock"

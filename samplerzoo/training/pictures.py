@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from samplerzoo import images
-from samplerzoo.atomic import atomic_file
-from samplerzoo.schedule import Schedule
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.system.files import atomic_file
 
 SMOOTHING = 0.8
 SHOWN_LEVELS = 9

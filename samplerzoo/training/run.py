@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from samplerzoo.data import image_sets as data
+from samplerzoo.data.image_sets import ImageData
 from samplerzoo.errors import ZooError
-from samplerzoo.training import data
 from samplerzoo.training.classifier import ClassifierTask
-from samplerzoo.training.data import ImageData
 from samplerzoo.training.launch import claimed, make_accelerator
 from samplerzoo.training.options import ClassifierOptions, LoopOptions, TrainOptions
 from samplerzoo.training.task import Report, Task

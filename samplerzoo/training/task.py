@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from samplerzoo.training.data import ImageData
+    from samplerzoo.data.image_sets import ImageData
 
 
 @dataclass(frozen=True)

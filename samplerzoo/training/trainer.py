@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from samplerzoo.atomic import atomic_file
+from samplerzoo.data.order import EpochSampler, keyed_generator
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.system.files import atomic_file
 from samplerzoo.training import checkpoint
 from samplerzoo.training.checkpoint import Progress
 from samplerzoo.training.options import LoopOptions
-from samplerzoo.training.order import EpochSampler, keyed_generator
 from samplerzoo.training.task import Report, Task
 
 METRICS_FILE = "metrics.jsonl"

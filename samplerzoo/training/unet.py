@@ -9,17 +9,17 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from samplerzoo import models
-from samplerzoo.denoiser import PredictionType, unet_network
-from samplerzoo.driver import sample
+from samplerzoo.core.prediction import PredictionType, unet_network
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.data.image_sets import ImageData
+from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.folder import find_model
-from samplerzoo.schedule import Schedule
+from samplerzoo.models import load as models
+from samplerzoo.models.folder import find_model
+from samplerzoo.sampling.driver import sample
 from samplerzoo.training import card, pictures
-from samplerzoo.training.data import ImageData
 from samplerzoo.training.forward import Forward, build_scheduler
 from samplerzoo.training.options import TrainOptions
-from samplerzoo.training.order import keyed_generator
 from samplerzoo.training.task import Report, Task
 
 FORWARD_ROWS = 3

@@ -13,7 +13,7 @@ from samplerzoo.bench.harness import Harness, Outcome, Settings
 from samplerzoo.bench.suite import Suite, compose
 from samplerzoo.metrics import reference
 from samplerzoo.metrics.features import parse
-from samplerzoo.pace import PaceRequest
+from samplerzoo.sampling.tuning import PaceRequest
 
 Bench = Callable[..., Outcome]
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from samplerzoo import models, registry
+from samplerzoo import registry
 from samplerzoo.bench.cell import Cell, lay_out
 from samplerzoo.bench.suite import Suite
-from samplerzoo.models import ModelInfo
+from samplerzoo.models import load as models
+from samplerzoo.models.load import ModelInfo
 
 Suites = Callable[..., Suite]
 

@@ -11,9 +11,9 @@ from samplerzoo.bench import results
 from samplerzoo.bench.gaussian import rows
 from samplerzoo.bench.results import Row
 from samplerzoo.bench.suite import compose, default_recipes, read
-from samplerzoo.recipe import Recipe
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.registry import Plugin
-from samplerzoo.schedule import Schedule
+from samplerzoo.sampling.recipe import Recipe
 
 SUITE = Path(__file__).parents[2] / "benchmarks" / "gaussian.toml"
 

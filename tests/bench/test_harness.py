@@ -17,7 +17,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from samplerzoo import driver, models, registry
+from samplerzoo import registry
 from samplerzoo.bench import harness as module
 from samplerzoo.bench import results, shards
 from samplerzoo.bench.cell import Cell
@@ -26,8 +26,10 @@ from samplerzoo.bench.results import Row
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.pace import PaceRequest
-from samplerzoo.plan import Plan
+from samplerzoo.models import load as models
+from samplerzoo.sampling import driver
+from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.tuning import PaceRequest
 
 Bench = Callable[..., Outcome]
 Suites = Callable[..., Suite]
@@ -178,10 +180,10 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
-from samplerzoo import atomic
+from samplerzoo.system import files as atomic
 from samplerzoo.bench.harness import Harness, Settings
 from samplerzoo.bench.suite import Suite
-from samplerzoo.pace import PaceRequest
+from samplerzoo.sampling.tuning import PaceRequest
 
 torch.set_num_threads(int(sys.argv[4]))
 moves, move = [], atomic._move
@@ -288,7 +290,7 @@ def test_an_estimate_leaves_no_trace(suite: Suites, tmp_path: Path) -> None:
 
 WIDE = """
 import torch
-from samplerzoo.features import Features
+from samplerzoo.core.features import Features
 
 class Wide(Features):
     @property

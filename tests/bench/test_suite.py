@@ -9,7 +9,7 @@ import pytest
 
 from samplerzoo.bench.suite import compose, read
 from samplerzoo.errors import UsageError
-from samplerzoo.recipe import Recipe
+from samplerzoo.sampling.recipe import Recipe
 
 SUITES = Path(__file__).parents[2] / "benchmarks"
 

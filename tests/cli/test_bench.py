@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from samplerzoo_plugins.ddim import DDIM
 
-from samplerzoo import models, registry
+from samplerzoo import registry
 from samplerzoo.bench import results
 from samplerzoo.bench.suite import Suite
 from samplerzoo.cli import bench as module
 from samplerzoo.cli import sweep_flags
+from samplerzoo.models import load as models
 
 FEW = ["--steps", 2, "--images", 6, "--batch-size", 4, "--device", "cpu"]
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from samplerzoo import folder, registry
+from samplerzoo import registry
 from samplerzoo.cli import catalogue
+from samplerzoo.models import folder
 
 PLUGIN = '''
 from pydantic import Field
-from samplerzoo.sampler import Sampler
+from samplerzoo.core.sampler import Sampler
 
 class HalfWay(Sampler):
     """Goes half way. And more words.

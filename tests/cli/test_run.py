@@ -16,11 +16,12 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from samplerzoo import images, models, registry
+from samplerzoo import images, registry
 from samplerzoo.cli import bench, timesteps
 from samplerzoo.cli import run as module
 from samplerzoo.cli.plugin_flags import PluginCommand
-from samplerzoo.driver import sample
+from samplerzoo.models import load as models
+from samplerzoo.sampling.driver import sample
 
 FEW = ["--steps", 3, "--num-images", 5, "--batch-size", 2]
 
@@ -209,7 +210,7 @@ def test_a_plugin_file_is_recorded(cli, tiny_model: Path, tmp_path: Path, monkey
     monkeypatch.setattr(registry, "_files", {})
     path = tmp_path / "direct.py"
     path.write_text(
-        "from samplerzoo.sampler import Sampler\n"
+        "from samplerzoo import Sampler\n"
         "class Direct(Sampler):\n"
         "    def step(self, x, t, s, denoise, noise):\n"
         "        p = denoise(x, t)\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from samplerzoo.schedule import Schedule
+from samplerzoo.core.schedule import Schedule
 
 
 def test_the_table_is_the_grid_of_the_run(cli, linear: Schedule) -> None:

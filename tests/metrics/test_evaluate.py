@@ -14,15 +14,17 @@ from transformers import ResNetForImageClassification
 
 import samplerzoo as zoo
 from samplerzoo.cli import main
+from samplerzoo.core.features import Features
+from samplerzoo.data import sources as source
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.features import Features
 from samplerzoo.images import to_uint8
-from samplerzoo.metrics import kid, reference, rows, source
+from samplerzoo.metrics import feature_files as rows
+from samplerzoo.metrics import kid, reference
+from samplerzoo.metrics.embed import Extractor
 from samplerzoo.metrics.evaluate import measure
-from samplerzoo.metrics.extract import Extractor
+from samplerzoo.metrics.feature_files import write
 from samplerzoo.metrics.features import parse
 from samplerzoo.metrics.frechet import Moments, frechet_distance
-from samplerzoo.metrics.rows import write
 
 
 def table(seed: int, count: int, width: int = 4) -> np.ndarray:

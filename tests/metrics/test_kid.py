@@ -6,8 +6,8 @@ import torch
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from samplerzoo.metrics import kid
+from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.metrics.kid import kernel_distance, squared_mmd
-from samplerzoo.metrics.rows import Rows
 
 
 def features(seed: int, count: int, shift: float = 0.0) -> np.ndarray:

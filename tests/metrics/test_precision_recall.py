@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from samplerzoo.metrics import rows
+from samplerzoo.metrics import feature_files as rows
+from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
-from samplerzoo.metrics.rows import Rows
 
 
 def cloud(seed: int, count: int, centre: float = 0.0) -> np.ndarray:

@@ -16,7 +16,7 @@ from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 from samplerzoo_plugins.unipc import UniPC
 
-from samplerzoo.sampler import Sampler
+from samplerzoo.core.sampler import Sampler
 
 SAMPLERS: dict[str, Sampler] = {
     "ddim-0": DDIM(),

@@ -11,11 +11,11 @@ import torch
 from samplerzoo_plugins.autoguidance import Autoguidance
 from samplerzoo_plugins.ddim import DDIM
 
-from samplerzoo import models
-from samplerzoo.driver import sample
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models import Model
-from samplerzoo.schedule import Schedule
+from samplerzoo.models import load as models
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, mixture, moments
 
 MEAN, STD, WIDER = 0.5, 0.5, 1.0

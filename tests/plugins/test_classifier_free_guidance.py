@@ -6,11 +6,11 @@ import pytest
 import torch
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 
-from samplerzoo.denoiser import Prediction
-from samplerzoo.driver import sample
+from samplerzoo.core.prediction import Prediction
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models import Model
-from samplerzoo.schedule import Schedule
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import mixture
 
 MEANS = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]])

@@ -9,11 +9,11 @@ from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 
-from samplerzoo.driver import sample
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models import Model
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Schedule
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import conjugate, gaussian, mixture, moments
 
 Form = Literal["score", "mean"]

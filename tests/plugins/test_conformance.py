@@ -11,8 +11,8 @@ from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 from samplerzoo_plugins.ddpm import DDPM
 
 from samplerzoo import registry
+from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
-from samplerzoo.sampler import Sampler
 from samplerzoo.testing import TOLERANCE, convergence, parametrize_with_checks
 from samplerzoo.testing.checks import OPTIONS_CHECKS, SAMPLER_CHECKS
 

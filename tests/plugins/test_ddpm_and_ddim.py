@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM, posterior_mean
 
-from samplerzoo.denoiser import Clip, Prediction
-from samplerzoo.driver import sample
+from samplerzoo.core.prediction import Clip, Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Schedule, posterior_std, transition_variance
 from samplerzoo.errors import UsageError
-from samplerzoo.models import Model
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Schedule, posterior_std, transition_variance
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, mixture, run
 
 SHAPE = (3, 2, 4, 4)

@@ -11,8 +11,8 @@ import torch
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.deis import DEIS
 
-from samplerzoo.denoiser import Denoiser, Prediction
-from samplerzoo.schedule import SPACINGS, Level, Schedule
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.schedule import SPACINGS, Level, Schedule
 from samplerzoo.testing import convergence, gaussian, run
 
 Variable = Literal["t", "rho", "log-rho"]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 
-from samplerzoo.denoiser import Denoiser, Prediction
-from samplerzoo.schedule import SPACINGS, Level, Schedule
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.schedule import SPACINGS, Level, Schedule
 from samplerzoo.testing import TOLERANCE, convergence, gaussian, moments, run
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(40)

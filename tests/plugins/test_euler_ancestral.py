@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.euler_ancestral import EulerAncestral
 
-from samplerzoo.denoiser import Denoiser, Prediction
-from samplerzoo.schedule import SPACINGS, Schedule
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.schedule import SPACINGS, Schedule
 from samplerzoo.testing import TOLERANCE, convergence, gaussian, run
 
 X, EPS, Z = torch.eye(3, dtype=torch.float64)

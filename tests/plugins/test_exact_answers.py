@@ -13,10 +13,10 @@ from samplerzoo_plugins.probability_flow import ProbabilityFlow
 from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
-from samplerzoo.denoiser import PredictionType
-from samplerzoo.driver import sample
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.core.prediction import PredictionType
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, moments
 
 LINEAR_BETAS = np.linspace(1e-4, 0.02, 1000)

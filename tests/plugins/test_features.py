@@ -14,7 +14,7 @@ from samplerzoo_plugins import inception
 from samplerzoo import registry
 from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.metrics.extract import Extractor
+from samplerzoo.metrics.embed import Extractor
 from samplerzoo.metrics.features import PUBLISHED_INCEPTION, metric_name, parse
 
 GREY = np.random.default_rng(0).integers(0, 256, size=(5, 1, 8, 8), dtype=np.uint8)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from samplerzoo_plugins.heun import Heun
 
-from samplerzoo.denoiser import Denoiser
-from samplerzoo.driver import sample
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.core.prediction import Denoiser
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import TOLERANCE, convergence, gaussian, moments, run
 
 MEAN, STD = 0.3, 0.5

@@ -9,8 +9,8 @@ import torch
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ipndm import IPNDM
 
-from samplerzoo.denoiser import Denoiser, Prediction
-from samplerzoo.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.schedule import SPACINGS, Grid, Schedule
 from samplerzoo.testing import TOLERANCE, convergence, gaussian, moments
 
 MEAN, STD = 0.3, 0.5

@@ -10,9 +10,9 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.predictor_corrector import PredictorCorrector
 from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 
-from samplerzoo.driver import sample
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import SPACINGS, Grid, Level, Schedule
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import SPACINGS, Grid, Level, Schedule
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, moments
 
 MEAN, STD = 0.3, 0.5

@@ -13,9 +13,9 @@ from samplerzoo_plugins.probability_flow import ProbabilityFlow
 from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
-from samplerzoo.denoiser import Denoiser, Prediction
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level, Schedule
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.testing import gaussian, moments
 
 EULER, REVERSE, ANCESTRAL = ReverseSDE(), ReverseDiffusion(), DDPM(variance="large")

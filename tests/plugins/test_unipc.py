@@ -11,10 +11,10 @@ import torch
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.unipc import UniPC
 
-from samplerzoo.denoiser import Denoiser, Prediction
-from samplerzoo.driver import sample
-from samplerzoo.models import Model
-from samplerzoo.schedule import Level, Schedule
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import convergence, gaussian
 
 B = pytest.mark.parametrize("solver_type", ["bh1", "bh2"])

@@ -11,9 +11,9 @@ import torch
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 
-from samplerzoo.denoiser import Prediction
+from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.prediction import Prediction
 from samplerzoo.errors import UsageError
-from samplerzoo.guidance import Guidance
 
 
 class Guiding(ClassifierFreeGuidance):

@@ -20,9 +20,9 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import transition_variance
-from samplerzoo.testing.trial import Flow
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import transition_variance
+from samplerzoo.testing.fixtures import Flow
 
 # -- the originals of the mutants that the built-in plugins are not
 

@@ -8,11 +8,11 @@ import pytest
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected
 
+from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
-from samplerzoo.sampler import Sampler
 from samplerzoo.testing import check_guidance, check_sampler, checks_of
 from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
-from samplerzoo.testing.trial import Flow
+from samplerzoo.testing.fixtures import Flow
 
 MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS]
 

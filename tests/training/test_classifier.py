@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import ResNetForImageClassification
 
-from samplerzoo.classifier import LOG_SNR_SCALE, MAX_LOG_SNR, NoisyClassifier, load_classifier
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.schedule import Schedule
-from samplerzoo.training import data
+from samplerzoo.models.classifier import LOG_SNR_SCALE, MAX_LOG_SNR, NoisyClassifier, load_classifier
 from samplerzoo.training.classifier import ClassifierTask, shift
 from samplerzoo.training.options import ClassifierOptions
 from samplerzoo.training.run import train_classifier

@@ -16,8 +16,8 @@ import torch
 from accelerate.utils.other import load as load_state
 from safetensors.torch import load_file
 
-from samplerzoo import models
 from samplerzoo.errors import ZooError
+from samplerzoo.models import load as models
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.run import train
 from samplerzoo.training.task import Report

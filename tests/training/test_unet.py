@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import samplerzoo
-from samplerzoo import models
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError
-from samplerzoo.schedule import Schedule
-from samplerzoo.training import data
+from samplerzoo.models import load as models
 from samplerzoo.training.forward import Forward
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.run import train

@@ -7,12 +7,12 @@ from unittest import SkipTest
 
 import torch
 
-from samplerzoo.models import Model
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Grid
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Grid
+from samplerzoo.models.load import Model
+from samplerzoo.testing.convergence import convergence
+from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, draws, normal, states
 from samplerzoo.testing.moments import moments
-from samplerzoo.testing.order import convergence
-from samplerzoo.testing.trial import COSINE, LINEAR, ZERO_SNR, draws, normal, states
 
 POINTS = torch.tensor([0.3, -1.0, 0.123456, 7.0], dtype=torch.float64)
 """One of them beyond [-1, 1]: a sampler does not clip."""

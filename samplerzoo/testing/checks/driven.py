@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from samplerzoo.driver import sample
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level
-from samplerzoo.testing.trial import Watched, bimodal, draws
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Level
+from samplerzoo.sampling.driver import sample
+from samplerzoo.testing.fixtures import Watched, bimodal, draws
 
 STEPS, IMAGES = 6, 3
 

@@ -14,15 +14,15 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from samplerzoo.denoiser import Prediction, PredictionType
-from samplerzoo.driver import sample
+from samplerzoo.core.guidance import Guidance, TwoModelGuidance
+from samplerzoo.core.prediction import Prediction, PredictionType
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Level
 from samplerzoo.errors import UsageError
-from samplerzoo.guidance import Guidance, TwoModelGuidance
-from samplerzoo.models import Model
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Level
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
-from samplerzoo.testing.trial import Ancestral, Flow, draws, farthest, three_classes
+from samplerzoo.testing.fixtures import Ancestral, Flow, draws, farthest, three_classes
 
 IMAGES = 6
 TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from samplerzoo.sampler import Sampler
-from samplerzoo.testing.trial import LINEAR, bimodal, draws, farthest, last, normal, states
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.testing.fixtures import LINEAR, bimodal, draws, farthest, last, normal, states
 
 SOME = LINEAR.grid_at([999, 640.5, 600, 17, 3.25])
 

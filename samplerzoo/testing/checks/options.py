@@ -7,7 +7,7 @@ import re
 
 from pydantic_core import PydanticUndefined
 
-from samplerzoo.guidance import Guidance
+from samplerzoo.core.guidance import Guidance
 from samplerzoo.options import Options, kebab
 from samplerzoo.registry import Kind, Plugin
 

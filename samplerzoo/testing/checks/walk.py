@@ -8,12 +8,12 @@ from unittest import SkipTest
 import numpy as np
 import torch
 
-from samplerzoo.denoiser import Denoiser, Prediction
-from samplerzoo.sampler import Sampler
-from samplerzoo.schedule import Grid, Level
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Grid, Level
 from samplerzoo.testing.checks.answers import POINTS, distance, off_the_point
+from samplerzoo.testing.fixtures import LINEAR, Watched, bimodal, draws, farthest, last, normal, states
 from samplerzoo.testing.moments import Impulses, run
-from samplerzoo.testing.trial import LINEAR, Watched, bimodal, draws, farthest, last, normal, states
 
 ROUNDING = 1e-10
 """Relative, of float64 over a few dozen steps; what a check is after is far above it."""

@@ -1,0 +1,95 @@
+"""What measures the images of a suite: the feature network, the reference, and the real images of the floor."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from samplerzoo.bench import shards
+from samplerzoo.bench.cell import Cell
+from samplerzoo.bench.results import Metrics, Protocol
+from samplerzoo.bench.suite import Suite
+from samplerzoo.errors import UsageError
+from samplerzoo.metrics import features, reference
+from samplerzoo.metrics.embed import Extractor
+from samplerzoo.metrics.evaluate import measure
+from samplerzoo.models.folder import pretrained
+
+DIGITS = 16
+NO_FLOOR = "none"
+
+
+class Ruler:
+    """Knows its protocol at once; weights are read when the first image is measured."""
+
+    def __init__(self, suite: Suite, device: str) -> None:
+        self._features = features.parse(suite.features or f"classifier:{suite.model}")
+        self._reference = reference.load(suite.reference, self._features)
+        self._floor = self._find_floor(suite)
+        self._device = device
+        self._loaded: Extractor | None = None
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Images per class of the reference; empty if it does not say."""
+        return self._reference.class_counts
+
+    def protocol(self, cell: Cell) -> Protocol:
+        model = cell.recipe.model
+        return Protocol(
+            model=model if model in pretrained() or not Path(model).is_dir() else Path(model).name,
+            fingerprint=cell.recipe.fingerprint or "",
+            images=cell.images,
+            labels=cell.recipe.class_labels,
+            features=self._features.name,
+            features_id=self._features.id,
+            reference=self._reference.name,
+            reference_id=self._reference.id,
+            reference_images=self._reference.count,
+            floor=self._floor and self._floor.name,
+            floor_id=self._floor and self._floor.id,
+        )
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse images of a shape that cannot be measured, before hours go into them."""
+        found, _ = self._extractor()(np.zeros((1, *shape), dtype=np.uint8), ["a black image"])
+        if found.shape[1] != self._reference.dimensions:
+            raise UsageError(
+                f"reference {self._reference.name} is of {self._reference.dimensions} features, "
+                f"and {self._features.name} gives {found.shape[1]} of an image"
+            )
+
+    def folder(self, cell: Path) -> Path:
+        """Where the features of a cell are."""
+        return cell / hashlib.sha256(self._features.id.encode()).hexdigest()[:DIGITS]
+
+    def lacking(self, cell: Path, count: int) -> list[range]:
+        """The shards of images 0 to count - 1 whose features are not there."""
+        there = {*shards.present(self.folder(cell), shards.FEATURES)}
+        return [it for it in shards.present(cell, shards.IMAGES) if it[0] < count and it not in there]
+
+    def extract(self, cell: Path, shard: range) -> None:
+        """Put down the features of a shard."""
+        names = [f"image {index}" for index in shard]
+        found, predicted = self._extractor()(shards.read_images(cell, shard), names)
+        shards.save_features(self.folder(cell), shard, found, predicted)
+
+    def measure(self, cell: Cell, folder: Path) -> tuple[Metrics, list[str]]:
+        """The figures of a cell, of which all features are there, and what is to be said of them."""
+        parts, predicted = shards.features_of(self.folder(folder), cell.images)
+        labels = None if cell.plan.labels is None else list(cell.plan.labels)
+        return measure(parts, predicted, labels, self._reference, self._floor)
+
+    def _find_floor(self, suite: Suite) -> reference.Reference | None:
+        """By default the features' own test images, beside a reference that is the features' own: of the same data."""
+        there = reference.named(self._features)
+        usual = reference.TEST if suite.reference in there and reference.TEST in there else NO_FLOOR
+        name = suite.floor or usual
+        return None if name == NO_FLOOR else reference.load(name, self._features)
+
+    def _extractor(self) -> Extractor:
+        if self._loaded is None:
+            self._loaded = Extractor(self._features, self._device)
+        return self._loaded

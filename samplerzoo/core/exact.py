@@ -1,0 +1,111 @@
+"""Data whose denoiser is known in closed form, as models: no network, no training, any shape, any dtype.
+
+For x_0 ~ N(m, c^2) the noisy state is x ~ N(alpha m, alpha^2 c^2 + sigma^2), so that with the residual
+r = (x - alpha m) / (alpha^2 c^2 + sigma^2), which is minus the score, E[eps | x] = sigma r and
+E[x_0 | x] = m + alpha c^2 r. Everything below follows from this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from samplerzoo.core.prediction import PredictionType
+from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.models.load import Model
+
+
+def gaussian(
+    schedule: Schedule,
+    mean: float | Tensor = 0.0,
+    std: float | Tensor = 0.5,
+    *,
+    shape: tuple[int, ...] = (1,),
+    prediction: PredictionType = "epsilon",
+) -> Model:
+    """Independent elements N(mean, std^2); std = 0 is a point mass, which every sampler has to land on.
+
+    Args:
+        mean, std: numbers, or tensors that broadcast to `shape`.
+    """
+
+    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
+        return _output(prediction, x, schedule.at(float(tau[0])), _like(mean, x), _like(std, x))
+
+    return Model(net, schedule, prediction, shape=shape, name="exact Gaussian")
+
+
+def mixture(schedule: Schedule, means: Tensor, std: float = 0.5, *, prediction: PredictionType = "epsilon") -> Model:
+    """An equal mixture of N(means[k], std^2 I), class k being component k, with null label and exact classifier.
+
+    Args:
+        means: (K, *shape).
+    """
+    K = len(means)
+
+    def log_joint(x: Tensor, level: Level) -> Tensor:
+        """log p(x, k) but for a constant, (N, K)."""
+        distance = (x[:, None] - level.alpha * means.to(x)).flatten(2).square().sum(2)
+        return -distance / (2 * (level.alpha**2 * std**2 + level.sigma**2))
+
+    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
+        assert labels is not None
+        level = schedule.at(float(tau[0]))
+        given = torch.nn.functional.one_hot(labels, K + 1)[:, :K].to(x)
+        weight = torch.where(labels[:, None] == K, log_joint(x, level).softmax(1), given)
+        return _output(prediction, x, level, torch.einsum("nk,k...->n...", weight, means.to(x)), _like(std, x))
+
+    return Model(
+        net, schedule, prediction, shape=tuple(means.shape[1:]), num_classes=K, null_label=K,
+        classifier=lambda x, tau: log_joint(x, schedule.at(float(tau[0]))), classifier_classes=K, name="exact mixture",
+    )  # fmt: skip
+
+
+def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, width: float = 0.5) -> Model:
+    """N(0, std^2) with an exact classifier, whose class 1 has probability exp(-(x_0 - target)^2 / 2 width^2).
+
+    Given class 1 the data is Gaussian again, with precision 1/std^2 + 1/width^2 and mean target * variance / width^2,
+    and the gradient of log p(class 1 | x_t) is affine in x_t: guided samplers have exact moments too.
+    """
+    model = gaussian(schedule, 0.0, std)
+
+    def classifier(x: Tensor, tau: Tensor) -> Tensor:
+        level = schedule.at(float(tau[0]))
+        marginal = level.alpha**2 * std**2 + level.sigma**2
+        mean, variance = level.alpha * std**2 / marginal * x, (std * level.sigma) ** 2 / marginal  # of x_0 given x
+        spread = width**2 + variance
+        log_p = torch.log(x.new_tensor(width**2 / spread)) / 2 - (mean - target) ** 2 / (2 * spread)
+        return torch.cat([torch.log(-torch.expm1(log_p)), log_p], dim=1)
+
+    return Model(
+        model.net, schedule, shape=(1,), classifier=classifier, classifier_classes=2, name="exact conjugate Gaussian"
+    )
+
+
+def learned(model: Model, weight: float = 0.5) -> Model:
+    """The same model with a learned variance: `weight` of log beta against log beta-tilde, everywhere."""
+
+    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
+        output = model.net(x, tau, labels)
+        return torch.cat([output, torch.full_like(output, 2 * weight - 1)], dim=1)
+
+    return dataclasses.replace(model, net=net)
+
+
+def _like(value: float | Tensor, x: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=x.dtype, device=x.device)
+
+
+def _output(kind: PredictionType, x: Tensor, level: Level, mean: Tensor, std: Tensor) -> Tensor:
+    """What a perfect network of this kind says of x."""
+    residual = (x - level.alpha * mean) / (level.alpha**2 * std**2 + level.sigma**2)
+    eps, x0 = level.sigma * residual, mean + level.alpha * std**2 * residual
+    match kind:
+        case "epsilon":
+            return eps
+        case "sample":
+            return x0
+        case "v_prediction":
+            return level.alpha * eps - level.sigma * x0

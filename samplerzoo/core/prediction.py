@@ -1,0 +1,179 @@
+"""What a network says about a noisy image: one answer, seen as eps, x0, v or score.
+
+x = alpha x0 + sigma eps at every level, so any one of them gives the others; nothing here assumes that
+alpha^2 + sigma^2 = 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import UNet2DModel
+
+PredictionType = Literal["epsilon", "sample", "v_prediction"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One network answer for the state `x` at `level`; tensors have the shape of x.
+
+    Attributes:
+        eps: the noise in x.
+        x0: the clean image, E[x_0 | x].
+        variance: for a network that learned its variance, the weight in [0, 1] of log beta against log beta-tilde
+            (Nichol and Dhariwal 2021, eq. 15); else None.
+        shift: a gradient that a guidance asks the ancestral mean to be moved along (Dhariwal and Nichol 2021,
+            algorithm 1); else None.
+    """
+
+    x: torch.Tensor
+    level: Level
+    eps: torch.Tensor
+    x0: torch.Tensor
+    variance: torch.Tensor | None = None
+    shift: torch.Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        kind: PredictionType,
+        x: torch.Tensor,
+        level: Level,
+        output: torch.Tensor,
+        variance: torch.Tensor | None = None,
+    ) -> Prediction:
+        """From a network's output, named as diffusers' `prediction_type` names it."""
+        alpha, sigma = level.alpha, level.sigma
+        match kind:
+            case "epsilon":
+                eps, x0 = output, (x - sigma * output) / alpha
+            case "sample":
+                eps, x0 = (x - alpha * output) / sigma, output
+            case "v_prediction":  # v = alpha eps - sigma x0 (Salimans and Ho 2022, appendix D)
+                norm = alpha**2 + sigma**2
+                eps, x0 = (sigma * x + alpha * output) / norm, (alpha * x - sigma * output) / norm
+        return cls(x, level, eps, x0, variance)
+
+    @property
+    def v(self) -> torch.Tensor:
+        return self.level.alpha * self.eps - self.level.sigma * self.x0
+
+    @property
+    def score(self) -> torch.Tensor:
+        """The gradient of log p_t at x."""
+        return -self.eps / self.level.sigma
+
+    def replace(
+        self,
+        *,
+        eps: torch.Tensor | None = None,
+        x0: torch.Tensor | None = None,
+        v: torch.Tensor | None = None,
+        shift: torch.Tensor | None = None,
+    ) -> Prediction:
+        """A copy with another eps, x0 or v, the others derived from it, or with a shift."""
+        if sum(part is not None for part in (eps, x0, v)) > 1:
+            raise TypeError("eps, x0 and v follow from each other: replace one of them")
+        p = self
+        if eps is not None:
+            p = dataclasses.replace(p, eps=eps, x0=(p.x - p.level.sigma * eps) / p.level.alpha)
+        if x0 is not None:
+            p = dataclasses.replace(p, x0=x0, eps=(p.x - p.level.alpha * x0) / p.level.sigma)
+        if v is not None:
+            p = dataclasses.replace(Prediction.of("v_prediction", p.x, p.level, v, p.variance), shift=p.shift)
+        if shift is not None:
+            p = dataclasses.replace(p, shift=shift)
+        return p
+
+    def chunk(self, n: int) -> tuple[Prediction, ...]:
+        """Split along the batch into n equal parts."""
+        whole = (self.x, self.eps, self.x0, self.variance, self.shift)
+        parts = [(None,) * n if part is None else part.chunk(n) for part in whole]
+        return tuple(
+            Prediction(x, self.level, eps, x0, variance, shift)
+            for x, eps, x0, variance, shift in zip(*parts, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """What a sampler calls: `denoise(x, level)`, as often and at whatever levels of `.schedule` it needs."""
+
+    predict: Callable[[torch.Tensor, Level], Prediction]
+    schedule: Schedule
+
+    def __call__(self, x: torch.Tensor, level: Level) -> Prediction:
+        if level.clean:
+            raise UsageError("there is nothing to denoise at the clean level")
+        return self.predict(x, level)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A bound on x0, from which eps is derived again, so that every sampler sees one consistent prediction.
+
+    Attributes:
+        mode: "off"; "static", clamp to [-value, value]; or "dynamic", clamp to the image's own quantile `value` of |x0|
+            where that exceeds 1, and divide by it (Saharia et al. 2022, section 2.3).
+    """
+
+    mode: Literal["off", "static", "dynamic"]
+    value: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Clip:
+        """`off`, `static`, `dynamic`, with the number after a colon: `static:1.5`, `dynamic:0.99`."""
+        mode, _, number = text.partition(":")
+        default = {"off": 1.0, "static": 1.0, "dynamic": 0.995}
+        if mode not in default or (number and mode == "off"):
+            raise UsageError(f"clip-x0 is off, static, static:BOUND, dynamic or dynamic:QUANTILE, not {text!r}")
+        try:
+            value = float(number) if number else default[mode]
+        except ValueError:
+            raise UsageError(f"clip-x0 {text!r}: {number!r} is not a number") from None
+        if not 0 < value < float("inf") or (mode == "dynamic" and value > 1):
+            raise UsageError(f"clip-x0 {text!r}: a bound must be above 0, a quantile above 0 and at most 1")
+        return cls(mode, value)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return self.mode if self.mode == "off" else f"{self.mode}:{self.value}"
+
+    def __call__(self, p: Prediction) -> Prediction:
+        match self.mode:
+            case "off":
+                return p
+            case "static":
+                return p.replace(x0=p.x0.clamp(-self.value, self.value))
+            case "dynamic":
+                bound = self._quantile(p.x0)
+                return p.replace(x0=p.x0.clamp(-bound, bound) / bound)
+
+    def share(self, p: Prediction) -> torch.Tensor:
+        """Of the values of x0, those beyond the bound; a tensor (), since to read it is to wait for the device."""
+        bound = self._quantile(p.x0) if self.mode == "dynamic" else self.value
+        return (p.x0.abs() > bound).float().mean()
+
+    def _quantile(self, x0: torch.Tensor) -> torch.Tensor:
+        magnitude = x0.flatten(1).abs().quantile(self.value, dim=1).clamp(min=1.0)
+        return magnitude.reshape(-1, *[1] * (x0.ndim - 1))
+
+
+def unet_network(unet: UNet2DModel) -> Callable[..., torch.Tensor]:
+    """A diffusers UNet2DModel as a callable (x, tau, labels) -> output, float32 in and out.
+
+    The network's time is tau - 1, given as a float tensor: diffusers would cut a Python float down to an integer.
+    """
+
+    def network(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        dtype = next(unet.parameters()).dtype  # unet.dtype walks through all its modules, for half a millisecond
+        return unet(x.to(dtype), tau - 1, class_labels=labels).sample.to(x.dtype)
+
+    return network

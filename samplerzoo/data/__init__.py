@@ -1,0 +1,1 @@
+"""Images in, for training and for metrics."""

@@ -1,0 +1,56 @@
+"""Where models are: the folder of a name, and the JSON files in it. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from samplerzoo.errors import UsageError, ZooError, reason
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+INFO_FILE = "samplerzoo.json"
+
+
+def pretrained() -> list[str]:
+    """Names of the models that come with samplerzoo."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/model_index.json"))
+
+
+def find_model(name: str, *, revision: str | None = None) -> Path:
+    """The folder of an embedded name, of a local path, or of a hub id; only the last may reach for the network."""
+    if name in pretrained():
+        return PRETRAINED / name
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    known = ", ".join(pretrained()) or "none"
+    if path.exists():
+        raise UsageError(f"model {name!r} is a file; give the folder that it lies in")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UsageError(f"no model {name!r}: no folder, no hub id (owner/name), and the embedded models are: {known}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.md"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ZooError(
+            f"no folder {name!r} here, and the hub did not give a model of that name ({type(error).__name__}); "
+            f"embedded models: {known}"
+        ) from error
+
+
+def read_json(folder: Path, *names: str) -> dict[str, Any]:
+    """The first of these files that there is."""
+    for name in names:
+        path = folder / name
+        if path.is_file():
+            try:
+                content = json.loads(path.read_text())
+            except (OSError, ValueError) as error:
+                raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
+            if not isinstance(content, dict):
+                raise ZooError(f"{path}: not a JSON object")
+            return content
+    raise ZooError(f"{folder}: no {names[0]}; the folder is not a whole diffusers model")

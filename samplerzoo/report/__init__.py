@@ -1,0 +1,1 @@
+"""A benchmark folder as a page: series, tables, findings, plots, pictures."""

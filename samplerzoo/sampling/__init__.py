@@ -1,0 +1,1 @@
+"""From a recipe to images: recipe, plan, driver, run."""

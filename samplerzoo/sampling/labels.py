@@ -1,0 +1,67 @@
+"""Class labels for the images of a run, from what the user wrote."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samplerzoo.core.noise import check_seed
+from samplerzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from samplerzoo.models.load import Model
+
+LABEL_STREAM = 2**64 - 1
+"""A word of the generator's counter that no step of a run reaches."""
+
+
+def class_labels(text: str, model: Model, num_images: int, seed: int) -> list[int]:
+    """One label an image; the label of an image depends on its index and the seed, not on how many there are.
+
+    Args:
+        text: `3`, `0-9`, `1,3,5-7` (repeated in turn), `balanced` (all classes in turn), or `natural` (drawn with the
+            frequencies of the training data).
+    """
+    K = model.classes
+    if K is None:
+        raise UsageError(f"{model.name} is unconditional and has no classifier: it takes no class labels")
+    if text == "natural":
+        return _natural(model, num_images, seed)
+    ranges = [range(K)] if text == "balanced" else _parse(text)
+    for labels in ranges:
+        if labels[-1] >= K:
+            wrong = max(labels[0], K)
+            raise UsageError(f"class label {wrong} is out of range: {model.name} has the classes 0 to {K - 1}")
+    cycle = [label for labels in ranges for label in labels]
+    return [cycle[i % len(cycle)] for i in range(num_images)]
+
+
+def _parse(text: str) -> list[range]:
+    ranges = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match:
+            raise UsageError(f"class labels {text!r}: give 3, 0-9, 1,3,5-7, balanced or natural")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise UsageError(f"class labels {text!r}: {part} runs backwards")
+        ranges.append(range(first, last + 1))
+    return ranges
+
+
+def _natural(model: Model, num_images: int, seed: int) -> list[int]:
+    if not model.class_counts:
+        raise UsageError(f"{model.name} does not record how frequent its classes are; take balanced labels")
+    check_seed(seed)
+    counter = np.array([0, 0, LABEL_STREAM, 0], dtype=np.uint64)
+    edges = list(accumulate(model.class_counts))
+    labels = []
+    for image in range(num_images):
+        key = np.array([seed, image], dtype=np.uint64)
+        word = int(np.random.Philox(key=key, counter=counter).random_raw())
+        labels.append(bisect_right(edges, word * edges[-1] >> 64))
+    return labels

@@ -1,0 +1,51 @@
+"""The way of the first few images of a run from noise to picture, as a strip and as a film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samplerzoo import images
+from samplerzoo.core.schedule import Grid, Level
+from samplerzoo.images import Pixels
+from samplerzoo.system.files import atomic_file
+
+if TYPE_CHECKING:
+    import torch
+
+SHOWN = 8
+STRIP_COLUMNS = 11
+FILM_FRAMES = 60
+
+STRIP_FILE, FILM_FILE = "trajectory.png", "trajectory.gif"
+
+
+class Trajectory:
+    """Listens to the driver's steps and keeps states of the first batch, no more of them than are shown."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._strip, self._film = (self._moments(count) for count in (STRIP_COLUMNS, FILM_FRAMES))
+        self._kept: dict[int, Pixels] = {}
+
+    @property
+    def complete(self) -> bool:
+        return len(self._grid) in self._kept
+
+    def __call__(self, number: int, level: Level, x: torch.Tensor) -> None:
+        if not self.complete and number in {*self._strip, *self._film}:
+            self._kept[number] = images.to_uint8(x[:SHOWN])
+
+    def save(self, folder: Path) -> None:
+        levels = [self._grid.levels[number] for number in self._strip]
+        captions = ["x0" if level.clean else f"t = {level.timestep:.4g}" for level in levels]
+        images.save_png(images.strip([self._kept[number] for number in self._strip], captions), folder / STRIP_FILE)
+        with atomic_file(folder / FILM_FILE) as partial:
+            partial.write_bytes(images.gif([self._kept[number] for number in self._film]))
+
+    def _moments(self, count: int) -> list[int]:
+        """Numbers of steps, evenly spread, 0 (pure noise) and the last one among them."""
+        steps = len(self._grid)
+        return sorted({round(number) for number in np.linspace(0, steps, min(count, steps + 1))})

@@ -1,0 +1,170 @@
+"""The order of convergence of a sampler, measured in float64 between two noisy levels.
+
+The step to the clean level is left out: it is of another size and often of another kind, and would hide the order.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplerzoo.core.exact import gaussian, learned, mixture
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Grid, Level, Schedule
+from samplerzoo.errors import ZooError
+from samplerzoo.testing.moments import moments_of
+
+LOG_SNR = (-4.0, 2.0)
+"""The two levels: between them most of an image is made."""
+
+STEPS = (32, 64, 128, 256)
+"""Enough for the leading term of the error to rule, and too few for rounding to."""
+
+TOLERANCE = 0.15
+"""How far a measured order may be from the true one, for what is left of the next terms of the error."""
+
+ROUNDING = 1e-12
+"""Errors below it are of float64, not of the method."""
+
+MEANS, SPREAD = (-1.0, 1.0), 0.3
+"""The mixture that flows are compared on."""
+
+MEAN, STD = 0.5, 0.5
+"""The Gaussian that moments are compared on."""
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Errors at the second level, by the number of steps that led there."""
+
+    steps: tuple[int, ...]
+    errors: tuple[float, ...]
+
+    @property
+    def order(self) -> float:
+        """The slope of log error against log step, by least squares; infinite if nothing but rounding is wrong."""
+        seen = [(-math.log(n), math.log(e)) for n, e in zip(self.steps, self.errors, strict=True) if e > ROUNDING]
+        if len(seen) < 2:
+            return math.inf
+        return statistics.linear_regression(*zip(*seen, strict=True)).slope
+
+    def reaches(self, order: float) -> bool:
+        """Whether it is as good as that."""
+        return self.order > order - TOLERANCE
+
+
+def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS) -> Convergence:
+    """Errors of a sampler on grids that are uniform in log-SNR.
+
+    A multistep method begins with steps of lower order, which would rule the error of one that declares an order above
+    2: for such, the first step is broken into ever smaller ones, from a size at which their order does not matter.
+
+    A deterministic sampler is compared with the exact flow of the probability flow ODE, as the root mean square over
+    nine points; of a stochastic one the mean and the variance are, from an exact start: its weak order.
+
+    Raises:
+        ZooError: a stochastic sampler is not affine in its draws, a deterministic one draws noise, or there is no error
+            to speak of since it is not finite.
+    """
+    error = _weak_error if sampler.stochastic else _flow_error
+    errors = tuple(error(sampler, _grid(n, ramp=sampler.order > 2)) for n in steps)
+    if not all(map(math.isfinite, errors)):
+        raise ZooError(f"{sampler!r} returns NaN or infinity between log-SNR {LOG_SNR[0]:g} and {LOG_SNR[1]:g}")
+    return Convergence(steps, errors)
+
+
+def _flow_error(sampler: Sampler, grid: Grid) -> float:
+    """On a mixture of two Gaussians: on a single one the midpoint rule, for one, is better than it is elsewhere."""
+
+    def noise() -> Tensor:
+        raise ZooError(f"{sampler!r} says that it is deterministic, and draws noise")
+
+    def denoise(x: Tensor, t: Level) -> Prediction:
+        return model.denoise(x, t, torch.full((len(x),), len(MEANS)))
+
+    model = learned(mixture(_schedule(), torch.tensor(MEANS, dtype=torch.float64)[:, None], SPREAD))
+    start, end = (_quantiles(level) for level in _ends(grid))
+    return _size(_reached(sampler, start.clone(), grid, denoise, noise) - end)  # who writes into x spoils no cache
+
+
+def _weak_error(sampler: Sampler, grid: Grid) -> float:
+    """On one Gaussian, where mean and variance are exact without a draw."""
+    model = learned(gaussian(_schedule(), MEAN, STD))
+    t, s = _ends(grid)
+
+    def variance(level: Level) -> float:
+        return level.alpha**2 * STD**2 + level.sigma**2
+
+    def output(noise: Callable[[], Tensor]) -> Tensor:
+        x = t.alpha * MEAN + math.sqrt(variance(t)) * noise()
+        return _reached(sampler, x, grid, model.denoise, noise)
+
+    out = moments_of(output, (1,), sampler, grid)
+    return _size(torch.cat([out.mean - s.alpha * MEAN, out.std**2 - variance(s)]))
+
+
+def _reached(
+    sampler: Sampler,
+    x: Tensor,
+    grid: Grid,
+    denoise: Callable[[Tensor, Level], Prediction],
+    noise: Callable[[], Tensor],
+) -> Tensor:
+    """The state at the last noisy level."""
+    states = sampler.walk(x, grid, Denoiser(denoise, _schedule()), noise)
+    *_, last = itertools.islice(states, len(grid) - 1)
+    return last
+
+
+@functools.cache
+def _schedule() -> Schedule:
+    """The linear schedule with so many timesteps that beta, constant between two of them, is smooth to all that see it.
+
+    On 1000 timesteps a second-order method that steps in tau would stumble over the jumps.
+    """
+    T = 100_000
+    return Schedule(np.linspace(0.1, 20, T) / T)
+
+
+@functools.cache
+def _grid(steps: int, *, ramp: bool) -> Grid:
+    """With a ramp, the first step is 1/n, 1/n, 2/n, 4/n ... of it: what Euler's method leaves is then h^4 or so."""
+    schedule = _schedule()
+    log_snr = np.linspace(*LOG_SNR, steps + 1)
+    if ramp:
+        halves = 2.0 ** -np.arange(math.ceil(math.log2(steps)), 0, -1)
+        log_snr = np.insert(log_snr, 1, log_snr[0] + (log_snr[1] - log_snr[0]) * halves)
+    return Grid((*(schedule.at_log_snr(float(value)) for value in log_snr), schedule.at(0)))
+
+
+def _ends(grid: Grid) -> tuple[Level, Level]:
+    return grid.levels[0], grid.levels[-2]
+
+
+@functools.cache
+def _quantiles(level: Level) -> Tensor:
+    """Of the mixture at this level, (9, 1): in one dimension a flow keeps its points in order, so quantiles flow to
+    quantiles, and this is the exact flow map (Song et al. 2021, section 4.3: the marginals are those of the SDE).
+    """
+    std = math.sqrt(level.alpha**2 * SPREAD**2 + level.sigma**2)
+    means = level.alpha * torch.tensor(MEANS, dtype=torch.float64)
+    wanted = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    low, high = wanted.new_full(wanted.shape, -8.0), wanted.new_full(wanted.shape, 8.0)
+    for _ in range(60):  # bisection, to the last bit
+        middle = (low + high) / 2
+        below = torch.special.ndtr((middle[:, None] - means) / std).mean(1) < wanted
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return low[:, None]
+
+
+def _size(error: Tensor) -> float:
+    return float(error.square().mean().sqrt())

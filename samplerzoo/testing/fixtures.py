@@ -1,0 +1,144 @@
+"""Runs for checks: data with an exact denoiser, draws of one's own, and every state on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplerzoo.core.exact import gaussian, learned, mixture
+from samplerzoo.core.prediction import Denoiser, Prediction, PredictionType
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Grid, Level, Schedule, posterior_std
+from samplerzoo.models.load import Model
+
+Noise = Callable[[], Tensor]
+
+LINEAR = Schedule(np.linspace(1e-4, 0.02, 1000))
+"""Ho, Jain, Abbeel 2020."""
+
+COSINE = Schedule.from_config({"beta_schedule": "squaredcos_cap_v2"})
+ZERO_SNR = Schedule.from_config({"rescale_betas_zero_snr": True})
+
+
+def normal(
+    mean: float | Tensor = 0.5,
+    std: float | Tensor = 0.5,
+    *,
+    shape: tuple[int, ...] = (1,),
+    prediction: PredictionType = "epsilon",
+    schedule: Schedule = LINEAR,
+) -> Model:
+    """Gaussian data, with a learned variance for samplers that take one: unclipped, they are affine on it."""
+    return learned(gaussian(schedule, mean, std, shape=shape, prediction=prediction))
+
+
+def bimodal(shape: tuple[int, ...] = (2,)) -> Model:
+    """Two components at +1 and at -1 and 0 in turn, unconditional: a denoiser that is not linear."""
+    size = torch.Size(shape).numel()
+    means = torch.stack([torch.ones(size), -(torch.arange(size) % 2).float()]).reshape(2, *shape)
+    exact = mixture(LINEAR, means, 0.3)
+
+    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
+        return exact.net(x, tau, torch.full((len(x),), 2))
+
+    return learned(Model(net, LINEAR, shape=shape, name="exact mixture"))
+
+
+def draws(images: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed: int = 0) -> Noise:
+    """Standard normals; the same numbers in every dtype and for every shape of one size."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw() -> Tensor:
+        return torch.randn(images, *shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    return draw
+
+
+@torch.no_grad()
+def states(sampler: Sampler, model: Model, grid: Grid, noise: Noise) -> Iterator[Tensor]:
+    """x_T and every state that the sampler yields, without the driver."""
+    x = model.schedule.prior_std * noise()
+    yield x
+    yield from sampler.walk(x, grid, Denoiser(model.denoise, model.schedule), noise)
+
+
+def last(sampler: Sampler, model: Model, grid: Grid, noise: Noise) -> Tensor:
+    """The image."""
+    *_, image = states(sampler, model, grid, noise)
+    return image
+
+
+@dataclass
+class Watched:
+    """A model that keeps what it was asked and what it answered."""
+
+    model: Model
+    asked: list[tuple[Tensor, Level]] = dataclasses.field(default_factory=list)
+    answered: list[Prediction] = dataclasses.field(default_factory=list)
+
+    @torch.no_grad()
+    def states(self, sampler: Sampler, grid: Grid, noise: Noise) -> Iterator[Tensor]:
+        x = self.model.schedule.prior_std * noise()
+        yield x
+        yield from sampler.walk(x, grid, _WatchedDenoiser(self.model.denoise, self.model.schedule, self), noise)
+
+
+@dataclass(frozen=True)
+class _WatchedDenoiser(Denoiser):
+    watched: Watched
+
+    def __call__(self, x: Tensor, level: Level) -> Prediction:
+        p = super().__call__(x, level)
+        self.watched.asked.append((x, level))
+        self.watched.answered.append(p)
+        return p
+
+
+def farthest(a: Tensor, b: Tensor) -> float:
+    """The largest difference of two tensors of one shape."""
+    return float((a.double() - b.double()).abs().max())
+
+
+def three_classes(shape: tuple[int, ...] = (2,), prediction: PredictionType = "epsilon") -> Model:
+    """All that a guidance may ask for: classes 0 to 2 that hardly overlap, null label 3, an exact classifier, a learned
+    variance, and a second, worse model, which sees the classes blurred.
+    """
+    size = torch.Size(shape).numel()
+    angles = torch.arange(3)[:, None] * 2.1 + torch.arange(size)
+    means = torch.cos(angles).reshape(3, *shape)
+    sharp, blurred = (learned(mixture(LINEAR, means, std, prediction=prediction)) for std in (0.3, 0.6))
+    return dataclasses.replace(sharp, second=blurred)
+
+
+class Flow(Sampler):
+    """Euler's method for the probability flow in sigma / alpha, which is DDIM (Song, Meng, Ermon 2021): the simplest
+    deterministic sampler.
+    """
+
+    @property
+    def stochastic(self) -> bool:
+        return False
+
+    def step(self, x: Tensor, t: Level, s: Level, denoise: Denoiser, noise: Noise) -> Tensor:
+        p = denoise(x, t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
+class Ancestral(Sampler):
+    """Draws x_s from q(x_s | x_t, x_0) (Ho, Jain, Abbeel 2020): the simplest stochastic sampler, and takes a shift."""
+
+    takes_shift: ClassVar[bool] = True
+
+    def step(self, x: Tensor, t: Level, s: Level, denoise: Denoiser, noise: Noise) -> Tensor:
+        p, std = denoise(x, t), posterior_std(t, s)
+        mean = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+        if p.shift is not None:
+            mean = mean + std**2 * p.shift
+        return mean + std * noise() if std else mean

@@ -1,0 +1,102 @@
+"""The exact denoisers against numerical integration, and the exact moments against sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
+from samplerzoo_plugins.ddim import DDIM
+from samplerzoo_plugins.ddpm import DDPM
+
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.errors import ZooError
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
+from samplerzoo.testing import conjugate, gaussian, mixture, moments
+
+Density = Callable[[torch.Tensor], torch.Tensor]
+X0 = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+POINTS = torch.tensor([[-2.0], [-0.1], [0.0], [0.7], [3.0]], dtype=torch.float64)
+
+
+def normal(x: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+    return torch.exp(-((x - mean) ** 2) / (2 * std**2)) / (std * math.sqrt(2 * math.pi))
+
+
+def posterior(prior: Density, level: Level, function: Density) -> torch.Tensor:
+    """E[function(x0) | x] at POINTS, by the trapezoidal rule, whose error is nothing where the ends are 0."""
+    weight = prior(X0) * torch.exp(-((POINTS - level.alpha * X0) ** 2) / (2 * level.sigma**2))
+    return (weight * function(X0)).sum(1) / weight.sum(1)
+
+
+@pytest.mark.parametrize("tau", [10, 300, 999.5])
+@pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
+def test_the_gaussian_denoiser_is_the_posterior_mean(linear: Schedule, tau: float, kind: str) -> None:
+    level = linear.at(tau)
+    p = gaussian(linear, 0.4, 0.6, prediction=kind).denoise(POINTS, level)
+    expected = posterior(lambda x0: normal(x0, 0.4, 0.6), level, lambda x0: x0)
+    torch.testing.assert_close(p.x0[:, 0], expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("tau", [10, 300, 999.5])
+def test_the_mixture_is_the_posterior_mean_and_the_posterior_of_the_class(linear: Schedule, tau: float) -> None:
+    level = linear.at(tau)
+    model = mixture(linear, torch.tensor([[1.0], [-1.0]]), 0.3)
+    parts = [lambda x0: normal(x0, 1.0, 0.3), lambda x0: normal(x0, -1.0, 0.3)]
+    both = lambda x0: parts[0](x0) + parts[1](x0)  # noqa: E731
+    for label, prior in enumerate([*parts, both]):
+        p = model.denoise(POINTS, level, torch.full((5,), label))
+        torch.testing.assert_close(p.x0[:, 0], posterior(prior, level, lambda x0: x0), rtol=0, atol=1e-10)
+    assert model.classifier is not None
+    probability = model.classifier(POINTS, POINTS.new_full((5,), tau)).softmax(1)[:, 0]
+    expected = posterior(both, level, lambda x0: parts[0](x0) / both(x0).clamp(min=1e-300))
+    torch.testing.assert_close(probability, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("tau", [10, 300, 999.5])
+def test_the_conjugate_classifier_is_the_posterior_of_its_event(linear: Schedule, tau: float) -> None:
+    level = linear.at(tau)
+    model = conjugate(linear, 0.5, target=1.0, width=0.5)
+    assert model.classifier is not None
+    probability = model.classifier(POINTS, POINTS.new_full((5,), tau)).softmax(1)[:, 1]
+    event = lambda x0: torch.exp(-((x0 - 1.0) ** 2) / (2 * 0.25))  # noqa: E731
+    expected = posterior(lambda x0: normal(x0, 0.0, 0.5), level, event)
+    torch.testing.assert_close(probability, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("sampler", [DDIM(eta=0.3), DDPM(variance="large")], ids=str)
+def test_moments_are_those_of_a_run(linear: Schedule, sampler: Sampler) -> None:
+    n = 20_000
+    model = gaussian(linear, torch.tensor([0.3, -1.0]), torch.tensor([0.5, 0.1]), shape=(2,))
+    exact = moments(model, sampler, linear.grid(10))
+    images = sample(model, sampler, steps=10, num_images=n, batch_size=n).images.double()
+    # five standard errors
+    for i in range(2):
+        std = exact.std[i].item()
+        assert images[:, i].mean().item() == pytest.approx(exact.mean[i].item(), abs=5 * std / math.sqrt(n))
+        assert images[:, i].std().item() == pytest.approx(std, rel=5 / math.sqrt(2 * n))
+
+
+def test_moments_of_a_guided_run_need_its_label(linear: Schedule) -> None:
+    out = moments(conjugate(linear), DDIM(), linear.grid(50), guidance=ClassifierGuidance(), label=1)
+    assert out.mean.item() == pytest.approx(0.5, abs=2e-3)
+    assert out.std.item() == pytest.approx(math.sqrt(0.125), abs=0.03)
+
+
+def test_moments_refuse_what_is_not_affine(linear: Schedule) -> None:
+    """Feeding impulses to a sampler that clips would give numbers, and wrong ones."""
+
+    class Clipping(DDIM):
+        def step(self, x, t, s, denoise, noise):
+            return super().step(x, t, s, denoise, noise).clamp(-0.5, 0.5)
+
+    with pytest.raises(ZooError, match=r"Clipping.*is not affine"):
+        moments(gaussian(linear), Clipping(), linear.grid(5))
+    two = mixture(linear, torch.tensor([[1.0], [-1.0]]), 0.3)
+    nonlinear = Model(lambda x, tau, _: two.net(x, tau, torch.full((len(x),), 2)), linear, shape=(1,))
+    with pytest.raises(ZooError, match="is not affine"):
+        moments(nonlinear, DDIM(), linear.grid(5))

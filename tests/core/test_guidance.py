@@ -1,0 +1,108 @@
+"""The guidance protocol itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import UsageError
+from samplerzoo.sampling.driver import sample
+from samplerzoo.testing import mixture
+
+
+def test_the_scale_is_bounded() -> None:
+    assert Guidance().scale == 1.0
+    for wrong in (-0.1, float("inf"), float("nan")):
+        with pytest.raises(ValidationError):
+            Guidance(scale=wrong)
+
+
+# -- the interval of noise levels
+
+
+def noise_levels(schedule: Schedule, steps: int) -> list[float]:
+    return [t.sigma / t.alpha for t, _ in schedule.grid(steps).pairs()]
+
+
+@pytest.mark.parametrize("name", ["cfg", "classifier"])
+@pytest.mark.parametrize("bounds", [{"high": 1e9}, {"low": 1e-9}])
+def test_an_interval_that_holds_every_level_changes_nothing(
+    linear: Schedule, name: str, bounds: dict[str, float]
+) -> None:
+    model, plan = mixture(linear, torch.eye(2)), {"guidance": name, "guidance_scale": 3.0, "labels": [0, 1], "steps": 4}
+    plain = sample(model, "ddpm", **plan)
+    bounded = sample(model, "ddpm", **plan, **{f"guidance_{side}": value for side, value in bounds.items()})
+    assert torch.equal(bounded.images, plain.images)
+    assert bounded.cost == plain.cost
+
+
+@pytest.mark.parametrize("name", ["cfg", "classifier"])
+@pytest.mark.parametrize("bounds", [{"guidance_high": 0.0}, {"guidance_low": 1e9}])
+def test_an_interval_that_holds_none_is_conditional_at_one_evaluation(
+    linear: Schedule, name: str, bounds: dict[str, float]
+) -> None:
+    model, plan = mixture(linear, torch.eye(2)), {"labels": [0, 1, 1], "steps": 4}
+    conditional = sample(model, "ddpm", **plan)
+    bounded = sample(model, "ddpm", guidance=name, guidance_scale=3.0, **bounds, **plan)
+    assert torch.equal(bounded.images, conditional.images)
+    assert (bounded.nfe, bounded.cost.gradients) == (4, 0)
+
+
+@pytest.mark.parametrize(("name", "nfe", "gradients"), [("cfg", 5 + 2, 0), ("classifier", 5, 2)])
+def test_low_is_outside_of_the_interval_and_high_is_inside(
+    linear: Schedule, name: str, nfe: int, gradients: int
+) -> None:
+    """Of five steps, those at the second and the third level are guided, and nothing is evaluated at the others."""
+    levels = noise_levels(linear, 5)
+    bounds = {"guidance_low": levels[3], "guidance_high": levels[1]}
+    cost = sample(
+        mixture(linear, torch.eye(2)), "ddim", guidance=name, guidance_scale=2.0, steps=5, labels=[0, 1], **bounds
+    ).cost
+    assert (cost.nfe, cost.gradients_per_image) == (nfe, gradients)
+
+
+def test_the_interval_is_of_noise_and_not_of_steps(linear: Schedule) -> None:
+    """One level is guided or not, whatever grid it is met on."""
+
+    class Marked(Guidance):
+        def guide(self, denoise, labels, model):
+            return lambda x, t: denoise(x, t, torch.full_like(labels, model.null_label))
+
+    model, labels = mixture(linear, torch.eye(2)), torch.tensor([0])
+    answer = Marked(low=0.5, high=2.0).within_interval(model.denoise, labels, model)
+    x = torch.ones(1, 2, dtype=torch.float64)
+    for log_snr, guided in ((-1.4, False), (-1.38, True), (0.0, True), (1.38, True), (1.39, False)):  # 2 log 2 = 1.386
+        t = linear.at_log_snr(log_snr)
+        expected = model.denoise(x, t, torch.tensor([2 if guided else 0]))
+        assert torch.equal(answer(x, t).eps, expected.eps), log_snr
+
+
+def test_an_interval_that_runs_backwards_is_refused(linear: Schedule) -> None:
+    with pytest.raises(UsageError, match="guidance cfg: the interval of noise levels runs backwards: low 2, high 1"):
+        sample(mixture(linear, torch.eye(2)), "ddim", guidance="cfg", guidance_low=2.0, guidance_high=1.0)
+
+
+def test_a_guidance_without_guide_says_so(linear: Schedule) -> None:
+    class Empty(Guidance):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Empty has no guide"):
+        sample(mixture(linear, torch.eye(2)), "ddim", guidance=Empty(), num_images=1)
+
+
+def test_a_guidance_of_ones_own_sees_network_labels_and_model(linear: Schedule) -> None:
+    """It comes between network and sampler, for any sampler; here it turns every label into the last one."""
+
+    class Stubborn(Guidance):
+        def guide(self, denoise, labels, model):
+            assert labels.tolist() == [0, 1]
+            last = torch.full_like(labels, model.num_classes - 1)
+            return lambda x, t: denoise(x, t, last)
+
+    model = mixture(linear, torch.eye(3))
+    for sampler in ("ddim", "ddpm"):
+        stubborn = sample(model, sampler, guidance=Stubborn(), labels=[0, 1], steps=4)
+        assert torch.equal(stubborn.images, sample(model, sampler, labels=[2, 2], steps=4).images)

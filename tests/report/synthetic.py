@@ -1,0 +1,62 @@
+"""Rows of benchmarks that nobody ran, with figures by formula."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from samplerzoo.bench.results import Cost, Metrics, Protocol, Row, Speed
+from samplerzoo.sampling.recipe import Recipe
+
+
+def protocol(**changes: Any) -> Protocol:
+    base = {
+        "model": "mnist", "fingerprint": "f" * 64, "images": 2000, "labels": "natural", "features": "mnist",
+        "features_id": "0123456789abcdef gray 28x28", "reference": "train", "reference_id": "fedcba9876543210",
+        "reference_images": 60_000,
+    }  # fmt: skip
+    return Protocol(**{**base, **changes})
+
+
+def row(
+    sampler: str,
+    steps: int,
+    fd: float,
+    *,
+    options: dict[str, Any] | None = None,
+    guidance: str | None = None,
+    scale: float | None = None,
+    seed: int = 0,
+    under: Protocol | None = None,
+    speed: Speed | None = None,
+    metrics: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Row:
+    """A row of a sampler that calls the network once a step, and twice under guidance."""
+    recipe = Recipe(
+        sampler=sampler, sampler_options=options or {}, steps=steps, seed=seed, guidance=guidance, dtype="float32",
+        guidance_options={} if scale is None else {"scale": scale}, clip_x0="off", class_labels="natural",
+    )  # fmt: skip
+    cost = Cost(nfe=steps * (1 + (guidance == "cfg")), network_calls=steps, classifier_gradients=0)
+    name = "-".join(map(str, [sampler, *(options or {}).values(), guidance, scale, steps, seed]))
+    return Row(**{
+        "cell": name, "recipe": recipe, "timesteps": tuple(range(steps)), "protocol": under or protocol(),
+        "metrics": Metrics(fd=fd, **(metrics or {})), "cost": cost, "speed": speed, "versions": {"torch": "2.6.0"},
+        "command": "samplerzoo bench suite.toml -o out", **changes,
+    })  # fmt: skip
+
+
+def cpu(images_per_second: float) -> Speed:
+    return Speed(
+        images_per_second=images_per_second, peak_memory=3 * 2**28, device="cpu", threads=2, processes=1, batch_size=250
+    )
+
+
+def shard(folder: Path, cell: str, pixels: np.ndarray) -> None:
+    """The first images of a cell, uint8 (N, C, H, W), as the harness leaves them."""
+    path = folder / "cells" / cell / f"images-000000-{len(pixels) - 1:06d}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"images": pixels}, path)

@@ -1,0 +1,77 @@
+"""A plan: names and options become a run, or one line says why not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from samplerzoo_plugins.ddim import DDIM
+
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import UsageError
+from samplerzoo.models.load import Model
+from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.plan import Plan, resolve
+from samplerzoo.testing import conjugate, gaussian
+
+
+@pytest.mark.parametrize("labels", [np.array([2, 0]), torch.tensor([2, 0]), (2, 0)], ids=["numpy", "torch", "tuple"])
+def test_labels_of_any_kind(conditional: Model, labels: object) -> None:
+    result = sample(conditional, steps=2, labels=labels)
+    assert result.labels == [2, 0]
+    assert torch.equal(result.images, sample(conditional, steps=2, labels=[2, 0]).images)
+
+
+def test_resolve_fills_in_what_depends_on_the_model(conditional: Model) -> None:
+    plan = resolve(
+        conditional, "ddim", {"eta": 0.5, "guidance_scale": 2.0}, "cfg", steps=3, spacing="trailing", timesteps=None,
+        labels=None, num_images=2, clip_x0=None, seed=0,
+    )  # fmt: skip
+    assert plan.sampler == DDIM(eta=0.5)
+    assert plan.guidance is not None
+    assert plan.guidance.scale == 2.0
+    assert list(plan.labels or []) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"steps": 0}, "at least 1 step"),
+        ({"steps": 1001}, "1001 steps do not fit on the 1000 timesteps"),
+        ({"num_images": 0}, "at least 1 image"),
+        ({"labels": []}, "at least 1 image"),
+        ({"batch_size": 0}, "at least 1 image"),
+        ({"labels": [3]}, "class label 3 is out of range.*0 to 2"),
+        ({"labels": [-1]}, "class label -1 is out of range"),
+        ({"labels": [0, 1], "num_images": 3}, "2 labels for 3 images"),
+        ({"labels": "5"}, "class label 5 is out of range"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
+        ({"clip_x0": "sometimes"}, "clip-x0"),
+        ({"timesteps": [5, 6]}, "decrease strictly"),
+        ({"spacing": "even"}, "unknown spacing"),
+        ({"sampler": "dimm"}, r"did you mean ddim\?"),
+        ({"sampler": "cfg"}, "--sampler ddim --guidance cfg"),
+        ({"etta": 0.5}, r"no option 'etta' \(did you mean eta\?\)"),
+        ({"variance": "large"}, "it belongs to: ddpm"),
+        ({"sampler": DDIM(), "eta": 1.0}, "into the sampler object itself"),
+        ({"guidance_scale": 3.0}, "guidance, which is not given by name"),
+        ({"guidance": "cfg", "guidance_scales": 3.0}, "did you mean scale"),
+    ],
+    ids=str,
+)
+def test_impossible_requests_say_why(conditional: Model, request_: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        sample(conditional, **{"num_images": 1 if "labels" not in request_ else None, **request_})
+
+
+def test_labels_on_an_unconditional_model_need_a_guidance(linear: Schedule) -> None:
+    with pytest.raises(UsageError, match="unconditional"):
+        sample(conjugate(linear), labels=[1])
+    with pytest.raises(UsageError, match="unconditional"):
+        sample(gaussian(linear), labels="balanced")
+
+
+def test_a_plan_without_the_labels_it_needs(conditional: Model) -> None:
+    with pytest.raises(UsageError, match="labels are needed"):
+        Plan(DDIM(), conditional.schedule.grid(1), 2).check(conditional)

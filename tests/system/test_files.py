@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from samplerzoo.system.files import atomic_file, atomic_folder
+
+
+class Broken(Exception):
+    pass
+
+
+def break_off(path: Path) -> None:
+    """A write that fails half-way."""
+    path.write_text("ne")
+    raise Broken
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_file_is_replaced_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    for content in ("first", "second"):
+        with atomic_file(target) as partial:
+            partial.write_text(content)
+            assert files(tmp_path).get("new/file.txt") == (None if content == "first" else "first")
+        assert files(tmp_path) == {"new/file.txt": content}
+
+
+def test_a_file_that_could_not_be_written_leaves_the_old_one_and_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(Broken), atomic_file(target) as partial:
+        break_off(partial)
+    assert files(tmp_path) == {"file.txt": "old"}
+
+
+def test_a_folder_is_filled_and_keeps_what_else_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "theirs.txt").write_text("theirs")
+    (tmp_path / "ours.txt").write_text("old")
+    with atomic_folder(tmp_path) as beside:
+        (beside / "ours.txt").write_text("new")
+        (beside / "deep").mkdir()
+        (beside / "deep" / "file.txt").write_text("deep")
+        assert (tmp_path / "ours.txt").read_text() == "old"
+    assert files(tmp_path) == {"theirs.txt": "theirs", "ours.txt": "new", "deep/file.txt": "deep"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "ours.txt", "theirs.txt"]
+
+
+def test_a_folder_that_could_not_be_filled_is_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "ours.txt").write_text("old")
+    with pytest.raises(Broken), atomic_folder(tmp_path) as beside:
+        break_off(beside / "ours.txt")
+    assert files(tmp_path) == {"ours.txt": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ours.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+def test_a_private_file_becomes_readable_as_any_new_file_is(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "file.txt") as partial:
+        partial.write_text("content")
+        partial.chmod(0o600)
+    (tmp_path / "new.txt").touch()
+    assert (tmp_path / "file.txt").stat().st_mode == (tmp_path / "new.txt").stat().st_mode
+    assert len([*tmp_path.iterdir()]) == 2

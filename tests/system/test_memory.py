@@ -1,0 +1,61 @@
+import subprocess
+import sys
+
+import pytest
+
+from samplerzoo import cli
+from samplerzoo.system import memory as heap
+
+TOUCHED = """
+import resource
+import torch
+from samplerzoo.system import memory as heap
+
+kept = {keep}
+def touch():
+    for size in (3, 12, 40):
+        torch.ones(size * 2**18)
+for _ in range(3):
+    touch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    touch()
+print(kept, (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 20)
+"""
+PAGES = (3 + 12 + 40) * 2**20 / 4096
+
+
+def faults(keep: str, **environment: str) -> tuple[str, float]:
+    """Pages that the system had to give a round, of memory that the round before has freed."""
+    done = subprocess.run(
+        [sys.executable, "-c", TOUCHED.format(keep=keep)], check=True, capture_output=True, text=True,
+        env={"PATH": "", "OMP_NUM_THREADS": "1", **environment},
+    )  # fmt: skip
+    kept, count = done.stdout.split()
+    return kept, float(count)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings")
+def test_freed_memory_is_kept_unless_the_user_has_a_setting():
+    kept, after = faults("heap.keep_freed()")
+    assert kept == "True"
+    assert after < 0.02 * PAGES  # a few of the interpreter's own
+    assert faults("heap.keep_freed()", MALLOC_TRIM_THRESHOLD_="131072")[0] == "False"
+    assert faults("heap.keep_freed()", GLIBC_TUNABLES="glibc.malloc.trim_threshold=131072")[0] == "False"
+    _, without = faults("None")
+    assert without > 0.2 * PAGES  # what there is to win: the largest piece at least is given back each time
+
+
+@pytest.mark.parametrize("libc", [object(), None])
+def test_a_system_without_mallopt_is_left_as_it_is(monkeypatch, libc):
+    if libc is None:
+        monkeypatch.setattr(heap.sys, "platform", "darwin")
+    monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: libc)
+    assert heap.keep_freed() is False
+
+
+def test_the_command_line_asks_for_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "keep_freed", lambda: asked.append(True))
+    cli.main(["--version"])
+    assert asked

@@ -1,0 +1,79 @@
+"""Many processes share the images, and their results are those of one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from samplerzoo.core.noise import Noise
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import ZooError
+from samplerzoo.models import load as models
+from samplerzoo.sampling.driver import sample
+from samplerzoo.testing import gaussian
+
+FLOAT32_NETWORK = 2e-5
+"""A convolution adds up in another order with another number of threads; a few steps of an untrained network."""
+
+
+@pytest.mark.parametrize("launcher", [True, False])
+def test_a_launch_that_accelerate_does_not_see_is_refused(
+    monkeypatch: pytest.MonkeyPatch, linear: Schedule, launcher: bool
+) -> None:
+    """Else every process would make every image, and think itself alone."""
+    import accelerate
+
+    class Alone:
+        num_processes = 1
+
+        def __init__(self, cpu: bool, timeout: object) -> None:
+            if not launcher:  # as Accelerate does where a batch system has set WORLD_SIZE, and nobody MASTER_ADDR
+                raise ValueError("MASTER_ADDR was not set")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(accelerate, "PartialState", Alone)
+    with pytest.raises(ZooError, match="torchrun --nproc-per-node"):
+        sample(gaussian(linear), num_images=1)
+
+
+WORKER = """
+import sys, torch, samplerzoo as zoo
+from pathlib import Path
+from samplerzoo.system import processes as group
+from samplerzoo.system.processes import processes
+rank, world = processes()  # before diffusers is imported, as the command line does it
+model = zoo.load(sys.argv[1], device="cpu", dtype="float32")
+start = []
+result = zoo.sample(model, "ddpm", steps=3, num_images=5, batch_size=2, clip_x0="static",
+                    on_step=lambda number, _, x: start.append(x) if number == 0 else None)
+torch.save({"images": result.images, "start": torch.cat(start), "nfe": result.nfe, "world": world,
+            "images counted": result.cost.images}, f"{sys.argv[2]}/{rank}.pt")
+group._leave()
+print([path.read_text() for path in Path("/proc/self/task").glob("*/comm")], file=sys.stderr)
+"""
+
+
+def test_same_images_on_two_processes(tiny_model: Path, tmp_path: Path) -> None:
+    """Noise bit-equal, pixels to the rounding of a convolution on another number of threads."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "worker.py"), str(tiny_model), str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "gloo" not in done.stderr  # a thread that is left may abort the process while Python ends
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    model = models.load(tiny_model, device="cpu", dtype="float32")
+    alone = sample(model, "ddpm", steps=3, num_images=5, batch_size=2, clip_x0="static")
+    for part in (first, second):
+        torch.testing.assert_close(part["images"], alone.images, rtol=0, atol=FLOAT32_NETWORK)
+        assert (part["world"], part["nfe"], part["images counted"]) == (2, 3, 5)
+    assert torch.equal(first["images"], second["images"])
+    noise = Noise(0, range(5), (1, 8, 8))()
+    assert torch.equal(first["start"], noise[[0, 1, 4]])
+    assert torch.equal(second["start"], noise[[2, 3]])
