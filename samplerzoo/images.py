@@ -40,6 +40,11 @@ def to_uint8(x: torch.Tensor) -> Pixels:
     return pixels
 
 
+def from_uint8(x: torch.Tensor) -> torch.Tensor:
+    """Return images of integers 0 to 255, of any shape, as float32 in [-1, 1]: x / 127.5 - 1."""
+    return x.float() / 127.5 - 1
+
+
 def check_channels(channels: int, what: str) -> None:
     """Refuse what is not a picture, such as the latents of another network."""
     if channels not in MODES:

@@ -23,8 +23,11 @@ def test_to_uint8_rounds_and_clamps() -> None:
 
 
 def test_to_uint8_undoes_the_scaling_of_any_8_bit_image() -> None:
-    levels = torch.arange(256, dtype=torch.float32)
-    assert images.to_uint8((levels / 127.5 - 1).reshape(1, 1, 16, 16)).ravel().tolist() == list(range(256))
+    levels = torch.arange(256, dtype=torch.uint8)
+    scaled = images.from_uint8(levels)
+    assert scaled.dtype == torch.float32
+    assert (scaled.min(), scaled.max()) == (-1, 1)
+    assert images.to_uint8(scaled.reshape(1, 1, 16, 16)).ravel().tolist() == list(range(256))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -17,6 +17,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError
+from samplerzoo.images import from_uint8
 from samplerzoo.models.classifier import NoisyClassifier
 from samplerzoo.system.files import atomic_folder
 from samplerzoo.training import card, pictures
@@ -82,7 +83,7 @@ class ClassifierTask(Task):
         right, rng = 0, torch.Generator().manual_seed(0)
         for start in range(0, len(test), EVALUATION_BATCH):
             images, labels = test.__getitems__(range(start, min(start + EVALUATION_BATCH, len(test))))
-            images = images.float() / 127.5 - 1
+            images = from_uint8(images)
             if tau is None:
                 logits = net(images).logits
             else:

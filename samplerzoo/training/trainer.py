@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 
 from samplerzoo.data.order import EpochSampler, keyed_generator
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.images import from_uint8
 from samplerzoo.system.files import atomic_file
 from samplerzoo.training import checkpoint
 from samplerzoo.training.checkpoint import Progress
@@ -163,7 +164,7 @@ class Trainer:
 
     def _batch(self, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
         """One forward and backward pass, and an optimizer step where one is due. Returns the loss."""
-        images = images.to(torch.float32) / 127.5 - 1
+        images = from_uint8(images)
         if self.options.random_flip:
             flipped = torch.rand(len(images), generator=rng).to(images.device) < 0.5
             images = torch.where(flipped[:, None, None, None], images.flip(-1), images)

@@ -14,6 +14,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.images import from_uint8
 from samplerzoo.models import load as models
 from samplerzoo.models.folder import find_model
 from samplerzoo.sampling.driver import sample
@@ -116,7 +117,7 @@ class UNetTask(Task):
             turns = [members[turn] for turn in range(count) for members in by_class if turn < len(members)]
             rows = turns[:count]
         images, labels = self.data.__getitems__(rows)
-        return images.float() / 127.5 - 1, labels.tolist() if self.conditional else None
+        return from_uint8(images), labels.tolist() if self.conditional else None
 
     def _generate(self, net: nn.Module, labels: list[int] | None) -> Tensor | None:
         """The same noise and labels every time, so that pictures over time can be compared."""
