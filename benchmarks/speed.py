@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from measure import report
 
-from samplerzoo.system.memory import keep_freed
+from samplerzoo.system.memory import keep_freed_memory
 
 FOLDER = Path(__file__).parent / "reports" / "speed"
 
@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "reports" / "speed"
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=FOLDER, show_default=True)
 def command(sections: tuple[str, ...], output: Path) -> None:
     """Measure these SECTIONS, or all, and write the report."""
-    keep_freed()  # as the command line of samplerzoo does; peers in this process have it, too
+    keep_freed_memory()  # as the command line of samplerzoo does; peers in this process have it, too
     for section in sections or report.TITLES:
         figures = importlib.import_module(f"measure.{section}").measure()
         report.write(output, section, figures)

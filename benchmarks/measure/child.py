@@ -64,9 +64,9 @@ class Child:
 def main(work: str, arguments: str, keep: str) -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # what else is printed is not an answer
     if keep == "True":
-        from samplerzoo.system.memory import keep_freed
+        from samplerzoo.system.memory import keep_freed_memory
 
-        keep_freed()
+        keep_freed_memory()
     module, _, name = work.partition(":")
     done = getattr(importlib.import_module(module), name)(**json.loads(arguments))
     for _ in sys.stdin:

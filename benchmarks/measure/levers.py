@@ -89,8 +89,8 @@ FIRST_CALL = """
 import time
 from measure.networks import call_of
 from samplerzoo.models import load as models
-from samplerzoo.system.memory import keep_freed
-keep_freed()
+from samplerzoo.system.memory import keep_freed_memory
+keep_freed_memory()
 model = models.load({folder!r}, dtype="float32", compiled={compiled})
 call = call_of(model, {batch})
 start = time.perf_counter()

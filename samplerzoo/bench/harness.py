@@ -32,7 +32,7 @@ from samplerzoo.sampling.driver import Batch, stream_batches
 from samplerzoo.sampling.run import claimed, timed
 from samplerzoo.sampling.tuning import FASTEST, Pace, PaceRequest
 from samplerzoo.system.environment import device_name, versions
-from samplerzoo.system.processes import by_main, gather, processes, share
+from samplerzoo.system.processes import gather, on_main, processes, share
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Harness:
 
         The calls that are timed are the second ones, so that this also warms up.
         """
-        left = by_main(self._left)
+        left = on_main(self._left)
         todos = [Todo(cell, *done_and_batches) for cell, done_and_batches in zip(self._cells, left, strict=True)]
         return [dataclasses.replace(todo, seconds=self._seconds(todo)) for todo in todos]
 
@@ -121,7 +121,7 @@ class Harness:
         failures: list[str] = []
         measured: list[Future[list[str]]] = []
         with claimed(self._folder):
-            by_main(self._clear)
+            on_main(self._clear)
             if not all(todo.done for todo in todos):
                 self._ruler.check(self._shape)
             total = sum(len(batch) * todo.cell.cost.nfe for todo in todos for batch in share(todo.batches))
@@ -139,8 +139,8 @@ class Harness:
                         measured.append(measurer.submit(self._measure, todo.cell, on_row))
                         if not self._measures_beside:
                             wait(measured)
-                failures += by_main(lambda: [failure for future in measured for failure in future.result()])
-            return Outcome(by_main(self._rows), failures)
+                failures += on_main(lambda: [failure for future in measured for failure in future.result()])
+            return Outcome(on_main(self._rows), failures)
 
     def _left(self) -> list[tuple[bool, list[range]]]:
         """Of every cell, whether it is done, and the batches that are not made."""
@@ -161,7 +161,7 @@ class Harness:
         outline = models.outline(suite.model, revision=suite.revision)
         fingerprint = self._ruler.protocol(self._cells[0]).fingerprint
         evaluations = sum(cell.images * cell.cost.nfe for cell in self._cells)
-        return by_main(
+        return on_main(
             lambda: pace.choose(outline, fingerprint, self._device, recipe.dtype, evaluations, settings.asked)
         )
 
@@ -284,7 +284,7 @@ class Harness:
     def _extract(self, cell: Cell) -> None:
         """The features of this process's share of the shards that have none yet."""
         folder = cell.folder(self._folder)
-        for shard in share(by_main(lambda: self._ruler.lacking(folder, cell.images))):
+        for shard in share(on_main(lambda: self._ruler.lacking(folder, cell.images))):
             self._ruler.extract(folder, shard)
 
     def _row(self, cell: Cell) -> Row:
@@ -350,5 +350,5 @@ def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row]
         for row in gaussian.rows(recipes, failures.append):
             found.append(row.model_copy(update={"command": command}))
             on_row(found[-1])
-        by_main(lambda: results.write(folder, [*results.read(folder), *found]))
+        on_main(lambda: results.write(folder, [*results.read(folder), *found]))
     return Outcome(found, failures)

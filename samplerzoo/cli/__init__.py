@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
-from samplerzoo.system.memory import keep_freed
+from samplerzoo.system.memory import keep_freed_memory
 from samplerzoo.version import __version__
 
 COMMANDS = {
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
     _quiet_libraries()
-    keep_freed()
+    keep_freed_memory()
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")

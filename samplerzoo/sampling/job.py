@@ -20,7 +20,7 @@ from samplerzoo.sampling.driver import stream
 from samplerzoo.sampling.plan import Plan, resolve
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.tuning import FASTEST, PaceRequest
-from samplerzoo.system.processes import by_main, processes
+from samplerzoo.system.processes import on_main, processes
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def prepare(
         chosen = asked.unmeasured
     else:
         evaluations = num_images * cost.nfe
-        chosen = by_main(lambda: pace.choose(outline, fingerprint, device, recipe.dtype, evaluations, asked))
+        chosen = on_main(lambda: pace.choose(outline, fingerprint, device, recipe.dtype, evaluations, asked))
     model = models.load(
         recipe.model,
         device=device,

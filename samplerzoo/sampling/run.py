@@ -37,7 +37,7 @@ from samplerzoo.sampling.trajectory import Trajectory
 from samplerzoo.sampling.tuning import PaceRequest
 from samplerzoo.system.environment import device_name, versions
 from samplerzoo.system.files import atomic_file
-from samplerzoo.system.processes import by_main, gather, processes
+from samplerzoo.system.processes import gather, on_main, processes
 
 RECORD_FILE, MANIFEST_FILE, GRID_FILE, LOCK_FILE = "run.json", "manifest.jsonl", "grid.png", ".lock"
 IMAGE_FILE = re.compile(r"\d{6,}\.png")
@@ -73,7 +73,7 @@ def default_folder(recipe: Recipe) -> Path:
         names = (name if number == 1 else f"{name}-{number}" for number in range(1, sys.maxsize))
         return next(RUNS / name for name in names if not _contents(RUNS / name))
 
-    return by_main(free)
+    return on_main(free)
 
 
 def like_before(asked: PaceRequest, folder: Path) -> PaceRequest:
@@ -94,12 +94,12 @@ def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
     In a multi-process run every process calls this, and makes its share of the images.
     """
     with claimed(folder):
-        record = by_main(lambda: _open(job, folder, settings))
-        wanted = by_main(lambda: _missing(job, folder, settings))
+        record = on_main(lambda: _open(job, folder, settings))
+        wanted = on_main(lambda: _missing(job, folder, settings))
         with _on_failure(folder, record):
             cost, seconds = _make(job, folder, wanted, settings)
             record = {**record, **_figures(cost, seconds), "status": "done"}
-            by_main(lambda: _finish(job, folder, record))
+            on_main(lambda: _finish(job, folder, record))
     return record
 
 
@@ -276,7 +276,7 @@ def claimed(folder: Path) -> Iterator[None]:
         except Timeout as error:
             raise ZooError(f"{folder} is in use by another run") from error
 
-    by_main(claim)
+    on_main(claim)
     try:
         yield
     finally:

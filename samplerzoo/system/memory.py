@@ -18,7 +18,7 @@ GROWTH = 64 * 2**20
 """Bytes that the heap grows by, at least."""
 
 
-def keep_freed() -> bool:
+def keep_freed_memory() -> bool:
     """Ask glibc to keep what is freed. Whether it does: not on other systems, nor against a setting of the user's.
 
     It is a setting of the whole process, and so one for who owns it: the command line asks, `sample` does not. The

@@ -61,7 +61,7 @@ def gather(items: list[T]) -> list[T]:
     return list(gather_object(items))
 
 
-def by_main(function: Callable[[], T]) -> T:
+def on_main(function: Callable[[], T]) -> T:
     """What the main process makes of it, in all processes; its error ends all of them, and it alone speaks of it."""
     rank, world = processes()
     if world == 1:

@@ -37,11 +37,11 @@ def faults(keep: str, **environment: str) -> tuple[str, float]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings")
 def test_freed_memory_is_kept_unless_the_user_has_a_setting():
-    kept, after = faults("heap.keep_freed()")
+    kept, after = faults("heap.keep_freed_memory()")
     assert kept == "True"
     assert after < 0.02 * PAGES  # a few of the interpreter's own
-    assert faults("heap.keep_freed()", MALLOC_TRIM_THRESHOLD_="131072")[0] == "False"
-    assert faults("heap.keep_freed()", GLIBC_TUNABLES="glibc.malloc.trim_threshold=131072")[0] == "False"
+    assert faults("heap.keep_freed_memory()", MALLOC_TRIM_THRESHOLD_="131072")[0] == "False"
+    assert faults("heap.keep_freed_memory()", GLIBC_TUNABLES="glibc.malloc.trim_threshold=131072")[0] == "False"
     _, without = faults("None")
     assert without > 0.2 * PAGES  # what there is to win: the largest piece at least is given back each time
 
@@ -51,11 +51,11 @@ def test_a_system_without_mallopt_is_left_as_it_is(monkeypatch, libc):
     if libc is None:
         monkeypatch.setattr(heap.sys, "platform", "darwin")
     monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: libc)
-    assert heap.keep_freed() is False
+    assert heap.keep_freed_memory() is False
 
 
 def test_the_command_line_asks_for_it(monkeypatch):
     asked = []
-    monkeypatch.setattr(cli, "keep_freed", lambda: asked.append(True))
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: asked.append(True))
     cli.main(["--version"])
     assert asked
