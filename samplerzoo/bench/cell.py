@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +24,9 @@ from samplerzoo.registry import Kind
 from samplerzoo.sampling.job import rehearse, settle
 from samplerzoo.sampling.plan import Plan, needs_labels
 from samplerzoo.sampling.recipe import Recipe
-from samplerzoo.system.files import atomic_file
+from samplerzoo.system.files import atomic_file, digest_text
 
 CELLS, RECIPE_FILE = "cells", "recipe.json"
-DIGITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +84,7 @@ def lay_out(suite: Suite, device: str, class_counts: Sequence[int] = ()) -> list
 
 def name_of(recipe: Recipe, plan: Plan, model: Model) -> str:
     """The hash of all that image i depends on."""
-    return hashlib.sha256(json.dumps(identity(recipe, plan, model), sort_keys=True).encode()).hexdigest()[:DIGITS]
+    return digest_text(json.dumps(identity(recipe, plan, model), sort_keys=True))
 
 
 def identity(recipe: Recipe, plan: Plan, model: Model) -> dict[str, Any]:

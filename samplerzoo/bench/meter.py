@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from samplerzoo.metrics import features, reference
 from samplerzoo.metrics.embed import Extractor
 from samplerzoo.metrics.evaluate import measure
 from samplerzoo.models.folder import pretrained
+from samplerzoo.system.files import digest_text
 
-DIGITS = 16
 NO_FLOOR = "none"
 
 
@@ -63,7 +62,7 @@ class Ruler:
 
     def folder(self, cell: Path) -> Path:
         """Where the features of a cell are."""
-        return cell / hashlib.sha256(self._features.id.encode()).hexdigest()[:DIGITS]
+        return cell / digest_text(self._features.id)
 
     def lacking(self, cell: Path, count: int) -> list[range]:
         """The shards of images 0 to count - 1 whose features are not there."""

@@ -7,7 +7,6 @@ do. benchmarks/reports/speed has figures.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -24,7 +23,7 @@ from samplerzoo.models import load as models
 from samplerzoo.models.load import LAYOUTS, Layout, Model
 from samplerzoo.options import Options
 from samplerzoo.system.environment import device_name
-from samplerzoo.system.files import atomic_file
+from samplerzoo.system.files import atomic_file, digest_text
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
@@ -114,7 +113,7 @@ def remembered(fingerprint: str, device: str, dtype: str, asked: PaceRequest) ->
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     where = [device_name(device), platform.node(), torch.get_num_threads(), torch.__version__]
     key = [fingerprint, dtype, *where, asked.batch_size, asked.layout]
-    return cache / "samplerzoo" / "pace" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
+    return cache / "samplerzoo" / "pace" / f"{digest_text(json.dumps(key))}.json"
 
 
 def _seconds(unet: UNet2DModel, model: Model, size: int) -> float | None:

@@ -58,6 +58,11 @@ def _move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
+def digest_text(text: str) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a text, encoded as UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
 def digest(*files: Path) -> str:
     """The first 16 hex digits of a file's SHA-256; of several files, those of their digests in this order.
 
@@ -68,7 +73,7 @@ def digest(*files: Path) -> str:
         found = [_sha256(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files]
     except OSError as error:
         raise ZooError(f"{error.filename}: cannot be read: {reason(error)}") from error
-    return (found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest())[:DIGITS]
+    return found[0][:DIGITS] if len(found) == 1 else digest_text("".join(found))
 
 
 @functools.lru_cache

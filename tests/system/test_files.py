@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from samplerzoo.system.files import atomic_file, atomic_folder
+from samplerzoo.errors import ZooError
+from samplerzoo.system.files import atomic_file, atomic_folder, digest, digest_text
 
 
 class Broken(Exception):
@@ -67,3 +69,16 @@ def test_a_private_file_becomes_readable_as_any_new_file_is(tmp_path: Path) -> N
     (tmp_path / "new.txt").touch()
     assert (tmp_path / "file.txt").stat().st_mode == (tmp_path / "new.txt").stat().st_mode
     assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_a_digest_is_sha256_cut_to_16_digits(tmp_path: Path) -> None:
+    """Cells, caches and references on disk carry these names, so they must never change."""
+    assert digest_text("abc") == "ba7816bf8f01cfea"  # FIPS 180-2, appendix B.1
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("abc")
+    second.write_text("")
+    assert digest(first) == "ba7816bf8f01cfea"
+    whole = hashlib.sha256(b"abc").hexdigest() + hashlib.sha256(b"").hexdigest()
+    assert digest(first, second) == digest_text(whole) != digest(second, first)
+    with pytest.raises(ZooError, match="cannot be read"):
+        digest(tmp_path / "none")
