@@ -29,9 +29,10 @@ from samplerzoo.models import load as models
 from samplerzoo.models.load import Model
 from samplerzoo.sampling import tuning as pace
 from samplerzoo.sampling.driver import Batch, stream_batches
-from samplerzoo.sampling.run import claimed, timed
+from samplerzoo.sampling.run import timed
 from samplerzoo.sampling.tuning import FASTEST, Pace, PaceRequest
 from samplerzoo.system.environment import device_name, versions
+from samplerzoo.system.files import locked
 from samplerzoo.system.processes import gather, on_main, processes, share
 
 
@@ -120,7 +121,7 @@ class Harness:
         """
         failures: list[str] = []
         measured: list[Future[list[str]]] = []
-        with claimed(self._folder):
+        with locked(self._folder):
             on_main(self._clear)
             if not all(todo.done for todo in todos):
                 self._ruler.check(self._shape)
@@ -346,7 +347,7 @@ def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row]
     failures: list[str] = []
     recipes = [recipe for recipe, _ in suite.points()]
     found = []
-    with claimed(folder):
+    with locked(folder):
         for row in gaussian.rows(recipes, failures.append):
             found.append(row.model_copy(update={"command": command}))
             on_row(found[-1])

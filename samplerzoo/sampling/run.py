@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from tqdm.auto import tqdm
 
@@ -36,10 +35,10 @@ from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.trajectory import Trajectory
 from samplerzoo.sampling.tuning import PaceRequest
 from samplerzoo.system.environment import device_name, versions
-from samplerzoo.system.files import atomic_file
+from samplerzoo.system.files import atomic_file, contents, locked, write_json
 from samplerzoo.system.processes import gather, on_main, processes
 
-RECORD_FILE, MANIFEST_FILE, GRID_FILE, LOCK_FILE = "run.json", "manifest.jsonl", "grid.png", ".lock"
+RECORD_FILE, MANIFEST_FILE, GRID_FILE = "run.json", "manifest.jsonl", "grid.png"
 IMAGE_FILE = re.compile(r"\d{6,}\.png")
 GRID_IMAGES = 64
 RUNS = Path("runs")
@@ -71,7 +70,7 @@ def default_folder(recipe: Recipe) -> Path:
     def free() -> Path:
         name = f"{recipe.sampler.replace(':', '-')}-{recipe.steps}"
         names = (name if number == 1 else f"{name}-{number}" for number in range(1, sys.maxsize))
-        return next(RUNS / name for name in names if not _contents(RUNS / name))
+        return next(RUNS / name for name in names if not contents(RUNS / name))
 
     return on_main(free)
 
@@ -93,7 +92,7 @@ def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
 
     In a multi-process run every process calls this, and makes its share of the images.
     """
-    with claimed(folder):
+    with locked(folder):
         record = on_main(lambda: _open(job, folder, settings))
         wanted = on_main(lambda: _missing(job, folder, settings))
         with _on_failure(folder, record):
@@ -174,14 +173,14 @@ def _missing(job: Job, folder: Path, settings: Settings) -> list[int]:
 def _open(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
     """Refuse or clear a folder in use, and put down what is going to be made."""
     record = _record(job)
-    if _contents(folder):
+    if contents(folder):
         if settings.overwrite:
             _clear(folder)
         elif settings.resume:
             record = {**_same_run(job, folder), **record}
         else:
             raise UsageError(f"{folder} is not empty; --resume completes the run in it, --overwrite replaces it")
-    _write_json(folder / RECORD_FILE, record)
+    write_json(folder / RECORD_FILE, record)
     return record
 
 
@@ -249,38 +248,7 @@ def _finish(job: Job, folder: Path, record: dict[str, Any]) -> None:
     shown = [images.read_png(folder / image_path(index))[0] for index in range(min(count, GRID_IMAGES))]
     labels = None if job.plan.labels is None else list(job.plan.labels[: len(shown)])
     images.save_png(images.grid(np.stack(shown), labels, job.model.class_names), folder / GRID_FILE)
-    _write_json(folder / RECORD_FILE, record)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with atomic_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def _contents(folder: Path) -> list[str]:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file, and a run needs a folder")
-    return [path.name for path in folder.iterdir() if path.name != LOCK_FILE] if folder.is_dir() else []
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Of two runs with one folder, the second is refused."""
-    lock = FileLock(folder / LOCK_FILE)
-
-    def claim() -> None:
-        _contents(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ZooError(f"{folder} is in use by another run") from error
-
-    on_main(claim)
-    try:
-        yield
-    finally:
-        lock.release()
+    write_json(folder / RECORD_FILE, record)
 
 
 @contextmanager
@@ -292,5 +260,5 @@ def _on_failure(folder: Path, record: dict[str, Any]) -> Iterator[None]:
         reason = str(error) if isinstance(error, ZooError) else type(error).__name__
         if not processes()[0]:
             with suppress(OSError):  # what ended the run may well be a full disk
-                _write_json(folder / RECORD_FILE, {**record, "status": f"ended early: {reason}"})
+                write_json(folder / RECORD_FILE, {**record, "status": f"ended early: {reason}"})
         raise

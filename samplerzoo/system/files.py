@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from samplerzoo.errors import ZooError, reason
+from samplerzoo.errors import UsageError, ZooError, reason
 
 DIGITS = 16
 """Of a SHA-256 in hexadecimal, where it names a thing."""
+
+LOCK_FILE = ".lock"
+"""Name of the file in an output folder that the process which writes there holds locked."""
 
 
 @contextmanager
@@ -47,6 +52,61 @@ def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
             _move(source, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an indented JSON file atomically.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
+    """
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def contents(folder: Path) -> list[str]:
+    """Return the names of everything in a folder but the lock file; an empty list if there is no such folder.
+
+    Raises:
+        UsageError: it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a folder")
+    return [path.name for path in folder.iterdir() if path.name != LOCK_FILE] if folder.is_dir() else []
+
+
+@contextmanager
+def locked(folder: Path, what: str = "run") -> Iterator[None]:
+    """Hold an output folder, which is created if need be, against other programs until the block ends.
+
+    Every process of a multi-process run calls this; the main one holds the lock for all of them.
+
+    Args:
+        what: the kind of program that the message of a refusal names.
+
+    Raises:
+        UsageError: it is a file.
+        ZooError: another program holds the folder.
+    """
+    from filelock import FileLock, Timeout
+
+    from samplerzoo.system.processes import on_main  # imports torch
+
+    lock = FileLock(folder / LOCK_FILE)
+
+    def take() -> None:
+        contents(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ZooError(f"{folder} is in use by another {what}") from error
+
+    on_main(take)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _move(source: Path, target: Path) -> None:

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from filelock import FileLock, Timeout
 
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.system.processes import processes
+from samplerzoo.errors import UsageError
+from samplerzoo.system.files import contents, locked
+from samplerzoo.system.processes import on_main, processes
 from samplerzoo.training.options import LoopOptions
-
-LOCK_FILE = ".lock"
 
 
 def make_accelerator(options: LoopOptions) -> Accelerator:
@@ -34,29 +32,22 @@ def make_accelerator(options: LoopOptions) -> Accelerator:
 
 
 @contextmanager
-def claimed(options: LoopOptions, accelerator: Accelerator) -> Iterator[None]:
-    """The output folder, held against other trainings. One with other files in it is not ours unless told so."""
+def hold_folder(options: LoopOptions) -> Iterator[None]:
+    """Hold the output folder against other trainings, and delete the checkpoints of a run that is overwritten.
+
+    Raises:
+        UsageError: the folder is a file, or holds other files and neither `overwrite` nor `resume_from_checkpoint` is
+            set.
+        ZooError: another training holds it.
+    """
     output = Path(options.output_dir)
-    lock = FileLock(output / LOCK_FILE)
-    if accelerator.is_main_process:
-        _check(output, options)
-        output.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ZooError(f"{output} is in use by another training") from None
-        if options.overwrite and not options.resume_from_checkpoint:  # or "latest" would find those of another run
+
+    def make_room() -> None:
+        if contents(output) and not (options.overwrite or options.resume_from_checkpoint):
+            raise UsageError(f"{output} is not empty: add --resume-from-checkpoint latest to go on, or --overwrite")
+        if options.overwrite and not options.resume_from_checkpoint:  # "latest" must not find those of another run
             shutil.rmtree(output / "checkpoints", ignore_errors=True)
-    accelerator.wait_for_everyone()
-    try:
+
+    with locked(output, "training"):
+        on_main(make_room)
         yield
-    finally:
-        lock.release()
-
-
-def _check(output: Path, options: LoopOptions) -> None:
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file: give a folder as --output-dir")
-    taken = output.is_dir() and any(path.name != LOCK_FILE for path in output.iterdir())
-    if taken and not (options.overwrite or options.resume_from_checkpoint):
-        raise UsageError(f"{output} is not empty: add --resume-from-checkpoint latest to go on, or --overwrite")

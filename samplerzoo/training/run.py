@@ -9,7 +9,7 @@ from samplerzoo.data import image_sets as data
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.errors import ZooError
 from samplerzoo.training.classifier import ClassifierTask
-from samplerzoo.training.launch import claimed, make_accelerator
+from samplerzoo.training.launch import hold_folder, make_accelerator
 from samplerzoo.training.options import ClassifierOptions, LoopOptions, TrainOptions
 from samplerzoo.training.task import Report, Task
 from samplerzoo.training.trainer import Trainer
@@ -28,7 +28,7 @@ def train_classifier(options: ClassifierOptions) -> Report:
 
 def _run(options: LoopOptions, make_task: Callable[[], Task]) -> Report:
     accelerator = make_accelerator(options)
-    with claimed(options, accelerator):  # before the data are read, which may take minutes
+    with hold_folder(options):  # before the data are read, which may take minutes
         return Trainer(make_task(), options, accelerator).run()
 
 

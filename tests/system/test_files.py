@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from pathlib import Path
 
 import pytest
 
-from samplerzoo.errors import ZooError
-from samplerzoo.system.files import atomic_file, atomic_folder, digest, digest_text
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.system.files import atomic_file, atomic_folder, contents, digest, digest_text, locked, write_json
 
 
 class Broken(Exception):
@@ -82,3 +83,31 @@ def test_a_digest_is_sha256_cut_to_16_digits(tmp_path: Path) -> None:
     assert digest(first, second) == digest_text(whole) != digest(second, first)
     with pytest.raises(ZooError, match="cannot be read"):
         digest(tmp_path / "none")
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "record.json"
+    write_json(path, {"status": "done"})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"status": math.inf})
+    assert files(tmp_path) == {"new/record.json": '{\n  "status": "done"\n}\n'}
+
+
+def test_a_folder_is_held_by_one_program_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    assert contents(folder) == []
+    with locked(folder):
+        (folder / "mine.txt").write_text("mine")
+        assert contents(folder) == ["mine.txt"]
+        with pytest.raises(ZooError, match="new is in use by another training"), locked(folder, "training"):
+            pass
+    with pytest.raises(Broken), locked(folder):
+        raise Broken
+    with locked(folder):
+        pass
+
+
+def test_a_file_is_no_output_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is a file"), locked(tmp_path / "file"):
+        pass
