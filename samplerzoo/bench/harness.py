@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from samplerzoo.bench import memory, results, shards
+from samplerzoo.bench import results, shards
 from samplerzoo.bench.cell import CELLS, Cell, lay_out, title
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.meter import Ruler
@@ -33,6 +33,7 @@ from samplerzoo.sampling.run import timed
 from samplerzoo.sampling.tuning import FASTEST, Pace, PaceRequest
 from samplerzoo.system.environment import device_name, versions
 from samplerzoo.system.files import locked
+from samplerzoo.system.memory import peak_memory, reset_peak
 from samplerzoo.system.processes import gather, on_main, processes, share
 
 
@@ -253,7 +254,7 @@ class Harness:
 
         batches = stream_batches(model, cell.plan, todo.batches, on_step)
         saving: Future[None] | None = None
-        memory.start(self._device)
+        reset_peak(self._device)
         with ThreadPoolExecutor(1) as writer:  # a shard is written while the next is drawn
             while (made := timed(batches, self._pace.batch_size)) is not None:
                 batch, pixels, seconds = made
@@ -261,7 +262,7 @@ class Harness:
                 if saving is not None:
                     saving.result()
                 saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, seconds))
-                memory.start(self._device)
+                reset_peak(self._device)
             if saving is not None:
                 saving.result()
 
@@ -273,7 +274,7 @@ class Harness:
             second=batch.cost.second,
             seconds=seconds,
             clipped=batch.clipped,
-            peak_memory=memory.peak(self._device),
+            peak_memory=peak_memory(self._device),
             device=device_name(self._device),
             threads=torch.get_num_threads(),
             processes=processes()[1],

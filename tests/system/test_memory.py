@@ -5,6 +5,7 @@ import pytest
 
 from samplerzoo import cli
 from samplerzoo.system import memory as heap
+from samplerzoo.system.memory import peak_memory, reset_peak
 
 TOUCHED = """
 import resource
@@ -59,3 +60,20 @@ def test_the_command_line_asks_for_it(monkeypatch):
     monkeypatch.setattr(cli, "keep_freed_memory", lambda: asked.append(True))
     cli.main(["--version"])
     assert asked
+
+
+def test_the_peak_is_that_since_it_was_reset():
+    import torch
+
+    reset_peak("cpu")
+    before = peak_memory("cpu")
+    torch.ones(2**24)  # 64 MiB
+    assert peak_memory("cpu") - before > 2**25
+    assert before > 2**20
+
+
+def test_a_system_without_proc_tells_its_peak_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(heap, "CLEAR_REFS", tmp_path / "none" / "clear_refs")
+    monkeypatch.setattr(heap, "STATUS", tmp_path / "status")
+    reset_peak("cpu")
+    assert peak_memory("cpu") > 2**20
