@@ -24,6 +24,7 @@ from samplerzoo.registry import Kind
 from samplerzoo.sampling.job import rehearse, settle
 from samplerzoo.sampling.plan import Plan, needs_labels
 from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.system.environment import choose_dtype
 from samplerzoo.system.files import atomic_file, digest_text
 
 CELLS, RECIPE_FILE = "cells", "recipe.json"
@@ -72,7 +73,7 @@ def lay_out(suite: Suite, device: str, class_counts: Sequence[int] = ()) -> list
         outline = dataclasses.replace(outline, class_counts=_counts(class_counts, outline))
     cells: dict[tuple[str, int], Cell] = {}
     for recipe, images in suite.points():
-        filled = {"dtype": models.choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, outline)}
+        filled = {"dtype": choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, outline)}
         recipe, plan = settle(
             recipe.model_copy(update=filled), outline, fingerprint_of(outline.folder), images, fingerprint_of
         )

@@ -31,7 +31,7 @@ from samplerzoo.sampling import tuning as pace
 from samplerzoo.sampling.driver import Batch, stream_batches
 from samplerzoo.sampling.run import timed
 from samplerzoo.sampling.tuning import FASTEST, Pace, PaceRequest
-from samplerzoo.system.environment import device_name, versions
+from samplerzoo.system.environment import choose_device, device_name, versions
 from samplerzoo.system.files import locked
 from samplerzoo.system.memory import peak_memory, reset_peak
 from samplerzoo.system.processes import gather, on_main, processes, share
@@ -97,7 +97,7 @@ class Harness:
     def __init__(self, suite: Suite, folder: Path, settings: Settings) -> None:
         processes()  # which chooses the GPU of this process
         self._suite, self._folder, self._settings = suite, folder, settings
-        self._device = models.choose_device(settings.device)
+        self._device = choose_device(settings.device)
         self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
         self._ruler = Ruler(suite, self._device)
         self._cells = lay_out(suite, self._device, self._ruler.class_counts)

@@ -67,7 +67,7 @@ def command(
     from samplerzoo.metrics.embed import Extractor, to_files
     from samplerzoo.metrics.evaluate import measure
     from samplerzoo.metrics.features import metric_name, parse
-    from samplerzoo.models.load import choose_device
+    from samplerzoo.system.environment import choose_device
 
     for file in plugin:
         registry.load_file(file)

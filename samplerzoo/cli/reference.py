@@ -51,7 +51,7 @@ def make(
     from samplerzoo.metrics import reference
     from samplerzoo.metrics.embed import Extractor, stream
     from samplerzoo.metrics.features import parse
-    from samplerzoo.models.load import choose_device
+    from samplerzoo.system.environment import choose_device
 
     reference.check_suffix(output)
     for file in plugin:

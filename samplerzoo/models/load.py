@@ -18,6 +18,7 @@ from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.configs import ModelInfo, NetworkConfig, SchedulerConfig, parse
 from samplerzoo.models.folder import INFO_FILE, find_model, read_json
+from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
 
 if TYPE_CHECKING:
@@ -331,29 +332,6 @@ def _torch() -> Any:
     import torch
 
     return torch
-
-
-def choose_device(device: str) -> str:
-    """The device of this name, or the best there is for "auto"."""
-    torch = _torch()
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except Exception as error:  # torch raises a dozen kinds here
-        raise UsageError(f"device {device!r}: {reason(error)}") from error
-    return device
-
-
-def choose_dtype(dtype: str, device: str) -> str:
-    """The dtype of this name; "auto" is a rule of the device, never of a timing."""
-    if dtype == "auto":
-        torch = _torch()
-        native = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 0)
-        return "bfloat16" if native else "float32"
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise UsageError(f"unknown dtype {dtype!r}; known: auto, float32, bfloat16, float16")
-    return dtype
 
 
 def _deferred_classifier(model: Model, device: str) -> Classifier:

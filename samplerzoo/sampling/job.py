@@ -20,6 +20,7 @@ from samplerzoo.sampling.driver import stream
 from samplerzoo.sampling.plan import Plan, resolve
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.tuning import FASTEST, PaceRequest
+from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.processes import on_main, processes
 
 
@@ -59,8 +60,8 @@ def prepare(
     fingerprint = models.fingerprint(outline.folder)
     recipe, plan = settle(recipe, outline, fingerprint, num_images)
     cost = rehearse(outline, plan)
-    device = models.choose_device(device)
-    recipe = recipe.model_copy(update={"dtype": models.choose_dtype(recipe.dtype, device)})
+    device = choose_device(device)
+    recipe = recipe.model_copy(update={"dtype": choose_dtype(recipe.dtype, device)})
     if not weights:
         model = dataclasses.replace(outline, device=device, dtype=recipe.dtype)
         return Job(recipe, model, plan, cost, asked.unmeasured.batch_size)

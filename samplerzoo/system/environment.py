@@ -7,6 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from samplerzoo.errors import UsageError, reason
 from samplerzoo.version import __version__
 
 PACKAGES = (
@@ -40,6 +41,39 @@ def machine() -> dict[str, Any]:
         "cuda_version": torch.version.cuda,
         "mps": torch.backends.mps.is_available(),
     }
+
+
+def choose_device(device: str) -> str:
+    """Return this device, or for "auto" the first of cuda, mps and cpu that torch finds.
+
+    Raises:
+        UsageError: torch has no such device here.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # torch raises a dozen kinds here
+        raise UsageError(f"device {device!r}: {reason(error)}") from error
+    return device
+
+
+def choose_dtype(dtype: str, device: str) -> str:
+    """Return this dtype; "auto" is a rule of the device, never of a timing.
+
+    Raises:
+        UsageError: the network cannot compute in it.
+    """
+    if dtype == "auto":
+        import torch
+
+        native = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 0)
+        return "bfloat16" if native else "float32"
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise UsageError(f"unknown dtype {dtype!r}; known: auto, float32, bfloat16, float16")
+    return dtype
 
 
 def device_name(device: str) -> str:
