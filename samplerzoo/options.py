@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Field
@@ -12,6 +13,11 @@ class Options(BaseModel):
     """A field is a flag: its type, bounds, default and description are the flag's. Infinities and NaN are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def differences(self, other: Self) -> list[str]:
+        """Name the fields in which this differs from another, as in `steps 50, not 20`."""
+        mine, others = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
 
 
 def complaint(error: ValidationError) -> str:

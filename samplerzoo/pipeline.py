@@ -11,16 +11,14 @@ from typing import Any, Literal, Self
 import torch
 from diffusers import DDPMPipeline, DiffusionPipeline, ImagePipelineOutput, SchedulerMixin, UNet2DModel
 
-from samplerzoo.core.guidance import Guidance
-from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Level
 from samplerzoo.errors import UsageError
 from samplerzoo.images import picture, to_uint8
-from samplerzoo.models import load as models
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.folder import INFO_FILE, find_model
+from samplerzoo.models.load import model_of_parts, read_info
 from samplerzoo.sampling.driver import sample
-from samplerzoo.sampling.labels import class_labels as parsed
+from samplerzoo.sampling.labels import parse_class_labels
 from samplerzoo.system.files import atomic_file
 
 CLASSIFIER = "classifier"
@@ -53,7 +51,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Self:
         """An embedded model ("mnist"), a folder or a hub id, from safetensors alone; with diffusers' keywords."""
         folder = find_model(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
-        info = models.load_info(folder)
+        info = read_info(folder)
         pipeline = super().from_pretrained(
             folder, **{"use_safetensors": True, "null_label": info.null_label, **options}
         )
@@ -79,16 +77,11 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         output_type: Literal["pil", "np", "pt"] = "pil",
         return_dict: bool = True,
         *,
-        sampler: str | Sampler = "ddim",
         class_labels: int | str | Sequence[int] | torch.Tensor | None = None,
-        guidance: str | Guidance | None = None,
-        spacing: str = "trailing",
-        timesteps: Sequence[float] | None = None,
-        clip_x0: str | None = None,
         callback_on_step_end: OnStepEnd | None = None,
         **options: Any,
     ) -> ImagePipelineOutput | tuple[Any]:
-        """Draws images.
+        """Draw images.
 
         Args:
             batch_size: how many; as many as there are class labels in a list, else 1.
@@ -96,36 +89,34 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
                 `samplerzoo.sample(seed=...)` and of `samplerzoo run --seed`; later calls draw one from it. In a list
                 each makes one image, the one that it makes alone. None is torch's default generator.
             output_type: "pil"; "np", (N, H, W, C) in [0, 1]; or "pt", (N, C, H, W) in [0, 1].
-            sampler, guidance, spacing, timesteps, clip_x0: as `samplerzoo.sample` takes them; the options of sampler
-                and guidance go beside them, as `eta=0.0` and `guidance_scale=2.0`.
             class_labels: one for all images, one an image, or text as `--class-labels` takes it.
-            callback_on_step_end: is told of every step, and cannot change it.
+            callback_on_step_end: called after every step; it can look at the states, and not change them.
+            options: `sampler`, `guidance`, `spacing`, `timesteps`, `clip_x0` and the options of sampler and guidance,
+                as `eta=0.0` and `guidance_scale=2.0`: all as `samplerzoo.sample` takes them.
 
         Raises:
             UsageError: the request cannot be met.
         """
         if output_type not in ("pil", "np", "pt"):
             raise UsageError(f"output_type is pil, np or pt, not {output_type!r}")
-        model = models.of_parts(self.unet, self.scheduler, self._info, self._folder)
+        model = model_of_parts(self.unet, self.scheduler, self._info, self._folder)
         labels = _listed(class_labels)
         generators = generator if isinstance(generator, list) else [generator]
         count = _count(batch_size, labels, len(generators) if isinstance(generator, list) else None)
         if len(generators) > 1 and labels is None and model.num_classes is not None:
             labels = "balanced"
         if len(generators) > 1 and isinstance(labels, str):  # as they are spread over all images
-            labels = parsed(labels, model, count, seed=0)
+            labels = parse_class_labels(labels, model, count, seed=0)
         if isinstance(labels, list) and len(labels) == 1:
             labels = labels * count
         per_generator = count // len(generators)
         made = []
-        with self.progress_bar(
-            total=len(generators) * (num_inference_steps if timesteps is None else len(timesteps))
-        ) as bar:
+        steps = len(options["timesteps"]) if options.get("timesteps") is not None else num_inference_steps
+        with self.progress_bar(total=len(generators) * steps) as bar:
             for i, source in enumerate(generators):
                 own = labels[i * per_generator :][:per_generator] if isinstance(labels, list) else labels
                 result = sample(
-                    model, sampler, steps=num_inference_steps, spacing=spacing, timesteps=timesteps, labels=own,
-                    num_images=per_generator, guidance=guidance, clip_x0=clip_x0, seed=seed_of(source),
+                    model, labels=own, num_images=per_generator, steps=num_inference_steps, seed=seed_of(source),
                     batch_size=per_generator, on_step=self._listener(bar, callback_on_step_end), **options,
                 )  # fmt: skip
                 made.append(result.images)

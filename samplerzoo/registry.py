@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
@@ -223,6 +224,17 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
         return cls(**options)
     except ValidationError as error:
         raise UsageError(f"{kind} {name}: {complaint(error)}") from error
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split options into those of a sampler and those of a guidance, without their prefix."""
+    for_sampler, for_guidance = {}, {}
+    for name, value in options.items():
+        if name.startswith(GUIDANCE_PREFIX):
+            for_guidance[name.removeprefix(GUIDANCE_PREFIX)] = value
+        else:
+            for_sampler[name] = value
+    return for_sampler, for_guidance
 
 
 def unknown_option(kind: Kind, name: str, option: str) -> str:

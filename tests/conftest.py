@@ -12,8 +12,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.models.load import Model
 from samplerzoo.testing import mixture
 
 LINEAR = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
@@ -59,10 +59,11 @@ def tiny_model(tmp_path: Path, tiny_unet: Callable[..., torch.nn.Module]) -> Pat
     """A whole class-conditional model folder: classes 0 to 2, null label 3."""
     from diffusers import DDPMScheduler
 
-    from samplerzoo.models import load as models
+    from samplerzoo.models.configs import ModelInfo
+    from samplerzoo.models.load import save_model
 
-    info = models.ModelInfo(num_classes=3, null_label=3, class_counts=[1, 2, 1])
-    models.save(tmp_path / "tiny", tiny_unet(num_class_embeds=4), DDPMScheduler(clip_sample=False), info, "# tiny\n")
+    info = ModelInfo(num_classes=3, null_label=3, class_counts=[1, 2, 1])
+    save_model(tmp_path / "tiny", tiny_unet(num_class_embeds=4), DDPMScheduler(clip_sample=False), info, "# tiny\n")
     return tmp_path / "tiny"
 
 

@@ -14,7 +14,7 @@ import samplerzoo as zoo
 from samplerzoo.core.noise import Noise
 from samplerzoo.errors import UsageError
 from samplerzoo.images import to_uint8
-from samplerzoo.models import load as models
+from samplerzoo.models.load import ModelFolder
 from samplerzoo.pipeline import SamplerPipeline, seed_of
 
 
@@ -89,7 +89,7 @@ def test_saved_and_loaded_by_both(tiny_model: Path, tmp_path: Path) -> None:
     ]
     assert torch.equal(*images)
     assert isinstance(DDPMPipeline.from_pretrained(tmp_path / "again").unet, UNet2DModel)
-    model = models.outline(tmp_path / "again")
+    model = ModelFolder.open(tmp_path / "again").stub
     assert (model.num_classes, model.null_label, model.classifier_classes) == (3, 3, 3)
 
 

@@ -16,7 +16,7 @@ from samplerzoo.metrics.embed import Extractor
 from samplerzoo.metrics.features import parse
 from samplerzoo.metrics.frechet import frechet_distance
 from samplerzoo.models.folder import PRETRAINED
-from samplerzoo.sampling.labels import class_labels
+from samplerzoo.sampling.labels import parse_class_labels
 
 MNIST = PRETRAINED / "mnist"
 
@@ -85,9 +85,9 @@ def test_its_references_are_of_its_feature_network_and_of_its_classes(model: zoo
 def test_its_references_tell_the_floor_with_the_labels_of_a_run(model: zoo.Model, features: Extractor) -> None:
     """As many real images as a benchmark has at most, with the frequencies that its labels are drawn by."""
     train, test = (reference.load(split, features.features) for split in ("train", "test"))
-    labels = class_labels("natural", model, 5000, seed=0)
+    labels = parse_class_labels("natural", model, 5000, seed=0)
     assert 0.1 < reference.floor(test, train, labels, 5000) < 0.25
-    balanced = class_labels("balanced", model, 5000, seed=0)
+    balanced = parse_class_labels("balanced", model, 5000, seed=0)
     assert reference.floor(test, train, balanced, 5000) > 1.3 * reference.floor(test, train, labels, 5000)
 
 

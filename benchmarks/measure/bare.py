@@ -9,8 +9,8 @@ from measure.child import Child
 from measure.figure import Figure, Work, in_turn
 from measure.networks import call_of, of_peers, saved
 from measure.peers import PEERS, STEPS, layout_of
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Layout
+from samplerzoo.core.model import Layout
+from samplerzoo.models.load import load
 
 ROUNDS = 41  # a ratio of two ratios wavers twice as much as one
 
@@ -48,7 +48,7 @@ def _figure(peer: str, title: str, folder: Path, batch: int) -> Figure:
 
 def calls(folder: str, steps: int, batch: int, layout: Layout) -> Work:
     """Calls of the network alone, for a process of its own."""
-    call = call_of(models.load(folder, dtype="float32", layout=layout), batch)
+    call = call_of(load(folder, dtype="float32", layout=layout), batch)
 
     def work() -> None:
         for _ in range(steps):

@@ -9,15 +9,15 @@ import torch
 
 from measure.figure import Figure, paired
 from measure.networks import call_of
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Model
+from samplerzoo.core.model import Model
+from samplerzoo.models.load import load
 from samplerzoo.sampling.driver import sample
 
 STEPS, ROUNDS = 10, 7
 
 
 def measure() -> list[Figure]:
-    model = models.load("mnist")
+    model = load("mnist")
     cfg = {"guidance": "cfg", "guidance_scale": 2.0}
     works: list[tuple[str, dict[str, Any], int, str]] = [
         *((f"cfg, batch {batch}", cfg, batch, "<= 2.05") for batch in (1, 4, 64)),

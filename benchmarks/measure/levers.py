@@ -13,7 +13,7 @@ from typing import Any
 from measure.child import Child
 from measure.figure import Figure, Work, paired
 from measure.networks import CIFAR, call_of, saved, scratch, unconditional_mnist
-from samplerzoo.models import load as models
+from samplerzoo.models.load import load
 
 BATCH = 64
 COMPILES = 3
@@ -27,11 +27,11 @@ def measure() -> list[Figure]:
         ("35.7 M parameters, 3x32x32", CIFAR, 8, 9),
     ):
         folder = saved(title.split()[0], config)
-        plain = call_of(models.load(folder, dtype="float32"), batch)
+        plain = call_of(load(folder, dtype="float32"), batch)
         for what, other in (
-            ("bfloat16 weights", models.load(folder, dtype="bfloat16")),
-            ("channels_last", models.load(folder, dtype="float32", layout="channels_last")),
-            ("--compile", models.load(folder, dtype="float32", compiled=True)),
+            ("bfloat16 weights", load(folder, dtype="bfloat16")),
+            ("channels_last", load(folder, dtype="float32", layout="channels_last")),
+            ("--compile", load(folder, dtype="float32", compiled=True)),
         ):
             pairs = paired(plain, call_of(other, batch), rounds)
             figures.append(_gain(f"{what}: {title}, batch {batch}", pairs))
@@ -53,7 +53,7 @@ def _kept(setting: str, folder: Path, batch: int, rounds: int) -> Figure:
 
 def call(folder: str, batch: int) -> Work:
     """Four calls, for a process of its own."""
-    one = call_of(models.load(folder, dtype="float32"), batch)
+    one = call_of(load(folder, dtype="float32"), batch)
 
     def calls() -> None:
         for _ in range(4):
@@ -67,7 +67,7 @@ def _gain(what: str, pairs: list[tuple[float, float]], images: tuple[int, int] =
 
 
 def _batches() -> list[Figure]:
-    model = models.load(saved("embedded", unconditional_mnist()), dtype="float32")
+    model = load(saved("embedded", unconditional_mnist()), dtype="float32")
     usual = call_of(model, BATCH)
     return [
         _gain(f"batch {batch}: embedded network", paired(usual, call_of(model, batch), 9), (BATCH, batch))
@@ -79,7 +79,7 @@ def _heads() -> Figure:
     """Attention heads of 8 channels, which is diffusers' default, against the one head of the embedded network."""
     config = unconditional_mnist()
     one, many = (
-        call_of(models.load(saved(name, {**config, "attention_head_dim": width}), dtype="float32"), BATCH)
+        call_of(load(saved(name, {**config, "attention_head_dim": width}), dtype="float32"), BATCH)
         for name, width in (("one-head", None), ("heads-of-8", 8))
     )
     return _gain(f"attention heads of 8 channels: embedded network, batch {BATCH}", paired(one, many, 15))
@@ -88,10 +88,10 @@ def _heads() -> Figure:
 FIRST_CALL = """
 import time
 from measure.networks import call_of
-from samplerzoo.models import load as models
+from samplerzoo.models.load import load
 from samplerzoo.system.memory import keep_freed_memory
 keep_freed_memory()
-model = models.load({folder!r}, dtype="float32", compiled={compiled})
+model = load({folder!r}, dtype="float32", compiled={compiled})
 call = call_of(model, {batch})
 start = time.perf_counter()
 call()

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
-from samplerzoo.models import load as models
+from samplerzoo.core.model import Model
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.folder import find_model
-from samplerzoo.models.load import Model
+from samplerzoo.models.load import save_model
+from samplerzoo.models.unet2d import load_unet
 
 CIFAR = {
     "sample_size": 32,
@@ -43,7 +44,7 @@ TINY = {
 
 def unconditional_mnist() -> dict[str, Any]:
     """The embedded network without its labels, for peers that cannot pass any; speed does not depend on weights."""
-    config = dict(models.load_unet(find_model("mnist")).config)
+    config = dict(load_unet(find_model("mnist")).config)
     return {key: value for key, value in config.items() if not key.startswith("_")} | {"num_class_embeds": None}
 
 
@@ -66,7 +67,7 @@ def saved(name: str, config: dict[str, Any]) -> Path:
     root = Path(scratch().name) / name
     if not root.exists():
         torch.manual_seed(0)
-        models.save(root, UNet2DModel(**config), DDPMScheduler(), ModelInfo(), "for speed alone")
+        save_model(root, UNet2DModel(**config), DDPMScheduler(), ModelInfo(), "for speed alone")
     return root
 
 
@@ -83,8 +84,7 @@ def call_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
 
 def forward_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
     """One call of the bare network, as diffusers has it, at the dtype of the model."""
-    assert model.folder is not None
-    unet = models.load_unet(model.folder, model.dtype).to(model.device).eval()
+    unet = load_unet(find_model(model.name), model.dtype).to(model.device).eval()
     x, t, labels = _input(model, batch_size)
     x = x.to(unet.dtype)
 

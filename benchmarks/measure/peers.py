@@ -18,13 +18,13 @@ from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, 
 from measure.child import Child
 from measure.figure import Figure, Work, paired, seconds
 from measure.networks import of_peers, saved
-from samplerzoo.core.prediction import unet_network
+from samplerzoo.core.model import Layout, Model
 from samplerzoo.images import to_uint8
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Layout, Model
+from samplerzoo.models.load import ModelFolder, load
+from samplerzoo.models.unet2d import load_unet, unet_network
 from samplerzoo.sampling import tuning as pace
 from samplerzoo.sampling.driver import sample
-from samplerzoo.sampling.tuning import PaceRequest
+from samplerzoo.sampling.tuning import TuningRequest
 
 STEPS = 5
 ROUNDS = 31
@@ -43,8 +43,8 @@ def measure() -> list[Figure]:
     for title, config, batch in of_peers():
         folder = saved(title.split()[0], config)
         setting = f"{title}, {STEPS} steps, batch {batch}"
-        model = models.load(folder, dtype="float32")
-        unet = models.load_unet(folder).eval()
+        model = load(folder, dtype="float32")
+        unet = load_unet(folder).eval()
         model = dataclasses.replace(model, net=unet_network(unet))
         for peer, (sampler, _) in PEERS.items():
             works = _theirs(peer, unet, model, STEPS, batch), _ours(sampler, model, STEPS, batch)
@@ -98,20 +98,20 @@ def _figure(what: str, pairs: Sequence[tuple[float, float]], images: int) -> Fig
 
 def theirs(peer: str, folder: str, steps: int, batch: int) -> Work:
     """For a process of its own."""
-    go = _theirs(peer, models.load_unet(Path(folder)).eval(), models.outline(folder), steps, batch)
+    go = _theirs(peer, load_unet(Path(folder)).eval(), ModelFolder.open(folder).stub, steps, batch)
     return lambda: _forget(go())
 
 
 def ours(sampler: str, folder: str, steps: int, batch: int, compiled: bool, layout: Layout) -> Work:
     """For a process of its own."""
-    go = _ours(sampler, models.load(folder, dtype="float32", compiled=compiled, layout=layout), steps, batch)
+    go = _ours(sampler, load(folder, dtype="float32", compiled=compiled, layout=layout), steps, batch)
     return lambda: _forget(go())
 
 
 def layout_of(folder: Path, batch: int) -> Layout:
     """That a long run would choose."""
-    candidates = PaceRequest(batch_size=batch).candidates("cpu")
-    return pace.measure(models.outline(folder), "cpu", "float32", candidates).layout
+    candidates = TuningRequest(batch_size=batch).candidates("cpu")
+    return pace.measure(ModelFolder.open(folder).stub, "cpu", "float32", candidates).layout
 
 
 def _forget(images: object) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 from measure.figure import Figure
 from measure.networks import scratch
-from samplerzoo.bench.harness import Harness, Settings
-from samplerzoo.bench.suite import compose
+from samplerzoo.bench.harness import BenchOptions, Harness
+from samplerzoo.bench.suite import parse_suite
 
 IMAGES, STEPS, SEEDS = 5000, 5, [0, 1, 2]
 
 
 def measure() -> list[Figure]:
     """Of the embedded network, for each seed."""
-    plain, compiled = (_distances(name, Settings(device="cpu", **how)) for name, how in _ways())
+    plain, compiled = (_distances(name, BenchOptions(device="cpu", **how)) for name, how in _ways())
     moved = [abs(b - a) for a, b in zip(plain, compiled, strict=True)]
     return [
         Figure(
@@ -32,10 +32,10 @@ def _ways() -> list[tuple[str, dict[str, Any]]]:
     return [("plain", {}), ("compiled", {"compiled": True})]
 
 
-def _distances(name: str, settings: Settings) -> list[float]:
+def _distances(name: str, options: BenchOptions) -> list[float]:
     """One a seed."""
-    suite = compose({}, "speed", {"images": IMAGES, "seeds": SEEDS, "steps": [STEPS]}, [{"sampler": "ddim"}])
-    harness = Harness(suite, Path(scratch().name) / name, settings)
+    suite = parse_suite({}, "speed", {"images": IMAGES, "seeds": SEEDS, "steps": [STEPS]}, [{"sampler": "ddim"}])
+    harness = Harness(suite, Path(scratch().name) / name, options)
     outcome = harness.run(harness.estimate(), lambda row: None)
     if outcome.failures:
         raise SystemExit(f"speed: {outcome.failures[0]}")

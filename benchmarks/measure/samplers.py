@@ -11,8 +11,8 @@ import torch
 from measure.figure import Figure, seconds
 from measure.networks import CIFAR, forward_of, saved
 from samplerzoo import registry
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Model
+from samplerzoo.core.model import Model
+from samplerzoo.models.load import load
 from samplerzoo.sampling.driver import sample
 
 STEPS, ROUNDS, CALLS = 50, 3, 8
@@ -21,8 +21,8 @@ STEPS, ROUNDS, CALLS = 50, 3, 8
 def measure() -> list[Figure]:
     """Every built-in sampler on the embedded network, and the plainest of each kind on a large one."""
     names = sorted(plugin.name for plugin in registry.plugins("sampler") if plugin.source == "samplerzoo")
-    figures = [_share(name, models.load("mnist"), 64, f"{STEPS} steps, batch 64") for name in names]
-    large, setting = models.load(saved("35.7", CIFAR), dtype="float32"), f"35.7 M parameters, {STEPS} steps, batch 4"
+    figures = [_share(name, load("mnist"), 64, f"{STEPS} steps, batch 64") for name in names]
+    large, setting = load(saved("35.7", CIFAR), dtype="float32"), f"35.7 M parameters, {STEPS} steps, batch 4"
     return [*figures, *(_share(name, large, 4, setting) for name in ("ddim", "ddpm"))]
 
 

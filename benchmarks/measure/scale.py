@@ -16,11 +16,12 @@ from typing import Any
 from measure.child import Child
 from measure.figure import Figure, seconds
 from measure.networks import TINY, forward_of, saved, scratch, unconditional_mnist
-from samplerzoo.bench.harness import Harness, Settings
-from samplerzoo.bench.suite import compose
-from samplerzoo.models import load as models
+from samplerzoo.bench.harness import BenchOptions, Harness
+from samplerzoo.bench.suite import parse_suite
+from samplerzoo.models.load import load
+from samplerzoo.models.unet2d import load_unet
 from samplerzoo.sampling.driver import sample
-from samplerzoo.sampling.tuning import PaceRequest
+from samplerzoo.sampling.tuning import TuningRequest
 
 ROUNDS = 3
 PROCESS_ROUNDS = 5  # two cores are seldom equally fast for long
@@ -65,7 +66,7 @@ def _images() -> list[Figure]:
 
 
 def _steps() -> list[Figure]:
-    model = models.load("mnist", device="cpu")
+    model = load("mnist", device="cpu")
     figures = []
     for steps in (5, 10, 20, 50, 100):
         sample(model, "ddim", steps=1, num_images=16)
@@ -79,11 +80,10 @@ def _widths() -> list[Figure]:
     figures = []
     for width in (16, 32, 64, 128):
         config = {**unconditional_mnist(), "block_out_channels": (width, 2 * width, 4 * width)}
-        model = models.load(saved(f"width-{width}", config), device="cpu", dtype="float32")
+        model = load(saved(f"width-{width}", config), device="cpu", dtype="float32")
         call = forward_of(model, 32)
         call()
-        assert model.folder is not None
-        size = sum(value.numel() for value in models.load_unet(model.folder).parameters()) / 1e6
+        size = sum(value.numel() for value in load_unet(Path(model.name)).parameters()) / 1e6
         sample(model, "ddim", steps=1, num_images=32)
         took = [seconds(lambda: sample(model, "ddim", steps=5, num_images=32)) for _ in range(ROUNDS)]  # noqa: B023
         bare = sorted(seconds(lambda: [call() for _ in range(5)]) for _ in range(ROUNDS))[ROUNDS // 2]  # noqa: B023
@@ -130,18 +130,18 @@ def _together(processes: int, calls: int, batch: int) -> float:
 
 def bare(calls: int, batch: int) -> Callable[[], float]:
     """Seconds of these calls, for a process of its own."""
-    call = forward_of(models.load("mnist", device="cpu"), batch)
+    call = forward_of(load("mnist", device="cpu"), batch)
     return lambda: seconds(lambda: [call() for _ in range(calls)])
 
 
 def _bench() -> Figure:
     """A suite of three cells over the bare network calls in it: what all else makes the network wait."""
-    model, batch, images, steps, calls = models.load("mnist", device="cpu"), 64, 512, [10, 20, 30], 24
+    model, batch, images, steps, calls = load("mnist", device="cpu"), 64, 512, [10, 20, 30], 24
     forward = forward_of(model, batch)
-    suite = compose({}, "speed", {"images": images, "steps": steps}, [{"sampler": "ddim"}])
+    suite = parse_suite({}, "speed", {"images": images, "steps": steps}, [{"sampler": "ddim"}])
     ratios = []
     for number in range(ROUNDS):
-        settings = Settings(PaceRequest(batch_size=batch, layout="contiguous"), device="cpu")
+        settings = BenchOptions(TuningRequest(batch_size=batch, layout="contiguous"), device="cpu")
         harness = Harness(suite, Path(scratch().name) / f"bench-{number}", settings)
         todos = harness.estimate()
         before = seconds(lambda: [forward() for _ in range(calls)])

@@ -18,11 +18,12 @@ from samplerzoo import registry
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Model
+from samplerzoo.core.model import Model
+from samplerzoo.images import check_channels
+from samplerzoo.models.load import ModelFolder
 from samplerzoo.registry import Kind
-from samplerzoo.sampling.job import rehearse, settle
-from samplerzoo.sampling.plan import Plan, needs_labels
+from samplerzoo.sampling.driver import count_cost
+from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan, needs_labels
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.environment import choose_dtype
 from samplerzoo.system.files import atomic_file, digest_text
@@ -32,11 +33,12 @@ CELLS, RECIPE_FILE = "cells", "recipe.json"
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A recipe with every default filled in, and what came of it.
+    """A recipe with every default filled in, and its plan.
 
     Attributes:
-        plan: for as many images as the suite wants.
-        cost: of one image, counted in a rehearsal.
+        name: hash of all that image i depends on.
+        plan: plan for as many images as the suite wants, with a stub of the model.
+        cost: cost of one image.
     """
 
     name: str
@@ -57,40 +59,41 @@ class Cell:
             partial.write_text(json.dumps(self.recipe.model_dump(mode="json"), indent=2) + "\n")
 
 
-def lay_out(suite: Suite, device: str, class_counts: Sequence[int] = ()) -> list[Cell]:
-    """The cells of a suite, each once. No weights are read, but all that does not go together is refused.
+def make_cells(suite: Suite, folder: ModelFolder, device: str, class_counts: Sequence[int] = ()) -> list[Cell]:
+    """Make the cells of a suite, each once. No weights are read, but all that does not go together is refused.
 
     The cheap ones come first: a suite that is interrupted then has short rows of every sampler, and not all of one.
 
     Args:
-        device: a dtype of "auto" depends on it.
-        class_counts: of the reference, after which natural labels are drawn; the model's own if there are none.
+        folder: folder of the suite's model.
+        device: device that draws the images; a dtype of "auto" depends on it.
+        class_counts: class counts of the reference, after which natural labels are drawn; by default the model's own.
     """
-    outline = models.outline(suite.model, revision=suite.revision)
-    assert outline.folder is not None
-    fingerprint_of = functools.cache(models.fingerprint)  # there are many cells, and weights are large
+    model = folder.stub
+    check_channels(model.shape[0], f"an image of {model.name}")
     if class_counts:
-        outline = dataclasses.replace(outline, class_counts=_counts(class_counts, outline))
+        model = dataclasses.replace(model, class_counts=_counts(class_counts, model))
+    open_folder = functools.cache(ModelFolder.open)  # there are many cells, and a fingerprint reads all weights
     cells: dict[tuple[str, int], Cell] = {}
-    for recipe, images in suite.points():
-        filled = {"dtype": choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, outline)}
-        recipe, plan = settle(
-            recipe.model_copy(update=filled), outline, fingerprint_of(outline.folder), images, fingerprint_of
-        )
-        name = name_of(recipe, plan, outline)
+    for recipe, images in suite.points:
+        asked = {"dtype": choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, model)}
+        recipe = recipe.model_copy(update=asked)
+        plan = make_plan(recipe, model, images, open_folder=open_folder)
+        recipe = fill_defaults(recipe, plan, folder.fingerprint)
+        name = cell_name(recipe, plan)
         if (name, images) not in cells:
-            cells[name, images] = Cell(name, recipe, plan, rehearse(outline, plan))
+            cells[name, images] = Cell(name, recipe, plan, count_cost(plan))
     return sorted(cells.values(), key=lambda cell: cell.images * cell.cost.nfe)
 
 
-def name_of(recipe: Recipe, plan: Plan, model: Model) -> str:
-    """The hash of all that image i depends on."""
-    return digest_text(json.dumps(identity(recipe, plan, model), sort_keys=True))
+def cell_name(recipe: Recipe, plan: Plan) -> str:
+    """Hash all that image i depends on."""
+    return digest_text(json.dumps(identity(recipe, plan), sort_keys=True))
 
 
-def identity(recipe: Recipe, plan: Plan, model: Model) -> dict[str, Any]:
-    """All that image i depends on. Where models lie is no part of it, nor is what is not there."""
-    guided, second = recipe.guidance_options, {}
+def identity(recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """Collect all that image i depends on; where models lie is no part of it, nor is an option that is not set."""
+    model, guided, second = plan.model, recipe.guidance_options, {}
     if recipe.second_fingerprint is not None:
         guided = {name: value for name, value in guided.items() if name != "model"}
         second = {"second_weights": recipe.second_fingerprint}

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Sequence
 
 from samplerzoo import testing
 from samplerzoo.bench import results
-from samplerzoo.bench.cell import name_of
+from samplerzoo.bench.cell import cell_name
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
 from samplerzoo.bench.suite import GAUSSIAN, Warn, say
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, reason
-from samplerzoo.models.load import Model
-from samplerzoo.sampling.job import rehearse, settle
-from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.driver import count_cost
+from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.environment import versions
 
@@ -46,18 +46,19 @@ def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
         yield row
 
 
-def prepare(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
-    """The recipe with its defaults, what comes of it, and what an image of it would cost.
+def prepare_exact(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
+    """Return the recipe with every default filled in, its plan, and the cost of an image.
 
     Raises:
         UsageError: it has no exact answer.
     """
     if recipe.guidance is not None:
         raise UsageError("the exact Gaussian is not guided; leave --guidance out")
-    recipe, plan = settle(recipe, _model(), FINGERPRINT, 1)
-    if plan.clip is not None and plan.clip.mode != "off":
+    plan = make_plan(recipe, _model(), 1)
+    if plan.clip.mode != "off":
         raise UsageError("what is clipped has no exact moments; take --clip-x0 off")
-    return recipe, plan, rehearse(_model(), plan)
+    filled = fill_defaults(recipe, plan, FINGERPRINT).model_copy(update={"model": GAUSSIAN})  # no folder of that name
+    return filled, plan, count_cost(plan)
 
 
 @functools.cache
@@ -66,15 +67,15 @@ def _model() -> Model:
 
 
 def _row(recipe: Recipe, orders: dict[tuple[str, str], Order]) -> Row:
-    recipe, plan, cost = prepare(recipe)
-    out = testing.moments(_model(), plan.sampler, plan.grid)
+    recipe, plan, cost = prepare_exact(recipe)
+    out = testing.moments(plan.model, plan.sampler, plan.grid)
     fd = (out.mean.item() - MEAN) ** 2 + (out.std.item() - STD) ** 2  # Dowson and Landau 1982, in one dimension
     key = recipe.sampler, repr(plan.sampler)
     if key not in orders:
         orders[key] = _order(plan)
     order, warnings = orders[key]
     return Row(
-        cell=name_of(recipe, plan, _model()),
+        cell=cell_name(recipe, plan),
         recipe=recipe,
         timesteps=tuple(plan.grid.timesteps),
         protocol=_PROTOCOL,

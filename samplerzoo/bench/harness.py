@@ -16,21 +16,21 @@ import torch
 from tqdm.auto import tqdm
 
 from samplerzoo.bench import results, shards
-from samplerzoo.bench.cell import CELLS, Cell, lay_out, title
+from samplerzoo.bench.cell import CELLS, Cell, make_cells, title
+from samplerzoo.bench.estimate import Remaining, StepTimer
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.meter import Ruler
 from samplerzoo.bench.results import Cost, Protocol, Row, Speed
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost as Sum
+from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Level
 from samplerzoo.errors import ZooError
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Model
-from samplerzoo.sampling import tuning as pace
-from samplerzoo.sampling.driver import Batch, stream_batches
-from samplerzoo.sampling.run import timed
-from samplerzoo.sampling.tuning import FASTEST, Pace, PaceRequest
+from samplerzoo.models.load import ModelFolder
+from samplerzoo.sampling.driver import Batch, timed_batches
+from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.tuning import FASTEST, Tuning, TuningRequest, choose_tuning
 from samplerzoo.system.environment import choose_device, device_name, versions
 from samplerzoo.system.files import locked
 from samplerzoo.system.memory import peak_memory, reset_peak
@@ -38,44 +38,21 @@ from samplerzoo.system.processes import gather, on_main, processes, share
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchOptions:
     """How to run; nothing here is in a cell's name, and none of it moves a figure beyond rounding.
 
     Attributes:
         asked: how the network is called; images at once are a shard.
     """
 
-    asked: PaceRequest = FASTEST
+    asked: TuningRequest = FASTEST
     device: str = "auto"
     command: str = ""
     compiled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class Todo:
-    """What is left to do of a cell.
-
-    Attributes:
-        batches: images to make; none for one that is done, or of which only the figures are missing.
-        seconds: estimate for this process.
-    """
-
-    cell: Cell
-    done: bool
-    batches: Sequence[range]
-    seconds: float = 0.0
-
-    @property
-    def images(self) -> int:
-        return sum(map(len, self.batches))
-
-    @property
-    def evaluations(self) -> float:
-        return self.images * self.cell.cost.nfe
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
+class SuiteOutcome:
     """What came of a suite.
 
     Attributes:
@@ -94,28 +71,27 @@ class Harness:
     images are made, and beside a GPU figures are computed so, too; features take the device that samples.
     """
 
-    def __init__(self, suite: Suite, folder: Path, settings: Settings) -> None:
+    def __init__(self, suite: Suite, folder: Path, options: BenchOptions) -> None:
         processes()  # which chooses the GPU of this process
-        self._suite, self._folder, self._settings = suite, folder, settings
-        self._device = choose_device(settings.device)
+        self._folder, self._options = folder, options
+        self._device = choose_device(options.device)
         self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
         self._ruler = Ruler(suite, self._device)
-        self._cells = lay_out(suite, self._device, self._ruler.class_counts)
-        self._shape = models.outline(suite.model, revision=suite.revision).shape or ()
-        self._pace = self._chosen_pace()
+        self._model_folder = ModelFolder.open(suite.model, revision=suite.revision)
+        self._cells = make_cells(suite, self._model_folder, self._device, self._ruler.class_counts)
+        self._tuning = self._chosen_tuning()
         self._models: dict[tuple[str, str | None], Model] = {}
-        self._times: dict[tuple[object, ...], float] = {}
 
-    def estimate(self) -> list[Todo]:
+    def estimate(self) -> list[Remaining]:
         """What is left to do of every cell, and for how long, by the time of a network call.
 
         The calls that are timed are the second ones, so that this also warms up.
         """
         left = on_main(self._left)
-        todos = [Todo(cell, *done_and_batches) for cell, done_and_batches in zip(self._cells, left, strict=True)]
-        return [dataclasses.replace(todo, seconds=self._seconds(todo)) for todo in todos]
+        timer = StepTimer(self._loaded, self._tuning.batch_size)
+        return [timer.estimate(Remaining(cell, *of_cell)) for cell, of_cell in zip(self._cells, left, strict=True)]
 
-    def run(self, todos: Sequence[Todo], on_row: Callable[[Row], None]) -> Outcome:
+    def run(self, work: Sequence[Remaining], on_row: Callable[[Row], None]) -> SuiteOutcome:
         """Make and measure what is left; the main process tells `on_row` of each new row.
 
         A cell that fails stops no other.
@@ -124,25 +100,27 @@ class Harness:
         measured: list[Future[list[str]]] = []
         with locked(self._folder):
             on_main(self._clear)
-            if not all(todo.done for todo in todos):
-                self._ruler.check(self._shape)
-            total = sum(len(batch) * todo.cell.cost.nfe for todo in todos for batch in share(todo.batches))
+            if not all(remaining.done for remaining in work):
+                self._ruler.check(self._model_folder.stub.shape)
+            total = sum(
+                len(batch) * remaining.cell.cost.nfe for remaining in work for batch in share(remaining.batches)
+            )
             with (
                 tqdm(total=total, unit="eval", unit_scale=True, disable=True if processes()[0] else None) as bar,
                 ThreadPoolExecutor(1) as measurer,
             ):
-                for number, todo in enumerate(todos, 1):
-                    bar.set_description(f"cell {number} of {len(todos)}")
-                    if todo.done:
+                for number, remaining in enumerate(work, 1):
+                    bar.set_description(f"cell {number} of {len(work)}")
+                    if remaining.done:
                         continue
-                    lost = self._complete(todo, bar)
+                    lost = self._complete(remaining, bar)
                     failures += lost
                     if not lost and not processes()[0]:
-                        measured.append(measurer.submit(self._measure, todo.cell, on_row))
+                        measured.append(measurer.submit(self._measure, remaining.cell, on_row))
                         if not self._measures_beside:
                             wait(measured)
                 failures += on_main(lambda: [failure for future in measured for failure in future.result()])
-            return Outcome(on_main(self._rows), failures)
+            return SuiteOutcome(on_main(self._rows), failures)
 
     def _left(self) -> list[tuple[bool, list[range]]]:
         """Of every cell, whether it is done, and the batches that are not made."""
@@ -155,77 +133,41 @@ class Harness:
             left.append((self._key(cell) in done, batches))
         return left
 
-    def _chosen_pace(self) -> Pace:
-        """As asked for; else what is fastest for the suite as a whole, when it starts for the first time."""
-        settings, suite, recipe = self._settings, self._suite, self._cells[0].recipe
-        if settings.compiled:
-            return settings.asked.unmeasured
-        outline = models.outline(suite.model, revision=suite.revision)
-        fingerprint = self._ruler.protocol(self._cells[0]).fingerprint
+    def _chosen_tuning(self) -> Tuning:
+        """Return the tuning asked for, else what is fastest for the suite as a whole when it starts."""
+        asked, recipe = self._options.asked, self._cells[0].recipe
+        if self._options.compiled:
+            return asked.unmeasured
         evaluations = sum(cell.images * cell.cost.nfe for cell in self._cells)
-        return on_main(
-            lambda: pace.choose(outline, fingerprint, self._device, recipe.dtype, evaluations, settings.asked)
-        )
+        return on_main(lambda: choose_tuning(self._model_folder, self._device, recipe.dtype, evaluations, asked))
 
     def _key(self, cell: Cell) -> tuple[str, Protocol]:
         return cell.name, self._ruler.protocol(cell)
 
     def _missing(self, cell: Cell, coming: Sequence[range]) -> list[range]:
         there = shards.present(cell.folder(self._folder), shards.IMAGES)
-        return shards.missing([*there, *coming], cell.images, self._pace.batch_size)
+        return shards.missing([*there, *coming], cell.images, self._tuning.batch_size)
 
-    def _seconds(self, todo: Todo) -> float:
-        mine = sum(map(len, share(todo.batches)))
-        return mine * todo.cell.cost.nfe * self._seconds_an_evaluation(todo.cell) if todo.batches else 0.0
-
-    def _seconds_an_evaluation(self, cell: Cell) -> float:
-        """From one step of a full batch; measured once for cells that make like calls."""
-        cost, recipe = cell.cost, cell.recipe
-        rows = [rows / cost.calls for rows in (cost.evaluations, cost.gradients, cost.second)]
-        kind = recipe.dtype, recipe.guidance, recipe.second_fingerprint, *rows
-        if kind not in self._times:
-            try:
-                self._time_step(cell)
-                self._times[kind] = self._time_step(cell)
-            except ZooError:  # it is said when the cell is made, and stops no other
-                return 0.0
-        return self._times[kind]
-
-    def _time_step(self, cell: Cell) -> float:
-        """Seconds an evaluation."""
-        model, size = self._model(cell), min(self._pace.batch_size, cell.images)
-        plan = dataclasses.replace(cell.plan, grid=model.schedule.grid_at(cell.plan.grid.timesteps[:1]))
-        made = timed(stream_batches(model, plan, [range(size)] * processes()[1]), size)
-        assert made is not None
-        batch, _, seconds = made
-        return seconds / batch.cost.evaluations
-
-    def _model(self, cell: Cell) -> Model:
-        """In the dtype of the cell, with the second model that its guidance may have."""
-        suite, dtype, second = self._suite, cell.recipe.dtype, cell.plan.second_model
+    def _loaded(self, cell: Cell) -> Plan:
+        """Return the plan of a cell with weights, in its dtype, with the second model that its guidance may have."""
+        dtype, second = cell.recipe.dtype, cell.recipe.second_fingerprint
         if (dtype, None) not in self._models:
-            model = models.load(
-                suite.model,
-                device=self._device,
-                dtype=dtype,
-                compiled=self._settings.compiled,
-                layout=self._pace.layout,
-                revision=suite.revision,
+            self._models[dtype, None] = self._model_folder.load(
+                device=self._device, dtype=dtype, compiled=self._options.compiled, layout=self._tuning.layout
             )
-            self._models[dtype, None] = model
         if (dtype, second) not in self._models:
-            self._models[dtype, second] = models.accompanied(self._models[dtype, None], second)
-        return self._models[dtype, second]
+            self._models[dtype, second] = cell.plan.with_weights(self._models[dtype, None]).model
+        return dataclasses.replace(cell.plan, model=self._models[dtype, second])
 
     def _clear(self) -> None:
         """What a process that was killed has left half-written."""
         for path in (self._folder / CELLS).rglob(".partial-*"):
             path.unlink()
 
-    def _complete(self, todo: Todo, bar: tqdm) -> list[str]:
+    def _complete(self, remaining: Remaining, bar: tqdm) -> list[str]:
         """From what is there to all images and their features; returns why not, if not."""
-        for work in (lambda: self._make(todo, bar), lambda: self._extract(todo.cell)):
-            failures = gather(_failures(todo.cell, work))
+        for work in (lambda: self._make(remaining, bar), lambda: self._extract(remaining.cell)):
+            failures = gather(_failures(remaining.cell, work))
             if failures:
                 return failures
         return []
@@ -240,24 +182,22 @@ class Harness:
 
         return _failures(cell, measure)
 
-    def _make(self, todo: Todo, bar: tqdm) -> None:
+    def _make(self, remaining: Remaining, bar: tqdm) -> None:
         """This process's share of the images."""
-        if not todo.batches:
+        if not remaining.batches:
             return
-        cell, folder = todo.cell, todo.cell.folder(self._folder)
-        model, evaluations = self._model(cell), cell.cost.nfe / len(cell.plan.grid)
+        cell, folder = remaining.cell, remaining.cell.folder(self._folder)
+        plan, evaluations = self._loaded(cell), cell.cost.nfe / len(cell.plan.grid)
         if not processes()[0]:
             cell.describe(folder)
 
         def on_step(number: int, level: Level, x: torch.Tensor) -> None:
             bar.update(len(x) * evaluations if number else 0)
 
-        batches = stream_batches(model, cell.plan, todo.batches, on_step)
         saving: Future[None] | None = None
         reset_peak(self._device)
         with ThreadPoolExecutor(1) as writer:  # a shard is written while the next is drawn
-            while (made := timed(batches, self._pace.batch_size)) is not None:
-                batch, pixels, seconds = made
+            for batch, pixels, seconds in timed_batches(plan, remaining.batches, on_step):
                 shard = range(batch.indices[0], batch.indices[-1] + 1)
                 if saving is not None:
                     saving.result()
@@ -278,9 +218,9 @@ class Harness:
             device=device_name(self._device),
             threads=torch.get_num_threads(),
             processes=processes()[1],
-            batch_size=self._pace.batch_size,
-            compiled=self._settings.compiled,
-            layout=self._pace.layout,
+            batch_size=self._tuning.batch_size,
+            compiled=self._options.compiled,
+            layout=self._tuning.layout,
         )
 
     def _extract(self, cell: Cell) -> None:
@@ -304,7 +244,7 @@ class Harness:
             speed=speed(made),
             clipped=clipped(made),
             warnings=tuple(warnings),
-            command=self._settings.command,
+            command=self._options.command,
             versions=versions(),
         )
 
@@ -341,16 +281,16 @@ def _failures(cell: Cell, work: Callable[[], None]) -> list[str]:
     return []
 
 
-def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row], None]) -> Outcome:
+def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row], None]) -> SuiteOutcome:
     """The rows of a suite of the exact model, which takes no images and moments only."""
     from samplerzoo.bench import gaussian
 
     failures: list[str] = []
-    recipes = [recipe for recipe, _ in suite.points()]
+    recipes = [recipe for recipe, _ in suite.points]
     found = []
     with locked(folder):
         for row in gaussian.rows(recipes, failures.append):
             found.append(row.model_copy(update={"command": command}))
             on_row(found[-1])
         on_main(lambda: results.write(folder, [*results.read(folder), *found]))
-    return Outcome(found, failures)
+    return SuiteOutcome(found, failures)

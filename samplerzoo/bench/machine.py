@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samplerzoo.models.load import Layout
+from samplerzoo.core.model import Layout
 from samplerzoo.options import Options
 
 

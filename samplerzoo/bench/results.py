@@ -48,11 +48,6 @@ class Protocol(Options):
         """fd_mnist@5000; fid@5000 for the features of the published Inception network, and for no others."""
         return metric_name(self.features, self.features_id, self.images)
 
-    def differences(self, other: Protocol) -> list[str]:
-        """`images 5000, not 2000`: what is here, not what is there."""
-        mine, others = self.model_dump(), other.model_dump()
-        return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
-
 
 class Cost(Options):
     """Counted at the network, per image."""

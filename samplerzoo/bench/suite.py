@@ -6,6 +6,7 @@ out: eta = [0.0, 0.5, 1.0] with steps = [10, 20] makes six cells.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 import tomllib
@@ -20,8 +21,8 @@ from pydantic.fields import FieldInfo
 from samplerzoo import registry
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options, complaint
-from samplerzoo.registry import GUIDANCE_PREFIX, Kind
-from samplerzoo.sampling.recipe import Drawing, Recipe
+from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
+from samplerzoo.sampling.recipe import DrawOptions, Recipe
 
 GAUSSIAN = "gaussian"
 """The model whose denoiser and whose output distribution are exact."""
@@ -30,7 +31,7 @@ GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
 Warn = Callable[[str], None]
 
 
-class Subject(Options):
+class SuiteHeader(Options):
     """What all rows of a suite share: the model, and how its images are measured."""
 
     model: str = Field("mnist", description="an embedded model, a folder, a hub id, or gaussian, which is exact")
@@ -44,7 +45,7 @@ class Subject(Options):
     )
 
 
-class RowKeys(Drawing):
+class RowOptions(DrawOptions):
     """What a row may say beside the options of its sampler and guidance; at the top of a suite, it says it for all."""
 
     images: PositiveInt = Field(1000, description="how many of each cell")
@@ -57,30 +58,32 @@ class RowKeys(Drawing):
     guidance: str | None = Field(None, description="such as cfg or classifier, with --guidance-scale")
 
 
-class Suite(Subject):
-    """Subject and rows, each with all of its keys."""
+class Suite(SuiteHeader):
+    """SuiteHeader and rows, each with all of its keys."""
 
     rows: tuple[dict[str, Any], ...]
 
+    @functools.cached_property
     def points(self) -> list[tuple[Recipe, int]]:
-        """All rows multiplied out: what is to be made, and how many images of it."""
+        """All rows multiplied out: recipes, and how many images of each."""
         return [point for number, row in enumerate(self.rows, 1) for point in self._points(number, row)]
 
     def _points(self, number: int, row: dict[str, Any]) -> Iterator[tuple[Recipe, int]]:
         try:
             _check_keys(row)
             for values in _multiplied(row):
-                keys = {name: values.pop(name) for name in RowKeys.model_fields if name in values}
-                how = RowKeys(**keys)
-                of_guidance = {name: values.pop(name) for name in [*values] if name.startswith(GUIDANCE_PREFIX)}
+                keys = {name: values.pop(name) for name in RowOptions.model_fields if name in values}
+                how = RowOptions(**keys)
+                sampler = values.pop("sampler")
+                for_sampler, for_guidance = split_options(values)
                 recipe = Recipe(
                     model=self.model,
                     revision=self.revision,
-                    sampler=values.pop("sampler"),
-                    sampler_options=values,
-                    guidance_options={name.removeprefix(GUIDANCE_PREFIX): it for name, it in of_guidance.items()},
+                    sampler=sampler,
+                    sampler_options=for_sampler,
+                    guidance_options=for_guidance,
                     seed=how.seeds,
-                    **how.model_dump(exclude={"images", "seeds"}),
+                    **how.model_dump(exclude={"images", "seeds"}, exclude_unset=True),
                 )
                 yield recipe, how.images
         except ValidationError as error:
@@ -89,7 +92,7 @@ class Suite(Subject):
             raise UsageError(f"row {number}: {error}") from error
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_suite(path: Path) -> dict[str, Any]:
     """The content of a suite file."""
     try:
         return tomllib.loads(path.read_text())
@@ -99,7 +102,7 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not a TOML file: {error}") from error
 
 
-def compose(
+def parse_suite(
     content: Mapping[str, Any],
     name: str,
     flags: Mapping[str, Any] | None = None,
@@ -119,11 +122,11 @@ def compose(
     flags = flags or {}
     try:
         subject, shared, rows = _parts(content)
-        above = {key: value for key, value in flags.items() if key in RowKeys.model_fields or _of_guidance(key)}
-        subject |= {key: value for key, value in flags.items() if key in Subject.model_fields}
+        above = {key: value for key, value in flags.items() if key in RowOptions.model_fields or _of_guidance(key)}
+        subject |= {key: value for key, value in flags.items() if key in SuiteHeader.model_fields}
         rows = [*rows, *more_rows] or _every_sampler(subject, {**shared, **above})
         suite = Suite(**subject, rows=tuple(_over(_over(shared, row), above) for row in rows))
-        suite.points()
+        _ = suite.points  # refuses what cannot be
     except ValidationError as error:
         raise UsageError(f"{name}: {complaint(error)}") from error
     except UsageError as error:
@@ -136,13 +139,13 @@ def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
     rows = content.get("rows", [])
     if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
         raise UsageError("rows must be tables: [[rows]]")
-    known = [*Subject.model_fields, *RowKeys.model_fields]
+    known = [*SuiteHeader.model_fields, *RowOptions.model_fields]
     for key in content:
         if key not in (*known, "rows") and not _of_guidance(key):
             owners = registry.owners("sampler", key)
             hint = f"; it belongs in a row, with {' or '.join(owners)}" if owners else did_you_mean(key, known)
             raise UsageError(f"no key {key!r} at the top of a suite{hint}; there are: {', '.join(known)}, rows")
-    subject = {key: value for key, value in content.items() if key in Subject.model_fields}
+    subject = {key: value for key, value in content.items() if key in SuiteHeader.model_fields}
     shared = {key: value for key, value in content.items() if key != "rows" and key not in subject}
     return subject, shared, rows
 
@@ -189,16 +192,14 @@ def _check_keys(row: Mapping[str, Any]) -> None:
     """Refuse what neither the row, nor its samplers, nor its guidances know."""
     if "sampler" not in row:
         raise UsageError("it names no sampler")
-    if "timesteps" in row and ("steps" in row or "spacing" in row):
-        raise UsageError("timesteps take the place of steps and spacing: leave those out")
     kinds: tuple[Kind, ...] = ("sampler", "guidance")
     for kind in kinds:
         for name in _listed(row.get(kind) or []):
             registry.get(kind, str(name))
     for key in row:
-        if key in RowKeys.model_fields or key == "sampler":
+        if key in RowOptions.model_fields or key == "sampler":
             continue
-        if key in Subject.model_fields:
+        if key in SuiteHeader.model_fields:
             raise UsageError(f"{key} is one for all rows: it belongs at the top of the suite")
         kind = "guidance" if _of_guidance(key) else "sampler"
         option = key.removeprefix(GUIDANCE_PREFIX) if kind == "guidance" else key
@@ -216,7 +217,7 @@ def _check_option(kind: Kind, name: str, key: str, option: str) -> None:
     if registry.owners(kind, option):
         raise UsageError(registry.unknown_option(kind, name, option))
     known = [GUIDANCE_PREFIX + field for field in fields] if kind == "guidance" else fields
-    close = did_you_mean(key, [*known, *RowKeys.model_fields])
+    close = did_you_mean(key, [*known, *RowOptions.model_fields])
     raise UsageError(f"no key {key!r}{close}; {kind} {name} has: {', '.join(known) or 'no options'}")
 
 
@@ -237,8 +238,8 @@ def _choices(key: str, value: Any, row: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _field(key: str, row: Mapping[str, Any]) -> FieldInfo | None:
-    if key in RowKeys.model_fields or key == "sampler":
-        return RowKeys.model_fields.get(key)
+    if key in RowOptions.model_fields or key == "sampler":
+        return RowOptions.model_fields.get(key)
     kind: Kind = "guidance" if _of_guidance(key) else "sampler"
     owner = registry.get(kind, _listed(row[kind])[0]).load()
     return owner.model_fields[key.removeprefix(GUIDANCE_PREFIX)]

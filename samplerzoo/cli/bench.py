@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samplerzoo.bench.suite import GAUSSIAN, RowKeys, Subject, Suite, compose, read
+from samplerzoo.bench.suite import GAUSSIAN, RowOptions, Suite, SuiteHeader, parse_suite, read_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import asked_pace, debug_flag, json_flag, network_flags
+from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from samplerzoo.bench.harness import Outcome, Todo
+    from samplerzoo.bench.estimate import Remaining
+    from samplerzoo.bench.harness import SuiteOutcome
     from samplerzoo.bench.results import Row
 
 ROOT = Path("bench")
@@ -30,8 +31,8 @@ flags_of_bench: list[click.Parameter] = [
     # shown in the help alone: SweepCommand takes these words out of the line
     click.Option(["--sampler", "_"], metavar="NAME", expose_value=False, help="may be repeated; its options follow it"),
     plugin_flag,
-    *several(flags(RowKeys), single=["class_labels"]),
-    *flags(Subject),
+    *several(flags(RowOptions), single=["class_labels"]),
+    *flags(SuiteHeader),
     *network_flags,
     click.Option(
         ["-o", "--output"],
@@ -72,10 +73,10 @@ def command(
 
     The same command goes on where it was interrupted.
     """
-    found = compose({} if suite is None else read(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
+    found = parse_suite({} if suite is None else read_suite(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
     folder = output or ROOT / (suite.stem if suite else Path(found.model).name)
-    asked = asked_pace({"batch_size": batch_size, "layout": layout}, compiled=compiled)
-    from samplerzoo.bench.harness import Harness, Settings, run_exactly
+    asked = tuning_request(batch_size, layout, compiled=compiled)
+    from samplerzoo.bench.harness import BenchOptions, Harness, run_exactly
     from samplerzoo.system.processes import processes
 
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
@@ -87,13 +88,13 @@ def command(
                 return
             outcome = run_exactly(found, folder, line, tell)
         else:
-            harness = Harness(found, folder, Settings(asked, device, line, compiled))
-            todos = harness.estimate()
+            harness = Harness(found, folder, BenchOptions(asked, device, line, compiled))
+            work = harness.estimate()
             if not processes()[0] and (dry_run or not as_json):
-                _say_estimate(todos, dry_run, as_json)
+                _say_estimate(work, dry_run, as_json)
             if dry_run:
                 return
-            outcome = harness.run(todos, tell)
+            outcome = harness.run(work, tell)
     except KeyboardInterrupt:
         if not processes()[0]:
             click.echo("samplerzoo: the same command goes on from here", err=True)
@@ -101,7 +102,7 @@ def command(
     _conclude(outcome, folder, as_json)
 
 
-def _conclude(outcome: Outcome, folder: Path, as_json: bool) -> None:
+def _conclude(outcome: SuiteOutcome, folder: Path, as_json: bool) -> None:
     """The report of what there is, and an error if that is not all."""
     from samplerzoo.report import page as report
     from samplerzoo.system.processes import processes
@@ -137,10 +138,10 @@ def _tell(row: Row) -> None:
 def _say_exact(suite: Suite, as_json: bool) -> None:
     """What would be done; it takes no images and next to no time."""
     from samplerzoo.bench.cell import title
-    from samplerzoo.bench.gaussian import prepare
+    from samplerzoo.bench.gaussian import prepare_exact
 
-    recipes = [recipe for recipe, _ in suite.points()]
-    costs = [prepare(recipe)[2] for recipe in recipes]
+    recipes = [recipe for recipe, _ in suite.points]
+    costs = [prepare_exact(recipe)[2] for recipe in recipes]
     if as_json:
         cells = [
             {"recipe": recipe.model_dump(mode="json"), **cost.per_image()}
@@ -153,35 +154,35 @@ def _say_exact(suite: Suite, as_json: bool) -> None:
         click.echo(f"{cost.nfe:>7g}  {title(recipe)}")
 
 
-def _say_estimate(todos: Sequence[Todo], every: bool, as_json: bool) -> None:
+def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None:
     """What is left to do, cell by cell if wanted, and in all."""
     from samplerzoo.bench.cell import title
 
-    done, images = sum(todo.done for todo in todos), sum(todo.images for todo in todos)
-    evaluations, seconds = sum(todo.evaluations for todo in todos), sum(todo.seconds for todo in todos)
+    done, images = sum(each.done for each in work), sum(each.images for each in work)
+    evaluations, seconds = sum(each.evaluations for each in work), sum(each.seconds for each in work)
     if as_json:
         cells = [
             {
-                "cell": todo.cell.name,
-                "recipe": todo.cell.recipe.model_dump(mode="json"),
-                "images": todo.cell.images,
-                "done": todo.done,
-                "images_to_make": todo.images,
-                **todo.cell.cost.per_image(),
-                "seconds": round(todo.seconds, 1),
+                "cell": each.cell.name,
+                "recipe": each.cell.recipe.model_dump(mode="json"),
+                "images": each.cell.images,
+                "done": each.done,
+                "images_to_make": each.images,
+                **each.cell.cost.per_image(),
+                "seconds": round(each.seconds, 1),
             }
-            for todo in todos
+            for each in work
         ]
         click.echo(json.dumps({"cells": cells, "seconds": round(seconds, 1)}))
         return
     if every:
         click.echo(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{'time':>11}  what")
-        for todo in todos:
-            time = "done" if todo.done else _duration(todo.seconds)
-            numbers = f"{todo.images:>9,}{todo.cell.images:>8,}{todo.cell.cost.nfe:>7g}{time:>11}"
-            click.echo(f"{todo.cell.name:18}{numbers}  {title(todo.cell.recipe)}")
+        for each in work:
+            time = "done" if each.done else _duration(each.seconds)
+            numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{time:>11}"
+            click.echo(f"{each.cell.name:18}{numbers}  {title(each.cell.recipe)}")
     click.echo(
-        f"{len(todos)} cells, {done} of them done; {images:,} images and {evaluations:,.0f} network evaluations "
+        f"{len(work)} cells, {done} of them done; {images:,} images and {evaluations:,.0f} network evaluations "
         f"to make, about {_duration(seconds)}"
     )
 

@@ -59,9 +59,14 @@ def facts(options: type[BaseModel]) -> dict[str, Facts]:
 
 
 def flags(options: type[BaseModel], prefix: str = "") -> list[click.Option]:
-    """A click option for every field; one that is not given is None, so that the default stays the field's own."""
+    """Make a click option of every field that has a description.
+
+    One that is not given is None, so that the default stays the field's own.
+    """
     known = facts(options)
-    return [_flag(name, field, known[name], prefix) for name, field in options.model_fields.items()]
+    return [
+        _flag(name, field, known[name], prefix) for name, field in options.model_fields.items() if field.description
+    ]
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:

@@ -72,17 +72,15 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
 
 
 def _model(name: str) -> dict[str, Any]:
-    from samplerzoo.models import load as models
+    from samplerzoo.models.load import ModelFolder
 
-    model = models.outline(name)
-    assert model.folder is not None
-    info = models.load_info(model.folder)
-    schedule = model.schedule
+    folder = ModelFolder.open(name)
+    model, info, schedule = folder.stub, folder.info, folder.stub.schedule
     return {
         "name": name,
         "kind": "model",
-        "folder": str(model.folder),
-        "fingerprint": models.fingerprint(model.folder),
+        "folder": str(folder.path),
+        "fingerprint": folder.fingerprint,
         "shape": model.shape,
         "prediction": model.prediction,
         "T": schedule.T,

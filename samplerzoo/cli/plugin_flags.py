@@ -21,11 +21,6 @@ plugin_flag = click.Option(
 )
 
 
-def refuse_two_grids(typed: dict[str, Any]) -> None:
-    if "timesteps" in typed and ("steps" in typed or "spacing" in typed):
-        raise UsageError("--timesteps takes the place of --steps and --spacing: leave those out")
-
-
 def typed_so_far(command: click.Command, ctx: click.Context, args: list[str]) -> dict[str, Any]:
     """What the line says by the flags that are known already, the others passed over."""
     ctx.ignore_unknown_options = True

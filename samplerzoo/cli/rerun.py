@@ -35,9 +35,9 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
     Exit code 1 if they differ by more than rounding. Nothing but the file itself is needed, and the model.
     """
     from samplerzoo.images import picture, read_png, save_png
-    from samplerzoo.sampling.job import draw, prepare
     from samplerzoo.sampling.recipe import Recipe
-    from samplerzoo.sampling.tuning import PaceRequest
+    from samplerzoo.sampling.run import draw_image, prepare_run
+    from samplerzoo.sampling.tuning import TuningRequest
 
     output = output or image.with_name(f"{image.stem}-rerun.png")
     if output.resolve() == image.resolve():
@@ -45,21 +45,21 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
     old, metadata = read_png(image)
     if metadata is None:
         raise ZooError(f"{image} carries no samplerzoo metadata: samplerzoo did not make it, or they were removed")
-    recipe, index = Recipe.of(metadata, str(image))
+    recipe, index = Recipe.from_metadata(metadata, str(image))
     _load_plugins(recipe, plugin)
     found = recipe if model is None else recipe.model_copy(update={"model": model})
-    alone = PaceRequest(batch_size=1, layout="contiguous")
-    job = prepare(found, index + 1, asked=alone, device=device)
-    if job.recipe.fingerprint != recipe.fingerprint:
+    alone = TuningRequest(batch_size=1, layout="contiguous")
+    run = prepare_run(found, index + 1, asked=alone, device=device)
+    if run.recipe.fingerprint != recipe.fingerprint:
         click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
-    if job.recipe.second_fingerprint != recipe.second_fingerprint:
+    if run.recipe.second_fingerprint != recipe.second_fingerprint:
         click.echo("samplerzoo: the guidance's own model is not the one of the image: its weights differ", err=True)
-    if {*job.recipe.plugins.values()} != {*recipe.plugins.values()}:
+    if {*run.recipe.plugins.values()} != {*recipe.plugins.values()}:
         click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
-    new = draw(job, index)
-    save_png(picture(new), output, job.recipe.metadata(index, metadata.get("label")))
+    new = draw_image(run, index)
+    save_png(picture(new), output, run.recipe.metadata(index, metadata.get("label")))
     click.echo(output)
-    click.echo(_verdict(old, new, ROUNDING[job.recipe.dtype]))
+    click.echo(_verdict(old, new, ROUNDING[run.recipe.dtype]))
 
 
 def _load_plugins(recipe: Recipe, files: tuple[str, ...]) -> None:

@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samplerzoo.cli.flags import flags, given, validated
-from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
-from samplerzoo.cli.shared_flags import asked_pace, debug_flag, json_flag, network_flags
+from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
+from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
 from samplerzoo.errors import UsageError
-from samplerzoo.registry import GUIDANCE_PREFIX
-from samplerzoo.sampling.recipe import Amount, Recipe, Request
+from samplerzoo.registry import split_options
+from samplerzoo.sampling.recipe import Recipe
 
 if TYPE_CHECKING:
-    from samplerzoo.sampling.job import Job
+    from samplerzoo.sampling.run import Run
 
 flags_of_run: list[click.Parameter] = [
     sampler_flag,
     click.Option(["--guidance"], metavar="NAME", help="such as cfg or classifier, with --guidance-scale"),
     plugin_flag,
-    *flags(Request),
-    *flags(Amount),
+    *flags(Recipe),
+    click.Option(
+        ["--num-images"], type=click.IntRange(min=1), default=64, metavar="INTEGER", help="how many  [default: 64]"
+    ),
     *network_flags,
     click.Option(["--trajectory"], is_flag=True, help="also save the way of the first images, as a strip and a GIF"),
     click.Option(
@@ -42,7 +44,7 @@ flags_of_run: list[click.Parameter] = [
 
 @click.command("run", cls=PluginCommand, params=flags_of_run)
 def command(
-    num_images: int | None,
+    num_images: int,
     batch_size: int | None,
     layout: str | None,
     device: str,
@@ -65,30 +67,27 @@ def command(
         raise UsageError("--resume keeps what is there and --overwrite removes it: give one of them")
     if (resume or overwrite) and output is None:
         raise UsageError("--resume and --overwrite need the folder: --output FOLDER")
-    from samplerzoo.sampling.job import prepare
-
-    amount = validated(Amount, {"num_images": num_images})
-    asked = asked_pace({"batch_size": batch_size, "layout": layout}, compiled=compiled)
-    from samplerzoo.sampling.run import GRID_FILE, Settings, default_folder, execute, like_before
+    asked = tuning_request(batch_size, layout, compiled=compiled)
+    from samplerzoo.sampling.run import (
+        GRID_FILE,
+        RunOptions,
+        default_folder,
+        execute_run,
+        like_before,
+        prepare_run,
+    )
 
     if resume and output is not None:
         asked = like_before(asked, output)
-    job = prepare(
-        recipe_of(wanted),
-        amount.num_images,
-        asked=asked,
-        device=device,
-        compiled=compiled,
-        weights=not dry_run,
-    )
+    run = prepare_run(recipe_of(wanted), num_images, asked=asked, device=device, compiled=compiled, weights=not dry_run)
     if dry_run:
-        _show_plan(job, as_json)
+        _show(run, as_json)
         return
     from samplerzoo.system.processes import processes
 
-    folder = output or default_folder(job.recipe)
+    folder = output or default_folder(run.recipe)
     try:
-        record = execute(job, folder, Settings(overwrite, resume, trajectory))
+        record = execute_run(run, folder, RunOptions(overwrite, resume, trajectory))
     except KeyboardInterrupt:
         if not processes()[0]:
             click.echo(f"samplerzoo: to go on, add --output {folder} --resume to the same command", err=True)
@@ -103,14 +102,12 @@ def command(
 
 
 def recipe_of(wanted: dict[str, Any]) -> Recipe:
-    """From the values of the flags; those that belong to no recipe are the plugins' own."""
+    """Make a recipe from the values of the flags; those that are no fields of it are the plugins' own."""
     wanted = given(wanted)
-    refuse_two_grids(wanted)
-    own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
     wanted.pop("plugin")  # loaded by now; the recipe names the files that are used
-    for_guidance = {name: wanted.pop(name) for name in [*wanted] if name.startswith(GUIDANCE_PREFIX)}
-    own["guidance_options"] = {name.removeprefix(GUIDANCE_PREFIX): value for name, value in for_guidance.items()}
-    return validated(Recipe, {**own, "sampler_options": wanted})
+    own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
+    for_sampler, for_guidance = split_options(wanted)
+    return validated(Recipe, {**own, "sampler_options": for_sampler, "guidance_options": for_guidance})
 
 
 def _summary(record: dict[str, Any]) -> str:
@@ -129,13 +126,13 @@ def _summary(record: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _show_plan(job: Job, as_json: bool) -> None:
-
-    cost, levels = job.cost, job.plan.grid.levels
+def _show(run: Run, as_json: bool) -> None:
+    """Print what would be done, and what it would cost."""
+    cost, levels = run.cost, run.plan.grid.levels
     options = {
-        **job.recipe.model_dump(mode="json"),
-        "num_images": job.plan.num_images,
-        "device": job.model.device,
+        **run.recipe.model_dump(mode="json"),
+        "num_images": run.plan.num_images,
+        "device": run.plan.model.device,
         **cost.per_image(),
     }
     if as_json:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from samplerzoo.cli.flags import flags, validated
 from samplerzoo.errors import UsageError
-from samplerzoo.sampling.tuning import PaceRequest
+from samplerzoo.sampling.tuning import TuningRequest
 
 device_flag = click.Option(
     ["--device"], default="auto", metavar="NAME", help="cpu, cuda, cuda:1, mps  [default: the best]"
@@ -18,14 +16,14 @@ compile_flag = click.Option(
     is_flag=True,
     help="let torch.compile make the network faster, which itself takes half a minute and more",
 )
-network_flags = [*flags(PaceRequest), device_flag, compile_flag]
+network_flags = [*flags(TuningRequest), device_flag, compile_flag]
 """How the network of a run or a suite is called; none of them moves an image by more than rounding."""
 json_flag = click.Option(["--json", "as_json"], is_flag=True, help="for machines")
 debug_flag = click.Option(["--debug"], is_flag=True, help="show the traceback of an error")
 
 
-def asked_pace(values: dict[str, Any], *, compiled: bool) -> PaceRequest:
-    """From the values of --batch-size and --layout."""
-    if compiled and values["layout"] is not None:
+def tuning_request(batch_size: int | None, layout: str | None, *, compiled: bool) -> TuningRequest:
+    """Make the request of --batch-size and --layout."""
+    if compiled and layout is not None:
         raise UsageError("--compile has a layout of its own: leave --layout out")
-    return validated(PaceRequest, values)
+    return validated(TuningRequest, {"batch_size": batch_size, "layout": layout})

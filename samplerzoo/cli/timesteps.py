@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 
 from samplerzoo import registry
 from samplerzoo.cli.flags import flags, given, validated
-from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, refuse_two_grids, sampler_flag
+from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
 from samplerzoo.cli.shared_flags import json_flag
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import BETA_SCHEDULES, Level, Schedule
@@ -57,7 +57,6 @@ def command(sampler: str, plugin: tuple[str, ...], as_json: bool, **values: Any)
     Of the linear schedule of DDPM, of the one that --T and --beta-schedule describe, or of a model's.
     """
     wanted = given(values)
-    refuse_two_grids(wanted)
     request = _taken(wanted, GridRequest)
     schedule = _schedule(wanted)
     made = cast(Sampler, registry.make("sampler", sampler, wanted))

@@ -12,9 +12,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import PredictionType
 from samplerzoo.core.schedule import Level, Schedule
-from samplerzoo.models.load import Model
 
 
 def gaussian(

@@ -12,9 +12,9 @@ from samplerzoo.options import Options
 if TYPE_CHECKING:
     import torch
 
+    from samplerzoo.core.model import Model
     from samplerzoo.core.prediction import Prediction
     from samplerzoo.core.schedule import Level
-    from samplerzoo.models.load import Model
 
 
 class Guidance(Options):

@@ -16,7 +16,6 @@ from samplerzoo.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import UNet2DModel
 
 PredictionType = Literal["epsilon", "sample", "v_prediction"]
 
@@ -164,16 +163,3 @@ class Clip:
     def _quantile(self, x0: torch.Tensor) -> torch.Tensor:
         magnitude = x0.flatten(1).abs().quantile(self.value, dim=1).clamp(min=1.0)
         return magnitude.reshape(-1, *[1] * (x0.ndim - 1))
-
-
-def unet_network(unet: UNet2DModel) -> Callable[..., torch.Tensor]:
-    """A diffusers UNet2DModel as a callable (x, tau, labels) -> output, float32 in and out.
-
-    The network's time is tau - 1, given as a float tensor: diffusers would cut a Python float down to an integer.
-    """
-
-    def network(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        dtype = next(unet.parameters()).dtype  # unet.dtype walks through all its modules, for half a millisecond
-        return unet(x.to(dtype), tau - 1, class_labels=labels).sample.to(x.dtype)
-
-    return network

@@ -1,21 +1,36 @@
-"""The watch over a batch: whether all that network and sampler gave is finite."""
+"""The walk of a sampler from noise to data, and the check that all states on the way are finite."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 import torch
 
 from samplerzoo.core.noise import INITIAL_STEP
-from samplerzoo.core.schedule import Level
+from samplerzoo.core.prediction import Denoiser
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Grid, Level
 from samplerzoo.errors import ZooError
 
 
-class Watch:
-    """Whether network and sampler gave finite values at every step of a batch, and which step it is at.
+def walk(sampler: Sampler, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Draw x_T, and yield it and the state after every step of the grid."""
+    x = denoise.schedule.prior_std * noise()
+    yield x
+    yield from sampler.walk(x, grid, denoise, noise)
 
-    To ask a GPU is to wait for it, and to leave it idle until the next kernel comes: it is asked once, at the end.
+
+class FiniteCheck:
+    """Check that network and sampler give finite values at every step of a batch.
+
+    Reading a value stalls a GPU, so all checks are read together after the last step.
 
     Args:
-        at_once: ask at every call.
+        steps: number of steps of the run, for messages.
+        at_once: read every check when it is made, where that stalls nothing.
+
+    Attributes:
+        step: number of the step that is being made.
     """
 
     def __init__(self, steps: int, *, at_once: bool) -> None:
@@ -24,13 +39,18 @@ class Watch:
         self._seen: list[tuple[torch.Tensor, str, int, Level]] = []
 
     def __call__(self, x: torch.Tensor, culprit: str, level: Level) -> None:
+        """Check x, which `culprit` gave at a level."""
         extremes = torch.stack(torch.aminmax(x))  # NaN if any is; a sixth of the time of asking every value
         self._seen.append((extremes, culprit, self.step, level))
         if self._at_once:
-            self.check()
+            self.read()
 
-    def check(self) -> None:
-        """Raises ZooError for the first that was not."""
+    def read(self) -> None:
+        """Read all checks so far.
+
+        Raises:
+            ZooError: a value is NaN or infinite; names the first step and who gave it.
+        """
         seen, self._seen = self._seen, []
         finite = torch.stack([extremes for extremes, *_ in seen]).isfinite().all(dim=1).tolist() if seen else []
         for fine, (_, culprit, step, level) in zip(finite, seen, strict=True):

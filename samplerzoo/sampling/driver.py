@@ -1,4 +1,4 @@
-"""The driver: makes the grid, runs the loop, hands out noise, counts network calls.
+"""The driver: runs the loop, hands out noise, counts network calls.
 
 network -> guidance -> clip -> sampler, and the counting sits at the network, so that nothing can hide a call.
 """
@@ -16,24 +16,26 @@ import torch
 
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.model import Model
 from samplerzoo.core.noise import INITIAL_STEP, Noise
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level
-from samplerzoo.core.walk import Watch
+from samplerzoo.core.walk import FiniteCheck, walk
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.load import Model, accompanied
-from samplerzoo.sampling.plan import Plan, resolve
-from samplerzoo.system.processes import gather, share
+from samplerzoo.images import Pixels, to_uint8
+from samplerzoo.sampling.plan import Plan, make_plan
+from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.system.processes import gather, processes, share
 
 if TYPE_CHECKING:
     from PIL import Image
 
 PROMPT_DEVICES = ("cpu",)
-"""Devices that have computed when a call returns: to read a value there costs no waiting."""
+"""Devices that have computed when a call returns: reading a value there costs no waiting."""
 
 OnStep = Callable[[int, Level, torch.Tensor], None]
-"""Told after every step: its number (0 for x_T), the level reached, and the states (N, *shape)."""
+"""Function called after every step with its number (0 for x_T), the level reached, and the states (N, *shape)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class Batch:
     """Finished images: their indices in the run, (N, *shape) float32 on the model's device, and what they cost.
 
     Attributes:
-        clipped: the share of the values of x0 that were beyond the clip's bound, over all steps; None without a clip.
+        clipped: share of the values of x0 that were beyond the clip's bound, over all steps; None without a clip.
     """
 
     indices: Sequence[int]
@@ -52,14 +54,14 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What `sample` returns.
+    """Images that `sample` made.
 
     Attributes:
         images: (N, *shape) float32 on the CPU, about [-1, 1] for pixels.
         labels: one an image, or None.
-        grid: the levels that were visited.
+        grid: levels that were visited.
         cost: network calls and evaluations.
-        seconds: of sampling alone, the loading of the model left out.
+        seconds: time of sampling alone, the loading of the model left out.
     """
 
     images: torch.Tensor
@@ -75,7 +77,7 @@ class Result:
         return self.cost.nfe
 
     def picture(self) -> Image.Image:
-        """All images in one, with their labels."""
+        """Draw all images on one sheet, with their labels."""
         from samplerzoo.images import grid
 
         return grid(self.images, self.labels, self.class_names)
@@ -85,38 +87,52 @@ def sample(
     model: Model,
     sampler: str | Sampler = "ddim",
     *,
-    steps: int = 50,
-    spacing: str = "trailing",
-    timesteps: Sequence[float] | None = None,
     labels: Sequence[int] | str | None = None,
     num_images: int | None = None,
     guidance: str | Guidance | None = None,
+    steps: int = 50,
+    spacing: str = "trailing",
+    timesteps: Sequence[float] | None = None,
     clip_x0: str | None = None,
     seed: int = 0,
     batch_size: int = 64,
     on_step: OnStep | None = None,
     **options: Any,
 ) -> Result:
-    """Draws images.
+    """Draw images.
+
+    In a multi-process run every process calls this, does its share, and gets the whole result.
 
     Args:
         sampler: a name, with its options as keywords (`eta=0.0`), or an object of one's own.
         labels: a list, or text as `--class-labels` takes it; a conditional model defaults to "balanced".
         num_images: as many as there are labels in a list, else 64.
         guidance: a name, with its options as `guidance_scale=3.0` and the like, or an object of one's own.
-        clip_x0: "off", "static", "dynamic"; see `Clip`. As the model says if None.
+        timesteps: list of timesteps to visit, in place of `steps` and `spacing`.
+        clip_x0: "off", "static", "dynamic"; see `Clip`. By default as the model says.
+        on_step: called after every step with its number, the level reached, and the states.
 
-    In a multi-process run every process calls this, does its share, and gets the whole result.
+    Raises:
+        UsageError: the request cannot be met.
     """
+    text = labels if isinstance(labels, str) else None
+    listed = None if labels is None or isinstance(labels, str) else labels
     if num_images is None:
-        num_images = 64 if labels is None or isinstance(labels, str) else len(labels)
-    plan = resolve(
-        model, sampler, options, guidance, steps=steps, spacing=spacing, timesteps=timesteps, labels=labels,
-        num_images=num_images, clip_x0=clip_x0, seed=seed,
+        num_images = 64 if listed is None else len(listed)
+    recipe = Recipe.of(
+        sampler, guidance, options, timesteps=timesteps, steps=steps, spacing=spacing, seed=seed,
+        class_labels=text, clip_x0=clip_x0, model=model.name,
     )  # fmt: skip
-    model = accompanied(model, plan.second_model)
+    plan = make_plan(
+        recipe,
+        model,
+        num_images,
+        sampler=sampler if isinstance(sampler, Sampler) else None,
+        guidance=guidance if isinstance(guidance, Guidance) else None,
+        labels=listed,
+    ).with_weights(model)
     start = time.perf_counter()
-    batches = list(stream(model, plan, batch_size=batch_size, on_step=on_step))
+    batches = list(stream(plan, batch_size=batch_size, on_step=on_step))
     shares = gather([(list(b.indices), b.images.cpu(), b.cost) for b in batches])
     order = torch.tensor([index for indices, _, _ in shares for index in indices]).argsort()
     images = torch.cat([images for _, images, _ in shares])[order]
@@ -126,61 +142,91 @@ def sample(
 
 
 def stream(
-    model: Model,
     plan: Plan,
     *,
     batch_size: int = 64,
     indices: Iterable[int] | None = None,
     on_step: OnStep | None = None,
 ) -> Iterator[Batch]:
-    """The images of a plan, a batch at a time; memory does not grow with their number.
+    """Draw the images of a plan, a batch at a time; memory does not grow with their number.
 
     In a multi-process run each process gets its share of the batches. Batch b holds the same images on any number of
     processes, so the images are the same too.
 
     Args:
-        indices: the images wanted; all if None.
+        indices: images wanted; by default all.
     """
+    wanted = list(range(plan.num_images) if indices is None else indices)
+    for batch in share(split_batches(wanted, batch_size)):
+        yield _sample_batch(plan, batch, on_step)
+
+
+def split_batches(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
+    """Split indices of images into batches, of which the last one may be smaller."""
     if batch_size < 1:
         raise UsageError(f"a batch holds at least 1 image, not {batch_size}")
-    wanted = list(range(plan.num_images) if indices is None else indices)
-    batches = [wanted[i : i + batch_size] for i in range(0, len(wanted), batch_size)]
-    yield from stream_batches(model, plan, batches, on_step)
+    return [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
 
 
-def stream_batches(
-    model: Model, plan: Plan, batches: Sequence[Sequence[int]], on_step: OnStep | None = None
-) -> Iterator[Batch]:
-    """These batches; of several processes, each makes its share."""
-    for batch in share(batches):
-        yield _sample_batch(model, plan, batch, on_step)
+def timed_batches(
+    plan: Plan, batches: Sequence[Sequence[int]], on_step: OnStep | None = None
+) -> Iterator[tuple[Batch, Pixels, float]]:
+    """Draw these batches of images; yield each with its pixels and the seconds of sampling alone.
+
+    Of several processes, each makes its share.
+
+    Raises:
+        ZooError: a batch does not fit into memory.
+    """
+    for indices in share(batches):
+        start = time.perf_counter()
+        try:
+            batch = _sample_batch(plan, indices, on_step)
+            pixels = to_uint8(batch.images)  # waits for the device
+        except torch.OutOfMemoryError as error:
+            raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
+        yield batch, pixels, time.perf_counter() - start
+
+
+def count_cost(plan: Plan) -> Cost:
+    """Count what one image costs: walk the whole grid with the stub of the network and one image of 2x2 pixels.
+
+    Raises:
+        UsageError: sampler or guidance refuse the model or the grid.
+    """
+    tiny = dataclasses.replace(
+        plan,
+        model=dataclasses.replace(plan.model, shape=(plan.model.shape[0], 2, 2)),
+        num_images=1,
+        labels=None if plan.labels is None else plan.labels[:1],
+    )
+    everywhere = [0] * processes()[1]  # every process gets a batch, and so counts for itself
+    (batch,) = stream(tiny, batch_size=1, indices=everywhere)
+    return batch.cost
 
 
 @torch.no_grad()
-def _sample_batch(model: Model, plan: Plan, indices: Sequence[int], on_step: OnStep | None) -> Batch:
-    if model.shape is None:
-        raise UsageError(f"{model.name} has no image shape: give Model(..., shape=(C, H, W))")
-    cost = Cost(images=len(indices))
+def _sample_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None) -> Batch:
+    model, cost = plan.model, Cost(images=len(indices))
     labels = torch.tensor([0 if plan.labels is None else plan.labels[i] for i in indices], device=model.device)
     prompt = model.device in PROMPT_DEVICES
-    watch = Watch(len(plan.grid), at_once=prompt)
-    beyond = _Mean(model.device)
-    denoise = Denoiser(_predictor(_counted(model, cost), plan, labels, watch, beyond), model.schedule)
+    check = FiniteCheck(len(plan.grid), at_once=prompt)
+    clipped = _RunningMean(model.device)
+    denoise = Denoiser(_predictor(_counted(model, cost), plan, labels, check, clipped), model.schedule)
     with closing(Noise(plan.seed, indices, model.shape, model.device, ahead=not prompt)) as noise:
-        x = _walk(plan, denoise, noise, watch, on_step)
-    watch.check()
-    return Batch(indices, x, cost, beyond())
+        x = _last_state(plan, denoise, noise, check, on_step)
+    check.read()
+    return Batch(indices, x, cost, clipped.value())
 
 
 def _predictor(
-    model: Model, plan: Plan, labels: torch.Tensor, watch: Watch, beyond: _Mean
+    model: Model, plan: Plan, labels: torch.Tensor, check: FiniteCheck, clipped: _RunningMean
 ) -> Callable[[torch.Tensor, Level], Prediction]:
-    """Network, guidance, clip: what the sampler calls. The clip's share goes to `beyond`."""
-    clip = model.clip if plan.clip is None else plan.clip
+    """Join network, guidance and clip to what the sampler calls; `clipped` gets the share of x0 that was clipped."""
 
     def network(x: torch.Tensor, level: Level, labels: torch.Tensor | None) -> Prediction:
         p = model.denoise(x, level, labels)
-        watch(p.eps, "the network", level)
+        check(p.eps, "the network", level)
         return p
 
     if plan.guidance is not None:
@@ -197,38 +243,36 @@ def _predictor(
                 f"{type(plan.guidance).__name__} shifts the ancestral mean, which {type(plan.sampler).__name__} "
                 "does not have; take --guidance-form score, or --sampler ddpm"
             )
-        if clip.mode != "off":
-            beyond.add(clip.share(p))
-        return clip(p)
+        if plan.clip.mode != "off":
+            clipped.add(plan.clip.share(p))
+        return plan.clip(p)
 
     return predict
 
 
-def _walk(plan: Plan, denoise: Denoiser, noise: Noise, watch: Watch, on_step: OnStep | None) -> torch.Tensor:
-    """The last state of the sampler's walk, which has to have one state a step."""
+def _last_state(
+    plan: Plan, denoise: Denoiser, noise: Noise, check: FiniteCheck, on_step: OnStep | None
+) -> torch.Tensor:
+    """Walk the grid, and refuse a sampler that does not yield one state a step."""
     steps, name = len(plan.grid), type(plan.sampler).__name__
-    x = denoise.schedule.prior_std * noise()
-    if on_step is not None:
-        on_step(INITIAL_STEP, plan.grid.levels[0], x)
-    watch.step = INITIAL_STEP + 1
-    noise.start_step(watch.step)
-    states = plan.sampler.walk(x, plan.grid, denoise, noise)
-    for x in states:
-        if watch.step > steps:
+    number = INITIAL_STEP
+    for number, x in enumerate(walk(plan.sampler, plan.grid, denoise, noise), INITIAL_STEP):
+        if number > steps:
             raise ZooError(f"{name}.walk yields more than the {steps} steps of its grid")
-        level = plan.grid.levels[watch.step]
-        watch(x, name, level)
+        level = plan.grid.levels[number]
+        if number > INITIAL_STEP:
+            check(x, name, level)
         if on_step is not None:
-            on_step(watch.step, level, x)
-        watch.step += 1
-        noise.start_step(watch.step)
-    if watch.step != steps + 1:
-        raise ZooError(f"{name}.walk yields {watch.step - 1} of the {steps} steps of its grid")
+            on_step(number, level, x)
+        check.step = number + 1
+        noise.start_step(number + 1)
+    if number != steps:
+        raise ZooError(f"{name}.walk yields {number} of the {steps} steps of its grid")
     return x
 
 
-class _Mean:
-    """Of values on a device: none is kept, so memory does not grow with the steps, nor asked for before the end."""
+class _RunningMean:
+    """Running mean kept on the device: constant memory, and no synchronisation until it is read."""
 
     def __init__(self, device: str) -> None:
         self._sum, self._count = torch.zeros((), device=device), 0
@@ -237,32 +281,31 @@ class _Mean:
         self._sum += value
         self._count += 1
 
-    def __call__(self) -> float | None:
+    def value(self) -> float | None:
         return self._sum.item() / self._count if self._count else None
 
 
 def _counted(model: Model, cost: Cost) -> Model:
-    """The same model, its networks and classifier counting into `cost`."""
-    net, classifier, second = model.net, model.classifier, model.second
+    """Return the model with networks and classifier that count their rows of input into `cost`."""
 
-    def counted_net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         cost.calls += cost.images
         cost.evaluations += len(x)
-        return net(x, tau, labels)
+        return model.net(x, tau, labels)
 
-    def counted_classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-        assert classifier is not None
-        cost.gradients += len(x)
-        return classifier(x, tau)
+    counted = dataclasses.replace(model, net=net)
+    if (classify := model.classifier) is not None:
 
-    def counted_second(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        assert second is not None
-        cost.second += len(x)
-        return second.net(x, tau, labels)
+        def classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+            cost.gradients += len(x)
+            return classify(x, tau)
 
-    return dataclasses.replace(
-        model,
-        net=counted_net,
-        classifier=None if classifier is None else counted_classifier,
-        second=None if second is None else dataclasses.replace(second, net=counted_second),
-    )
+        counted = dataclasses.replace(counted, classifier=classifier)
+    if (second := model.second) is not None:
+
+        def second_net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+            cost.second += len(x)
+            return second.net(x, tau, labels)
+
+        counted = dataclasses.replace(counted, second=dataclasses.replace(second, net=second_net))
+    return counted

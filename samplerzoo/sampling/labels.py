@@ -13,13 +13,13 @@ from samplerzoo.core.noise import check_seed
 from samplerzoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from samplerzoo.models.load import Model
+    from samplerzoo.core.model import Model
 
 LABEL_STREAM = 2**64 - 1
 """A word of the generator's counter that no step of a run reaches."""
 
 
-def class_labels(text: str, model: Model, num_images: int, seed: int) -> list[int]:
+def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> list[int]:
     """One label an image; the label of an image depends on its index and the seed, not on how many there are.
 
     Args:

@@ -1,105 +1,157 @@
-"""A run, resolved: names and options become sampler, grid, guidance and labels, or one clear error."""
+"""A plan: a recipe as live objects, or one clear error."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
+from samplerzoo import registry
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
+from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import Model
-from samplerzoo.registry import GUIDANCE_PREFIX, make
-from samplerzoo.sampling.labels import class_labels
+from samplerzoo.models.folder import pretrained
+from samplerzoo.models.load import ModelFolder, check_second
+from samplerzoo.sampling.labels import parse_class_labels
+from samplerzoo.sampling.recipe import EXPLICIT, Recipe
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A run, resolved: everything but the model that its images depend on.
+    """Everything that the images of a run depend on, as live objects.
 
     Attributes:
+        model: the model; a stub, as of `ModelFolder`, until `with_weights` gives the real one.
+        clip: bound on x0.
         labels: one an image, or None.
-        clip: None leaves it to the model.
+        second: folder of the guidance's own model, if it has one.
+
+    Raises:
+        UsageError: the parts do not go together.
     """
 
+    model: Model
     sampler: Sampler
     grid: Grid
     num_images: int
+    clip: Clip = NO_CLIP
     labels: Sequence[int] | None = None
     guidance: Guidance | None = None
-    clip: Clip | None = None
+    second: ModelFolder | None = None
     seed: int = 0
 
-    @property
-    def second_model(self) -> str | None:
-        """Name or folder of the guidance's own model, if it has one."""
-        return self.guidance.model if isinstance(self.guidance, TwoModelGuidance) else None
-
-    def check(self, model: Model) -> None:
-        """Raises UsageError where plan and model do not go together."""
-        needed = needs_labels(model, self.guidance)
+    def __post_init__(self) -> None:
+        """Refuse labels that do not go with the model and the guidance."""
+        if self.num_images < 1:
+            raise UsageError(f"a run makes at least 1 image, not {self.num_images}")
+        needed = needs_labels(self.model, self.guidance)
         if self.labels is None:
             if needed:
-                raise UsageError(f"{model.name}: labels are needed, by the conditional network or by the guidance")
+                raise UsageError(f"{self.model.name}: labels are needed, by the conditional network or by the guidance")
             return
         if len(self.labels) != self.num_images:
             raise UsageError(f"{len(self.labels)} labels for {self.num_images} images")
         if not needed:
-            raise UsageError(f"{model.name} is unconditional: labels need a guidance (--guidance classifier)")
-        K = model.classes
+            raise UsageError(f"{self.model.name} is unconditional: labels need a guidance (--guidance classifier)")
+        K = self.model.classes
         for label in self.labels:
             if K is not None and not 0 <= label < K:
-                raise UsageError(f"class label {label} is out of range: {model.name} has the classes 0 to {K - 1}")
+                raise UsageError(f"class label {label} is out of range: {self.model.name} has the classes 0 to {K - 1}")
+
+    def with_weights(self, model: Model) -> Plan:
+        """Put a model with weights in the place of the stub, and load the guidance's own model, if it has one."""
+        if self.second is not None:
+            model = dataclasses.replace(model, second=self.second.load_like(model))
+        return dataclasses.replace(self, model=model)
+
+
+def make_plan(
+    recipe: Recipe,
+    model: Model,
+    num_images: int,
+    *,
+    sampler: Sampler | None = None,
+    guidance: Guidance | None = None,
+    labels: Sequence[int] | None = None,
+    open_folder: Callable[[str], ModelFolder] = ModelFolder.open,
+) -> Plan:
+    """Make a plan; the one place where defaults that depend on the model are filled in.
+
+    Args:
+        sampler, guidance: objects of one's own, in the place of those that the recipe names.
+        labels: one an image, in the place of the recipe's `class_labels`.
+        open_folder: finds a guidance's own model by its name.
+
+    Raises:
+        UsageError: recipe and model do not go together.
+    """
+    if sampler is None:
+        sampler = cast(Sampler, registry.make("sampler", recipe.sampler, recipe.sampler_options))
+    if guidance is None and recipe.guidance is not None:
+        guidance = cast(Guidance, registry.make("guidance", recipe.guidance, recipe.guidance_options))
+    if labels is not None:
+        labels = [int(label) for label in labels]  # an array or a tensor will do
+    elif recipe.class_labels is not None or needs_labels(model, guidance):
+        labels = parse_class_labels(recipe.class_labels or "balanced", model, num_images, recipe.seed)
+    if recipe.timesteps is not None:
+        grid = model.schedule.grid_at(recipe.timesteps)
+    else:
+        grid = sampler.grid(model.schedule, recipe.steps, recipe.spacing)
+    clip = model.clip if recipe.clip_x0 is None else Clip.parse(recipe.clip_x0)
+    second = None
+    if isinstance(guidance, TwoModelGuidance) and guidance.model is not None:
+        second = open_folder(guidance.model)
+        check_second(second.stub, model)
+        model = dataclasses.replace(model, second=second.stub)
+    return Plan(model, sampler, grid, num_images, clip, labels, guidance, second, recipe.seed)
+
+
+def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
+    """Write into a recipe all that its plan has worked out.
+
+    Args:
+        fingerprint: SHA-256 of the model's weights and configs.
+    """
+    guidance_options = {} if plan.guidance is None else plan.guidance.model_dump(mode="json")
+    if plan.second is not None:
+        guidance_options["model"] = _lasting(guidance_options["model"])
+    filled: dict[str, Any] = {
+        "model": _lasting(recipe.model),
+        "fingerprint": fingerprint,
+        "second_fingerprint": None if plan.second is None else plan.second.fingerprint,
+        "sampler_options": plan.sampler.model_dump(mode="json"),
+        "guidance_options": guidance_options,
+        "steps": len(plan.grid),
+        "spacing": recipe.spacing if recipe.timesteps is None else EXPLICIT,
+        "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
+        "clip_x0": str(plan.clip),
+        "plugins": _plugin_code(recipe),
+    }
+    return recipe.model_copy(update=filled)
 
 
 def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:
-    """Whether the images of a run belong to classes: the network's, or those that the guidance speaks of."""
+    """Tell whether images belong to classes: the network's, or those that the guidance speaks of."""
     return model.num_classes is not None or (guidance is not None and guidance.needs_labels)
 
 
-def resolve(
-    model: Model,
-    sampler: str | Sampler,
-    options: dict[str, Any],
-    guidance: str | Guidance | None,
-    *,
-    steps: int,
-    spacing: str,
-    timesteps: Sequence[float] | None,
-    labels: Sequence[int] | str | None,
-    num_images: int,
-    clip_x0: str | None,
-    seed: int,
-) -> Plan:
-    """A plan from names and options; the one place where defaults that depend on the model are filled in."""
-    if num_images < 1:
-        raise UsageError(f"a run makes at least 1 image, not {num_images}")
-    for_guidance = {
-        name.removeprefix(GUIDANCE_PREFIX): value for name, value in options.items() if name.startswith(GUIDANCE_PREFIX)
-    }
-    for_sampler = {name: value for name, value in options.items() if not name.startswith(GUIDANCE_PREFIX)}
-    if isinstance(sampler, str):
-        sampler = cast(Sampler, make("sampler", sampler, for_sampler))
-    elif for_sampler:
-        raise UsageError(f"options {', '.join(for_sampler)} go into the sampler object itself")
-    if isinstance(guidance, str):
-        guidance = cast(Guidance, make("guidance", guidance, for_guidance))
-    elif for_guidance:
-        raise UsageError(f"options {', '.join(for_guidance)} of a guidance, which is not given by name")
-    if labels is None and needs_labels(model, guidance):
-        labels = "balanced"
-    if isinstance(labels, str):
-        labels = class_labels(labels, model, num_images, seed)
-    elif labels is not None:
-        labels = [int(label) for label in labels]  # an array or a tensor will do
-    if timesteps is not None:
-        grid = model.schedule.grid_at(timesteps)
-    else:
-        grid = sampler.grid(model.schedule, steps, spacing)
-    clip = None if clip_x0 is None else Clip.parse(clip_x0)
-    plan = Plan(sampler, grid, num_images, labels, guidance, clip, seed)
-    plan.check(model)
-    return plan
+def _lasting(name: str) -> str:
+    """Make a local folder absolute, so that the recipe works from any directory; keep embedded names and hub ids."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if name not in pretrained() and folder.is_dir() else name
+
+
+def _plugin_code(recipe: Recipe) -> dict[str, str]:
+    """Return the SHA-256 of the files that sampler and guidance come from, and the versions of other libraries."""
+    used = [registry.get("sampler", recipe.sampler)]
+    if recipe.guidance is not None:
+        used.append(registry.get("guidance", recipe.guidance))
+    files = sorted(plugin.file for plugin in used if plugin.file is not None)
+    foreign = {plugin.source: plugin.version for plugin in used if plugin.foreign}
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files} | foreign

@@ -5,21 +5,29 @@ Nothing here imports torch, since the fields are flags of the command line.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt, ValidationError, model_validator
 
+from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import SPACINGS
-from samplerzoo.errors import ZooError
-from samplerzoo.options import Options
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.options import Field, Options, complaint, kebab
+from samplerzoo.registry import split_options
 from samplerzoo.version import __version__
 
+EXPLICIT = "explicit"
+"""Spacing of a recipe that lists its timesteps."""
+
 MOST_IMAGES = 10**9
-"""No run has as many; an index beyond is a broken file."""
+"""Upper bound of an image's index; a larger one is of a broken file."""
 
 
 class GridRequest(Options):
-    """Which levels to visit."""
+    """Levels to visit: so many steps, spread in some way, or a list of timesteps."""
 
     steps: PositiveInt = Field(50, description="steps of the sampler")
     spacing: str = Field(
@@ -27,15 +35,16 @@ class GridRequest(Options):
     )
     timesteps: tuple[float, ...] | None = Field(None, description="these timesteps, in place of steps and spacing")
 
+    @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        typed = {"steps", "spacing"} & self.model_fields_set
+        if self.timesteps is not None and typed and self.spacing != EXPLICIT:
+            raise ValueError("timesteps take the place of steps and spacing: leave those out")
+        return self
 
-class Amount(Options):
-    """How many images."""
 
-    num_images: PositiveInt = Field(64, description="how many")
-
-
-class Drawing(GridRequest):
-    """How images are drawn, save for the options of sampler and guidance."""
+class DrawOptions(GridRequest):
+    """Options of how images are drawn, whatever the sampler and the guidance."""
 
     class_labels: str | None = Field(
         None,
@@ -45,29 +54,24 @@ class Drawing(GridRequest):
         None, description="bound on the predicted clean image: off, static:1.0, dynamic:0.995; default: the model's own"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="the network's; auto is bfloat16 where the GPU computes it natively, else float32"
+        "auto", description="the network's; auto is bfloat16 where the device computes it natively, else float32"
     )
 
 
-class Request(Drawing):
-    """What a user asks of `run`."""
+class Recipe(DrawOptions):
+    """Everything that a user asks of a run; after `fill_defaults`, with every default filled in.
+
+    Attributes:
+        fingerprint: SHA-256 of the model's weights and configs.
+        second_fingerprint: SHA-256 of the guidance's own model, if it has one.
+        plugins: files that the sampler or the guidance come from, with their SHA-256. They are put down and not loaded:
+            what an image file says is no reason to run a program. A sampler of another library is put down as the
+            library's name with its version.
+    """
 
     seed: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i, on no batch and no process")
     model: str = Field("mnist", description="an embedded model, a folder, or a hub id")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
-
-
-class Recipe(Request):
-    """A request with the options of its plugins; once `prepare` has seen the model, with every default filled in.
-
-    Attributes:
-        fingerprint: SHA-256 of the model's weights and configs.
-        second_fingerprint: of the guidance's own model, if it has one.
-        plugins: files that the sampler or the guidance come from, with their SHA-256. They are put down and not loaded:
-            what an image file says is no reason to run a program. Of a scheduler of diffusers, `diffusers` with its
-            version.
-    """
-
     sampler: str
     sampler_options: dict[str, Any] = Field(default_factory=dict)
     guidance: str | None = None
@@ -76,13 +80,66 @@ class Recipe(Request):
     fingerprint: str | None = None
     second_fingerprint: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        sampler: str | Sampler,
+        guidance: str | Guidance | None,
+        options: Mapping[str, Any],
+        *,
+        timesteps: Iterable[float] | None = None,
+        steps: int = 50,
+        spacing: str = "trailing",
+        seed: int = 0,
+        **fields: Any,
+    ) -> Self:
+        """Make a recipe from the keywords of `sample`. An object of one's own is put down by its class and options.
+
+        Args:
+            options: options of the sampler, and with the prefix `guidance_` those of the guidance.
+
+        Raises:
+            UsageError: a value cannot be, or there are options beside an object, which has its own.
+        """
+        for_sampler, for_guidance = split_options(options)
+        if isinstance(sampler, Sampler):
+            if for_sampler:
+                raise UsageError(f"options {', '.join(for_sampler)} go into the sampler object itself")
+            for_sampler = dict(sampler)
+            sampler = kebab(type(sampler).__name__)
+        if guidance is None or isinstance(guidance, Guidance):
+            if for_guidance:
+                raise UsageError(f"options {', '.join(for_guidance)} of a guidance, which is not given by name")
+            if guidance is not None:
+                for_guidance = dict(guidance)
+                guidance = kebab(type(guidance).__name__)
+        if timesteps is None:
+            fields |= {"steps": _whole("steps", steps), "spacing": spacing}
+        else:
+            fields |= {"timesteps": tuple(map(float, timesteps))}
+        try:
+            return cls(
+                sampler=sampler,
+                sampler_options=for_sampler,
+                guidance=guidance,
+                guidance_options=for_guidance,
+                seed=_whole("seed", seed),
+                **fields,
+            )
+        except ValidationError as error:
+            raise UsageError(complaint(error)) from error
+
     def metadata(self, index: int, label: int | None) -> dict[str, Any]:
-        """What the file of an image carries."""
+        """Return what the file of an image carries."""
         return {"samplerzoo": __version__, "index": index, "label": label, "recipe": self.model_dump(mode="json")}
 
     @classmethod
-    def of(cls, metadata: dict[str, Any], name: str) -> tuple[Recipe, int]:
-        """The recipe and the index that `metadata` has put down."""
+    def from_metadata(cls, metadata: dict[str, Any], name: str) -> tuple[Self, int]:
+        """Read recipe and index from the metadata of the image file of this name.
+
+        Raises:
+            ZooError: they are not metadata of samplerzoo.
+        """
         try:
             recipe, index = cls.model_validate(metadata["recipe"]), int(metadata["index"])
             if not 0 <= index < MOST_IMAGES:
@@ -91,7 +148,10 @@ class Recipe(Request):
         except (KeyError, TypeError, ValueError) as error:
             raise ZooError(f"{name}: its metadata are not those of samplerzoo {__version__}") from error
 
-    def differences(self, other: Recipe) -> list[str]:
-        """`steps 50, not 20`: what is here, not what is there."""
-        mine, others = self.model_dump(mode="json"), other.model_dump(mode="json")
-        return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
+
+def _whole(name: str, value: int) -> int:
+    """Turn a whole number of any library, such as numpy's, into Python's."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} is a whole number, not {value!r}") from None

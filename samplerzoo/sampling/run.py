@@ -6,11 +6,11 @@ so a run that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -28,13 +28,14 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.schedule import Level
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.folder import read_json
-from samplerzoo.sampling import trajectory
-from samplerzoo.sampling.driver import Batch, stream
-from samplerzoo.sampling.job import Job
+from samplerzoo.models.load import ModelFolder
+from samplerzoo.sampling import trajectory, tuning
+from samplerzoo.sampling.driver import count_cost, split_batches, stream, timed_batches
+from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.trajectory import Trajectory
-from samplerzoo.sampling.tuning import PaceRequest
-from samplerzoo.system.environment import device_name, versions
+from samplerzoo.sampling.tuning import FASTEST, TuningRequest
+from samplerzoo.system.environment import choose_device, choose_dtype, device_name, versions
 from samplerzoo.system.files import atomic_file, contents, locked, write_json
 from samplerzoo.system.processes import gather, on_main, processes
 
@@ -44,13 +45,30 @@ GRID_IMAGES = 64
 RUNS = Path("runs")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to run; nothing here changes what an image shows.
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A recipe with its plan, ready to be executed.
 
     Attributes:
-        overwrite: an older run in the folder goes.
-        resume: an older run of the same recipe is completed.
+        recipe: the recipe with every default filled in.
+        plan: its plan; without weights it can be shown, and not executed.
+        cost: cost of one image.
+        batch_size: images at once.
+    """
+
+    recipe: Recipe
+    plan: Plan
+    cost: Cost
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of how to run; none of them changes what an image shows.
+
+    Attributes:
+        overwrite: remove an older run in the folder.
+        resume: complete an older run of the same recipe.
         trajectory: also save the way of the first images, as a strip and as a film.
     """
 
@@ -59,13 +77,52 @@ class Settings:
     trajectory: bool = False
 
 
+def prepare_run(
+    recipe: Recipe,
+    num_images: int,
+    *,
+    asked: TuningRequest = FASTEST,
+    device: str = "auto",
+    compiled: bool = False,
+    weights: bool = True,
+) -> Run:
+    """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
+
+    Args:
+        asked: how the network is called; by default as fast as can be.
+        weights: leave them out to see what would be done; such a run cannot be executed.
+    """
+    folder = ModelFolder.open(recipe.model, revision=recipe.revision)
+    images.check_channels(folder.stub.shape[0], f"an image of {folder.stub.name}")
+    plan = make_plan(recipe, folder.stub, num_images)
+    cost = count_cost(plan)
+    device = choose_device(device)
+    recipe = fill_defaults(recipe, plan, folder.fingerprint)
+    recipe = recipe.model_copy(update={"dtype": choose_dtype(recipe.dtype, device)})
+    if not weights:
+        stub = dataclasses.replace(folder.stub, device=device, dtype=recipe.dtype)
+        return Run(recipe, dataclasses.replace(plan, model=stub), cost, asked.unmeasured.batch_size)
+    chosen = asked.unmeasured
+    if not compiled:
+        evaluations = num_images * cost.nfe
+        chosen = on_main(lambda: tuning.choose_tuning(folder, device, recipe.dtype, evaluations, asked))
+    model = folder.load(device=device, dtype=recipe.dtype, compiled=compiled, layout=chosen.layout)
+    return Run(recipe, plan.with_weights(model), cost, chosen.batch_size)
+
+
+def draw_image(run: Run, index: int) -> images.Pixels:
+    """Draw one image of the run, (H, W, C), by itself."""
+    (batch,) = stream(run.plan, indices=[index])
+    return images.to_uint8(batch.images)[0]
+
+
 def image_path(index: int) -> str:
-    """Of an image, in its run folder."""
+    """Return the path of an image in its run folder."""
     return f"images/{index:06d}.png"
 
 
 def default_folder(recipe: Recipe) -> Path:
-    """runs/ddim-50, or with -2, -3 ... behind it, the first that is free."""
+    """Return runs/ddim-50, or with -2, -3 ... behind it, the first that is free."""
 
     def free() -> Path:
         name = f"{recipe.sampler.replace(':', '-')}-{recipe.steps}"
@@ -75,42 +132,42 @@ def default_folder(recipe: Recipe) -> Path:
     return on_main(free)
 
 
-def like_before(asked: PaceRequest, folder: Path) -> PaceRequest:
-    """With the batch size and layout of the run in the folder where none is asked for.
+def like_before(asked: TuningRequest, folder: Path) -> TuningRequest:
+    """Ask for the batch size and layout of the run in the folder, where none is asked for.
 
-    Then what is left of the run is made in the same company, to the bit as if it had not been interrupted.
+    What is left of the run is then made in the same company, to the bit as if it had not been interrupted.
     """
     record = read_json(folder, RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
-    before = {name: record[name] for name in PaceRequest.model_fields if name in record}
-    with suppress(ValidationError):  # of a record that somebody edited
-        return PaceRequest(**{**before, **asked.model_dump(exclude_none=True)})
+    before = {name: record[name] for name in TuningRequest.model_fields if name in record}
+    with suppress(ValidationError):  # the record may have been edited
+        return TuningRequest(**{**before, **asked.model_dump(exclude_none=True)})
     return asked
 
 
-def execute(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
-    """Make the images that are not there yet, and what goes with them; returns what run.json holds.
+def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
+    """Make the images that are not there yet, and what goes with them; return the content of run.json.
 
     In a multi-process run every process calls this, and makes its share of the images.
     """
     with locked(folder):
-        record = on_main(lambda: _open(job, folder, settings))
-        wanted = on_main(lambda: _missing(job, folder, settings))
+        record = on_main(lambda: _open(run, folder, options))
+        wanted = on_main(lambda: _missing(run, folder, options))
         with _on_failure(folder, record):
-            cost, seconds = _make(job, folder, wanted, settings)
+            cost, seconds = _make(run, folder, wanted, options)
             record = {**record, **_figures(cost, seconds), "status": "done"}
-            on_main(lambda: _finish(job, folder, record))
+            on_main(lambda: _finish(run, folder, record))
     return record
 
 
-def _make(job: Job, folder: Path, wanted: Sequence[int], settings: Settings) -> tuple[Cost, float]:
+def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, float]:
     """Writes the images of this process; returns cost and seconds of sampling, of all processes."""
     rank, world = processes()
-    listener = Trajectory(job.plan.grid) if settings.trajectory and rank == 0 else None
-    share = math.ceil(math.ceil(len(wanted) / job.batch_size) / world)
+    listener = Trajectory(run.plan.grid) if options.trajectory and rank == 0 else None
+    share = math.ceil(math.ceil(len(wanted) / run.batch_size) / world)
     cost, seconds = Cost(), 0.0
     writing: Future[None] | None = None
     with (
-        tqdm(total=share * len(job.plan.grid), desc="sampling", unit="step", disable=True if rank else None) as bar,
+        tqdm(total=share * len(run.plan.grid), desc="sampling", unit="step", disable=True if rank else None) as bar,
         ThreadPoolExecutor(1) as writer,  # a batch is written while the next is drawn
     ):
 
@@ -119,13 +176,12 @@ def _make(job: Job, folder: Path, wanted: Sequence[int], settings: Settings) -> 
             if listener is not None:
                 listener(number, level, x)
 
-        batches = stream(job.model, job.plan, batch_size=job.batch_size, indices=wanted, on_step=on_step)
-        while (made := timed(batches, job.batch_size)) is not None:
-            batch, pixels, elapsed = made
+        batches = split_batches(wanted, run.batch_size)
+        for batch, pixels, elapsed in timed_batches(run.plan, batches, on_step):
             cost, seconds = cost + batch.cost, seconds + elapsed
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_save, job, folder, batch.indices, pixels)
+            writing = writer.submit(_save, run, folder, batch.indices, pixels)
         if writing is not None:
             writing.result()
     if listener is not None and listener.complete:
@@ -134,34 +190,23 @@ def _make(job: Job, folder: Path, wanted: Sequence[int], settings: Settings) -> 
     return sum((share for share, _ in shares), Cost()), max(seconds for _, seconds in shares)
 
 
-def timed(batches: Iterator[Batch], batch_size: int) -> tuple[Batch, images.Pixels, float] | None:
-    """The next batch, and its seconds without those of loading and saving; to_uint8 waits for the device."""
-    start = time.perf_counter()
-    try:
-        batch = next(batches, None)
-        pixels = None if batch is None else images.to_uint8(batch.images)
-    except torch.OutOfMemoryError as error:
-        raise ZooError(f"out of memory with batches of {batch_size}: lower --batch-size") from error
-    return None if batch is None or pixels is None else (batch, pixels, time.perf_counter() - start)
-
-
-def _save(job: Job, folder: Path, indices: Sequence[int], pixels: images.Pixels) -> None:
+def _save(run: Run, folder: Path, indices: Sequence[int], pixels: images.Pixels) -> None:
     """Those that are not there: a resumed run makes whole batches, since an image's company moves its rounding."""
     for index, image in zip(indices, pixels, strict=True):
         path = folder / image_path(index)
         if not path.exists():
-            images.save_png(images.picture(image), path, job.recipe.metadata(index, _label(job, index)))
+            images.save_png(images.picture(image), path, run.recipe.metadata(index, _label(run, index)))
 
 
-def _label(job: Job, index: int) -> int | None:
-    return None if job.plan.labels is None else int(job.plan.labels[index])
+def _label(run: Run, index: int) -> int | None:
+    return None if run.plan.labels is None else int(run.plan.labels[index])
 
 
-def _missing(job: Job, folder: Path, settings: Settings) -> list[int]:
+def _missing(run: Run, folder: Path, options: RunOptions) -> list[int]:
     """The images to make: all those of a batch in which one is not there."""
-    size, num_images = job.batch_size, job.plan.num_images
+    size, num_images = run.batch_size, run.plan.num_images
     batches = [range(start, min(start + size, num_images)) for start in range(0, num_images, size)]
-    no_way = settings.trajectory and not (folder / trajectory.STRIP_FILE).exists()
+    no_way = options.trajectory and not (folder / trajectory.STRIP_FILE).exists()
     return [
         index
         for batch in batches
@@ -170,31 +215,31 @@ def _missing(job: Job, folder: Path, settings: Settings) -> list[int]:
     ]
 
 
-def _open(job: Job, folder: Path, settings: Settings) -> dict[str, Any]:
+def _open(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
     """Refuse or clear a folder in use, and put down what is going to be made."""
-    record = _record(job)
+    record = _record(run)
     if contents(folder):
-        if settings.overwrite:
+        if options.overwrite:
             _clear(folder)
-        elif settings.resume:
-            record = {**_same_run(job, folder), **record}
+        elif options.resume:
+            record = {**_same_run(run, folder), **record}
         else:
             raise UsageError(f"{folder} is not empty; --resume completes the run in it, --overwrite replaces it")
     write_json(folder / RECORD_FILE, record)
     return record
 
 
-def _same_run(job: Job, folder: Path) -> dict[str, Any]:
+def _same_run(run: Run, folder: Path) -> dict[str, Any]:
     """The record of the run that the folder holds, which must be of the same recipe."""
     old = read_json(folder, RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
     try:
         recipe, num_images = Recipe.model_validate(old["recipe"]), int(old["num_images"])
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{folder} holds no run that could be resumed ({RECORD_FILE}); take another folder") from error
-    differences = recipe.differences(job.recipe)
+    differences = recipe.differences(run.recipe)
     if differences:
         raise UsageError(f"{folder} holds another run, with {'; '.join(differences)}: --overwrite or another folder")
-    if num_images > job.plan.num_images:
+    if num_images > run.plan.num_images:
         raise UsageError(
             f"the run in {folder} has {num_images} images: --num-images cannot be fewer when it is resumed"
         )
@@ -210,17 +255,17 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _record(job: Job) -> dict[str, Any]:
-    plan = job.plan
+def _record(run: Run) -> dict[str, Any]:
+    plan = run.plan
     return {
         "status": "running",
         "command": ["samplerzoo", *sys.argv[1:]],
-        "recipe": job.recipe.model_dump(mode="json"),
+        "recipe": run.recipe.model_dump(mode="json"),
         "num_images": plan.num_images,
-        "batch_size": job.batch_size,
-        "layout": job.model.layout,
+        "batch_size": run.batch_size,
+        "layout": run.plan.model.layout,
         "processes": processes()[1],
-        "device": device_name(job.model.device),
+        "device": device_name(run.plan.model.device),
         "threads": torch.get_num_threads(),
         "grid": [level.describe() for level in plan.grid.levels],
         "versions": versions(),
@@ -239,15 +284,15 @@ def _figures(cost: Cost, seconds: float) -> dict[str, Any]:
     }
 
 
-def _finish(job: Job, folder: Path, record: dict[str, Any]) -> None:
-    count = job.plan.num_images
+def _finish(run: Run, folder: Path, record: dict[str, Any]) -> None:
+    count = run.plan.num_images
     with atomic_file(folder / MANIFEST_FILE) as partial, partial.open("w") as file:
         for index in range(count):
-            line = {"index": index, "file": image_path(index), "seed": job.plan.seed, "label": _label(job, index)}
+            line = {"index": index, "file": image_path(index), "seed": run.plan.seed, "label": _label(run, index)}
             file.write(json.dumps(line) + "\n")
     shown = [images.read_png(folder / image_path(index))[0] for index in range(min(count, GRID_IMAGES))]
-    labels = None if job.plan.labels is None else list(job.plan.labels[: len(shown)])
-    images.save_png(images.grid(np.stack(shown), labels, job.model.class_names), folder / GRID_FILE)
+    labels = None if run.plan.labels is None else list(run.plan.labels[: len(shown)])
+    images.save_png(images.grid(np.stack(shown), labels, run.plan.model.class_names), folder / GRID_FILE)
     write_json(folder / RECORD_FILE, record)
 
 
@@ -257,8 +302,8 @@ def _on_failure(folder: Path, record: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        reason = str(error) if isinstance(error, ZooError) else type(error).__name__
+        why = str(error) if isinstance(error, ZooError) else type(error).__name__
         if not processes()[0]:
             with suppress(OSError):  # what ended the run may well be a full disk
-                write_json(folder / RECORD_FILE, {**record, "status": f"ended early: {reason}"})
+                write_json(folder / RECORD_FILE, {**record, "status": f"ended early: {why}"})
         raise

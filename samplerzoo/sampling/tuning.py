@@ -1,8 +1,8 @@
-"""How a network runs fastest on this machine: images at once, and their layout in memory; measured once, remembered.
+"""Tuning: the batch size and the memory layout with which a network runs fastest on this machine.
 
-Neither changes an image by more than rounding, and both matter: a GPU wants large batches, while a CPU gains nothing
-beyond a moderate one; and which layout is faster depends on the widths of the network and on what the processor can
-do. benchmarks/reports/speed has figures.
+Both are measured once for each network and remembered. Neither changes an image by more than rounding, and both
+matter: a GPU wants large batches, while a CPU gains nothing beyond a moderate one; and which layout is faster depends
+on the widths of the network and on the processor. benchmarks/reports/speed has figures.
 """
 
 from __future__ import annotations
@@ -17,97 +17,97 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import PositiveInt, ValidationError
 
-from samplerzoo.models import load as models
-from samplerzoo.models.load import LAYOUTS, Layout, Model
-from samplerzoo.options import Options
+from samplerzoo.core.model import LAYOUTS, Layout
+from samplerzoo.models.unet2d import load_unet, unet_network, with_layout
+from samplerzoo.options import Field, Options
 from samplerzoo.system.environment import device_name
 from samplerzoo.system.files import atomic_file, digest_text
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DModel
+    from samplerzoo.core.model import Model, Network
+    from samplerzoo.models.load import ModelFolder
 
 CPU_BATCHES, ACCELERATOR_BATCHES = (16, 64, 256), (64, 256, 1024)
 CALLS = 3
-"""With each batch size in each layout; the first is for warmth."""
+"""Calls with each batch size in each layout; the first one warms up and is not counted."""
 
 PAYS_FROM = 20
-"""A run has to be this many times as long as the measurement, to wait for it."""
+"""Measure only for runs at least this many times as long as the measurement."""
 
 
-class Pace(Options):
-    """How a network is called; the defaults are for a run that is too short to measure for."""
+class Tuning(Options):
+    """Batch size and memory layout of a run; the defaults are for a run that is too short to measure for."""
 
     batch_size: PositiveInt = 64
     layout: Layout = "contiguous"
 
 
-class PaceRequest(Options):
-    """What is asked for of it; the rest is left to the measurement."""
+class TuningRequest(Options):
+    """Batch size and memory layout that the user asks for; what is not given is left to the measurement."""
 
     batch_size: PositiveInt | None = Field(
-        None, description="how many images at once; default: the fastest here, measured for a long run, else 64"
-    )
+        None, description="images drawn at once; by default the fastest number, measured once per machine for long "
+        "runs, else 64"
+    )  # fmt: skip
     layout: Layout | None = Field(
-        None, description="of images in memory; default: the faster one here, measured for a long run, else contiguous"
-    )
+        None, description="memory layout of the network; by default the faster one, measured once per machine for "
+        "long runs, else contiguous"
+    )  # fmt: skip
 
     @property
-    def unmeasured(self) -> Pace:
-        """The defaults where nothing is asked for."""
-        return Pace(**self.model_dump(exclude_none=True))
+    def unmeasured(self) -> Tuning:
+        """Tuning without a measurement: defaults where nothing is asked for."""
+        return Tuning(**self.model_dump(exclude_none=True))
 
-    def candidates(self, device: str) -> list[Pace]:
-        """All that may be chosen from, the smallest batches first."""
+    def candidates(self, device: str) -> list[Tuning]:
+        """List all tunings that may be chosen from, the smallest batches first."""
         usual = CPU_BATCHES if device == "cpu" else ACCELERATOR_BATCHES
         sizes = usual if self.batch_size is None else (self.batch_size,)
         layouts = LAYOUTS if self.layout is None else (self.layout,)
-        return [Pace(batch_size=size, layout=layout) for size, layout in itertools.product(sizes, layouts)]
+        return [Tuning(batch_size=size, layout=layout) for size, layout in itertools.product(sizes, layouts)]
 
 
-FASTEST = PaceRequest()
+FASTEST = TuningRequest()
 
 
-def choose(
-    model: Model, fingerprint: str, device: str, dtype: str, evaluations: float, asked: PaceRequest = FASTEST
-) -> Pace:
-    """What is remembered of this network on this machine; else what is measured now, if the run is long enough.
+def choose_tuning(
+    folder: ModelFolder, device: str, dtype: str, evaluations: float, asked: TuningRequest = FASTEST
+) -> Tuning:
+    """Return the fastest tuning of a network on this machine, from memory, or measured if the run is long enough.
 
     Args:
-        model: its outline will do.
-        fingerprint: of its weights.
-        evaluations: that the run is going to take.
+        evaluations: network evaluations that the run is going to take.
     """
     candidates = asked.candidates(device)
     if len(candidates) == 1:
         return candidates[0]
-    file = remembered(fingerprint, device, dtype, asked)
-    with suppress(OSError, ValidationError):  # not there, or of another version
-        return Pace.model_validate_json(file.read_bytes())
-    if evaluations < PAYS_FROM * CALLS * sum(pace.batch_size for pace in candidates):
+    file = cache_file(folder.fingerprint, device, dtype, asked)
+    with suppress(OSError, ValidationError):  # the file is missing, or of another version
+        return Tuning.model_validate_json(file.read_bytes())
+    if evaluations < PAYS_FROM * CALLS * sum(each.batch_size for each in candidates):
         return asked.unmeasured
-    pace = measure(model, device, dtype, candidates)
+    fastest = measure_tunings(folder, device, dtype, candidates)
     with suppress(OSError), atomic_file(file) as partial:  # a home that is read-only costs the measurement each time
-        partial.write_text(pace.model_dump_json())
-    return pace
+        partial.write_text(fastest.model_dump_json())
+    return fastest
 
 
-def measure(model: Model, device: str, dtype: str, candidates: Sequence[Pace]) -> Pace:
-    """That with the most images a second through the bare network; the first if none fits into memory."""
-    assert model.folder is not None
-    unet = models.load_unet(model.folder, dtype).to(device).eval()
-    rates: dict[Pace, float] = {}
-    for pace in candidates:
-        seconds = _seconds(models.arranged(unet, pace.layout), model, pace.batch_size)
+def measure_tunings(folder: ModelFolder, device: str, dtype: str, candidates: Sequence[Tuning]) -> Tuning:
+    """Return the candidate with the most images a second through the network; the first if none fits into memory."""
+    unet = load_unet(folder.path, dtype).to(device).eval()
+    rates: dict[Tuning, float] = {}
+    for each in candidates:
+        seconds = _seconds(unet_network(with_layout(unet, each.layout)), folder.stub, device, each.batch_size)
         if seconds is None:
             break  # larger ones will not fit either
-        rates[pace] = pace.batch_size / seconds
-    return max(rates, key=lambda pace: rates[pace], default=candidates[0])
+        rates[each] = each.batch_size / seconds
+    return max(rates, key=lambda each: rates[each], default=candidates[0])
 
 
-def remembered(fingerprint: str, device: str, dtype: str, asked: PaceRequest) -> Path:
-    """The file of what is known of a network on this machine."""
+def cache_file(fingerprint: str, device: str, dtype: str, asked: TuningRequest) -> Path:
+    """Return the file that remembers the tuning of a network on this machine."""
     import torch
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -116,19 +116,19 @@ def remembered(fingerprint: str, device: str, dtype: str, asked: PaceRequest) ->
     return cache / "samplerzoo" / "pace" / f"{digest_text(json.dumps(key))}.json"
 
 
-def _seconds(unet: UNet2DModel, model: Model, size: int) -> float | None:
-    """Of the quickest call; None if the batch does not fit."""
+def _seconds(network: Network, model: Model, device: str, size: int) -> float | None:
+    """Time the quickest call; None if the batch does not fit into memory."""
     import torch
 
-    assert model.shape is not None
-    x = torch.zeros(size, *model.shape, dtype=unet.dtype, device=unet.device)
-    labels = None if model.num_classes is None else torch.zeros(size, dtype=torch.long, device=unet.device)
+    x = torch.zeros(size, *model.shape, device=device)
+    tau = torch.ones(size, device=device)
+    labels = None if model.num_classes is None else torch.zeros(size, dtype=torch.long, device=device)
     took = []
     try:
         for _ in range(CALLS):
             start = time.perf_counter()
             with torch.no_grad():
-                unet(x, 0, class_labels=labels).sample[0].sum().item()  # waits for the device
+                network(x, tau, labels)[0].sum().item()  # waits for the device
             took.append(time.perf_counter() - start)
     except torch.OutOfMemoryError:
         return None

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError, did_you_mean, reason
-from samplerzoo.models.load import Model
 from samplerzoo.options import Options
 from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
 

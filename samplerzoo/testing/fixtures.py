@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from samplerzoo.core.exact import gaussian, learned, mixture
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Denoiser, Prediction, PredictionType
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level, Schedule, posterior_std
-from samplerzoo.models.load import Model
 
 Noise = Callable[[], Tensor]
 

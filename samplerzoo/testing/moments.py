@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip, Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level
 from samplerzoo.errors import ZooError
-from samplerzoo.models.load import NO_CLIP, Model
 
 FAR = 8.0
 """Farther out than normal draws ever are: what is affine up to here clips nothing."""

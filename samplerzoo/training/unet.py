@@ -9,14 +9,17 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from samplerzoo.core.prediction import PredictionType, unet_network
+from samplerzoo.core.model import Model
+from samplerzoo.core.prediction import PredictionType
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import from_uint8
-from samplerzoo.models import load as models
+from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.folder import find_model
+from samplerzoo.models.load import save_model
+from samplerzoo.models.unet2d import load_unet, unet_network
 from samplerzoo.sampling.driver import sample
 from samplerzoo.training import card, pictures
 from samplerzoo.training.forward import Forward, build_scheduler
@@ -71,7 +74,7 @@ class UNetTask(Task):
 
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:
         options = self.options
-        info = models.ModelInfo(
+        info = ModelInfo(
             num_classes=self.data.num_classes if self.conditional else None,
             null_label=self.null_label,
             class_names=list(self.data.class_names) or None,
@@ -93,7 +96,7 @@ class UNetTask(Task):
             },
         )
         net = net.type(getattr(torch, options.save_dtype))  # diffusers warns of no module at every `to` of a dtype
-        models.save(folder, net, self.scheduler, info, text)
+        save_model(folder, net, self.scheduler, info, text)
 
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
         real, labels = self._examples()
@@ -121,7 +124,7 @@ class UNetTask(Task):
 
     def _generate(self, net: nn.Module, labels: list[int] | None) -> Tensor | None:
         """The same noise and labels every time, so that pictures over time can be compared."""
-        model = models.Model(
+        model = Model(
             unet_network(net),
             self.schedule,
             self.prediction_type,
@@ -167,7 +170,7 @@ def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNe
 
 def _pretrained_unet(name: str, data: ImageData, embeds: int | None) -> UNet2DModel:
     """The U-Net of a model for these images; embeddings of other classes begin anew."""
-    old = models.load_unet(find_model(name))
+    old = load_unet(find_model(name))
     config = {key: value for key, value in old.config.items() if key != "_name_or_path"}  # a path of this machine
     if (config["in_channels"], config["out_channels"]) != (data.channels, data.channels):
         raise UsageError(f"{name} has {config['in_channels']} channels and the data {data.channels}: add --channels")

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samplerzoo.bench.harness import Harness, Outcome, Settings
-from samplerzoo.bench.suite import Suite, compose
+from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
+from samplerzoo.bench.suite import Suite, parse_suite
 from samplerzoo.metrics import reference
 from samplerzoo.metrics.features import parse
-from samplerzoo.sampling.tuning import PaceRequest
+from samplerzoo.sampling.tuning import TuningRequest
 
-Bench = Callable[..., Outcome]
+Bench = Callable[..., SuiteOutcome]
 
 
 def noise(path: Path, seed: int) -> Path:
@@ -35,7 +35,7 @@ def suite(tiny_model: Path, tmp_path: Path) -> Callable[..., Suite]:
             "model": str(tiny_model), "features": "pixels", "reference": str(train), "floor": str(test),
             "images": 20, "steps": 3, "dtype": "float32",
         }  # fmt: skip
-        return compose({**base, **keys, "rows": list(rows) or [{"sampler": "ddim"}]}, "a test")
+        return parse_suite({**base, **keys, "rows": list(rows) or [{"sampler": "ddim"}]}, "a test")
 
     return make
 
@@ -44,9 +44,9 @@ def suite(tiny_model: Path, tmp_path: Path) -> Callable[..., Suite]:
 def bench(tmp_path: Path) -> Bench:
     """Runs a suite to its end."""
 
-    def run(suite: Suite, folder: str = "out", batch_size: int = 8) -> Outcome:
-        asked = PaceRequest(batch_size=batch_size, layout="contiguous")
-        harness = Harness(suite, tmp_path / folder, Settings(asked, "cpu", "samplerzoo bench"))
+    def run(suite: Suite, folder: str = "out", batch_size: int = 8) -> SuiteOutcome:
+        asked = TuningRequest(batch_size=batch_size, layout="contiguous")
+        harness = Harness(suite, tmp_path / folder, BenchOptions(asked, "cpu", "samplerzoo bench"))
         return harness.run(harness.estimate(), lambda row: None)
 
     return run

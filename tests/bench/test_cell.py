@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from samplerzoo import registry
-from samplerzoo.bench.cell import Cell, lay_out
+from samplerzoo.bench.cell import Cell, make_cells
 from samplerzoo.bench.suite import Suite
 from samplerzoo.models import load as models
-from samplerzoo.models.load import ModelInfo
+from samplerzoo.models.configs import ModelInfo
+from samplerzoo.models.load import ModelFolder, fingerprint, read_info
 
 Suites = Callable[..., Suite]
 
@@ -26,8 +27,12 @@ class Halver(Sampler):
 """
 
 
+def cells_of(suite: Suite, class_counts: Sequence[int] = ()) -> list[Cell]:
+    return make_cells(suite, ModelFolder.open(suite.model), "cpu", class_counts)
+
+
 def name(suite: Suite) -> str:
-    [cell] = lay_out(suite, "cpu")
+    [cell] = cells_of(suite)
     return cell.name
 
 
@@ -94,7 +99,7 @@ def test_labels_move_the_name(suite: Suites, tiny_model: Path, change: dict[str,
     """The frequencies of the data matter where labels are drawn with them, the null label everywhere."""
     fixed = {"sampler": "ddim", "class_labels": "0-1"}
     old, old_fixed = name(suite()), name(suite(fixed))
-    info = models.load_info(tiny_model).model_dump() | change
+    info = read_info(tiny_model).model_dump() | change
     (tiny_model / "samplerzoo.json").write_text(ModelInfo(**info).model_dump_json())
     assert name(suite()) != old
     assert (name(suite(fixed)) == old_fixed) == ("class_counts" in change)
@@ -127,7 +132,7 @@ def test_the_code_of_a_plugin_moves_the_name_and_the_name_of_its_file_does_not(
 
 
 def test_labels_are_as_frequent_as_in_the_data(suite: Suites) -> None:
-    [cell] = lay_out(suite(images=4000), "cpu")
+    [cell] = cells_of(suite(images=4000))
     assert cell.recipe.class_labels == "natural"
     assert cell.plan.labels is not None
     assert cell.plan.labels.count(1) == pytest.approx(2000, abs=150)
@@ -142,7 +147,7 @@ def test_labels_are_as_frequent_as_in_the_reference(
     suite: Suites, of_reference: tuple[int, ...], expected: set[int]
 ) -> None:
     """One without labels, or with other classes than the model's, leaves it to the model's training data."""
-    [cell] = lay_out(suite(images=100), "cpu", of_reference)
+    [cell] = cells_of(suite(images=100), of_reference)
     assert cell.plan.labels is not None
     assert {*cell.plan.labels} == expected
     foreign = expected != {0, 1, 2}
@@ -150,22 +155,22 @@ def test_labels_are_as_frequent_as_in_the_reference(
 
 
 def test_cheap_cells_come_first(suite: Suites) -> None:
-    cells = lay_out(suite({"sampler": ["ddim", "ddpm"], "steps": [5, 2]}, {"sampler": "ddim", "images": 2}), "cpu")
+    cells = cells_of(suite({"sampler": ["ddim", "ddpm"], "steps": [5, 2]}, {"sampler": "ddim", "images": 2}))
     assert [(cell.recipe.sampler, cell.recipe.steps, cell.images) for cell in cells] == [
         ("ddim", 3, 2), ("ddim", 2, 20), ("ddpm", 2, 20), ("ddim", 5, 20), ("ddpm", 5, 20),
     ]  # fmt: skip
 
 
 def test_two_rows_of_one_cell_are_one(suite: Suites) -> None:
-    cells = lay_out(suite({"sampler": "ddim", "eta": [0.0, 0]}, {"sampler": "ddim"}), "cpu")
+    cells = cells_of(suite({"sampler": "ddim", "eta": [0.0, 0]}, {"sampler": "ddim"}))
     assert len(cells) == 1
 
 
 def test_everything_is_filled_in(suite: Suites, tiny_model: Path) -> None:
-    [cell] = lay_out(suite({"sampler": "ddim", "guidance": "cfg", "guidance_scale": 2}), "cpu")
+    [cell] = cells_of(suite({"sampler": "ddim", "guidance": "cfg", "guidance_scale": 2}))
     assert isinstance(cell, Cell)
     assert cell.recipe.sampler_options == {"eta": 0.0}
-    assert cell.recipe.fingerprint == models.fingerprint(tiny_model)
+    assert cell.recipe.fingerprint == fingerprint(tiny_model)
     assert cell.recipe.clip_x0 == "off"
     assert (cell.cost.nfe, cell.cost.calls_per_image) == (6, 3)
     assert cell.images == 20
@@ -173,7 +178,6 @@ def test_everything_is_filled_in(suite: Suites, tiny_model: Path) -> None:
 
 def test_weights_are_hashed_once(suite: Suites, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = []
-    fingerprint = models.fingerprint
     monkeypatch.setattr(models, "fingerprint", lambda folder: hashed.append(folder) or fingerprint(folder))
-    assert len(lay_out(suite({"sampler": "ddim", "steps": [1, 2, 3]}), "cpu")) == 3
+    assert len(cells_of(suite({"sampler": "ddim", "steps": [1, 2, 3]}))) == 3
     assert len(hashed) == 1

@@ -10,7 +10,7 @@ from samplerzoo import registry
 from samplerzoo.bench import results
 from samplerzoo.bench.gaussian import rows
 from samplerzoo.bench.results import Row
-from samplerzoo.bench.suite import compose, default_recipes, read
+from samplerzoo.bench.suite import default_recipes, parse_suite, read_suite
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.registry import Plugin
 from samplerzoo.sampling.recipe import Recipe
@@ -125,7 +125,7 @@ def test_every_installed_sampler_by_default_and_no_broken_one(monkeypatch: pytes
 
 
 def test_our_suite_has_every_installed_sampler() -> None:
-    recipes = [recipe for recipe, _ in compose(read(SUITE), SUITE.name).points()]
+    recipes = [recipe for recipe, _ in parse_suite(read_suite(SUITE), SUITE.name).points]
     assert {recipe.sampler for recipe in recipes} == {plugin.name for plugin in registry.plugins("sampler")}
     assert {recipe.steps for recipe in recipes} == {5, 10, 20, 50, 100, 200, 500, 1000}
     assert len(recipes) == 152

@@ -21,17 +21,17 @@ from samplerzoo import registry
 from samplerzoo.bench import harness as module
 from samplerzoo.bench import results, shards
 from samplerzoo.bench.cell import Cell
-from samplerzoo.bench.harness import Harness, Outcome, Settings
+from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
 from samplerzoo.bench.results import Row
 from samplerzoo.bench.shards import Made
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models import load as models
+from samplerzoo.models.load import ModelFolder, fingerprint, load
 from samplerzoo.sampling import driver
 from samplerzoo.sampling.plan import Plan
-from samplerzoo.sampling.tuning import PaceRequest
+from samplerzoo.sampling.tuning import TuningRequest
 
-Bench = Callable[..., Outcome]
+Bench = Callable[..., SuiteOutcome]
 Suites = Callable[..., Suite]
 
 PROCESSES = 1e-4
@@ -56,7 +56,7 @@ def test_a_row_has_all_that_is_needed(suite: Suites, bench: Bench, tmp_path: Pat
     assert row.timesteps == (999, 666, 332)
     assert row.protocol.metric == "fd_pixels@20"
     assert row.protocol.model == "tiny"
-    assert row.protocol.fingerprint == models.fingerprint(tiny_model)
+    assert row.protocol.fingerprint == fingerprint(tiny_model)
     assert row.protocol.labels == "natural"
     assert (row.protocol.reference, row.protocol.reference_images) == ("noise.safetensors", 400)
     assert (row.cost.nfe, row.cost.network_calls, row.cost.classifier_gradients) == (6, 3, 0)
@@ -79,7 +79,7 @@ def test_images_are_those_of_sample(suite: Suites, bench: Bench, tmp_path: Path,
     [row] = bench(suite({"sampler": "ddpm", "seeds": 3})).rows
     folder = tmp_path / "out/cells" / row.cell
     assert shards.present(folder, shards.IMAGES) == [range(8), range(8, 16), range(16, 20)]
-    model = models.load(tiny_model, device="cpu", dtype="float32")
+    model = load(tiny_model, device="cpu", dtype="float32")
     model = dataclasses.replace(model, class_counts=(134, 133, 133))  # the reference's: labels are as frequent as there
     expected = driver.sample(model, "ddpm", steps=3, labels="natural", num_images=20, seed=3, batch_size=8)
     found = [shards.read_images(folder, shard) for shard in shards.present(folder, shards.IMAGES)]
@@ -92,8 +92,8 @@ def test_what_is_done_is_not_done_again(
     suite: Suites, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = bench(suite(*ROWS))
-    monkeypatch.setattr(module, "stream_batches", None)  # it would fail
-    monkeypatch.setattr(models, "load", None)
+    monkeypatch.setattr(module, "timed_batches", None)  # it would fail
+    monkeypatch.setattr(ModelFolder, "load", None)
     again = bench(suite(*ROWS))
     assert again.rows == first.rows
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
@@ -104,23 +104,23 @@ def test_a_cell_is_measured_while_the_next_is_made_unless_both_want_the_same_cor
     beside: bool, suite: Suites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, made_meanwhile = threading.Event(), []
-    real_stream, real_row = module.stream_batches, Harness._row
+    real_stream, real_row = module.timed_batches, Harness._row
 
-    def stream(model: models.Model, plan: Plan, *rest: Any) -> Iterator[driver.Batch]:
+    def stream(plan: Plan, *rest: Any) -> Iterator[Any]:
         if getattr(plan.sampler, "eta", None) == 1.0:  # of the second cell
             drawn.set()
-        return real_stream(model, plan, *rest)
+        return real_stream(plan, *rest)
 
     def row(harness: Harness, cell: Cell) -> Row:
         made_meanwhile.append(drawn.wait(timeout=60) if beside else drawn.is_set())
         return real_row(harness, cell)
 
-    harness = Harness(suite(*ROWS), tmp_path / "out", Settings(PaceRequest(batch_size=8), "cpu"))
+    harness = Harness(suite(*ROWS), tmp_path / "out", BenchOptions(TuningRequest(batch_size=8), "cpu"))
     assert not harness._measures_beside  # on a CPU
     monkeypatch.setattr(harness, "_measures_beside", beside)
     todos = harness.estimate()
     monkeypatch.setattr(Harness, "_row", row)
-    monkeypatch.setattr(module, "stream_batches", stream)
+    monkeypatch.setattr(module, "timed_batches", stream)
     assert len(harness.run(todos, lambda row: None).rows) == 2
     assert made_meanwhile == [beside, True]
 
@@ -156,7 +156,7 @@ def test_more_images_add_to_those_that_are_there(suite: Suites, bench: Bench, tm
 
 def test_a_cell_that_is_wanted_twice_is_made_once(suite: Suites, bench: Bench, tmp_path: Path) -> None:
     made = suite({"sampler": "ddim", "images": 13}, {"sampler": "ddim"})
-    todos = Harness(made, tmp_path / "out", Settings(PaceRequest(batch_size=8), "cpu")).estimate()
+    todos = Harness(made, tmp_path / "out", BenchOptions(TuningRequest(batch_size=8), "cpu")).estimate()
     assert [todo.images for todo in todos] == [13, 7]
     few, many = bench(made).rows
     folder = tmp_path / "out/cells" / few.cell
@@ -168,7 +168,7 @@ def test_another_metric_makes_no_image(
     suite: Suites, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench(suite())
-    monkeypatch.setattr(models, "load", None)
+    monkeypatch.setattr(ModelFolder, "load", None)
     [row] = bench(suite(images=10)).rows
     assert row.protocol.images == 10
     [row] = bench(suite(floor="none")).rows
@@ -181,9 +181,9 @@ import json, os, signal, sys
 from pathlib import Path
 import torch
 from samplerzoo.system import files as atomic
-from samplerzoo.bench.harness import Harness, Settings
+from samplerzoo.bench.harness import Harness, BenchOptions
 from samplerzoo.bench.suite import Suite
-from samplerzoo.sampling.tuning import PaceRequest
+from samplerzoo.sampling.tuning import TuningRequest
 
 torch.set_num_threads(int(sys.argv[4]))
 moves, move = [], atomic._move
@@ -196,8 +196,8 @@ def dying(source, target):
 
 atomic._move = dying
 suite = Suite(**json.loads(sys.argv[1]))
-asked = PaceRequest(batch_size=8, layout="contiguous")
-harness = Harness(suite, Path(sys.argv[2]), Settings(asked, "cpu", "samplerzoo bench"))
+asked = TuningRequest(batch_size=8, layout="contiguous")
+harness = Harness(suite, Path(sys.argv[2]), BenchOptions(asked, "cpu", "samplerzoo bench"))
 harness.run(harness.estimate(), lambda row: None)
 """
 
@@ -280,7 +280,7 @@ def test_what_cannot_be_measured_is_refused_before_it_is_made(suite: Suites, ben
 
 
 def test_an_estimate_leaves_no_trace(suite: Suites, tmp_path: Path) -> None:
-    harness = Harness(suite(*ROWS), tmp_path / "out", Settings(PaceRequest(batch_size=8), "cpu"))
+    harness = Harness(suite(*ROWS), tmp_path / "out", BenchOptions(TuningRequest(batch_size=8), "cpu"))
     first, second = harness.estimate()
     assert first.seconds > 0
     assert (first.images, first.evaluations, first.done) == (20, 60, False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from samplerzoo.bench.suite import compose, read
+from samplerzoo.bench.suite import parse_suite, read_suite
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.recipe import Recipe
 
@@ -15,7 +15,7 @@ SUITES = Path(__file__).parents[2] / "benchmarks"
 
 
 def points(content: dict[str, Any], **others: Any) -> list[tuple[Recipe, int]]:
-    return compose(content, "it", **others).points()
+    return parse_suite(content, "it", **others).points
 
 
 def test_lists_multiply_out() -> None:
@@ -100,7 +100,7 @@ ROW = {"sampler": "ddim"}
 )
 def test_what_cannot_be_is_one_line(content: dict[str, Any], parts: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
-        compose(content, "suite.toml")
+        parse_suite(content, "suite.toml")
     message = str(caught.value)
     assert message.startswith("suite.toml: ")
     assert "\n" not in message
@@ -110,19 +110,19 @@ def test_what_cannot_be_is_one_line(content: dict[str, Any], parts: list[str]) -
 
 def test_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no suite file .*missing\.toml"):
-        read(tmp_path / "missing.toml")
+        read_suite(tmp_path / "missing.toml")
     (tmp_path / "broken.toml").write_text("rows = [")
     with pytest.raises(UsageError, match=r"broken\.toml: not a TOML file"):
-        read(tmp_path / "broken.toml")
+        read_suite(tmp_path / "broken.toml")
 
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_suites_that_come_along(path: Path) -> None:
-    assert points(read(path))
+    assert points(read_suite(path))
 
 
 def test_steps_against_distance_has_the_cells_of_its_plan() -> None:
-    found = points(read(SUITES / "steps_vs_fid.toml"))
+    found = points(read_suite(SUITES / "steps_vs_fid.toml"))
     papers, used, whole = 9 * 4 + 3 * 4 + 3, 2 + 7 * 5 + 2 * 4, 2 + 6 + 2 * 4 + 7 * 5 + 4
     assert len(found) == papers + used + whole
     assert {(recipe.sampler, images) for recipe, images in found if recipe.steps == 1000} == {

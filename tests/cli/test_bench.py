@@ -16,7 +16,7 @@ from samplerzoo.bench import results
 from samplerzoo.bench.suite import Suite
 from samplerzoo.cli import bench as module
 from samplerzoo.cli import sweep_flags
-from samplerzoo.models import load as models
+from samplerzoo.models.load import fingerprint
 
 FEW = ["--steps", 2, "--images", 6, "--batch-size", 4, "--device", "cpu"]
 
@@ -33,13 +33,13 @@ def model(tiny_model: Path, tmp_path: Path) -> list[object]:
 def composed(cli, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The suite that a command line means."""
     found: list[Suite] = []
-    compose = module.compose
+    parse = module.parse_suite
 
     def spy(*args: Any) -> Suite:
-        found.append(compose(*args))
+        found.append(parse(*args))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "compose", spy)
+    monkeypatch.setattr(module, "parse_suite", spy)
 
     def run(line: str) -> Suite:
         answer = cli("bench", *line.split())
@@ -51,7 +51,7 @@ def composed(cli, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_options_belong_to_the_sampler_before_them(composed) -> None:
     suite = composed("--images 7 --sampler ddim --eta 0,0.5,1 --sampler=ddpm --variance large --steps 5,10 -o out")
-    found = [(r.sampler, r.sampler_options, r.steps, images) for r, images in suite.points()]
+    found = [(r.sampler, r.sampler_options, r.steps, images) for r, images in suite.points]
     assert found == [
         *(("ddim", {"eta": eta}, steps, 7) for eta in (0.0, 0.5, 1.0) for steps in (5, 10)),
         *(("ddpm", {"variance": "large"}, steps, 7) for steps in (5, 10)),
@@ -64,7 +64,7 @@ def test_several_samplers_with_one_option(composed, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(registry, "_files", {Path("x"): [registry.Plugin("sampler", "other", "x", "", Other)]})
     suite = composed("--sampler ddim,other --eta 0,1 --model elsewhere")
-    assert [(r.sampler, r.sampler_options["eta"]) for r, _ in suite.points()] == [
+    assert [(r.sampler, r.sampler_options["eta"]) for r, _ in suite.points] == [
         ("ddim", 0.0), ("ddim", 1.0), ("other", 0.0), ("other", 1.0),
     ]  # fmt: skip
     assert suite.model == "elsewhere"
@@ -72,16 +72,16 @@ def test_several_samplers_with_one_option(composed, monkeypatch: pytest.MonkeyPa
 
 def test_values_with_commas_of_their_own(composed) -> None:
     suite = composed("--sampler ddim --class-labels 0,2 --timesteps 900,400 --seeds 0,1 --clip-x0 off,static")
-    assert {r.class_labels for r, _ in suite.points()} == {"0,2"}
-    assert {r.timesteps for r, _ in suite.points()} == {(900, 400)}
-    assert len(suite.points()) == 4
+    assert {r.class_labels for r, _ in suite.points} == {"0,2"}
+    assert {r.timesteps for r, _ in suite.points} == {(900, 400)}
+    assert len(suite.points) == 4
 
 
 def test_a_file_and_a_line(composed, tmp_path: Path) -> None:
     file = tmp_path / "suite.toml"
     file.write_text('images = 9\nguidance = "cfg"\n[[rows]]\nsampler = "ddim"\n')
     suite = composed(f"{file} --guidance-scale 1,2 --steps 3 --sampler ddpm")
-    assert [(r.sampler, r.guidance_options["scale"], r.steps, images) for r, images in suite.points()] == [
+    assert [(r.sampler, r.guidance_options["scale"], r.steps, images) for r, images in suite.points] == [
         ("ddim", 1.0, 3, 9), ("ddim", 2.0, 3, 9), ("ddpm", 1.0, 3, 9), ("ddpm", 2.0, 3, 9),
     ]  # fmt: skip
 
@@ -174,7 +174,7 @@ def test_a_second_network_is_counted_apart_and_no_path_of_it_is_reported(
     assert off.metrics == on.metrics  # a copy of the model guides nothing
     report = Path("bench/tiny/report.md").read_text()
     assert "NFE of the second network" in report
-    assert f"worse@{models.fingerprint(tiny_model)[:8]}" in report
+    assert f"worse@{fingerprint(tiny_model)[:8]}" in report
     tables, _, _ = report.partition("samplerzoo bench")
     assert str(tmp_path / "worse") not in tables
 

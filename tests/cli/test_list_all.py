@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from samplerzoo.bench import screening as verdict
+from samplerzoo.bench.cell import Cell, make_cells
+from samplerzoo.bench.suite import Suite
+from samplerzoo.models.load import ModelFolder
 
 UNIPC = "diffusers:UniPCMultistepScheduler"
 
@@ -78,13 +81,16 @@ def test_list_all(cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cells_know_the_version(cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from samplerzoo_plugins import diffusers_schedulers as bridge
 
-    from samplerzoo.bench.cell import lay_out
-    from samplerzoo.bench.suite import compose
+    from samplerzoo.bench.suite import parse_suite
 
     rows = [{"sampler": "diffusers:DDIMScheduler", "eta": [0.0, 1.0], "steps": [2], "images": 2}]
-    suite = compose({"model": str(tiny_model)}, "suite", more_rows=rows)
-    names = [cell.name for cell in lay_out(suite, "cpu")]
+    suite = parse_suite({"model": str(tiny_model)}, "suite", more_rows=rows)
+
+    def cells_of(suite: Suite) -> list[Cell]:
+        return make_cells(suite, ModelFolder.open(suite.model), "cpu")
+
+    names = [cell.name for cell in cells_of(suite)]
     assert len(set(names)) == 2
-    assert names == [cell.name for cell in lay_out(suite, "cpu")]
+    assert names == [cell.name for cell in cells_of(suite)]
     monkeypatch.setattr(bridge, "version", lambda _: "9.9")
-    assert not {*names} & {cell.name for cell in lay_out(suite, "cpu")}
+    assert not {*names} & {cell.name for cell in cells_of(suite)}

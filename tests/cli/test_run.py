@@ -21,6 +21,7 @@ from samplerzoo.cli import bench, timesteps
 from samplerzoo.cli import run as module
 from samplerzoo.cli.plugin_flags import PluginCommand
 from samplerzoo.models import load as models
+from samplerzoo.models.load import fingerprint
 from samplerzoo.sampling.driver import sample
 
 FEW = ["--steps", 3, "--num-images", 5, "--batch-size", 2]
@@ -75,7 +76,7 @@ def test_help_shows_the_flags_of_the_plugins_that_are_named(cli) -> None:
         ("--seed 18446744073709551616", ["--seed"]),
         ("--num-images 0", ["--num-images"]),
         ("--timesteps 9,x", ["--timesteps"]),
-        ("--timesteps 9,3 --steps 3", ["--timesteps takes the place"]),
+        ("--timesteps 9,3 --steps 3", ["timesteps take the place"]),
         ("--spacing karas", ["--spacing", "karras"]),
         ("--resume", ["--output"]),
         ("--resume --overwrite -o x", ["one of them"]),
@@ -112,7 +113,7 @@ def test_a_run_folder(cli, tiny_model: Path) -> None:
     assert record["recipe"]["sampler_options"] == {"eta": 0.5}
     assert record["recipe"]["clip_x0"] == "off"
     assert record["recipe"]["model"] == str(tiny_model)
-    assert record["recipe"]["fingerprint"] == models.fingerprint(tiny_model)
+    assert record["recipe"]["fingerprint"] == fingerprint(tiny_model)
     assert [level["timestep"] for level in record["grid"]] == [999, 666, 332, -1]
     assert {"torch", "diffusers", "samplerzoo"} <= set(record["versions"])
     pixels, metadata = images.read_png(folder / "images/000004.png")
@@ -200,7 +201,7 @@ def test_a_second_model_is_recorded_counted_and_found_again(cli, tiny_model: Pat
     assert "NFE 3 and 3 of the second network" in answer.out
     recipe = json.loads(Path("out/run.json").read_text())["recipe"]
     assert recipe["guidance_options"]["model"] == str(Path("worse").resolve())
-    assert recipe["second_fingerprint"] == models.fingerprint(Path("worse")) != recipe["fingerprint"]
+    assert recipe["second_fingerprint"] == fingerprint(Path("worse")) != recipe["fingerprint"]
     assert "same" in cli("rerun", "out/images/000001.png").out
     weights.write_bytes((tiny_model / "unet/diffusion_pytorch_model.safetensors").read_bytes())
     assert "the guidance's own model is not the one of the image" in cli("rerun", "out/images/000001.png").err

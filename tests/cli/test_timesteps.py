@@ -52,7 +52,7 @@ def test_the_schedule_of_a_model(cli, tiny_model: Path) -> None:
         ("--spacing trail", ["--spacing", "trailing"]),
         ("--timesteps 10,20", ["decrease"]),
         ("--timesteps 1000", ["outside"]),
-        ("--timesteps 10 --steps 3", ["--timesteps takes the place"]),
+        ("--timesteps 10 --steps 3", ["timesteps take the place"]),
         ("--sampler ddpm --eta 0.5", ["--eta", "ddim"]),
         ("--beta-schedule linea", ["--beta-schedule", "linear"]),
         ("--model nowhere", ["nowhere"]),

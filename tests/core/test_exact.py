@@ -11,10 +11,10 @@ from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.errors import ZooError
-from samplerzoo.models.load import Model
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import conjugate, gaussian, mixture, moments
 

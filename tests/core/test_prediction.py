@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from samplerzoo.core.prediction import Clip, Denoiser, Prediction, unet_network
+from samplerzoo.core.prediction import Clip, Denoiser, Prediction
 from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.errors import UsageError
+from samplerzoo.models.unet2d import unet_network
 
 KINDS = ["epsilon", "sample", "v_prediction"]
 VP = Level(tau=300.0, alpha=0.8, sigma=0.6, beta=0.01)

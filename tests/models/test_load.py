@@ -18,18 +18,19 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from samplerzoo import images
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Model, ModelInfo
+from samplerzoo.models.configs import ModelInfo
+from samplerzoo.models.load import ModelFolder, fingerprint, load, save_model
 from samplerzoo.sampling.driver import sample
 
 MakeUNet = Callable[..., Any]
 
 
-def load(folder: Path) -> Model:
-    return models.load(folder, device="cpu", dtype="float32")
+def load_float32(folder: Path) -> Model:
+    return load(folder, device="cpu", dtype="float32")
 
 
 def same_as_the_network(model: Model, unet: Any, labels: torch.Tensor | None = None) -> bool:
@@ -48,7 +49,7 @@ def test_what_a_plain_diffusers_pipeline_saves(tmp_path: Path, tiny_unet: MakeUN
 
     unet, scheduler = tiny_unet(), getattr(diffusers, pipeline.replace("Pipeline", "Scheduler"))(beta_end=0.01)
     getattr(diffusers, pipeline)(unet, scheduler).save_pretrained(tmp_path)
-    model = load(tmp_path)
+    model = load_float32(tmp_path)
     assert same_as_the_network(model, unet)
     assert (model.shape, model.num_classes, model.null_label, model.classifier) == ((1, 8, 8), None, None, None)
     assert (model.prediction, model.clip) == ("epsilon", Clip("static", 1.0))
@@ -64,7 +65,7 @@ def test_class_labels_without_a_null_label(tmp_path: Path, tiny_unet: MakeUNet) 
 
     unet = tiny_unet(num_class_embeds=5)
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path)
-    model = load(tmp_path)
+    model = load_float32(tmp_path)
     assert (model.num_classes, model.null_label) == (5, None)
     assert same_as_the_network(model, unet, torch.tensor([4, 0]))
     assert sample(model, steps=1, num_images=6).labels == [0, 1, 2, 3, 4, 0]
@@ -78,7 +79,7 @@ def test_a_bare_network_with_its_scheduler_beside_it(tmp_path: Path, tiny_unet: 
     unet = tiny_unet()
     unet.save_pretrained(tmp_path)
     DDPMScheduler().save_pretrained(tmp_path)
-    assert same_as_the_network(load(tmp_path), unet)
+    assert same_as_the_network(load_float32(tmp_path), unet)
 
 
 def test_v_prediction_and_zero_terminal_snr(tmp_path: Path, tiny_unet: MakeUNet) -> None:
@@ -86,7 +87,7 @@ def test_v_prediction_and_zero_terminal_snr(tmp_path: Path, tiny_unet: MakeUNet)
 
     scheduler = DDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True, clip_sample=False)
     DDIMPipeline(tiny_unet(), scheduler).save_pretrained(tmp_path)
-    model = load(tmp_path)
+    model = load_float32(tmp_path)
     assert (model.prediction, model.clip, model.schedule.zero_terminal_snr) == ("v_prediction", Clip("off"), True)
     level = model.schedule.at(42)
     x = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
@@ -102,7 +103,7 @@ def test_a_learned_variance(tmp_path: Path, tiny_unet: MakeUNet) -> None:
 
     unet = tiny_unet(out_channels=2)
     DDPMPipeline(unet, DDPMScheduler(variance_type="learned_range")).save_pretrained(tmp_path)
-    model = load(tmp_path)
+    model = load_float32(tmp_path)
     x = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
     with torch.no_grad():
         mean, raw = unet(x, torch.tensor([41])).sample.chunk(2, dim=1)
@@ -125,7 +126,7 @@ def test_the_clip_is_the_schedulers(tmp_path: Path, tiny_unet: MakeUNet, options
     from diffusers import DDPMPipeline, DDPMScheduler
 
     DDPMPipeline(tiny_unet(), DDPMScheduler(**options)).save_pretrained(tmp_path)
-    assert models.outline(tmp_path).clip == clip
+    assert ModelFolder.open(tmp_path).stub.clip == clip
 
 
 # -- to diffusers
@@ -135,10 +136,10 @@ def test_what_is_saved_here_is_a_pipeline(tmp_path: Path, tiny_unet: MakeUNet) -
     from diffusers import DDPMPipeline, DDPMScheduler
 
     unet = tiny_unet()
-    models.save(tmp_path, unet, DDPMScheduler(beta_end=0.01), ModelInfo(), "# a card\n")
+    save_model(tmp_path, unet, DDPMScheduler(beta_end=0.01), ModelInfo(), "# a card\n")
     pipeline = DDPMPipeline.from_pretrained(tmp_path, use_safetensors=True)
     assert pipeline.scheduler.config.beta_end == 0.01
-    assert same_as_the_network(load(tmp_path), pipeline.unet)
+    assert same_as_the_network(load_float32(tmp_path), pipeline.unet)
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(0)).images
     assert images.shape == (1, 8, 8, 1)
@@ -148,12 +149,12 @@ def test_what_is_conditional_is_a_unet(tiny_model: Path) -> None:
     from diffusers import DDPMScheduler, UNet2DModel
 
     unet = UNet2DModel.from_pretrained(tiny_model / "unet", use_safetensors=True)
-    assert same_as_the_network(load(tiny_model), unet, torch.tensor([3, 0]))
+    assert same_as_the_network(load_float32(tiny_model), unet, torch.tensor([3, 0]))
     assert DDPMScheduler.from_pretrained(tiny_model / "scheduler").config.num_train_timesteps == 1000
 
 
 def test_round_trip(tiny_model: Path) -> None:
-    model = load(tiny_model)
+    model = load_float32(tiny_model)
     assert (model.num_classes, model.null_label, model.class_counts) == (3, 3, (1, 2, 1))
     assert (model.shape, model.clip, model.name) == ((1, 8, 8), Clip("off"), str(tiny_model))
     assert (tiny_model / "README.md").read_text() == "# tiny\n"
@@ -163,7 +164,7 @@ def test_round_trip(tiny_model: Path) -> None:
 def test_the_null_label_is_no_class(tiny_model: Path) -> None:
     """Where only it is written down, the network's room for labels says how many classes there are."""
     edit(tiny_model / "samplerzoo.json", num_classes=None)
-    assert models.outline(tiny_model).num_classes == 3
+    assert ModelFolder.open(tiny_model).stub.num_classes == 3
 
 
 def test_weights_are_safetensors_alone(tiny_model: Path) -> None:
@@ -176,8 +177,8 @@ def test_saving_again_replaces_and_leaves_the_rest(tiny_model: Path, tiny_unet: 
 
     (tiny_model / "loss.png").write_bytes(b"kept")
     info = ModelInfo(num_classes=3, null_label=3, class_names=["a", "b", "c"])
-    models.save(tiny_model, tiny_unet(num_class_embeds=4), DDPMScheduler(), info, "# newer\n")
-    assert load(tiny_model).class_names == ("a", "b", "c")
+    save_model(tiny_model, tiny_unet(num_class_embeds=4), DDPMScheduler(), info, "# newer\n")
+    assert load_float32(tiny_model).class_names == ("a", "b", "c")
     assert (tiny_model / "loss.png").read_bytes() == b"kept"
     assert not list(tiny_model.glob(".*"))
 
@@ -187,7 +188,7 @@ def test_a_save_that_fails_leaves_the_old_model(
 ) -> None:
     from diffusers import DDPMPipeline, DDPMScheduler
 
-    before = models.fingerprint(tiny_model)
+    before = fingerprint(tiny_model)
 
     def full(self: object, folder: Path, **_: object) -> None:
         (folder / "unet").mkdir()
@@ -196,29 +197,29 @@ def test_a_save_that_fails_leaves_the_old_model(
 
     monkeypatch.setattr(DDPMPipeline, "save_pretrained", full)
     with pytest.raises(OSError, match="No space"):
-        models.save(tiny_model, tiny_unet(num_class_embeds=4), DDPMScheduler(), ModelInfo(), "")
-    assert models.fingerprint(tiny_model) == before
-    assert load(tiny_model).num_classes == 3
+        save_model(tiny_model, tiny_unet(num_class_embeds=4), DDPMScheduler(), ModelInfo(), "")
+    assert fingerprint(tiny_model) == before
+    assert load_float32(tiny_model).num_classes == 3
     assert not list(tiny_model.glob(".*"))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_another_dtype_is_float32_outside(tiny_model: Path, dtype: str) -> None:
-    model = models.load(tiny_model, device="cpu", dtype=dtype)
+    model = load(tiny_model, device="cpu", dtype=dtype)
     result = sample(model, steps=2, labels=[0])
     assert model.dtype == dtype
     assert result.images.dtype == torch.float32
-    close = sample(load(tiny_model), steps=2, labels=[0]).images
+    close = sample(load_float32(tiny_model), steps=2, labels=[0]).images
     # 8 bits of mantissa, divided by alpha = 0.006 in the first of two steps
     torch.testing.assert_close(result.images, close, rtol=0.1, atol=0.1)
 
 
 def test_fingerprint_sees_weights_and_configs_but_not_the_card(tiny_model: Path) -> None:
-    before = models.fingerprint(tiny_model)
+    before = fingerprint(tiny_model)
     (tiny_model / "README.md").write_text("# other\n")
-    assert models.fingerprint(tiny_model) == before
+    assert fingerprint(tiny_model) == before
     edit(tiny_model / "scheduler" / "scheduler_config.json", beta_end=0.03)
-    assert models.fingerprint(tiny_model) != before
+    assert fingerprint(tiny_model) != before
 
 
 # -- what cannot be loaded
@@ -299,7 +300,7 @@ def test_a_broken_folder_is_one_line_that_names_it(tiny_model: Path, what: str) 
     break_it, message = BROKEN[what]
     break_it(tiny_model)
     with pytest.raises(ZooError, match=message) as caught:
-        load(tiny_model)
+        load_float32(tiny_model)
     assert "\n" not in str(caught.value)
     assert "tiny" in str(caught.value)  # the folder
 
@@ -307,24 +308,24 @@ def test_a_broken_folder_is_one_line_that_names_it(tiny_model: Path, what: str) 
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "/nowhere/at/all", "~/nowhere", "a/b/c"])
 def test_a_model_that_is_nowhere(name: str) -> None:
     with pytest.raises(UsageError, match=f"no model '{name}'.*embedded models"):
-        models.load(name)
+        load(name)
 
 
 def test_a_hub_model_without_a_network() -> None:
     with pytest.raises(ZooError, match="no folder 'nobody/nothing' here, and the hub did not give"):
-        models.load("nobody/nothing")
+        load("nobody/nothing")
 
 
 def test_a_file_is_not_a_folder(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="is a file; give the folder"):
-        models.load(tiny_model / "README.md")
+        load(tiny_model / "README.md")
 
 
 def test_impossible_devices_and_dtypes(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="device 'abacus'"):
-        models.load(tiny_model, device="abacus")
+        load(tiny_model, device="abacus")
     with pytest.raises(UsageError, match="unknown dtype 'float8'"):
-        models.load(tiny_model, device="cpu", dtype="float8")
+        load(tiny_model, device="cpu", dtype="float8")
 
 
 GARBAGE = st.one_of(
@@ -353,9 +354,9 @@ def test_garbage_in_a_config_loads_or_is_one_error(tiny_model: Path, where: tupl
     whole = path.read_text()
     try:
         path.write_text(json.dumps({**json.loads(whole), key: value}))
-        model = models.outline(tiny_model)
+        model = ModelFolder.open(tiny_model).stub
         assert isinstance(model.schedule, Schedule)
-        load(tiny_model)
+        load_float32(tiny_model)
     except ZooError as error:
         assert "\n" not in str(error)  # noqa: PT017
     finally:
@@ -374,11 +375,11 @@ def compiled_by(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
 def test_a_compiled_network_gives_the_same_images(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graphs = []
     compiled_by(monkeypatch, lambda graph, inputs: graphs.append(graph) or graph.forward)
-    model = models.load(tiny_model, device="cpu", dtype="float32", compiled=True)
+    model = load(tiny_model, device="cpu", dtype="float32", compiled=True)
     made = sample(model, "ddim", steps=2, num_images=3, batch_size=2)
     assert graphs
     assert model.compiled
-    plain = sample(load(tiny_model), "ddim", steps=2, num_images=3)
+    plain = sample(load_float32(tiny_model), "ddim", steps=2, num_images=3)
     torch.testing.assert_close(made.images, plain.images, rtol=1e-4, atol=1e-4)  # float32, of images up to 10
 
 
@@ -388,7 +389,7 @@ def test_torch_compiles_a_network(tiny_model: Path, tmp_path: Path) -> None:
     words = f"-m samplerzoo run --model {tiny_model} --device cpu --steps 2 --num-images 2 --compile -o {tmp_path}/out"
     subprocess.run([sys.executable, *words.split()], check=True, capture_output=True)
     made = np.stack([images.read_png(tmp_path / f"out/images/00000{i}.png")[0] for i in range(2)]).astype(int)
-    plain = images.to_uint8(sample(load(tiny_model), "ddim", steps=2, num_images=2).images).astype(int)
+    plain = images.to_uint8(sample(load_float32(tiny_model), "ddim", steps=2, num_images=2).images).astype(int)
     assert np.abs(made - plain).max() <= 1  # rounding
 
 
@@ -397,7 +398,7 @@ def test_a_network_that_does_not_compile(tiny_model: Path, monkeypatch: pytest.M
         raise RuntimeError("no C++ compiler")
 
     compiled_by(monkeypatch, refuse)
-    model = models.load(tiny_model, device="cpu", dtype="float32", compiled=True)
+    model = load(tiny_model, device="cpu", dtype="float32", compiled=True)
     with pytest.raises(ZooError, match=r"--compile: .*no C\+\+ compiler.*; leave --compile out") as caught:
         sample(model, "ddim", steps=2, num_images=1)
     assert "\n" not in str(caught.value)
@@ -405,7 +406,5 @@ def test_a_network_that_does_not_compile(tiny_model: Path, monkeypatch: pytest.M
 
 def test_a_second_network_is_compiled_with_the_first(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled_by(monkeypatch, "eager")
-    model = models.load(tiny_model, device="cpu", dtype="float32", compiled=True)
-    second = models.accompanied(model, str(tiny_model)).second
-    assert second is not None
-    assert second.compiled
+    model = load(tiny_model, device="cpu", dtype="float32", compiled=True)
+    assert ModelFolder.open(tiny_model).load_like(model).compiled

@@ -18,10 +18,10 @@ from samplerzoo_plugins.euler_ancestral import EulerAncestral
 from samplerzoo_plugins.heun import Heun
 from samplerzoo_plugins.unipc import UniPC
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Level, Schedule
-from samplerzoo.models.load import Model
 from samplerzoo.testing import mixture
 
 SHAPE = (3, 2, 4, 4)

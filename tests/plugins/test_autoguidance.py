@@ -11,11 +11,13 @@ import torch
 from samplerzoo_plugins.autoguidance import Autoguidance
 from samplerzoo_plugins.ddim import DDIM
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Model
+from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.plan import make_plan
+from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.testing import gaussian, mixture, moments
 
 MEAN, STD, WIDER = 0.5, 0.5, 1.0
@@ -111,11 +113,11 @@ def worse(folder: Path, to: Path, factor: float = 0.5) -> Path:
 def test_the_second_model_is_loaded_by_its_folder(tiny_model: Path, tmp_path: Path) -> None:
     second = worse(tiny_model, tmp_path / "worse")
     plan = {"guidance": "autoguidance", "guidance_scale": 2.0, "labels": [0, 1], "steps": 3}
-    by_name = sample(models.load(tiny_model), "ddim", guidance_model=str(second), **plan)
-    by_hand = sample(dataclasses.replace(models.load(tiny_model), second=models.load(second)), "ddim", **plan)
+    by_name = sample(load(tiny_model), "ddim", guidance_model=str(second), **plan)
+    by_hand = sample(dataclasses.replace(load(tiny_model), second=load(second)), "ddim", **plan)
     assert torch.equal(by_name.images, by_hand.images)
     assert by_name.cost.second_nfe == 3
-    assert not torch.equal(by_name.images, sample(models.load(tiny_model), "ddim", labels=[0, 1], steps=3).images)
+    assert not torch.equal(by_name.images, sample(load(tiny_model), "ddim", labels=[0, 1], steps=3).images)
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -136,4 +138,6 @@ def test_a_model_of_something_else_is_refused_before_weights_are_read(
     second = worse(tiny_model, tmp_path / "worse")
     edit(second / file, **changes)
     with pytest.raises(UsageError, match=reason):
-        models.accompanied(models.outline(tiny_model), str(second), weights=False)
+        make_plan(
+            Recipe.of("ddim", "autoguidance", {"guidance_model": str(second)}), ModelFolder.open(tiny_model).stub, 1
+        )

@@ -6,10 +6,10 @@ import pytest
 import torch
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import Model
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import mixture
 

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM, posterior_mean
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule, posterior_std, transition_variance
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import Model
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, mixture, run
 

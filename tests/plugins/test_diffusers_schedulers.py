@@ -18,11 +18,11 @@ from samplerzoo_plugins.diffusers_schedulers.scheduler import SchedulerSampler
 
 from samplerzoo import registry
 from samplerzoo.bench import screening as verdict
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Clip, Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Schedule
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.load import Model
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, mixture, moments
 

@@ -11,9 +11,9 @@ import torch
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.unipc import UniPC
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.schedule import Level, Schedule
-from samplerzoo.models.load import Model
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import convergence, gaussian
 

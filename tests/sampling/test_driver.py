@@ -15,13 +15,14 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.noise import Noise
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models import load as models
-from samplerzoo.models.load import Model
+from samplerzoo.models.configs import ModelInfo
+from samplerzoo.models.load import load, save_model
 from samplerzoo.registry import plugins
 from samplerzoo.sampling import driver
 from samplerzoo.sampling.driver import sample, stream
@@ -115,9 +116,9 @@ def unet(tmp_path_factory: pytest.TempPathFactory, tiny_unet: Callable[..., torc
     from diffusers import DDPMScheduler
 
     folder = tmp_path_factory.mktemp("unet")
-    info = models.ModelInfo(num_classes=3, null_label=3)
-    models.save(folder, tiny_unet(num_class_embeds=4), DDPMScheduler(), info, "# tiny\n")
-    return models.load(folder, device="cpu", dtype="float32")
+    info = ModelInfo(num_classes=3, null_label=3)
+    save_model(folder, tiny_unet(num_class_embeds=4), DDPMScheduler(), info, "# tiny\n")
+    return load(folder, device="cpu", dtype="float32")
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
@@ -151,9 +152,9 @@ def test_more_images_leave_the_first_as_they_were(linear: Schedule) -> None:
 
 
 def test_any_images_of_a_plan_can_be_made_alone(conditional: Model) -> None:
-    plan = Plan(DDPM(), conditional.schedule.grid(5), 6, labels=[0, 1, 2, 0, 1, 2])
-    whole = torch.cat([batch.images for batch in stream(conditional, plan)])
-    [batch] = stream(conditional, plan, indices=[4, 1])
+    plan = Plan(conditional, DDPM(), conditional.schedule.grid(5), 6, labels=[0, 1, 2, 0, 1, 2])
+    whole = torch.cat([batch.images for batch in stream(plan)])
+    [batch] = stream(plan, indices=[4, 1])
     assert list(batch.indices) == [4, 1]
     torch.testing.assert_close(batch.images, whole[[4, 1]], rtol=0, atol=1e-6)
 
@@ -197,11 +198,11 @@ def test_global_random_states_are_neither_read_nor_written(unet: Model, linear: 
 
 def test_runs_that_take_turns_do_not_meet(conditional: Model) -> None:
     """No state of a run lies anywhere but in the run."""
-    plan = Plan(DDPM(), conditional.schedule.grid(3), 4, labels=[0, 1, 2, 0], seed=1)
+    plan = Plan(conditional, DDPM(), conditional.schedule.grid(3), 4, labels=[0, 1, 2, 0], seed=1)
     other = dataclasses.replace(plan, seed=2)
-    alone = [torch.cat([b.images for b in stream(conditional, p, batch_size=2)]) for p in (plan, other)]
+    alone = [torch.cat([b.images for b in stream(p, batch_size=2)]) for p in (plan, other)]
     turns: Iterator[tuple[driver.Batch, driver.Batch]] = zip(
-        stream(conditional, plan, batch_size=2), stream(conditional, other, batch_size=2), strict=True
+        stream(plan, batch_size=2), stream(other, batch_size=2), strict=True
     )
     together = [torch.cat([b.images for b in batches]) for batches in zip(*turns, strict=True)]
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
@@ -217,7 +218,7 @@ def test_no_gradients_are_kept(unet: Model) -> None:
 
 def test_batches_come_one_by_one(linear: Schedule) -> None:
     model, calls = counted(gaussian(linear))
-    batches = stream(model, Plan(DDIM(), linear.grid(3), 10**6), batch_size=4)
+    batches = stream(Plan(model, DDIM(), linear.grid(3), 10**6), batch_size=4)
     assert list(next(batches).indices) == [0, 1, 2, 3]
     assert calls == [4, 4, 4]
 
@@ -260,7 +261,7 @@ def test_on_step_sees_every_state_from_pure_noise_on(linear: Schedule) -> None:
 
 def test_a_network_in_memory_needs_a_shape(linear: Schedule) -> None:
     with pytest.raises(UsageError, match="shape"):
-        sample(dataclasses.replace(gaussian(linear), shape=None), num_images=1)
+        Model(lambda x, tau, labels: x, linear)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -355,8 +356,8 @@ def test_a_walk_with_memory_of_its_own(linear: Schedule) -> None:
 @pytest.mark.parametrize(("text", "expected"), [("off", None), ("static:100", 0.0), ("static:0.0001", 1.0)])
 def test_the_share_of_clipped_values(linear: Schedule, text: str, expected: float | None) -> None:
     model = gaussian(linear, 0.5, 0.5, shape=(3,))
-    plan = Plan(DDIM(), linear.grid(4), 10, clip=Clip.parse(text))
-    [batch] = stream(model, plan)
+    plan = Plan(model, DDIM(), linear.grid(4), 10, clip=Clip.parse(text))
+    [batch] = stream(plan)
     assert batch.clipped == (None if expected is None else pytest.approx(expected, abs=0.02))
 
 
@@ -364,9 +365,9 @@ def test_clipped_values_are_counted_over_all_steps(linear: Schedule) -> None:
     """x0 is 2 in one of two values, whatever x is."""
     x0 = torch.tensor([2.0, 0.5])
     model = Model(lambda x, tau, labels: x0.expand_as(x), linear, prediction="sample", shape=(2,))
-    [batch] = stream(model, Plan(DDIM(), linear.grid(5), 3, clip=Clip("static", 1.0)))
+    [batch] = stream(Plan(model, DDIM(), linear.grid(5), 3, clip=Clip("static", 1.0)))
     assert batch.clipped == 0.5
-    [batch] = stream(model, Plan(DDIM(), linear.grid(5), 3, clip=Clip("dynamic", 0.5)))
+    [batch] = stream(Plan(model, DDIM(), linear.grid(5), 3, clip=Clip("dynamic", 0.5)))
     assert batch.clipped == 0.5  # the quantile lies between the two
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import Model
-from samplerzoo.sampling.labels import class_labels
+from samplerzoo.sampling.labels import parse_class_labels
 from samplerzoo.testing import gaussian, mixture
 
 
@@ -33,24 +33,24 @@ def model(linear: Schedule) -> Model:
     ],
 )
 def test_lists_and_ranges(model: Model, text: str, expected: list[int]) -> None:
-    assert class_labels(text, model, 5, seed=0) == expected
+    assert parse_class_labels(text, model, 5, seed=0) == expected
 
 
 @pytest.mark.parametrize("text", ["", ",", "3-", "-3", "1,,2", "two", "0x3", "1.5", "4-2", "natural,1", "1;2"])
 def test_nonsense_is_refused_with_what_would_do(model: Model, text: str) -> None:
     with pytest.raises(UsageError, match=r"class labels '.*(balanced or natural|runs backwards)"):
-        class_labels(text, model, 5, seed=0)
+        parse_class_labels(text, model, 5, seed=0)
 
 
 @pytest.mark.parametrize("text", ["10", "0-10", "3,99", "0-99999999999999"])
 def test_out_of_range_is_named(model: Model, text: str) -> None:
     with pytest.raises(UsageError, match=r"class label \d+ is out of range.*0 to 9"):
-        class_labels(text, model, 5, seed=0)
+        parse_class_labels(text, model, 5, seed=0)
 
 
 def test_natural_frequencies(model: Model) -> None:
     n = 4000
-    labels = class_labels("natural", model, n, seed=0)
+    labels = parse_class_labels("natural", model, n, seed=0)
     frequencies = np.bincount(labels, minlength=10) / n
     expected = np.array(model.class_counts) / 100
     # five standard errors; a class that the data does not have is never drawn
@@ -58,27 +58,27 @@ def test_natural_frequencies(model: Model) -> None:
 
 
 def test_natural_labels_depend_on_seed_and_index_alone(model: Model) -> None:
-    few, many = (class_labels("natural", model, n, seed=7) for n in (50, 200))
+    few, many = (parse_class_labels("natural", model, n, seed=7) for n in (50, 200))
     assert many[:50] == few
-    assert class_labels("natural", model, 50, seed=8) != few
+    assert parse_class_labels("natural", model, 50, seed=8) != few
 
 
 @pytest.mark.parametrize("seed", [0, 2**63, 2**64 - 1])
 def test_natural_labels_take_every_seed_that_noise_takes(model: Model, seed: int) -> None:
-    assert len(class_labels("natural", model, 3, seed)) == 3
+    assert len(parse_class_labels("natural", model, 3, seed)) == 3
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
 def test_natural_labels_refuse_the_seeds_that_noise_refuses(model: Model, seed: int) -> None:
     with pytest.raises(UsageError, match="seed"):
-        class_labels("natural", model, 3, seed)
+        parse_class_labels("natural", model, 3, seed)
 
 
 def test_natural_needs_the_counts(model: Model) -> None:
     with pytest.raises(UsageError, match="take balanced labels"):
-        class_labels("natural", dataclasses.replace(model, class_counts=None), 3, seed=0)
+        parse_class_labels("natural", dataclasses.replace(model, class_counts=None), 3, seed=0)
 
 
 def test_an_unconditional_model_has_no_labels(linear: Schedule) -> None:
     with pytest.raises(UsageError, match="takes no class labels"):
-        class_labels("3", gaussian(linear), 3, seed=0)
+        parse_class_labels("3", gaussian(linear), 3, seed=0)

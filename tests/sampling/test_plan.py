@@ -7,11 +7,12 @@ import pytest
 import torch
 from samplerzoo_plugins.ddim import DDIM
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import Model
 from samplerzoo.sampling.driver import sample
-from samplerzoo.sampling.plan import Plan, resolve
+from samplerzoo.sampling.plan import Plan, make_plan
+from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.testing import conjugate, gaussian
 
 
@@ -22,21 +23,21 @@ def test_labels_of_any_kind(conditional: Model, labels: object) -> None:
     assert torch.equal(result.images, sample(conditional, steps=2, labels=[2, 0]).images)
 
 
-def test_resolve_fills_in_what_depends_on_the_model(conditional: Model) -> None:
-    plan = resolve(
-        conditional, "ddim", {"eta": 0.5, "guidance_scale": 2.0}, "cfg", steps=3, spacing="trailing", timesteps=None,
-        labels=None, num_images=2, clip_x0=None, seed=0,
-    )  # fmt: skip
+def test_a_plan_has_what_depends_on_the_model(conditional: Model) -> None:
+    recipe = Recipe.of("ddim", "cfg", {"eta": 0.5, "guidance_scale": 2.0}, steps=3)
+    plan = make_plan(recipe, conditional, 2)
     assert plan.sampler == DDIM(eta=0.5)
     assert plan.guidance is not None
     assert plan.guidance.scale == 2.0
     assert list(plan.labels or []) == [0, 1]
+    assert plan.clip == conditional.clip
 
 
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"steps": 0}, "at least 1 step"),
+        ({"steps": 0}, "steps: .* greater than 0"),
+        ({"steps": 2.5}, "steps is a whole number"),
         ({"steps": 1001}, "1001 steps do not fit on the 1000 timesteps"),
         ({"num_images": 0}, "at least 1 image"),
         ({"labels": []}, "at least 1 image"),
@@ -74,4 +75,4 @@ def test_labels_on_an_unconditional_model_need_a_guidance(linear: Schedule) -> N
 
 def test_a_plan_without_the_labels_it_needs(conditional: Model) -> None:
     with pytest.raises(UsageError, match="labels are needed"):
-        Plan(DDIM(), conditional.schedule.grid(1), 2).check(conditional)
+        Plan(conditional, DDIM(), conditional.schedule.grid(1), 2)

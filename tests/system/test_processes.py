@@ -12,7 +12,7 @@ import torch
 from samplerzoo.core.noise import Noise
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import ZooError
-from samplerzoo.models import load as models
+from samplerzoo.models.load import load
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian
 
@@ -68,7 +68,7 @@ def test_same_images_on_two_processes(tiny_model: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert "gloo" not in done.stderr  # a thread that is left may abort the process while Python ends
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
-    model = models.load(tiny_model, device="cpu", dtype="float32")
+    model = load(tiny_model, device="cpu", dtype="float32")
     alone = sample(model, "ddpm", steps=3, num_images=5, batch_size=2, clip_x0="static")
     for part in (first, second):
         torch.testing.assert_close(part["images"], alone.images, rtol=0, atol=FLOAT32_NETWORK)

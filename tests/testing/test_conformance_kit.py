@@ -13,10 +13,10 @@ from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 from samplerzoo_plugins.ddim import DDIM
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import Model
 from samplerzoo.testing import (
     check_guidance,
     check_sampler,

@@ -17,7 +17,7 @@ from accelerate.utils.other import load as load_state
 from safetensors.torch import load_file
 
 from samplerzoo.errors import ZooError
-from samplerzoo.models import load as models
+from samplerzoo.models.load import load
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.run import train
 from samplerzoo.training.task import Report
@@ -102,7 +102,7 @@ def test_killed_and_interrupted_equals_uninterrupted(options: Options, monkeypat
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     output = Path(cut.output_dir)
     assert [path.name for path in (output / "checkpoints").glob("checkpoint-*")] == ["checkpoint-0000013"]
-    assert models.load(output).null_label == 2
+    assert load(output).null_label == 2
 
     latest = cut.model_copy(update={"resume_from_checkpoint": "latest"})
     with monkeypatch.context() as patch:
@@ -133,7 +133,7 @@ def test_a_full_disk_keeps_the_older_checkpoint(options: Options) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in (Path(go_on.output_dir) / "checkpoints").iterdir()] == ["checkpoint-0000002"]
-    assert models.load(go_on.output_dir).null_label == 10
+    assert load(go_on.output_dir).null_label == 10
     assert train(go_on).step == 4
 
 

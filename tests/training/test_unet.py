@@ -17,7 +17,7 @@ import samplerzoo
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError
-from samplerzoo.models import load as models
+from samplerzoo.models.unet2d import load_unet
 from samplerzoo.training.forward import Forward
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.run import train
@@ -54,7 +54,7 @@ def test_a_model_folder_in_half_precision_is_computed_in_full(
     assert "float32" not in caplog.text  # diffusers' warning of what it does not keep in float32
     weights = load_file(Path(chosen.output_dir, "unet", "diffusion_pytorch_model.safetensors"))
     assert {value.dtype for value in weights.values()} == {torch.float16}
-    unet = models.load_unet(Path(chosen.output_dir))
+    unet = load_unet(Path(chosen.output_dir))
     assert unet.dtype == torch.float32
     assert all(torch.equal(value, weights[name].float()) for name, value in unet.state_dict().items())
 

@@ -7,9 +7,9 @@ from unittest import SkipTest
 
 import torch
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid
-from samplerzoo.models.load import Model
 from samplerzoo.testing.convergence import convergence
 from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, draws, normal, states
 from samplerzoo.testing.moments import moments

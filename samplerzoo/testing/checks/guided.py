@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
+from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Prediction, PredictionType
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Level
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import Model
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
 from samplerzoo.testing.fixtures import Ancestral, Flow, draws, farthest, three_classes

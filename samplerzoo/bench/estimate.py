@@ -1,0 +1,81 @@
+"""Estimates of a benchmark: what is left to do of each cell, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from samplerzoo.bench.cell import Cell
+from samplerzoo.errors import ZooError
+from samplerzoo.sampling.driver import timed_batches
+from samplerzoo.sampling.plan import Plan
+from samplerzoo.system.processes import processes, share
+
+
+@dataclass(frozen=True, eq=False)
+class Remaining:
+    """Work that is left of a cell.
+
+    Attributes:
+        done: whether the cell has its row.
+        batches: images to make; none for a cell that is done, or of which only the figures are missing.
+        seconds: estimated time of this process.
+    """
+
+    cell: Cell
+    done: bool
+    batches: Sequence[range]
+    seconds: float = 0.0
+
+    @property
+    def images(self) -> int:
+        """Number of images to make."""
+        return sum(map(len, self.batches))
+
+    @property
+    def evaluations(self) -> float:
+        """Network evaluations to make."""
+        return self.images * self.cell.cost.nfe
+
+
+class StepTimer:
+    """Estimates the time of cells from one step of a full batch, timed once for all cells that make like calls.
+
+    The calls that are timed are the second ones, so that timing also warms up.
+
+    Args:
+        load: returns the plan of a cell with weights.
+        batch_size: images of a full batch.
+    """
+
+    def __init__(self, load: Callable[[Cell], Plan], batch_size: int) -> None:
+        self._load, self._batch_size = load, batch_size
+        self._seconds: dict[tuple[object, ...], float] = {}
+
+    def estimate(self, remaining: Remaining) -> Remaining:
+        """Fill in the seconds that this process's share of the images takes."""
+        mine = sum(map(len, share(remaining.batches)))
+        if not remaining.batches:
+            return remaining
+        seconds = mine * remaining.cell.cost.nfe * self._seconds_per_evaluation(remaining.cell)
+        return dataclasses.replace(remaining, seconds=seconds)
+
+    def _seconds_per_evaluation(self, cell: Cell) -> float:
+        cost, recipe = cell.cost, cell.recipe
+        rows = [rows / cost.calls for rows in (cost.evaluations, cost.gradients, cost.second)]
+        kind = recipe.dtype, recipe.guidance, recipe.second_fingerprint, *rows
+        if kind not in self._seconds:
+            try:
+                self._time_step(cell)
+                self._seconds[kind] = self._time_step(cell)
+            except ZooError:  # the error is reported when the cell is made, and stops no other
+                return 0.0
+        return self._seconds[kind]
+
+    def _time_step(self, cell: Cell) -> float:
+        """Time one step of a full batch, in seconds per network evaluation."""
+        plan, size = self._load(cell), min(self._batch_size, cell.images)
+        first = dataclasses.replace(plan, grid=plan.model.schedule.grid_at(plan.grid.timesteps[:1]))
+        ((batch, _, seconds),) = timed_batches(first, [range(size)] * processes()[1])
+        return seconds / batch.cost.evaluations
