@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.system import environment
 from samplerzoo.testing import mixture
 
 LINEAR = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
@@ -27,6 +28,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is remembered of this machine is neither read nor written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def float32_by_default() -> Iterator[None]:
+    """Make dtype "auto" float32 in this process, so that no result depends on the processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "native_bfloat16", lambda device: False)
         yield
 
 

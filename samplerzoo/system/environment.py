@@ -14,6 +14,11 @@ PACKAGES = (
     "torch diffusers accelerate transformers datasets safetensors huggingface-hub numpy pillow pydantic click".split()
 )
 
+CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")
+"""Instruction sets that multiply bfloat16 numbers, as `torch.cpu.get_capabilities` names them."""
+CPU_BFLOAT16_PROBES = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+"""Functions of torch.cpu that tell the same in versions without `get_capabilities`."""
+
 
 def versions() -> dict[str, str]:
     """Of samplerzoo, Python and the packages it stands on, without importing them."""
@@ -61,19 +66,45 @@ def choose_device(device: str) -> str:
 
 
 def choose_dtype(dtype: str, device: str) -> str:
-    """Return this dtype; "auto" is a rule of the device, never of a timing.
+    """Return this dtype, or for "auto" bfloat16 where the device computes it natively, else float32.
 
     Raises:
         UsageError: the network cannot compute in it.
     """
     if dtype == "auto":
-        import torch
-
-        native = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 0)
-        return "bfloat16" if native else "float32"
+        return "bfloat16" if native_bfloat16(device) else "float32"
     if dtype not in ("float32", "bfloat16", "float16"):
         raise UsageError(f"unknown dtype {dtype!r}; known: auto, float32, bfloat16, float16")
     return dtype
+
+
+def native_bfloat16(device: str) -> bool:
+    """Return True if the device has instructions for bfloat16 and torch uses them.
+
+    These are GPUs from compute capability 8.0, and x86 CPUs with AVX512-BF16 or AMX-BF16 where torch has oneDNN, whose
+    kernels use them. The answer is a property of the hardware and never depends on a timing.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if not device.startswith("cpu") or not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        found = torch.cpu.get_capabilities()
+    except AttributeError:
+        return any(_probe(name) for name in CPU_BFLOAT16_PROBES)
+    return any(found.get(name, False) for name in CPU_BFLOAT16)
+
+
+def _probe(name: str) -> bool:
+    """Ask a private function of torch.cpu; a version without it says no."""
+    import torch
+
+    try:
+        return bool(getattr(torch.cpu, name)())
+    except AttributeError:
+        return False
 
 
 def device_name(device: str) -> str:

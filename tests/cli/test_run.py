@@ -416,6 +416,7 @@ def test_labels_for_an_unconditional_model(cli, plain_model: Path) -> None:
 
 def test_two_processes_make_the_files_of_one(cli, tiny_model: Path) -> None:
     words = ["--model", tiny_model, "--eta", 1, "--steps", 2, "--num-images", 5, "--batch-size", 2, "--trajectory"]
+    words += ["--dtype", "float32"]
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "samplerzoo", "run"]
         + [str(word) for word in [*words, "-o", "two"]],

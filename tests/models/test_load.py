@@ -386,8 +386,8 @@ def test_a_compiled_network_gives_the_same_images(tiny_model: Path, monkeypatch:
 def test_torch_compiles_a_network(tiny_model: Path, tmp_path: Path) -> None:
     """The one test with torch's own backend; in a process of its own, since setuptools, which it imports, refuses to
     follow a test that has imported distutils."""
-    words = f"-m samplerzoo run --model {tiny_model} --device cpu --steps 2 --num-images 2 --compile -o {tmp_path}/out"
-    subprocess.run([sys.executable, *words.split()], check=True, capture_output=True)
+    words = f"-m samplerzoo run --model {tiny_model} --device cpu --dtype float32 --steps 2 --num-images 2 --compile"
+    subprocess.run([sys.executable, *words.split(), "-o", f"{tmp_path}/out"], check=True, capture_output=True)
     made = np.stack([images.read_png(tmp_path / f"out/images/00000{i}.png")[0] for i in range(2)]).astype(int)
     plain = images.to_uint8(sample(load_float32(tiny_model), "ddim", steps=2, num_images=2).images).astype(int)
     assert np.abs(made - plain).max() <= 1  # rounding
