@@ -12,8 +12,8 @@ import torch
 import samplerzoo as zoo
 from samplerzoo.images import to_uint8
 from samplerzoo.metrics import reference
-from samplerzoo.metrics.embed import Extractor
-from samplerzoo.metrics.features import parse
+from samplerzoo.metrics.embed import Embedder
+from samplerzoo.metrics.features import parse_features
 from samplerzoo.metrics.frechet import frechet_distance
 from samplerzoo.models.folder import PRETRAINED
 from samplerzoo.sampling.labels import parse_class_labels
@@ -27,11 +27,11 @@ def model() -> zoo.Model:
 
 
 @pytest.fixture(scope="module")
-def features() -> Extractor:
-    return Extractor(parse("classifier:mnist"))
+def features() -> Embedder:
+    return Embedder(parse_features("classifier:mnist"))
 
 
-def recognised(result: zoo.Result, features: Extractor) -> float:
+def recognised(result: zoo.Result, features: Embedder) -> float:
     pixels = to_uint8(result.images).transpose(0, 3, 1, 2)
     _, classes = features(pixels, [""] * len(pixels))
     return (classes == result.labels).mean()
@@ -55,14 +55,14 @@ def test_diffusers_loads_its_network() -> None:
         assert unet(torch.zeros(1, 1, 28, 28), 999, class_labels=torch.tensor([10])).sample.shape == (1, 1, 28, 28)
 
 
-def test_its_digits_are_recognised(model: zoo.Model, features: Extractor) -> None:
+def test_its_digits_are_recognised(model: zoo.Model, features: Embedder) -> None:
     """Far below the share that the model card gives, for so few images in so few steps, and far above chance."""
     assert recognised(zoo.sample(model, "ddim", steps=10, num_images=40), features) >= 0.8
 
 
 @pytest.mark.parametrize("guidance", ["cfg", "classifier"])
 def test_guidance_turns_noise_into_the_class_that_is_asked_for(
-    model: zoo.Model, features: Extractor, guidance: str
+    model: zoo.Model, features: Embedder, guidance: str
 ) -> None:
     """Scale 0 is unconditional, right one time in ten; with guidance most are right."""
     at = {
@@ -73,8 +73,8 @@ def test_guidance_turns_noise_into_the_class_that_is_asked_for(
     assert recognised(at[3.0], features) >= 0.7
 
 
-def test_its_references_are_of_its_feature_network_and_of_its_classes(model: zoo.Model, features: Extractor) -> None:
-    train, test = (reference.load(split, features.features) for split in ("train", "test"))
+def test_its_references_are_of_its_feature_network_and_of_its_classes(model: zoo.Model, features: Embedder) -> None:
+    train, test = (reference.load_reference(split, features.features) for split in ("train", "test"))
     assert (train.count, test.count) == (60_000, 10_000)
     assert train.class_counts == model.class_counts
     assert 0 < frechet_distance(train, test) < 1
@@ -82,9 +82,9 @@ def test_its_references_are_of_its_feature_network_and_of_its_classes(model: zoo
     assert train.sample.shape == (4000, 128)
 
 
-def test_its_references_tell_the_floor_with_the_labels_of_a_run(model: zoo.Model, features: Extractor) -> None:
+def test_its_references_tell_the_floor_with_the_labels_of_a_run(model: zoo.Model, features: Embedder) -> None:
     """As many real images as a benchmark has at most, with the frequencies that its labels are drawn by."""
-    train, test = (reference.load(split, features.features) for split in ("train", "test"))
+    train, test = (reference.load_reference(split, features.features) for split in ("train", "test"))
     labels = parse_class_labels("natural", model, 5000, seed=0)
     assert 0.1 < reference.floor(test, train, labels, 5000) < 0.25
     balanced = parse_class_labels("balanced", model, 5000, seed=0)

@@ -12,8 +12,8 @@ from samplerzoo.bench.results import Metrics, Protocol
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError
 from samplerzoo.metrics import features, reference
-from samplerzoo.metrics.embed import Extractor
-from samplerzoo.metrics.evaluate import measure
+from samplerzoo.metrics.embed import Embedder
+from samplerzoo.metrics.evaluate import compute_metrics
 from samplerzoo.models.folder import pretrained
 from samplerzoo.system.files import digest_text
 
@@ -24,11 +24,11 @@ class Ruler:
     """Knows its protocol at once; weights are read when the first image is measured."""
 
     def __init__(self, suite: Suite, device: str) -> None:
-        self._features = features.parse(suite.features or f"classifier:{suite.model}")
-        self._reference = reference.load(suite.reference, self._features)
+        self._features = features.parse_features(suite.features or f"classifier:{suite.model}")
+        self._reference = reference.load_reference(suite.reference, self._features)
         self._floor = self._find_floor(suite)
         self._device = device
-        self._loaded: Extractor | None = None
+        self._loaded: Embedder | None = None
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ class Ruler:
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse images of a shape that cannot be measured, before hours go into them."""
-        found, _ = self._extractor()(np.zeros((1, *shape), dtype=np.uint8), ["a black image"])
+        found, _ = self._embedder()(np.zeros((1, *shape), dtype=np.uint8), ["a black image"])
         if found.shape[1] != self._reference.dimensions:
             raise UsageError(
                 f"reference {self._reference.name} is of {self._reference.dimensions} features, "
@@ -72,23 +72,23 @@ class Ruler:
     def extract(self, cell: Path, shard: range) -> None:
         """Put down the features of a shard."""
         names = [f"image {index}" for index in shard]
-        found, predicted = self._extractor()(shards.read_images(cell, shard), names)
+        found, predicted = self._embedder()(shards.read_images(cell, shard), names)
         shards.save_features(self.folder(cell), shard, found, predicted)
 
     def measure(self, cell: Cell, folder: Path) -> tuple[Metrics, list[str]]:
         """The figures of a cell, of which all features are there, and what is to be said of them."""
         parts, predicted = shards.features_of(self.folder(folder), cell.images)
         labels = None if cell.plan.labels is None else list(cell.plan.labels)
-        return measure(parts, predicted, labels, self._reference, self._floor)
+        return compute_metrics(parts, predicted, labels, self._reference, self._floor)
 
     def _find_floor(self, suite: Suite) -> reference.Reference | None:
         """By default the features' own test images, beside a reference that is the features' own: of the same data."""
-        there = reference.named(self._features)
+        there = reference.named_references(self._features)
         usual = reference.TEST if suite.reference in there and reference.TEST in there else NO_FLOOR
         name = suite.floor or usual
-        return None if name == NO_FLOOR else reference.load(name, self._features)
+        return None if name == NO_FLOOR else reference.load_reference(name, self._features)
 
-    def _extractor(self) -> Extractor:
+    def _embedder(self) -> Embedder:
         if self._loaded is None:
-            self._loaded = Extractor(self._features, self._device)
+            self._loaded = Embedder(self._features, self._device)
         return self._loaded

@@ -12,7 +12,7 @@ from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag, json_flag
 
 if TYPE_CHECKING:
-    from samplerzoo.metrics.embed import Extractor
+    from samplerzoo.metrics.embed import Embedder
     from samplerzoo.metrics.reference import Reference
 
 features_flag = click.Option(
@@ -32,7 +32,7 @@ flags: list[click.Parameter] = [
         help="held-out real images, to see what these reach  [default: test, beside a --real of the features' own]",
     ),
     features_flag,
-    click.Option(["--num-images"], type=click.IntRange(min=2), help="measure that many; all by default"),
+    click.Option(["--num-images"], type=click.IntRange(min=2), help="compute_metrics that many; all by default"),
     click.Option(["--fake-split"], default="test", show_default=True, help="split, where --fake is a data set"),
     click.Option(["--split"], default="train", show_default=True, help="split, where --real is a data set"),
     plugin_flag,
@@ -64,24 +64,24 @@ def command(
 
     from samplerzoo import registry
     from samplerzoo.data import sources as source
-    from samplerzoo.metrics.embed import Extractor, to_files
-    from samplerzoo.metrics.evaluate import measure
-    from samplerzoo.metrics.features import metric_name, parse
+    from samplerzoo.metrics.embed import Embedder, embed_to_files
+    from samplerzoo.metrics.evaluate import compute_metrics
+    from samplerzoo.metrics.features import metric_name, parse_features
     from samplerzoo.system.environment import choose_device
 
     for file in plugin:
         registry.load_file(file)
-    extractor = Extractor(parse(features), choose_device(device))
-    against = _reference(real, split, extractor)
-    test = _test(floor, real, extractor)
+    embedder = Embedder(parse_features(features), choose_device(device))
+    against = _reference(real, split, embedder)
+    test = _test(floor, real, embedder)
     with TemporaryDirectory() as folder:
-        found = to_files(source.batches(fake, fake_split, num_images), extractor, Path(folder))
-        metrics, warnings = measure(found.files, found.predicted, found.labels, against, test)
+        found = embed_to_files(source.image_batches(fake, fake_split, num_images), embedder, Path(folder))
+        metrics, warnings = compute_metrics(found.files, found.predicted, found.labels, against, test)
     record = {
-        "metric": metric_name(extractor.features.name, extractor.features.id, found.count),
+        "metric": metric_name(embedder.features.name, embedder.features.id, found.count),
         "images": found.count,
-        "features": extractor.features.name,
-        "features_id": extractor.features.id,
+        "features": embedder.features.name,
+        "features_id": embedder.features.id,
         "reference": against.name,
         "reference_id": against.id,
         "reference_images": against.count,
@@ -91,25 +91,27 @@ def command(
     click.echo(json.dumps(record) if as_json else _text(record))
 
 
-def _reference(name: str, split: str, extractor: Extractor) -> Reference:
+def _reference(name: str, split: str, embedder: Embedder) -> Reference:
     """A reference by its name or file, or one made of images."""
     from samplerzoo.data import sources as source
     from samplerzoo.metrics import reference
-    from samplerzoo.metrics.embed import stream
+    from samplerzoo.metrics.embed import embed_stream
 
-    if reference.known(name, extractor.features) or not source.possible(name):
-        return reference.load(name, extractor.features)
-    return reference.make(stream(source.batches(name, split), extractor), extractor.features.id, name)
+    if reference.is_reference(name, embedder.features) or not source.names_images(name):
+        return reference.load_reference(name, embedder.features)
+    return reference.make_reference(
+        embed_stream(source.image_batches(name, split), embedder), embedder.features.id, name
+    )
 
 
-def _test(name: str | None, real: str, extractor: Extractor) -> Reference | None:
+def _test(name: str | None, real: str, embedder: Embedder) -> Reference | None:
     """What the floor is drawn from; those that come with the features are of the data that `real` there is of."""
     from samplerzoo.metrics import reference
 
-    there = reference.named(extractor.features)
+    there = reference.named_references(embedder.features)
     if name is None and (real not in there or reference.TEST not in there):
         return None
-    return reference.load(name or reference.TEST, extractor.features)
+    return reference.load_reference(name or reference.TEST, embedder.features)
 
 
 def _text(record: dict[str, Any]) -> str:

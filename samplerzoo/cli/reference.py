@@ -49,16 +49,16 @@ def make(
     from samplerzoo import registry
     from samplerzoo.data import sources as source
     from samplerzoo.metrics import reference
-    from samplerzoo.metrics.embed import Extractor, stream
-    from samplerzoo.metrics.features import parse
+    from samplerzoo.metrics.embed import Embedder, embed_stream
+    from samplerzoo.metrics.features import parse_features
     from samplerzoo.system.environment import choose_device
 
     reference.check_suffix(output)
     for file in plugin:
         registry.load_file(file)
-    extractor = Extractor(parse(features), choose_device(device))
-    found = reference.make(
-        stream(source.batches(data, split), extractor), extractor.features.id, data, sample_size=sample_size
+    embedder = Embedder(parse_features(features), choose_device(device))
+    found = reference.make_reference(
+        embed_stream(source.image_batches(data, split), embedder), embedder.features.id, data, sample_size=sample_size
     )
-    reference.save(found, output)
+    reference.save_reference(found, output)
     click.echo(f"{output}: {found.count} images, {found.dimensions} features")

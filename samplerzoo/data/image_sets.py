@@ -106,7 +106,7 @@ def to_tensor(image: Image.Image, channels: int, size: int) -> Tensor:
     return torch.from_numpy(np.array(image, dtype=np.uint8).reshape(size, size, channels)).permute(2, 0, 1)
 
 
-def load(options: DataOptions, split: str | None = None) -> ImageData:
+def load_images(options: DataOptions, split: str | None = None) -> ImageData:
     """The data set that the options name; `split` takes the place of theirs."""
     split = split or options.split
     data = _digits(options, split) if options.dataset == "digits" else _table(options, split)

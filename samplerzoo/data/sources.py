@@ -24,7 +24,7 @@ MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class ImageBatch:
     """Images (N, C, H, W) of uint8, their labels (N,) if they have any, and what to call each."""
 
     images: NDArray[np.uint8]
@@ -32,7 +32,7 @@ class Batch:
     names: list[str]
 
 
-def batches(name: str, split: str, num_images: int | None = None) -> Iterator[Batch]:
+def image_batches(name: str, split: str, num_images: int | None = None) -> Iterator[ImageBatch]:
     """`num_images` images of a run (its first), or of a folder or a data set (at random, the same ones every time).
 
     The first ones of the others would not do: data are often sorted, and the two halves of MNIST's test split come from
@@ -54,19 +54,19 @@ def batches(name: str, split: str, num_images: int | None = None) -> Iterator[Ba
     return _data_set(name, split, num_images)
 
 
-def possible(name: str) -> bool:
+def names_images(name: str) -> bool:
     """Whether that can name images at all: a path, scikit-learn's digits, or a hub name."""
     return name == "digits" or "/" in name or Path(name).expanduser().exists()
 
 
-def _run(folder: Path, num_images: int | None) -> Iterator[Batch]:
+def _run(folder: Path, num_images: int | None) -> Iterator[ImageBatch]:
     entries = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
     entries = entries[: _enough(len(entries), num_images, str(folder))]
     labels = [entry.get("label") for entry in entries]
     return _read([folder / entry["file"] for entry in entries], None if None in labels else labels)
 
 
-def _pictures(folder: Path, classed: bool, num_images: int | None) -> Iterator[Batch]:
+def _pictures(folder: Path, classed: bool, num_images: int | None) -> Iterator[ImageBatch]:
     """Of a folder, at random; `classed` if the folders in it are classes."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     chosen = _random(len(files), num_images, str(folder))
@@ -78,7 +78,7 @@ def _pictures(folder: Path, classed: bool, num_images: int | None) -> Iterator[B
     return _read([files[index] for index in chosen], labels)
 
 
-def _read(files: Sequence[Path], labels: Sequence[int] | None) -> Iterator[Batch]:
+def _read(files: Sequence[Path], labels: Sequence[int] | None) -> Iterator[ImageBatch]:
     shape: tuple[int, ...] | None = None
     for start in range(0, len(files), BATCH_SIZE):
         part = files[start : start + BATCH_SIZE]
@@ -90,7 +90,7 @@ def _read(files: Sequence[Path], labels: Sequence[int] | None) -> Iterator[Batch
                 raise ZooError(f"{path} is {_size(pixels.shape)}, and {files[0]} is {_size(shape)}: make them alike")
             images.append(pixels)
         known = None if labels is None else np.array(labels[start : start + BATCH_SIZE], dtype=np.int64)
-        yield Batch(np.stack(images), known, [str(path) for path in part])
+        yield ImageBatch(np.stack(images), known, [str(path) for path in part])
 
 
 def _pixels(path: Path) -> NDArray[np.uint8]:
@@ -112,17 +112,17 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[2]}x{shape[1]} in {'colour' if shape[0] == 3 else 'grey'}"
 
 
-def _data_set(name: str, split: str, num_images: int | None) -> Iterator[Batch]:
+def _data_set(name: str, split: str, num_images: int | None) -> Iterator[ImageBatch]:
     from samplerzoo.data import image_sets as data
     from samplerzoo.training.options import DataOptions
 
-    found = data.load(DataOptions(dataset=name, split=split))
+    found = data.load_images(DataOptions(dataset=name, split=split))
     chosen = _random(len(found), num_images, name)
     for start in range(0, len(chosen), BATCH_SIZE):
         rows = chosen[start : start + BATCH_SIZE]
         images, labels = found.__getitems__(rows)
         names = [f"row {row} of {name}" for row in rows]
-        yield Batch(images.numpy(), labels.numpy() if found.num_classes else None, names)
+        yield ImageBatch(images.numpy(), labels.numpy() if found.num_classes else None, names)
 
 
 def _random(there: int, wanted: int | None, name: str) -> list[int]:

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from samplerzoo.core.features import Features
-from samplerzoo.data.sources import Batch
+from samplerzoo.data.sources import ImageBatch
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.evaluate import refuse_nonfinite
-from samplerzoo.metrics.feature_files import Values, write
+from samplerzoo.metrics.feature_files import Values, write_features
 
 BATCH_SIZE = 250
 
 
-class Extractor:
+class Embedder:
     """A feature network that is ready to be used."""
 
     def __init__(self, features: Features, device: str = "cpu") -> None:
@@ -56,7 +56,7 @@ class Extractor:
 
 
 @dataclass(frozen=True, eq=False)
-class Extracted:
+class EmbeddedImages:
     """Features of many images: files of them, and the classes seen and meant, (N,) each, where they are known."""
 
     files: list[Path]
@@ -65,30 +65,32 @@ class Extracted:
     count: int
 
 
-def to_files(batches: Iterable[Batch], extractor: Extractor, folder: Path) -> Extracted:
+def embed_to_files(batches: Iterable[ImageBatch], embedder: Embedder, folder: Path) -> EmbeddedImages:
     """The features of all images, in files of the folder; memory does not grow with their number."""
     files: list[Path] = []
     seen: list[NDArray[np.int64]] = []
     meant: list[int] = []
     images = 0
     for number, batch in enumerate(_shown(batches)):
-        features, predicted = extractor(batch.images, batch.names)
+        features, predicted = embedder(batch.images, batch.names)
         files.append(folder / f"{number:06d}.safetensors")
-        write(files[-1], features)
+        write_features(files[-1], features)
         images += len(features)
         seen += [] if predicted is None else [predicted]
         meant += [] if batch.labels is None else batch.labels.tolist()
     labels = meant if len(meant) == images else None
-    return Extracted(files, np.concatenate(seen) if seen else None, labels, images)
+    return EmbeddedImages(files, np.concatenate(seen) if seen else None, labels, images)
 
 
-def stream(batches: Iterable[Batch], extractor: Extractor) -> Iterator[tuple[Values, NDArray[np.int64] | None]]:
-    """Features and labels, for `reference.make`."""
+def embed_stream(
+    batches: Iterable[ImageBatch], embedder: Embedder
+) -> Iterator[tuple[Values, NDArray[np.int64] | None]]:
+    """Features and labels, for `make_reference`."""
     for batch in _shown(batches):
-        yield extractor(batch.images, batch.names)[0], batch.labels
+        yield embedder(batch.images, batch.names)[0], batch.labels
 
 
-def _shown(batches: Iterable[Batch]) -> Iterator[Batch]:
+def _shown(batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
     """With the number of images on the terminal."""
     with tqdm(desc="features", unit=" images", disable=None, leave=False) as bar:
         for batch in batches:

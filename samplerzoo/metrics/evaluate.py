@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.feature_files import Part, Rows, Values
-from samplerzoo.metrics.frechet import Moments, frechet_distance
+from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
 from samplerzoo.metrics.kid import kernel_distance
 from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
@@ -39,7 +39,7 @@ class Metrics(Options):
     order: float | None = None
 
 
-def measure(
+def compute_metrics(
     features: Sequence[Part],
     predicted: NDArray[np.int64] | None,
     labels: Sequence[int] | None,
@@ -59,7 +59,7 @@ def measure(
         ZooError: there is a feature that is no number, or the reference has other dimensions.
     """
     rows = Rows(features)
-    moments = Moments.merged(Moments.of(block) for block in _finite(rows))
+    moments = FeatureMoments.merged(FeatureMoments.of(block) for block in _finite(rows))
     found: dict[str, float | None] = {"fd": frechet_distance(moments, reference)}
     warnings = _doubts(moments, reference)
     if test is not None:
@@ -97,7 +97,7 @@ def _finite(rows: Rows) -> Iterator[Values]:
         first += len(block)
 
 
-def _doubts(moments: Moments, reference: Reference) -> list[str]:
+def _doubts(moments: FeatureMoments, reference: Reference) -> list[str]:
     """Why the distance may not be what it seems."""
     found, width = [], len(moments.mean)
     counts = {"images": moments.count, f"images in the reference {reference.name}": reference.count}

@@ -22,7 +22,7 @@ FEATURES = "features"
 BLOCK = 1000
 
 
-def write(path: Path, features: Values) -> None:
+def write_features(path: Path, features: Values) -> None:
     """A file of rows (N, D)."""
     with atomic_file(path) as partial:
         save_file({FEATURES: features}, partial)

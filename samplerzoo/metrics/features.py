@@ -15,7 +15,7 @@ PUBLISHED_INCEPTION = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f1
 """SHA-256 of the port of TensorFlow's Inception of 2015 to TorchScript by which FIDs are published."""
 
 
-def parse(spec: str) -> Features:
+def parse_features(spec: str) -> Features:
     """`pixels`, `classifier:mnist`, `hf:FOLDER`; `distribution:name:source` tells two of one name apart.
 
     Raises:

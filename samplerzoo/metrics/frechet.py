@@ -25,7 +25,7 @@ class Gaussian(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class FeatureMoments:
     """Of `count` features, in float64: the mean (D,), and M2 (D, D), the sum of outer products of deviations from it.
 
     The moments of many are merged from those of parts (Chan, Golub, LeVeque 1979), so that memory does not grow with
@@ -37,31 +37,31 @@ class Moments:
     m2: Array
 
     @classmethod
-    def of(cls, features: NDArray[np.floating]) -> Moments:
+    def of(cls, features: NDArray[np.floating]) -> FeatureMoments:
         """Of features (N, D) at once."""
         values = np.asarray(features, dtype=np.float64)
         mean = values.mean(axis=0)
         return cls(len(values), mean, (values - mean).T @ (values - mean))
 
     @classmethod
-    def merged(cls, parts: Iterable[Moments]) -> Moments:
+    def merged(cls, parts: Iterable[FeatureMoments]) -> FeatureMoments:
         """Of all parts, in their order.
 
         Raises:
             ZooError: there is no part.
         """
-        found: Moments | None = None
+        found: FeatureMoments | None = None
         for part in parts:
             found = part if found is None else found.merge(part)
         if found is None:
             raise ZooError("there are no images to be measured")
         return found
 
-    def merge(self, other: Moments) -> Moments:
+    def merge(self, other: FeatureMoments) -> FeatureMoments:
         count = self.count + other.count
         shift = other.mean - self.mean
         m2 = self.m2 + other.m2 + np.outer(shift, shift) * (self.count * other.count / count)
-        return Moments(count, self.mean + shift * (other.count / count), m2)
+        return FeatureMoments(count, self.mean + shift * (other.count / count), m2)
 
     @property
     def covariance(self) -> Array:

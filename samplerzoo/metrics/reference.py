@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from samplerzoo.core.features import Features
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.metrics.feature_files import Rows, Values, in_blocks
-from samplerzoo.metrics.frechet import Array, Moments, frechet_distance
+from samplerzoo.metrics.frechet import Array, FeatureMoments, frechet_distance
 from samplerzoo.metrics.precision_recall import Manifold
 from samplerzoo.system.files import atomic_file, digest
 
@@ -76,12 +76,12 @@ class Reference:
         return Manifold(Rows([self.sample]))
 
 
-def known(name: str, features: Features) -> bool:
+def is_reference(name: str, features: Features) -> bool:
     """Whether that is a reference: by its name with these features, or by its suffix."""
-    return Path(name).suffix in SUFFIXES or name in named(features)
+    return Path(name).suffix in SUFFIXES or name in named_references(features)
 
 
-def named(features: Features) -> dict[str, Path]:
+def named_references(features: Features) -> dict[str, Path]:
     """References that come with features: all safetensors files of their folder but the weights."""
     root = features.references
     return {path.stem: path for path in sorted(root.glob("*.safetensors")) if path.stem != "model"} if root else {}
@@ -92,7 +92,7 @@ def check_suffix(path: Path) -> None:
         raise UsageError(f"{path}: a reference is a .safetensors file, or .npz for pytorch-fid")
 
 
-def load(name: str, features: Features) -> Reference:
+def load_reference(name: str, features: Features) -> Reference:
     """One that goes by a name with these features, or a file: .safetensors, or pytorch-fid's .npz.
 
     Raises:
@@ -106,7 +106,7 @@ def load(name: str, features: Features) -> Reference:
     return replace(found, name=name if path.stem == name else path.name, id=digest(path))
 
 
-def save(reference: Reference, path: Path) -> None:
+def save_reference(reference: Reference, path: Path) -> None:
     """As .safetensors, or as .npz for pytorch-fid: that holds `mu` and `sigma` alone.
 
     Raises:
@@ -132,7 +132,7 @@ def save(reference: Reference, path: Path) -> None:
         save_file(tensors, partial, {RECORD: json.dumps(record)})
 
 
-def make(
+def make_reference(
     batches: Iterable[tuple[Values, NDArray[np.int64] | None]],
     features_id: str,
     name: str,
@@ -155,7 +155,7 @@ def make(
                 counts = seen + np.pad(counts, (0, len(seen) - len(counts)))
             yield values
 
-    total = Moments.merged(Moments.of(block) for block in in_blocks(passing()))
+    total = FeatureMoments.merged(FeatureMoments.of(block) for block in in_blocks(passing()))
     if counts.sum() not in (0, total.count):
         raise ZooError(f"{name}: only {counts.sum()} of {total.count} images have labels")
     return Reference(
@@ -188,7 +188,7 @@ def _floor(test: Reference, against: Reference, labels: tuple[int, ...] | None, 
     if test.sample is None:
         raise NoFloor(f"no floor: {test.name} keeps no sample of its features")
     choices = [_subset(test, labels, n, np.random.default_rng(choice)) for choice in range(FLOOR_CHOICES)]
-    return fmean(frechet_distance(Moments.of(test.sample[chosen]), against) for chosen in choices)
+    return fmean(frechet_distance(FeatureMoments.of(test.sample[chosen]), against) for chosen in choices)
 
 
 def _subset(test: Reference, labels: Sequence[int] | None, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -241,7 +241,7 @@ def _find(name: str, features: Features) -> Path:
         if not path.is_file():
             raise UsageError(f"no file {name}")
         return path
-    there = named(features)
+    there = named_references(features)
     if name not in there:
         names = ", ".join(there) or "none"
         raise UsageError(f"features {features.name} have no reference {name!r}; they have: {names}; or give a file")

@@ -16,7 +16,7 @@ NOT_THE_RECIPE = frozenset({"resume_from_checkpoint", "overwrite"})
 """Options that leave the result as it is."""
 
 
-def command(program: str, options: LoopOptions) -> str:
+def command_line(program: str, options: LoopOptions) -> str:
     """The command line that has these options; defaults are left out."""
     words = ["samplerzoo", program]
     for name, field in type(options).model_fields.items():
@@ -32,7 +32,7 @@ def command(program: str, options: LoopOptions) -> str:
     return shlex.join(words)
 
 
-def render(
+def render_card(
     title: str, program: str, options: LoopOptions, data: ImageData, report: Report, figures: Mapping[str, object]
 ) -> str:
     """Markdown with the front matter that the hub reads."""
@@ -52,5 +52,5 @@ def render(
     return (
         f"---\nlibrary_name: {'diffusers' if program == 'train' else 'transformers'}\n"
         f"pipeline_tag: {kind}\ntags: [samplerzoo, diffusion]\n---\n\n"
-        f"# {title}\n\n| | |\n|---|---|\n{table}\n\nMade with\n\n    {command(program, options)}\n"
+        f"# {title}\n\n| | |\n|---|---|\n{table}\n\nMade with\n\n    {command_line(program, options)}\n"
     )

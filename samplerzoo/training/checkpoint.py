@@ -71,7 +71,9 @@ def ema_weights(net: nn.Module, ema: EMAModel) -> dict[str, torch.Tensor]:
     return {name: shadow.contiguous() for name, shadow in zip(names, ema.shadow_params, strict=True)}
 
 
-def write(accelerator: Accelerator, output: Path, progress: Progress, options: dict[str, Any], keep: int) -> Path:
+def write_checkpoint(
+    accelerator: Accelerator, output: Path, progress: Progress, options: dict[str, Any], keep: int
+) -> Path:
     """Save the training state; older checkpoints beyond `keep` go once the new one has its name."""
     folder = output / "checkpoints" / f"checkpoint-{progress.step:07d}"
     partial = folder.with_name(f".partial-{folder.name}")
@@ -101,7 +103,7 @@ def existing(output: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def find(output: Path, wanted: str) -> Path:
+def find_checkpoint(output: Path, wanted: str) -> Path:
     """The checkpoint that `--resume-from-checkpoint` means."""
     if wanted == "latest":
         found = existing(output)

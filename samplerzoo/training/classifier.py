@@ -67,7 +67,7 @@ class ClassifierTask(Task):
         size = sum(value.numel() for value in net.parameters()) / 1e6
         figures = {"network": f"ResNetForImageClassification, {size:.2f} M parameters", **self.accuracies(net)}
         name = Path(self.options.dataset).stem or self.options.dataset
-        return card.render(f"{kind} of {name}", "train-classifier", self.options, self.data, report, figures)
+        return card.render_card(f"{kind} of {name}", "train-classifier", self.options, self.data, report, figures)
 
     def accuracies(self, net: nn.Module) -> dict[str, str]:
         """Test accuracy, at several noise levels where the classifier knows of them; empty without a test split."""

@@ -18,7 +18,7 @@ from samplerzoo.training.unet import UNetTask
 
 def train(options: TrainOptions) -> Report:
     """Train a diffusion U-Net; `options.output_dir` becomes a model folder."""
-    return _run(options, lambda: UNetTask(options, data.load(options)))
+    return _run(options, lambda: UNetTask(options, data.load_images(options)))
 
 
 def train_classifier(options: ClassifierOptions) -> Report:
@@ -33,14 +33,14 @@ def _run(options: LoopOptions, make_task: Callable[[], Task]) -> Report:
 
 
 def _classifier_task(options: ClassifierOptions) -> ClassifierTask:
-    images = data.load(options)
+    images = data.load_images(options)
     return ClassifierTask(options, images, _test_images(options, images))
 
 
 def _test_images(options: ClassifierOptions, images: ImageData) -> ImageData | None:
     """The split to measure accuracy on. One that nobody asked for by name may be missing."""
     try:
-        test = data.load(options, options.test_split)
+        test = data.load_images(options, options.test_split)
     except ZooError as error:
         if "test_split" in options.model_fields_set:
             raise

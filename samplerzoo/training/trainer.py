@@ -125,7 +125,7 @@ class Trainer:
             if self.accelerator.is_main_process:
                 _cut_metrics(self.output / METRICS_FILE, 0)
             return
-        folder = checkpoint.find(self.output, self.options.resume_from_checkpoint)
+        folder = checkpoint.find_checkpoint(self.output, self.options.resume_from_checkpoint)
         checkpoint.restore(self.accelerator, folder)
         for name, (then, now) in checkpoint.changed_options(folder, self._recorded()).items():
             self.progress.changes.append(f"from step {self.progress.step}, {name} {now} in place of {then}")
@@ -241,7 +241,7 @@ class Trainer:
     def _checkpoint(self) -> None:
         """Training state, then the model folder made of the weights as they are to be used."""
         try:
-            folder = checkpoint.write(
+            folder = checkpoint.write_checkpoint(
                 self.accelerator, self.output, self.progress, self._recorded(), self.options.checkpoints_total_limit
             )
             if self.accelerator.is_main_process:

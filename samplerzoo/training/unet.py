@@ -80,10 +80,10 @@ class UNetTask(Task):
             class_names=list(self.data.class_names) or None,
             class_counts=self.data.class_counts or None,
             data={"dataset": options.dataset, "split": options.split, "images": len(self.data)},
-            recipe={"command": card.command("train", options), "steps": report.step, "images": report.images},
+            recipe={"command": card.command_line("train", options), "steps": report.step, "images": report.images},
         )
         size = sum(value.numel() for value in net.parameters()) / 1e6
-        text = card.render(
+        text = card.render_card(
             f"Diffusion model of {Path(options.dataset).stem or options.dataset}",
             "train",
             options,

@@ -12,7 +12,7 @@ import pytest
 from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
 from samplerzoo.bench.suite import Suite, parse_suite
 from samplerzoo.metrics import reference
-from samplerzoo.metrics.features import parse
+from samplerzoo.metrics.features import parse_features
 from samplerzoo.sampling.tuning import TuningRequest
 
 Bench = Callable[..., SuiteOutcome]
@@ -21,7 +21,7 @@ Bench = Callable[..., SuiteOutcome]
 def noise(path: Path, seed: int) -> Path:
     """Statistics of 400 images of noise in 3 classes."""
     images, labels = np.random.default_rng(seed).random((400, 64), dtype=np.float32), np.arange(400) % 3
-    reference.save(reference.make([(images, labels)], parse("pixels").id, path.stem), path)
+    reference.save_reference(reference.make_reference([(images, labels)], parse_features("pixels").id, path.stem), path)
     return path
 
 

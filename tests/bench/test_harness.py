@@ -314,7 +314,9 @@ def test_memory_does_not_grow_with_the_images(
     (tmp_path / "wide.py").write_text(WIDE)
     registry.load_file(tmp_path / "wide.py")
     rows = np.random.default_rng(0).random((400, 320), dtype=np.float32)
-    reference.save(reference.make([(rows, None)], "pixels, over and over", "wide"), tmp_path / "wide.safetensors")
+    reference.save_reference(
+        reference.make_reference([(rows, None)], "pixels, over and over", "wide"), tmp_path / "wide.safetensors"
+    )
     peaks = []
     for images in (2500, 6000):
         made = suite(

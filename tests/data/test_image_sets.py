@@ -45,7 +45,7 @@ def parquet(tmp_path: Path) -> Path:
 
 
 def load(dataset: Path | str, split: str | None = None, **options: object) -> data.ImageData:
-    return data.load(DataOptions(dataset=str(dataset), **options), split)
+    return data.load_images(DataOptions(dataset=str(dataset), **options), split)
 
 
 def first_pixels(images: data.ImageData) -> list[int]:

@@ -20,12 +20,12 @@ def put(path: Path, pixels: np.ndarray, mode: str | None = None) -> None:
     (image if mode is None else image.convert(mode)).save(path)
 
 
-def read(folder: Path, split: str = "test", count: int | None = None) -> source.Batch:
-    (batch,) = source.batches(str(folder), split, count)
+def read(folder: Path, split: str = "test", count: int | None = None) -> source.ImageBatch:
+    (batch,) = source.image_batches(str(folder), split, count)
     return batch
 
 
-def by_name(batch: source.Batch) -> dict[str, np.ndarray]:
+def by_name(batch: source.ImageBatch) -> dict[str, np.ndarray]:
     return {Path(name).name: image for name, image in zip(batch.names, batch.images, strict=True)}
 
 
@@ -107,4 +107,4 @@ def test_many_images_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(source, "BATCH_SIZE", 4)
     for index, pixels in enumerate(PIXELS):
         put(tmp_path / f"{index}.png", pixels)
-    assert [len(batch.images) for batch in source.batches(str(tmp_path), "test")] == [4, 2]
+    assert [len(batch.images) for batch in source.image_batches(str(tmp_path), "test")] == [4, 2]

@@ -1,4 +1,4 @@
-"""`ref` and `eval` as a user types them, with a feature network of random weights; and `measure` beneath them."""
+"""`ref` and `eval` as a user types them, with a feature network of random weights, and `compute_metrics` itself."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import to_uint8
 from samplerzoo.metrics import feature_files as rows
 from samplerzoo.metrics import kid, reference
-from samplerzoo.metrics.embed import Extractor
-from samplerzoo.metrics.evaluate import measure
-from samplerzoo.metrics.feature_files import write
-from samplerzoo.metrics.features import parse
-from samplerzoo.metrics.frechet import Moments, frechet_distance
+from samplerzoo.metrics.embed import Embedder
+from samplerzoo.metrics.evaluate import compute_metrics
+from samplerzoo.metrics.feature_files import write_features
+from samplerzoo.metrics.features import parse_features
+from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
 
 
 def table(seed: int, count: int, width: int = 4) -> np.ndarray:
@@ -32,7 +32,7 @@ def table(seed: int, count: int, width: int = 4) -> np.ndarray:
 
 
 def reference_of(values: np.ndarray, labels: np.ndarray | None = None) -> reference.Reference:
-    return reference.make([(values, labels)], "id", "real")
+    return reference.make_reference([(values, labels)], "id", "real")
 
 
 # -- eval and ref
@@ -48,18 +48,18 @@ def test_a_set_is_at_no_distance_from_its_own_statistics(figures) -> None:
 
 def test_figures_are_those_of_the_features(figures, toy: Path) -> None:
     found = figures("--fake", "digits")
-    extractor = Extractor(parse(f"classifier:{toy}"))
-    train, test = (reference.load(split, extractor.features) for split in ("train", "test"))
+    embedder = Embedder(parse_features(f"classifier:{toy}"))
+    train, test = (reference.load_reference(split, embedder.features) for split in ("train", "test"))
     assert (train.count, test.count, train.dimensions) == (1438, 359, 6)
-    batches = list(source.batches("digits", "test"))
-    parts = [extractor(batch.images, batch.names) for batch in batches]
+    batches = list(source.image_batches("digits", "test"))
+    parts = [embedder(batch.images, batch.names) for batch in batches]
     values = np.concatenate([features for features, _ in parts])
     right = np.concatenate([classes == batch.labels for (_, classes), batch in zip(parts, batches, strict=True)])
-    assert found["fd"] == pytest.approx(frechet_distance(Moments.of(values), train), rel=1e-6)
+    assert found["fd"] == pytest.approx(frechet_distance(FeatureMoments.of(values), train), rel=1e-6)
     assert found["fd"] > 0
     assert found["label_accuracy"] == pytest.approx(right.mean())
     assert (found["reference"], found["reference_id"], found["reference_images"]) == ("train", train.id, 1438)
-    assert found["features_id"] == extractor.features.id
+    assert found["features_id"] == embedder.features.id
 
 
 def test_the_floor_of_all_test_images_is_their_own_distance(figures) -> None:
@@ -81,11 +81,11 @@ def test_a_run_from_memory_equals_its_files(figures, tiny_model: Path, toy: Path
     found = figures("--fake", run)
     model = zoo.load(tiny_model, device="cpu")
     result = zoo.sample(model, "ddim", steps=1, num_images=12, labels="2")
-    extractor = Extractor(parse(f"classifier:{toy}"))
+    embedder = Embedder(parse_features(f"classifier:{toy}"))
     pixels = to_uint8(result.images).transpose(0, 3, 1, 2)
-    features, predicted = extractor(pixels, [""] * 12)
-    train, test = (reference.load(split, extractor.features) for split in ("train", "test"))
-    metrics, _ = measure([features], predicted, result.labels, train, test)
+    features, predicted = embedder(pixels, [""] * 12)
+    train, test = (reference.load_reference(split, embedder.features) for split in ("train", "test"))
+    metrics, _ = compute_metrics([features], predicted, result.labels, train, test)
     for name, value in metrics.model_dump(exclude={"order"}).items():
         assert found[name] == pytest.approx(value, rel=1e-9), name
     assert found["metric"] == "fd_toy@12"
@@ -94,7 +94,7 @@ def test_a_run_from_memory_equals_its_files(figures, tiny_model: Path, toy: Path
 def test_folders_that_others_made_on_both_sides(figures, tmp_path: Path) -> None:
     """The digits as files, nested: figures are those of the data set itself, but for labels, which files have not."""
     for split in ("train", "test"):
-        for batch in source.batches("digits", split):
+        for batch in source.image_batches("digits", split):
             for index, image in enumerate(batch.images):
                 path = tmp_path / split / f"{index % 3}" / f"{batch.names[index].replace(' ', '-')}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def test_what_is_missing_is_named_with_the_way_out(toy: Path, tiny_model: Path, 
     assert "a reference is a .safetensors file" in capsys.readouterr().err
 
 
-# -- measure
+# -- compute_metrics
 
 
 def test_figures_do_not_depend_on_how_features_are_spread_over_files(
@@ -160,10 +160,10 @@ def test_figures_do_not_depend_on_how_features_are_spread_over_files(
     monkeypatch.setattr(kid, "SUBSETS", 3)
     values = table(0, 1500)
     for number, part in enumerate(np.split(values, [13, 700, 1450])):
-        write(tmp_path / f"{number}.safetensors", part)
+        write_features(tmp_path / f"{number}.safetensors", part)
     real = reference_of(table(1, 1200))
     files = sorted(tmp_path.iterdir())
-    assert measure(files, None, None, real, None) == measure([values], None, None, real, None)
+    assert compute_metrics(files, None, None, real, None) == compute_metrics([values], None, None, real, None)
 
 
 def test_ten_times_the_images_need_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,11 +174,11 @@ def test_ten_times_the_images_need_no_more_memory(tmp_path: Path, monkeypatch: p
     files = []
     for number in range(40):
         files.append(tmp_path / f"{number}.safetensors")
-        write(files[-1], table(number, 100, 32))
+        write_features(files[-1], table(number, 100, 32))
 
     def peak(parts: list[Path]) -> int:
         tracemalloc.start()
-        measure(parts, None, None, real, None)
+        compute_metrics(parts, None, None, real, None)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
@@ -189,16 +189,16 @@ def test_ten_times_the_images_need_no_more_memory(tmp_path: Path, monkeypatch: p
 
 def test_too_few_images_for_the_dimensions_are_warned_of() -> None:
     real = reference_of(table(1, 5))
-    _, warnings = measure([table(0, 3)], None, None, real, None)
+    _, warnings = compute_metrics([table(0, 3)], None, None, real, None)
     assert warnings == ["3 images are fewer than the 4 features: their covariance is not of full rank"]
-    _, warnings = measure([table(0, 30)], None, None, reference_of(table(1, 3)), None)
+    _, warnings = compute_metrics([table(0, 30)], None, None, reference_of(table(1, 3)), None)
     assert "3 images in the reference real are fewer" in warnings[0]
-    assert measure([table(0, 5)], None, None, real, None)[1] == []
+    assert compute_metrics([table(0, 5)], None, None, real, None)[1] == []
 
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_tiny_sets_have_figures_but_for_precision_and_recall(count: int) -> None:
-    found, _ = measure([table(0, count)], None, None, reference_of(table(1, 20)), None)
+    found, _ = compute_metrics([table(0, count)], None, None, reference_of(table(1, 20)), None)
     assert found.fd > 0
     assert found.kid is not None
     assert (found.precision, found.recall) == (None, None)
@@ -207,21 +207,23 @@ def test_tiny_sets_have_figures_but_for_precision_and_recall(count: int) -> None
 def test_one_image_is_no_set_and_none_neither() -> None:
     for count, reason in ((1, "at least 2 images"), (0, "no images")):
         with pytest.raises(ZooError, match=reason):
-            measure([table(0, count)], None, None, reference_of(table(1, 20)), None)
+            compute_metrics([table(0, count)], None, None, reference_of(table(1, 20)), None)
 
 
 def test_features_that_are_no_numbers_are_named() -> None:
     broken = table(0, 1300)
     broken[[3, 1100], 2] = np.nan, np.inf
     with pytest.raises(ZooError, match=r"image 3$"):
-        measure([broken], None, None, reference_of(table(1, 20)), None)
+        compute_metrics([broken], None, None, reference_of(table(1, 20)), None)
     with pytest.raises(ZooError, match=r"image 1097$"):
-        measure([broken[4:5], broken[4:]], None, None, reference_of(table(1, 20)), None)
+        compute_metrics([broken[4:5], broken[4:]], None, None, reference_of(table(1, 20)), None)
 
 
 def test_a_missing_floor_is_a_warning() -> None:
     real = reference_of(table(1, 20), np.zeros(20, dtype=np.int64))
-    found, warnings = measure([table(0, 9)], None, [1] * 9, real, reference_of(table(2, 20), np.zeros(20, np.int64)))
+    found, warnings = compute_metrics(
+        [table(0, 9)], None, [1] * 9, real, reference_of(table(2, 20), np.zeros(20, np.int64))
+    )
     assert found.floor is None
     assert warnings == ["no floor: real keeps 0 images of class 1, not 9"]
 
@@ -242,7 +244,7 @@ def test_files_whose_features_are_no_numbers_are_named() -> None:
     images = np.ones((4, 1, 2, 2), dtype=np.uint8)
     images[2] = 0
     with pytest.raises(ZooError, match=r"NaN or infinity in the features of 1 of 4 images: c\.png"):
-        Extractor(_Broken())(images, ["a.png", "b.png", "c.png", "d.png"])
+        Embedder(_Broken())(images, ["a.png", "b.png", "c.png", "d.png"])
 
 
 def test_a_network_that_gives_no_vector_an_image_is_refused() -> None:
@@ -251,9 +253,9 @@ def test_a_network_that_gives_no_vector_an_image_is_refused() -> None:
             return lambda images: images.float()
 
     with pytest.raises(ZooError, match=r"features map answer \(2, 1, 3, 3\) to 2 images"):
-        Extractor(Map())(np.zeros((2, 1, 3, 3), dtype=np.uint8), ["", ""])
+        Embedder(Map())(np.zeros((2, 1, 3, 3), dtype=np.uint8), ["", ""])
 
 
 def test_images_of_other_channels_are_refused(toy: Path) -> None:
     with pytest.raises(UsageError, match="images of 1 channel, and these have 3"):
-        Extractor(parse(f"classifier:{toy}"))(np.zeros((2, 3, 8, 8), dtype=np.uint8), ["", ""])
+        Embedder(parse_features(f"classifier:{toy}"))(np.zeros((2, 3, 8, 8), dtype=np.uint8), ["", ""])

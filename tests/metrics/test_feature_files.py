@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics import feature_files as rows
-from samplerzoo.metrics.feature_files import Rows, write
+from samplerzoo.metrics.feature_files import Rows, write_features
 
 TABLE = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 
@@ -18,7 +18,7 @@ def spread(folder: Path, cuts: list[int]) -> Rows:
     """The table in files of all these sizes, every other part in memory."""
     parts = np.split(TABLE, sorted(cuts))
     for number, part in enumerate(parts):
-        write(folder / f"{number}.safetensors", part)
+        write_features(folder / f"{number}.safetensors", part)
     return Rows([part if number % 2 else folder / f"{number}.safetensors" for number, part in enumerate(parts)])
 
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from samplerzoo.errors import ZooError
-from samplerzoo.metrics.frechet import Moments, frechet_distance
+from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
 
 
-def gaussian(mean: list[float], variances: list[float], turn: float = 0.0) -> Moments:
+def gaussian(mean: list[float], variances: list[float], turn: float = 0.0) -> FeatureMoments:
     """A 2-D Gaussian with these variances along axes turned by an angle."""
     c, s = np.cos(turn), np.sin(turn)
     axes = np.array([[c, -s], [s, c]])
-    return Moments(10, np.array(mean), 9 * axes @ np.diag(variances) @ axes.T)
+    return FeatureMoments(10, np.array(mean), 9 * axes @ np.diag(variances) @ axes.T)
 
 
 positive = st.floats(0.01, 100.0)
@@ -48,19 +48,22 @@ def test_rank_deficient_covariances_stay_real() -> None:
     rng = np.random.default_rng(0)
     plane = np.linalg.qr(rng.normal(size=(20, 2)))[0].T
     ours, theirs = rng.normal(size=(50, 2)), rng.normal(size=(60, 2)) * [1, 2] + 1
-    found = frechet_distance(Moments.of(ours @ plane), Moments.of(theirs @ plane))
-    assert found == pytest.approx(frechet_distance(Moments.of(ours), Moments.of(theirs)), rel=1e-9)
+    found = frechet_distance(FeatureMoments.of(ours @ plane), FeatureMoments.of(theirs @ plane))
+    assert found == pytest.approx(frechet_distance(FeatureMoments.of(ours), FeatureMoments.of(theirs)), rel=1e-9)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_a_few_images_in_many_dimensions_are_at_no_distance_from_themselves(count: int) -> None:
-    few = Moments.of(np.random.default_rng(count).normal(size=(count, 20)))
+    few = FeatureMoments.of(np.random.default_rng(count).normal(size=(count, 20)))
     assert frechet_distance(few, few) == pytest.approx(0, abs=1e-12)
 
 
 def test_it_is_the_distance_by_scipys_square_root() -> None:
     rng = np.random.default_rng(1)
-    a, b = (Moments.of(rng.normal(size=(200, 12)) @ rng.normal(size=(12, 12)) + rng.normal(size=12)) for _ in range(2))
+    a, b = (
+        FeatureMoments.of(rng.normal(size=(200, 12)) @ rng.normal(size=(12, 12)) + rng.normal(size=12))
+        for _ in range(2)
+    )
     root = scipy.linalg.sqrtm(a.covariance @ b.covariance)
     shift = a.mean - b.mean
     exact = shift @ shift + np.trace(a.covariance + b.covariance - 2 * root.real)
@@ -76,32 +79,34 @@ def test_it_is_the_distance_of_torchmetrics() -> None:
     )
     theirs.update(torch.from_numpy(real), real=True)
     theirs.update(torch.from_numpy(fake), real=False)
-    assert frechet_distance(Moments.of(fake), Moments.of(real)) == pytest.approx(theirs.compute().item(), rel=1e-6)
+    assert frechet_distance(FeatureMoments.of(fake), FeatureMoments.of(real)) == pytest.approx(
+        theirs.compute().item(), rel=1e-6
+    )
 
 
 @given(st.integers(2, 60), st.lists(st.integers(0, 60), max_size=4), st.floats(-1e4, 1e4))
 def test_merged_moments_are_those_of_all_features_at_once(count: int, cuts: list[int], offset: float) -> None:
     features = np.random.default_rng(count).normal(size=(count, 3)) + offset
     parts = [part for part in np.split(features, sorted(min(cut, count) for cut in cuts)) if len(part)]
-    found = Moments.merged(Moments.of(part) for part in parts)
+    found = FeatureMoments.merged(FeatureMoments.of(part) for part in parts)
     assert found.count == count
     np.testing.assert_allclose(found.mean, features.mean(axis=0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.covariance, np.cov(features, rowvar=False), rtol=1e-9, atol=1e-9)
 
 
 def test_merging_in_any_order_differs_by_rounding_alone() -> None:
-    parts = [Moments.of(part) for part in np.split(np.random.default_rng(0).normal(size=(90, 4)), [20, 21, 60])]
-    there, back = Moments.merged(parts), Moments.merged(reversed(parts))
+    parts = [FeatureMoments.of(part) for part in np.split(np.random.default_rng(0).normal(size=(90, 4)), [20, 21, 60])]
+    there, back = FeatureMoments.merged(parts), FeatureMoments.merged(reversed(parts))
     np.testing.assert_allclose(there.m2, back.m2, rtol=1e-12, atol=1e-12)
 
 
 def test_one_image_has_no_covariance_and_none_no_moments() -> None:
     with pytest.raises(ZooError, match="at least 2 images"):
-        _ = Moments.of(np.zeros((1, 3))).covariance
+        _ = FeatureMoments.of(np.zeros((1, 3))).covariance
     with pytest.raises(ZooError, match="no images"):
-        Moments.merged([])
+        FeatureMoments.merged([])
 
 
 def test_different_dimensions_are_refused() -> None:
     with pytest.raises(ZooError, match="2 and 3 dimensions"):
-        frechet_distance(gaussian([0, 0], [1, 1]), Moments(5, np.zeros(3), np.eye(3)))
+        frechet_distance(gaussian([0, 0], [1, 1]), FeatureMoments(5, np.zeros(3), np.eye(3)))

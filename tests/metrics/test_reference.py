@@ -10,23 +10,23 @@ import pytest
 
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics import reference
-from samplerzoo.metrics.features import parse
-from samplerzoo.metrics.frechet import Moments, frechet_distance
+from samplerzoo.metrics.features import parse_features
+from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
 
-PIXELS = parse("pixels")
+PIXELS = parse_features("pixels")
 TABLE = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
 LABELS = np.arange(90) % 3
 
 
 def made(sample_size: int = 30, table: np.ndarray = TABLE) -> Reference:
     parts = [(table[start : start + 25], LABELS[start : start + 25]) for start in range(0, 90, 25)]
-    return reference.make(parts, PIXELS.id, "data", sample_size=sample_size)
+    return reference.make_reference(parts, PIXELS.id, "data", sample_size=sample_size)
 
 
 def saved(found: Reference, path: Path) -> Reference:
-    reference.save(found, path)
-    return reference.load(str(path), PIXELS)
+    reference.save_reference(found, path)
+    return reference.load_reference(str(path), PIXELS)
 
 
 def test_a_file_holds_all_of_it(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_the_sample_is_of_the_rows_with_their_labels_and_all_if_there_is_room() 
 
 
 def test_it_does_not_depend_on_how_the_rows_are_cut(tmp_path: Path) -> None:
-    whole = reference.make([(TABLE, LABELS)], PIXELS.id, "data", sample_size=30)
+    whole = reference.make_reference([(TABLE, LABELS)], PIXELS.id, "data", sample_size=30)
     assert saved(whole, tmp_path / "whole.safetensors").id == saved(made(), tmp_path / "parts.safetensors").id
 
 
@@ -64,7 +64,9 @@ def test_every_row_is_as_likely_in_the_sample() -> None:
     table = np.repeat(np.arange(90, dtype=np.float32)[:, None], 2, axis=1)
     parts = [(table[:7], None), (table[7:], None)]
     seen = Counter(
-        int(row[0]) for seed in range(300) for row in reference.make(parts, "id", "x", sample_size=30, seed=seed).sample
+        int(row[0])
+        for seed in range(300)
+        for row in reference.make_reference(parts, "id", "x", sample_size=30, seed=seed).sample
     )
     assert min(seen.values()) > 60
     assert max(seen.values()) < 145  # 100 of 300, give or take 5.5 standard deviations
@@ -78,18 +80,18 @@ def test_values_that_half_precision_would_spoil_are_kept(tmp_path: Path) -> None
 
 def test_some_labels_and_not_others_are_refused() -> None:
     with pytest.raises(ZooError, match="only 50 of 90 images have labels"):
-        reference.make([(TABLE[:50], LABELS[:50]), (TABLE[50:], None)], "id", "x")
+        reference.make_reference([(TABLE[:50], LABELS[:50]), (TABLE[50:], None)], "id", "x")
 
 
 # -- pytorch-fid's form
 
 
 def test_npz_is_pytorch_fids_form(tmp_path: Path) -> None:
-    reference.save(made(), tmp_path / "ref.npz")
+    reference.save_reference(made(), tmp_path / "ref.npz")
     with np.load(tmp_path / "ref.npz") as content:
         assert set(content) == {"mu", "sigma"}
         np.testing.assert_array_equal(content["mu"], made().mean)
-    back = reference.load(str(tmp_path / "ref.npz"), PIXELS)
+    back = reference.load_reference(str(tmp_path / "ref.npz"), PIXELS)
     assert frechet_distance(back, made()) == pytest.approx(0, abs=1e-9)
     assert (back.count, back.sample, back.features_id) == (None, None, None)
 
@@ -98,7 +100,7 @@ def test_npz_is_pytorch_fids_form(tmp_path: Path) -> None:
 def test_another_npz_is_refused(tmp_path: Path, content: dict[str, np.ndarray]) -> None:
     np.savez(tmp_path / "x.npz", **content)
     with pytest.raises(ZooError, match=r"x\.npz: .*mu"):
-        reference.load(str(tmp_path / "x.npz"), PIXELS)
+        reference.load_reference(str(tmp_path / "x.npz"), PIXELS)
 
 
 # -- what cannot be used
@@ -109,7 +111,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         path = tmp_path / f"x.{suffix}"
         path.write_bytes(b"nothing")
         with pytest.raises(ZooError, match=f"x.{suffix}: not "):
-            reference.load(str(path), PIXELS)
+            reference.load_reference(str(path), PIXELS)
 
 
 def test_a_reference_of_other_features_is_refused(tmp_path: Path) -> None:
@@ -119,11 +121,11 @@ def test_a_reference_of_other_features_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"features pixels have no reference 'train'; they have: none"):
-        reference.load("train", PIXELS)
+        reference.load_reference("train", PIXELS)
     with pytest.raises(UsageError, match=r"no file .*absent\.npz"):
-        reference.load(str(tmp_path / "absent.npz"), PIXELS)
+        reference.load_reference(str(tmp_path / "absent.npz"), PIXELS)
     with pytest.raises(UsageError, match=r"a reference is a \.safetensors file"):
-        reference.save(made(), tmp_path / "ref.pt")
+        reference.save_reference(made(), tmp_path / "ref.pt")
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +137,8 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError, match="No space left"):
-        reference.save(made(5), path)
-    assert reference.load(str(path), PIXELS).id == old
+        reference.save_reference(made(5), path)
+    assert reference.load_reference(str(path), PIXELS).id == old
     assert [each.name for each in tmp_path.iterdir()] == ["ref.npz"]
 
 
@@ -148,7 +150,7 @@ def test_the_floor_is_of_as_many_real_images_with_these_very_labels() -> None:
     table = np.eye(3, dtype=np.float32)[LABELS]
     test, train = made(90, table), made(0, table)
     mixed = [0] * 6 + [1] * 3 + [2]
-    exact = frechet_distance(Moments.of(np.eye(3)[mixed]), train)
+    exact = frechet_distance(FeatureMoments.of(np.eye(3)[mixed]), train)
     assert floor(test, train, mixed, 10) == pytest.approx(exact, rel=1e-9)
     assert floor(test, train, [0, 1, 2] * 4, 12) < exact / 10
 

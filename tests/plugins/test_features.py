@@ -14,15 +14,15 @@ from samplerzoo_plugins import inception
 from samplerzoo import registry
 from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.metrics.embed import Extractor
-from samplerzoo.metrics.features import PUBLISHED_INCEPTION, metric_name, parse
+from samplerzoo.metrics.embed import Embedder
+from samplerzoo.metrics.features import PUBLISHED_INCEPTION, metric_name, parse_features
 
 GREY = np.random.default_rng(0).integers(0, 256, size=(5, 1, 8, 8), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, size=(5, 3, 8, 8), dtype=np.uint8)
 
 
 def features(spec: str, images: np.ndarray) -> np.ndarray:
-    found, _ = Extractor(parse(spec))(images, [""] * len(images))
+    found, _ = Embedder(parse_features(spec))(images, [""] * len(images))
     return found
 
 
@@ -30,16 +30,16 @@ def features(spec: str, images: np.ndarray) -> np.ndarray:
 
 
 def test_what_stands_behind_the_colon_is_the_source() -> None:
-    found = parse("hf:some/model")
+    found = parse_features("hf:some/model")
     assert (found.source, found.name) == ("some/model", "model")
-    assert parse("classifier:mnist").name == "mnist"
-    assert parse("pixels") == parse("samplerzoo:pixels")
-    assert parse("samplerzoo:classifier:mnist") == parse("classifier:mnist")
+    assert parse_features("classifier:mnist").name == "mnist"
+    assert parse_features("pixels") == parse_features("samplerzoo:pixels")
+    assert parse_features("samplerzoo:classifier:mnist") == parse_features("classifier:mnist")
     with pytest.raises(UsageError, match=r"no features 'pixel' \(did you mean pixels\?\)"):
-        parse("pixel:x")
+        parse_features("pixel:x")
     for spec in ("classifier", "hf"):
         with pytest.raises(UsageError, match=rf"features {spec}: say .*as in {spec}:"):
-            _ = parse(spec).id
+            _ = parse_features(spec).id
 
 
 def test_a_file_may_define_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -112,7 +112,7 @@ def test_a_torchscript_file_is_shown_uint8_in_three_channels_and_asked_for_featu
 
 
 def test_its_sha256_is_recorded_and_only_the_published_one_prints_as_fid(stub: Path, capsys) -> None:
-    found = parse(f"inception:{stub}")
+    found = parse_features(f"inception:{stub}")
     sha256 = hashlib.sha256(stub.read_bytes()).hexdigest()
     assert found.id == f"{sha256[:16]} uint8, resized by the network"
     assert metric_name(found.name, found.id, 10) == "fd_inception@10"
@@ -125,7 +125,7 @@ def test_its_sha256_is_recorded_and_only_the_published_one_prints_as_fid(stub: P
 
 def test_files_that_are_no_such_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no file .*absent\.pt; get https://.* and give it as inception:FILE"):
-        _ = parse(f"inception:{tmp_path / 'absent.pt'}").id
+        _ = parse_features(f"inception:{tmp_path / 'absent.pt'}").id
     (tmp_path / "noise.pt").write_bytes(b"noise")
     with pytest.raises(ZooError, match=r"noise\.pt: not a TorchScript file"):
         features(f"inception:{tmp_path / 'noise.pt'}", COLOUR)
@@ -154,7 +154,7 @@ def test_a_download_is_checked_and_cached_whole(stub: Path, tmp_path: Path, monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(inception, "URL", stub.as_uri())
     with pytest.raises(ZooError, match=r"the download failed .*hash"):
-        _ = parse("inception").id
+        _ = parse_features("inception").id
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     monkeypatch.setattr(inception, "PUBLISHED_INCEPTION", hashlib.sha256(stub.read_bytes()).hexdigest())
     np.testing.assert_array_equal(features("inception", COLOUR), COLOUR.reshape(5, -1)[:, :20])
@@ -189,7 +189,7 @@ def test_a_transformers_folder_sees_images_as_its_processor_prepares_them(dinov2
     with torch.no_grad():
         expected = net(pixel_values=pixels).pooler_output.numpy()
     np.testing.assert_allclose(features(f"hf:{dinov2}", images), expected, rtol=1e-4, atol=1e-5)
-    assert parse(f"hf:{dinov2}").name == "tiny-dino"
+    assert parse_features(f"hf:{dinov2}").name == "tiny-dino"
 
 
 def test_grey_images_of_another_size_are_fitted_by_the_processor(dinov2: Path) -> None:
@@ -203,12 +203,12 @@ def test_its_id_holds_weights_and_preprocessing(dinov2: Path, tmp_path: Path) ->
 
     copy = tmp_path / "copy"
     shutil.copytree(dinov2, copy)
-    first = parse(f"hf:{dinov2}").id
-    assert parse(f"hf:{copy}").id == first
+    first = parse_features(f"hf:{dinov2}").id
+    assert parse_features(f"hf:{copy}").id == first
     processor = copy / "preprocessor_config.json"
     processor.write_text(processor.read_text().replace("0.25", "0.5"))
-    assert parse(f"hf:{copy}").id != first
-    assert parse(f"hf:{copy}").id[:16] == first[:16]
+    assert parse_features(f"hf:{copy}").id != first
+    assert parse_features(f"hf:{copy}").id[:16] == first[:16]
 
 
 def test_a_model_that_was_saved_without_its_pooler_gives_its_first_token(tmp_path: Path) -> None:
@@ -244,6 +244,6 @@ def test_folders_that_are_not_whole_are_refused(dinov2: Path, tmp_path: Path) ->
         features(f"hf:{copy}", COLOUR)
     (copy / "preprocessor_config.json").unlink()
     with pytest.raises(ZooError, match=r"copy: no preprocessor_config\.json"):
-        _ = parse(f"hf:{copy}").id
+        _ = parse_features(f"hf:{copy}").id
     with pytest.raises(UsageError, match="no model"):
-        _ = parse("hf:nothing-of-that-name").id
+        _ = parse_features("hf:nothing-of-that-name").id

@@ -44,7 +44,7 @@ def test_clean_classifier_learns_and_is_a_transformers_folder(small: dict[str, o
     folder = Path(options.output_dir)
     net = ResNetForImageClassification.from_pretrained(folder).eval()
     assert net.config.num_channels == 1
-    images, labels = (test := data.load(options, "test")).__getitems__(range(len(test)))
+    images, labels = (test := data.load_images(options, "test")).__getitems__(range(len(test)))
     with torch.no_grad():
         right = (net(images.float() / 127.5 - 1).logits.argmax(1) == labels).float().mean().item()
     assert right > 0.9
@@ -54,7 +54,7 @@ def test_clean_classifier_learns_and_is_a_transformers_folder(small: dict[str, o
 def test_noisy_classifier_learns_and_loads(small: dict[str, object], tiny_model: Path, linear: Schedule) -> None:
     train_classifier(options := ClassifierOptions(**small, model=str(tiny_model)))
     classifier = load_classifier(options.output_dir, linear)
-    images, labels = (test := data.load(options, "test")).__getitems__(range(len(test)))
+    images, labels = (test := data.load_images(options, "test")).__getitems__(range(len(test)))
     clean, noise = images.float() / 127.5 - 1, torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
     for tau, at_least in ((50, 0.85), (300, 0.5)):
         level = linear.at(tau)
@@ -105,6 +105,6 @@ def test_what_cannot_be(small: dict[str, object], tmp_path: Path, linear: Schedu
     for wrong, message in (({"classes": "3"}, "1 classes"), ({"depths": (1,)}, "has 2 stages and --depths 1")):
         options = ClassifierOptions(**{**small, **wrong})
         with pytest.raises(UsageError, match=message):
-            ClassifierTask(options, data.load(options), None)
+            ClassifierTask(options, data.load_images(options), None)
     with pytest.raises(ZooError, match="not a noise-aware classifier"):
         load_classifier(tmp_path, linear)

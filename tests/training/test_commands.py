@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from samplerzoo.cli import INTERRUPTED, main
-from samplerzoo.training.card import command
+from samplerzoo.training.card import command_line
 from samplerzoo.training.options import ClassifierOptions, TrainOptions
 from samplerzoo.training.trainer import Trainer
 
@@ -75,8 +75,10 @@ def test_the_cards_command_is_the_training() -> None:
     options = TrainOptions(
         dataset="my cats", output_dir="out", block_out_channels=(8, 16), use_ema=False, resume_from_checkpoint="latest"
     )
-    assert command("train", options) == (
+    assert command_line("train", options) == (
         "samplerzoo train --dataset 'my cats' --output-dir out --no-use-ema --block-out-channels 8,16"
     )
     noisy = ClassifierOptions(dataset="digits", output_dir="c", clean=True)
-    assert command("train-classifier", noisy) == "samplerzoo train-classifier --dataset digits --output-dir c --clean"
+    assert (
+        command_line("train-classifier", noisy) == "samplerzoo train-classifier --dataset digits --output-dir c --clean"
+    )

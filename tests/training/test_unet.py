@@ -27,7 +27,7 @@ Options = Callable[..., TrainOptions]
 
 
 def make_task(options: TrainOptions) -> UNetTask:
-    return UNetTask(options, data.load(options))
+    return UNetTask(options, data.load_images(options))
 
 
 class Oracle(torch.nn.Module):
