@@ -1,4 +1,4 @@
-"""Pictures: the one conversion to 8 bits, sheets of many images with captions, GIFs, PNG files with metadata."""
+"""Pictures: conversion between tensors and 8 bits, sheets with captions, GIFs, and PNG files with metadata."""
 
 from __future__ import annotations
 
@@ -20,33 +20,39 @@ if TYPE_CHECKING:
     import torch
 
 Pixels = NDArray[np.uint8]
-"""(N, H, W, C), as `to_uint8` gives them."""
+"""Array of shape (N, H, W, C), as `to_uint8` returns it, or (H, W, C) for one image."""
 
 METADATA_KEY = "samplerzoo"
+"""Name of the PNG text chunk that holds the metadata."""
 MODES = {1: "L", 3: "RGB"}
+"""PIL mode by number of channels."""
 
 CELL = 84
-"""About how many screen pixels wide a cell is; small images are enlarged by a whole number, each pixel a square."""
+"""Approximate width of a cell in screen pixels. Small images are enlarged by a whole number."""
 GAP, MARGIN = 4, 8
+"""Distance between cells, and width of the border, in pixels."""
 FONT_SIZE = 13
+"""Height of captions in pixels."""
 PAPER, INK = 255, 96
+"""Grey values of the background and of the text."""
 MOST_CLASS_COLUMNS = 20
+"""Largest number of classes that get a column each."""
 
 
 def to_uint8(x: torch.Tensor) -> Pixels:
-    """Images (N, C, H, W) in [-1, 1] to (N, H, W, C): round((clamp(x, -1, 1) + 1) * 127.5), for files and metrics."""
+    """Convert images (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C): round((clamp(x, -1, 1) + 1) * 127.5)."""
     scaled = (x.detach().float().clamp(-1, 1) + 1) * 127.5
     pixels: Pixels = scaled.round().byte().permute(0, 2, 3, 1).cpu().contiguous().numpy()
     return pixels
 
 
 def from_uint8(x: torch.Tensor) -> torch.Tensor:
-    """Return images of integers 0 to 255, of any shape, as float32 in [-1, 1]: x / 127.5 - 1."""
+    """Convert 8-bit images of any shape to float32 in [-1, 1]: x / 127.5 - 1."""
     return x.float() / 127.5 - 1
 
 
 def check_channels(channels: int, what: str) -> None:
-    """Refuse what is not a picture, such as the latents of another network."""
+    """Raise UsageError unless there are 1 or 3 channels. Latents, for example, are no picture."""
     if channels not in MODES:
         raise UsageError(
             f"{what} has {channels} channels, and a picture has 1 or 3; samplerzoo.sample gives the tensor"
@@ -54,7 +60,7 @@ def check_channels(channels: int, what: str) -> None:
 
 
 def picture(pixels: Pixels) -> Image.Image:
-    """One image (H, W, C)."""
+    """Convert the pixels of one image (H, W, C) to a PIL image."""
     check_channels(pixels.shape[-1], "an image")
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
@@ -62,13 +68,14 @@ def picture(pixels: Pixels) -> Image.Image:
 def grid(
     images: torch.Tensor | Pixels, labels: Sequence[int] | None = None, class_names: Sequence[str] | None = None
 ) -> Image.Image:
-    """All images on one sheet, with their classes above them.
+    """Draw all images on one sheet, with their classes above them.
 
-    Where the labels go round in turn, every class gets a column and its name stands once, at the head.
+    If the labels repeat in a fixed order, such as 0, 1, 2, 0, 1, 2, each class gets a column with its name on top.
 
     Args:
-        images: (N, C, H, W) in [-1, 1], or pixels.
-        class_names: what to call the labels; their numbers if None.
+        images: tensor (N, C, H, W) in [-1, 1], or pixels (N, H, W, C).
+        labels: one class per image; no captions if None.
+        class_names: names of the classes; their numbers if None.
     """
     pixels = images if isinstance(images, np.ndarray) else to_uint8(images)
     if labels is None:
@@ -81,13 +88,23 @@ def grid(
 
 
 def strip(frames: Sequence[Pixels], captions: Sequence[str]) -> Image.Image:
-    """Trajectories: a row an image, a column a moment, each column under its caption."""
+    """Draw trajectories: one row per image and one column per frame, with a caption above each column.
+
+    Args:
+        frames: pixels (N, H, W, C) of the same N images at successive times.
+    """
     rows = np.stack(frames, axis=1)  # (images, moments, H, W, C)
     return _sheet(rows.reshape(-1, *rows.shape[2:]), len(frames), captions)
 
 
 def gif(frames: Sequence[Pixels], *, seconds: float = 3.0, rest: float = 1.5) -> bytes:
-    """The file of an endless film of a few images side by side, which rests on its last frame."""
+    """Return the bytes of a GIF that shows up to four images in a row, loops forever and pauses on its last frame.
+
+    Args:
+        frames: pixels (N, H, W, C) of the same N images at successive times.
+        seconds: duration of a loop without the pause.
+        rest: duration of the pause in seconds.
+    """
     columns = min(len(frames[0]), 4)
     first, *others = [_sheet(frame, columns, []) for frame in frames]
     milliseconds = [max(round(1000 * seconds / len(frames)), 20)] * len(others) + [round(1000 * rest)]
@@ -97,7 +114,7 @@ def gif(frames: Sequence[Pixels], *, seconds: float = 3.0, rest: float = 1.5) ->
 
 
 def save_png(image: Image.Image, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """A PNG file, whole or not there, with the metadata as JSON in a text chunk."""
+    """Write a PNG file atomically, with the metadata as JSON in a text chunk."""
     chunks = PngImagePlugin.PngInfo()
     if metadata is not None:
         chunks.add_text(METADATA_KEY, json.dumps(metadata))
@@ -106,7 +123,12 @@ def save_png(image: Image.Image, path: Path, metadata: Mapping[str, Any] | None 
 
 
 def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:
-    """The pixels (H, W, C) of an image file, and the metadata that `save_png` put there."""
+    """Return the pixels (H, W, C) of an image file, and the metadata from `save_png` or None.
+
+    Raises:
+        UsageError: there is no such file.
+        ZooError: the image or its metadata cannot be read.
+    """
     try:
         with Image.open(path) as image:
             text = image.info.get(METADATA_KEY)
@@ -126,14 +148,14 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:
 
 
 def _period(labels: Sequence[int]) -> int | None:
-    """How many labels go round in turn, if they do and a row of them is not too wide."""
+    """Return the number of classes if the labels repeat in a fixed order and fit in a row, else None."""
     period = len(set(labels))
     turns = all(label == labels[i % period] for i, label in enumerate(labels))
     return period if turns and 3 <= period <= MOST_CLASS_COLUMNS else None
 
 
 def _sheet(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Image:
-    """Cells in rows; a caption above its cell. With fewer captions than cells, the first row alone has any."""
+    """Draw cells in rows, with captions above the first cells; there may be fewer captions than cells."""
     count, height, width, channels = pixels.shape
     check_channels(channels, "an image")
     factor = max(round(CELL / width), 1)
@@ -162,7 +184,7 @@ def _sheet(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Image
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text, cut where it is wider than its cell."""
+    """Cut a text that is wider than `width` pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

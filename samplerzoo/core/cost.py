@@ -1,4 +1,4 @@
-"""What sampling costs: the driver counts it at the network."""
+"""Cost of sampling in network evaluations. The driver counts them where it calls the network."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import astuple, dataclass
 
 @dataclass
 class Cost:
-    """What sampling cost, summed over images; the properties are per image."""
+    """Counts summed over all images. The properties give them per image."""
 
     images: int = 0
     calls: int = 0
-    """Network calls that an image went through, in whatever company."""
+    """Network calls, counted once for each image in the batch."""
     evaluations: int = 0
-    """Rows of network input: classifier-free guidance has two an image and call."""
+    """Rows of network input. Classifier-free guidance takes two per image and call."""
     gradients: int = 0
-    """Rows of classifier input; each is a forward and a backward pass."""
+    """Rows of classifier input. Each costs a forward and a backward pass."""
     second: int = 0
-    """Rows of input of a guidance's own network."""
+    """Rows of input to the second network of a guidance."""
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def nfe(self) -> float:
-        """Network function evaluations an image."""
+        """Network function evaluations per image."""
         return self.evaluations / self.images
 
     @property
@@ -37,11 +37,11 @@ class Cost:
 
     @property
     def second_nfe(self) -> float:
-        """Evaluations an image of a guidance's own network."""
+        """Evaluations of the second network of a guidance, per image."""
         return self.second / self.images
 
     def per_image(self) -> dict[str, float]:
-        """For records and reports."""
+        """Return the counts per image by their names in records and reports."""
         return {
             "nfe": self.nfe,
             "network_calls": self.calls_per_image,

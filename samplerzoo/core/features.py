@@ -1,4 +1,4 @@
-"""The protocol of feature networks: what a metric sees of an image. Plugins, as samplers and guidances are."""
+"""Protocol of feature networks, which turn images into the vectors that metrics compare. They are plugins."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 
 
 class Features(Options):
-    """A network that turns images into vectors, whose distribution is measured. Write `id` and `load`.
+    """Base class of feature networks. A subclass implements `id` and `load`.
 
-    Subclasses are made from `--features NAME:SOURCE`, as in classifier:mnist.
+    `--features NAME:SOURCE`, as in classifier:mnist, creates an instance of the plugin NAME with this source.
     """
 
-    source: str = Field("", description="which one: what stands behind the colon of NAME:SOURCE")
+    source: str = Field("", description="the part of NAME:SOURCE after the colon")
 
     @property
     def name(self) -> str:
-        """What metrics carry: fd_<name>."""
+        """Name of the network in metrics, as in fd_<name>."""
         return kebab(type(self).__name__)
 
     @property
     def id(self) -> str:
-        """The weights' hash and the preprocessing: distances are comparable where this agrees. Loads no weights."""
+        """Hash of the weights, and the preprocessing. Distances with equal ids are comparable. Loads no weights."""
         raise NotImplementedError(f"{type(self).__name__} has no id")
 
     @property
     def references(self) -> Path | None:
-        """The folder of references that go by a name, such as train.safetensors."""
+        """Folder of the named references, such as train.safetensors, or None."""
         return None
 
     def load(self, device: str = "cpu") -> Network:
-        """uint8 images (N, C, H, W) to floating point features (N, D).
+        """Return a function from uint8 images (N, C, H, W) to floating-point features (N, D).
 
-        The network, not the caller, refuses images of other channels with a UsageError.
+        The function raises UsageError for images with a wrong number of channels.
         """
         raise NotImplementedError(f"{type(self).__name__} has no load")
 
     def load_head(self, device: str = "cpu") -> Network | None:
-        """Features (N, D) to the predicted classes (N,), for a network that knows classes."""
+        """Return a function from features (N, D) to predicted classes (N,), or None if the network knows no classes."""
         return None

@@ -1,9 +1,9 @@
 """Standard normal noise that depends on (seed, image, step, draw) and on nothing else.
 
-Not on the batch an image is in, not on the process that makes it, and never on a global random state. The bits are
-those of the Philox counter generator (Salmon et al. 2011) with key (seed, image) and with (step, draw) in the high
-words of its counter, so no two draws ever overlap; the normals are made of them by the transform of Box and Muller
-(1958), which is written here because no library promises to keep its own.
+It does not depend on the batch, the process or a global random state. The bits come from the Philox counter generator
+(Salmon et al. 2011) with key (seed, image) and with (step, draw) in the high words of its counter, so no two draws
+overlap. The transform of Box and Muller (1958) turns them into normals. It is written here because no library promises
+to keep the bits of its own.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     import torch
 
 INITIAL_STEP = 0
-"""The step that x_T is drawn at; the steps of the grid follow from 1."""
+"""Step number of the initial noise x_T. The steps of the grid are numbered from 1."""
 
 THREADS = min(8, os.cpu_count() or 1)
-"""That draw ahead."""
+"""Worker threads for drawing ahead."""
 
 
 def check_seed(seed: int) -> None:
-    """Raises UsageError for what is not a word of the generator's key."""
+    """Raise UsageError unless the seed is a whole number from 0 to 2**64 - 1."""
     if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**64):
         raise UsageError(f"a seed must be a whole number between 0 and 2**64 - 1, not {seed}")
 
 
 class Noise:
-    """The noise of one batch. Call it for a draw; every call within a step is another draw.
+    """Noise for one batch of images. Each call returns a new draw.
 
     Args:
         seed: the seed of the run, 0 to 2**64 - 1.
-        images: indices of the images of the batch.
+        images: indices of the images in the batch.
         shape: shape of one image, usually (C, H, W).
-        device: where the draws are wanted; they are made on the CPU, so that devices agree.
-        ahead: make every draw of a step again for the next step, in threads, while another device computes.
+        device: device of the returned tensors. The draws are made on the CPU, so that all devices get the same.
+        ahead: draw the next step's noise in background threads while the accelerator computes this one.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Noise:
         self._threads = ThreadPoolExecutor(THREADS) if ahead else None
 
     def start_step(self, step: int) -> None:
-        """Called by the driver before every step."""
+        """Set the step of the following draws. The driver calls this before every step."""
         self._step, self._draw = step, 0
 
     def __call__(self) -> torch.Tensor:
-        """A float32 tensor (len(images), *shape) of independent standard normals."""
+        """Return a float32 tensor (len(images), *shape) of independent standard normals."""
         import torch
 
         step, draw = self._step, self._draw
@@ -86,11 +86,11 @@ class Noise:
             else np.concatenate([part.result() for part in found])
         )
         if torch.device(self._device).type == "cuda":
-            return normals.pin_memory().to(self._device, non_blocking=True)  # from other memory, a copy is waited for
+            return normals.pin_memory().to(self._device, non_blocking=True)  # a copy from unpinned memory would block
         return normals.to(self._device)
 
     def close(self) -> None:
-        """No draw will be wanted any more."""
+        """Stop the background threads. No draw may follow."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
 
@@ -104,7 +104,8 @@ class Noise:
 def _words(
     generator: np.random.Philox, key: NDArray[np.uint64], step: int, draw: int, count: int
 ) -> NDArray[np.uint64]:
-    # Setting the state costs a fifth of making a generator.
+    """Return `count` words of the Philox stream for this key, step and draw."""
+    # setting the state costs a fifth of making a new generator
     generator.state = {
         "bit_generator": "Philox",
         "state": {"counter": np.array([0, 0, step, draw], dtype=np.uint64), "key": key},
@@ -117,10 +118,10 @@ def _words(
 
 
 def box_muller(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Uniform 64-bit words (..., 2n) to as many standard normals, float64.
+    """Convert uniform 64-bit words (..., 2n) to as many float64 standard normals.
 
-    The upper 53 bits of a word, put at the middle of their interval, are a uniform number in (0, 1], never 0. Cosine
-    and sine are torch's: numpy's take fifteen times as long, more than all else here together.
+    The upper 53 bits of a word, at the middle of their interval, give a uniform number in (0, 1], never 0. Cosine and
+    sine are torch's, because numpy's take fifteen times as long.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""The noise path of a diffusion model, and the levels on it that a sampler visits.
+"""Noise schedule of a diffusion model, and the levels on it that a sampler visits.
 
 A state at level t is x_t = alpha_t x_0 + sigma_t eps with eps ~ N(0, I). Time is tau in [0, T]: tau = 0 is clean data
-and tau = i + 1 is the training timestep i of diffusers, so that the clean level is a point of the axis and no formula
+and tau = i + 1 is the training timestep i of diffusers. So the clean level is a point of the axis, and no formula
 needs an index of -1. All arithmetic is float64.
 """
 
@@ -18,14 +18,17 @@ from numpy.typing import NDArray
 
 from samplerzoo.errors import UsageError, ZooError
 
-KARRAS_RHO = 7.0  # Karras et al. 2022, eq. 5
-QUADRATIC_SPAN = 0.8  # Song, Meng, Ermon 2021, appendix D.2: the quadratic grid covers 80% of the timesteps
-ZERO_SNR_ALPHA_BAR = 2.0**-24  # stands for zero, so that alpha can be divided by; diffusers uses the same number
+KARRAS_RHO = 7.0
+"""Exponent rho of Karras et al. 2022, eq. 5."""
+QUADRATIC_SPAN = 0.8
+"""Share of the timesteps that the quadratic grid covers (Song, Meng, Ermon 2021, appendix D.2)."""
+ZERO_SNR_ALPHA_BAR = 2.0**-24
+"""Value of abar in place of zero, as in diffusers, so that formulas can divide by alpha."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One point of a schedule. Plain floats: the whole batch is at the same level."""
+    """One point of a schedule, in plain floats because the whole batch is at the same level."""
 
     tau: float
     alpha: float
@@ -39,21 +42,21 @@ class Level:
 
     @property
     def log_snr(self) -> float:
-        """log(alpha^2 / sigma^2); infinite at the clean level."""
+        """Log signal-to-noise ratio log(alpha^2 / sigma^2). It is infinite at the clean level."""
         return math.inf if self.clean else 2.0 * (math.log(self.alpha) - math.log(self.sigma))
 
     @property
     def lam(self) -> float:
-        """log(alpha / sigma), the lambda of Lu et al. 2022; infinite at the clean level."""
+        """Value of log(alpha / sigma), the lambda of Lu et al. 2022. It is infinite at the clean level."""
         return self.log_snr / 2.0
 
     @property
     def timestep(self) -> float:
-        """The network's own time: the training timestep of diffusers, a fraction between two of them."""
+        """Time as the network takes it: the training timestep of diffusers, which may be a fraction."""
         return self.tau - 1.0
 
     def describe(self) -> dict[str, float | None]:
-        """For JSON, which has no infinity: the log-SNR of the clean level is None."""
+        """Return the numbers for JSON. The infinite log-SNR of the clean level becomes None."""
         log_snr = None if self.clean else self.log_snr
         return {
             "timestep": self.timestep, "tau": self.tau, "alpha": self.alpha, "sigma": self.sigma, "log_snr": log_snr
@@ -61,48 +64,55 @@ class Level:
 
 
 def transition_variance(t: Level, s: Level) -> float:
-    """Var q(x_t | x_s) for s cleaner than t: for a VP schedule 1 - abar_t/abar_s, the beta of the respaced chain."""
+    """Return Var q(x_t | x_s) for s cleaner than t: under VP 1 - abar_t / abar_s, the beta of the respaced chain."""
     return max(t.sigma**2 - (t.alpha / s.alpha * s.sigma) ** 2, 0.0)
 
 
 def posterior_std(t: Level, s: Level) -> float:
-    """Standard deviation of q(x_s | x_t, x_0), the square root of beta-tilde (Ho, Jain, Abbeel 2020, eq. 7)."""
+    """Return the standard deviation of q(x_s | x_t, x_0), the root of beta-tilde (Ho, Jain, Abbeel 2020, eq. 7)."""
     return s.sigma / t.sigma * math.sqrt(transition_variance(t, s))
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The levels of a run: strictly decreasing in tau, ending clean."""
+    """Levels of a run, strictly decreasing in tau and ending with the clean one.
+
+    Raises:
+        UsageError: they do not decrease, there is no noisy level, or the clean level is not the last one.
+    """
 
     levels: tuple[Level, ...]
 
     def __post_init__(self) -> None:
         if len(self) < 1 or [level.clean for level in self.levels] != [False] * len(self) + [True]:
-            raise UsageError("a grid needs at least one noisy level, and the clean one at its end alone")
+            raise UsageError("a grid needs at least one noisy level, and the clean level at its end only")
         for t, s in itertools.pairwise(self.levels):
             if not t.tau > s.tau:
                 raise UsageError(f"a grid must decrease strictly: timestep {s.timestep:g} follows {t.timestep:g}")
 
     def __len__(self) -> int:
-        """Number of steps."""
+        """Return the number of steps."""
         return len(self.levels) - 1
 
     def pairs(self) -> Iterator[tuple[Level, Level]]:
-        """(t, s): the level a step starts from and the one it ends at."""
+        """Return the pairs (t, s) of levels at which each step starts and ends."""
         return itertools.pairwise(self.levels)
 
     @property
     def timesteps(self) -> list[float]:
-        """Network times of the noisy levels, as diffusers counts them."""
+        """Timesteps of the noisy levels, as diffusers counts them."""
         return [level.timestep for level in self.levels[:-1]]
 
 
 class Schedule:
-    """A variance-preserving noise path: abar in [0, T], -log abar linear in tau between the training timesteps.
+    """Variance-preserving noise schedule. Between the training timesteps, -log abar is linear in tau in [0, T].
 
     Args:
-        betas: the T variances of the forward chain, in (0, 1].
+        betas: T variances of the forward chain, each in (0, 1].
         zero_terminal_snr: rescale so that the last level holds no signal (Lin et al. 2024, algorithm 1).
+
+    Raises:
+        ZooError: the betas make no schedule.
     """
 
     prior_std = 1.0
@@ -119,17 +129,17 @@ class Schedule:
             root = np.exp(log_abar[1:] / 2)
             root = (root - root[-1]) * root[0] / (root[0] - root[-1])
             abar = root**2
-            abar[-1] = min(ZERO_SNR_ALPHA_BAR, abar[-2] / 4)  # the level before may hold still less signal than that
+            abar[-1] = min(ZERO_SNR_ALPHA_BAR, abar[-2] / 4)  # the level before may hold even less signal
             log_abar[1:] = np.log(abar)
         self.zero_terminal_snr = zero_terminal_snr
         self._depth = -log_abar  # -log abar, increasing from 0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Schedule:
-        """From any diffusers scheduler config that has betas (its own class does not matter).
+        """Build the schedule of any diffusers scheduler config that has betas. Its class does not matter.
 
         Raises:
-            ZooError: the config has no betas, as of a flow or VE scheduler, or none that make a schedule.
+            ZooError: the config has no betas, like that of a flow or VE scheduler, or has invalid ones.
         """
         if "_class_name" in config and not {"beta_schedule", "trained_betas"} & set(config):
             raise ZooError(f"a {config['_class_name']} has no betas; samplerzoo knows variance-preserving schedules")
@@ -145,16 +155,16 @@ class Schedule:
 
     @property
     def alphas(self) -> NDArray[np.float64]:
-        """alpha at tau = 0 ... T, shape (T + 1,)."""
+        """Values of alpha at tau = 0 ... T, shape (T + 1,)."""
         return np.exp(-self._depth / 2)
 
     @property
     def sigmas(self) -> NDArray[np.float64]:
-        """sigma at tau = 0 ... T, shape (T + 1,)."""
+        """Values of sigma at tau = 0 ... T, shape (T + 1,)."""
         return np.sqrt(-np.expm1(-self._depth))
 
     def at(self, tau: float) -> Level:
-        """The level at any tau in [0, T]."""
+        """Return the level at any tau in [0, T]. Raise UsageError outside."""
         if not 0.0 <= tau <= self.T:
             raise UsageError(f"timestep {tau - 1:g} is outside the schedule, which has -1 (clean) to {self.T - 1}")
         i = max(math.ceil(tau), 1)  # beta is constant on (i - 1, i]
@@ -163,7 +173,7 @@ class Schedule:
         return Level(float(tau), math.exp(-depth / 2), math.sqrt(-math.expm1(-depth)), beta)
 
     def at_log_snr(self, log_snr: float) -> Level:
-        """The level with a given log(alpha^2 / sigma^2); nothing is noisier than tau = T."""
+        """Return the level with a given log(alpha^2 / sigma^2). Raise UsageError if it is noisier than tau = T."""
         depth = float(np.logaddexp(0.0, -log_snr))  # abar = sigmoid(log_snr)
         top = float(self._depth[-1])
         if depth > top * (1 + 1e-9):
@@ -171,7 +181,15 @@ class Schedule:
         return self.at(float(np.interp(depth, self._depth, np.arange(self.T + 1))))
 
     def grid(self, steps: int, spacing: str = "trailing") -> Grid:
-        """The levels of a run of so many steps. Whatever the spacing, one step starts at T."""
+        """Return the levels of a run of `steps` steps. A run of one step starts at T for every spacing.
+
+        Args:
+            steps: number of steps, at least 1.
+            spacing: key of SPACINGS.
+
+        Raises:
+            UsageError: the spacing is unknown, or the steps do not fit.
+        """
         if spacing not in SPACINGS:
             raise UsageError(f"unknown spacing {spacing!r}; known: {', '.join(SPACINGS)}")
         if steps < 1:
@@ -185,7 +203,7 @@ class Schedule:
         return self._grid(taus)
 
     def grid_at(self, timesteps: Iterable[float]) -> Grid:
-        """The run that visits exactly these training timesteps (fractions allowed), then the clean level."""
+        """Return a grid of exactly these training timesteps, fractions allowed, followed by the clean level."""
         return self._grid(t + 1.0 for t in timesteps)
 
     def _grid(self, taus: Iterable[float]) -> Grid:
@@ -193,6 +211,7 @@ class Schedule:
 
 
 def _betas(config: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the betas (T,) of a diffusers scheduler config."""
     if config.get("trained_betas") is not None:
         return np.asarray(config["trained_betas"], dtype=np.float64)
     name = config.get("beta_schedule", "linear")
@@ -203,22 +222,23 @@ def _betas(config: Mapping[str, Any]) -> NDArray[np.float64]:
 
 
 def _linear(T: int, start: float, end: float) -> NDArray[np.float64]:
+    """Return betas that are linear in time (Ho, Jain, Abbeel 2020)."""
     return np.linspace(start, end, T)
 
 
 def _scaled_linear(T: int, start: float, end: float) -> NDArray[np.float64]:
-    """Linear in the square root (Rombach et al. 2022)."""
+    """Return betas that are linear in their square root (Rombach et al. 2022)."""
     return np.linspace(math.sqrt(start), math.sqrt(end), T) ** 2
 
 
 def _squaredcos_cap_v2(T: int, start: float, end: float) -> NDArray[np.float64]:
-    """Nichol and Dhariwal 2021, eq. 17; the range of betas plays no part in it."""
+    """Return betas of the cosine schedule (Nichol and Dhariwal 2021, eq. 17). `start` and `end` are not used."""
     abar = np.cos((np.linspace(0, 1, T + 1) + 0.008) / 1.008 * math.pi / 2) ** 2
     return np.minimum(1 - abar[1:] / abar[:-1], 0.999)
 
 
 def _sigmoid(T: int, start: float, end: float) -> NDArray[np.float64]:
-    """GeoDiff (Xu et al. 2022)."""
+    """Return betas on a sigmoid curve (GeoDiff, Xu et al. 2022)."""
     return start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, T)))
 
 
@@ -228,44 +248,45 @@ BETA_SCHEDULES: dict[str, Callable[[int, float, float], NDArray[np.float64]]] = 
     "squaredcos_cap_v2": _squaredcos_cap_v2,
     "sigmoid": _sigmoid,
 }
+"""Functions from (T, start, end) to betas (T,), by their names in diffusers."""
 
 
 def _trailing(schedule: Schedule, steps: int) -> list[float]:
-    """Lin et al. 2024, table 2: starts at T, whatever the number of steps."""
+    """Return evenly spaced times that start at T for any number of steps (Lin et al. 2024, table 2)."""
     T = schedule.T
     return [float(tau) for tau in np.round(T - np.arange(steps) * (T / steps))]
 
 
 def _leading(schedule: Schedule, steps: int) -> list[float]:
-    """Timesteps 0, r, 2r, ... with r = T // steps: starts below T, which at some step counts is far below."""
+    """Return the timesteps 0, r, 2r, ... with r = T // steps. Depending on the steps they may start far below T."""
     return [float(k * (schedule.T // steps) + 1) for k in reversed(range(steps))]
 
 
 def _linspace(schedule: Schedule, steps: int) -> list[float]:
-    """Both ends included, rounded."""
+    """Return evenly spaced timesteps from T - 1 to 0, rounded to integers."""
     return [float(t) + 1.0 for t in np.round(np.linspace(schedule.T - 1, 0, steps))]
 
 
 def _quadratic(schedule: Schedule, steps: int) -> list[float]:
-    """Song, Meng, Ermon 2021, appendix D.2, without the rounding that makes timesteps coincide."""
+    """Return a quadratic grid (Song, Meng, Ermon 2021, appendix D.2), unrounded so that no timesteps coincide."""
     top = min(QUADRATIC_SPAN * schedule.T, schedule.T - 1)  # below T = 5 the span would leave the schedule
     return [top + 1.0, *(float(t) + 1.0 for t in np.linspace(math.sqrt(top), 0, steps)[1:] ** 2)]
 
 
 def _karras(schedule: Schedule, steps: int) -> list[float]:
-    """Karras et al. 2022, eq. 5, in sigma / alpha from tau = T to tau = 1."""
+    """Return the grid of Karras et al. 2022, eq. 5, in sigma / alpha from tau = T to tau = 1."""
     top, low = (math.exp(-schedule.at(tau).log_snr / 2 / KARRAS_RHO) for tau in (schedule.T, 1))
     noise = np.linspace(top, low, steps) ** KARRAS_RHO
     return _through_log_snr(schedule, -2 * np.log(noise))
 
 
 def _logsnr(schedule: Schedule, steps: int) -> list[float]:
-    """Even in log-SNR from tau = T to tau = 1 (Lu et al. 2022, DPM-Solver)."""
+    """Return times evenly spaced in log-SNR from tau = T to tau = 1 (Lu et al. 2022, DPM-Solver)."""
     return _through_log_snr(schedule, np.linspace(schedule.at(schedule.T).log_snr, schedule.at(1).log_snr, steps))
 
 
 def _through_log_snr(schedule: Schedule, log_snr: NDArray[np.float64]) -> list[float]:
-    """The two ends are known exactly and are not looked up, where rounding would move them."""
+    """Return the times tau of these log-SNRs. The ends are exactly T and 1, since a look-up would round them."""
     return [float(schedule.T), *(schedule.at_log_snr(float(value)).tau for value in log_snr[1:-1]), 1.0]
 
 
@@ -277,4 +298,6 @@ SPACINGS: dict[str, Callable[[Schedule, int], list[float]]] = {
     "karras": _karras,
     "logsnr": _logsnr,
 }
+"""Functions from (schedule, steps) to decreasing times tau, by name of the spacing."""
 INTEGER_SPACINGS = ("trailing", "leading", "linspace")
+"""Spacings that visit training timesteps only, and so have at most T steps."""

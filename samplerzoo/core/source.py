@@ -1,4 +1,4 @@
-"""The protocol of sources: samplers of another library, such as the schedulers of diffusers."""
+"""Protocol of sources, which offer the samplers of another library, such as the schedulers of diffusers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Source(ABC):
-    """Samplers of another library by their names there: `--sampler SOURCE:NAME`, where SOURCE names the entry point."""
+    """Samplers of another library. `--sampler SOURCE:NAME` takes the name of the entry point and the name there."""
 
     noun: str
-    """What the library calls one of them, such as "scheduler"."""
+    """Word of that library for a sampler, such as "scheduler"."""
 
     @property
     @abstractmethod
@@ -22,12 +22,12 @@ class Source(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Names of everything of the kind that the library has, also of what cannot be used here."""
+        """Return the names of all samplers of the library, including those that cannot be used here."""
 
     @abstractmethod
     def refusal(self, name: str) -> str | None:
-        """Why this one cannot be a sampler here; None if it can."""
+        """Return the reason why this sampler cannot be used here, or None if it can."""
 
     @abstractmethod
     def sampler(self, name: str) -> type[Sampler]:
-        """The options class of a sampler that is not refused."""
+        """Return the sampler class of a name that is not refused."""

@@ -1,7 +1,7 @@
-"""The noise-aware classifier p(y | x_t) for guidance: a transformers image classifier that is told the noise level.
+"""Noise-aware classifier p(y | x_t) for guidance: an image classifier of transformers that also sees the noise level.
 
-The level enters as one more input channel, constant over the image: log-SNR / 10, which usual schedules keep in about
-[-1, 1]. A classifier is therefore tied to noise levels, not to a number of training timesteps.
+The level enters as an extra input channel with the constant value log-SNR / 10, which lies in about [-1, 1] for usual
+schedules. So a classifier depends on noise levels and not on the number of training timesteps.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import ZooError, reason
 
 LOG_SNR_SCALE = 10.0
+"""Divisor of the log-SNR in the extra channel."""
 MAX_LOG_SNR = 10.0
-"""Cleaner levels look alike to the classifier; a clean image has an infinite log-SNR."""
+"""Largest log-SNR that the classifier sees, because that of a clean image is infinite."""
 
 
 class NoisyClassifier(nn.Module):
-    """Logits of a noisy image.
+    """Classifier of noisy images.
 
     Args:
         net: image classifier with one input channel more than the images have.
-        schedule: the path that tau refers to.
+        schedule: schedule that tau refers to.
     """
 
     def __init__(self, net: nn.Module, schedule: Schedule) -> None:
@@ -39,23 +40,26 @@ class NoisyClassifier(nn.Module):
         self.depth: Tensor
 
     def forward(self, x: Tensor, tau: Tensor) -> Tensor:
-        """x: (N, C, H, W); tau: (N,) in [0, T]. Returns logits (N, num_classes)."""
+        """Return logits (N, num_classes) for x of shape (N, C, H, W) and tau of shape (N,) in [0, T]."""
         channel = (self.log_snr(tau) / LOG_SNR_SCALE).to(x.dtype)[:, None, None, None]
         logits: Tensor = self.net(torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], dim=1)).logits
         return logits
 
     def log_snr(self, tau: Tensor) -> Tensor:
-        """log(alpha^2 / sigma^2) at any tau, cut off at the clean end. Shape (N,)."""
+        """Return log(alpha^2 / sigma^2), at most MAX_LOG_SNR, for tau of shape (N,)."""
         below = tau.floor().long().clamp(0, len(self.depth) - 2)
         depth = torch.lerp(self.depth[below], self.depth[below + 1], (tau - below).to(self.depth.dtype))
         return -torch.log(torch.expm1(depth)).clamp(min=-MAX_LOG_SNR)
 
 
 def load_classifier(folder: str | Path, schedule: Schedule, device: str = "cpu") -> NoisyClassifier:
-    """The noise-aware classifier that `samplerzoo train-classifier` saved in a folder.
+    """Load a noise-aware classifier that `samplerzoo train-classifier` saved.
 
     Args:
-        schedule: of the model that it is to guide, whatever schedule it was trained on.
+        schedule: schedule of the model to guide. The classifier may have been trained on another one.
+
+    Raises:
+        ZooError: the folder holds no such classifier, or its weights are incomplete.
     """
     folder = Path(folder)
     try:
@@ -64,7 +68,7 @@ def load_classifier(folder: str | Path, schedule: Schedule, device: str = "cpu")
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ZooError(f"{folder}: not a noise-aware classifier: {reason(error)}") from error
-    if report["missing_keys"]:  # transformers would make them up
+    if report["missing_keys"]:  # transformers would initialise them at random
         raise ZooError(f"{folder}: weights are missing: {min(report['missing_keys'])}, ...")
-    # weights may be stored in half precision; what the gradient is taken of is not computed in it
+    # stored weights may have half precision; the gradient needs float32
     return NoisyClassifier(net, schedule).eval().float().to(device)

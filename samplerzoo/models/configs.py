@@ -1,4 +1,4 @@
-"""What samplerzoo reads of the JSON files of a model folder, checked, so that the rest can rely on it."""
+"""Validated contents of the JSON files in a model folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 class ModelInfo(BaseModel):
-    """samplerzoo.json: what diffusers' own files do not say. A null label was trained; it is not only room for one."""
+    """Contents of samplerzoo.json, which says what the files of diffusers do not.
+
+    Attributes:
+        num_classes: number of classes; None for an unconditional network.
+        null_label: label that the network was trained to read as "no label", if any.
+        class_names, class_counts: one entry per class. The counts are those of the training data.
+        data, recipe: training data and training command, for the record.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +44,7 @@ class ModelInfo(BaseModel):
 
 
 class NetworkConfig(BaseModel):
-    """unet/config.json; defaults are those of UNet2DModel."""
+    """Contents of unet/config.json, with the defaults of UNet2DModel."""
 
     sample_size: PositiveInt | tuple[PositiveInt, PositiveInt]
     in_channels: PositiveInt = 3
@@ -47,6 +54,7 @@ class NetworkConfig(BaseModel):
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Shape (C, H, W) of one image."""
         size = self.sample_size
         return (self.in_channels, *((size, size) if isinstance(size, int) else size))
 
@@ -61,7 +69,7 @@ class NetworkConfig(BaseModel):
 
 
 class SchedulerConfig(BaseModel):
-    """scheduler/scheduler_config.json, but for the betas, which `Schedule.from_config` reads."""
+    """Contents of scheduler/scheduler_config.json without the betas, which `Schedule.from_config` reads."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -79,7 +87,7 @@ class SchedulerConfig(BaseModel):
         return self
 
     def clip(self, channels: int) -> Clip:
-        """As the config says; without a word from it, [-1, 1] for what has the channels of pixels."""
+        """Return the clip that the config asks for. If it says nothing, clip images of 1 or 3 channels to [-1, 1]."""
         if self.thresholding:
             return Clip("dynamic", self.dynamic_thresholding_ratio)
         if self.clip_sample or (self.clip_sample is None and channels in (1, 3)):
@@ -88,10 +96,10 @@ class SchedulerConfig(BaseModel):
 
 
 def parse(kind: type[Config], content: dict[str, Any], path: Path) -> Config:
-    """The checked form of a file's content.
+    """Validate the content of a file.
 
     Raises:
-        ZooError: a value cannot be; names the file, the key and what is wrong.
+        ZooError: a value is invalid. The message names the file and the key.
     """
     try:
         return kind.model_validate(content)

@@ -1,4 +1,4 @@
-"""Where models are: the folder of a name, and the JSON files in it. Imports nothing heavy."""
+"""Model folders on disk: find one by name and read its JSON files. Imports no heavy library."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from typing import Any
 from samplerzoo.errors import UsageError, ZooError, reason
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
+"""Folder of the embedded models."""
 INFO_FILE = "samplerzoo.json"
+"""Name of samplerzoo's own file in a model folder."""
 
 
 def pretrained() -> list[str]:
-    """Names of the models that come with samplerzoo."""
+    """Return the names of the embedded models."""
     return sorted(path.parent.name for path in PRETRAINED.glob("*/model_index.json"))
 
 
 def find_model(name: str, *, revision: str | None = None) -> Path:
-    """The folder of an embedded name, of a local path, or of a hub id; only the last may reach for the network."""
+    """Return the folder of an embedded model, a local path or a hub id. Only a hub id may use the network.
+
+    Raises:
+        UsageError: the name is none of these.
+        ZooError: the hub has no such model, or cannot be reached.
+    """
     if name in pretrained():
         return PRETRAINED / name
     path = Path(name).expanduser()
@@ -42,7 +49,11 @@ def find_model(name: str, *, revision: str | None = None) -> Path:
 
 
 def read_json(folder: Path, *names: str) -> dict[str, Any]:
-    """The first of these files that there is."""
+    """Read the first of these files that exists, which must hold a JSON object.
+
+    Raises:
+        ZooError: there is none, or it cannot be read.
+    """
     for name in names:
         path = folder / name
         if path.is_file():

@@ -1,1 +1,1 @@
-"""The machine: files that are whole or not there, processes, memory, versions and hardware."""
+"""Operating system and hardware: atomic files, locks, processes, memory, devices and versions."""

@@ -1,4 +1,4 @@
-"""What a run was made with: versions of the packages that matter, and the machine."""
+"""Versions and hardware that a run was made with, and the choice of device and dtype."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from samplerzoo.version import __version__
 PACKAGES = (
     "torch diffusers accelerate transformers datasets safetensors huggingface-hub numpy pillow pydantic click".split()
 )
+"""Packages whose versions a run records."""
 
 CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 """Instruction sets that multiply bfloat16 numbers, as `torch.cpu.get_capabilities` names them."""
@@ -21,7 +22,7 @@ CPU_BFLOAT16_PROBES = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
 def versions() -> dict[str, str]:
-    """Of samplerzoo, Python and the packages it stands on, without importing them."""
+    """Return the versions of samplerzoo, Python and PACKAGES, without importing the packages."""
     found = {"samplerzoo": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -32,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """System, processor, accelerators, and what torch makes of them."""
+    """Describe the operating system, the processor and the accelerators as torch sees them."""
     import torch
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -66,10 +67,10 @@ def choose_device(device: str) -> str:
 
 
 def choose_dtype(dtype: str, device: str) -> str:
-    """Return this dtype, or for "auto" bfloat16 where the device computes it natively, else float32.
+    """Return this dtype. For "auto" return bfloat16 where the device computes it natively, else float32.
 
     Raises:
-        UsageError: the network cannot compute in it.
+        UsageError: the dtype is unknown.
     """
     if dtype == "auto":
         return "bfloat16" if native_bfloat16(device) else "float32"
@@ -98,7 +99,7 @@ def native_bfloat16(device: str) -> bool:
 
 
 def _probe(name: str) -> bool:
-    """Ask a private function of torch.cpu; a version without it says no."""
+    """Call a private function of torch.cpu. Return False in a version of torch without it."""
     import torch
 
     try:
@@ -108,7 +109,7 @@ def _probe(name: str) -> bool:
 
 
 def device_name(device: str) -> str:
-    """`cuda (NVIDIA H200)`; the device alone where it has no name."""
+    """Return the device with the name of its hardware, as in `cuda (NVIDIA H200)`. CPUs have none."""
     import torch
 
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device

@@ -1,4 +1,7 @@
-"""Files that are whole or not there: written beside their place, then moved into it."""
+"""Files on disk: atomic writes, a lock on output folders, and short SHA-256 names.
+
+A file is written under another name in the same folder and then renamed, so a reader never meets half of it.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,18 @@ from typing import Any
 from samplerzoo.errors import UsageError, ZooError, reason
 
 DIGITS = 16
-"""Of a SHA-256 in hexadecimal, where it names a thing."""
+"""Hexadecimal digits of a SHA-256 that are used as a name."""
 
 LOCK_FILE = ".lock"
-"""Name of the file in an output folder that the process which writes there holds locked."""
+"""Name of the lock file in an output folder."""
 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path beside `path` to write to; the file there takes the place of `path` when the block ends without error."""
+    """Yield a temporary path in the folder of `path`, and rename it to `path` if the block ends without error.
+
+    The folder is created if need be. After an error the old file is untouched and the temporary one is deleted.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
@@ -37,9 +43,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new folder to write to, whose files then take their places in `folder`, each in a single step.
+    """Yield a temporary folder, and move its files into `folder` one by one if the block ends without error.
 
-    What else is in `folder` stays. A reader may meet new files beside old ones, but never half a file.
+    Other files in `folder` stay. A reader may meet new files beside old ones, but never half a file.
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
@@ -65,10 +71,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def contents(folder: Path) -> list[str]:
-    """Return the names of everything in a folder but the lock file; an empty list if there is no such folder.
+    """Return the names of all entries of a folder except the lock file. Return an empty list if it does not exist.
 
     Raises:
-        UsageError: it is a file.
+        UsageError: `folder` is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder")
@@ -77,16 +83,16 @@ def contents(folder: Path) -> list[str]:
 
 @contextmanager
 def locked(folder: Path, what: str = "run") -> Iterator[None]:
-    """Hold an output folder, which is created if need be, against other programs until the block ends.
+    """Lock an output folder until the block ends, so that no other program writes there. Create it if need be.
 
-    Every process of a multi-process run calls this; the main one holds the lock for all of them.
+    In a multi-process run every process calls this, and the main one takes the lock.
 
     Args:
-        what: the kind of program that the message of a refusal names.
+        what: noun for the other program in the error message.
 
     Raises:
-        UsageError: it is a file.
-        ZooError: another program holds the folder.
+        UsageError: `folder` is a file.
+        ZooError: another program has locked it.
     """
     from filelock import FileLock, Timeout
 
@@ -110,7 +116,7 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Into its place, readable to whom any new file is: safetensors writes files that their owner alone can read."""
+    """Rename a file and give it the mode of any new file. safetensors makes files that only their owner can read."""
     fresh = source.with_name(source.name + "-mode")
     fresh.touch()
     source.chmod(fresh.stat().st_mode)
@@ -124,7 +130,9 @@ def digest_text(text: str) -> str:
 
 
 def digest(*files: Path) -> str:
-    """The first 16 hex digits of a file's SHA-256; of several files, those of their digests in this order.
+    """Return the first 16 hex digits of a file's SHA-256.
+
+    For several files, hash their digests in the given order.
 
     Raises:
         ZooError: a file cannot be read.
@@ -138,6 +146,6 @@ def digest(*files: Path) -> str:
 
 @functools.lru_cache
 def _sha256(path: Path, modified: int, size: int) -> str:
-    """A file is read once for as long as it stays as it is."""
+    """Return the whole SHA-256 of a file. The cache holds until its time or size changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""Memory of this process: keep what a network call frees for the next one, and measure the peak.
+"""Memory of this process: keep freed memory for the next network call, and measure the peak.
 
-A network on a CPU takes and frees hundreds of megabytes a call, in the same pieces every time. glibc gives pieces of
-that size back to the system at once, and the system clears every page again when it is next touched: a tenth of the
-time of a call and more, the larger the batch. benchmarks/reports/speed has figures.
+On a CPU a network allocates and frees hundreds of megabytes in every call, in blocks of the same sizes. By default
+glibc returns such blocks to the system at once, and the system clears each page when it is next used. That takes a
+tenth of the time of a call or more, and grows with the batch (benchmarks/reports/speed).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Of mallopt(3)."""
+"""Parameters of mallopt(3), as malloc.h numbers them."""
 
 GROWTH = 64 * 2**20
-"""Bytes that the heap grows by, at least."""
+"""Least number of bytes by which the heap grows."""
 
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 RESET_PEAK = "5"
@@ -25,10 +25,12 @@ RESET_PEAK = "5"
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep what is freed. Whether it does: not on other systems, nor against a setting of the user's.
+    """Ask glibc to keep freed memory for this process. Return True if it does.
 
-    It is a setting of the whole process, and so one for who owns it: the command line asks, `sample` does not. The
-    most memory that is in use stays the same; what is lost is that other processes could have the rest in between.
+    Do nothing and return False on systems without glibc, or if the user has set malloc options in the environment.
+
+    This changes the whole process, so the command line calls it and `sample` does not. The peak stays the same, but
+    between calls other processes cannot use the freed memory.
     """
     if sys.platform != "linux" or _chosen_by_user():
         return False
@@ -45,7 +47,7 @@ def _chosen_by_user() -> bool:
 
 
 def reset_peak(device: str) -> None:
-    """Start a new measurement of the peak. Do nothing on a CPU where the system has no way to reset it."""
+    """Start a new measurement of the peak. Do nothing for the CPU on a system that cannot reset it."""
     if device.startswith("cuda"):
         import torch
 
@@ -56,9 +58,9 @@ def reset_peak(device: str) -> None:
 
 
 def peak_memory(device: str) -> int:
-    """Return the most bytes in use since `reset_peak`.
+    """Return the largest number of bytes in use since `reset_peak`.
 
-    On CUDA these are the bytes of tensors on the GPU, else the resident memory of the process with its libraries.
+    For CUDA this counts tensors on the GPU, otherwise the resident memory of the process including its libraries.
     """
     if device.startswith("cuda"):
         import torch

@@ -1,4 +1,4 @@
-"""Many processes: who of how many one is, what is one's share of the work, and what all of them have to know."""
+"""Work on several processes: their number and rank, a share of the work for each, and results known to all."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from samplerzoo.errors import ZooError
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=7)
-"""For how long a process waits for the others, who may have a batch of a thousand steps more to make than it has."""
+"""Longest time that a process waits for the others, which may have one long batch more to sample."""
 
 
 def processes() -> tuple[int, int]:
-    """(rank, number of processes) of an `accelerate launch` or `torchrun`; (0, 1) without one."""
+    """Return (rank, number of processes) under `accelerate launch` or `torchrun`, and (0, 1) otherwise.
+
+    Raises:
+        ZooError: a launcher started several processes, but Accelerate does not see them.
+    """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched == 1:
         return 0, 1
-    import torch.distributed.nn.functional  # imported later, its functions would keep the group alive past `_leave`
+    import torch.distributed.nn.functional  # if imported later, its functions keep the group alive past `_leave`
     from accelerate import PartialState
 
     try:
@@ -41,19 +45,19 @@ def processes() -> tuple[int, int]:
 
 @atexit.register
 def _leave() -> None:
-    """Ends the process group and its threads: one that lets go of a tensor while Python ends aborts the process."""
+    """Destroy the process group. A thread of it that frees a tensor while Python exits would abort the process."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def share(items: Sequence[T]) -> Sequence[T]:
-    """What this process does of the work of all."""
+    """Return the items that this process works on: every n-th one of n processes, starting at its rank."""
     rank, world = processes()
     return items[rank::world]
 
 
 def gather(items: list[T]) -> list[T]:
-    """The items of all processes, in every process."""
+    """Return the items of all processes, in order of rank, on every process."""
     if processes()[1] == 1:
         return items
     from accelerate.utils import gather_object
@@ -62,7 +66,10 @@ def gather(items: list[T]) -> list[T]:
 
 
 def on_main(function: Callable[[], T]) -> T:
-    """What the main process makes of it, in all processes; its error ends all of them, and it alone speaks of it."""
+    """Run `function` on the main process and return its result on every process.
+
+    If it raises, all processes exit and only the main one reports the error.
+    """
     rank, world = processes()
     if world == 1:
         return function()

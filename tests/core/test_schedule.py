@@ -296,7 +296,7 @@ def test_explicit_timesteps() -> None:
     ("timesteps", "message"),
     [
         ([], "at least one noisy level"),
-        ([-1], "clean one at its end alone"),
+        ([-1], "clean level at its end only"),
         ([5, 5], "timestep 5 follows 5"),
         ([5, 9], "timestep 9 follows 5"),
         ([1000], "timestep 1000 is outside"),
@@ -309,7 +309,7 @@ def test_impossible_grids_say_why(timesteps: list[float], message: str) -> None:
 
 
 def test_a_grid_must_end_clean() -> None:
-    with pytest.raises(UsageError, match="at its end alone"):
+    with pytest.raises(UsageError, match="at its end only"):
         Grid((Level(2.0, 0.5, 0.5, 0.1), Level(1.0, 0.9, 0.1, 0.1)))
 
 
