@@ -13,7 +13,9 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from samplerzoo.blame import blaming, import_fault, remember
 from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
+from samplerzoo.protocol import check_members
 
 if TYPE_CHECKING:
     from samplerzoo.core.source import Source
@@ -25,12 +27,6 @@ GROUPS: dict[Kind, str] = {
     "guidance": "samplerzoo.guidance",
     "features": "samplerzoo.features",
 }
-METHODS: dict[Kind, tuple[tuple[str, ...], ...]] = {
-    "sampler": (("step", "walk"),),
-    "guidance": (("guide",),),
-    "features": (("load",), ("id",)),
-}
-"""What a plugin of a kind has to define: one of each group."""
 USAGE: dict[Kind, str] = {
     "sampler": "a sampler; type --sampler {}",
     "guidance": "a guidance, which works with every sampler; type --sampler ddim --guidance {}",
@@ -82,12 +78,35 @@ class Plugin:
         Raises:
             ZooError: it cannot be imported, or is not what its group says. Names the plugin, its source and the reason.
         """
+        broken = f"{self.kind} {self.name!r} of {self.source} is broken"
+        found = _entered(self.target, broken) if isinstance(self.target, EntryPoint) else self.target
         try:
-            found = self.target.load() if isinstance(self.target, EntryPoint) else self.target
             _check(found, self.kind)
-        except (Exception, SystemExit) as error:  # a plugin may fail in any way, and takes nothing else down with it
-            raise ZooError(f"{self.kind} {self.name!r} of {self.source} is broken: {reason(error)}") from error
+        except TypeError as error:
+            raise ZooError(f"{broken}: {reason(error)}") from error
+        remember(found, self.name)
         return found
+
+
+def _entered(point: EntryPoint, broken: str) -> Any:
+    """Import what an entry point names. A plugin may fail in any way, and takes nothing else down with it."""
+    try:
+        return point.load()
+    except (Exception, SystemExit) as error:
+        raise ZooError(f"{broken}: {import_fault(error, point.module)}") from error
+
+
+def check_plugin(cls: type, kind: Kind) -> None:
+    """Check the class of an object that was made without the registry, as in a notebook, against the protocol.
+
+    Raises:
+        ZooError: it is not what its kind is to be; in one line, with file and line of the member that is wrong.
+    """
+    try:
+        _check(cls, kind)
+    except TypeError as error:
+        raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {reason(error)}") from error
+    remember(cls, cls.__name__)
 
 
 def plugins(kind: Kind) -> list[Plugin]:
@@ -169,14 +188,18 @@ def load_source(name: str) -> Source:
     from samplerzoo.core.source import Source
 
     point = sources()[name]
+    origin, _ = _origin(point.dist)
+    broken = f"source {name!r} of {origin} is broken"
+    found = _entered(point, broken)
     try:
-        found = point.load()
         if not (inspect.isclass(found) and issubclass(found, Source)):
             raise TypeError(f"{found!r} is not a subclass of samplerzoo.Source")
-        return found()
-    except (Exception, SystemExit) as error:
-        origin, _ = _origin(point.dist)
-        raise ZooError(f"source {name!r} of {origin} is broken: {reason(error)}") from error
+        check_members(found, Source, "source")
+        remember(found, name)
+        with blaming(found):
+            return found()
+    except TypeError as error:
+        raise ZooError(f"{broken}: {reason(error)}") from error
 
 
 def _foreign(library: str, name: str) -> Plugin:
@@ -220,10 +243,11 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
     for option in options:
         if option not in cls.model_fields:
             raise UsageError(unknown_option(kind, name, option))
-    try:
-        return cls(**options)
-    except ValidationError as error:
-        raise UsageError(f"{kind} {name}: {complaint(error)}") from error
+    with blaming(cls):
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            raise UsageError(f"{kind} {name}: {complaint(error)}") from error
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -295,7 +319,7 @@ def _import(file: Path) -> Any:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise ZooError(f"plugin {file} cannot be imported: {reason(error)}") from error
+        raise ZooError(f"plugin {file} cannot be imported: {import_fault(error, name)}") from error
     return module
 
 
@@ -320,9 +344,6 @@ def _check(cls: Any, kind: Kind) -> None:
     base = _bases()[kind]
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
-    for methods in METHODS[kind]:
-        if all(getattr(cls, method) is getattr(base, method) for method in methods):
-            raise TypeError(f"{cls.__name__} does not define {' or '.join(methods)}")
     own = set(cls.model_fields) - set(base.model_fields)
     taken = set(dir(base)) | (RESERVED if kind == "sampler" else set())
     for field in own:
@@ -332,3 +353,4 @@ def _check(cls: Any, kind: Kind) -> None:
             )
         if not cls.model_fields[field].description:
             raise TypeError(f"the field {field!r} of {cls.__name__} has no description, which is the help of its flag")
+    check_members(cls, base, kind)

@@ -8,8 +8,8 @@ import re
 from pydantic_core import PydanticUndefined
 
 from samplerzoo.core.guidance import Guidance
-from samplerzoo.options import Options, kebab
-from samplerzoo.registry import Kind, Plugin
+from samplerzoo.options import Options
+from samplerzoo.registry import check_plugin
 
 CITATION = re.compile(r"\b[A-Z][\w'’-]+(?:(?:,| and| &)? [A-Z][\w'’-]+)*(?: et al\.?)?,? \(?(?:19|20)\d\d[a-z]?\b")
 """A name that begins with a capital, perhaps more of them, and a year."""
@@ -19,9 +19,7 @@ BOUNDED = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum",
 
 def check_keeps_the_protocol(plugin: Options) -> None:
     """It can be registered: it defines what its kind has to, and no field hides a member or a flag of `run`."""
-    cls = type(plugin)
-    kind: Kind = "guidance" if isinstance(plugin, Guidance) else "sampler"
-    Plugin(kind, kebab(cls.__name__), cls.__module__, "", cls).load()
+    check_plugin(type(plugin), "guidance" if isinstance(plugin, Guidance) else "sampler")
 
 
 def check_cites_its_source(plugin: Options) -> None:

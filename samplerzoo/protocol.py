@@ -1,0 +1,154 @@
+"""The protocol of plugins, as far as it can be seen without running: how samplerzoo calls and reads their members."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from inspect import Parameter, Signature
+from typing import Any
+
+from samplerzoo.blame import code_of, place_of
+
+REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "sampler": (("step", "walk"),),
+    "guidance": (("guide",),),
+    "features": (("load",), ("id",)),
+    "source": (),
+}
+"""Members that a plugin of a kind has to define: one of each group."""
+
+CALLED: dict[str, tuple[str, ...]] = {
+    "sampler": ("grid", "step", "walk"),
+    "guidance": ("guide", "within_interval"),
+    "features": ("load", "load_head"),
+    "source": ("names", "refusal", "sampler"),
+}
+"""Methods that samplerzoo calls. It gives the arguments that the base class has, by position."""
+
+READ: dict[str, tuple[str, ...]] = {
+    "sampler": ("order", "takes_shift"),
+    "guidance": ("needs_labels",),
+    "features": ("name", "id", "references"),
+    "source": ("noun", "version"),
+}
+"""Members that samplerzoo reads without calling them."""
+
+LEVELS = frozenset("ts")
+"""Arguments whose names an author may give the other way round: papers disagree on which of t and s comes first."""
+
+
+def check_members(cls: type, base: type, kind: str) -> None:
+    """Compare the members of a plugin's class with how samplerzoo uses them.
+
+    Args:
+        base: the class that plugins of this kind are subclasses of.
+
+    Raises:
+        TypeError: a member is missing, or cannot be used so; with file and line of the member.
+    """
+    for members in REQUIRED[kind]:
+        if not any(_overrides(cls, base, member) for member in members):
+            raise TypeError(f"{cls.__name__} does not define {' or '.join(members)}")
+    for name in CALLED[kind]:
+        if name == "step" and _overrides(cls, base, "walk"):
+            continue  # the walk of Sampler alone calls it
+        if _overrides(cls, base, name):
+            fault = _fault_of_method(cls, base, name)
+            if fault:
+                raise TypeError(f"{fault} ({place_of(cls, name)})")
+    for name in READ[kind]:
+        if _overrides(cls, base, name):
+            fault = _fault_of_value(name, inspect.getattr_static(cls, name))
+            if fault:
+                raise TypeError(f"{fault} ({place_of(cls, name)})")
+
+
+def _overrides(cls: type, base: type, name: str) -> bool:
+    nothing = object()
+    found = inspect.getattr_static(cls, name, nothing)
+    return found is not nothing and found is not inspect.getattr_static(base, name, nothing)
+
+
+def _fault_of_method(cls: type, base: type, name: str) -> str | None:
+    """Say why samplerzoo cannot call a method; None if it can."""
+    raw, method = inspect.getattr_static(cls, name), getattr(cls, name)
+    if isinstance(raw, (property, functools.cached_property)):
+        return f"{name} is a property, and samplerzoo calls it: take @property away"
+    if not callable(method):
+        return f"{name} is {raw!r}, and has to be a method"
+    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+        return f"{name} is asynchronous, and has to be a plain method: def, not async def"
+    if inspect.isgeneratorfunction(method) and name != "walk":
+        walk = "; a generator is a walk: def walk(self, x, grid, denoise, noise)" if name == "step" else ""
+        return f"{name} yields, and has to return its answer{walk}"
+    try:
+        own = [*inspect.signature(method).parameters.values()]
+    except (TypeError, ValueError):  # a function of C that has no signature
+        return None
+    given = [*inspect.signature(getattr(base, name)).parameters][1:]
+    if not isinstance(raw, (staticmethod, classmethod)) and hasattr(type(raw), "__get__"):  # called with self
+        if not own or own[0].kind in (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD):
+            return f"{name} takes {_listed(own)}: 'self' is missing"
+        if own[0].kind is not Parameter.VAR_POSITIONAL:
+            if own[0].name in given and len(own) <= len(given):
+                return f"{name} takes {_listed(own)}: 'self' is missing"
+            own = own[1:]
+    fault = _fault_of_arguments(own, given)
+    if fault is None:
+        return None
+    static = isinstance(raw, staticmethod) and own and own[0].name == "self"
+    hint = "; a staticmethod gets no self" if static else ""
+    return f"{name} takes {_listed(own)}, and is called with ({', '.join(given)}): {fault}{hint}"
+
+
+def _fault_of_arguments(own: Sequence[Parameter], given: Sequence[str]) -> str | None:
+    """Compare a method's parameters, without self, with the arguments that it is given by position."""
+    for parameter in own:
+        if parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty:
+            return f"{parameter.name!r} is given to nobody by name: give it a default, or make it a field"
+    places = [p for p in own if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    names = [parameter.name for parameter in places]
+    if len(places) < len(given) and not any(p.kind is Parameter.VAR_POSITIONAL for p in own):
+        lost = _apart(given, names, len(given) - len(places))
+        return f"{_quoted(lost)} {'is' if len(lost) == 1 else 'are'} missing"
+    needed = [parameter.name for parameter in places if parameter.default is Parameter.empty]
+    if len(needed) > len(given):
+        more = _apart(needed, given, len(needed) - len(given))
+        return f"nothing is given for {_quoted(more)}: give it a default, or make it a field"
+    first = names[: len(given)]
+    if set(first) == set(given):
+        wrong = [(a, b) for a, b in zip(first, given, strict=True) if a != b and not {a, b} <= LEVELS]
+        if wrong:
+            return f"{wrong[0][0]!r} stands where {wrong[0][1]!r} is given"
+    return None
+
+
+def _apart(names: Sequence[str], others: Sequence[str], count: int) -> Sequence[str]:
+    """Find the names that the others do not have, or take the last ones if the author has names of his own."""
+    apart = [name for name in names if name not in others]
+    return apart if len(apart) == count else names[-count:]
+
+
+def _fault_of_value(name: str, raw: Any) -> str | None:
+    """Say why samplerzoo cannot read a member; None if it can."""
+    if callable(raw) or isinstance(raw, (staticmethod, classmethod, functools.partialmethod)):
+        return f"{name} is a method, and is read without being called: put @property above it"
+    getter = code_of(raw)
+    if getter is not None:
+        if getter.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+            return f"{name} yields or is asynchronous, and has to return its value"
+        return f"{name} is a property, and has to be True or False for the class" if name == "needs_labels" else None
+    if name in ("needs_labels", "takes_shift") and not isinstance(raw, bool):
+        return f"{name} is {raw!r}, and has to be True or False"
+    if name == "order" and not isinstance(raw, int):
+        return f"order is {raw!r}, and has to be a whole number"
+    return None
+
+
+def _listed(parameters: Sequence[Parameter]) -> str:
+    return str(Signature([parameter.replace(annotation=Parameter.empty) for parameter in parameters]))
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"{name!r}" for name in names)
