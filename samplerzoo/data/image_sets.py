@@ -18,8 +18,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from samplerzoo.data.options import DataOptions
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.training.options import DataOptions
 
 if TYPE_CHECKING:
     import datasets

@@ -114,7 +114,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def _data_set(name: str, split: str, num_images: int | None) -> Iterator[ImageBatch]:
     from samplerzoo.data import image_sets as data
-    from samplerzoo.training.options import DataOptions
+    from samplerzoo.data.options import DataOptions
 
     found = data.load_images(DataOptions(dataset=name, split=split))
     chosen = _random(len(found), num_images, name)

@@ -9,28 +9,13 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
+from samplerzoo.data.options import DataOptions
 from samplerzoo.options import Options
 
 Precision = Literal["no", "fp16", "bf16"]
 LrSchedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"]
 PredictionType = Literal["epsilon", "sample", "v_prediction"]
-
-
-class DataOptions(Options):
-    """Which images, and in what shape."""
-
-    dataset: str = Field(
-        description="a hub name, a .parquet file, a folder of parquet files or of images, or 'digits' (scikit-learn's)"
-    )
-    dataset_config_name: str | None = Field(None, description="configuration of a hub data set")
-    split: str = Field("train", description="split of the data set to train on")
-    image_column: str | None = Field(None, description="column with the images; default: the first image column")
-    label_column: str | None = Field(None, description="column with the labels; default: the first class-label column")
-    classes: str | None = Field(None, description="keep these classes alone, by name, as in 3 or 0,1,7 or cat,dog")
-    image_size: PositiveInt | None = Field(None, description="side in pixels; default: the data's own")
-    channels: Literal[1, 3] | None = Field(None, description="1 is grey, 3 is colour; default: as the data")
-    random_flip: bool = Field(False, description="mirror half of the images, drawn anew at every step")
 
 
 class LoopOptions(DataOptions):

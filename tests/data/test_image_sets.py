@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from samplerzoo.data import image_sets as data
+from samplerzoo.data.options import DataOptions
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.training.options import DataOptions
 
 SIZE = 6
 

@@ -1,0 +1,28 @@
+"""Options of a data set. Fields are flags, named as in diffusers' train_unconditional.py.
+
+Nothing here imports torch, so that the help of the commands is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from samplerzoo.options import Options
+
+
+class DataOptions(Options):
+    """Which images, and in what shape."""
+
+    dataset: str = Field(
+        description="a hub name, a .parquet file, a folder of parquet files or of images, or 'digits' (scikit-learn's)"
+    )
+    dataset_config_name: str | None = Field(None, description="configuration of a hub data set")
+    split: str = Field("train", description="split of the data set to train on")
+    image_column: str | None = Field(None, description="column with the images; default: the first image column")
+    label_column: str | None = Field(None, description="column with the labels; default: the first class-label column")
+    classes: str | None = Field(None, description="keep these classes alone, by name, as in 3 or 0,1,7 or cat,dog")
+    image_size: PositiveInt | None = Field(None, description="side in pixels; default: the data's own")
+    channels: Literal[1, 3] | None = Field(None, description="1 is grey, 3 is colour; default: as the data")
+    random_flip: bool = Field(False, description="mirror half of the images, drawn anew at every step")
