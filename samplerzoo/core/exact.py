@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from samplerzoo.core.model import Model
-from samplerzoo.core.prediction import PredictionType
+from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
 from samplerzoo.core.schedule import Level, Schedule
 
 
@@ -102,10 +102,4 @@ def _output(kind: PredictionType, x: Tensor, level: Level, mean: Tensor, std: Te
     """What a perfect network of this kind says of x."""
     residual = (x - level.alpha * mean) / (level.alpha**2 * std**2 + level.sigma**2)
     eps, x0 = level.sigma * residual, mean + level.alpha * std**2 * residual
-    match kind:
-        case "epsilon":
-            return eps
-        case "sample":
-            return x0
-        case "v_prediction":
-            return level.alpha * eps - level.sigma * x0
+    return PARAMETRIZATIONS[kind].target(x0, eps, level.alpha, level.sigma)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
-from samplerzoo.core.prediction import Clip, Prediction, PredictionType
+from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
+from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.errors import UsageError, ZooError
 
@@ -69,9 +70,9 @@ class Model:
     def __post_init__(self) -> None:
         if not self.shape:
             raise UsageError(f"{self.name} has no image shape: give Model(..., shape=(C, H, W))")
-        known = get_args(PredictionType)
-        if self.prediction not in known:
-            raise ZooError(f"{self.name}: unknown prediction type {self.prediction!r}; known: {', '.join(known)}")
+        if self.prediction not in PARAMETRIZATIONS:
+            known = ", ".join(PARAMETRIZATIONS)
+            raise ZooError(f"{self.name}: unknown prediction type {self.prediction!r}; known: {known}")
         if self.prediction == "epsilon" and self.schedule.zero_terminal_snr:
             raise ZooError(
                 f"{self.name}: an epsilon network cannot tell x0 at zero terminal SNR; "

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
 from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-
-PredictionType = Literal["epsilon", "sample", "v_prediction"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +49,13 @@ class Prediction:
         variance: torch.Tensor | None = None,
     ) -> Prediction:
         """From a network's output, named as diffusers' `prediction_type` names it."""
-        alpha, sigma = level.alpha, level.sigma
-        match kind:
-            case "epsilon":
-                eps, x0 = output, (x - sigma * output) / alpha
-            case "sample":
-                eps, x0 = (x - alpha * output) / sigma, output
-            case "v_prediction":  # v = alpha eps - sigma x0 (Salimans and Ho 2022, appendix D)
-                norm = alpha**2 + sigma**2
-                eps, x0 = (sigma * x + alpha * output) / norm, (alpha * x - sigma * output) / norm
+        eps, x0 = PARAMETRIZATIONS[kind].read(x, level.alpha, level.sigma, output)
         return cls(x, level, eps, x0, variance)
 
     @property
     def v(self) -> torch.Tensor:
-        return self.level.alpha * self.eps - self.level.sigma * self.x0
+        """v = alpha eps - sigma x0."""
+        return PARAMETRIZATIONS["v_prediction"].target(self.x0, self.eps, self.level.alpha, self.level.sigma)
 
     @property
     def score(self) -> torch.Tensor:
@@ -82,12 +74,10 @@ class Prediction:
         if sum(part is not None for part in (eps, x0, v)) > 1:
             raise TypeError("eps, x0 and v follow from each other: replace one of them")
         p = self
-        if eps is not None:
-            p = dataclasses.replace(p, eps=eps, x0=(p.x - p.level.sigma * eps) / p.level.alpha)
-        if x0 is not None:
-            p = dataclasses.replace(p, x0=x0, eps=(p.x - p.level.alpha * x0) / p.level.sigma)
-        if v is not None:
-            p = dataclasses.replace(Prediction.of("v_prediction", p.x, p.level, v, p.variance), shift=p.shift)
+        given: dict[PredictionType, torch.Tensor | None] = {"epsilon": eps, "sample": x0, "v_prediction": v}
+        for kind, output in given.items():
+            if output is not None:
+                p = dataclasses.replace(Prediction.of(kind, p.x, p.level, output, p.variance), shift=p.shift)
         if shift is not None:
             p = dataclasses.replace(p, shift=shift)
         return p

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 
 from samplerzoo.core.model import Layout, Model
-from samplerzoo.core.prediction import PredictionType
+from samplerzoo.core.parametrization import PredictionType
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.configs import ModelInfo, NetworkConfig, SchedulerConfig, parse

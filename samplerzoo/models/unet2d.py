@@ -24,7 +24,7 @@ def unet_network(unet: UNet2DModel) -> Callable[..., torch.Tensor]:
     """
 
     def network(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        dtype = next(unet.parameters()).dtype  # unet.dtype walks through all its modules, for half a millisecond
+        dtype = next(unet.parameters(), x).dtype  # unet.dtype walks through all its modules, for half a millisecond
         return unet(x.to(dtype), tau - 1, class_labels=labels).sample.to(x.dtype)
 
     return network

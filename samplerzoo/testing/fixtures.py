@@ -14,7 +14,8 @@ from torch import Tensor
 
 from samplerzoo.core.exact import gaussian, learned, mixture
 from samplerzoo.core.model import Model
-from samplerzoo.core.prediction import Denoiser, Prediction, PredictionType
+from samplerzoo.core.parametrization import PredictionType
+from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level, Schedule, posterior_std
 

@@ -6,7 +6,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from samplerzoo.core.prediction import PredictionType
+from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.folder import find_model
@@ -48,8 +48,7 @@ class Forward:
             return torch.ones(len(tau), device=tau.device)
         alpha, sigma = (value.flatten() for value in self.coefficients(tau))
         snr = (alpha / sigma) ** 2
-        times = {"epsilon": snr, "sample": torch.ones_like(snr), "v_prediction": snr + 1}
-        return snr.clamp(max=gamma) / times[prediction]
+        return snr.clamp(max=gamma) / PARAMETRIZATIONS[prediction].error_factor(snr)
 
     def draw_levels(self, count: int, rng: torch.Generator) -> Tensor:
         """tau in 1 ... T, each uniform, together spread evenly (Kingma et al. 2021, appendix I.1).

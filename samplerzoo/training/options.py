@@ -9,13 +9,13 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
+from samplerzoo.core.parametrization import PredictionType
 from samplerzoo.data.options import DataOptions
 from samplerzoo.options import Options
 
 Precision = Literal["no", "fp16", "bf16"]
 LrSchedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"]
-PredictionType = Literal["epsilon", "sample", "v_prediction"]
 
 
 class LoopOptions(DataOptions):

@@ -10,7 +10,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from samplerzoo.core.model import Model
-from samplerzoo.core.prediction import PredictionType
+from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.data.order import keyed_generator
@@ -64,12 +64,11 @@ class UNetTask(Task):
         noise = torch.randn(images.shape, generator=rng)
         dropped = torch.rand(len(images), generator=rng) < self.options.label_dropout
         tau, noise, dropped = (value.to(images.device) for value in (tau, noise, dropped))
-        alpha, sigma = self.forward.coefficients(tau)
-        noisy = alpha * images + sigma * noise
+        noisy = self.forward.noised(images, tau, noise)
         given = torch.where(dropped, torch.full_like(labels, self.data.num_classes), labels)
-        answer = net(noisy, tau - 1, class_labels=given if self.conditional else None).sample
-        target = {"epsilon": noise, "sample": images, "v_prediction": alpha * noise - sigma * images}
-        errors = (answer.float() - target[self.prediction_type]).square().flatten(1).mean(1)
+        answer = unet_network(net)(noisy, tau, given if self.conditional else None)
+        target = PARAMETRIZATIONS[self.prediction_type].target(images, noise, *self.forward.coefficients(tau))
+        errors = (answer.float() - target).square().flatten(1).mean(1)
         return (self.forward.loss_weight(tau, self.prediction_type, self.options.snr_gamma) * errors).mean()
 
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:

@@ -13,7 +13,7 @@ from samplerzoo_plugins.probability_flow import ProbabilityFlow
 from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
-from samplerzoo.core.prediction import PredictionType
+from samplerzoo.core.parametrization import PredictionType
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import SPACINGS, Grid, Schedule
 from samplerzoo.sampling.driver import sample

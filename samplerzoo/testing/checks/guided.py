@@ -16,7 +16,8 @@ from torch import Tensor
 
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.model import Model
-from samplerzoo.core.prediction import Prediction, PredictionType
+from samplerzoo.core.parametrization import PredictionType
+from samplerzoo.core.prediction import Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Level
 from samplerzoo.errors import UsageError
