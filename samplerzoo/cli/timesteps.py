@@ -13,8 +13,9 @@ from samplerzoo import registry
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
 from samplerzoo.cli.shared_flags import json_flag
+from samplerzoo.core.betas import BETA_SCHEDULES
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import BETA_SCHEDULES, Level, Schedule
+from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.models.folder import find_model, read_json
 from samplerzoo.options import Options

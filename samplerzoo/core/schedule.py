@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samplerzoo.core.betas import betas_of
 from samplerzoo.errors import UsageError, ZooError
 
 KARRAS_RHO = 7.0
@@ -144,7 +145,7 @@ class Schedule:
         if "_class_name" in config and not {"beta_schedule", "trained_betas"} & set(config):
             raise ZooError(f"a {config['_class_name']} has no betas; samplerzoo knows variance-preserving schedules")
         try:
-            betas = _betas(config)
+            betas = betas_of(config)
         except (TypeError, ValueError) as error:
             raise ZooError(f"the scheduler config makes no schedule: {error}") from error
         return cls(betas, zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)))
@@ -208,47 +209,6 @@ class Schedule:
 
     def _grid(self, taus: Iterable[float]) -> Grid:
         return Grid((*(self.at(tau) for tau in taus), self.at(0.0)))
-
-
-def _betas(config: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Return the betas (T,) of a diffusers scheduler config."""
-    if config.get("trained_betas") is not None:
-        return np.asarray(config["trained_betas"], dtype=np.float64)
-    name = config.get("beta_schedule", "linear")
-    if name not in BETA_SCHEDULES:
-        raise ZooError(f"unknown beta_schedule {name!r}; known: {', '.join(BETA_SCHEDULES)}")
-    T = int(config.get("num_train_timesteps", 1000))
-    return BETA_SCHEDULES[name](T, float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02)))
-
-
-def _linear(T: int, start: float, end: float) -> NDArray[np.float64]:
-    """Return betas that are linear in time (Ho, Jain, Abbeel 2020)."""
-    return np.linspace(start, end, T)
-
-
-def _scaled_linear(T: int, start: float, end: float) -> NDArray[np.float64]:
-    """Return betas that are linear in their square root (Rombach et al. 2022)."""
-    return np.linspace(math.sqrt(start), math.sqrt(end), T) ** 2
-
-
-def _squaredcos_cap_v2(T: int, start: float, end: float) -> NDArray[np.float64]:
-    """Return betas of the cosine schedule (Nichol and Dhariwal 2021, eq. 17). `start` and `end` are not used."""
-    abar = np.cos((np.linspace(0, 1, T + 1) + 0.008) / 1.008 * math.pi / 2) ** 2
-    return np.minimum(1 - abar[1:] / abar[:-1], 0.999)
-
-
-def _sigmoid(T: int, start: float, end: float) -> NDArray[np.float64]:
-    """Return betas on a sigmoid curve (GeoDiff, Xu et al. 2022)."""
-    return start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, T)))
-
-
-BETA_SCHEDULES: dict[str, Callable[[int, float, float], NDArray[np.float64]]] = {
-    "linear": _linear,
-    "scaled_linear": _scaled_linear,
-    "squaredcos_cap_v2": _squaredcos_cap_v2,
-    "sigmoid": _sigmoid,
-}
-"""Functions from (T, start, end) to betas (T,), by their names in diffusers."""
 
 
 def _trailing(schedule: Schedule, steps: int) -> list[float]:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from samplerzoo.core.betas import BETA_SCHEDULES
 from samplerzoo.core.schedule import (
-    BETA_SCHEDULES,
     INTEGER_SPACINGS,
     SPACINGS,
     Grid,
