@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,27 @@ from numpy.typing import NDArray
 from samplerzoo.core.betas import betas_of
 from samplerzoo.errors import UsageError, ZooError
 
+if TYPE_CHECKING:
+    import torch
+
 KARRAS_RHO = 7.0
 """Exponent rho of Karras et al. 2022, eq. 5."""
 QUADRATIC_SPAN = 0.8
 """Share of the timesteps that the quadratic grid covers (Song, Meng, Ermon 2021, appendix D.2)."""
+Time = TypeVar("Time", float, "torch.Tensor")
+
 ZERO_SNR_ALPHA_BAR = 2.0**-24
 """Value of abar in place of zero, as in diffusers, so that formulas can divide by alpha."""
+
+
+def to_timestep(tau: Time) -> Time:
+    """Return the time of diffusers' networks and schedulers, the training timestep, which may be a fraction."""
+    return tau - 1
+
+
+def to_tau(timestep: Time) -> Time:
+    """Return the tau of a training timestep."""
+    return timestep + 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class Level:
     @property
     def timestep(self) -> float:
         """Time as the network takes it: the training timestep of diffusers, which may be a fraction."""
-        return self.tau - 1.0
+        return to_timestep(self.tau)
 
     def describe(self) -> dict[str, float | None]:
         """Return the numbers for JSON. The infinite log-SNR of the clean level becomes None."""
@@ -167,11 +182,17 @@ class Schedule:
     def at(self, tau: float) -> Level:
         """Return the level at any tau in [0, T]. Raise UsageError outside."""
         if not 0.0 <= tau <= self.T:
-            raise UsageError(f"timestep {tau - 1:g} is outside the schedule, which has -1 (clean) to {self.T - 1}")
+            raise UsageError(
+                f"timestep {to_timestep(tau):g} is outside the schedule, which has -1 (clean) to {self.T - 1}"
+            )
         i = max(math.ceil(tau), 1)  # beta is constant on (i - 1, i]
         beta = float(self._depth[i] - self._depth[i - 1])
         depth = tau * beta if i == 1 else float(self._depth[i]) - (i - tau) * beta  # both are exact at tau = i
         return Level(float(tau), math.exp(-depth / 2), math.sqrt(-math.expm1(-depth)), beta)
+
+    def at_timestep(self, timestep: float) -> Level:
+        """Return the level at a training timestep, which may be a fraction. Raise UsageError outside."""
+        return self.at(to_tau(timestep))
 
     def at_log_snr(self, log_snr: float) -> Level:
         """Return the level with a given log(alpha^2 / sigma^2). Raise UsageError if it is noisier than tau = T."""
@@ -205,7 +226,7 @@ class Schedule:
 
     def grid_at(self, timesteps: Iterable[float]) -> Grid:
         """Return a grid of exactly these training timesteps, fractions allowed, followed by the clean level."""
-        return self._grid(t + 1.0 for t in timesteps)
+        return self._grid(to_tau(t) for t in timesteps)
 
     def _grid(self, taus: Iterable[float]) -> Grid:
         return Grid((*(self.at(tau) for tau in taus), self.at(0.0)))
@@ -219,18 +240,18 @@ def _trailing(schedule: Schedule, steps: int) -> list[float]:
 
 def _leading(schedule: Schedule, steps: int) -> list[float]:
     """Return the timesteps 0, r, 2r, ... with r = T // steps. Depending on the steps they may start far below T."""
-    return [float(k * (schedule.T // steps) + 1) for k in reversed(range(steps))]
+    return [float(to_tau(k * (schedule.T // steps))) for k in reversed(range(steps))]
 
 
 def _linspace(schedule: Schedule, steps: int) -> list[float]:
     """Return evenly spaced timesteps from T - 1 to 0, rounded to integers."""
-    return [float(t) + 1.0 for t in np.round(np.linspace(schedule.T - 1, 0, steps))]
+    return [to_tau(float(t)) for t in np.round(np.linspace(schedule.T - 1, 0, steps))]
 
 
 def _quadratic(schedule: Schedule, steps: int) -> list[float]:
     """Return a quadratic grid (Song, Meng, Ermon 2021, appendix D.2), unrounded so that no timesteps coincide."""
     top = min(QUADRATIC_SPAN * schedule.T, schedule.T - 1)  # below T = 5 the span would leave the schedule
-    return [top + 1.0, *(float(t) + 1.0 for t in np.linspace(math.sqrt(top), 0, steps)[1:] ** 2)]
+    return [to_tau(top), *(to_tau(float(t)) for t in np.linspace(math.sqrt(top), 0, steps)[1:] ** 2)]
 
 
 def _karras(schedule: Schedule, steps: int) -> list[float]:

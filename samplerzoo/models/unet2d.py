@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplerzoo.core.model import Layout
+from samplerzoo.core.schedule import to_timestep
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.models.folder import read_json
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 def unet_network(unet: UNet2DModel) -> Callable[..., torch.Tensor]:
     """Make a UNet2DModel a callable (x, tau, labels) -> output, float32 in and out.
 
-    The network's time is tau - 1, given as a float tensor: diffusers would cut a Python float down to an integer.
+    The network's time is given as a tensor: diffusers would cut a Python float down to an integer.
     """
 
     def network(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         dtype = next(unet.parameters(), x).dtype  # unet.dtype walks through all its modules, for half a millisecond
-        return unet(x.to(dtype), tau - 1, class_labels=labels).sample.to(x.dtype)
+        return unet(x.to(dtype), to_timestep(tau), class_labels=labels).sample.to(x.dtype)
 
     return network
 

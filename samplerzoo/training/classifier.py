@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.schedule import Schedule, to_timestep
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError
@@ -76,7 +76,10 @@ class ClassifierTask(Task):
         if self.options.clean:
             return {"test accuracy": f"{self._accuracy(net, self.test, None):.2%}"}
         taus = [round(self.schedule.T * k / (EVALUATED_LEVELS - 1)) for k in range(EVALUATED_LEVELS)]
-        return {f"test accuracy, t = {max(tau, 1) - 1}": f"{self._accuracy(net, self.test, tau):.2%}" for tau in taus}
+        return {
+            f"test accuracy, t = {to_timestep(max(tau, 1))}": f"{self._accuracy(net, self.test, tau):.2%}"
+            for tau in taus
+        }
 
     @torch.no_grad()
     def _accuracy(self, net: nn.Module, test: ImageData, tau: int | None) -> float:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from samplerzoo import images
-from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.schedule import Schedule, to_timestep
 from samplerzoo.system.files import atomic_file
 
 SMOOTHING = 0.8
@@ -62,7 +62,7 @@ def save_forward(real: Tensor, schedule: Schedule, path: Path) -> None:
             axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.axis("off")
             if not row:
-                axes.set_title(f"t = {tau - 1}" if tau else "real")
+                axes.set_title(f"t = {to_timestep(tau)}" if tau else "real")
     _save(figure, path)
 
 
