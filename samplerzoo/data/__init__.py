@@ -1,1 +1,1 @@
-"""Images in, for training and for metrics."""
+"""Reading images, for training and for metrics."""

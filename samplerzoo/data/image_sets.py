@@ -1,7 +1,7 @@
-"""Image data sets: hub, parquet, image folder or scikit-learn's digits, all as one map-style data set.
+"""Image data sets from the hub, parquet files, image folders or scikit-learn's digits, as map-style data sets of torch.
 
-An item is (uint8 image of shape (C, H, W), label). A set that fits in memory is decoded once; a larger one as it is
-read. Images of another size are fitted: the centre square, resized with PIL's Lanczos filter.
+An item is (uint8 image of shape (C, H, W), label). A set that fits in memory is decoded once, a larger one on demand.
+Images of another size are cropped to their centre square and resized with PIL's Lanczos filter.
 """
 
 from __future__ import annotations
@@ -25,19 +25,24 @@ if TYPE_CHECKING:
     import datasets
 
 IN_MEMORY_BYTES = 2**31
+"""Largest size of decoded images that are kept in memory."""
 PROBED_ROWS = 64
+"""Rows that are read to find the number of channels and the size."""
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
+"""PIL modes without colour."""
 NAMED_FAILURES = 5
+"""Largest number of broken images that an error names."""
 
 
 @dataclass(frozen=True)
 class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
-    """Images and labels.
+    """Images with their labels.
 
     Attributes:
-        source: tensor (N, C, H, W) of uint8, or the rows that are decoded when asked for.
-        labels: int64 tensor (N,), all zero where the data have no labels.
-        class_names: one per class; empty where the data have no labels.
+        source: uint8 tensor (N, C, H, W), or rows that are decoded on demand.
+        labels: int64 tensor (N,), all zero if the data have no labels.
+        class_names: one name per class; empty if the data have no labels.
+        channels, image_size: number of channels, and side in pixels.
     """
 
     source: Tensor | LazyImages
@@ -54,23 +59,32 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return images[0], labels[0]
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """A whole batch at once, which is what torch's loader asks for where it can."""
+        """Return uint8 images (n, C, H, W) and labels (n,). The DataLoader of torch calls this for each batch."""
         rows = torch.as_tensor(indices)
         images = self.source[rows] if isinstance(self.source, Tensor) else self.source.decode(indices)
         return images, self.labels[rows]
 
     @property
     def num_classes(self) -> int:
+        """Number of classes, 0 if the data have no labels."""
         return len(self.class_names)
 
     @property
     def class_counts(self) -> list[int]:
+        """Number of images of each class, empty if the data have no labels."""
         return torch.bincount(self.labels, minlength=self.num_classes).tolist() if self.class_names else []
 
 
 @dataclass(frozen=True)
 class LazyImages:
-    """Rows of a `datasets` table, decoded to (C, size, size) uint8 when they are read."""
+    """Rows of a `datasets` table that are decoded when they are read.
+
+    Attributes:
+        rows: the table, whose images are still encoded.
+        column: name of its image column.
+        channels, size: shape of a decoded image, (channels, size, size).
+        name: name of the data set in errors.
+    """
 
     rows: datasets.Dataset
     column: str
@@ -79,6 +93,11 @@ class LazyImages:
     name: str
 
     def decode(self, indices: Sequence[int]) -> Tensor:
+        """Return the images of these rows as a uint8 tensor (n, channels, size, size).
+
+        Raises:
+            ZooError: some images cannot be read. The message names the first of them.
+        """
         images = torch.empty((len(indices), self.channels, self.size, self.size), dtype=torch.uint8)
         broken: list[str] = []
         for slot, index in enumerate(indices):
@@ -99,7 +118,7 @@ class LazyImages:
 
 
 def to_tensor(image: Image.Image, channels: int, size: int) -> Tensor:
-    """uint8 tensor (channels, size, size) of a picture of any mode and shape."""
+    """Convert a picture of any mode and size to a uint8 tensor (channels, size, size)."""
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
@@ -107,14 +126,22 @@ def to_tensor(image: Image.Image, channels: int, size: int) -> Tensor:
 
 
 def load_images(options: DataOptions, split: str | None = None) -> ImageData:
-    """The data set that the options name; `split` takes the place of theirs."""
+    """Load the data set that the options name.
+
+    Args:
+        split: split to load instead of `options.split`.
+
+    Raises:
+        UsageError: the options do not fit the data, or there is no such data set on disk.
+        ZooError: the data cannot be read.
+    """
     split = split or options.split
     data = _digits(options, split) if options.dataset == "digits" else _table(options, split)
     return _keep(data, options.classes) if options.classes else data
 
 
 def _keep(data: ImageData, classes: str) -> ImageData:
-    """The named classes alone, numbered anew in the order in which they were named."""
+    """Return the images of the named classes only. Their labels become 0, 1, ... in the order of the names."""
     names = tuple(part.strip() for part in classes.split(","))
     unknown = [name for name in names if name not in data.class_names]
     if unknown:
@@ -130,7 +157,7 @@ def _keep(data: ImageData, classes: str) -> ImageData:
 
 
 def _digits(options: DataOptions, split: str) -> ImageData:
-    """scikit-learn's 1,797 handwritten digits of 8x8 pixels; every fifth one is the test split."""
+    """Load scikit-learn's 1,797 handwritten digits of 8x8 pixels. Every fifth one belongs to the test split."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -164,7 +191,7 @@ def _table(options: DataOptions, split: str) -> ImageData:
 
 
 def _rows(options: DataOptions, split: str) -> datasets.Dataset:
-    """One split, from whatever `--dataset` is."""
+    """Open one split of a parquet file, a folder or a hub data set, whichever `options.dataset` names."""
     import datasets
 
     path = Path(options.dataset)
@@ -215,14 +242,14 @@ def _labels(rows: datasets.Dataset, name: str | None) -> tuple[Tensor, tuple[str
 
 
 def _shape(rows: datasets.Dataset, column: str, options: DataOptions) -> tuple[int, int]:
-    """Channels and size: as asked, else as the first rows have them."""
+    """Return the number of channels and the size, from the options or else from the first rows."""
     entries = rows[: min(PROBED_ROWS, len(rows))][column]
     probed: list[Image.Image] = []
     for entry in entries:
         try:
             probed.append(_open(entry))
         except (OSError, SyntaxError, ValueError):
-            continue  # decoding names and counts the broken ones
+            continue  # `decode` reports the broken ones
     if not probed:
         raise ZooError(f"{options.dataset}: none of its first {len(entries)} images can be read")
     channels = options.channels or (1 if all(image.mode in GREY_MODES for image in probed) else 3)
@@ -231,7 +258,7 @@ def _shape(rows: datasets.Dataset, column: str, options: DataOptions) -> tuple[i
         return channels, options.image_size
     if len(sizes) > 1 or len(set(next(iter(sizes)))) > 1:
         shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:3])
-        raise UsageError(f"{options.dataset} has images of {shown}: say what to make of them with --image-size")
+        raise UsageError(f"{options.dataset} has images of {shown}: choose one size with --image-size")
     return channels, next(iter(sizes))[0]
 
 

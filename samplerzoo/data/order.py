@@ -1,4 +1,4 @@
-"""Randomness by key: a resumed run draws what an uninterrupted one would have drawn."""
+"""Randomness that is a function of a key, so that a resumed run draws the same numbers as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from torch.utils.data import Sampler
 
 
 def keyed_generator(*key: int) -> torch.Generator:
-    """A generator that is a function of the key alone.
+    """Return a CPU generator that is a function of the key alone.
 
-    torch's CPU generator keeps 32 bits of a seed, so the key is hashed to these (numpy's SeedSequence is made for it).
+    The CPU generator of torch keeps 32 bits of a seed, so numpy's SeedSequence hashes the key to 32 bits.
     """
     return torch.Generator().manual_seed(int(SeedSequence(key).generate_state(1)[0]))
 
 
 class EpochSampler(Sampler[int]):
-    """A new order of the data each epoch, a function of (seed, epoch), that can begin in its middle."""
+    """Sampler that shuffles the data anew in each epoch, as a function of (seed, epoch), and can start mid-epoch.
+
+    Args:
+        size: number of images.
+        seed: seed of all orders.
+    """
 
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
@@ -27,7 +32,7 @@ class EpochSampler(Sampler[int]):
         self.skip = 0
 
     def start(self, epoch: int, skip: int) -> None:
-        """Set the epoch, and how many of its images were seen already."""
+        """Set the epoch, and the number of its images to skip because they were seen already."""
         self.epoch, self.skip = epoch, skip
 
     def __len__(self) -> int:

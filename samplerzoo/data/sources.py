@@ -1,4 +1,4 @@
-"""Images to be measured, as batches of uint8: of a run, of any folder of images, or of a data set."""
+"""Batches of uint8 images for metrics, from a run, a folder of images or a data set."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError
 
 BATCH_SIZE = 250
+"""Images per batch."""
 SUBSET_SEED = 0
+"""Seed of the random choice of images."""
 MANIFEST = "manifest.jsonl"
+"""File that marks a run folder and lists its images."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Suffixes of image files, in lower case."""
 MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
-"""What a picture's mode is read as, without loss."""
+"""PIL modes that can be read without loss, and the mode that each is converted to."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageBatch:
-    """Images (N, C, H, W) of uint8, their labels (N,) if they have any, and what to call each."""
+    """Batch of uint8 images (N, C, H, W), with their labels (N,) or None, and a name for each image in errors."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64] | None
@@ -33,18 +37,20 @@ class ImageBatch:
 
 
 def image_batches(name: str, split: str, num_images: int | None = None) -> Iterator[ImageBatch]:
-    """`num_images` images of a run (its first), or of a folder or a data set (at random, the same ones every time).
+    """Read images in batches: the first ones of a run, or a random subset of a folder or data set.
 
-    The first ones of the others would not do: data are often sorted, and the two halves of MNIST's test split come from
-    different writers.
+    The subset is random because data are often sorted: the halves of MNIST's test split come from different writers.
+    It is the same in every call.
 
     Args:
-        name: a run folder; a folder of images, made by any program, nested or not; or a data set as
-            `train --dataset` takes it. In a folder that has one called as the split, the images of that count, and the
-            folders in it are their classes.
+        name: a run folder; a folder of images from any program, nested or not; or a data set as `train --dataset`
+            takes it. If a folder of images has a subfolder named like the split, only that one is read, and its
+            subfolders are the classes.
+        split: split of a folder or data set. Ignored for a run.
+        num_images: number of images; all of them if None.
 
     Raises:
-        ZooError: there are fewer images, or one of another size or mode than the first; names it.
+        ZooError: there are too few images, or an image has another size or mode than the first.
     """
     folder = Path(name).expanduser()
     if (folder / MANIFEST).is_file():
@@ -55,7 +61,7 @@ def image_batches(name: str, split: str, num_images: int | None = None) -> Itera
 
 
 def names_images(name: str) -> bool:
-    """Whether that can name images at all: a path, scikit-learn's digits, or a hub name."""
+    """Return True if `name` can mean images: an existing path, scikit-learn's digits, or a hub name."""
     return name == "digits" or "/" in name or Path(name).expanduser().exists()
 
 
@@ -67,7 +73,7 @@ def _run(folder: Path, num_images: int | None) -> Iterator[ImageBatch]:
 
 
 def _pictures(folder: Path, classed: bool, num_images: int | None) -> Iterator[ImageBatch]:
-    """Of a folder, at random; `classed` if the folders in it are classes."""
+    """Read a random subset of a folder. If `classed`, its subfolders are the classes."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     chosen = _random(len(files), num_images, str(folder))
     first = [path.relative_to(folder).parts for path in files]
@@ -94,7 +100,12 @@ def _read(files: Sequence[Path], labels: Sequence[int] | None) -> Iterator[Image
 
 
 def _pixels(path: Path) -> NDArray[np.uint8]:
-    """(C, H, W), with nothing resized."""
+    """Read the pixels (C, H, W) of an image file, without resizing.
+
+    Raises:
+        UsageError: its mode cannot be read without loss.
+        ZooError: it cannot be read.
+    """
     try:
         with Image.open(path) as image:
             mode = MODES.get(image.mode)
@@ -126,12 +137,13 @@ def _data_set(name: str, split: str, num_images: int | None) -> Iterator[ImageBa
 
 
 def _random(there: int, wanted: int | None, name: str) -> list[int]:
-    """That many of them; the same ones every time."""
+    """Choose `wanted` of `there` indices at random, the same ones in every call."""
     order: list[int] = torch.randperm(there, generator=keyed_generator(SUBSET_SEED)).tolist()
     return order[: _enough(there, wanted, name)]
 
 
 def _enough(there: int, wanted: int | None, name: str) -> int:
+    """Return `wanted`, or `there` if it is None. Raise ZooError if there are too few images."""
     if not there:
         raise ZooError(f"{name} has no images")
     if wanted is not None and wanted > there:

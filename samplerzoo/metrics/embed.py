@@ -1,4 +1,4 @@
-"""Images through a feature network, a few at a time."""
+"""Features of images, computed in batches."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ from samplerzoo.metrics.evaluate import refuse_nonfinite
 from samplerzoo.metrics.feature_files import Values, write_features
 
 BATCH_SIZE = 250
+"""Images per call of the feature network."""
 
 
 class Embedder:
-    """A feature network that is ready to be used."""
+    """Feature network with its weights loaded.
+
+    Args:
+        features: the plugin.
+        device: where the network computes.
+    """
 
     def __init__(self, features: Features, device: str = "cpu") -> None:
         self.features = features
@@ -31,17 +37,17 @@ class Embedder:
     def __call__(
         self, images: torch.Tensor | NDArray[np.uint8], names: Sequence[str]
     ) -> tuple[Values, NDArray[np.int64] | None]:
-        """float32 features (N, D), and the classes (N,) that the network sees if it knows any.
+        """Return float32 features (N, D), and the predicted classes (N,) or None if the network knows no classes.
 
         Args:
             images: uint8 (N, C, H, W).
-            names: what to call an image if its features are no numbers.
+            names: name of each image, for errors.
 
         Raises:
-            ZooError: some are none, or the network does not answer with a vector an image.
+            ZooError: a feature is NaN or infinite, or the network does not return one vector per image.
         """
         found, classes = [], []
-        # a distance is to be the same on every device: no TF32, which convolutions on CUDA otherwise use
+        # no TF32, the default of convolutions on CUDA: distances should not depend on the device
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             for part in torch.as_tensor(images).split(BATCH_SIZE):
                 values = self._net(part)
@@ -57,7 +63,14 @@ class Embedder:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedImages:
-    """Features of many images: files of them, and the classes seen and meant, (N,) each, where they are known."""
+    """Features of many images in files.
+
+    Attributes:
+        files: files of features, in the order of the images.
+        predicted: predicted classes (N,); None if the network knows no classes.
+        labels: labels of all N images; None if some have none.
+        count: N.
+    """
 
     files: list[Path]
     predicted: NDArray[np.int64] | None
@@ -66,7 +79,7 @@ class EmbeddedImages:
 
 
 def embed_to_files(batches: Iterable[ImageBatch], embedder: Embedder, folder: Path) -> EmbeddedImages:
-    """The features of all images, in files of the folder; memory does not grow with their number."""
+    """Write the features of all images to files in a folder, with constant memory."""
     files: list[Path] = []
     seen: list[NDArray[np.int64]] = []
     meant: list[int] = []
@@ -85,13 +98,13 @@ def embed_to_files(batches: Iterable[ImageBatch], embedder: Embedder, folder: Pa
 def embed_stream(
     batches: Iterable[ImageBatch], embedder: Embedder
 ) -> Iterator[tuple[Values, NDArray[np.int64] | None]]:
-    """Features and labels, for `make_reference`."""
+    """Yield features and labels of each batch, as `make_reference` takes them."""
     for batch in _shown(batches):
         yield embedder(batch.images, batch.names)[0], batch.labels
 
 
 def _shown(batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
-    """With the number of images on the terminal."""
+    """Yield the batches and count their images on the terminal."""
     with tqdm(desc="features", unit=" images", disable=None, leave=False) as bar:
         for batch in batches:
             yield batch

@@ -1,4 +1,4 @@
-"""The figures of one set of images, from their features."""
+"""Metrics of one set of images, computed from their features."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from samplerzoo.metrics.reference import NoFloor, Reference, floor
 from samplerzoo.options import Options
 
 NAMED = 5
+"""Largest number of images that an error names."""
 
 
 class Metrics(Options):
-    """The figures of a row; None where there is none (no labels, no reference sample, exact moments).
+    """Metrics of one row. None means not available: no labels, no reference sample, or exact moments.
 
     Attributes:
         fd: Fréchet distance to the reference.
-        floor: that of as many real images with the same labels.
-        kid, kid_sd: kernel distance, mean and standard deviation over its subsets.
-        label_accuracy: share of images recognised as the class they were made as.
+        floor: Fréchet distance of as many real images with the same labels.
+        kid, kid_sd: kernel distance, mean and standard deviation over random subsets.
+        precision, recall: improved precision and recall, shares in [0, 1].
+        label_accuracy: share of images whose predicted class is the one they were generated for.
         order: measured order of convergence.
     """
 
@@ -46,17 +48,19 @@ def compute_metrics(
     reference: Reference,
     test: Reference | None,
 ) -> tuple[Metrics, list[str]]:
-    """All figures of images whose features lie in files, or arrays of (n, D), in the order of the images; and warnings.
+    """Compute all metrics of a set of images, and warnings about them.
 
-    The figures depend on the images alone, not on how they are spread over files.
+    The result does not depend on how the features are split into files.
 
     Args:
-        predicted: the classes (N,) that the feature network sees, if it knows classes.
-        labels: the classes that the images were made as.
-        test: real images to draw the floor from.
+        features: files, or arrays of shape (n, D), in the order of the images.
+        predicted: predicted classes (N,); None if the feature network knows no classes.
+        labels: classes (N,) that the images were generated for, if any.
+        reference: real images to compare with.
+        test: held-out real images, from which the floor is computed.
 
     Raises:
-        ZooError: there is a feature that is no number, or the reference has other dimensions.
+        ZooError: a feature is NaN or infinite, or the reference has another number of dimensions.
     """
     rows = Rows(features)
     moments = FeatureMoments.merged(FeatureMoments.of(block) for block in _finite(rows))
@@ -78,10 +82,13 @@ def compute_metrics(
 
 
 def refuse_nonfinite(values: Values, names: Sequence[str]) -> None:
-    """Features (N, D) of images of these names.
+    """Refuse features (N, D) that are NaN or infinite.
+
+    Args:
+        names: name of each image.
 
     Raises:
-        ZooError: some are NaN or infinity; names the images.
+        ZooError: some are not finite. The message names the first images.
     """
     broken = [names[int(i)] for i in np.flatnonzero(~np.isfinite(values).all(axis=1))]
     if broken:
@@ -90,6 +97,7 @@ def refuse_nonfinite(values: Values, names: Sequence[str]) -> None:
 
 
 def _finite(rows: Rows) -> Iterator[Values]:
+    """Yield the blocks of rows. Raise ZooError at a value that is NaN or infinite."""
     first = 0
     for block in rows.blocks():
         refuse_nonfinite(block, [f"image {first + i}" for i in range(len(block))])
@@ -98,7 +106,7 @@ def _finite(rows: Rows) -> Iterator[Values]:
 
 
 def _doubts(moments: FeatureMoments, reference: Reference) -> list[str]:
-    """Why the distance may not be what it seems."""
+    """Return warnings that apply to the distance."""
     found, width = [], len(moments.mean)
     counts = {"images": moments.count, f"images in the reference {reference.name}": reference.count}
     for what, count in counts.items():

@@ -1,4 +1,4 @@
-"""Features as the rows of a table that lies in many files: read in blocks, so that memory does not grow with it."""
+"""Features in many files, read in fixed-size blocks with constant memory."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from samplerzoo.errors import ZooError
 from samplerzoo.system.files import atomic_file
 
 Values = NDArray[np.float32]
+"""Features of shape (N, D)."""
 Part = Path | Values
+"""File of features, or features in memory."""
 
 FEATURES = "features"
-"""The tensor of a file that holds rows."""
+"""Name of the tensor in a file of features."""
 BLOCK = 1000
+"""Rows that are held in memory at a time."""
 
 
 def write_features(path: Path, features: Values) -> None:
-    """A file of rows (N, D)."""
+    """Write features (N, D) to a safetensors file atomically."""
     with atomic_file(path) as partial:
         save_file({FEATURES: features}, partial)
 
 
 def in_blocks(parts: Iterable[Values]) -> Iterator[Values]:
-    """Rows (N, D) of parts of any size, BLOCK at a time."""
+    """Yield the rows of parts of any size in arrays of BLOCK rows. The last array may be shorter."""
     held: Values | None = None
     for part in parts:
         held = part if held is None else np.concatenate([held, part])
@@ -41,10 +44,16 @@ def in_blocks(parts: Iterable[Values]) -> Iterator[Values]:
 
 
 class Rows:
-    """Rows of files, or of arrays, one after the other. What is computed depends on the rows alone, not on the files.
+    """Table of features, concatenated from files and arrays. Its blocks do not depend on how the rows are split.
+
+    Args:
+        parts: files or arrays of shape (n, D), in order.
 
     Attributes:
-        dimensions: D.
+        dimensions: number D of columns, 0 if there are no parts.
+
+    Raises:
+        ZooError: the parts differ in D, or a file cannot be read.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -60,11 +69,11 @@ class Rows:
         return self._ends[-1] if self._ends else 0
 
     def blocks(self) -> Iterator[Values]:
-        """All rows in order, BLOCK at a time."""
+        """Yield all rows in order, BLOCK at a time."""
         return in_blocks(_read(part) for part in self._parts)
 
     def take(self, indices: NDArray[np.int64]) -> Values:
-        """These rows, in this order."""
+        """Return the rows at these indices, in this order."""
         found = np.empty((len(indices), self.dimensions), dtype=np.float32)
         owner = np.searchsorted(self._ends, indices, side="right")
         for number in np.unique(owner):

@@ -1,4 +1,4 @@
-"""Feature networks by name, and how their metrics are called."""
+"""Feature networks by name, and the names of their metrics."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     pass
 
 PUBLISHED_INCEPTION = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
-"""SHA-256 of the port of TensorFlow's Inception of 2015 to TorchScript by which FIDs are published."""
+"""SHA-256 of the TorchScript port of TensorFlow's Inception of 2015, with which published FIDs are computed."""
 
 
 def parse_features(spec: str) -> Features:
-    """`pixels`, `classifier:mnist`, `hf:FOLDER`; `distribution:name:source` tells two of one name apart.
+    """Return the features that a spec names: `pixels`, `classifier:mnist`, `hf:FOLDER`.
+
+    `distribution:name:source` chooses between plugins of the same name.
 
     Raises:
-        UsageError: there is no such plugin, or not of this source.
+        UsageError: there is no such plugin, or it has no such source.
     """
     name, _, source = spec.partition(":")
     known = registry.plugins("features")
@@ -30,7 +32,13 @@ def parse_features(spec: str) -> Features:
 
 
 def metric_name(features: str, features_id: str, images: int | None) -> str:
-    """fd_mnist@5000; fid@5000 for the published Inception network, and for no others. No count for exact moments."""
+    """Return the name of a Fréchet distance, such as fd_mnist@5000.
+
+    It is fid@5000 for the published Inception network only.
+
+    Args:
+        images: number of images; None for exact moments, whose name has no count.
+    """
     published = features_id.startswith(PUBLISHED_INCEPTION[:DIGITS])
     name = "fid" if published else f"fd_{features}"
     return name if images is None else f"{name}@{images}"

@@ -1,4 +1,4 @@
-"""The Fréchet distance between two Gaussians fitted to features (Dowson and Landau 1982; Heusel et al. 2017, eq. 6)."""
+"""Fréchet distance between Gaussians fitted to features (Dowson and Landau 1982; Heusel et al. 2017, eq. 6)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 class Gaussian(Protocol):
-    """Mean (D,) and covariance (D, D): moments, or a reference."""
+    """Anything with a mean (D,) and a covariance (D, D)."""
 
     @property
     def mean(self) -> Array: ...
@@ -26,10 +26,10 @@ class Gaussian(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FeatureMoments:
-    """Of `count` features, in float64: the mean (D,), and M2 (D, D), the sum of outer products of deviations from it.
+    """Moments of `count` features in float64: the mean (D,) and M2 (D, D), the sum of outer products of deviations.
 
-    The moments of many are merged from those of parts (Chan, Golub, LeVeque 1979), so that memory does not grow with
-    their number. What order they are merged in shows in the last digits.
+    The moments of parts are merged (Chan, Golub, LeVeque 1979), so memory does not grow with the number of features.
+    The order of merging changes the last digits.
     """
 
     count: int
@@ -38,17 +38,17 @@ class FeatureMoments:
 
     @classmethod
     def of(cls, features: NDArray[np.floating]) -> FeatureMoments:
-        """Of features (N, D) at once."""
+        """Compute the moments of features (N, D)."""
         values = np.asarray(features, dtype=np.float64)
         mean = values.mean(axis=0)
         return cls(len(values), mean, (values - mean).T @ (values - mean))
 
     @classmethod
     def merged(cls, parts: Iterable[FeatureMoments]) -> FeatureMoments:
-        """Of all parts, in their order.
+        """Merge the moments of all parts, in order.
 
         Raises:
-            ZooError: there is no part.
+            ZooError: there are no parts.
         """
         found: FeatureMoments | None = None
         for part in parts:
@@ -58,6 +58,7 @@ class FeatureMoments:
         return found
 
     def merge(self, other: FeatureMoments) -> FeatureMoments:
+        """Return the moments of both sets of features together."""
         count = self.count + other.count
         shift = other.mean - self.mean
         m2 = self.m2 + other.m2 + np.outer(shift, shift) * (self.count * other.count / count)
@@ -65,10 +66,10 @@ class FeatureMoments:
 
     @property
     def covariance(self) -> Array:
-        """(D, D), with n - 1 below.
+        """Unbiased covariance (D, D), with divisor n - 1.
 
         Raises:
-            ZooError: there are less than two features.
+            ZooError: there are fewer than two features.
         """
         if self.count < 2:
             raise ZooError(f"a covariance needs at least 2 images, not {self.count}")
@@ -76,10 +77,13 @@ class FeatureMoments:
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)).
+    """Return |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)).
 
-    The trace of the root is that of (S_a^(1/2) S_b S_a^(1/2))^(1/2), which is symmetric: its eigenvalues are real and
-    at least zero whatever the rank, where a general matrix square root turns complex.
+    The trace of the root equals that of (S_a^(1/2) S_b S_a^(1/2))^(1/2). This matrix is symmetric, so its eigenvalues
+    are real and not negative for any rank. A general matrix square root would become complex.
+
+    Raises:
+        ZooError: the dimensions differ.
     """
     if len(a.mean) != len(b.mean):
         raise ZooError(f"features of {len(a.mean)} and {len(b.mean)} dimensions cannot be compared")
@@ -92,6 +96,9 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
 
 
 def _roots(eigenvalues: Array) -> Array:
-    """Square roots, of rounding errors zero: the root of one is 1e-8, and a covariance of low rank has many."""
+    """Return square roots of eigenvalues, with those at the level of rounding errors set to zero.
+
+    The root of a rounding error is about 1e-8, and a covariance of low rank has many of them.
+    """
     rounding = len(eigenvalues) * np.finfo(np.float64).eps * eigenvalues.max()
     return np.sqrt(np.where(eigenvalues > rounding, eigenvalues, 0))

@@ -1,4 +1,4 @@
-"""The kernel distance (Binkowski et al. 2018): squared maximum mean discrepancy under a cubic kernel, without bias."""
+"""Kernel distance (Binkowski et al. 2018): unbiased squared maximum mean discrepancy with a cubic kernel."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from numpy.typing import NDArray
 from samplerzoo.metrics.feature_files import Rows
 
 SUBSETS = 100
+"""Number of random subsets."""
 SUBSET = 1000
+"""Largest number of features in a subset."""
 
 
 def kernel_distance(fake: Rows, real: Rows, seed: int = 0) -> tuple[float, float]:
-    """Mean and standard deviation over random subsets of up to 1,000 of each; at least two features of each.
+    """Return mean and standard deviation of the distance over 100 random subsets of up to 1,000 features of each set.
 
-    The deviation shows how much the choice of images matters, up to where a set is not larger than its subsets.
+    The deviation shows how much the choice of images matters. It is too small if a set is hardly larger than a subset.
+
+    Args:
+        fake, real: at least two features each.
+        seed: seed of the subsets.
     """
     rng = np.random.default_rng(seed)
     size = min(SUBSET, len(fake), len(real))
@@ -26,9 +32,9 @@ def kernel_distance(fake: Rows, real: Rows, seed: int = 0) -> tuple[float, float
 
 
 def squared_mmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Of as many features of one set as of the other, (N, D) each, by the unbiased estimator, which may be below zero.
+    """Estimate the squared maximum mean discrepancy of two sets of features, (N, D) each, with equal N.
 
-    The kernel is (x.y / D + 1)^3.
+    The kernel is (x.y / D + 1)^3. The estimator is unbiased and may be negative.
     """
     x, y = _lifted(a), _lifted(b)
     n = len(x)
@@ -37,12 +43,12 @@ def squared_mmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 
 def _lifted(a: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Features (N, D) as (N, D + 1), whose scalar products are the kernel's base x.y / D + 1."""
+    """Map features (N, D) to (N, D + 1), so that scalar products are the base x.y / D + 1 of the kernel."""
     n, D = a.shape
     return np.concatenate([a / np.sqrt(np.float64(D)), np.ones((n, 1))], axis=1, dtype=np.float64)
 
 
 def _kernel_sum(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Of all pairs."""
+    """Sum the kernel over all pairs."""
     base = (x @ y.T).ravel()
     return float(np.vdot(base * base, base))

@@ -1,4 +1,4 @@
-"""Improved precision and recall (Kynkäänniemi et al. 2019): shares of one set that lie within the other's manifold."""
+"""Improved precision and recall (Kynkäänniemi et al. 2019): share of one set that lies in the other's manifold."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from numpy.typing import NDArray
 from samplerzoo.metrics.feature_files import Rows
 
 NEIGHBOURS = 3
+"""Number of the neighbour that a ball reaches to."""
 
 Distances = NDArray[np.float64]
+"""Squared distances."""
 
 
 class Manifold:
-    """A ball about each of at least four features, that reaches to its third neighbour."""
+    """Union of balls around features, each reaching to the third nearest neighbour. It needs at least four features."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
         self._radii = np.concatenate(_radii(rows))
 
     def coverage(self, points: Rows) -> float:
-        """The share of points that lie in a ball."""
+        """Return the share of points that lie in at least one ball."""
         inside = 0
         for x in points.blocks():
             found, start = np.zeros(len(x), dtype=bool), 0
@@ -32,15 +34,15 @@ class Manifold:
 
 
 def precision_recall(fake: Manifold, real: Manifold) -> tuple[float, float]:
-    """How many generated images look real, and how many of the real could have been generated.
+    """Return the share of generated images that look real, and the share of real images that could be generated.
 
-    Both shares depend on how many images there are: compare at equal counts alone.
+    Both depend on the number of images, so compare them at equal counts only.
     """
     return real.coverage(fake.rows), fake.coverage(real.rows)
 
 
 def _radii(rows: Rows) -> list[Distances]:
-    """Squared distance of each feature to its third neighbour, a block at a time."""
+    """Return the squared distance of each feature to its third nearest neighbour, as one array per block."""
     found = []
     for i, x in enumerate(rows.blocks()):
         nearest = np.full((len(x), NEIGHBOURS), np.inf)
@@ -55,7 +57,7 @@ def _radii(rows: Rows) -> list[Distances]:
 
 
 def _squared(x: NDArray[np.floating], y: NDArray[np.floating]) -> Distances:
-    """Squared distances (N, M), in float64: they are differences of large numbers."""
+    """Return squared distances (N, M), computed in float64 because they are differences of large numbers."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     found: Distances = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * x @ y.T
     return found.clip(min=0)

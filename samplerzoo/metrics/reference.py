@@ -1,7 +1,7 @@
-"""References: what is kept of real images, so that others can be measured against them.
+"""References: statistics of real images, with which other images are compared.
 
-Mean and covariance of their features, and a random sample of the features themselves with their labels, from which
-kernel distance, precision and recall are computed, and the floor: what real images themselves reach.
+A reference holds mean and covariance of the features, for the Fréchet distance. It also holds a random sample of the
+features with their labels, for kernel distance, precision, recall and the floor, which is the distance of real images.
 """
 
 from __future__ import annotations
@@ -28,17 +28,21 @@ from samplerzoo.metrics.precision_recall import Manifold
 from samplerzoo.system.files import atomic_file, digest
 
 TEST = "test"
-"""The name of held-out real images, which the floor is drawn from unless others are named."""
+"""Name of the reference of held-out real images, from which the floor is computed by default."""
 SUFFIXES = (".safetensors", ".npz")
+"""Suffixes of reference files: our format, and that of pytorch-fid."""
 RECORD = "reference"
+"""Key of the JSON record in the metadata of a safetensors file."""
 SAMPLE_SIZE = 10_000
+"""Features kept in the sample of a reference."""
 FLOOR_CHOICES = 5
+"""Random choices of images that the floor is averaged over."""
 HALF_ERROR = 1e-3
-"""Features are stored in half precision if that moves them by less, in standard deviations of each dimension."""
+"""Largest error of storing features in half precision, in standard deviations of each dimension."""
 
 
 class NoFloor(ZooError):
-    """A reference cannot tell what as many real images reach, and says why."""
+    """Error raised if a reference cannot give a floor. Its message says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +50,13 @@ class Reference:
     """Statistics of real images.
 
     Attributes:
-        name: what it is asked for by, such as train, or its file's name.
-        id: the first 16 hex digits of its file's SHA-256; empty for one that was never saved.
-        mean, covariance: of the features of all images, (D,) and (D, D).
-        count: of the images; None if the file does not say.
-        features_id: of the feature network; None if the file does not say.
-        class_counts: images per class; empty where the data have no labels.
+        name: name by which it was requested, such as train, or the name of its file.
+        mean, covariance: moments of the features of all images, (D,) and (D, D).
+        count: number of images; None if the file does not say.
+        features_id: id of the feature network; None if the file does not say.
+        class_counts: images per class; empty if the data have no labels.
         sample, sample_labels: random features (M, D) and their classes (M,).
+        id: first 16 hex digits of the file's SHA-256; empty if it was never saved.
     """
 
     name: str
@@ -67,37 +71,39 @@ class Reference:
 
     @property
     def dimensions(self) -> int:
+        """Number D of features per image."""
         return len(self.mean)
 
     @functools.cached_property
     def manifold(self) -> Manifold:
-        """Of the sample, which there must be. It takes seconds, and the rows of a benchmark all want it."""
+        """Manifold of the sample, which must exist. It takes seconds to compute, and all rows of a benchmark use it."""
         assert self.sample is not None
         return Manifold(Rows([self.sample]))
 
 
 def is_reference(name: str, features: Features) -> bool:
-    """Whether that is a reference: by its name with these features, or by its suffix."""
+    """Return True if `name` is a reference of these features, or has the suffix of a reference file."""
     return Path(name).suffix in SUFFIXES or name in named_references(features)
 
 
 def named_references(features: Features) -> dict[str, Path]:
-    """References that come with features: all safetensors files of their folder but the weights."""
+    """Return the references that come with features: all safetensors files in their folder except the weights."""
     root = features.references
     return {path.stem: path for path in sorted(root.glob("*.safetensors")) if path.stem != "model"} if root else {}
 
 
 def check_suffix(path: Path) -> None:
+    """Raise UsageError if a path does not have the suffix of a reference file."""
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: a reference is a .safetensors file, or .npz for pytorch-fid")
 
 
 def load_reference(name: str, features: Features) -> Reference:
-    """One that goes by a name with these features, or a file: .safetensors, or pytorch-fid's .npz.
+    """Load a reference by its name with these features, or from a file: .safetensors, or pytorch-fid's .npz.
 
     Raises:
-        UsageError: there is none.
-        ZooError: it is broken, or was made with other features.
+        UsageError: there is no such reference.
+        ZooError: it cannot be read, or was made with other features.
     """
     path = _find(name, features)
     found = _load_npz(path) if path.suffix == ".npz" else _load(path)
@@ -107,10 +113,10 @@ def load_reference(name: str, features: Features) -> Reference:
 
 
 def save_reference(reference: Reference, path: Path) -> None:
-    """As .safetensors, or as .npz for pytorch-fid: that holds `mu` and `sigma` alone.
+    """Write a reference as .safetensors, or as .npz for pytorch-fid, which holds `mu` and `sigma` only.
 
     Raises:
-        UsageError: another suffix.
+        UsageError: the path has another suffix.
     """
     check_suffix(path)
     with atomic_file(path) as partial:
@@ -128,7 +134,7 @@ def save_reference(reference: Reference, path: Path) -> None:
             "features": reference.features_id,
             "class_counts": reference.class_counts,
         }
-        # one entry: safetensors writes several in an order of chance, and the file's hash is the reference's id
+        # a single entry, because safetensors writes several in random order and the hash of the file is the id
         save_file(tensors, partial, {RECORD: json.dumps(record)})
 
 
@@ -139,10 +145,18 @@ def make_reference(
     sample_size: int = SAMPLE_SIZE,
     seed: int = 0,
 ) -> Reference:
-    """Of features (N, D) and labels (N,) that pass by, however they are cut; memory grows with the sample alone.
+    """Compute a reference from batches of features (N, D) and labels (N,) or None.
+
+    The result does not depend on how the features are split into batches. Memory grows with `sample_size` only.
+
+    Args:
+        features_id: id of the feature network.
+        name: name of the data, for errors.
+        sample_size: number of features to keep.
+        seed: seed of the random choice of the sample.
 
     Raises:
-        ZooError: there are no images, or labels of some and not of others.
+        ZooError: there are no images, or only some of them have labels.
     """
     sample, counts = _Sample(sample_size, seed), np.zeros(0, dtype=np.int64)
 
@@ -171,17 +185,23 @@ def make_reference(
 
 
 def floor(test: Reference, against: Reference, labels: Sequence[int] | None, n: int) -> float:
-    """Fréchet distance of n real images, with these very labels if there are any, to the reference.
+    """Return the Fréchet distance of n real images to a reference.
 
-    The mean over a few random choices of the images: a single one moves it by a tenth.
+    It is the mean over five random choices of the images, because single choices differ by a tenth.
+
+    Args:
+        test: reference of held-out images, from whose sample the images are chosen.
+        against: reference to measure the distance to.
+        labels: classes of the n images; any classes if None.
+        n: number of images.
 
     Raises:
-        NoFloor: the test sample is too small, or of too few of a class; the message says so.
+        NoFloor: the sample is missing, or has too few images or too few of a class.
     """
     return _floor(test, against, None if labels is None else tuple(labels), n)
 
 
-@functools.lru_cache(maxsize=16)  # the rows of a benchmark ask for the same again and again
+@functools.lru_cache(maxsize=16)  # all rows of a benchmark ask for the same floor
 def _floor(test: Reference, against: Reference, labels: tuple[int, ...] | None, n: int) -> float:
     if test.id and test.id == against.id:
         raise NoFloor(f"no floor: {test.name} is the reference itself")
@@ -192,6 +212,7 @@ def _floor(test: Reference, against: Reference, labels: tuple[int, ...] | None, 
 
 
 def _subset(test: Reference, labels: Sequence[int] | None, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Choose n rows of the sample at random, with these labels if given. Return their sorted indices."""
     assert test.sample is not None
     if labels is None:
         if len(test.sample) < n:
@@ -209,7 +230,7 @@ def _subset(test: Reference, labels: Sequence[int] | None, n: int, rng: np.rando
 
 
 class _Sample:
-    """So many of the rows that pass by, all as likely: those that draw the lowest lots."""
+    """Uniform random sample of a stream of rows. Each row draws a random number, and the lowest ones are kept."""
 
     def __init__(self, size: int, seed: int) -> None:
         self._size, self._rng = size, np.random.default_rng(seed)
@@ -218,6 +239,7 @@ class _Sample:
         self.labels: NDArray[np.int64] | None = None
 
     def add(self, values: Values, labels: NDArray[np.int64] | None) -> None:
+        """Draw for further rows (N, D) with labels (N,) or None."""
         first = self.values is None
         lots = np.concatenate([self._lots, self._rng.random(len(values))])
         kept = np.sort(np.argsort(lots, kind="stable")[: self._size])
@@ -228,7 +250,7 @@ class _Sample:
 
 
 def _compact(sample: Values) -> NDArray[np.floating]:
-    """In half precision where that is as good."""
+    """Convert a sample to half precision if the error is below HALF_ERROR, else return it unchanged."""
     with np.errstate(over="ignore"):
         half = sample.astype(np.float16)
         error = (half.astype(np.float64) - sample) ** 2
@@ -273,7 +295,7 @@ def _load_npz(path: Path) -> Reference:
         with np.load(path, allow_pickle=False) as content:
             mean, covariance = content["mu"].astype(np.float64), content["sigma"].astype(np.float64)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ZooError(f"{path}: not pytorch-fid's form, mu and sigma: {reason(error)}") from error
+        raise ZooError(f"{path}: not a file of pytorch-fid, with mu and sigma: {reason(error)}") from error
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        raise ZooError(f"{path}: mu {mean.shape} and sigma {covariance.shape} are no mean and covariance")
+        raise ZooError(f"{path}: mu {mean.shape} and sigma {covariance.shape} are not a mean and a covariance")
     return Reference(path.name, mean, covariance)
