@@ -1,4 +1,4 @@
-"""The samplers as a pipeline of diffusers, for code that is written for diffusers."""
+"""Samplers as a pipeline of diffusers, for code that is written for diffusers."""
 
 from __future__ import annotations
 
@@ -22,25 +22,29 @@ from samplerzoo.sampling.labels import parse_class_labels
 from samplerzoo.system.files import atomic_file
 
 CLASSIFIER = "classifier"
-"""The folder of the noise-aware classifier, which is no part of a pipeline."""
+"""Name of the folder of the noise-aware classifier, which is no part of a diffusers pipeline."""
 
 OnStepEnd = Callable[["SamplerPipeline", int, float, dict[str, torch.Tensor]], Any]
-"""diffusers' callback_on_step_end: the pipeline, the number of the step from 0, its timestep, {"latents": states}."""
+"""Type of diffusers' callback_on_step_end: (pipeline, number of the step from 0, timestep, {"latents": states})."""
 
 
 class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has no types
-    """Any sampler of samplerzoo on a folder that samplerzoo trained or that DDPMPipeline saved.
+    """Pipeline that draws with any sampler, from a folder that samplerzoo trained or that DDPMPipeline saved.
 
         pipeline = SamplerPipeline.from_pretrained("mnist").to("cuda")
         pipeline(sampler="ddim", eta=0.0, class_labels=[7], generator=torch.manual_seed(0)).images[0]
 
-    Of its scheduler the betas, the prediction type and the clipping are read; the sampler walks.
+    It reads betas, prediction type and clipping from its scheduler; the steps are the sampler's.
     """
 
     model_cpu_offload_seq = "unet"
 
     def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, null_label: int | None = None) -> None:
-        """null_label is the label that the network was trained to read as "no label", which cfg needs."""
+        """Make a pipeline of a network and a scheduler.
+
+        Args:
+            null_label: label that the network was trained to read as "no label", which cfg needs.
+        """
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(null_label=null_label)
@@ -49,7 +53,11 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Self:
-        """An embedded model ("mnist"), a folder or a hub id, from safetensors alone; with diffusers' keywords."""
+        """Load an embedded model ("mnist"), a folder or a hub id, from safetensors alone.
+
+        Args:
+            options: keywords of diffusers' `from_pretrained`.
+        """
         folder = find_model(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
         info = read_info(folder)
         pipeline = super().from_pretrained(
@@ -59,7 +67,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         return pipeline
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
-        """A folder of DDPMPipeline, which diffusers loads too, with what only samplerzoo knows of beside it."""
+        """Save a DDPMPipeline folder, which diffusers loads too, with samplerzoo.json and the classifier beside it."""
         DDPMPipeline(self.unet, self.scheduler).save_pretrained(save_directory, **options)
         folder = Path(save_directory)
         with atomic_file(folder / INFO_FILE) as partial:
@@ -84,10 +92,11 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         """Draw images.
 
         Args:
-            batch_size: how many; as many as there are class labels in a list, else 1.
-            generator: gives the seed. One that nothing was drawn from gives its own, so that the images are those of
-                `samplerzoo.sample(seed=...)` and of `samplerzoo run --seed`; later calls draw one from it. In a list
-                each makes one image, the one that it makes alone. None is torch's default generator.
+            batch_size: number of images; by default as many as there are class labels in a list, else 1.
+            generator: source of the seed. An unused generator gives its own seed, so that the images are those of
+                `samplerzoo.sample(seed=...)` and of `samplerzoo run --seed`; later calls draw a seed from it. In a list,
+                each generator makes one image. By default torch's default generator.
+            num_inference_steps: steps of the sampler.
             output_type: "pil"; "np", (N, H, W, C) in [0, 1]; or "pt", (N, C, H, W) in [0, 1].
             class_labels: one for all images, one an image, or text as `--class-labels` takes it.
             callback_on_step_end: called after every step; it can look at the states, and not change them.
@@ -141,7 +150,10 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
 
 
 def seed_of(generator: torch.Generator | None) -> int:
-    """A seed, and the generator moved on: two calls with one generator make two different batches, as in diffusers."""
+    """Return a seed, and move the generator on.
+
+    Two calls with one generator make two different batches, as in diffusers.
+    """
     if generator is None:
         generator = torch.default_generator
     fresh = torch.Generator(generator.device).manual_seed(generator.initial_seed())
@@ -157,7 +169,11 @@ def _listed(labels: int | str | Sequence[int] | torch.Tensor | None) -> list[int
 
 
 def _count(batch_size: int | None, labels: list[int] | str | None, generators: int | None) -> int:
-    """How many images, on which all that is said of it has to agree."""
+    """Return the number of images.
+
+    Raises:
+        UsageError: batch size, labels and generators disagree.
+    """
     said = {} if batch_size is None else {"batch_size": batch_size}
     if isinstance(labels, list) and (len(labels) > 1 or not said):
         said["class_labels"] = len(labels)

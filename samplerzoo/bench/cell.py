@@ -1,7 +1,7 @@
 """A cell: one sampler with its options on one grid, named by the hash of all that its image i depends on.
 
-How many images there are of it, how they are batched, on what device and with which versions, is not in the name, nor
-how they are measured: what is there serves any number of images and any metric.
+The name does not depend on the number of images, on how they are batched, on the device, on versions, or on how the
+images are measured. So the images of a cell serve any number of images and any metric.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CELLS, RECIPE_FILE = "cells", "recipe.json"
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A recipe with every default filled in, and its plan.
+    """Recipe with every default filled in, and its plan.
 
     Attributes:
         name: hash of all that image i depends on.
@@ -54,20 +54,23 @@ class Cell:
         return bench / CELLS / self.name
 
     def describe(self, folder: Path) -> None:
-        """Puts the recipe down for who looks into the folder; nothing reads it."""
+        """Write the recipe to a file, for a person who looks into the folder. No program reads it."""
         with atomic_file(folder / RECIPE_FILE) as partial:
             partial.write_text(json.dumps(self.recipe.model_dump(mode="json"), indent=2) + "\n")
 
 
 def make_cells(suite: Suite, folder: ModelFolder, device: str, class_counts: Sequence[int] = ()) -> list[Cell]:
-    """Make the cells of a suite, each once. No weights are read, but all that does not go together is refused.
+    """Make the cells of a suite, each once, and refuse what does not go together. No weights are read.
 
-    The cheap ones come first: a suite that is interrupted then has short rows of every sampler, and not all of one.
+    Cheap cells come first: a suite that is interrupted then has short rows of every sampler.
 
     Args:
         folder: folder of the suite's model.
         device: device that draws the images; a dtype of "auto" depends on it.
         class_counts: class counts of the reference, after which natural labels are drawn; by default the model's own.
+
+    Raises:
+        UsageError: a recipe does not go with the model.
     """
     model = folder.stub
     check_channels(model.shape[0], f"an image of {model.name}")
@@ -92,7 +95,10 @@ def cell_name(recipe: Recipe, plan: Plan) -> str:
 
 
 def identity(recipe: Recipe, plan: Plan) -> dict[str, Any]:
-    """Collect all that image i depends on; where models lie is no part of it, nor is an option that is not set."""
+    """Collect all that image i depends on, as JSON.
+
+    The paths of models are left out, and so are options that are not set.
+    """
     model, guided, second = plan.model, recipe.guidance_options, {}
     if recipe.second_fingerprint is not None:
         guided = {name: value for name, value in guided.items() if name != "model"}
@@ -117,13 +123,13 @@ def identity(recipe: Recipe, plan: Plan) -> dict[str, Any]:
 
 
 def _origin(kind: Kind, name: str) -> str:
-    """`samplerzoo:ddim`; of a plugin from a file the name alone, for what is in the file says more than its name."""
+    """Return "distribution:name" of a plugin, or the name alone for a file, whose SHA-256 is known."""
     plugin = registry.get(kind, name)
     return plugin.name if plugin.file is not None else f"{plugin.source}:{plugin.name}"
 
 
 def _counts(of_reference: Sequence[int], model: Model) -> tuple[int, ...] | None:
-    """How frequent the model's classes are in the reference; as in its training data if they are other classes."""
+    """Return the class counts of the reference, or of the training data if the reference has other classes."""
     K = model.classes
     if K is None or len(of_reference) > K:
         return model.class_counts
@@ -131,7 +137,10 @@ def _counts(of_reference: Sequence[int], model: Model) -> tuple[int, ...] | None
 
 
 def _labels(recipe: Recipe, model: Model) -> str | None:
-    """As frequent as in the data: an even mix has another distribution, and its distance from the data is not 0."""
+    """Return the class labels of a recipe, by default as frequent as in the data.
+
+    An even mix of classes has another distribution than the data, and so a distance above 0.
+    """
     if recipe.class_labels is not None or not model.class_counts:
         return recipe.class_labels
     guidance = None if recipe.guidance is None else registry.get("guidance", recipe.guidance).load()
@@ -139,7 +148,7 @@ def _labels(recipe: Recipe, model: Model) -> str | None:
 
 
 def title(recipe: Recipe) -> str:
-    """`ddim eta=0.5, cfg scale=2.0, 20 steps`, as messages call a cell."""
+    """Return the name of a cell in messages, such as `ddim eta=0.5, cfg scale=2.0, 20 steps`."""
     words = [_with_options(recipe.sampler, recipe.sampler_options)]
     if recipe.guidance is not None:
         words.append(_with_options(recipe.guidance, recipe.guidance_options))

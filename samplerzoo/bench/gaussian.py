@@ -1,6 +1,6 @@
-"""Rows for data N(0.5, 0.5^2), whose denoiser and whose Fréchet distance are exact: what a method does by itself.
+"""Rows for data N(0.5, 0.5^2), whose denoiser and whose Fréchet distance are exact.
 
-No network and no image has a part in them, so they are the error of the sampler alone, to the last digit.
+No network and no image takes part, so a row is the error of the sampler alone, to the last digit.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start"
 FINGERPRINT = hashlib.sha256(json.dumps([MEAN, STD, SCHEDULE]).encode()).hexdigest()
 
 Order = tuple[float | None, tuple[str, ...]]
-"""Where it could be measured, and what there is to say of it."""
+"""Measured order of convergence, or None, and the warnings about it."""
 
 
 def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
-    """One row a recipe. Those that have no exact answer are left out, and `warn` is told in a line which and why."""
+    """Yield one row a recipe. A recipe without an exact answer is left out, and `warn` gets the reason in one line."""
     orders: dict[tuple[str, str], Order] = {}
     found = versions()
     for recipe in recipes:

@@ -1,6 +1,6 @@
-"""The harness: makes and measures the cells of a suite, and can be ended and started again at any moment.
+"""The harness: makes and measures the cells of a suite, and can be stopped and started again at any moment.
 
-A cell is done when results.jsonl has its row. One that is not goes on from its last shard, and from whatever images an
+A cell is done when results.jsonl has its row. Any other cell continues from its last shard, and from the images that an
 earlier suite has left in the folder.
 """
 
@@ -39,10 +39,13 @@ from samplerzoo.system.processes import gather, on_main, processes, share
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How to run; nothing here is in a cell's name, and none of it moves a figure beyond rounding.
+    """Options of how to run a suite. None is part of a cell's name, and none moves a figure beyond rounding.
 
     Attributes:
-        asked: how the network is called; images at once are a shard.
+        asked: batch size and layout asked for; a shard holds one batch.
+        device: device that draws and measures the images.
+        command: command line, for the report.
+        compiled: let torch.compile make the network faster.
     """
 
     asked: TuningRequest = FASTEST
@@ -53,11 +56,11 @@ class BenchOptions:
 
 @dataclass(frozen=True, eq=False)
 class SuiteOutcome:
-    """What came of a suite.
+    """Result of a suite.
 
     Attributes:
-        rows: of its cells, in its order.
-        failures: what went wrong with those that have no row.
+        rows: rows of its cells, in its order.
+        failures: reasons why the other cells have no row.
     """
 
     rows: Sequence[Row]
@@ -65,10 +68,10 @@ class SuiteOutcome:
 
 
 class Harness:
-    """A suite on a device and in a folder. In a multi-process run every process has one, and they share the images.
+    """Suite on a device and in a folder. In a multi-process run every process has one, and they share the images.
 
-    A network is loaded once for each dtype, and the feature network once. Files are written in a thread while the next
-    images are made, and beside a GPU figures are computed so, too; features take the device that samples.
+    A network is loaded once for each dtype, and the feature network once. A thread writes files while the next images
+    are made. Beside a GPU, figures are computed in a thread, too.
     """
 
     def __init__(self, suite: Suite, folder: Path, options: BenchOptions) -> None:
@@ -83,18 +86,16 @@ class Harness:
         self._models: dict[tuple[str, str | None], Model] = {}
 
     def estimate(self) -> list[Remaining]:
-        """What is left to do of every cell, and for how long, by the time of a network call.
-
-        The calls that are timed are the second ones, so that this also warms up.
-        """
+        """Estimate what is left to do of every cell, and for how long."""
         left = on_main(self._left)
         timer = StepTimer(self._loaded, self._tuning.batch_size)
         return [timer.estimate(Remaining(cell, *of_cell)) for cell, of_cell in zip(self._cells, left, strict=True)]
 
     def run(self, work: Sequence[Remaining], on_row: Callable[[Row], None]) -> SuiteOutcome:
-        """Make and measure what is left; the main process tells `on_row` of each new row.
+        """Make and measure what is left. A cell that fails stops no other.
 
-        A cell that fails stops no other.
+        Args:
+            on_row: called on the main process with each new row.
         """
         failures: list[str] = []
         measured: list[Future[list[str]]] = []
@@ -123,7 +124,7 @@ class Harness:
             return SuiteOutcome(on_main(self._rows), failures)
 
     def _left(self) -> list[tuple[bool, list[range]]]:
-        """Of every cell, whether it is done, and the batches that are not made."""
+        """Return for every cell whether it is done, and the batches that are still to be made."""
         done = {row.key for row in results.read(self._folder)}
         coming: dict[str, list[range]] = {}  # a cell may be wanted twice, with more images the second time
         left: list[tuple[bool, list[range]]] = []
@@ -134,7 +135,7 @@ class Harness:
         return left
 
     def _chosen_tuning(self) -> Tuning:
-        """Return the tuning asked for, else what is fastest for the suite as a whole when it starts."""
+        """Return the tuning asked for, else the fastest one for the suite as a whole."""
         asked, recipe = self._options.asked, self._cells[0].recipe
         if self._options.compiled:
             return asked.unmeasured
@@ -160,12 +161,12 @@ class Harness:
         return dataclasses.replace(cell.plan, model=self._models[dtype, second])
 
     def _clear(self) -> None:
-        """What a process that was killed has left half-written."""
+        """Remove files that a killed process has left half-written."""
         for path in (self._folder / CELLS).rglob(".partial-*"):
             path.unlink()
 
     def _complete(self, remaining: Remaining, bar: tqdm) -> list[str]:
-        """From what is there to all images and their features; returns why not, if not."""
+        """Make the missing images of a cell and their features; return the reasons of a failure."""
         for work in (lambda: self._make(remaining, bar), lambda: self._extract(remaining.cell)):
             failures = gather(_failures(remaining.cell, work))
             if failures:
@@ -173,7 +174,7 @@ class Harness:
         return []
 
     def _measure(self, cell: Cell, on_row: Callable[[Row], None]) -> list[str]:
-        """From the features to the row; returns why not, if not."""
+        """Compute the row of a cell from its features; return the reasons of a failure."""
 
         def measure() -> None:
             row = self._row(cell)
@@ -183,7 +184,7 @@ class Harness:
         return _failures(cell, measure)
 
     def _make(self, remaining: Remaining, bar: tqdm) -> None:
-        """This process's share of the images."""
+        """Make this process's share of the images."""
         if not remaining.batches:
             return
         cell, folder = remaining.cell, remaining.cell.folder(self._folder)
@@ -224,7 +225,7 @@ class Harness:
         )
 
     def _extract(self, cell: Cell) -> None:
-        """The features of this process's share of the shards that have none yet."""
+        """Compute features of this process's share of the shards that have none."""
         folder = cell.folder(self._folder)
         for shard in share(on_main(lambda: self._ruler.lacking(folder, cell.images))):
             self._ruler.extract(folder, shard)
@@ -254,7 +255,7 @@ class Harness:
 
 
 def speed(made: Mapping[range, Made]) -> Speed:
-    """Of the shards that were made alike, if not all were: of those with the most images."""
+    """Return the speed of the shards that were made alike; if not all were, of those with the most images."""
     alike: dict[Machine, dict[range, Made]] = {}
     for shard, it in made.items():
         alike.setdefault(it.machine, {})[shard] = it
@@ -267,13 +268,13 @@ def speed(made: Mapping[range, Made]) -> Speed:
 
 
 def clipped(made: Mapping[range, Made]) -> float | None:
-    """The share of all values of x0; None without a clip."""
+    """Return the share of all values of x0 that were clipped; None without a clip."""
     shares = [(len(shard), it.clipped) for shard, it in made.items() if it.clipped is not None]
     return sum(count * share for count, share in shares) / sum(count for count, _ in shares) if shares else None
 
 
 def _failures(cell: Cell, work: Callable[[], None]) -> list[str]:
-    """What went wrong in it, if anything did."""
+    """Run `work`, and return what went wrong, in one line, if anything did."""
     try:
         work()
     except ZooError as error:
@@ -282,7 +283,7 @@ def _failures(cell: Cell, work: Callable[[], None]) -> list[str]:
 
 
 def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row], None]) -> SuiteOutcome:
-    """The rows of a suite of the exact model, which takes no images and moments only."""
+    """Make the rows of a suite of the exact model, which takes no images and moments only."""
     from samplerzoo.bench import gaussian
 
     failures: list[str] = []

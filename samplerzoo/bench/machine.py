@@ -1,4 +1,4 @@
-"""What the seconds of an image depend on besides the work; times on two machines cannot be compared."""
+"""The machine and its use, on which the seconds of an image depend; times of two machines cannot be compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from samplerzoo.options import Options
 
 
 class Machine(Options):
-    """A device, and how it was used."""
+    """Device, and how it was used."""
 
     device: str
     threads: int
@@ -18,7 +18,7 @@ class Machine(Options):
 
     @property
     def machine(self) -> Machine:
-        """Without what a class of this one adds."""
+        """Fields of this class alone, without those of a subclass."""
         return Machine(**{name: getattr(self, name) for name in Machine.model_fields})
 
     def __str__(self) -> str:

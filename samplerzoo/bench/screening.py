@@ -1,4 +1,4 @@
-"""Which samplers of another library are offered: those whose error on an exact Gaussian is that of a right one."""
+"""Screening of another library's samplers: those whose error on an exact Gaussian is small are offered."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from samplerzoo.sampling.recipe import Recipe
 STEPS = 50
 
 BOUND = 4e-3
-"""Of the Fréchet distance to N(0.5, 0.5^2) at 50 steps.
+"""Largest Fréchet distance to N(0.5, 0.5^2) at 50 steps of a sampler that is offered.
 
-The coarsest sampler in general use, ancestral sampling, is at 3.1e-3 there on trailing spacing and 3.2e-3 on linspace;
-what is farther off than that by a quarter is not a sampler of these models. TCD is at 4.5e-3 and LCM at 2.9e-2, and
-with 1000 steps at 1.5e-3 and 2.2e-2, where ancestral sampling is at 1.5e-5.
+The coarsest sampler in general use, ancestral sampling, is at 3.1e-3 on trailing spacing and at 3.2e-3 on linspace. The
+bound is a quarter above that. TCD is at 4.5e-3 and LCM at 2.9e-2. With 1000 steps they are at 1.5e-3 and 2.2e-2, where
+ancestral sampling is at 1.5e-5.
 """
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one sampler as it comes, on trailing spacing.
+    """Result of screening one sampler with its default options, on trailing spacing.
 
     Attributes:
-        error: its Fréchet distance, if it runs.
-        reason: why it is not offered.
+        error: Fréchet distance, if the sampler runs.
+        reason: why it is not offered; None if it is.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Verdict:
 
 
 def verdicts(library: str) -> list[Verdict]:
-    """Of all that a library has, measured now: a run does not wait for it, and nothing is out of date."""
+    """Screen all samplers of a library. They are measured at every call, so that no result is out of date."""
     source = registry.load_source(library)
     return [_verdict(library, source, name) for name in source.names()]
 
 
 def _verdict(library: str, source: Source, name: str) -> Verdict:
-    """Runs it, unless it cannot be."""
+    """Run the sampler, unless the library says that it cannot be driven."""
     reason = source.refusal(name)
     if reason is not None:
         return Verdict(name, reason=reason)

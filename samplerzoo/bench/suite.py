@@ -1,7 +1,7 @@
 """A suite: what a benchmark compares, from a TOML file or from the command line.
 
-A row names a sampler and may give its options, those of a guidance, and how the images are drawn. A list multiplies
-out: eta = [0.0, 0.5, 1.0] with steps = [10, 20] makes six cells.
+A row names a sampler and may give its options, those of a guidance, and how the images are drawn. Lists multiply out:
+eta = [0.0, 0.5, 1.0] with steps = [10, 20] makes six cells.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
 from samplerzoo.sampling.recipe import DrawOptions, Recipe
 
 GAUSSIAN = "gaussian"
-"""The model whose denoiser and whose output distribution are exact."""
+"""Name of the model whose denoiser and whose output distribution are exact."""
 GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
 
 Warn = Callable[[str], None]
 
 
 class SuiteHeader(Options):
-    """What all rows of a suite share: the model, and how its images are measured."""
+    """Keys that all rows of a suite share: the model, and how its images are measured."""
 
     model: str = Field("mnist", description="an embedded model, a folder, a hub id, or gaussian, which is exact")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
@@ -46,7 +46,10 @@ class SuiteHeader(Options):
 
 
 class RowOptions(DrawOptions):
-    """What a row may say beside the options of its sampler and guidance; at the top of a suite, it says it for all."""
+    """Keys that a row may have beside the options of its sampler and guidance.
+
+    At the top of a suite they hold for all rows.
+    """
 
     images: PositiveInt = Field(1000, description="how many of each cell")
     seeds: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i; every seed is a cell")
@@ -59,13 +62,13 @@ class RowOptions(DrawOptions):
 
 
 class Suite(SuiteHeader):
-    """SuiteHeader and rows, each with all of its keys."""
+    """Header and rows; each row has all of its keys."""
 
     rows: tuple[dict[str, Any], ...]
 
     @functools.cached_property
     def points(self) -> list[tuple[Recipe, int]]:
-        """All rows multiplied out: recipes, and how many images of each."""
+        """Recipes of all rows, multiplied out, and the number of images of each."""
         return [point for number, row in enumerate(self.rows, 1) for point in self._points(number, row)]
 
     def _points(self, number: int, row: dict[str, Any]) -> Iterator[tuple[Recipe, int]]:
@@ -93,7 +96,11 @@ class Suite(SuiteHeader):
 
 
 def read_suite(path: Path) -> dict[str, Any]:
-    """The content of a suite file."""
+    """Read a suite file.
+
+    Raises:
+        UsageError: there is no such file, or it is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
@@ -108,16 +115,16 @@ def parse_suite(
     flags: Mapping[str, Any] | None = None,
     more_rows: Sequence[Mapping[str, Any]] = (),
 ) -> Suite:
-    """A suite, checked: every key known, every value possible.
+    """Check a suite: every key is known, and every value possible.
 
     Args:
-        content: of a file; empty without one.
-        name: what messages call it.
-        flags: keys that go before those of the file, in all of its rows.
-        more_rows: rows beside those of the file.
+        content: content of a file; empty without one.
+        name: name in messages.
+        flags: keys of the command line, which go before those of the file in all rows.
+        more_rows: rows of the command line, beside those of the file.
 
     Raises:
-        UsageError: names the file, the row and the key, with the nearest that there is.
+        UsageError: names the file, the row and the key, with the nearest key that there is.
     """
     flags = flags or {}
     try:
@@ -135,7 +142,7 @@ def parse_suite(
 
 
 def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[Mapping[str, Any]]]:
-    """The subject, the keys that are shared by the rows, and the rows."""
+    """Split the content of a file into the header, the keys that all rows share, and the rows."""
     rows = content.get("rows", [])
     if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
         raise UsageError("rows must be tables: [[rows]]")
@@ -151,7 +158,7 @@ def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
 
 
 def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The rows of a benchmark that names none: on the exact model a sampler takes no time to speak of."""
+    """Make rows of all samplers, for a benchmark of the exact model that names none."""
     if subject.get("model") != GAUSSIAN:
         raise UsageError("there are no rows: add --sampler NAME, or [[rows]] to the file")
     row = {"sampler": [recipe.sampler for recipe in default_recipes(steps=[1])]}
@@ -163,7 +170,10 @@ def say(message: str) -> None:
 
 
 def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
-    """Every installed sampler as it comes, at each number of steps; a broken one takes no other down with it."""
+    """Make a recipe of every installed sampler with its default options, at each number of steps.
+
+    A broken plugin is left out, and `warn` gets the reason.
+    """
     steps = list(steps)
     plugins = registry.plugins("sampler")
     count = Counter(plugin.name for plugin in plugins)
@@ -180,7 +190,7 @@ def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of both; timesteps take the place of steps and spacing, and the other way round."""
+    """Merge two sets of keys; `above` wins. Timesteps replace steps and spacing, and the other way round."""
     if "timesteps" in above:
         below = {key: value for key, value in below.items() if key not in ("steps", "spacing")}
     if "steps" in above or "spacing" in above:
@@ -189,7 +199,7 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_keys(row: Mapping[str, Any]) -> None:
-    """Refuse what neither the row, nor its samplers, nor its guidances know."""
+    """Refuse a key that neither the row, nor its samplers, nor its guidances know."""
     if "sampler" not in row:
         raise UsageError("it names no sampler")
     kinds: tuple[Kind, ...] = ("sampler", "guidance")
@@ -222,7 +232,7 @@ def _check_option(kind: Kind, name: str, key: str, option: str) -> None:
 
 
 def _multiplied(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every combination of the values of the row."""
+    """Yield every combination of the values of a row."""
     choices = {key: _choices(key, value, row) for key, value in row.items()}
     for key, values in choices.items():
         if not values:
@@ -232,7 +242,7 @@ def _multiplied(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _choices(key: str, value: Any, row: Mapping[str, Any]) -> Sequence[Any]:
-    """The values to take in turn; for a field that is a list itself, a list is one of them."""
+    """Return the values of a key to take in turn. A list is one value of a field that is a list itself."""
     values = _listed(value)
     return [value] if _is_list(_field(key, row)) and not any(isinstance(each, list) for each in values) else values
 

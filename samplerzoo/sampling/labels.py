@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from samplerzoo.core.model import Model
 
 LABEL_STREAM = 2**64 - 1
-"""A word of the generator's counter that no step of a run reaches."""
+"""Word of the noise generator's counter for labels; no step of a run reaches it."""
 
 
 def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> list[int]:
-    """One label an image; the label of an image depends on its index and the seed, not on how many there are.
+    """Return one label an image. It depends on the image's index and the seed, not on the number of images.
 
     Args:
         text: `3`, `0-9`, `1,3,5-7` (repeated in turn), `balanced` (all classes in turn), or `natural` (drawn with the
             frequencies of the training data).
+
+    Raises:
+        UsageError: the text is none of these, or the model has no such class.
     """
     K = model.classes
     if K is None:

@@ -1,7 +1,7 @@
 """A run: a recipe made into a folder of images, by one process or by many.
 
-images/000000.png ..., each carrying its recipe; manifest.jsonl; grid.png; run.json. Every file is whole or not there,
-so a run that was interrupted goes on where it stopped.
+The folder holds images/000000.png ..., each carrying its recipe; manifest.jsonl; grid.png; run.json. Every file is
+whole or not there, so a run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A recipe with its plan, ready to be executed.
+    """Recipe with its plan, ready to be executed.
 
     Attributes:
-        recipe: the recipe with every default filled in.
-        plan: its plan; without weights it can be shown, and not executed.
+        recipe: recipe with every default filled in.
+        plan: plan of the recipe; without weights it can be shown, and not executed.
         cost: cost of one image.
-        batch_size: images at once.
+        batch_size: images drawn at once.
     """
 
     recipe: Recipe
@@ -89,8 +89,11 @@ def prepare_run(
     """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
-        asked: how the network is called; by default as fast as can be.
+        asked: batch size and layout asked for; by default the fastest.
         weights: leave them out to see what would be done; such a run cannot be executed.
+
+    Raises:
+        UsageError: the request cannot be met.
     """
     folder = ModelFolder.open(recipe.model, revision=recipe.revision)
     images.check_channels(folder.stub.shape[0], f"an image of {folder.stub.name}")
@@ -111,7 +114,7 @@ def prepare_run(
 
 
 def draw_image(run: Run, index: int) -> images.Pixels:
-    """Draw one image of the run, (H, W, C), by itself."""
+    """Draw one image of the run by itself, as pixels (H, W, C)."""
     (batch,) = stream(run.plan, indices=[index])
     return images.to_uint8(batch.images)[0]
 
@@ -122,7 +125,7 @@ def image_path(index: int) -> str:
 
 
 def default_folder(recipe: Recipe) -> Path:
-    """Return runs/ddim-50, or with -2, -3 ... behind it, the first that is free."""
+    """Return runs/SAMPLER-STEPS, or with -2, -3 ... behind it the first folder that is free."""
 
     def free() -> Path:
         name = f"{recipe.sampler.replace(':', '-')}-{recipe.steps}"
@@ -135,7 +138,7 @@ def default_folder(recipe: Recipe) -> Path:
 def like_before(asked: TuningRequest, folder: Path) -> TuningRequest:
     """Ask for the batch size and layout of the run in the folder, where none is asked for.
 
-    What is left of the run is then made in the same company, to the bit as if it had not been interrupted.
+    The rest of the run is then equal to the bit to what an uninterrupted run makes.
     """
     record = read_json(folder, RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
     before = {name: record[name] for name in TuningRequest.model_fields if name in record}
@@ -145,7 +148,7 @@ def like_before(asked: TuningRequest, folder: Path) -> TuningRequest:
 
 
 def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
-    """Make the images that are not there yet, and what goes with them; return the content of run.json.
+    """Make the images that are missing, and what goes with them; return the content of run.json.
 
     In a multi-process run every process calls this, and makes its share of the images.
     """
@@ -160,7 +163,7 @@ def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
 
 
 def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, float]:
-    """Writes the images of this process; returns cost and seconds of sampling, of all processes."""
+    """Write the images of this process; return cost and seconds of sampling of all processes."""
     rank, world = processes()
     listener = Trajectory(run.plan.grid) if options.trajectory and rank == 0 else None
     share = math.ceil(math.ceil(len(wanted) / run.batch_size) / world)
@@ -191,7 +194,10 @@ def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) ->
 
 
 def _save(run: Run, folder: Path, indices: Sequence[int], pixels: images.Pixels) -> None:
-    """Those that are not there: a resumed run makes whole batches, since an image's company moves its rounding."""
+    """Write the images of a batch that are missing.
+
+    A resumed run makes whole batches, since the rounding of an image depends on its batch.
+    """
     for index, image in zip(indices, pixels, strict=True):
         path = folder / image_path(index)
         if not path.exists():
@@ -203,7 +209,7 @@ def _label(run: Run, index: int) -> int | None:
 
 
 def _missing(run: Run, folder: Path, options: RunOptions) -> list[int]:
-    """The images to make: all those of a batch in which one is not there."""
+    """Return the images to make: all of every batch in which one is missing."""
     size, num_images = run.batch_size, run.plan.num_images
     batches = [range(start, min(start + size, num_images)) for start in range(0, num_images, size)]
     no_way = options.trajectory and not (folder / trajectory.STRIP_FILE).exists()
@@ -216,7 +222,7 @@ def _missing(run: Run, folder: Path, options: RunOptions) -> list[int]:
 
 
 def _open(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
-    """Refuse or clear a folder in use, and put down what is going to be made."""
+    """Refuse or clear a folder that is not empty, and record what is going to be made."""
     record = _record(run)
     if contents(folder):
         if options.overwrite:
@@ -230,7 +236,7 @@ def _open(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
 
 
 def _same_run(run: Run, folder: Path) -> dict[str, Any]:
-    """The record of the run that the folder holds, which must be of the same recipe."""
+    """Return the record of the run in the folder, which must have the same recipe."""
     old = read_json(folder, RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
     try:
         recipe, num_images = Recipe.model_validate(old["recipe"]), int(old["num_images"])
@@ -247,7 +253,7 @@ def _same_run(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a run writes, and nothing else that may lie there."""
+    """Remove the files of a run, and nothing else."""
     for name in (RECORD_FILE, MANIFEST_FILE, GRID_FILE, trajectory.STRIP_FILE, trajectory.FILM_FILE):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / "images").glob("*.png"):
@@ -273,7 +279,7 @@ def _record(run: Run) -> dict[str, Any]:
 
 
 def _figures(cost: Cost, seconds: float) -> dict[str, Any]:
-    """What was counted and timed of the images that were made now."""
+    """Return cost and speed of the images that were made now."""
     if not cost.images:
         return {"images_made": 0}
     return {
@@ -298,7 +304,7 @@ def _finish(run: Run, folder: Path, record: dict[str, Any]) -> None:
 
 @contextmanager
 def _on_failure(folder: Path, record: dict[str, Any]) -> Iterator[None]:
-    """Put down why the run ended, if it did not end well."""
+    """Record why the run ended, if it did not end well."""
     try:
         yield
     except BaseException as error:

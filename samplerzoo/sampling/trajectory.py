@@ -1,4 +1,4 @@
-"""The way of the first few images of a run from noise to picture, as a strip and as a film."""
+"""Trajectory: the first few images of a run on their way from noise to picture, as a strip and as a film."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRIP_FILE, FILM_FILE = "trajectory.png", "trajectory.gif"
 
 
 class Trajectory:
-    """Listens to the driver's steps and keeps states of the first batch, no more of them than are shown."""
+    """Listener of the driver's steps that keeps the states of the first batch which will be shown."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
@@ -46,6 +46,6 @@ class Trajectory:
             partial.write_bytes(images.gif([self._kept[number] for number in self._film]))
 
     def _moments(self, count: int) -> list[int]:
-        """Numbers of steps, evenly spread, 0 (pure noise) and the last one among them."""
+        """Return evenly spread step numbers, from 0 (pure noise) to the last step."""
         steps = len(self._grid)
         return sorted({round(number) for number in np.linspace(0, steps, min(count, steps + 1))})
