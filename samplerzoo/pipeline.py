@@ -94,8 +94,8 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         Args:
             batch_size: number of images; by default as many as there are class labels in a list, else 1.
             generator: source of the seed. An unused generator gives its own seed, so that the images are those of
-                `samplerzoo.sample(seed=...)` and of `samplerzoo run --seed`; later calls draw a seed from it. In a list,
-                each generator makes one image. By default torch's default generator.
+                `samplerzoo.sample(seed=...)` and of `samplerzoo run --seed`; later calls draw a seed from it. In a
+                list, each generator makes one image. By default torch's default generator.
             num_inference_steps: steps of the sampler.
             output_type: "pil"; "np", (N, H, W, C) in [0, 1]; or "pt", (N, C, H, W) in [0, 1].
             class_labels: one for all images, one an image, or text as `--class-labels` takes it.

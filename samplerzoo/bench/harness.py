@@ -19,9 +19,9 @@ from samplerzoo.bench import results, shards
 from samplerzoo.bench.cell import CELLS, Cell, make_cells, title
 from samplerzoo.bench.estimate import Remaining, StepTimer
 from samplerzoo.bench.machine import Machine
-from samplerzoo.bench.meter import Ruler
+from samplerzoo.bench.meter import Meter
 from samplerzoo.bench.results import Cost, Protocol, Row, Speed
-from samplerzoo.bench.shards import Made
+from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost as Sum
 from samplerzoo.core.model import Model
@@ -79,9 +79,9 @@ class Harness:
         self._folder, self._options = folder, options
         self._device = choose_device(options.device)
         self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
-        self._ruler = Ruler(suite, self._device)
+        self._meter = Meter(suite, self._device)
         self._model_folder = ModelFolder.open(suite.model, revision=suite.revision)
-        self._cells = make_cells(suite, self._model_folder, self._device, self._ruler.class_counts)
+        self._cells = make_cells(suite, self._model_folder, self._device, self._meter.class_counts)
         self._tuning = self._chosen_tuning()
         self._models: dict[tuple[str, str | None], Model] = {}
 
@@ -102,7 +102,7 @@ class Harness:
         with locked(self._folder):
             on_main(self._clear)
             if not all(remaining.done for remaining in work):
-                self._ruler.check(self._model_folder.stub.shape)
+                self._meter.check(self._model_folder.stub.shape)
             total = sum(
                 len(batch) * remaining.cell.cost.nfe for remaining in work for batch in share(remaining.batches)
             )
@@ -143,7 +143,7 @@ class Harness:
         return on_main(lambda: choose_tuning(self._model_folder, self._device, recipe.dtype, evaluations, asked))
 
     def _key(self, cell: Cell) -> tuple[str, Protocol]:
-        return cell.name, self._ruler.protocol(cell)
+        return cell.name, self._meter.protocol(cell)
 
     def _missing(self, cell: Cell, coming: Sequence[range]) -> list[range]:
         there = shards.present(cell.folder(self._folder), shards.IMAGES)
@@ -207,8 +207,8 @@ class Harness:
             if saving is not None:
                 saving.result()
 
-    def _made(self, batch: Batch, seconds: float) -> Made:
-        return Made(
+    def _made(self, batch: Batch, seconds: float) -> ShardRecord:
+        return ShardRecord(
             calls=batch.cost.calls,
             evaluations=batch.cost.evaluations,
             gradients=batch.cost.gradients,
@@ -227,19 +227,19 @@ class Harness:
     def _extract(self, cell: Cell) -> None:
         """Compute features of this process's share of the shards that have none."""
         folder = cell.folder(self._folder)
-        for shard in share(on_main(lambda: self._ruler.lacking(folder, cell.images))):
-            self._ruler.extract(folder, shard)
+        for shard in share(on_main(lambda: self._meter.lacking(folder, cell.images))):
+            self._meter.extract(folder, shard)
 
     def _row(self, cell: Cell) -> Row:
         folder = cell.folder(self._folder)
-        metrics, warnings = self._ruler.measure(cell, folder)
+        metrics, warnings = self._meter.measure(cell, folder)
         there = [shard for shard in shards.present(folder, shards.IMAGES) if shard[0] < cell.images]
         made = {shard: shards.made(folder, shard) for shard in there}
         return Row(
             cell=cell.name,
             recipe=cell.recipe,
             timesteps=tuple(cell.plan.grid.timesteps),
-            protocol=self._ruler.protocol(cell),
+            protocol=self._meter.protocol(cell),
             metrics=metrics,
             cost=Cost(**sum((it.cost(len(shard)) for shard, it in made.items()), Sum()).per_image()),
             speed=speed(made),
@@ -254,9 +254,9 @@ class Harness:
         return [found[key] for key in map(self._key, self._cells) if key in found]
 
 
-def speed(made: Mapping[range, Made]) -> Speed:
+def speed(made: Mapping[range, ShardRecord]) -> Speed:
     """Return the speed of the shards that were made alike; if not all were, of those with the most images."""
-    alike: dict[Machine, dict[range, Made]] = {}
+    alike: dict[Machine, dict[range, ShardRecord]] = {}
     for shard, it in made.items():
         alike.setdefault(it.machine, {})[shard] = it
     machine, most = max(alike.items(), key=lambda found: sum(map(len, found[1])))
@@ -267,7 +267,7 @@ def speed(made: Mapping[range, Made]) -> Speed:
     )
 
 
-def clipped(made: Mapping[range, Made]) -> float | None:
+def clipped(made: Mapping[range, ShardRecord]) -> float | None:
     """Return the share of all values of x0 that were clipped; None without a clip."""
     shares = [(len(shard), it.clipped) for shard, it in made.items() if it.clipped is not None]
     return sum(count * share for count, share in shares) / sum(count for count, _ in shares) if shares else None

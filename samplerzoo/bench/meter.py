@@ -1,4 +1,4 @@
-"""What measures the images of a suite: the feature network, the reference, and the real images of the floor."""
+"""Meter: measures the images of a suite, with the feature network, the reference, and the real images of the floor."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from samplerzoo.system.files import digest_text
 NO_FLOOR = "none"
 
 
-class Ruler:
-    """Knows its protocol at once; weights are read when the first image is measured."""
+class Meter:
+    """Meter of a suite. It knows its protocol at once, and reads weights when the first image is measured."""
 
     def __init__(self, suite: Suite, device: str) -> None:
         self._features = features.parse_features(suite.features or f"classifier:{suite.model}")
@@ -61,28 +61,31 @@ class Ruler:
             )
 
     def folder(self, cell: Path) -> Path:
-        """Where the features of a cell are."""
+        """Return the folder of a cell's features."""
         return cell / digest_text(self._features.id)
 
     def lacking(self, cell: Path, count: int) -> list[range]:
-        """The shards of images 0 to count - 1 whose features are not there."""
+        """Return the shards of images 0 to count - 1 that have no features yet."""
         there = {*shards.present(self.folder(cell), shards.FEATURES)}
         return [it for it in shards.present(cell, shards.IMAGES) if it[0] < count and it not in there]
 
     def extract(self, cell: Path, shard: range) -> None:
-        """Put down the features of a shard."""
+        """Compute the features of a shard, and save them."""
         names = [f"image {index}" for index in shard]
         found, predicted = self._embedder()(shards.read_images(cell, shard), names)
         shards.save_features(self.folder(cell), shard, found, predicted)
 
     def measure(self, cell: Cell, folder: Path) -> tuple[Metrics, list[str]]:
-        """The figures of a cell, of which all features are there, and what is to be said of them."""
+        """Return the metrics of a cell, of which all features are there, and warnings about them."""
         parts, predicted = shards.features_of(self.folder(folder), cell.images)
         labels = None if cell.plan.labels is None else list(cell.plan.labels)
         return compute_metrics(parts, predicted, labels, self._reference, self._floor)
 
     def _find_floor(self, suite: Suite) -> reference.Reference | None:
-        """By default the features' own test images, beside a reference that is the features' own: of the same data."""
+        """Load the real images of the floor.
+
+        By default they are the features' test images, if the reference comes with the features.
+        """
         there = reference.named_references(self._features)
         usual = reference.TEST if suite.reference in there and reference.TEST in there else NO_FLOOR
         name = suite.floor or usual

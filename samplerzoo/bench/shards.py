@@ -1,6 +1,6 @@
-"""What a cell has on disk: images and their features, in shards that are whole or not there.
+"""Shards of a cell: files of images and of their features, which are whole or not there.
 
-A shard is what one batch made, and its name says of which images: images-000000-000249.safetensors.
+A shard holds one batch, and its name says of which images: images-000000-000249.safetensors.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ PREDICTED = "predicted"
 RECORD = "made"
 
 
-class Made(Machine):
-    """How the images of a shard were made: where, at what cost, and what was measured on the way.
+class ShardRecord(Machine):
+    """Record of how the images of a shard were made.
 
     Attributes:
-        seconds: of sampling alone.
+        calls, evaluations, gradients, second: cost, as in `Cost`.
+        seconds: time of sampling alone.
         clipped: share of the values of x0 beyond the clip's bound; None without a clip.
         peak_memory: bytes.
     """
@@ -52,19 +53,19 @@ class Made(Machine):
 
 
 def path(folder: Path, kind: str, shard: range) -> Path:
-    """Of the shard that holds these images."""
+    """Return the file of a shard."""
     return folder / f"{kind}-{shard[0]:06d}-{shard[-1]:06d}.safetensors"
 
 
 def present(folder: Path, kind: str) -> list[range]:
-    """The shards that are there, in order."""
+    """Return the shards that are there, in order."""
     pattern = re.compile(rf"{kind}-(\d{{6,}})-(\d{{6,}})\.safetensors")
     found = [pattern.fullmatch(path.name) for path in folder.glob(f"{kind}-*.safetensors")]
     return sorted((range(int(match[1]), int(match[2]) + 1) for match in found if match), key=lambda shard: shard[0])
 
 
 def missing(there: Iterable[range], count: int, batch_size: int) -> list[range]:
-    """The batches that complete images 0 to count - 1.
+    """Return the batches that complete images 0 to count - 1.
 
     A batch ends at multiples of its size, so that an interrupted run goes on with the batches it would have made.
     """
@@ -77,15 +78,15 @@ def missing(there: Iterable[range], count: int, batch_size: int) -> list[range]:
     return batches
 
 
-def save_images(folder: Path, shard: range, pixels: Pixels, made: Made) -> None:
-    """Pixels (N, H, W, C), stored as (N, C, H, W)."""
+def save_images(folder: Path, shard: range, pixels: Pixels, made: ShardRecord) -> None:
+    """Save pixels (N, H, W, C), stored as (N, C, H, W), with the record of how they were made."""
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
     with atomic_file(path(folder, IMAGES, shard)) as partial:
         save_file({IMAGES: images}, partial, {RECORD: made.model_dump_json()})
 
 
 def save_features(folder: Path, shard: range, features: Values, predicted: NDArray[np.int64] | None) -> None:
-    """Features (N, D), and the classes (N,) that their network puts the images in, if it knows any."""
+    """Save features (N, D), and the classes (N,) that the feature network predicts, if any."""
     tensors: dict[str, NDArray] = {rows.FEATURES: features}
     if predicted is not None:
         tensors[PREDICTED] = predicted
@@ -94,22 +95,22 @@ def save_features(folder: Path, shard: range, features: Values, predicted: NDArr
 
 
 def read_images(folder: Path, shard: range) -> Pixels:
-    """Images (N, C, H, W)."""
+    """Read the images (N, C, H, W) of a shard."""
     return _read(path(folder, IMAGES, shard), IMAGES)
 
 
-def made(folder: Path, shard: range) -> Made:
-    """How the images of a shard were made."""
+def made(folder: Path, shard: range) -> ShardRecord:
+    """Read the record of how the images of a shard were made."""
     file = path(folder, IMAGES, shard)
     with _opened(file) as content:
         try:
-            return Made.model_validate_json(content.metadata()[RECORD])
+            return ShardRecord.model_validate_json(content.metadata()[RECORD])
         except (TypeError, KeyError, ValidationError) as error:
             raise _broken(file, error) from error
 
 
 def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64] | None]:
-    """Features of images 0 to count - 1, in files save for the last part, and the classes that their network sees."""
+    """Return the features of images 0 to count - 1, as files and arrays, and the predicted classes, if any."""
     parts: list[Part] = []
     predicted = []
     for shard in present(folder, FEATURES):

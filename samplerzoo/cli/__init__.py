@@ -1,4 +1,4 @@
-"""The command line. Every command lives in a module of its own, which is imported when that command is used."""
+"""Command line. Every command has a module of its own, which is imported when the command is used."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from samplerzoo.version import __version__
 
 COMMANDS = {
     "run": ("run", "Draw images with a sampler, into a folder of their own."),
-    "rerun": ("rerun", "Make an image again from what its file says of it."),
-    "list": ("catalogue", "The samplers, guidances, feature networks and models that there are."),
-    "info": ("info", "All about one of them: options, defaults, bounds, paper."),
-    "check": ("check", "Is a sampler or a guidance right? The conformance kit, a line a check."),
-    "timesteps": ("timesteps", "The exact levels that a run visits."),
+    "rerun": ("rerun", "Make an image again from the recipe in its file."),
+    "list": ("catalogue", "List samplers, guidances, feature networks and models."),
+    "info": ("info", "Show one of them: options, defaults, bounds, paper."),
+    "check": ("check", "Check that a sampler or a guidance is right, against exact answers."),
+    "timesteps": ("timesteps", "Show the exact noise levels that a run visits."),
     "train": ("train", "Train a diffusion U-Net on images."),
     "train-classifier": ("train_classifier", "Train the noise-aware classifier that guidance needs."),
-    "eval": ("evaluate", "How far images are from real ones."),
-    "ref": ("reference", "Statistics of real images, for eval."),
+    "eval": ("evaluate", "Measure how far images are from real ones."),
+    "ref": ("reference", "Make statistics of real images, for eval and bench."),
     "bench": ("bench", "Compare samplers: quality against steps, cost and time."),
-    "compare": ("compare", "Several benchmarks beside each other."),
-    "report": ("report", "The report of a benchmark: tables, plots, pictures, words."),
-    "new-plugin": ("new_plugin", "A folder with a sampler or a guidance of your own, ready to install."),
-    "env": ("env", "Versions and hardware, for a bug report."),
+    "compare": ("compare", "Show several benchmarks beside each other."),
+    "report": ("report", "Write the report of a benchmark: tables, plots, pictures."),
+    "new-plugin": ("new_plugin", "Make a folder with a sampler or a guidance of your own, ready to install."),
+    "env": ("env", "Show versions and hardware, for a bug report."),
 }
-"""Command -> its module in this package, and its line in the help."""
+"""Module of every command, and its line in the help."""
 
 HELP = """Samplers for diffusion models, tested against exact answers and compared at equal cost.
 
@@ -46,7 +46,7 @@ INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
 
 class Commands(click.Group):
-    """Knows its commands by COMMANDS alone, so that help costs no import."""
+    """Group that knows its commands by COMMANDS alone, so that help imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -64,7 +64,7 @@ class Commands(click.Group):
 
 
 def _hyphens(name: str) -> str:
-    """--num_images is --num-images."""
+    """Let --num_images be --num-images."""
     return name.replace("_", "-")
 
 
@@ -82,7 +82,10 @@ def group() -> None: ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns its exit code: 0, 1 (failed), 2 (not a request that can be met) or 130."""
+    """Run a command line and return its exit code.
+
+    The code is 0, 1 if the command failed, 2 if the request cannot be met, or 130 after an interruption.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
@@ -104,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: Exception) -> None:
-    """One line on stderr; of several processes, all see a bad request, and only the first one speaks of it."""
+    """Print an error in one line. Of several processes, only the first one prints an error of the request."""
     usage = getattr(error, "exit_code", 1) == click.UsageError.exit_code
     if usage and os.environ.get("RANK", "0") != "0":
         return
@@ -127,7 +130,7 @@ def _line(error: Exception) -> str:
 
 
 def _quiet_libraries() -> None:
-    """Their warnings are not about what the user did; all of these are read when the library is imported."""
+    """Silence warnings of libraries, which are not about what the user did. They read these settings on import."""
     for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
         os.environ.setdefault(variable, "error")
     if not sys.stderr.isatty():

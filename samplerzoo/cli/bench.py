@@ -29,7 +29,12 @@ LINE = "the command line"
 flags_of_bench: list[click.Parameter] = [
     click.Argument(["suite"], type=click.Path(path_type=Path), required=False, metavar="[SUITE.toml]"),
     # shown in the help alone: SweepCommand takes these words out of the line
-    click.Option(["--sampler", "_"], metavar="NAME", expose_value=False, help="may be repeated; its options follow it"),
+    click.Option(
+        ["--sampler", "_"],
+        metavar="NAME",
+        expose_value=False,
+        help="sampler to compare, with its options behind it; may be repeated",
+    ),
     plugin_flag,
     *several(flags(RowOptions), single=["class_labels"]),
     *flags(SuiteHeader),
@@ -38,7 +43,7 @@ flags_of_bench: list[click.Parameter] = [
         ["-o", "--output"],
         type=click.Path(path_type=Path),
         metavar="FOLDER",
-        help="where cells, results and report go, old ones stay  [default: bench/SUITE or bench/MODEL]",
+        help="folder of cells, results and report; older ones are kept  [default: bench/SUITE or bench/MODEL]",
     ),
     click.Option(["--dry-run"], is_flag=True, help="say what would be done and how long it would take"),
     json_flag,
@@ -65,13 +70,13 @@ def command(
 ) -> None:
     """Compare samplers: draw images with each, and measure how far they are from the data and at what cost.
 
-    What is compared is in a suite file, on the command line, or in both: a flag goes before what the file says, and
-    a sampler of the line is a row more. A list of values multiplies out. Options of a sampler stand behind it:
+    A suite file, the command line or both say what is compared. A flag overrides the file, and a sampler on the command
+    line is one more row. Lists of values multiply out. Options of a sampler follow it:
 
     \b
         samplerzoo bench --sampler ddim --eta 0,0.5,1 --sampler ddpm --steps 5,10,20 --images 500 -o DIR
 
-    The same command goes on where it was interrupted.
+    After an interruption, the same command goes on.
     """
     found = parse_suite({} if suite is None else read_suite(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
     folder = output or ROOT / (suite.stem if suite else Path(found.model).name)
@@ -103,7 +108,7 @@ def command(
 
 
 def _conclude(outcome: SuiteOutcome, folder: Path, as_json: bool) -> None:
-    """The report of what there is, and an error if that is not all."""
+    """Write the report, and raise an error if a cell has no row."""
     from samplerzoo.report import page as report
     from samplerzoo.system.processes import processes
 
@@ -136,7 +141,7 @@ def _tell(row: Row) -> None:
 
 
 def _say_exact(suite: Suite, as_json: bool) -> None:
-    """What would be done; it takes no images and next to no time."""
+    """Print what would be done on the exact model."""
     from samplerzoo.bench.cell import title
     from samplerzoo.bench.gaussian import prepare_exact
 
@@ -155,7 +160,7 @@ def _say_exact(suite: Suite, as_json: bool) -> None:
 
 
 def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None:
-    """What is left to do, cell by cell if wanted, and in all."""
+    """Print what is left to do: in all, and cell by cell if `every`."""
     from samplerzoo.bench.cell import title
 
     done, images = sum(each.done for each in work), sum(each.images for each in work)
@@ -188,7 +193,7 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
 
 
 def _duration(seconds: float) -> str:
-    """1:02:03, or 2:03."""
+    """Format seconds as 1:02:03 or 2:03."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -10,9 +10,9 @@ import click
 @click.command("compare")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 def command(folders: tuple[Path, ...]) -> None:
-    """The rows of several FOLDERs of `samplerzoo bench` beside each other.
+    """Show the rows of several FOLDERs of `samplerzoo bench` beside each other.
 
-    Only figures of one protocol stand in one table; of protocols that differ, it says in what.
+    A table holds figures of one protocol only. Where protocols differ, the differences are listed.
     """
     from samplerzoo.report.compare import compare
 

@@ -12,7 +12,7 @@ from samplerzoo import registry
 @click.command("env")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(as_json: bool) -> None:
-    """Versions and hardware, to be pasted into a bug report."""
+    """Show versions and hardware, to be pasted into a bug report."""
     from samplerzoo.system.environment import machine, versions
 
     found = {**versions(), **machine(), "plugins": plugin_sources()}
@@ -26,6 +26,6 @@ def command(as_json: bool) -> None:
 
 
 def plugin_sources() -> list[str]:
-    """The distributions and files that plugins come from."""
+    """List the distributions and files that plugins come from."""
     found = [plugin for kind in registry.GROUPS for plugin in registry.plugins(kind)]
     return sorted({f"{plugin.source} {plugin.version}" for plugin in found})

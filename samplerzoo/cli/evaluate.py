@@ -20,7 +20,7 @@ features_flag = click.Option(
     default="classifier:mnist",
     show_default=True,
     metavar="NAME[:SOURCE]",
-    help="what a metric sees of an image: a feature network of `samplerzoo list`",
+    help="feature network in which images are measured: one of `samplerzoo list`",
 )
 
 flags: list[click.Parameter] = [
@@ -29,10 +29,10 @@ flags: list[click.Parameter] = [
     click.Option(
         ["--floor"],
         metavar="REF",
-        help="held-out real images, to see what these reach  [default: test, beside a --real of the features' own]",
+        help="other real images, whose distance is the floor  [default: test, if --real comes with the features]",
     ),
     features_flag,
-    click.Option(["--num-images"], type=click.IntRange(min=2), help="compute_metrics that many; all by default"),
+    click.Option(["--num-images"], type=click.IntRange(min=2), help="how many to measure; by default all"),
     click.Option(["--fake-split"], default="test", show_default=True, help="split, where --fake is a data set"),
     click.Option(["--split"], default="train", show_default=True, help="split, where --real is a data set"),
     plugin_flag,
@@ -54,7 +54,7 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Fréchet and kernel distance, precision and recall of images, and label accuracy where they have labels.
+    """Measure images: Fréchet and kernel distance, precision and recall, and label accuracy where images have labels.
 
     DATA is a run folder, a folder of images that any program made, or a data set as `train --dataset` takes it. REF is
     a reference that `samplerzoo ref make` wrote (or pytorch-fid's .npz), or the name of one that comes with the
@@ -92,7 +92,7 @@ def command(
 
 
 def _reference(name: str, split: str, embedder: Embedder) -> Reference:
-    """A reference by its name or file, or one made of images."""
+    """Load a reference by its name or file, or make one of images."""
     from samplerzoo.data import sources as source
     from samplerzoo.metrics import reference
     from samplerzoo.metrics.embed import embed_stream
@@ -105,7 +105,10 @@ def _reference(name: str, split: str, embedder: Embedder) -> Reference:
 
 
 def _test(name: str | None, real: str, embedder: Embedder) -> Reference | None:
-    """What the floor is drawn from; those that come with the features are of the data that `real` there is of."""
+    """Load the reference that the floor is drawn from.
+
+    References that come with the features are of one data set, so their test images go with their training images.
+    """
     from samplerzoo.metrics import reference
 
     there = reference.named_references(embedder.features)

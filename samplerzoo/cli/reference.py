@@ -1,4 +1,4 @@
-"""`samplerzoo ref make`: what is kept of real images, for `samplerzoo eval` and `samplerzoo bench`."""
+"""`samplerzoo ref make`: statistics of real images, for `samplerzoo eval` and `samplerzoo bench`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from samplerzoo.cli.shared_flags import device_flag
 
 @click.group("ref")
 def command() -> None:
-    """References: statistics of real images that others are measured against."""
+    """Make references: statistics of real images that others are measured against."""
 
 
 flags: list[click.Parameter] = [
@@ -31,7 +31,7 @@ flags: list[click.Parameter] = [
         type=click.IntRange(min=0),
         default=10_000,
         show_default=True,
-        help="features to keep, at random, for the metrics that need more than mean and covariance",
+        help="number of features to keep, at random, for metrics that need more than mean and covariance",
     ),
     plugin_flag,
     device_flag,
@@ -42,9 +42,9 @@ flags: list[click.Parameter] = [
 def make(
     data: str, output: Path, features: str, split: str, sample_size: int, plugin: tuple[str, ...], device: str
 ) -> None:
-    """Mean, covariance and a sample of the features of DATA: images as `samplerzoo eval` takes them.
+    """Keep mean, covariance and a sample of the features of DATA: images as `samplerzoo eval` takes them.
 
-    In a model folder's features/ a .safetensors file is known by its name: train.safetensors as train.
+    A .safetensors file in the features/ folder of a model is known by its name, as train.safetensors by train.
     """
     from samplerzoo import registry
     from samplerzoo.data import sources as source

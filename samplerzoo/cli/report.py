@@ -12,7 +12,7 @@ import click
 def command(folder: Path) -> None:
     """Write report.md, its plots and results.csv from the rows in a FOLDER of `samplerzoo bench`.
 
-    `bench` does so at its end; this makes the report again, also of a benchmark that is not finished.
+    `bench` does so when it ends. This command writes the report again, also while a benchmark is running.
     """
     from samplerzoo.report.page import write
 

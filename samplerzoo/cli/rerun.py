@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from samplerzoo.sampling.recipe import Recipe
 
 ROUNDING = {"float32": 2, "bfloat16": 32, "float16": 32}
-"""By how many of 255 levels a value may differ because the image was made alone, and not in its batch.
+"""Largest difference, of 255, of an image that is made alone from the same image made in a batch.
 
 Seen with a U-Net for digits and 20 steps of DDIM: 0 in float32, 4 in bfloat16.
 """
@@ -27,12 +27,12 @@ Seen with a U-Net for digits and 20 steps of DDIM: 0 in float32, 4 in bfloat16.
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: IMAGE-rerun.png, beside IMAGE]"
 )
-@click.option("--model", help="where the model is now, if it is no longer where it was")
+@click.option("--model", help="the model, if it has moved since the image was made")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps")
 def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: str | None, device: str) -> None:
-    """Make IMAGE again from what its file says of it, and say whether the pixels are the same.
+    """Make IMAGE again from the recipe in its file, and say whether the pixels are the same.
 
-    Exit code 1 if they differ by more than rounding. Nothing but the file itself is needed, and the model.
+    Only the file and the model are needed. The exit code is 1 if the pixels differ by more than rounding.
     """
     from samplerzoo.images import picture, read_png, save_png
     from samplerzoo.sampling.recipe import Recipe
@@ -63,7 +63,7 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
 
 
 def _load_plugins(recipe: Recipe, files: tuple[str, ...]) -> None:
-    """Those that the user names. An image may come from anywhere, and must not choose what is run."""
+    """Load the plugin files that the user names. An image may come from anywhere, and must not choose what is run."""
     named = [file for file in recipe.plugins if file not in registry.sources()]
     if named and not files:
         words = " ".join(f"--plugin {file}" for file in named)

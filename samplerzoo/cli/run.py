@@ -20,19 +20,31 @@ if TYPE_CHECKING:
 
 flags_of_run: list[click.Parameter] = [
     sampler_flag,
-    click.Option(["--guidance"], metavar="NAME", help="such as cfg or classifier, with --guidance-scale"),
+    click.Option(
+        ["--guidance"],
+        metavar="NAME",
+        help="cfg, classifier or another guidance of `samplerzoo list`, with --guidance-scale",
+    ),
     plugin_flag,
     *flags(Recipe),
     click.Option(
-        ["--num-images"], type=click.IntRange(min=1), default=64, metavar="INTEGER", help="how many  [default: 64]"
+        ["--num-images"],
+        type=click.IntRange(min=1),
+        default=64,
+        metavar="INTEGER",
+        help="number of images  [default: 64]",
     ),
     *network_flags,
-    click.Option(["--trajectory"], is_flag=True, help="also save the way of the first images, as a strip and a GIF"),
+    click.Option(
+        ["--trajectory"],
+        is_flag=True,
+        help="also save how the first images come out of the noise, as a strip and a GIF",
+    ),
     click.Option(
         ["-o", "--output"],
         type=click.Path(path_type=Path),
         metavar="FOLDER",
-        help="[default: runs/SAMPLER-STEPS, or with a number behind it]",
+        help="folder of the run  [default: runs/SAMPLER-STEPS, with a number behind it if that is taken]",
     ),
     click.Option(["--resume"], is_flag=True, help="complete the interrupted run in the folder"),
     click.Option(["--overwrite"], is_flag=True, help="replace the run in the folder"),
@@ -60,7 +72,7 @@ def command(
 ) -> None:
     """Draw images with a sampler, into a folder of their own.
 
-    The folder holds images/, grid.png, manifest.jsonl and run.json. Every image carries what it was made with, and
+    The folder holds images/, grid.png, manifest.jsonl and run.json. Every image carries its recipe, from which
     `samplerzoo rerun IMAGE` makes it again.
     """
     if resume and overwrite:
@@ -102,7 +114,7 @@ def command(
 
 
 def recipe_of(wanted: dict[str, Any]) -> Recipe:
-    """Make a recipe from the values of the flags; those that are no fields of it are the plugins' own."""
+    """Make a recipe from the values of the flags. Flags that are no fields of it are options of the plugins."""
     wanted = given(wanted)
     wanted.pop("plugin")  # loaded by now; the recipe names the files that are used
     own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
@@ -111,7 +123,7 @@ def recipe_of(wanted: dict[str, Any]) -> Recipe:
 
 
 def _summary(record: dict[str, Any]) -> str:
-    """One line of figures."""
+    """Return the figures of a run in one line."""
     if not record["images_made"]:
         return f"all {record['num_images']} images were there already"
     gradients, second = record["classifier_gradients"], record["second_nfe"]

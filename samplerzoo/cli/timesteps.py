@@ -1,4 +1,4 @@
-"""`samplerzoo timesteps`: the levels that a run would visit. Needs no torch, and of a model only its config."""
+"""`samplerzoo timesteps`: the levels that a run would visit. It needs no torch, and only the config of a model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Request = TypeVar("Request", bound=Options)
 
 
 class ScheduleRequest(Options):
-    """A schedule without a model; the defaults are those of DDPM and of the embedded model."""
+    """Schedule without a model; the defaults are those of DDPM and of the embedded model."""
 
     T: PositiveInt = Field(1000, description="number of noise levels")
     beta_schedule: str = Field(
@@ -46,16 +46,16 @@ class ScheduleRequest(Options):
         sampler_flag,
         plugin_flag,
         *flags(GridRequest),
-        click.Option(["--model"], help="whose schedule to take: an embedded model, a folder, or a hub id"),
+        click.Option(["--model"], help="model whose schedule is taken: an embedded model, a folder, or a hub id"),
         click.Option(["--revision"], help="branch, tag or commit of a hub id"),
         *flags(ScheduleRequest),
         json_flag,
     ],
 )
 def command(sampler: str, plugin: tuple[str, ...], as_json: bool, **values: Any) -> None:
-    """The exact levels that a run visits: timestep, tau, alpha, sigma and log-SNR.
+    """Show the exact levels that a run visits: timestep, tau, alpha, sigma and log-SNR.
 
-    Of the linear schedule of DDPM, of the one that --T and --beta-schedule describe, or of a model's.
+    The schedule is DDPM's linear one, the one that --T and --beta-schedule describe, or that of a model.
     """
     wanted = given(values)
     request = _taken(wanted, GridRequest)
@@ -72,7 +72,7 @@ def command(sampler: str, plugin: tuple[str, ...], as_json: bool, **values: Any)
 
 
 def _taken(wanted: dict[str, Any], request: type[Request]) -> Request:
-    """What is asked of one thing; its flags leave `wanted`."""
+    """Take the fields of a request out of `wanted`."""
     return validated(request, {name: wanted.pop(name) for name in [*wanted] if name in request.model_fields})
 
 

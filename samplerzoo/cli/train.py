@@ -33,7 +33,7 @@ command = click.Command("train", callback=_train, params=[*flags(TrainOptions)],
 
 
 def finish(context: click.Context, report: Report, folder: str) -> None:
-    """Say what came out; exit code 130 after an interruption, as a shell has it."""
+    """Print what was trained. The exit code is 130 after an interruption, as of a shell."""
     if report.main and report.interrupted:
         click.echo(f"stopped after step {report.step}; go on with the same command and --resume-from-checkpoint latest")
     elif report.main:

@@ -23,7 +23,7 @@ from samplerzoo.bench import results, shards
 from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
 from samplerzoo.bench.results import Row
-from samplerzoo.bench.shards import Made
+from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import ModelFolder, fingerprint, load
@@ -341,8 +341,8 @@ def test_the_batches_that_complete_a_cell() -> None:
 
 
 def test_speed_is_of_the_shards_that_were_made_alike() -> None:
-    def made(seconds: float, batch_size: int) -> Made:
-        return Made(
+    def made(seconds: float, batch_size: int) -> ShardRecord:
+        return ShardRecord(
             calls=1, evaluations=1, gradients=0, seconds=seconds, clipped=None, peak_memory=batch_size, device="cpu",
             threads=1, processes=1, batch_size=batch_size,
         )  # fmt: skip
