@@ -13,7 +13,7 @@ from samplerzoo.options import Options
 
 
 class DataOptions(Options):
-    """Which images, and in what shape."""
+    """Choice of a data set and the shape of its images."""
 
     dataset: str = Field(
         description="a hub name, a .parquet file, a folder of parquet files or of images, or 'digits' (scikit-learn's)"
@@ -22,7 +22,7 @@ class DataOptions(Options):
     split: str = Field("train", description="split of the data set to train on")
     image_column: str | None = Field(None, description="column with the images; default: the first image column")
     label_column: str | None = Field(None, description="column with the labels; default: the first class-label column")
-    classes: str | None = Field(None, description="keep these classes alone, by name, as in 3 or 0,1,7 or cat,dog")
-    image_size: PositiveInt | None = Field(None, description="side in pixels; default: the data's own")
-    channels: Literal[1, 3] | None = Field(None, description="1 is grey, 3 is colour; default: as the data")
-    random_flip: bool = Field(False, description="mirror half of the images, drawn anew at every step")
+    classes: str | None = Field(None, description="keep only these classes, by name, as in 3 or 0,1,7 or cat,dog")
+    image_size: PositiveInt | None = Field(None, description="side in pixels; default: that of the data")
+    channels: Literal[1, 3] | None = Field(None, description="1 for grey, 3 for colour; default: that of the data")
+    random_flip: bool = Field(False, description="mirror a random half of the images, drawn anew at every step")

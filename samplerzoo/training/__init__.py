@@ -1,1 +1,1 @@
-"""Training on Accelerate: data, one loop, and the two tasks that it trains (U-Net, classifier)."""
+"""Training on Accelerate: one loop, and the two tasks that it trains (U-Net and classifier)."""

@@ -1,4 +1,4 @@
-"""Model cards: what was trained, on what, and the command that does it again."""
+"""Model cards: the network, the data, and the command that repeats the training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from samplerzoo.training.task import Report
 
 NOT_THE_RECIPE = frozenset({"resume_from_checkpoint", "overwrite"})
-"""Options that leave the result as it is."""
+"""Options that do not change the trained weights."""
 
 
 def command_line(program: str, options: LoopOptions) -> str:
-    """The command line that has these options; defaults are left out."""
+    """Return the command line with these options, without those that have their default value."""
     words = ["samplerzoo", program]
     for name, field in type(options).model_fields.items():
         value = getattr(options, name)
@@ -35,7 +35,13 @@ def command_line(program: str, options: LoopOptions) -> str:
 def render_card(
     title: str, program: str, options: LoopOptions, data: ImageData, report: Report, figures: Mapping[str, object]
 ) -> str:
-    """Markdown with the front matter that the hub reads."""
+    """Return a model card in Markdown, with the front matter that the hub reads.
+
+    Args:
+        title: heading of the card.
+        program: command that trained the model, `train` or `train-classifier`.
+        figures: further rows of the table, by name.
+    """
     kind = "unconditional-image-generation" if program == "train" else "image-classification"
     classes = f", {data.num_classes} classes ({', '.join(data.class_names[:20])})" if data.class_names else ""
     rows = {

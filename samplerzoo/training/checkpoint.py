@@ -1,7 +1,7 @@
-"""Training state on disk: OUTPUT/checkpoints/checkpoint-N, written beside and renamed, restored exactly.
+"""Training state on disk, in OUTPUT/checkpoints/checkpoint-N. It is written atomically and restored exactly.
 
-Accelerate saves network, optimizer, learning-rate schedule and random states; hooks add the moving average and the
-position in the data as safetensors and JSON (`register_for_checkpointing` would pickle them).
+Accelerate saves network, optimizer, learning-rate schedule and random states. Hooks add the moving average as
+safetensors and the position in the data as JSON, because `register_for_checkpointing` would pickle them.
 """
 
 from __future__ import annotations
@@ -30,22 +30,24 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 @dataclass
 class Progress:
-    """How far a run is. A batch is counted per process, in forward passes."""
+    """Position of a training in its data, and what it has to remember until its next checkpoint."""
 
     step: int = 0
     """Optimizer steps done."""
     epoch: int = 0
+    """Epochs done."""
     batch: int = 0
-    """Batches of the current epoch done."""
+    """Batches of the current epoch that each process has done. Each is one forward pass."""
     seconds: float = 0.0
+    """Training time so far."""
     losses: list[float] = field(default_factory=list)
-    """Losses not yet averaged into a line of metrics.jsonl."""
+    """Losses that are not yet averaged into a line of metrics.jsonl."""
     changes: list[str] = field(default_factory=list)
-    """What was asked otherwise when the run was resumed, for the model card."""
+    """Options that differed when the training was resumed, as sentences for the model card."""
 
 
 def register_hooks(accelerator: Accelerator, net: nn.Module, ema: EMAModel | None, progress: Progress) -> None:
-    """Let `accelerator.save_state` and `load_state` carry the moving average and the progress, too."""
+    """Make `accelerator.save_state` and `load_state` include the moving average and the progress."""
 
     def save(models: list[nn.Module], weights: list[dict[str, Any]], folder: str) -> None:
         if not accelerator.is_main_process:
@@ -67,6 +69,7 @@ def register_hooks(accelerator: Accelerator, net: nn.Module, ema: EMAModel | Non
 
 
 def ema_weights(net: nn.Module, ema: EMAModel) -> dict[str, torch.Tensor]:
+    """Return the moving average of each parameter by its name."""
     names = (name for name, _ in net.named_parameters())
     return {name: shadow.contiguous() for name, shadow in zip(names, ema.shadow_params, strict=True)}
 
@@ -74,7 +77,17 @@ def ema_weights(net: nn.Module, ema: EMAModel) -> dict[str, torch.Tensor]:
 def write_checkpoint(
     accelerator: Accelerator, output: Path, progress: Progress, options: dict[str, Any], keep: int
 ) -> Path:
-    """Save the training state; older checkpoints beyond `keep` go once the new one has its name."""
+    """Save the training state atomically, then delete all but the newest `keep` checkpoints.
+
+    Every process calls this.
+
+    Args:
+        output: folder of the training.
+        options: options to record, for `changed_options`.
+
+    Returns:
+        Folder of the new checkpoint.
+    """
     folder = output / "checkpoints" / f"checkpoint-{progress.step:07d}"
     partial = folder.with_name(f".partial-{folder.name}")
     if accelerator.is_main_process:
@@ -98,13 +111,17 @@ def write_checkpoint(
 
 
 def existing(output: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
+    """Return the complete checkpoints, oldest first."""
     found = [path for path in (output / "checkpoints").glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def find_checkpoint(output: Path, wanted: str) -> Path:
-    """The checkpoint that `--resume-from-checkpoint` means."""
+    """Return the checkpoint that `--resume-from-checkpoint` names: "latest", a path, or a name in `output`.
+
+    Raises:
+        UsageError: there is no such checkpoint.
+    """
     if wanted == "latest":
         found = existing(output)
         if not found:
@@ -117,6 +134,7 @@ def find_checkpoint(output: Path, wanted: str) -> Path:
 
 
 def restore(accelerator: Accelerator, folder: Path) -> None:
+    """Load the training state. Raise ZooError if it cannot be read or does not fit the network."""
     try:
         accelerator.load_state(str(folder))
     except (OSError, RuntimeError, KeyError, ValueError) as error:
@@ -126,6 +144,6 @@ def restore(accelerator: Accelerator, folder: Path) -> None:
 
 
 def changed_options(folder: Path, options: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Options that differ from those the checkpoint was written with: name -> (then, now)."""
+    """Return the options that differ from those in the checkpoint, as name -> (then, now)."""
     then = json.loads((folder / OPTIONS_FILE).read_text())
     return {name: (then.get(name), now) for name, now in options.items() if then.get(name) != now}

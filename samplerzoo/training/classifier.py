@@ -1,7 +1,7 @@
-"""Training image classifiers: of noisy images, for classifier guidance, or of clean ones, for metrics.
+"""Training of image classifiers: for noisy images, used in classifier guidance, or for clean images, used in metrics.
 
-The noise-aware loss is cross-entropy at a random level of the diffusion model's own schedule (Dhariwal and Nichol
-2021, section 4.1). The penultimate layer of a clean classifier (its pooled features) is a feature network.
+The noise-aware loss is cross-entropy at a random level of the diffusion model's schedule (Dhariwal and Nichol 2021,
+section 4.1). The pooled features of a clean classifier serve as a feature network.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ from samplerzoo.training.options import ClassifierOptions
 from samplerzoo.training.task import Report, Task
 
 EVALUATION_BATCH = 500
+"""Images per batch when the accuracy is measured."""
 EVALUATED_LEVELS = 5
+"""Noise levels at which the accuracy is measured."""
 
 
 class ClassifierTask(Task):
-    """A ResNet that names the class of an image; unless `clean`, of one at any noise level."""
+    """ResNet that predicts the class of an image: of a clean one with `clean`, else of one at any noise level.
+
+    Raises:
+        UsageError: the data have fewer than two classes.
+    """
 
     def __init__(self, options: ClassifierOptions, data: ImageData, test: ImageData | None) -> None:
         if data.num_classes < 2:
@@ -70,7 +76,7 @@ class ClassifierTask(Task):
         return card.render_card(f"{kind} of {name}", "train-classifier", self.options, self.data, report, figures)
 
     def accuracies(self, net: nn.Module) -> dict[str, str]:
-        """Test accuracy, at several noise levels where the classifier knows of them; empty without a test split."""
+        """Return the test accuracy, at several noise levels unless `clean`. Return nothing without a test split."""
         if self.test is None:
             return {}
         if self.options.clean:
@@ -83,6 +89,7 @@ class ClassifierTask(Task):
 
     @torch.no_grad()
     def _accuracy(self, net: nn.Module, test: ImageData, tau: int | None) -> float:
+        """Return the share of correctly classified test images, at noise level `tau` or clean if it is None."""
         right, rng = 0, torch.Generator().manual_seed(0)
         for start in range(0, len(test), EVALUATION_BATCH):
             images, labels = test.__getitems__(range(start, min(start + EVALUATION_BATCH, len(test))))
@@ -97,7 +104,7 @@ class ClassifierTask(Task):
 
 
 def shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:
-    """Move each image by up to so many pixels each way; its border pixels fill the gap."""
+    """Move each image by up to `most` pixels in each direction. The border pixels fill the gap."""
     if not most:
         return images
     n, c, h, w = images.shape
@@ -110,7 +117,11 @@ def shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:
 
 
 def build_resnet(options: ClassifierOptions, data: ImageData) -> ResNetForImageClassification:
-    """A small ResNet (He et al. 2016), its weights a function of the seed."""
+    """Build a small ResNet (He et al. 2016) whose initial weights depend on the seed only.
+
+    Raises:
+        UsageError: `hidden_sizes` and `depths` differ in length.
+    """
     if len(options.hidden_sizes) != len(options.depths):
         raise UsageError(f"--hidden-sizes has {len(options.hidden_sizes)} stages and --depths {len(options.depths)}")
     config = ResNetConfig(

@@ -1,4 +1,4 @@
-"""The forward process in training: its schedule, the levels that are drawn, the images at them."""
+"""Forward process in training: the scheduler, random noise levels, noisy images, and loss weights."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FIELDS = {
     "ddpm_beta_end": "beta_end",
     "rescale_betas_zero_snr": "rescale_betas_zero_snr",
 }
-"""Our options and diffusers' names for them."""
+"""Names of our options, and the names of diffusers for them."""
 
 
 class Forward:
-    """x_t = alpha x_0 + sigma eps for a batch in which each image has its own level."""
+    """Forward process x_t = alpha x_0 + sigma eps for a batch in which each image has its own level."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
@@ -31,18 +31,20 @@ class Forward:
         self._sigmas = torch.from_numpy(schedule.sigmas).float()
 
     def coefficients(self, tau: Tensor) -> tuple[Tensor, Tensor]:
-        """alpha and sigma at integer tau (N,), each of shape (N, 1, 1, 1), on the device of tau."""
+        """Return alpha and sigma at integer tau (N,), each of shape (N, 1, 1, 1), on the device of tau."""
         alpha, sigma = self._alphas.to(tau.device)[tau], self._sigmas.to(tau.device)[tau]
         return alpha.reshape(-1, 1, 1, 1), sigma.reshape(-1, 1, 1, 1)
 
     def noised(self, images: Tensor, tau: Tensor, noise: Tensor) -> Tensor:
+        """Return the images (N, C, H, W) at integer tau (N,) with this noise."""
         alpha, sigma = self.coefficients(tau)
         return alpha * images + sigma * noise
 
     def loss_weight(self, tau: Tensor, prediction: PredictionType, gamma: float | None) -> Tensor:
-        """Weight of the squared error at integer tau (N,): Min-SNR (Hang et al. 2023, eq. 7), or ones without gamma.
+        """Return Min-SNR weights of the squared error at integer tau (N,) (Hang et al. 2023, eq. 7).
 
-        min(SNR, gamma) on the squared error of x0, of which that of eps is SNR times and that of v SNR + 1 times.
+        The weight of the squared error of x0 is min(SNR, gamma). The squared error of eps is SNR times that of x0, and
+        that of v is SNR + 1 times, so their weights are divided by these factors. Without gamma all weights are 1.
         """
         if gamma is None:
             return torch.ones(len(tau), device=tau.device)
@@ -51,9 +53,9 @@ class Forward:
         return snr.clamp(max=gamma) / PARAMETRIZATIONS[prediction].error_factor(snr)
 
     def draw_levels(self, count: int, rng: torch.Generator) -> Tensor:
-        """tau in 1 ... T, each uniform, together spread evenly (Kingma et al. 2021, appendix I.1).
+        """Draw `count` levels tau in 1 ... T, each uniform and all spread evenly (Kingma et al. 2021, appendix I.1).
 
-        A batch that covers all noise levels has a gradient of lower variance than one of independent draws.
+        A batch that covers all noise levels has a gradient of lower variance than independent draws.
         """
         T = self.schedule.T
         spread = torch.arange(count, dtype=torch.float64) / count
@@ -62,10 +64,15 @@ class Forward:
 
 
 def build_scheduler(options: ScheduleOptions, like: str | None, prediction_type: str = "epsilon") -> DDPMScheduler:
-    """The diffusers scheduler whose config travels with the model.
+    """Build the diffusers scheduler whose config is saved with the model.
 
     Args:
-        like: take the schedule and the prediction type of this model; an option that says otherwise is an error.
+        like: name of a model whose schedule and prediction type to take; None to take them from the options.
+        prediction_type: used if `like` is None.
+
+    Raises:
+        UsageError: an option was set that contradicts the schedule of `like`.
+        ZooError: the scheduler of `like` cannot be read.
     """
     if like is None:
         chosen = {theirs: getattr(options, ours) for ours, theirs in FIELDS.items()}

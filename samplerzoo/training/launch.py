@@ -1,4 +1,4 @@
-"""What surrounds a training: the processes that it runs on, and the folder that it writes to."""
+"""Set-up of a training: its Accelerator and its output folder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ from samplerzoo.training.options import LoopOptions
 
 
 def make_accelerator(options: LoopOptions) -> Accelerator:
-    """Accelerate, on whatever this process was launched as."""
+    """Create the Accelerator for the processes and devices of this launch.
+
+    Raises:
+        UsageError: the package of the logger is not installed.
+        ZooError: several processes were started that do not see each other.
+    """
     if options.logger != "none" and find_spec(options.logger) is None:
         raise UsageError(f"--logger {options.logger} needs a package: pip install 'samplerzoo[{options.logger}]'")
-    processes()  # refuses those that would each believe that they are alone
+    processes()  # refuses processes that do not see each other
     return Accelerator(
         cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=options.gradient_accumulation_steps,
@@ -45,7 +50,9 @@ def hold_folder(options: LoopOptions) -> Iterator[None]:
     def make_room() -> None:
         if contents(output) and not (options.overwrite or options.resume_from_checkpoint):
             raise UsageError(f"{output} is not empty: add --resume-from-checkpoint latest to go on, or --overwrite")
-        if options.overwrite and not options.resume_from_checkpoint:  # "latest" must not find those of another run
+        if (
+            options.overwrite and not options.resume_from_checkpoint
+        ):  # or "latest" would later find those of another run
             shutil.rmtree(output / "checkpoints", ignore_errors=True)
 
     with locked(output, "training"):

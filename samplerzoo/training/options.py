@@ -1,6 +1,6 @@
-"""What can be asked of a training run. Fields are flags, named as in diffusers' train_unconditional.py.
+"""Options of training. Each field is a flag, named as in diffusers' train_unconditional.py.
 
-Nothing here imports torch, so that the help of the commands is quick.
+This module does not import torch, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"
 
 
 class LoopOptions(DataOptions):
-    """How to run the optimisation, whatever is trained."""
+    """Options of the training loop, common to all tasks."""
 
-    output_dir: str = Field(description="the model folder that training writes; its checkpoints lie in it")
-    overwrite: bool = Field(False, description="start anew in an output folder that is not empty")
+    output_dir: str = Field(description="model folder that training writes; it also holds the checkpoints")
+    overwrite: bool = Field(
+        False, description="start anew in an output folder that is not empty; its checkpoints are deleted"
+    )
     train_batch_size: PositiveInt = Field(64, description="images per process and forward pass")
     gradient_accumulation_steps: PositiveInt = Field(1, description="forward passes per optimizer step")
     num_epochs: PositiveInt = Field(100, description="passes over the data")
-    max_train_steps: PositiveInt | None = Field(None, description="optimizer steps; takes the place of num_epochs")
+    max_train_steps: PositiveInt | None = Field(None, description="optimizer steps; replaces num_epochs")
     learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
     lr_scheduler: LrSchedule = Field("cosine", description="decay of the learning rate")
     lr_warmup_steps: int = Field(500, ge=0, description="optimizer steps of linear warm-up")
@@ -34,26 +36,26 @@ class LoopOptions(DataOptions):
     adam_beta2: float = Field(0.999, ge=0, lt=1, description="AdamW beta2")
     adam_weight_decay: float = Field(1e-6, ge=0, description="AdamW weight decay")
     adam_epsilon: float = Field(1e-8, gt=0, description="AdamW epsilon")
-    max_grad_norm: float = Field(1.0, gt=0, description="clip the gradient's norm at this")
+    max_grad_norm: float = Field(1.0, gt=0, description="largest norm of the gradient, which is clipped to it")
     mixed_precision: Precision = Field("no", description="autocast type of the forward pass")
     checkpointing_steps: PositiveInt = Field(500, description="optimizer steps between checkpoints")
     checkpoints_total_limit: PositiveInt = Field(2, description="checkpoints to keep")
     resume_from_checkpoint: str | None = Field(None, description="'latest' or the path of a checkpoint")
     save_dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="precision of the weights in the model folder; checkpoints keep all of it"
+        "float32", description="precision of the weights in the model folder; checkpoints keep full precision"
     )
     logging_steps: PositiveInt = Field(10, description="optimizer steps averaged into one line of metrics.jsonl")
-    logger: Literal["none", "tensorboard", "wandb"] = Field("none", description="also log there")
+    logger: Literal["none", "tensorboard", "wandb"] = Field("none", description="also log to this tracker")
     dataloader_num_workers: int = Field(0, ge=0, description="processes that load images")
     use_ema: bool = Field(True, description="save an exponential moving average of the weights")
     ema_inv_gamma: float = Field(1.0, gt=0, description="EMA warm-up: decay is 1 - (1 + step / inv_gamma) ** -power")
     ema_power: float = Field(0.75, gt=0, description="EMA warm-up power")
-    ema_max_decay: float = Field(0.9999, gt=0, lt=1, description="EMA decay never exceeds this")
+    ema_max_decay: float = Field(0.9999, gt=0, lt=1, description="largest EMA decay")
     seed: int = Field(0, ge=0, description="seed of the weights, the data order and all noise")
 
 
 class ScheduleOptions(Options):
-    """The forward process; names and meaning are those of diffusers' scheduler configs."""
+    """Options of the forward process, with the meaning of diffusers' scheduler configs."""
 
     ddpm_num_steps: PositiveInt = Field(1000, description="number of noise levels T")
     ddpm_beta_schedule: BetaSchedule = Field("linear", description="shape of beta over time")
@@ -63,21 +65,21 @@ class ScheduleOptions(Options):
 
 
 class TrainOptions(LoopOptions, ScheduleOptions):
-    """A diffusion U-Net (diffusers' UNet2DModel)."""
+    """Options for training a diffusion U-Net (diffusers' UNet2DModel)."""
 
     conditional: bool | None = Field(
-        None, description="learn p(image | label); default: if the data have more than one class"
+        None, description="learn p(image | label); default: yes if the data have more than one class"
     )
     label_dropout: float = Field(
         0.1, ge=0, le=1, description="share of labels replaced by the null label, for classifier-free guidance"
     )
     prediction_type: PredictionType = Field("epsilon", description="what the network predicts")
     snr_gamma: float | None = Field(
-        None, gt=0, description="Min-SNR loss weights, which favour the noisy levels; 5 is usual, lower favours more"
+        None, gt=0, description="gamma of Min-SNR loss weights, usually 5; a lower one favours noisy levels more"
     )
     block_out_channels: tuple[PositiveInt, ...] = Field((32, 64, 128), description="channels per resolution")
     layers_per_block: PositiveInt = Field(2, description="residual blocks per resolution")
-    attention_levels: int = Field(1, ge=0, description="how many of the lowest resolutions have attention")
+    attention_levels: int = Field(1, ge=0, description="number of lowest resolutions with attention")
     attention_head_dim: PositiveInt | None = Field(None, description="channels per head; default: a single head")
     norm_num_groups: PositiveInt = Field(8, description="groups of the group norm")
     init_from: str | None = Field(None, description="start from this model's U-Net (name, folder or hub id)")
@@ -87,11 +89,11 @@ class TrainOptions(LoopOptions, ScheduleOptions):
 
 
 class ClassifierOptions(LoopOptions, ScheduleOptions):
-    """A classifier of noisy images, for guidance; or with `clean` one of clean images, for metrics."""
+    """Options for training a classifier: of noisy images for guidance, or with `clean` of clean ones for metrics."""
 
-    clean: bool = Field(False, description="train on clean images, with no noise-level channel")
+    clean: bool = Field(False, description="train on clean images, without the noise-level channel")
     model: str | None = Field(None, description="take the noise schedule from this model (name, folder or hub id)")
-    test_split: str = Field("test", description="split to report the accuracy on")
+    test_split: str = Field("test", description="split on which the accuracy is measured")
     hidden_sizes: tuple[PositiveInt, ...] = Field((32, 64, 128), description="ResNet channels per stage")
     depths: tuple[PositiveInt, ...] = Field((1, 1, 1), description="ResNet blocks per stage")
     max_shift: int = Field(0, ge=0, description="augmentation: shift images by up to this many pixels")

@@ -1,4 +1,4 @@
-"""The pictures of a training run. Each is written beside and renamed."""
+"""Pictures of a training. Each file is written atomically."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from samplerzoo.core.schedule import Schedule, to_timestep
 from samplerzoo.system.files import atomic_file
 
 SMOOTHING = 0.8
+"""Decay of the exponential mean of the loss."""
 SHOWN_LEVELS = 9
+"""Number of levels in the picture of the forward process."""
 
 
 def save_loss(metrics: Path, path: Path) -> None:
-    """The loss over steps, raw and smoothed."""
+    """Plot the loss over steps, raw and smoothed. Do nothing if there are no metrics yet.
+
+    Args:
+        metrics: the file metrics.jsonl.
+    """
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     if not lines:
         return
@@ -33,12 +39,12 @@ def save_loss(metrics: Path, path: Path) -> None:
 
 
 def save_sheet(generated: Tensor, labels: list[int] | None, path: Path) -> None:
-    """Images (N, C, H, W) on one sheet, with their labels."""
+    """Draw images (N, C, H, W) on one sheet, with their labels."""
     images.save_png(images.grid(generated, labels), path)
 
 
 def save_beside(real: Tensor, generated: Tensor, labels: list[int] | None, path: Path) -> None:
-    """A grid of real images beside a grid of generated ones, of the same labels."""
+    """Draw a sheet of real images next to a sheet of generated ones with the same labels."""
     sheets = {"real": images.grid(real, labels), "generated": images.grid(generated, labels)}
     width, height = sheets["real"].size
     figure = Figure(figsize=(12, 6 * height / width + 0.4), layout="constrained")
@@ -50,7 +56,7 @@ def save_beside(real: Tensor, generated: Tensor, labels: list[int] | None, path:
 
 
 def save_forward(real: Tensor, schedule: Schedule, path: Path) -> None:
-    """Real images (N, C, H, W) on their way to noise, x_t = alpha x_0 + sigma eps, one row an image."""
+    """Draw real images (N, C, H, W) at increasing noise, x_t = alpha x_0 + sigma eps, one row per image."""
     taus = [round(schedule.T * k / (SHOWN_LEVELS - 1)) for k in range(SHOWN_LEVELS)]
     noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
     figure = Figure(figsize=(1.3 * SHOWN_LEVELS, 1.3 * len(real) + 0.4), layout="constrained")
@@ -67,7 +73,7 @@ def save_forward(real: Tensor, schedule: Schedule, path: Path) -> None:
 
 
 def _smooth(values: list[float]) -> list[float]:
-    """Exponential mean, with its start corrected as Adam does."""
+    """Return the exponential mean, with the bias correction of Adam."""
     mean, weight, smooth = 0.0, 0.0, []
     for value in values:
         mean = SMOOTHING * mean + (1 - SMOOTHING) * value

@@ -1,4 +1,4 @@
-"""From options to a finished training."""
+"""Training commands: load the data, build the task and run the loop."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from samplerzoo.training.unet import UNetTask
 
 
 def train(options: TrainOptions) -> Report:
-    """Train a diffusion U-Net; `options.output_dir` becomes a model folder."""
+    """Train a diffusion U-Net and write it to `options.output_dir` as a model folder."""
     return _run(options, lambda: UNetTask(options, data.load_images(options)))
 
 
 def train_classifier(options: ClassifierOptions) -> Report:
-    """Train a classifier; `options.output_dir` becomes a transformers folder."""
+    """Train a classifier and write it to `options.output_dir` as a transformers folder."""
     return _run(options, lambda: _classifier_task(options))
 
 
 def _run(options: LoopOptions, make_task: Callable[[], Task]) -> Report:
     accelerator = make_accelerator(options)
-    with hold_folder(options):  # before the data are read, which may take minutes
+    with hold_folder(options):  # locked before the data are read, which may take minutes
         return Trainer(make_task(), options, accelerator).run()
 
 
@@ -38,7 +38,11 @@ def _classifier_task(options: ClassifierOptions) -> ClassifierTask:
 
 
 def _test_images(options: ClassifierOptions, images: ImageData) -> ImageData | None:
-    """The split to measure accuracy on. One that nobody asked for by name may be missing."""
+    """Load the test split. Return None if it cannot be loaded and the user did not name it.
+
+    Raises:
+        ZooError: the named split cannot be loaded, or its classes differ from the training split.
+    """
     try:
         test = data.load_images(options, options.test_split)
     except ZooError as error:

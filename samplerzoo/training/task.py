@@ -1,4 +1,4 @@
-"""What the training loop needs to know about the thing that it trains."""
+"""Interface between the training loop and the tasks that it trains."""
 
 from __future__ import annotations
 
@@ -16,23 +16,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """A finished or running training, for the model card and the command line."""
+    """State of a finished or running training, for the model card and the command line.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: epochs done.
+        images: images seen so far, by all processes.
+        seconds: training time.
+        loss: mean over the last logged steps; None before the first.
+        interrupted: True if a signal stopped the training early.
+        main: True on the main process, which prints the report.
+        changes: options that were changed when the training was resumed, as sentences.
+    """
 
     step: int
     epoch: int
     images: int
     seconds: float
     loss: float | None
-    """Mean over the last logged steps."""
     interrupted: bool = False
     main: bool = True
-    """Whether this process is the one that speaks."""
     changes: tuple[str, ...] = ()
-    """Options that were changed on the way."""
 
 
 class Task(ABC):
-    """A network, its loss, and how to save it as a model folder that others can load."""
+    """Network to train with its data and its loss, which can save itself as a model folder.
+
+    Attributes:
+        net: network to train.
+        data: training images.
+        illustrate_epochs: epochs between two calls of `illustrate`.
+    """
 
     net: nn.Module
     data: ImageData
@@ -40,27 +54,28 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, net: nn.Module, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
-        """Mean loss of a batch.
+        """Return the mean loss of a batch.
 
         Args:
             net: the network as Accelerate wrapped it.
             images: float (B, C, H, W) in [-1, 1], on the device.
             labels: int64 (B,), on the device.
-            rng: the batch's own generator, on the CPU; every random number must come from it.
+            rng: generator of this batch, on the CPU. Every random number must come from it.
         """
 
     @abstractmethod
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:
-        """Make a folder loadable as a model, each file whole or not at all; on the main process alone.
+        """Write the model folder, each file atomically. Only the main process calls this.
 
         Args:
-            net: a copy on the CPU, in evaluation mode, that holds the weights to be used.
+            net: copy of the network on the CPU, in evaluation mode, with the weights to save.
         """
 
     @abstractmethod
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
-        """Pictures of the model as it stands, every `illustrate_epochs`; on all processes, of which `main` writes.
+        """Draw pictures of the current model every `illustrate_epochs`. All processes call this.
 
         Args:
-            net: a copy on the training device, otherwise as in `save`.
+            net: copy of the network on the training device, otherwise as in `save`.
+            main: True on the main process, which writes the files.
         """

@@ -1,7 +1,8 @@
-"""The training loop, the same for every task, on Accelerate: one or many processes, CPU or GPU.
+"""Training loop for all tasks, on Accelerate: one or several processes, CPU or GPU.
 
-Exact resume is by construction: the order of the data is a function of (seed, epoch), every random number of a batch
-of (seed, epoch, batch, process), and all else is in the checkpoint. No global random state is read.
+A resumed training equals an uninterrupted one. The order of the data is a function of (seed, epoch), the random
+numbers of a batch are a function of (seed, epoch, batch, process), and the checkpoint holds everything else. No global
+random state is read.
 """
 
 from __future__ import annotations
@@ -35,10 +36,16 @@ from samplerzoo.training.options import LoopOptions
 from samplerzoo.training.task import Report, Task
 
 METRICS_FILE = "metrics.jsonl"
+"""File of the losses, one line for every `logging_steps` optimizer steps."""
 
 
 class Trainer:
-    """Trains a task. `run()` returns when it is done, or has been interrupted and has written a checkpoint."""
+    """Training of one task.
+
+    Raises:
+        UsageError: the data do not fill a batch, or there is no checkpoint to resume from.
+        ZooError: the checkpoint cannot be read.
+    """
 
     def __init__(self, task: Task, options: LoopOptions, accelerator: Accelerator) -> None:
         self.task = task
@@ -49,13 +56,14 @@ class Trainer:
         self.signal: int | None = None
         self.stopping = False
         self.last_loss: float | None = None
-        self.logged = (0, 0.0)  # images and seconds at the last line of the log
+        self.logged = (0, 0.0)  # images and seconds at the last line of metrics.jsonl
         self.bare = task.net
         self.ema = _ema(self.bare, options)
         self._prepare()
         self._resume()
 
     def run(self) -> Report:
+        """Train until the last step or an interruption, and write a checkpoint and the model folder at the end."""
         with self._signals(), self._bar() as bar:
             while not self._over():
                 self._epoch(bar)
@@ -68,12 +76,13 @@ class Trainer:
         return self.report()
 
     def report(self) -> Report:
+        """Return the current state of the training."""
         p, main = self.progress, self.accelerator.is_main_process
         changes = tuple(p.changes)
         return Report(p.step, p.epoch, self._images(), p.seconds, self.last_loss, self.stopping, main, changes)
 
     def _images(self) -> int:
-        """Seen so far, by all processes."""
+        """Return the number of images seen so far, by all processes."""
         o = self.options
         return self.progress.step * o.train_batch_size * o.gradient_accumulation_steps * self.accelerator.num_processes
 
@@ -105,7 +114,7 @@ class Trainer:
             weight_decay=o.adam_weight_decay,
             eps=o.adam_epsilon,
         )
-        # Accelerate advances the schedule once a process and step
+        # Accelerate advances the schedule once per process and step
         scheduler = get_scheduler(
             o.lr_scheduler,
             optimizer,
@@ -136,7 +145,7 @@ class Trainer:
         self.accelerator.print(f"resuming from {folder}")
 
     def _recorded(self) -> dict[str, Any]:
-        """Options that shape the result; where it is written and whether it was resumed do not."""
+        """Return the options that determine the result. The output folder and the resumption do not."""
         recorded = self.options.model_dump(mode="json", exclude={"output_dir", "overwrite", "resume_from_checkpoint"})
         return {**recorded, "num_processes": self.accelerator.num_processes}
 
@@ -163,7 +172,7 @@ class Trainer:
         p.epoch, p.batch = p.epoch + 1, 0
 
     def _batch(self, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
-        """One forward and backward pass, and an optimizer step where one is due. Returns the loss."""
+        """Do one forward and backward pass, and an optimizer step if one is due. Return the loss."""
         images = from_uint8(images)
         if self.options.random_flip:
             flipped = torch.rand(len(images), generator=rng).to(images.device) < 0.5
@@ -179,7 +188,11 @@ class Trainer:
         return loss.detach()
 
     def _stepped(self, losses: list[Tensor], bar: tqdm[Any]) -> None:
-        """Bookkeeping after an optimizer step."""
+        """Update the counters, the moving average and the log after an optimizer step.
+
+        Raises:
+            ZooError: the loss is NaN.
+        """
         p = self.progress
         p.step += 1
         if self.ema is not None:
@@ -208,7 +221,7 @@ class Trainer:
                 file.write(json.dumps({**line, "seconds": round(p.seconds, 1)}) + "\n")
 
     def _interrupted(self) -> bool:
-        """Whether any process was told to stop; all of them learn of it at the same step."""
+        """Return True if any process received a signal to stop. All processes learn of it at the same step."""
         if self.signal is not None:
             self.accelerator.set_trigger()
         self.stopping = self.accelerator.check_trigger()
@@ -219,7 +232,7 @@ class Trainer:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM asks for a checkpoint and the end; the second has its usual effect."""
+        """Stop with a checkpoint at the first Ctrl-C or SIGTERM. The second one has its usual effect."""
         before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def note(number: int, frame: FrameType | None) -> None:
@@ -235,18 +248,22 @@ class Trainer:
                 signal.signal(number, handler)
 
     def _bar(self) -> tqdm[Any]:
-        hidden = None if self.accelerator.is_local_main_process else True  # None: shown on a terminal alone
+        hidden = None if self.accelerator.is_local_main_process else True  # None: shown on a terminal only
         return tqdm(total=self.max_steps, initial=self.progress.step, unit="step", desc="training", disable=hidden)
 
     def _checkpoint(self) -> None:
-        """Training state, then the model folder made of the weights as they are to be used."""
+        """Write the training state, then the model folder.
+
+        Raises:
+            ZooError: a file cannot be written.
+        """
         try:
             folder = checkpoint.write_checkpoint(
                 self.accelerator, self.output, self.progress, self._recorded(), self.options.checkpoints_total_limit
             )
             if self.accelerator.is_main_process:
                 self.task.save(self.output, self.averaged().cpu(), self.report())
-        except (OSError, RuntimeError, SafetensorError) as error:  # what a full disk is depends on who was writing
+        except (OSError, RuntimeError, SafetensorError) as error:  # each writer raises its own error for a full disk
             whole = checkpoint.existing(self.output)
             last = f"the last whole one is {whole[-1]}" if whole else "there is none yet"
             raise ZooError(
@@ -256,7 +273,7 @@ class Trainer:
         self.accelerator.print(f"checkpoint {folder}")
 
     def averaged(self) -> nn.Module:
-        """A copy of the network, with the moving average in place of the weights where there is one."""
+        """Return a copy of the network in evaluation mode, with the moving average as weights if there is one."""
         net = copy.deepcopy(self.bare).eval()
         for patch in ("forward", "_original_forward"):  # Accelerate's autocast, bound to the network being trained
             vars(net).pop(patch, None)
@@ -270,6 +287,7 @@ class Trainer:
 
 
 def _ema(net: nn.Module, options: LoopOptions) -> EMAModel | None:
+    """Create the moving average that the options ask for, or return None."""
     if not options.use_ema:
         return None
     return EMAModel(
@@ -282,17 +300,17 @@ def _ema(net: nn.Module, options: LoopOptions) -> EMAModel | None:
 
 
 def _as_fetched(batch: Any) -> Any:
-    """The data set gives whole batches; there is nothing to collate."""
+    """Return the batch unchanged, because the data set returns whole batches."""
     return batch
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:
-    """Trackers take numbers and strings alone."""
+    """Convert other values than numbers and strings to strings, because trackers take no others."""
     return {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in options.items()}
 
 
 def _cut_metrics(path: Path, step: int) -> None:
-    """Drop the lines that a killed run wrote after its last checkpoint."""
+    """Delete the lines that a killed training wrote after step `step`, that of its last checkpoint."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
     with atomic_file(path) as partial:

@@ -1,4 +1,4 @@
-"""Training a diffusion U-Net: the loss of DDPM (Ho, Jain, Abbeel 2020, eq. 14), with label dropout."""
+"""Training of a diffusion U-Net with the loss of DDPM (Ho, Jain, Abbeel 2020, eq. 14) and label dropout."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.task import Report, Task
 
 FORWARD_ROWS = 3
+"""Images in the picture of the forward process."""
 
 
 class UNetTask(Task):
-    """Predicts eps, x0 or v of a noised image, given its label or the null label."""
+    """U-Net that predicts eps, x0 or v of a noisy image, given its label or the null label.
+
+    Raises:
+        UsageError: the options do not fit the data or each other.
+    """
 
     net: UNet2DModel
 
@@ -52,11 +57,12 @@ class UNetTask(Task):
 
     @property
     def prediction_type(self) -> PredictionType:
+        """Quantity that the network predicts."""
         return self.scheduler.config.prediction_type
 
     @property
     def null_label(self) -> int | None:
-        """K, if there is training with it."""
+        """Label K for "no label", where K is the number of classes; None if it is not trained."""
         return self.data.num_classes if self.conditional and self.options.label_dropout > 0 else None
 
     def loss(self, net: nn.Module, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -94,7 +100,7 @@ class UNetTask(Task):
                 "schedule": f"{self.scheduler.config.beta_schedule}, T = {self.schedule.T}",
             },
         )
-        net = net.type(getattr(torch, options.save_dtype))  # diffusers warns of no module at every `to` of a dtype
+        net = net.type(getattr(torch, options.save_dtype))  # not `to`, for which diffusers logs a warning
         save_model(folder, net, self.scheduler, info, text)
 
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
@@ -111,7 +117,7 @@ class UNetTask(Task):
         pictures.save_beside(real, generated, labels, folder / "real_vs_generated.png")
 
     def _examples(self) -> tuple[Tensor, list[int] | None]:
-        """Real images in [-1, 1], classes in turn where the model is conditional, and their labels."""
+        """Return real images in [-1, 1] and their labels. If the model is conditional, the classes take turns."""
         count = min(self.options.eval_images, len(self.data))
         rows = list(range(count))
         if self.conditional:
@@ -122,7 +128,7 @@ class UNetTask(Task):
         return from_uint8(images), labels.tolist() if self.conditional else None
 
     def _generate(self, net: nn.Module, labels: list[int] | None) -> Tensor | None:
-        """The same noise and labels every time, so that pictures over time can be compared."""
+        """Sample images with the same noise and labels every time. Return None and print a note if that fails."""
         model = Model(
             unet_network(net),
             self.schedule,
@@ -137,13 +143,17 @@ class UNetTask(Task):
             return sample(
                 model, "ddim", steps=min(self.options.eval_steps, self.schedule.T), labels=labels, num_images=count
             ).images
-        except ZooError as error:  # a picture is no reason to lose a training run
+        except ZooError as error:  # a failed picture must not end the training
             print(f"no sample grid: {error}", file=sys.stderr)
             return None
 
 
 def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNet2DModel:
-    """A U-Net of the asked shape, its weights a function of the seed or those of `init_from`."""
+    """Build the U-Net that the options describe. Its weights depend on the seed only, or come from `init_from`.
+
+    Raises:
+        UsageError: the shape does not fit the images.
+    """
     embeds = data.num_classes + 1 if conditional else None
     with torch.random.fork_rng():
         torch.manual_seed(keyed_generator(options.seed).initial_seed())
@@ -168,7 +178,7 @@ def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNe
 
 
 def _pretrained_unet(name: str, data: ImageData, embeds: int | None) -> UNet2DModel:
-    """The U-Net of a model for these images; embeddings of other classes begin anew."""
+    """Load the U-Net of a model for these images. Class embeddings of another number start at random."""
     old = load_unet(find_model(name))
     config = {key: value for key, value in old.config.items() if key != "_name_or_path"}  # a path of this machine
     if (config["in_channels"], config["out_channels"]) != (data.channels, data.channels):
@@ -192,7 +202,7 @@ def _check_shape(options: TrainOptions, size: int) -> None:
     for width in channels:
         if width % options.norm_num_groups:
             raise UsageError(f"--norm-num-groups {options.norm_num_groups} does not divide {width} channels")
-    for width in channels[-max(options.attention_levels, 1) :]:  # the middle of the U-Net always has attention
+    for width in channels[-max(options.attention_levels, 1) :]:  # the middle block always has attention
         if width % (options.attention_head_dim or 1):
             raise UsageError(f"--attention-head-dim {options.attention_head_dim} does not divide {width} channels")
 
