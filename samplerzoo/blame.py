@@ -150,11 +150,12 @@ def _class(plugin: object) -> type:
 
 
 def _owner(frames: Sequence[FrameType], files: dict[type, set[str]]) -> type:
-    """Find whose lines these are, the innermost first: the class of `self`, or else one whose file it is."""
-    for frame in frames:
-        if (cls := type(frame.f_locals.get("self"))) in files:
-            return cls
-    return next(cls for cls, names in files.items() if frames[0].f_code.co_filename in names)
+    """Find the class that the first of these frames, the innermost first, belongs to; one file may hold several."""
+    code = frames[0].f_code
+    known = [cls for cls, names in files.items() if code.co_filename in names]
+    named = [cls for cls in known if code.co_qualname.startswith(f"{cls.__qualname__}.")]
+    objects = [type(frame.f_locals.get("self")) for frame in frames]
+    return next((cls for cls in objects if cls in known), (named or known)[-1])
 
 
 def _files(cls: type) -> set[str]:
@@ -164,7 +165,8 @@ def _files(cls: type) -> set[str]:
         module = base.__module__
         if not f"{module}.".startswith(OURS):
             own = [part for part in vars(base).values() if getattr(part, "__module__", module) == module]
-            found |= {_module_file(base), *(code.co_filename for code in map(code_of, own) if code is not None)}
+            codes = {code.co_filename for code in map(code_of, own) if code is not None}
+            found |= codes or {_module_file(base)}
     return found - {""}
 
 

@@ -134,11 +134,12 @@ def _fault_of_value(name: str, raw: Any) -> str | None:
     """Say why samplerzoo cannot read a member; None if it can."""
     if callable(raw) or isinstance(raw, (staticmethod, classmethod, functools.partialmethod)):
         return f"{name} is a method, and is read without being called: put @property above it"
-    getter = code_of(raw)
-    if getter is not None:
-        if getter.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
-            return f"{name} yields or is asynchronous, and has to return its value"
-        return f"{name} is a property, and has to be True or False for the class" if name == "needs_labels" else None
+    if isinstance(raw, (property, functools.cached_property)):
+        if name == "needs_labels":
+            return "needs_labels is a property, and has to be True or False for the whole class"
+        getter = code_of(raw)
+        waits = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+        return f"{name} yields or waits, and has to return its value" if getter and getter.co_flags & waits else None
     if name in ("needs_labels", "takes_shift") and not isinstance(raw, bool):
         return f"{name} is {raw!r}, and has to be True or False"
     if name == "order" and not isinstance(raw, int):

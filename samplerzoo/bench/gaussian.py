@@ -16,6 +16,7 @@ from samplerzoo.bench import results
 from samplerzoo.bench.cell import cell_name
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
 from samplerzoo.bench.suite import GAUSSIAN, Warn, say
+from samplerzoo.blame import blame
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
@@ -41,7 +42,7 @@ def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
         try:
             row = _row(recipe, orders).model_copy(update={"versions": found})
         except Exception as error:  # a plugin may fail in any way
-            warn(f"{recipe.sampler} at {recipe.steps} steps: {reason(error)}")
+            warn(f"{recipe.sampler} at {recipe.steps} steps: {reason(blame(error) or error)}")
             continue
         yield row
 
@@ -90,7 +91,7 @@ def _order(plan: Plan) -> Order:
     try:
         found = testing.convergence(sampler)
     except Exception as error:
-        return None, (f"its order was not measured: {reason(error)}",)
+        return None, (f"its order was not measured: {reason(blame(error) or error)}",)
     if math.isinf(found.order):
         return None, ("its order was not measured: between two levels it is exact",)
     if found.reaches(sampler.order):

@@ -19,6 +19,7 @@ from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from samplerzoo import registry
+from samplerzoo.blame import blame
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options, complaint
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
@@ -183,7 +184,7 @@ def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
         try:
             plugin.load()()
         except Exception as error:
-            warn(reason(error))
+            warn(reason(blame(error) or error))
             continue
         recipes += [Recipe(model=GAUSSIAN, sampler=name, steps=n) for n in steps]
     return recipes

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from samplerzoo.blame import blame
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.system.memory import keep_freed_memory
 from samplerzoo.version import __version__
@@ -104,6 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (click.Abort, KeyboardInterrupt):
             _say("interrupted")
             return INTERRUPTED
+        except Exception as error:  # a plugin may fail anywhere, and in any way
+            told = blame(error)
+            if told is None:
+                raise
+            if debug:
+                traceback.print_exc()
+            _complain(told)
+            return told.exit_code
 
 
 def _complain(error: Exception) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from samplerzoo.blame import blaming
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
@@ -212,7 +213,8 @@ def _sample_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None) ->
     prompt = model.device in PROMPT_DEVICES
     check = FiniteCheck(len(plan.grid), at_once=prompt)
     clipped = _RunningMean(model.device)
-    denoise = Denoiser(_predictor(_counted(model, cost), plan, labels, check, clipped), model.schedule)
+    with blaming(plan.guidance):
+        denoise = Denoiser(_predictor(_counted(model, cost), plan, labels, check, clipped), model.schedule)
     with closing(Noise(plan.seed, indices, model.shape, model.device, ahead=not prompt)) as noise:
         x = _last_state(plan, denoise, noise, check, on_step)
     check.read()
@@ -256,7 +258,7 @@ def _last_state(
     """Walk the grid, and refuse a sampler that does not yield one state a step."""
     steps, name = len(plan.grid), type(plan.sampler).__name__
     number = INITIAL_STEP
-    for number, x in enumerate(walk(plan.sampler, plan.grid, denoise, noise), INITIAL_STEP):
+    for number, x in enumerate(_states(plan, denoise, noise), INITIAL_STEP):
         if number > steps:
             raise ZooError(f"{name}.walk yields more than the {steps} steps of its grid")
         level = plan.grid.levels[number]
@@ -269,6 +271,12 @@ def _last_state(
     if number != steps:
         raise ZooError(f"{name}.walk yields {number} of the {steps} steps of its grid")
     return x
+
+
+def _states(plan: Plan, denoise: Denoiser, noise: Noise) -> Iterator[torch.Tensor]:
+    """Walk, and turn an error of a plugin into one line; `on_step` is called outside, and keeps its errors."""
+    with blaming(plan.sampler, plan.guidance):
+        yield from walk(plan.sampler, plan.grid, denoise, noise)
 
 
 class _RunningMean:

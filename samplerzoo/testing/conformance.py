@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
+from samplerzoo.blame import blame
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
@@ -154,7 +155,8 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
     except SkipTest as why:
         return Outcome(name, "skipped", str(why))
     except Exception as error:  # a plugin may fail in any way
-        return Outcome(name, "failed", _line(error)) if expected is None else Outcome(name, "expected", expected)
+        said = _line(blame(error, plugin) or error)
+        return Outcome(name, "failed", said) if expected is None else Outcome(name, "expected", expected)
     if expected is not None:
         return Outcome(name, "failed", f"it was expected to fail ({expected}), and passes: expect it no more")
     return Outcome(name, "passed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def test_a_failure_names_every_check_and_its_numbers() -> None:
 def test_an_error_that_no_check_foresaw_is_told_in_one_line_and_stops_nothing() -> None:
     found = {outcome.check: outcome for outcome in outcomes(Crashing())}
     assert found["check_order"].status == "failed"
-    assert found["check_order"].reason.startswith("KeyError: ")
+    assert found["check_order"].reason.startswith("sampler Crashing fails: KeyError: ")
+    assert re.search(r"test_conformance_kit\.py, line \d+, in step\)", found["check_order"].reason)
     assert "\n" not in str(found["check_order"])
     assert found["check_cites_its_source"].status == "passed"
     assert len(found) == len(checks_of(Crashing()))

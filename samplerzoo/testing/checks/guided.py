@@ -14,6 +14,7 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
+from samplerzoo.blame import blame
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import PredictionType
@@ -287,16 +288,17 @@ def check_missing_requirements_are_said(guidance: Guidance, model: Model | None 
             continue
         except Exception as error:
             raise AssertionError(
-                f"on a model without {lacking} it raises {type(error).__name__} ({error}): raise UsageError, and say "
-                "which models will do"
+                f"on a model without {lacking} it raises {type(error).__name__} "
+                f"({blame(error, guidance) or error}): raise UsageError, and say which models will do"
             ) from error
         for t, x in poor.states():
             try:
                 guided(x, t)
             except Exception as error:
                 raise AssertionError(
-                    f"on a model without {lacking} it raises {type(error).__name__} ({error}) in the middle of a run: "
-                    "look in guide, before anything is computed"
+                    f"on a model without {lacking} it raises {type(error).__name__} "
+                    f"({blame(error, guidance) or error}) in the middle of a run: look in guide, before anything is "
+                    "computed"
                 ) from error
 
 

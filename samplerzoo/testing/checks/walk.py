@@ -8,6 +8,7 @@ from unittest import SkipTest
 import numpy as np
 import torch
 
+from samplerzoo.blame import blame
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level
@@ -56,7 +57,9 @@ def check_any_shape(sampler: Sampler) -> None:
         try:
             image = last(sampler, normal(shape=shape), grid, draws(4, shape))
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
-            raise AssertionError(f"it fails on images of shape {shape} ({error}); are dimensions counted?") from error
+            raise AssertionError(
+                f"it fails on images of shape {shape} ({blame(error, sampler) or error}); are dimensions counted?"
+            ) from error
         assert image.shape == (4, *shape), f"images of shape {shape} came back as {tuple(image.shape)[1:]}"
         off = farthest(image.flatten(1), flat)
         assert off <= ROUNDING * size(flat), f"images of shape {shape} differ by {off:.2g} from the same ones in a row"
