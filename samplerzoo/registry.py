@@ -97,13 +97,26 @@ def _entered(point: EntryPoint, broken: str) -> Any:
 
 
 def check_plugin(cls: type, kind: Kind) -> None:
-    """Check the class of an object that was made without the registry, as in a notebook, against the protocol.
+    """Check the class of an object that was not loaded by the registry: its methods, and the names of its options.
 
     Raises:
-        ZooError: it is not what its kind is to be; in one line, with file and line of the member that is wrong.
+        ZooError: it could not be registered; in one line, with file and line of the member that is wrong.
     """
     try:
         _check(cls, kind)
+    except TypeError as error:
+        raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {reason(error)}") from error
+    remember(cls, cls.__name__)
+
+
+def check_methods(cls: type, kind: Kind) -> None:
+    """Check the methods of an object's class that was not loaded by the registry, as in a notebook.
+
+    Raises:
+        ZooError: samplerzoo could not call it; in one line, with file and line of the method that is wrong.
+    """
+    try:
+        check_members(cls, _bases()[kind], kind)
     except TypeError as error:
         raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {reason(error)}") from error
     remember(cls, cls.__name__)

@@ -93,7 +93,7 @@ def test_a_network_that_fails_by_itself_is_named_as_what_fails(linear: Schedule)
         raise RuntimeError("not today")
 
     with pytest.raises(
-        ZooError, match=r"the network, as sampler .*DDIM calls it, fails: RuntimeError: not today \(.*ddim"
+        ZooError, match=r"(?i)the network, as sampler .*ddim calls it, fails: RuntimeError: not today \(.*ddim"
     ):
         sample(Model(net, linear, shape=(1,)), DDIM(), steps=2, num_images=1)
 

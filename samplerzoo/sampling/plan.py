@@ -91,9 +91,13 @@ def make_plan(
     Raises:
         UsageError: recipe and model do not go together.
     """
-    if sampler is None:
+    if sampler is not None:
+        registry.check_methods(type(sampler), "sampler")
+    else:
         sampler = cast(Sampler, registry.make("sampler", recipe.sampler, recipe.sampler_options))
-    if guidance is None and recipe.guidance is not None:
+    if guidance is not None:
+        registry.check_methods(type(guidance), "guidance")
+    elif recipe.guidance is not None:
         guidance = cast(Guidance, registry.make("guidance", recipe.guidance, recipe.guidance_options))
     if labels is not None:
         labels = [int(label) for label in labels]  # an array or a tensor will do

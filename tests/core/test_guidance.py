@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import mixture
 
@@ -89,7 +89,7 @@ def test_a_guidance_without_guide_says_so(linear: Schedule) -> None:
     class Empty(Guidance):
         pass
 
-    with pytest.raises(NotImplementedError, match="Empty has no guide"):
+    with pytest.raises(ZooError, match="Empty does not define guide"):
         sample(mixture(linear, torch.eye(2)), "ddim", guidance=Empty(), num_images=1)
 
 
