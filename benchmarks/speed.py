@@ -1,7 +1,7 @@
-"""How fast samplerzoo is: `python benchmarks/speed.py [SECTION ...]` measures, and writes benchmarks/reports/speed.
+"""Speed of samplerzoo: `python benchmarks/speed.py [SECTION ...]` measures and writes benchmarks/reports/speed.
 
-Every section has a file of its own under benchmarks/measure. Needs a machine that does nothing else, and for `peers`
-azula (`pip install --no-deps azula einops`).
+Each section is a file in benchmarks/measure. The machine must do nothing else. `peers` needs azula
+(`pip install --no-deps azula einops`).
 """
 
 from __future__ import annotations

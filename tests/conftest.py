@@ -1,4 +1,4 @@
-"""Shared by all tests: the usual schedule, a network of three layers, and the machine kept to itself."""
+"""Fixtures of all tests: a schedule, a small network, and a separate cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any Hugging Face library is imported: tests reach for no network
+os.environ.setdefault(
+    "HF_HUB_OFFLINE", "1"
+)  # set before any Hugging Face library is imported, so that tests use no network
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ settings.load_profile("samplerzoo")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is remembered of this machine is neither read nor written."""
+    """Neither read nor write the cache of this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -41,13 +43,13 @@ def float32_by_default() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def linear() -> Schedule:
-    """Ho, Jain, Abbeel 2020: T = 1000, beta from 1e-4 to 0.02."""
+    """Return the schedule of Ho, Jain, Abbeel 2020: T = 1000, beta from 1e-4 to 0.02."""
     return Schedule.from_config(LINEAR)
 
 
 @pytest.fixture(scope="session")
 def tiny_unet() -> Callable[..., torch.nn.Module]:
-    """Makes a UNet2DModel for 8x8 images with weights that depend on nothing but the options."""
+    """Return a function that makes a UNet2DModel for 8x8 images. Its weights depend on the options only."""
     from diffusers import UNet2DModel
 
     def make(**options: object) -> torch.nn.Module:
@@ -65,7 +67,7 @@ def tiny_unet() -> Callable[..., torch.nn.Module]:
 
 @pytest.fixture
 def tiny_model(tmp_path: Path, tiny_unet: Callable[..., torch.nn.Module]) -> Path:
-    """A whole class-conditional model folder: classes 0 to 2, null label 3."""
+    """Write a class-conditional model folder with classes 0 to 2 and null label 3."""
     from diffusers import DDPMScheduler
 
     from samplerzoo.models.configs import ModelInfo
@@ -78,5 +80,5 @@ def tiny_model(tmp_path: Path, tiny_unet: Callable[..., torch.nn.Module]) -> Pat
 
 @pytest.fixture(scope="session")
 def conditional(linear: Schedule) -> Model:
-    """Classes 0 to 2, null label 3, shape (2,)."""
+    """Return an exact model with classes 0 to 2, null label 3 and shape (2,)."""
     return mixture(linear, torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]]), 0.3)

@@ -1,4 +1,4 @@
-"""Pictures."""
+"""Pictures: conversion, sheets, GIFs and PNG files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_classes_in_turn_get_a_column_each() -> None:
     cell = 84 + images.GAP
     assert in_turn.width == 2 * images.MARGIN + 10 * cell - images.GAP
     assert mixed.width == 2 * images.MARGIN + 5 * cell - images.GAP
-    assert mixed.height - 5 * cell > in_turn.height - 3 * cell  # a caption above each, rather than at the head
+    assert mixed.height - 5 * cell > in_turn.height - 3 * cell  # a caption above each image instead of each column
 
 
 def test_captions_are_drawn_and_cut_to_their_cell() -> None:

@@ -1,1 +1,1 @@
-"""What `benchmarks/speed.py` measures, a file a question; each has `measure()`, which returns figures."""
+"""Sections of `benchmarks/speed.py`, one file per question. Each has `measure()`, which returns figures."""

@@ -1,4 +1,4 @@
-"""Does all that a network call gains arrive? A pipeline and a run as they come, beside the bare network of each."""
+"""Overhead around the network: a diffusers pipeline and a run of ours, each against bare calls of its network."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from measure.peers import PEERS, STEPS, layout_of
 from samplerzoo.core.model import Layout
 from samplerzoo.models.load import load
 
-ROUNDS = 41  # a ratio of two ratios wavers twice as much as one
+ROUNDS = 41  # a ratio of two ratios varies twice as much as a single one
 
 
 def measure() -> list[Figure]:
-    """Of diffusers' pipelines, float32 on both sides."""
+    """Compare with the pipelines of diffusers, in float32 on both sides."""
     return [
         _figure(peer, title, saved(title.split()[0], config), batch)
         for title, config, batch in of_peers()
@@ -25,7 +25,7 @@ def measure() -> list[Figure]:
 
 
 def _figure(peer: str, title: str, folder: Path, batch: int) -> Figure:
-    """Four processes in turn: the pipeline, our run, and as many bare calls in the manner of each."""
+    """Time four processes in turn: the pipeline, our run, and as many bare network calls as each makes."""
     sampler, _ = PEERS[peer]
     given = {"folder": str(folder), "steps": STEPS, "batch": batch}
     layout = layout_of(folder, batch)
@@ -47,7 +47,7 @@ def _figure(peer: str, title: str, folder: Path, batch: int) -> Figure:
 
 
 def calls(folder: str, steps: int, batch: int, layout: Layout) -> Work:
-    """Calls of the network alone, for a process of its own."""
+    """Return a function that calls only the network, `steps` times. A process of its own runs it."""
     call = call_of(load(folder, dtype="float32", layout=layout), batch)
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""A work in a process of its own, done whenever it is asked for: works that need different processes can be paired."""
+"""Work in a process of its own, repeated on demand, so that works that need separate processes can be timed in turn."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 
 class Child:
-    """Calls `module:function(**arguments)` once, and what that gives at every call; the answer is what it returned.
+    """Process that calls `module:function(**arguments)` once. Each call calls the result and returns its answer.
 
     Args:
-        keep: whether memory that is freed stays with the process, as the command line of samplerzoo asks for.
-        threads: of torch; as many as it likes if None.
-        arguments: that JSON can write.
+        keep: if True, the process keeps freed memory, as the command line of samplerzoo does.
+        threads: number of threads of torch; its default if None.
+        arguments: values that JSON can hold.
     """
 
     def __init__(self, work: str, *, keep: bool, threads: int | None = None, **arguments: Any) -> None:
@@ -38,13 +38,13 @@ class Child:
         return self.answer()
 
     def begin(self) -> None:
-        """Ask, and do not wait."""
+        """Start one repetition without waiting for it."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
     def answer(self) -> Any:
-        """Wait for what was asked for."""
+        """Wait for the repetition that `begin` started, and return its answer."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -62,7 +62,7 @@ class Child:
 
 
 def main(work: str, arguments: str, keep: str) -> None:
-    answers, sys.stdout = sys.stdout, sys.stderr  # what else is printed is not an answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # other output must not be read as an answer
     if keep == "True":
         from samplerzoo.system.memory import keep_freed_memory
 

@@ -1,4 +1,4 @@
-"""A figure of speed: the median of the ratios of two works that were timed in turn, in one process."""
+"""Figures of speed: the median ratio of two works that are timed in turn in one process."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report.
+    """Line of the report.
 
     Attributes:
-        what: that was measured, in words.
-        values: one a round.
-        bar: what the median is to be: "<= 1.02", ">= 1"; empty where nothing is asked.
-        unit: "ratio", or what else the values are.
-        facts: what else was counted on the way.
+        what: description of what was measured.
+        values: one value per round.
+        bar: requirement on the median, such as "<= 1.02" or ">= 1"; empty if there is none.
+        unit: unit of the values, or "ratio".
+        facts: further measurements, by name.
     """
 
     what: str
@@ -34,7 +34,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the bar is reached; None if there is none."""
+        """True if the median meets the bar; None if there is no bar."""
         if not self.bar:
             return None
         sign, bound = self.bar.split()
@@ -42,16 +42,16 @@ class Figure:
 
 
 def seconds(work: Work) -> float:
-    """That one go takes."""
+    """Return the time in seconds of one call of the work."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def in_turn(works: Sequence[Work], rounds: int) -> list[list[float]]:
-    """Seconds of each, one list a round, after a go of each that is not counted.
+    """Time the works in turn. Return one list of seconds per round, after a warm-up call of each work.
 
-    Which goes first changes from round to round, so that a machine that slows down favours none.
+    The order changes from round to round, so that a machine that slows down favours none.
     """
     for work in works:
         work()
@@ -64,12 +64,12 @@ def in_turn(works: Sequence[Work], rounds: int) -> list[list[float]]:
 
 
 def paired(first: Work, second: Work, rounds: int) -> list[tuple[float, float]]:
-    """Seconds of both, one pair a round."""
+    """Time two works in turn. Return one pair of seconds per round."""
     return [(a, b) for a, b in in_turn([first, second], rounds)]
 
 
 def ratio(what: str, first: Work, second: Work, rounds: int, bar: str = "") -> Figure:
-    """Seconds of the first for one of the second."""
+    """Return the figure of the time of the first work divided by that of the second."""
     pairs = paired(first, second, rounds)
     own, other = (statistics.median(side) for side in zip(*pairs, strict=True))
     return Figure(what, [a / b for a, b in pairs], bar, facts={"seconds": own, "seconds of the other": other})

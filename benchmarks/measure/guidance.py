@@ -1,4 +1,4 @@
-"""What guidance costs, against a conditional run of the same images."""
+"""Cost of guidance, compared with a conditional run of the same images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _run(model: Model, batch: int, options: dict[str, Any], costs: list[float] |
 
 
 def _gradient_in_calls(model: Model, batch: int) -> float:
-    """The bare work of classifier guidance, forward and backward to the image alone, in network calls."""
+    """Time the bare work of classifier guidance, one forward and backward pass, in units of a network call."""
     assert model.classifier is not None
     assert model.shape is not None
     x, tau = torch.randn(batch, *model.shape, device=model.device), torch.full((batch,), 501.0, device=model.device)

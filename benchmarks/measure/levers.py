@@ -1,4 +1,4 @@
-"""What each measure gives: a network call against the same call in float32, in the default layout, at batch 64."""
+"""Gain of each option: a network call compared with one in float32 and the default layout, at batch 64."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMPILES = 3
 
 
 def measure() -> list[Figure]:
-    """Evaluations a second of the second, for one of the first."""
+    """Measure the speed-up of a network call by each option."""
     figures, saved_a_call = [], []
     for title, config, batch, rounds in (
         ("embedded network", unconditional_mnist(), BATCH, 15),
@@ -35,14 +35,16 @@ def measure() -> list[Figure]:
         ):
             pairs = paired(plain, call_of(other, batch), rounds)
             figures.append(_gain(f"{what}: {title}, batch {batch}", pairs))
-        saved_a_call.append(statistics.median(first - second for first, second in pairs))  # by --compile, the last
+        saved_a_call.append(
+            statistics.median(first - second for first, second in pairs)
+        )  # from --compile, the last option
         figures.append(_kept(f"{title}, batch {batch}", folder, batch, rounds))
     figures.append(_kept("embedded network, batch 256", saved("embedded", unconditional_mnist()), 256, 5))
     return [*figures, *_batches(), _heads(), _pays_from(saved_a_call[0])]
 
 
 def _kept(setting: str, folder: Path, batch: int, rounds: int) -> Figure:
-    """In processes apart, since what glibc is told holds for all of one."""
+    """Measure the gain of keeping freed memory, in separate processes because it is a setting of the process."""
     given = {"folder": str(folder), "batch": batch}
     with (
         Child("measure.levers:call", keep=False, **given) as plain,
@@ -52,7 +54,7 @@ def _kept(setting: str, folder: Path, batch: int, rounds: int) -> Figure:
 
 
 def call(folder: str, batch: int) -> Work:
-    """Four calls, for a process of its own."""
+    """Return a function that makes four network calls. A process of its own runs it."""
     one = call_of(load(folder, dtype="float32"), batch)
 
     def calls() -> None:
@@ -76,7 +78,7 @@ def _batches() -> list[Figure]:
 
 
 def _heads() -> Figure:
-    """Attention heads of 8 channels, which is diffusers' default, against the one head of the embedded network."""
+    """Compare attention heads of 8 channels, the default of diffusers, with the single head of the embedded network."""
     config = unconditional_mnist()
     one, many = (
         call_of(load(saved(name, {**config, "attention_head_dim": width}), dtype="float32"), BATCH)
@@ -100,7 +102,7 @@ print(time.perf_counter() - start)
 
 
 def _pays_from(saved_a_call: float) -> Figure:
-    """The images at 50 steps from which a compiled network, not compiled before, has made up for its first call."""
+    """Return the number of images at 50 steps from which compiling pays, if nothing was compiled before."""
     seconds = [_first_call(compiled=True) - _first_call(compiled=False) for _ in range(COMPILES)]
     return Figure(
         f"--compile pays from: embedded network, batch {BATCH}, 50 steps",
@@ -111,7 +113,7 @@ def _pays_from(saved_a_call: float) -> Figure:
 
 
 def _first_call(compiled: bool) -> float:
-    """Seconds of the first call of a process."""
+    """Return the seconds of the first network call in a new process."""
     folder = str(saved("embedded", unconditional_mnist()))
     with tempfile.TemporaryDirectory(dir=scratch().name) as empty:
         environment: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The networks that are timed: the embedded one, its unconditional twin, and one of the size that CIFAR-10 takes."""
+"""Networks to time: the embedded one, an unconditional copy of it, and one of the size for CIFAR-10."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CIFAR = {
     "up_block_types": ("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
     "attention_head_dim": None,
 }
-"""The network of Ho, Jain, Abbeel (2020) for CIFAR-10, 35.7 million parameters, as diffusers builds it."""
+"""Config of the network of Ho, Jain, Abbeel (2020) for CIFAR-10, 35.7 million parameters, in diffusers."""
 
 TINY = {
     "sample_size": 8,
@@ -39,17 +39,17 @@ TINY = {
     "down_block_types": ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",),
 }
-"""So small that what is timed is everything else."""
+"""Config of a network so small that the time is spent on everything else."""
 
 
 def unconditional_mnist() -> dict[str, Any]:
-    """The embedded network without its labels, for peers that cannot pass any; speed does not depend on weights."""
+    """Return the config of the embedded network without labels, for peers that cannot pass any."""
     config = dict(load_unet(find_model("mnist")).config)
     return {key: value for key, value in config.items() if not key.startswith("_")} | {"num_class_embeds": None}
 
 
 def of_peers() -> list[tuple[str, dict[str, Any], int]]:
-    """Title, config and batch of what is compared with peers: five steps of it take about a second."""
+    """Return title, config and batch size of each network to compare with peers. Five steps take about a second."""
     return [
         ("embedded network, unconditional", unconditional_mnist(), 64),
         ("35.7 M parameters, 3x32x32", CIFAR, 4),
@@ -58,12 +58,12 @@ def of_peers() -> list[tuple[str, dict[str, Any], int]]:
 
 @functools.cache
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """For the folders of this run, gone at its end."""
+    """Return a temporary folder that is deleted at exit."""
     return tempfile.TemporaryDirectory(prefix="samplerzoo-speed-")
 
 
 def saved(name: str, config: dict[str, Any]) -> Path:
-    """A model folder of a network with random weights."""
+    """Write a model folder with random weights, once per name, and return it."""
     root = Path(scratch().name) / name
     if not root.exists():
         torch.manual_seed(0)
@@ -72,7 +72,7 @@ def saved(name: str, config: dict[str, Any]) -> Path:
 
 
 def call_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
-    """One call of the network of a loaded model, in its layout, compiled if it is."""
+    """Return a function that calls the network of a loaded model once, in its layout and compiled if it is."""
     x, t, labels = _input(model, batch_size)
 
     @torch.no_grad()
@@ -83,7 +83,7 @@ def call_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
 
 
 def forward_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
-    """One call of the bare network, as diffusers has it, at the dtype of the model."""
+    """Return a function that calls the bare network of diffusers once, in the dtype of the model."""
     unet = load_unet(find_model(model.name), model.dtype).to(model.device).eval()
     x, t, labels = _input(model, batch_size)
     x = x.to(unet.dtype)
@@ -97,7 +97,7 @@ def forward_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
 
 
 def _input(model: Model, batch_size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """States, timesteps and labels."""
+    """Return states, timesteps and labels for a network call."""
     assert model.shape is not None
     x = torch.randn(batch_size, *model.shape, device=model.device)
     t = torch.full((batch_size,), 501.0, device=model.device)

@@ -1,4 +1,4 @@
-"""Images a second against what people use, with the same network, steps, batch and device."""
+"""Images per second compared with other libraries, with the same network, steps, batch size and device."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from samplerzoo.core.model import Layout, Model
 from samplerzoo.images import to_uint8
 from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.models.unet2d import load_unet, unet_network
-from samplerzoo.sampling import tuning as pace
+from samplerzoo.sampling import tuning
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.tuning import TuningRequest
 
 STEPS = 5
 ROUNDS = 31
-"""Of about a second each: on a machine that others share, many short pairs tell more than a few long ones."""
+"""Rounds of about a second. On a shared machine many short pairs tell more than a few long ones."""
 
 OUTSIDE_ROUNDS = 9
 
 
 def measure() -> list[Figure]:
-    """Seconds of the peer for one of ours, in float32, from a loaded network to the images in memory.
+    """Measure the time of each peer divided by ours, in float32, from a loaded network to images in memory.
 
-    In one process both call the very same network, so that what differs is what is around it; how much that is, the
-    facts say better than a machine that wavers. In processes of their own each runs as it comes: what people get.
+    In one process both call the same network object, so only the code around it differs. The facts give the share of
+    that code. In processes of their own each runs with its default settings, as users run it.
     """
     figures = []
     for title, config, batch in of_peers():
@@ -58,7 +58,7 @@ def measure() -> list[Figure]:
 
 
 def _outside(unet: UNet2DModel, work: Work) -> float:
-    """The share of the work's time that is not spent in the network."""
+    """Return the share of the time of a work that is spent outside the network."""
     clock = [0.0]
 
     def enter(*_: object) -> None:
@@ -97,25 +97,25 @@ def _figure(what: str, pairs: Sequence[tuple[float, float]], images: int) -> Fig
 
 
 def theirs(peer: str, folder: str, steps: int, batch: int) -> Work:
-    """For a process of its own."""
+    """Return the work of a peer. A process of its own runs it."""
     go = _theirs(peer, load_unet(Path(folder)).eval(), ModelFolder.open(folder).stub, steps, batch)
     return lambda: _forget(go())
 
 
 def ours(sampler: str, folder: str, steps: int, batch: int, compiled: bool, layout: Layout) -> Work:
-    """For a process of its own."""
+    """Return our work. A process of its own runs it."""
     go = _ours(sampler, load(folder, dtype="float32", compiled=compiled, layout=layout), steps, batch)
     return lambda: _forget(go())
 
 
 def layout_of(folder: Path, batch: int) -> Layout:
-    """That a long run would choose."""
+    """Return the layout that a long run would choose."""
     candidates = TuningRequest(batch_size=batch).candidates("cpu")
-    return pace.measure(ModelFolder.open(folder).stub, "cpu", "float32", candidates).layout
+    return tuning.measure_tunings(ModelFolder.open(folder), "cpu", "float32", candidates).layout
 
 
 def _forget(images: object) -> None:
-    """The images stay where they were made."""
+    """Leave the images on their device."""
 
 
 def _theirs(peer: str, unet: UNet2DModel, model: Model, steps: int, batch: int) -> Work:
@@ -136,7 +136,7 @@ def _diffusers(pipeline: Any, scheduler: Any) -> Callable[[UNet2DModel, Model, i
 
 
 class _Path(Schedule):  # type: ignore[misc]
-    """The noise path of the network for azula, which has a continuous time in (0, 1]."""
+    """Noise schedule of the network for azula, whose time is continuous in (0, 1]."""
 
     def __init__(self, model: Model) -> None:
         levels = [model.schedule.at(tau) for tau in range(model.schedule.T + 1)]
@@ -149,7 +149,7 @@ class _Path(Schedule):  # type: ignore[misc]
 
 
 class _Epsilon(Denoiser):  # type: ignore[misc]
-    """A diffusers network that predicts the noise, for azula."""
+    """Adapter of a noise-predicting network of diffusers for azula."""
 
     def __init__(self, unet: UNet2DModel, schedule: _Path, T: int) -> None:
         super().__init__()
@@ -176,4 +176,4 @@ PEERS = {
     "azula DDIMSampler": ("ddim", _azula(DDIMSampler)),
     "azula DDPMSampler": ("ddpm", _azula(DDPMSampler)),
 }
-"""Peer -> the sampler of ours that solves the same problem, and what makes its work."""
+"""Our sampler that solves the same problem, and the function that makes the work, by name of the peer."""

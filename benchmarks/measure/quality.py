@@ -1,4 +1,4 @@
-"""Whether what is faster makes the same images: the Fréchet distance with it and without it, beside that of seeds."""
+"""Effect of each option on the images: the Fréchet distance with and without it, compared with that of seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGES, STEPS, SEEDS = 5000, 5, [0, 1, 2]
 
 
 def measure() -> list[Figure]:
-    """Of the embedded network, for each seed."""
+    """Measure the Fréchet distance of the embedded network under each option, for each seed."""
     plain, compiled = (_distances(name, BenchOptions(device="cpu", **how)) for name, how in _ways())
     moved = [abs(b - a) for a, b in zip(plain, compiled, strict=True)]
     return [
@@ -33,7 +33,7 @@ def _ways() -> list[tuple[str, dict[str, Any]]]:
 
 
 def _distances(name: str, options: BenchOptions) -> list[float]:
-    """One a seed."""
+    """Return one Fréchet distance per seed."""
     suite = parse_suite({}, "speed", {"images": IMAGES, "seeds": SEEDS, "steps": [STEPS]}, [{"sampler": "ddim"}])
     harness = Harness(suite, Path(scratch().name) / name, options)
     outcome = harness.run(harness.estimate(), lambda row: None)

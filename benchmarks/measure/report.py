@@ -1,4 +1,4 @@
-"""The report of what was measured: tables with their bars, a plot of growth, and the machine."""
+"""Report of speed: tables with their bars, a plot of growth, and the machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROWTH = {"images": "images", "steps": "steps", "size": "million parameters", "p
 
 
 def write(folder: Path, section: str, figures: Sequence[Figure]) -> None:
-    """Put down a section as it was measured."""
+    """Write the figures of a section as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "command": f"python benchmarks/speed.py {section}",
@@ -41,7 +41,7 @@ def write(folder: Path, section: str, figures: Sequence[Figure]) -> None:
 
 
 def render(folder: Path) -> Path:
-    """report.md of all sections that were measured."""
+    """Write report.md with all sections measured so far, and return its path."""
     parts = [
         "# Speed",
         "Every ratio is the median of pairs that were timed in turn; in brackets the lowest and highest.",
@@ -87,7 +87,10 @@ def _series(figures: Sequence[Figure], kind: str) -> list[tuple[float, float]]:
 
 
 def _slopes(figures: Sequence[Figure]) -> str:
-    """Between the last two points, on logarithmic axes: 1 is linear, -1 for processes; what is fixed weighs least."""
+    """Describe the slopes between the last two points on logarithmic axes, where fixed costs weigh least.
+
+    Linear growth has slope 1. Perfect scaling with processes has slope -1.
+    """
     said = []
     for kind in GROWTH:
         (x1, y1), (x2, y2) = _series(figures, kind)[-2:]

@@ -1,4 +1,4 @@
-"""Does a sampler cost anything? The wall time of a run against that of its network calls."""
+"""Cost of samplers: the wall time of a run compared with that of its network calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS, ROUNDS, CALLS = 50, 3, 8
 
 
 def measure() -> list[Figure]:
-    """Every built-in sampler on the embedded network, and the plainest of each kind on a large one."""
+    """Measure every built-in sampler on the embedded network, and the simplest of each kind on a large one."""
     names = sorted(plugin.name for plugin in registry.plugins("sampler") if plugin.source == "samplerzoo")
     figures = [_share(name, load("mnist"), 64, f"{STEPS} steps, batch 64") for name in names]
     large, setting = load(saved("35.7", CIFAR), dtype="float32"), f"35.7 M parameters, {STEPS} steps, batch 4"
@@ -27,10 +27,10 @@ def measure() -> list[Figure]:
 
 
 def _share(name: str, model: Model, batch: int, setting: str) -> Figure:
-    """A run over the time inside the network calls of the same run, which is exact to the clock.
+    """Measure the time of a run divided by the time inside its own network calls.
 
-    As a fact, over as many calls of the bare network, timed right before and after: it also sees a network that is
-    slower in a run than alone.
+    A fact gives the ratio to as many bare network calls, timed right before and after. It also shows if the network
+    is slower in a run than alone.
     """
     forward = forward_of(model, batch)
     forward()
@@ -50,7 +50,7 @@ def _share(name: str, model: Model, batch: int, setting: str) -> Figure:
 
 
 def _clocked(model: Model) -> tuple[Model, list[float]]:
-    """The model, and the seconds of every network call that is going to be made."""
+    """Return a copy of the model, and a list to which each network call appends its seconds."""
     inside: list[float] = []
 
     def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:

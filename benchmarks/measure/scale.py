@@ -1,4 +1,4 @@
-"""How it grows: seconds and memory against images, steps, the size of the network, and processes."""
+"""Growth of time and memory with images, steps, size of the network, and processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.tuning import TuningRequest
 
 ROUNDS = 3
-PROCESS_ROUNDS = 5  # two cores are seldom equally fast for long
+PROCESS_ROUNDS = 5  # a few, because two cores are seldom equally fast for long
 RUN = ["-m", "samplerzoo", "run", "--sampler", "ddim", "--device", "cpu", "--layout", "contiguous", "--json"]
 
 
@@ -33,7 +33,7 @@ def measure() -> list[Figure]:
 
 
 def _images() -> list[Figure]:
-    """Whole processes, with a network so small that all else is seen, and one step."""
+    """Measure whole processes with one step of a tiny network, where everything else takes most of the time."""
     arguments = [*RUN, "--model", str(saved("tiny", TINY)), "--steps", "1", "--batch-size", "250"]
     counts = (100, 1_000, 10_000, 100_000)
     rounds = [
@@ -76,7 +76,7 @@ def _steps() -> list[Figure]:
 
 
 def _widths() -> list[Figure]:
-    """The embedded network, narrower and wider."""
+    """Measure the embedded network with fewer and with more channels."""
     figures = []
     for width in (16, 32, 64, 128):
         config = {**unconditional_mnist(), "block_out_channels": (width, 2 * width, 4 * width)}
@@ -92,9 +92,9 @@ def _widths() -> list[Figure]:
 
 
 def _processes() -> list[Figure]:
-    """Seconds of two processes of one thread, against two that call the bare network as often at the same time.
+    """Compare two processes of one thread with two that only call the network as often, at the same time.
 
-    The first call, which is slower, counts on both sides.
+    The slower first call counts on both sides.
     """
     images, steps, batch = 512, 10, 64
     arguments = ["--num-images", str(images), "--steps", str(steps), "--batch-size", str(batch)]
@@ -117,7 +117,7 @@ def _processes() -> list[Figure]:
 
 
 def _together(processes: int, calls: int, batch: int) -> float:
-    """Seconds of the last of these processes of one thread, which call the bare network at the same time."""
+    """Run processes of one thread that call the bare network at the same time. Return the seconds of the slowest."""
     with ExitStack() as stack:
         children = [
             stack.enter_context(Child("measure.scale:bare", keep=True, threads=1, calls=calls, batch=batch))
@@ -129,13 +129,13 @@ def _together(processes: int, calls: int, batch: int) -> float:
 
 
 def bare(calls: int, batch: int) -> Callable[[], float]:
-    """Seconds of these calls, for a process of its own."""
+    """Return a function that times `calls` bare network calls. A process of its own runs it."""
     call = forward_of(load("mnist", device="cpu"), batch)
     return lambda: seconds(lambda: [call() for _ in range(calls)])
 
 
 def _bench() -> Figure:
-    """A suite of three cells over the bare network calls in it: what all else makes the network wait."""
+    """Measure the time of a suite of three cells divided by that of its network calls alone."""
     model, batch, images, steps, calls = load("mnist", device="cpu"), 64, 512, [10, 20, 30], 24
     forward = forward_of(model, batch)
     suite = parse_suite({}, "speed", {"images": images, "steps": steps}, [{"sampler": "ddim"}])
@@ -155,7 +155,7 @@ def _bench() -> Figure:
 
 
 def _process(arguments: Sequence[str], threads: int | None = None) -> tuple[float, float, dict[str, Any]]:
-    """Wall seconds, peak memory in MiB, and what it printed, of a run into a new folder."""
+    """Run a command into a new folder. Return wall seconds, peak memory in MiB, and its JSON output."""
     environment = {**os.environ, **({} if threads is None else {"OMP_NUM_THREADS": str(threads)})}
     output = Path(scratch().name) / "run"
     shutil.rmtree(output, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How long until something happens: whole processes, timed from outside."""
+"""Start-up time of whole processes, measured from outside."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from samplerzoo import Sampler
 
 class Stop(Sampler):
     def step(self, x, t, s, denoise, noise):
-        if x.shape[-1] > 2:  # the rehearsal, which has no network, draws 2x2 pixels
+        if x.shape[-1] > 2:  # the rehearsal without a network has 2x2 pixels
             os._exit(0)
         return denoise(x, t).x0
 '''
@@ -34,7 +34,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 
 UNet2DModel.from_pretrained({folder!r}, use_safetensors=True, low_cpu_mem_usage=False)
 """
-"""What any program has to do before it can call the network."""
+"""Program that does only what every program must do before it can call the network."""
 
 
 def measure() -> list[Figure]:

@@ -1,4 +1,4 @@
-"""Training against diffusers' own way: its example loop, written plainly, on the same network, data and batch."""
+"""Training compared with the example loop of diffusers, on the same network, data and batch size."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ STEPS, BATCH, IMAGES, ROUNDS = 16, 64, 1280, 7
 
 
 def measure() -> list[Figure]:
-    """Images a second of ours for one of theirs, and our step against the bare work that no loop can leave out.
+    """Measure our images per second divided by theirs, and our step compared with the bare work of any loop.
 
-    In one process both keep freed memory; in processes of their own each runs as it comes.
+    In one process both keep freed memory. In processes of their own each runs with its default settings.
     """
     data = _data(Path(scratch().name) / "noise.parquet")
     our_seconds, their_seconds, bare = _in_turn([lambda: _ours(data), lambda: _theirs(data), _bare])
@@ -53,7 +53,7 @@ def measure() -> list[Figure]:
 
 
 def _in_turn(works: Sequence[Callable[[], float]]) -> list[list[float]]:
-    """The seconds that they answer, of every round; which goes first changes, and the first round is for warmth."""
+    """Collect the seconds that the works return, one list per round, after a warm-up round. The order alternates."""
     took: list[list[float]] = [[] for _ in works]
     for number in range(ROUNDS + 1):
         order = list(range(len(works)))
@@ -68,17 +68,17 @@ def _gain(what: str, theirs: Sequence[float], ours: Sequence[float]) -> Figure:
 
 
 def ours(data: str) -> Callable[[], float]:
-    """For a process of its own."""
+    """Return our work. A process of its own runs it."""
     return lambda: _ours(Path(data))
 
 
 def theirs(data: str) -> Callable[[], float]:
-    """For a process of its own."""
+    """Return the work of diffusers. A process of its own runs it."""
     return lambda: _theirs(Path(data))
 
 
 def _data(path: Path) -> Path:
-    """PNG images of noise, in a parquet file."""
+    """Write PNG images of noise to a parquet file."""
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 28, 28), dtype=np.uint8)
     content = []
     for picture in pixels:
@@ -91,7 +91,7 @@ def _data(path: Path) -> Path:
 
 
 def _ours(data: Path) -> float:
-    """Seconds in the loop."""
+    """Train with samplerzoo and return the seconds of its loop."""
     output = Path(scratch().name) / "trained"
     shutil.rmtree(output, ignore_errors=True)
     config = unconditional_mnist()
@@ -103,7 +103,7 @@ def _ours(data: Path) -> float:
 
 
 def _theirs(data: Path) -> float:
-    """Seconds of the loop of diffusers' train_unconditional.py, less its logs and its pictures."""
+    """Return the seconds of the loop of diffusers' train_unconditional.py, without logs and pictures."""
     accelerator = Accelerator()
     model = UNet2DModel(**unconditional_mnist())
     ema = EMAModel(model.parameters(), use_ema_warmup=True, power=0.75)
@@ -140,7 +140,7 @@ def _theirs(data: Path) -> float:
 
 
 def _bare() -> float:
-    """Seconds of forward, backward, clipping, AdamW and the moving average, and nothing else."""
+    """Return the seconds of forward, backward, clipping, AdamW and the moving average, and nothing else."""
     model = UNet2DModel(**unconditional_mnist()).train()
     ema = EMAModel(model.parameters(), use_ema_warmup=True, power=0.75)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)

@@ -1,4 +1,4 @@
-"""benchmarks/speed.py: pairs are fair, medians are medians, and the report says what was missed."""
+"""Tests of benchmarks/speed.py: fair pairs, medians, and a report that names missed bars."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_report_says_what_was_measured_and_what_was_missed(figure: Any, repo
     text = report.render(tmp_path).read_text()
     assert "| cfg | 2.25 (2 to 2.5) ratio | 3 | <= 2.05 | **missed** | NFE 2 |" in text
     assert "python benchmarks/speed.py guidance" in text
-    assert "images 1, steps 1, size 1, processes 1." in text  # seconds that are half of x are linear in it
+    assert "images 1, steps 1, size 1, processes 1." in text  # seconds are x / 2 and so linear in x
     assert (tmp_path / "growth.png").stat().st_size > 1000
     assert "Training" not in text  # it was not measured
     assert json.loads((tmp_path / "guidance.json").read_text())["machine"]["cpus"]

@@ -1,4 +1,4 @@
-"""Noise depends on (seed, image, step, draw) alone, and is the same for ever."""
+"""Noise as a function of (seed, image, step, draw) only, the same in every version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from samplerzoo.errors import UsageError
 
 
 def philox(key: tuple[int, int], counter: tuple[int, int, int, int]) -> list[int]:
-    """Philox4x64-10 in plain integers, from the paper (Salmon et al. 2011, section 3.3)."""
+    """Compute Philox4x64-10 in plain integers, from the paper (Salmon et al. 2011, section 3.3)."""
     mask = 2**64 - 1
     (k0, k1), (c0, c1, c2, c3) = key, counter
     for _ in range(10):
@@ -33,7 +33,7 @@ def test_against_the_papers_written_out_in_plain_python(seed: int, image: int, s
     noise.start_step(step)
     for _ in range(draw):
         noise()
-    words = philox((seed, image), (1, 0, step, draw))  # numpy counts up before it generates
+    words = philox((seed, image), (1, 0, step, draw))  # numpy increments the counter before it generates
     uniform = [((word >> 11) + 0.5) / 2**53 for word in words]
     radii = [math.sqrt(-2 * math.log(u)) for u in uniform[:2]]
     angles = [2 * math.pi * u for u in uniform[2:]]
@@ -44,7 +44,7 @@ def test_against_the_papers_written_out_in_plain_python(seed: int, image: int, s
 
 
 def test_golden_values() -> None:
-    """Written down once: published images depend on them."""
+    """Pin the values, because published images depend on them."""
     noise = Noise(0, [0, 1], (2, 2))
     initial = noise()
     noise.start_step(1)
@@ -94,7 +94,7 @@ def test_steps_may_be_visited_in_any_order() -> None:
 
 
 def test_draws_made_ahead_are_the_same() -> None:
-    """Draws of a step that was foreseen, more than were, fewer, and none; steps left out and gone back to."""
+    """Draw as often as the step before, more often, less often and never, and skip and revisit steps."""
 
     def draws(ahead: bool) -> list[torch.Tensor]:
         made = []
@@ -108,7 +108,7 @@ def test_draws_made_ahead_are_the_same() -> None:
 
 
 def test_distribution() -> None:
-    """First four moments and the tail within five standard errors, and no correlation along any of the four keys."""
+    """Check four moments and the tail to five standard errors, and no correlation along any of the four keys."""
     n = 2**18
     z = Noise(5, range(64), (n // 64,))().double().flatten()
     for moment, expected, variance in [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)]:

@@ -1,4 +1,4 @@
-"""The noise path against diffusers' tables and against its own definition; grids against what they promise."""
+"""Noise schedule compared with the tables of diffusers and its own definition, and properties of grids."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_zero_terminal_snr_is_that_of_diffusers(name: str) -> None:
 
     theirs = DDIMScheduler(beta_schedule=name, rescale_betas_zero_snr=True)
     ours = Schedule.from_config(theirs.config)
-    abar = theirs.alphas_cumprod.double().numpy()[:-1]  # theirs may end at 0, ours ends at 2^-24
-    # abar is a difference of float32 square roots there: what is lost is absolute, not relative
+    abar = theirs.alphas_cumprod.double().numpy()[:-1]  # the last one may be 0, where ours is 2^-24
+    # abar is a difference of float32 square roots there, with an absolute error
     np.testing.assert_allclose(ours.alphas[1:-1] ** 2, abar, rtol=FLOAT32, atol=2e-8)
     assert 0 < ours.at(1000).alpha ** 2 <= 2.0**-24 * (1 + 1e-12)
 
@@ -70,14 +70,14 @@ def test_zero_terminal_snr_is_that_of_diffusers(name: str) -> None:
 @pytest.mark.parametrize("T", [2, 50, 1000])
 @pytest.mark.parametrize("zero_snr", [False, True])
 def test_noise_grows_with_tau(name: str, T: int, zero_snr: bool) -> None:
-    """Linear at T = 1000 rescaled has abar_999 = 4e-9: a last level at 2^-24 would be cleaner than the one before."""
+    """Include linear at T = 1000, rescaled: abar_999 = 4e-9 is below 2^-24, so the last level must be lower still."""
     path = schedule(T, name, rescale_betas_zero_snr=zero_snr)
     levels = [path.at(tau) for tau in range(T + 1)]
     assert all(s.log_snr > t.log_snr and t.beta > 0 for s, t in itertools.pairwise(levels))
 
 
 def test_a_known_value() -> None:
-    """abar_999 of the linear schedule is 4.036e-5 (conventions of the discrete product, not of the integral)."""
+    """Check that abar_999 of the linear schedule is 4.036e-5, by the discrete product and not the integral."""
     assert schedule().at(1000).alpha ** 2 == pytest.approx(4.036e-5, rel=2e-4)
 
 
@@ -176,7 +176,7 @@ def test_a_config_that_makes_no_schedule_is_one_clear_error(config: dict[str, ob
 
 
 def test_a_scheduler_without_betas_is_not_taken_for_a_linear_one() -> None:
-    """diffusers saves flow and VE schedulers in the same file; their noise path is another."""
+    """Refuse flow and VE schedulers, which diffusers saves in the same file."""
     with pytest.raises(ZooError, match="FlowMatchEulerDiscreteScheduler"):
         Schedule.from_config({"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000})
 
@@ -186,7 +186,7 @@ def test_a_scheduler_without_betas_is_not_taken_for_a_linear_one() -> None:
 
 @given(st.integers(1, 1000), st.integers(0, 999))
 def test_transition_and_posterior_variance(tau_t: int, tau_s: int) -> None:
-    """Against the products of betas that they are defined by (Ho, Jain, Abbeel 2020, eq. 7)."""
+    """Compare with the products of betas that define them (Ho, Jain, Abbeel 2020, eq. 7)."""
     assume(tau_s < tau_t)
     path = schedule()
     t, s = path.at(tau_t), path.at(tau_s)
@@ -220,14 +220,14 @@ def test_every_grid_decreases_from_inside_the_schedule_to_clean(
             path.grid(steps, spacing)
         return
     if T == 1 and steps > 1:
-        with pytest.raises(UsageError, match="strictly"):  # one noisy level is all that there is
+        with pytest.raises(UsageError, match="strictly"):  # there is only one noisy level
             path.grid(steps, spacing)
         return
     grid = path.grid(steps, spacing)
     assert len(grid) == steps == len(grid.timesteps) == len(list(grid.pairs()))
     taus = [level.tau for level in grid.levels]
     assert taus[0] <= T
-    assert taus[-2] >= 1  # the cleanest noisy level that the network was trained on, or above it
+    assert taus[-2] >= 1  # the cleanest noisy level of the training, or above it
     assert taus[-1] == 0
     assert grid.levels[-1].clean
     assert all(t > s for t, s in itertools.pairwise(taus))
@@ -254,7 +254,7 @@ def test_integer_grids_are_those_of_diffusers(spacing: str, steps: int) -> None:
     theirs = DDIMScheduler(timestep_spacing=spacing)
     theirs.set_timesteps(steps)
     ours = schedule().grid(steps, spacing).timesteps
-    # Their trailing counts with np.arange(T, 0, -T/steps), ours with exact multiples; both then round.
+    # trailing in diffusers uses np.arange(T, 0, -T/steps), ours exact multiples; both then round
     assert ours == theirs.timesteps.tolist()
 
 
@@ -320,7 +320,7 @@ def test_impossible_requests(steps: int, spacing: str) -> None:
 
 
 def test_the_schedule_needs_no_torch() -> None:
-    """`samplerzoo timesteps` answers at once."""
+    """Keep `samplerzoo timesteps` quick."""
     import subprocess
     import sys
 

@@ -1,4 +1,4 @@
-"""Data sets of every kind that --dataset takes, and what is said of broken ones."""
+"""Data sets of every kind that --dataset takes, and errors about broken ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def picture(value: int, mode: str = "L", size: tuple[int, int] = (SIZE, SIZE)) -
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three grey cats and two grey dogs, the value of whose pixels is 10, 20, ... in order."""
+    """Write three grey cats and two grey dogs, with pixels of value 10, 20, ... in order."""
     values = iter(range(10, 60, 10))
     for name, count in (("cat", 3), ("dog", 2)):
         (tmp_path / "pets" / name).mkdir(parents=True)
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def parquet(tmp_path: Path) -> Path:
-    """A folder with train.parquet (5 rows) and test.parquet (2 rows), labels named a and b."""
+    """Write a folder with train.parquet (5 rows) and test.parquet (2 rows), with classes a and b."""
     import datasets
 
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})

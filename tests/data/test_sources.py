@@ -1,4 +1,4 @@
-"""Images of any folder, as they are."""
+"""Images of any folder, read unchanged."""
 
 from __future__ import annotations
 

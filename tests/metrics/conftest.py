@@ -1,4 +1,4 @@
-"""A feature network of random weights, with references of both splits of the digits."""
+"""Feature network with random weights, and references of both splits of the digits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from samplerzoo.cli import main
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with a feature network alone, of 6 features, and its references train and test."""
+    """Write a model folder with only a feature network, of 6 features, and its references train and test."""
     root = tmp_path_factory.mktemp("models") / "toy"
     config = ResNetConfig(
         num_channels=1, embedding_size=4, hidden_sizes=[4, 6], depths=[1, 1], layer_type="basic",
@@ -39,7 +39,7 @@ Figures = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def figures(toy: Path, capsys: pytest.CaptureFixture[str]) -> Figures:
-    """What `eval --json` says with the toy network, or another one."""
+    """Return a function that runs `eval --json`, by default with the toy network, and returns its answer."""
 
     def evaluate(*words: object, features: str = f"classifier:{toy}") -> dict[str, Any]:
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""`ref` and `eval` as a user types them, with a feature network of random weights, and `compute_metrics` itself."""
+"""Commands `ref` and `eval` with a feature network of random weights, and `compute_metrics` itself."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_figures_are_those_of_the_features(figures, toy: Path) -> None:
 
 
 def test_the_floor_of_all_test_images_is_their_own_distance(figures) -> None:
-    """The test sample is the whole test split, so as many of the same labels are these very images."""
+    """Choose all images of the test split, which is the only choice with these labels."""
     found = figures("--fake", "digits")
     assert found["floor"] == pytest.approx(found["fd"], rel=1e-3)  # the sample is kept in half precision
 
@@ -92,7 +92,7 @@ def test_a_run_from_memory_equals_its_files(figures, tiny_model: Path, toy: Path
 
 
 def test_folders_that_others_made_on_both_sides(figures, tmp_path: Path) -> None:
-    """The digits as files, nested: figures are those of the data set itself, but for labels, which files have not."""
+    """Compare nested image files with the data set itself. Only the labels are missing in files."""
     for split in ("train", "test"):
         for batch in source.image_batches("digits", split):
             for index, image in enumerate(batch.images):
@@ -106,7 +106,7 @@ def test_folders_that_others_made_on_both_sides(figures, tmp_path: Path) -> None
     assert found["fd"] == pytest.approx(expected["fd"], rel=1e-4)
     assert found["label_accuracy"] is None
     assert found["reference_images"] == 1438
-    assert found["floor"] is None  # the references of the features are of what, one cannot know
+    assert found["floor"] is None  # nothing says which data the references are from
     assert found["precision"] == pytest.approx(expected["precision"], abs=0.01)  # of a sample in full precision
 
 
@@ -232,7 +232,7 @@ def test_a_missing_floor_is_a_warning() -> None:
 
 
 class _Broken(Features):
-    """Divides by the first pixel."""
+    """Feature network that divides by the first pixel."""
 
     id = property(lambda self: "broken")
 

@@ -15,7 +15,7 @@ TABLE = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 
 
 def spread(folder: Path, cuts: list[int]) -> Rows:
-    """The table in files of all these sizes, every other part in memory."""
+    """Split the table at these rows, with every other part in a file and the rest in memory."""
     parts = np.split(TABLE, sorted(cuts))
     for number, part in enumerate(parts):
         write_features(folder / f"{number}.safetensors", part)

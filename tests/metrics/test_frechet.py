@@ -13,7 +13,7 @@ from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
 
 
 def gaussian(mean: list[float], variances: list[float], turn: float = 0.0) -> FeatureMoments:
-    """A 2-D Gaussian with these variances along axes turned by an angle."""
+    """Return a 2-D Gaussian with these variances along axes turned by an angle."""
     c, s = np.cos(turn), np.sin(turn)
     axes = np.array([[c, -s], [s, c]])
     return FeatureMoments(10, np.array(mean), 9 * axes @ np.diag(variances) @ axes.T)
@@ -37,14 +37,14 @@ def test_it_does_not_depend_on_the_order_of_its_arguments() -> None:
 
 
 def test_a_rotation_costs_what_the_two_by_two_formula_says() -> None:
-    """tr sqrt(M) of a 2x2 matrix is sqrt(tr M + 2 sqrt(det M))."""
+    """Use that tr sqrt(M) of a 2x2 matrix is sqrt(tr M + 2 sqrt(det M))."""
     a, b = gaussian([0.0, 0.0], [1.0, 9.0], 0.0), gaussian([0.0, 0.0], [1.0, 9.0], np.pi / 2)
     root = np.sqrt(np.trace(a.covariance @ b.covariance) + 2 * np.sqrt(np.linalg.det(a.covariance @ b.covariance)))
     assert frechet_distance(a, b) == pytest.approx(20 - 2 * root, rel=TOLERANCE)
 
 
 def test_rank_deficient_covariances_stay_real() -> None:
-    """Of points in a plane of 20 dimensions; the distance is that in the plane, and scipy's root may be complex."""
+    """Compare points of a plane in 20 dimensions with the same points in 2, where scipy's root may be complex."""
     rng = np.random.default_rng(0)
     plane = np.linalg.qr(rng.normal(size=(20, 2)))[0].T
     ours, theirs = rng.normal(size=(50, 2)), rng.normal(size=(60, 2)) * [1, 2] + 1
@@ -71,7 +71,7 @@ def test_it_is_the_distance_by_scipys_square_root() -> None:
 
 
 def test_it_is_the_distance_of_torchmetrics() -> None:
-    """On the features themselves: theirs takes any network, and here it is none."""
+    """Give torchmetrics the identity as feature network."""
     rng = np.random.default_rng(2)
     fake, real = rng.normal(size=(300, 8)), 1.5 * rng.normal(size=(400, 8)) + 0.5
     theirs = FrechetInceptionDistance(feature=torch.nn.Flatten(), input_img_size=(8,), normalize=True).set_dtype(

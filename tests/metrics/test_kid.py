@@ -16,7 +16,7 @@ def features(seed: int, count: int, shift: float = 0.0) -> np.ndarray:
 
 @pytest.mark.filterwarnings("ignore:Metric .Kernel Inception Distance. will save all extracted features:UserWarning")
 def test_it_is_the_distance_of_torchmetrics() -> None:
-    """Where a subset is the whole set: theirs draws its subsets from torch's own state."""
+    """Compare where a subset is the whole set, since torchmetrics draws its subsets from torch's global state."""
     fake, real = features(0, 60, 0.3), features(1, 60)
     theirs = KernelInceptionDistance(feature=torch.nn.Identity(), subsets=1, subset_size=60)
     theirs.update(torch.from_numpy(real), real=True)
@@ -39,7 +39,7 @@ def test_it_is_the_sum_over_pairs() -> None:
 
 
 def test_it_has_no_bias() -> None:
-    """Sets of one distribution are at distance zero on average, however few they are; the biased one is far off."""
+    """Check that small sets of one distribution have mean distance zero. The biased estimator is far off."""
     found = [squared_mmd(features(2 * k, 10), features(2 * k + 1, 10)) for k in range(2000)]
     assert abs(np.mean(found)) < 4 * np.std(found) / len(found) ** 0.5
 

@@ -146,7 +146,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_floor_is_of_as_many_real_images_with_these_very_labels() -> None:
-    """Features that say their class: any two subsets of one mix have one distance, and of another mix another."""
+    """Use features that are the class, so that the distance of a subset depends on its class counts only."""
     table = np.eye(3, dtype=np.float32)[LABELS]
     test, train = made(90, table), made(0, table)
     mixed = [0] * 6 + [1] * 3 + [2]

@@ -1,4 +1,4 @@
-"""The choice of device and dtype, a rule of what the machine can do."""
+"""Choice of device and dtype by the capabilities of the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from samplerzoo.errors import UsageError
 
-# the rule itself, imported before the fixture `float32_by_default` puts a constant in its place
+# imported here, before the fixture `float32_by_default` replaces native_bfloat16
 from samplerzoo.system.environment import choose_device, choose_dtype, native_bfloat16
 
 
@@ -44,7 +44,7 @@ def test_a_cpu_computes_bfloat16_by_its_instructions_and_onednn(
 
 
 def missing() -> bool:
-    """A function of torch.cpu that torch's own library lacks."""
+    """Raise the error of a function of torch.cpu that the compiled library lacks."""
     raise AttributeError("module 'torch._C._cpu' has no attribute '_is_amx_tile_supported'")
 
 

@@ -16,7 +16,7 @@ class Broken(Exception):
 
 
 def break_off(path: Path) -> None:
-    """A write that fails half-way."""
+    """Fail in the middle of a write."""
     path.write_text("ne")
     raise Broken
 
@@ -73,7 +73,7 @@ def test_a_private_file_becomes_readable_as_any_new_file_is(tmp_path: Path) -> N
 
 
 def test_a_digest_is_sha256_cut_to_16_digits(tmp_path: Path) -> None:
-    """Cells, caches and references on disk carry these names, so they must never change."""
+    """Pin the digest, because cells, caches and references on disk are named by it."""
     assert digest_text("abc") == "ba7816bf8f01cfea"  # FIPS 180-2, appendix B.1
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_text("abc")

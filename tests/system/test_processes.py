@@ -1,4 +1,4 @@
-"""Many processes share the images, and their results are those of one."""
+"""Several processes that share the images, compared with a single one."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian
 
 FLOAT32_NETWORK = 2e-5
-"""A convolution adds up in another order with another number of threads; a few steps of an untrained network."""
+"""Rounding of a few steps of an untrained network. The number of threads changes the order of additions."""
 
 
 @pytest.mark.parametrize("launcher", [True, False])
 def test_a_launch_that_accelerate_does_not_see_is_refused(
     monkeypatch: pytest.MonkeyPatch, linear: Schedule, launcher: bool
 ) -> None:
-    """Else every process would make every image, and think itself alone."""
+    """Prevent that every process samples every image."""
     import accelerate
 
     class Alone:
         num_processes = 1
 
         def __init__(self, cpu: bool, timeout: object) -> None:
-            if not launcher:  # as Accelerate does where a batch system has set WORLD_SIZE, and nobody MASTER_ADDR
+            if not launcher:  # as Accelerate does if a batch system sets WORLD_SIZE but not MASTER_ADDR
                 raise ValueError("MASTER_ADDR was not set")
 
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -58,7 +58,7 @@ print([path.read_text() for path in Path("/proc/self/task").glob("*/comm")], fil
 
 
 def test_same_images_on_two_processes(tiny_model: Path, tmp_path: Path) -> None:
-    """Noise bit-equal, pixels to the rounding of a convolution on another number of threads."""
+    """Compare the noise bit by bit, and pixels up to rounding, which depends on the number of threads."""
     (tmp_path / "worker.py").write_text(WORKER)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     done = subprocess.run(
@@ -66,7 +66,7 @@ def test_same_images_on_two_processes(tiny_model: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "gloo" not in done.stderr  # a thread that is left may abort the process while Python ends
+    assert "gloo" not in done.stderr  # a remaining thread may abort the process while Python exits
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     model = load(tiny_model, device="cpu", dtype="float32")
     alone = sample(model, "ddpm", steps=3, num_images=5, batch_size=2, clip_x0="static")

@@ -17,7 +17,7 @@ SMALL = {
 
 @pytest.fixture
 def options(tmp_path: Path) -> Callable[..., TrainOptions]:
-    """Options of a training that takes moments."""
+    """Return a function that makes options of a training of a few seconds."""
 
     def make(output: str = "model", **others: object) -> TrainOptions:
         return TrainOptions(**{**SMALL, "output_dir": str(tmp_path / output), **others})

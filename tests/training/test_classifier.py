@@ -1,4 +1,4 @@
-"""The two classifiers: of noisy images and of clean ones."""
+"""Training of both classifiers, for noisy and for clean images."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_half_precision_is_read_and_half_a_file_is_not(small: dict[str, object],
 
 
 def test_resuming_is_exact(small: dict[str, object], tmp_path: Path) -> None:
-    """Batch norm's running statistics included."""
+    """Include the running statistics of batch norm."""
     base = ClassifierOptions(**{**small, "max_train_steps": 8, "checkpointing_steps": 4, "max_shift": 1})
     train_classifier(base)
     resumed = base.model_copy(update={"resume_from_checkpoint": "checkpoint-0000004"})

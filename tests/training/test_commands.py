@@ -1,4 +1,4 @@
-"""`samplerzoo train` and `samplerzoo train-classifier` as they are typed."""
+"""Commands `samplerzoo train` and `samplerzoo train-classifier`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An interrupted training that is resumed ends bit for bit where an uninterrupted one does."""
+"""Resumption: an interrupted training ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from samplerzoo.training.trainer import Trainer
 
 Options = Callable[..., TrainOptions]
 
-# flipping and accumulation draw and count, too; digits of 2 classes have 39 batches an epoch, so 45 steps cross over
+# flips and accumulation are included; 2 classes of digits have 39 batches per epoch, so 45 steps cross into the next
 RUN = {
     "max_train_steps": 45, "checkpointing_steps": 13, "random_flip": True, "gradient_accumulation_steps": 2,
     "classes": "0,1",
@@ -80,7 +80,7 @@ def assert_equal(found: object, expected: object, where: str = "") -> None:
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
-    """This very process gets the signal, once, right after that optimizer step."""
+    """Send the signal to this process once, right after that optimizer step."""
     stepped = Trainer._stepped
 
     def and_signal(self: Trainer, *args: object) -> None:
@@ -94,7 +94,7 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, number: signal.Sign
 def test_killed_and_interrupted_equals_uninterrupted(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = options("whole", **RUN)
     train(whole)
-    torch.manual_seed(123)  # whatever the global state is, it plays no part
+    torch.manual_seed(123)  # the global random state must not matter
     cut = options("cut", **RUN)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, cut.model_dump_json()], capture_output=True, text=True, check=False
@@ -126,7 +126,9 @@ def test_a_full_disk_keeps_the_older_checkpoint(options: Options) -> None:
     train(options(max_train_steps=2, **constant))
     go_on = options(max_train_steps=4, resume_from_checkpoint="latest", **constant)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # no file may grow beyond that: the same error
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (100_000, limits[1])
+    )  # a limit on file size raises the same error as a full disk
     try:
         with pytest.raises(ZooError, match=r"checkpoint at step 4: .*; the last whole one is .*checkpoint-0000002"):
             train(go_on)

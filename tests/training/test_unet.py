@@ -1,4 +1,4 @@
-"""The U-Net's loss, shape and model folder."""
+"""Loss, shape and model folder of the U-Net."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_task(options: TrainOptions) -> UNetTask:
 
 
 class Oracle(torch.nn.Module):
-    """Knows the clean images, and answers exactly; remembers what it was asked."""
+    """Network that knows the clean images, predicts exactly and records its inputs."""
 
     def __init__(self, task: UNetTask, clean: Tensor) -> None:
         super().__init__()
