@@ -55,7 +55,7 @@ def check_channels(channels: int, what: str) -> None:
     """Raise UsageError unless there are 1 or 3 channels. Latents, for example, are no picture."""
     if channels not in MODES:
         raise UsageError(
-            f"{what} has {channels} channels, and a picture has 1 or 3; samplerzoo.sample gives the tensor"
+            f"{what} has {channels} channels, and a picture has 1 or 3; samplerzoo.sample returns the tensor"
         )
 
 

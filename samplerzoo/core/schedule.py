@@ -44,7 +44,7 @@ def to_tau(timestep: Time) -> Time:
 
 @dataclass(frozen=True)
 class Level:
-    """One point of a schedule, in plain floats because the whole batch is at the same level."""
+    """Point of a schedule, in plain floats because the whole batch is at the same level."""
 
     tau: float
     alpha: float

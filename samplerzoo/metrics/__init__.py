@@ -1,1 +1,1 @@
-"""How far a set of images is from the data: features, their moments, and the distances between them."""
+"""Metrics of generated images: features, their moments, and distances to those of real images."""

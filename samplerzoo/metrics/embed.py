@@ -52,7 +52,8 @@ class Embedder:
             for part in torch.as_tensor(images).split(BATCH_SIZE):
                 values = self._net(part)
                 if values.ndim != 2 or len(values) != len(part):
-                    raise ZooError(f"features {self.features.name} answer {tuple(values.shape)} to {len(part)} images")
+                    shape = tuple(values.shape)
+                    raise ZooError(f"features {self.features.name} returned {shape} for {len(part)} images")
                 found.append(values.float().cpu().numpy())
                 if self._head is not None:
                     classes.append(self._head(values).cpu().numpy())

@@ -61,7 +61,7 @@ def choose_device(device: str) -> str:
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
-    except Exception as error:  # torch raises a dozen kinds here
+    except Exception as error:  # torch raises many kinds of errors here
         raise UsageError(f"device {device!r}: {reason(error)}") from error
     return device
 

@@ -50,9 +50,7 @@ def hold_folder(options: LoopOptions) -> Iterator[None]:
     def make_room() -> None:
         if contents(output) and not (options.overwrite or options.resume_from_checkpoint):
             raise UsageError(f"{output} is not empty: add --resume-from-checkpoint latest to go on, or --overwrite")
-        if (
-            options.overwrite and not options.resume_from_checkpoint
-        ):  # or "latest" would later find those of another run
+        if options.overwrite and not options.resume_from_checkpoint:  # "latest" must not find an older run's checkpoint
             shutil.rmtree(output / "checkpoints", ignore_errors=True)
 
     with locked(output, "training"):
