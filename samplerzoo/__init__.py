@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from samplerzoo.core.features import Features as Features
     from samplerzoo.core.guidance import Guidance as Guidance
     from samplerzoo.core.guidance import TwoModelGuidance as TwoModelGuidance
+    from samplerzoo.core.model import Model as Model
     from samplerzoo.core.prediction import Clip as Clip
     from samplerzoo.core.prediction import Denoiser as Denoiser
     from samplerzoo.core.prediction import Prediction as Prediction
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from samplerzoo.errors import reason as reason
     from samplerzoo.metrics.features import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
     from samplerzoo.models.folder import find_model as find_model
-    from samplerzoo.models.load import Model as Model
     from samplerzoo.models.load import load as load
     from samplerzoo.options import Field as Field
     from samplerzoo.pipeline import SamplerPipeline as SamplerPipeline
@@ -38,8 +38,12 @@ if TYPE_CHECKING:
     from samplerzoo.sampling.driver import Result as Result
     from samplerzoo.sampling.driver import sample as sample
     from samplerzoo.sampling.driver import stream as stream
+    from samplerzoo.sampling.plan import Plan as Plan
+    from samplerzoo.sampling.plan import make_plan as make_plan
+    from samplerzoo.sampling.recipe import Recipe as Recipe
     from samplerzoo.system.files import atomic_file as atomic_file
     from samplerzoo.system.files import digest as digest
+    from samplerzoo.system.memory import keep_freed_memory as keep_freed_memory
 
 _HOME = {
     "atomic_file": "system.files",
@@ -51,14 +55,18 @@ _HOME = {
     "find_model": "models.folder",
     "Grid": "core.schedule",
     "Guidance": "core.guidance",
+    "keep_freed_memory": "system.memory",
     "Level": "core.schedule",
     "load": "models.load",
     "load_file": "registry",
-    "Model": "models.load",
+    "make_plan": "sampling.plan",
+    "Model": "core.model",
+    "Plan": "sampling.plan",
     "posterior_std": "core.schedule",
     "Prediction": "core.prediction",
     "PUBLISHED_INCEPTION": "metrics.features",
     "reason": "errors",
+    "Recipe": "sampling.recipe",
     "RESERVED": "registry",
     "Result": "sampling.driver",
     "sample": "sampling.driver",
