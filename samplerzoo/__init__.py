@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
     from samplerzoo.errors import reason as reason
-    from samplerzoo.metrics.features import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
+    from samplerzoo.metrics.names import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
     from samplerzoo.models.folder import find_model as find_model
     from samplerzoo.models.load import load as load
     from samplerzoo.options import Field as Field
@@ -64,7 +64,7 @@ _HOME = {
     "Plan": "sampling.plan",
     "posterior_std": "core.schedule",
     "Prediction": "core.prediction",
-    "PUBLISHED_INCEPTION": "metrics.features",
+    "PUBLISHED_INCEPTION": "metrics.names",
     "reason": "errors",
     "Recipe": "sampling.recipe",
     "RESERVED": "registry",

@@ -13,8 +13,8 @@ import samplerzoo as zoo
 from samplerzoo.images import to_uint8
 from samplerzoo.metrics import reference
 from samplerzoo.metrics.embed import Embedder
-from samplerzoo.metrics.features import parse_features
 from samplerzoo.metrics.frechet import frechet_distance
+from samplerzoo.metrics.names import parse_features
 from samplerzoo.models.folder import PRETRAINED
 from samplerzoo.sampling.labels import parse_class_labels
 

@@ -23,7 +23,7 @@ from measure.child import Child
 from measure.figure import Figure
 from measure.networks import scratch, unconditional_mnist
 from samplerzoo.training.options import TrainOptions
-from samplerzoo.training.run import train
+from samplerzoo.training.train import train
 
 STEPS, BATCH, IMAGES, ROUNDS = 16, 64, 1280, 7
 

@@ -11,7 +11,7 @@ from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.results import Metrics, Protocol
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError
-from samplerzoo.metrics import features, reference
+from samplerzoo.metrics import names, reference
 from samplerzoo.metrics.embed import Embedder
 from samplerzoo.metrics.evaluate import compute_metrics
 from samplerzoo.models.folder import pretrained
@@ -24,7 +24,7 @@ class Meter:
     """Meter of a suite. It knows its protocol at once, and reads weights when the first image is measured."""
 
     def __init__(self, suite: Suite, device: str) -> None:
-        self._features = features.parse_features(suite.features or f"classifier:{suite.model}")
+        self._features = names.parse_features(suite.features or f"classifier:{suite.model}")
         self._reference = reference.load_reference(suite.reference, self._features)
         self._floor = self._find_floor(suite)
         self._device = device

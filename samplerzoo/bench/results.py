@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from samplerzoo.bench.machine import Machine
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.evaluate import Metrics
-from samplerzoo.metrics.features import metric_name
+from samplerzoo.metrics.names import metric_name
 from samplerzoo.options import Options, complaint
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file

@@ -21,7 +21,7 @@ from samplerzoo.bench.machine import Machine
 from samplerzoo.core.cost import Cost
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.images import Pixels
-from samplerzoo.metrics import feature_files as rows
+from samplerzoo.metrics import feature_files
 from samplerzoo.metrics.feature_files import Part, Values
 from samplerzoo.system.files import atomic_file
 
@@ -87,7 +87,7 @@ def save_images(folder: Path, shard: range, pixels: Pixels, made: ShardRecord) -
 
 def save_features(folder: Path, shard: range, features: Values, predicted: NDArray[np.int64] | None) -> None:
     """Save features (N, D), and the classes (N,) that the feature network predicts, if any."""
-    tensors: dict[str, NDArray] = {rows.FEATURES: features}
+    tensors: dict[str, NDArray] = {feature_files.FEATURES: features}
     if predicted is not None:
         tensors[PREDICTED] = predicted
     with atomic_file(path(folder, FEATURES, shard)) as partial:
@@ -117,7 +117,7 @@ def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64]
         file, wanted = path(folder, FEATURES, shard), min(len(shard), count - shard[0])
         if wanted <= 0:
             break
-        parts.append(file if wanted == len(shard) else _read(file, rows.FEATURES)[:wanted])
+        parts.append(file if wanted == len(shard) else _read(file, feature_files.FEATURES)[:wanted])
         with _opened(file) as content:
             if PREDICTED in content.keys():  # noqa: SIM118 (no mapping)
                 predicted.append(content.get_tensor(PREDICTED)[:wanted])

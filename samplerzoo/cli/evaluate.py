@@ -66,7 +66,7 @@ def command(
     from samplerzoo.data import sources as source
     from samplerzoo.metrics.embed import Embedder, embed_to_files
     from samplerzoo.metrics.evaluate import compute_metrics
-    from samplerzoo.metrics.features import metric_name, parse_features
+    from samplerzoo.metrics.names import metric_name, parse_features
     from samplerzoo.system.environment import choose_device
 
     for file in plugin:

@@ -50,7 +50,7 @@ def make(
     from samplerzoo.data import sources as source
     from samplerzoo.metrics import reference
     from samplerzoo.metrics.embed import Embedder, embed_stream
-    from samplerzoo.metrics.features import parse_features
+    from samplerzoo.metrics.names import parse_features
     from samplerzoo.system.environment import choose_device
 
     reference.check_suffix(output)

@@ -24,7 +24,7 @@ checkpoint; the same command with --resume-from-checkpoint latest goes on from i
 @click.pass_context
 def _train(context: click.Context, /, **values: Any) -> None:
     options = validated(TrainOptions, values)
-    from samplerzoo.training.run import train
+    from samplerzoo.training.train import train
 
     finish(context, train(options), options.output_dir)
 

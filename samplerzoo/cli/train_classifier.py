@@ -21,7 +21,7 @@ metrics. Interruption, resuming and several processes are as for `samplerzoo tra
 @click.pass_context
 def _train(context: click.Context, /, **values: Any) -> None:
     options = validated(ClassifierOptions, values)
-    from samplerzoo.training.run import train_classifier
+    from samplerzoo.training.train import train_classifier
 
     finish(context, train_classifier(options), options.output_dir)
 

@@ -12,7 +12,7 @@ import pytest
 from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
 from samplerzoo.bench.suite import Suite, parse_suite
 from samplerzoo.metrics import reference
-from samplerzoo.metrics.features import parse_features
+from samplerzoo.metrics.names import parse_features
 from samplerzoo.sampling.tuning import TuningRequest
 
 Bench = Callable[..., SuiteOutcome]

@@ -18,13 +18,12 @@ from samplerzoo.core.features import Features
 from samplerzoo.data import sources as source
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import to_uint8
-from samplerzoo.metrics import feature_files as rows
-from samplerzoo.metrics import kid, reference
+from samplerzoo.metrics import feature_files, kid, reference
 from samplerzoo.metrics.embed import Embedder
 from samplerzoo.metrics.evaluate import compute_metrics
 from samplerzoo.metrics.feature_files import write_features
-from samplerzoo.metrics.features import parse_features
 from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
+from samplerzoo.metrics.names import parse_features
 
 
 def table(seed: int, count: int, width: int = 4) -> np.ndarray:
@@ -167,7 +166,7 @@ def test_figures_do_not_depend_on_how_features_are_spread_over_files(
 
 
 def test_ten_times_the_images_need_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "BLOCK", 100)
+    monkeypatch.setattr(feature_files, "BLOCK", 100)
     monkeypatch.setattr(kid, "SUBSETS", 2)
     monkeypatch.setattr(kid, "SUBSET", 100)
     real = reference_of(table(1, 200, 32))

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from samplerzoo.errors import ZooError
-from samplerzoo.metrics import feature_files as rows
+from samplerzoo.metrics import feature_files
 from samplerzoo.metrics.feature_files import Rows, write_features
 
 TABLE = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -28,7 +28,7 @@ def test_rows_are_the_same_however_they_are_spread(tmp_path: Path, cuts: list[in
     found = spread(tmp_path, cuts)
     assert (len(found), found.dimensions) == TABLE.shape
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "BLOCK", block)
+        patch.setattr(feature_files, "BLOCK", block)
         blocks = list(found.blocks())
     assert [len(each) for each in blocks[:-1]] == [block] * (len(blocks) - 1)
     np.testing.assert_array_equal(np.concatenate(blocks), TABLE)

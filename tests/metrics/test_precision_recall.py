@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from samplerzoo.metrics import feature_files as rows
+from samplerzoo.metrics import feature_files
 from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
 
@@ -26,7 +26,7 @@ def test_it_is_what_scikit_learns_neighbours_say_in_blocks_of_any_size(n: int, m
     radii = neighbours.kneighbors(manifold)[0][:, -1]  # each is its own first neighbour
     distances = np.linalg.norm(points[:, None].astype(float) - manifold[None], axis=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "BLOCK", block)
+        patch.setattr(feature_files, "BLOCK", block)
         assert Manifold(Rows([manifold])).coverage(Rows([points])) == (distances <= radii).any(axis=1).mean()
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics import reference
-from samplerzoo.metrics.features import parse_features
 from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
+from samplerzoo.metrics.names import parse_features
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
 
 PIXELS = parse_features("pixels")

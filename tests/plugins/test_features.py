@@ -15,7 +15,7 @@ from samplerzoo import registry
 from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics.embed import Embedder
-from samplerzoo.metrics.features import PUBLISHED_INCEPTION, metric_name, parse_features
+from samplerzoo.metrics.names import PUBLISHED_INCEPTION, metric_name, parse_features
 
 GREY = np.random.default_rng(0).integers(0, 256, size=(5, 1, 8, 8), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, size=(5, 3, 8, 8), dtype=np.uint8)

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import load
 from samplerzoo.training.options import TrainOptions
-from samplerzoo.training.run import train
 from samplerzoo.training.task import Report
+from samplerzoo.training.train import train
 from samplerzoo.training.trainer import Trainer
 
 Options = Callable[..., TrainOptions]
@@ -33,9 +33,9 @@ RUN = {
 
 KILLED = """
 import json, os, signal, sys
-from samplerzoo.training import run
+from samplerzoo.training import train
 from samplerzoo.training.options import TrainOptions
-from samplerzoo.training.unet import UNetTask
+from samplerzoo.training.unet_task import UNetTask
 
 options, calls = TrainOptions(**json.loads(sys.argv[1])), []
 
@@ -46,8 +46,8 @@ class Dying(UNetTask):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().loss(*batch)
 
-run.UNetTask = Dying
-run.train(options)
+train.UNetTask = Dying
+train.train(options)
 """
 
 

@@ -14,9 +14,9 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.classifier import LOG_SNR_SCALE, MAX_LOG_SNR, NoisyClassifier, load_classifier
-from samplerzoo.training.classifier import ClassifierTask, shift
+from samplerzoo.training.classifier_task import ClassifierTask, shift
 from samplerzoo.training.options import ClassifierOptions
-from samplerzoo.training.run import train_classifier
+from samplerzoo.training.train import train_classifier
 
 SMALL = {
     "dataset": "digits", "train_batch_size": 64, "hidden_sizes": (16, 32), "depths": (1, 1), "num_epochs": 6,

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from samplerzoo.data import image_sets as data
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.errors import ZooError
-from samplerzoo.training.classifier import ClassifierTask
+from samplerzoo.training.classifier_task import ClassifierTask
 from samplerzoo.training.launch import hold_folder, make_accelerator
 from samplerzoo.training.options import ClassifierOptions, LoopOptions, TrainOptions
 from samplerzoo.training.task import Report, Task
 from samplerzoo.training.trainer import Trainer
-from samplerzoo.training.unet import UNetTask
+from samplerzoo.training.unet_task import UNetTask
 
 
 def train(options: TrainOptions) -> Report:

@@ -20,8 +20,8 @@ from samplerzoo.errors import UsageError
 from samplerzoo.models.unet2d import load_unet
 from samplerzoo.training.forward import Forward
 from samplerzoo.training.options import TrainOptions
-from samplerzoo.training.run import train
-from samplerzoo.training.unet import UNetTask
+from samplerzoo.training.train import train
+from samplerzoo.training.unet_task import UNetTask
 
 Options = Callable[..., TrainOptions]
 
