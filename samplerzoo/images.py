@@ -40,7 +40,7 @@ MOST_CLASS_COLUMNS = 20
 
 
 def to_uint8(x: torch.Tensor) -> Pixels:
-    """Convert images (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C): round((clamp(x, -1, 1) + 1) * 127.5)."""
+    """Convert images (N, C, H, W) in [-1, 1] to (N, H, W, C): round((clamp(x, -1, 1) + 1) * 127.5)."""
     scaled = (x.detach().float().clamp(-1, 1) + 1) * 127.5
     pixels: Pixels = scaled.round().byte().permute(0, 2, 3, 1).cpu().contiguous().numpy()
     return pixels
@@ -60,9 +60,41 @@ def check_channels(channels: int, what: str) -> None:
 
 
 def picture(pixels: Pixels) -> Image.Image:
-    """Convert the pixels of one image (H, W, C) to a PIL image."""
+    """Make a Pillow image of one image (H, W, C)."""
     check_channels(pixels.shape[-1], "an image")
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def tile_size(pixels: Pixels) -> tuple[int, int]:
+    """Return the width and height in pixels that each of the images (N, H, W, C) has on a sheet."""
+    _, height, width, _ = pixels.shape
+    factor = max(round(CELL / width), 1)
+    return width * factor, height * factor
+
+
+def sheet(
+    size: tuple[int, int],
+    tiles: Sequence[tuple[tuple[int, int], Pixels]],
+    texts: Sequence[tuple[tuple[float, float], str, str]] = (),
+    font_size: int = FONT_SIZE,
+) -> Image.Image:
+    """Draw images and texts on one sheet.
+
+    Args:
+        size: width and height of the sheet in pixels.
+        tiles: left and top edge of each image, and the image (H, W, C), which is enlarged to `tile_size`. One at least.
+        texts: place of each text, the text, and what of it is at the place (a text anchor of Pillow).
+    """
+    first = tiles[0][1]
+    channels = first.shape[-1]
+    check_channels(channels, "an image")
+    drawn = Image.new(MODES[channels], size, (PAPER,) * channels)
+    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(font_size)
+    for place, tile in tiles:
+        drawn.paste(picture(tile).resize(tile_size(tile[None]), Image.Resampling.NEAREST), place)
+    for position, text, anchor in texts:
+        draw.text(position, text, (INK,) * channels, font, anchor=anchor)
+    return drawn
 
 
 def grid(
@@ -73,40 +105,29 @@ def grid(
     If the labels repeat in a fixed order, such as 0, 1, 2, 0, 1, 2, each class gets a column with its name on top.
 
     Args:
-        images: tensor (N, C, H, W) in [-1, 1], or pixels (N, H, W, C).
-        labels: one class per image; no captions if None.
-        class_names: names of the classes; their numbers if None.
+        images: (N, C, H, W) in [-1, 1], or pixels.
+        class_names: names of the labels; their numbers if None.
     """
     pixels = images if isinstance(images, np.ndarray) else to_uint8(images)
     if labels is None:
-        return _sheet(pixels, math.ceil(math.sqrt(len(pixels))), [])
+        return _in_rows(pixels, math.ceil(math.sqrt(len(pixels))), [])
     captions = [class_names[label] if class_names else str(label) for label in labels]
     period = _period(labels)
     if period is not None:
-        return _sheet(pixels, period, captions[:period])
-    return _sheet(pixels, math.ceil(math.sqrt(len(pixels))), captions)
+        return _in_rows(pixels, period, captions[:period])
+    return _in_rows(pixels, math.ceil(math.sqrt(len(pixels))), captions)
 
 
 def strip(frames: Sequence[Pixels], captions: Sequence[str]) -> Image.Image:
-    """Draw trajectories: one row per image and one column per frame, with a caption above each column.
-
-    Args:
-        frames: pixels (N, H, W, C) of the same N images at successive times.
-    """
+    """Draw trajectories: a row an image, a column a moment, each column under its caption."""
     rows = np.stack(frames, axis=1)  # (images, moments, H, W, C)
-    return _sheet(rows.reshape(-1, *rows.shape[2:]), len(frames), captions)
+    return _in_rows(rows.reshape(-1, *rows.shape[2:]), len(frames), captions)
 
 
 def gif(frames: Sequence[Pixels], *, seconds: float = 3.0, rest: float = 1.5) -> bytes:
-    """Return the bytes of a GIF that shows up to four images in a row, loops forever and pauses on its last frame.
-
-    Args:
-        frames: pixels (N, H, W, C) of the same N images at successive times.
-        seconds: duration of a loop without the pause.
-        rest: duration of the pause in seconds.
-    """
+    """Make the bytes of an endless GIF of a few images side by side, which rests on its last frame."""
     columns = min(len(frames[0]), 4)
-    first, *others = [_sheet(frame, columns, []) for frame in frames]
+    first, *others = [_in_rows(frame, columns, []) for frame in frames]
     milliseconds = [max(round(1000 * seconds / len(frames)), 20)] * len(others) + [round(1000 * rest)]
     file = io.BytesIO()
     first.save(file, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0, optimize=False)
@@ -114,7 +135,7 @@ def gif(frames: Sequence[Pixels], *, seconds: float = 3.0, rest: float = 1.5) ->
 
 
 def save_png(image: Image.Image, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a PNG file atomically, with the metadata as JSON in a text chunk."""
+    """Save a PNG file, whole or not at all, with the metadata as JSON in a text chunk."""
     chunks = PngImagePlugin.PngInfo()
     if metadata is not None:
         chunks.add_text(METADATA_KEY, json.dumps(metadata))
@@ -123,12 +144,7 @@ def save_png(image: Image.Image, path: Path, metadata: Mapping[str, Any] | None 
 
 
 def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:
-    """Return the pixels (H, W, C) of an image file, and the metadata from `save_png` or None.
-
-    Raises:
-        UsageError: there is no such file.
-        ZooError: the image or its metadata cannot be read.
-    """
+    """Read the pixels (H, W, C) of an image file, and the metadata that `save_png` put there."""
     try:
         with Image.open(path) as image:
             text = image.info.get(METADATA_KEY)
@@ -148,43 +164,36 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:
 
 
 def _period(labels: Sequence[int]) -> int | None:
-    """Return the number of classes if the labels repeat in a fixed order and fit in a row, else None."""
+    """Count the labels that go round in turn, if they do and a row of them is not too wide."""
     period = len(set(labels))
     turns = all(label == labels[i % period] for i, label in enumerate(labels))
     return period if turns and 3 <= period <= MOST_CLASS_COLUMNS else None
 
 
-def _sheet(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Image:
-    """Draw cells in rows, with captions above the first cells; there may be fewer captions than cells."""
-    count, height, width, channels = pixels.shape
-    check_channels(channels, "an image")
-    factor = max(round(CELL / width), 1)
-    width, height = width * factor, height * factor
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
+def _in_rows(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Image:
+    """Lay images out in rows, each below its caption. With fewer captions than images, the first row alone has any."""
+    width, height = tile_size(pixels)
+    columns = min(columns, len(pixels))
+    rows = math.ceil(len(pixels) / columns)
     captioned = math.ceil(len(captions) / columns)
-    font = ImageFont.load_default(FONT_SIZE)
-    line = FONT_SIZE + GAP
+    font, line = ImageFont.load_default(FONT_SIZE), FONT_SIZE + GAP
+    tiles, texts = [], []
+    for index, tile in enumerate(pixels):
+        row, column = divmod(index, columns)
+        left = MARGIN + column * (width + GAP)
+        top = MARGIN + row * (height + GAP) + min(row + 1, captioned) * line
+        tiles.append(((left, top), tile))
+        if index < len(captions):
+            texts.append(((left + width / 2, top - GAP), _fitting(captions[index], font, width), "ms"))
     size = (
         2 * MARGIN + columns * (width + GAP) - GAP,
         2 * MARGIN + rows * (height + GAP) - GAP + captioned * line,
     )
-    mode = MODES[channels]
-    sheet = Image.new(mode, size, (PAPER,) * channels)
-    draw = ImageDraw.Draw(sheet)
-    for index in range(count):
-        row, column = divmod(index, columns)
-        left = MARGIN + column * (width + GAP)
-        top = MARGIN + row * (height + GAP) + min(row + 1, captioned) * line
-        sheet.paste(picture(pixels[index]).resize((width, height), Image.Resampling.NEAREST), (left, top))
-        if index < len(captions):
-            text = _fitting(captions[index], font, width)
-            draw.text((left + width / 2, top - GAP), text, (INK,) * channels, font, anchor="ms")
-    return sheet
+    return sheet(size, tiles, texts)
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """Cut a text that is wider than `width` pixels."""
+    """Cut a text that is wider than its cell."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

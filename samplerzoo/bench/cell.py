@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from samplerzoo import registry
+from samplerzoo.bench.shards import CELLS
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
@@ -28,7 +29,7 @@ from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.environment import choose_dtype
 from samplerzoo.system.files import atomic_file, digest_text
 
-CELLS, RECIPE_FILE = "cells", "recipe.json"
+RECIPE_FILE = "recipe.json"
 
 
 @dataclass(frozen=True, eq=False)

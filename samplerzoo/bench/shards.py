@@ -25,6 +25,7 @@ from samplerzoo.metrics import feature_files
 from samplerzoo.metrics.feature_files import Part, Values
 from samplerzoo.system.files import atomic_file
 
+CELLS = "cells"
 IMAGES, FEATURES = "images", "features"
 PREDICTED = "predicted"
 RECORD = "made"
@@ -97,6 +98,16 @@ def save_features(folder: Path, shard: range, features: Values, predicted: NDArr
 def read_images(folder: Path, shard: range) -> Pixels:
     """Read the images (N, C, H, W) of a shard."""
     return _read(path(folder, IMAGES, shard), IMAGES)
+
+
+def first_images(folder: Path, count: int) -> Pixels | None:
+    """Read the first images (N, H, W, C) of a cell, `count` at most; None if image 0 is not there."""
+    for shard in present(folder, IMAGES):
+        if shard[0] == 0:
+            with _opened(path(folder, IMAGES, shard)) as content:
+                images: Pixels = content.get_slice(IMAGES)[:count]
+                return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    return None
 
 
 def made(folder: Path, shard: range) -> ShardRecord:
