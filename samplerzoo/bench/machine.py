@@ -1,4 +1,4 @@
-"""The machine and its use, on which the seconds of an image depend; times of two machines cannot be compared."""
+"""Machine that images are timed on. Times on two machines cannot be compared."""
 
 from __future__ import annotations
 

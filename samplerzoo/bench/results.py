@@ -1,34 +1,39 @@
-"""The rows of a benchmark: results.jsonl, a line a finished cell and protocol, with all that is needed to repeat it."""
+"""Rows of a benchmark: results.jsonl, a line a finished cell and protocol, with all that is needed to repeat it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
 from samplerzoo.bench.machine import Machine
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics.evaluate import Metrics
 from samplerzoo.metrics.names import metric_name
 from samplerzoo.options import Options, complaint
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 RESULTS_FILE = "results.jsonl"
 EXACT = "exact"
-"""The features of a model whose output distribution is known: the distance is computed, and needs no images."""
+"""Name of the features where the output distribution is known, so that the distance is computed without images."""
 
 
 class Protocol(Options):
     """How a row was measured. Two numbers can be compared if all of this agrees.
 
     Attributes:
-        images: how many; None for exact moments.
-        features, features_id: name, as metrics carry it, and what weights and preprocessing stand behind it.
+        images: number of images; None for exact moments.
+        features, features_id: name as metrics carry it, and identity of weights and preprocessing.
         reference, reference_id: name of the reference statistics, and their SHA-256 (first 16 hex digits).
-        floor, floor_id: the same of the real images that the floor is drawn from, if there are any.
+        floor, floor_id: name and SHA-256 of the real images that the floor is drawn from, if there are any.
     """
 
     model: str
@@ -45,26 +50,26 @@ class Protocol(Options):
 
     @property
     def metric(self) -> str:
-        """fd_mnist@5000; fid@5000 for the features of the published Inception network, and for no others."""
+        """Name of the distance: fd_mnist@5000. Only features of the published Inception network give fid@5000."""
         return metric_name(self.features, self.features_id, self.images)
 
 
 class Cost(Options):
-    """Counted at the network, per image."""
+    """Cost of an image, counted at the network."""
 
     nfe: float
     network_calls: float
     classifier_gradients: float
     second_nfe: float = 0.0
-    """Of a guidance's own network."""
+    """Evaluations of a guidance's own network."""
 
 
 class Speed(Machine):
-    """How fast, and where; measured on sampling alone: warm-up, features and files are left out.
+    """Speed of sampling on a machine, without warm-up, features and files.
 
     Attributes:
-        images_per_second: of one process.
-        peak_memory: bytes.
+        images_per_second: speed of one process.
+        peak_memory: most memory in use, in bytes.
     """
 
     images_per_second: float
@@ -72,10 +77,10 @@ class Speed(Machine):
 
 
 class Row(Options):
-    """A line of results.jsonl.
+    """One line of results.jsonl.
 
     Attributes:
-        cell: its name: the hash of all that image i depends on.
+        cell: name of the cell, a hash of all that image i depends on.
         clipped: share of the values of x0 that were clipped; None if clipping was off.
     """
 
@@ -93,12 +98,14 @@ class Row(Options):
 
     @property
     def key(self) -> tuple[str, Protocol]:
-        """What a row is the row of; a newer one with this key takes its place."""
+        """Identity of a row. A later row with the same key replaces it."""
         return self.cell, self.protocol
 
 
 def read(folder: Path) -> list[Row]:
-    """The rows of a benchmark folder, in the order they were finished.
+    """Read the rows of a benchmark folder, in the order they were finished; none if it has no results.jsonl.
+
+    A later row with the key of an earlier one replaces it.
 
     Raises:
         ZooError: a line is no row.
@@ -106,24 +113,60 @@ def read(folder: Path) -> list[Row]:
     path = folder / RESULTS_FILE
     if not path.exists():
         return []
-    rows = []
+    rows = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
-            rows.append(Row.model_validate_json(line))
+            row = Row.model_validate_json(line)
         except ValidationError as error:
             raise ZooError(f"{path}, line {number}: no row of a benchmark: {complaint(error)}") from error
+        rows[row.key] = row
+    return [*rows.values()]
+
+
+def read_some(folder: Path) -> list[Row]:
+    """Read the rows of a benchmark folder that has some.
+
+    Raises:
+        UsageError: it has none.
+        ZooError: a line is no row.
+    """
+    rows = read(folder)
+    if not rows:
+        raise UsageError(f"{folder} holds no rows of a benchmark; `samplerzoo bench -o {folder}` makes them")
     return rows
 
 
+def frame(folder: str | os.PathLike[str]) -> DataFrame:
+    """Read a benchmark folder as a pandas DataFrame: a row a line of results.jsonl, a column a field.
+
+    Nested fields have dotted names, such as `recipe.sampler_options.eta`, `metrics.fd` and `cost.nfe`. A field that a
+    row lacks is NaN or None, which makes floats of a column of integers.
+
+    Raises:
+        UsageError: the folder holds no rows.
+        ZooError: a line is no row.
+    """
+    return tabulate(read_some(Path(folder)))
+
+
+def tabulate(rows: Sequence[Row]) -> DataFrame:
+    """Make the DataFrame of `frame` from rows."""
+    from pandas import json_normalize
+
+    # under a name of their own, plain fields keep their place before and behind the nested ones
+    nested = [{"row": row.model_dump(mode="json")} for row in rows]
+    return json_normalize(nested).rename(columns=lambda name: name.removeprefix("row."))
+
+
 def write(folder: Path, rows: Iterable[Row]) -> None:
-    """All rows, as a whole file; of two with one key the later one stays, in the place of the first."""
+    """Replace results.jsonl by these rows. Of two with one key the later one stays, in the place of the first."""
     unique = {row.key: row for row in rows}
     with atomic_file(folder / RESULTS_FILE) as partial:
         partial.write_text("".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in unique.values()))
 
 
 def by_protocol(rows: Iterable[Row]) -> dict[Protocol, list[Row]]:
-    """Rows that may stand in one table."""
+    """Split rows into those that may stand in one table."""
     tables: dict[Protocol, list[Row]] = {}
     for row in rows:
         tables.setdefault(row.protocol, []).append(row)
