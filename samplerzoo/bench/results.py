@@ -163,11 +163,3 @@ def write(folder: Path, rows: Iterable[Row]) -> None:
     unique = {row.key: row for row in rows}
     with atomic_file(folder / RESULTS_FILE) as partial:
         partial.write_text("".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in unique.values()))
-
-
-def by_protocol(rows: Iterable[Row]) -> dict[Protocol, list[Row]]:
-    """Split rows into those that may stand in one table."""
-    tables: dict[Protocol, list[Row]] = {}
-    for row in rows:
-        tables.setdefault(row.protocol, []).append(row)
-    return tables

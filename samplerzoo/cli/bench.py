@@ -109,11 +109,11 @@ def command(
 
 def _conclude(outcome: SuiteOutcome, folder: Path, as_json: bool) -> None:
     """Write the report, and raise an error if a cell has no row."""
-    from samplerzoo.report import page as report
+    from samplerzoo.report.page import write_report
     from samplerzoo.system.processes import processes
 
     if not processes()[0] and outcome.rows:
-        written = report.write(folder)
+        written = write_report(folder)
         if as_json:
             rows = [row.model_dump(mode="json") for row in outcome.rows]
             click.echo(json.dumps({"folder": str(folder), "report": str(written), "rows": rows}))

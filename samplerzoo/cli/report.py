@@ -14,6 +14,6 @@ def command(folder: Path) -> None:
 
     `bench` does so when it ends. This command writes the report again, also while a benchmark is running.
     """
-    from samplerzoo.report.page import write
+    from samplerzoo.report.page import write_report
 
-    click.echo(write(folder))
+    click.echo(write_report(folder))

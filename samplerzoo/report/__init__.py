@@ -1,1 +1,1 @@
-"""A benchmark folder as a page: series, tables, findings, plots, pictures."""
+"""Report of a benchmark folder as a page: names, series, tables, findings, plots, pictures."""

@@ -1,81 +1,58 @@
-"""Several benchmarks beside each other: rows of one protocol in one table, and in words what tells protocols apart."""
+"""Comparison of several benchmarks: rows of one protocol in one table, and what sets protocols apart in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from samplerzoo.bench.results import Protocol, Row, by_protocol, read
-from samplerzoo.errors import UsageError
-from samplerzoo.report.series import Lines, Point, common_seeds, compared
-from samplerzoo.report.tables import NOTHING, markdown, measured
+from pandas import DataFrame
 
-Place = tuple[str, int]
-"""A line of a table: sampler with its settings, and steps."""
+from samplerzoo.bench.results import Protocol, read_some
+from samplerzoo.report.names import number
+from samplerzoo.report.series import FD, POINT, along, average, by_protocol
+from samplerzoo.report.tables import NOTHING, markdown, measured
 
 
 def compare(folders: Sequence[Path]) -> str:
-    """As markdown.
+    """Compare benchmark folders, as markdown.
 
     Raises:
         UsageError: a folder holds no rows.
     """
-    found = {str(folder): read(folder) for folder in folders}
-    for name, rows in found.items():
-        if not rows:
-            raise UsageError(f"{name} holds no rows of a benchmark; `samplerzoo bench -o {name}` makes them")
-    everything = [row for rows in found.values() for row in rows]
-    protocols, lines = list(by_protocol(everything)), Lines(everything)
-    parts = [part for protocol in protocols for part in _table(protocol, protocols, lines, found)]
-    return "\n\n".join([*parts, *_differences(protocols)])
+    found = [(str(folder), row) for folder in folders for row in read_some(folder)]
+    rows = along([row for _, row in found], "steps").assign(folder=[folder for folder, _ in found])
+    tables = by_protocol(rows)
+    parts = [part for protocol, own in tables.items() for part in _table(protocol, own, [*tables])]
+    return "\n\n".join([*parts, *_differences([*tables])])
 
 
-def _table(
-    protocol: Protocol, protocols: Sequence[Protocol], lines: Lines, found: Mapping[str, Sequence[Row]]
-) -> Iterator[str]:
-    """The rows of one protocol, a folder a column."""
-    columns = {name: _places(lines, by_protocol(rows).get(protocol, [])) for name, rows in found.items()}
-    columns = {name: places for name, places in columns.items() if places}
-    yield f"{_title(protocol, protocols)}{protocol.model}, {protocol.metric}"
-    places = dict.fromkeys(place for column in columns.values() for place in column)
-    body = [[name, str(steps), *_figures((name, steps), list(columns.values()))] for name, steps in places]
-    change = ["change"] if len(columns) == 2 else []
-    yield markdown(["", "steps", *columns, *change], body)
+def _table(protocol: Protocol, rows: DataFrame, protocols: Sequence[Protocol]) -> Iterator[str]:
+    """Compare the rows of one protocol, a folder a column.
 
-
-def _places(lines: Lines, rows: Sequence[Row]) -> dict[Place, Point]:
-    return {(line.name, point.steps): point for line in lines.of(rows) for point in line.points}
-
-
-def _figures(place: Place, columns: Sequence[Mapping[Place, Point]]) -> list[str]:
-    """The mean distance in every folder, at the seeds that all have, ± the deviation over all that a folder has.
-
-    Of two folders, also how much the second is above the first.
+    Figures are means over the seeds that all folders have of a row, ± the deviation over all seeds of a folder's. Of
+    two folders, the last column is how much the second is above the first.
     """
-    points = _same_seeds([column.get(place) for column in columns])
-    texts = [NOTHING if point is None else measured(point.fd) for point in points]
-    if len(points) == 2:
-        old, new = points
-        known = old is not None and new is not None and old.fd.mean > 0
-        texts.append(f"{new.fd.mean / old.fd.mean - 1:+.1%}" if known and old and new else NOTHING)
-    return texts
-
-
-def _same_seeds(points: Sequence[Point | None]) -> list[Point | None]:
-    """A seed moves all rows alike, so the mean over other seeds is another figure."""
-    common = common_seeds(point.every for point in points if point is not None)
-    return [point and compared(point.every, common) for point in points]
+    title = f"Protocol {protocols.index(protocol) + 1}: " if len(protocols) > 1 else ""
+    yield f"{title}{protocol.model}, {protocol.metric}"
+    folders = [*rows["folder"].unique()]
+    body = []
+    for (line, steps), place in rows.groupby(POINT, observed=True):
+        found = average(place, ["folder"]).reindex(folders)
+        texts = [*map(measured, found[FD], found[f"{FD} sd"])]
+        if len(folders) == 2:
+            old, new = found[FD]
+            change = new / old - 1 if old > 0 else math.nan
+            texts.append(NOTHING if math.isnan(change) else f"{change:+.1%}")
+        body.append([line, number(steps), *texts])
+    yield markdown(["", "steps", *folders, *["change"][: len(folders) == 2]], body)
 
 
 def _differences(protocols: Sequence[Protocol]) -> list[str]:
-    """Each protocol against the one before it that it is nearest to."""
+    """Compare each protocol with the one before it that it is nearest to."""
     found = []
-    for number, protocol in enumerate(protocols[1:], 1):
-        nearest = min(protocols[:number], key=lambda other: len(protocol.differences(other)))
+    for index, protocol in enumerate(protocols[1:], 1):
+        nearest = min(protocols[:index], key=lambda other: len(protocol.differences(other)))
         first, words = protocols.index(nearest) + 1, "; ".join(protocol.differences(nearest))
-        found.append(f"Protocol {number + 1} cannot be compared with protocol {first}: {words}.")
+        found.append(f"Protocol {index + 1} cannot be compared with protocol {first}: {words}.")
     return found
-
-
-def _title(protocol: Protocol, protocols: Sequence[Protocol]) -> str:
-    return f"Protocol {protocols.index(protocol) + 1}: " if len(protocols) > 1 else ""

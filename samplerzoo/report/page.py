@@ -2,92 +2,124 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, by_protocol, read
-from samplerzoo.errors import UsageError
-from samplerzoo.report import findings as words
-from samplerzoo.report import gallery, plots, tables
-from samplerzoo.report.series import Axis, Estimate, Line, Lines, Spread, estimated
+from pandas import DataFrame
+
+from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, read_some, tabulate
+from samplerzoo.report import plots, tables
+from samplerzoo.report.findings import findings
+from samplerzoo.report.gallery import save_gallery
+from samplerzoo.report.names import Axis, settings
+from samplerzoo.report.series import (
+    SEED,
+    Floor,
+    Spread,
+    along,
+    average,
+    by_protocol,
+    common_seeds,
+    drop_lone_points,
+    with_seconds,
+)
 from samplerzoo.system.files import atomic_file
 
 REPORT_FILE, CSV_FILE = "report.md", "results.csv"
 
 COMMON = ("spacing", "clip_x0", "dtype")
-"""What is said with the protocol if it is one for all rows; if not, it is in their names."""
+"""Settings that stand with the protocol if all rows agree. If not, they are in the names of the rows."""
 
 GALLERIES: dict[Axis, str] = {"steps": "pictures", "scale": "pictures-guidance"}
+"""Name of the sheet of pictures along each axis."""
+
 MOST_NAMES = 4
 
 
-def write(folder: Path) -> Path:
-    """The report of what the folder holds by now; returns report.md.
+def write_report(folder: Path) -> Path:
+    """Write the report of what a benchmark folder holds by now.
+
+    Returns:
+        Path of report.md.
 
     Raises:
-        UsageError: it holds no rows.
+        UsageError: the folder holds no rows.
     """
-    rows = [*{row.key: row for row in read(folder)}.values()]
-    if not rows:
-        raise UsageError(f"{folder} holds no {RESULTS_FILE} with rows; `samplerzoo bench -o {folder}` makes it")
+    rows = read_some(folder)
     with atomic_file(folder / CSV_FILE) as partial:
-        partial.write_text(tables.as_csv(rows))
+        partial.write_text(_as_csv(rows))
     models = [*dict.fromkeys(row.protocol.model for row in rows)]
+    lines, sweeps = along(rows, "steps"), along(rows, "scale")
     parts = [
         f"# Samplers compared: {', '.join(models)}",
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
-        *_protocols(rows, folder),
-        *_pictures(rows, models, folder),
-        *_colophon(rows),
+        *_protocols(lines, sweeps, folder),
+        *_pictures(lines, sweeps, folder),
+        *_colophon(lines),
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
     return folder / REPORT_FILE
 
 
-def _protocols(rows: Sequence[Row], folder: Path) -> Iterable[str]:
-    """A section for each set of rows that can be compared."""
-    along, scales = Lines(rows), Lines(rows, "scale")
+def _as_csv(rows: Sequence[Row]) -> str:
+    """Write the frame of the rows with all digits; a list is JSON."""
+    frame = tabulate(rows)
+    for name in frame.select_dtypes("object"):
+        frame[name] = [json.dumps(value) if isinstance(value, list) else value for value in frame[name]]
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def _protocols(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str]:
+    """Write a section for each set of rows that can be compared."""
     stems: set[str] = set()
-    for protocol, own in by_protocol(rows).items():
+    for protocol, own in by_protocol(lines).items():
         stem = _stem(protocol, stems)
-        yield from _section(protocol, along.of(own), scales.of(own), folder, stem)
+        stems.add(stem)
+        yield from _section(protocol, own, sweeps[sweeps.index.isin(own.index)], folder, stem)
 
 
-def _section(
-    protocol: Protocol, lines: Sequence[Line], sweeps: Sequence[Line], folder: Path, stem: str
-) -> Iterable[str]:
-    spread = Spread.of(point for line in lines for point in line.points)
-    floor = _floor(lines)
+def _section(protocol: Protocol, rows: DataFrame, sweeps: DataFrame, folder: Path, stem: str) -> Iterator[str]:
+    """Write what the rows of one protocol say: findings, plots, tables, and how they were measured.
+
+    Args:
+        rows: all rows of the protocol, along the steps.
+        sweeps: those of them with a guidance scale, along it.
+        stem: start of the plots' file names.
+    """
+    rows, machine = with_seconds(rows)
+    points, scales, spread, floor = average(rows), average(sweeps), Spread.of(rows), _floor(rows)
     yield f"## {protocol.model}: {protocol.metric}"
-    yield _what(protocol)
-    yield "\n".join(f"- {sentence}" for sentence in words.about(lines, sweeps, spread, floor))
-    names = plots.guidance(protocol, floor, sweeps, folder, stem)
-    names += plots.distances(protocol, floor, lines, folder, stem)
+    yield _measure(protocol)
+    yield "\n".join(f"- {sentence}" for sentence in findings(rows, points, spread, floor))
+    names = plots.plot_guidance(protocol, floor, scales, folder, stem)
+    names += plots.plot_distances(protocol, floor, points, machine, folder, stem)
     yield from (f"![{_alt(name, stem, protocol)}]({name})" for name in names)
-    if any(len(line.points) > 1 for line in sweeps):
-        yield f"Distance by guidance scale{_reading(sweeps, spread)}:"
-        yield tables.pivot(sweeps, spread, floor, axis="scale")
-    if any(len(line.points) > 1 for line in lines) or not sweeps:
-        yield f"Distance by number of steps{_reading(lines, spread)}:"
-        yield tables.pivot(lines, spread, floor)
-    for title, table in tables.eta_tables(lines, spread).items():
-        yield f"In the form of Table 1 of the DDIM paper, {title}:\n\n{table}"
-    near = tables.near_table(lines)
+    if len(drop_lone_points(scales)):
+        yield f"Distance by guidance scale{_reading(scales, spread)}:"
+        yield tables.pivot(scales, spread, floor)
+    if len(drop_lone_points(points)) or scales.empty:
+        yield f"Distance by number of steps{_reading(points, spread)}:"
+        yield tables.pivot(points, spread, floor)
+    for title, table in tables.option_tables(points, spread):
+        yield f"Distance by {title} and number of steps, all else equal:\n\n{table}"
+    near = tables.near_table(points)
     if near and protocol.features != EXACT:
-        yield f"How many steps each needs (≥: it may fall further with more than were measured):\n\n{near}"
-    orders = tables.order_table(lines)
+        yield f"Steps that each needs (≥: more steps than were measured may lower it further):\n\n{near}"
+    orders = tables.order_table(points)
     if orders:
         yield f"Order of convergence, measured in float64 between two noisy levels:\n\n{orders}"
-    yield _folded(f"All figures of {protocol.metric}", tables.full(lines, protocol.metric))
-    yield _folded("Protocol", _protocol_block(protocol, lines))
+    yield _folded(f"All figures of {protocol.metric}", tables.full_table(points, protocol.metric))
+    yield _folded("Protocol", _protocol_block(protocol, rows))
 
 
-def _what(protocol: Protocol) -> str:
-    """The protocol in a sentence, for who does not open the block."""
+def _measure(protocol: Protocol) -> str:
+    """Say in a sentence what is measured, for readers who do not open the protocol."""
     if protocol.features == EXACT:
         return (
             "Fréchet distance between the exact distribution of what a sampler makes and that of the data: no images, "
@@ -100,59 +132,56 @@ def _what(protocol: Protocol) -> str:
     return text
 
 
-def _reading(lines: Sequence[Line], spread: Spread) -> str:
-    if len(lines) == 1:
+def _reading(points: DataFrame, spread: Spread) -> str:
+    """Say what is in bold in a table of these points."""
+    if points.index.get_level_values("line").nunique() == 1:
         return ""
     return ", in bold the lowest of its column" + (" and what is equal to it" if spread.ratio else "")
 
 
-def _floor(lines: Sequence[Line]) -> Estimate | None:
-    """That of as many real images; their labels depend on the seed, and so does it."""
-    points = [point for line in lines for point in line.points]
-    compared, every = (
-        {row.recipe.seed: row.metrics.floor for row in rows if row.metrics.floor is not None}
-        for rows in ([row for p in points for row in p.rows], [row for p in points for row in p.every])
-    )
-    return estimated([*compared.values()], [*every.values()]) if compared else None
+def _floor(rows: DataFrame) -> Floor | None:
+    """Average the distance of real images over seeds: their labels depend on the seed."""
+    floors = rows.dropna(subset="metrics.floor").groupby(SEED)["metrics.floor"].last()
+    if floors.empty:
+        return None
+    compared = floors[floors.index.isin(common_seeds(rows) or floors.index)]
+    return Floor(compared.mean(), floors.std()) if len(compared) else None
 
 
-def _protocol_block(protocol: Protocol, lines: Sequence[Line]) -> str:
+def _protocol_block(protocol: Protocol, rows: DataFrame) -> str:
+    """Table all that the rows have in common."""
     values: dict[str, Any] = {name: value for name, value in protocol.model_dump().items() if value is not None}
     for field in COMMON:
-        found = {line.settings[field] for line in lines}
-        if len(found) == 1:
-            values[field] = found.pop()
-    values["seeds"] = ", ".join(map(str, sorted({
-        row.recipe.seed for line in lines for point in line.points for row in point.every
-    })))  # fmt: skip
-    values |= _constants(lines)
+        if rows[f"recipe.{field}"].nunique(dropna=False) == 1:
+            values[field] = rows[f"recipe.{field}"].iloc[0]
+    values["seeds"] = ", ".join(map(str, sorted(rows[SEED].unique())))
+    values |= _constants(rows)
     return tables.markdown(["", ""], [[name, f"`{value}`"] for name, value in values.items()], texts=2)
 
 
-def _constants(lines: Sequence[Line]) -> dict[str, str]:
-    """Options of samplers and guidances that are one for all rows, and so in no name."""
-    found: dict[str, dict[str, set[str]]] = {}
-    for line in lines:
-        for field, value in line.settings.items():
-            kind, _, option = field.partition(".")
-            if option:
-                text = "" if value is None else f"{option} {value}"
-                found.setdefault(f"{kind} {line.settings[kind]}", {}).setdefault(option, set()).add(text)
-    said = {
-        owner: [text for text, *others in options.values() if text and not others] for owner, options in found.items()
-    }
-    return {owner: ", ".join(words) for owner, words in said.items() if words}
+def _constants(rows: DataFrame) -> dict[str, str]:
+    """Collect the options that are the same in all rows of their sampler or guidance, and so in no name."""
+    values: dict[str, set[str]] = {}
+    for row in rows["row"]:
+        for field, value in settings(row.recipe).items():
+            if "." in field:
+                values.setdefault(field, set()).add(str(value))
+    found: dict[str, list[str]] = {}
+    for field, texts in values.items():
+        owner, _, option = field.rpartition(".")
+        if len(texts) == 1 and texts != {"None"}:
+            found.setdefault(owner, []).append(f"{option} {texts.pop()}")
+    return {owner: ", ".join(texts) for owner, texts in found.items()}
 
 
 def _stem(protocol: Protocol, taken: set[str]) -> str:
-    """Of the names of a protocol's plots: fd_mnist-2000, or with -2 behind it where another has that."""
+    """Begin the names of a protocol's plots: fd_mnist-2000, or with -2 behind it where another has that."""
     base = re.sub(r"[^A-Za-z0-9_.]+", "-", protocol.metric).strip("-")
-    stem = next(name for k in range(1, len(taken) + 2) if (name := base if k == 1 else f"{base}-{k}") not in taken)
-    taken.add(stem)
-    return stem
+    return next(name for k in range(1, len(taken) + 2) if (name := base if k == 1 else f"{base}-{k}") not in taken)
 
 
 def _alt(name: str, stem: str, protocol: Protocol) -> str:
+    """Describe a plot by its file name."""
     kind = name.removeprefix(f"{stem}-").removesuffix(".png")
     if kind == "guidance":
         return f"Guidance scale against {protocol.metric} and the other metrics"
@@ -163,45 +192,44 @@ def _folded(title: str, content: str) -> str:
     return f"<details>\n<summary>{title}</summary>\n\n{content}\n\n</details>"
 
 
-def _pictures(rows: Sequence[Row], models: Sequence[str], folder: Path) -> Iterator[str]:
-    """What the first images look like, under steps and under guidance."""
+def _pictures(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str]:
+    """Show the first images of each model's rows, by steps and by guidance scale."""
     found = []
-    for place, model in enumerate(models):
-        own = [row for row in rows if row.protocol.model == model]
-        tail = f"-{place + 1}" if place else ""
-        for axis, lines in _shown(rows, own).items():
+    for index, model in enumerate(lines["protocol.model"].unique()):
+        tail = f"-{index + 1}" if index else ""
+        for axis, rows in _shown(lines, sweeps, model).items():
             name = f"{GALLERIES[axis]}{tail}.png"
-            if gallery.save(lines, axis, folder, name):
+            if save_gallery(rows, axis, folder, name):
                 found.append(f"![{model}: pictures by {axis}]({name})")
     if found:
         yield "## Pictures"
-        labels = {row.protocol.labels for row in rows}
+        labels = {row.protocol.labels for row in lines["row"]}
         alike = " and the same labels" if len(labels) == 1 and None not in labels else ""
         yield f"The first images of every row: the same noise{alike} in all of them."
         yield from found
 
 
-def _shown(rows: Sequence[Row], own: Sequence[Row]) -> dict[Axis, list[Line]]:
-    """The lines that go anywhere; all of them in one column, if none does."""
-    axes: tuple[Axis, ...] = ("steps", "scale")
-    found = {axis: [line for line in Lines(rows, axis).of(own) if len(line.points) > 1] for axis in axes}
-    return {axis: lines for axis, lines in found.items() if lines} or {"steps": Lines(rows).of(own)}
+def _shown(lines: DataFrame, sweeps: DataFrame, model: str) -> dict[Axis, DataFrame]:
+    """Select a model's rows on lines with two places or more, by axis; all rows by steps if no line has."""
+    tables: dict[Axis, DataFrame] = {"steps": lines, "scale": sweeps}
+    own = {axis: rows[rows["protocol.model"] == model] for axis, rows in tables.items()}
+    swept = {axis: rows[rows.groupby("line", observed=True)["place"].transform("nunique") > 1]
+             for axis, rows in own.items()}  # fmt: skip
+    return {axis: rows for axis, rows in swept.items() if len(rows)} or {"steps": own["steps"]}
 
 
-def _colophon(rows: Sequence[Row]) -> Iterator[str]:
-    """Warnings, machines, versions, and the command."""
-    warnings: dict[str, list[Row]] = {}
-    for row in rows:
-        for text in row.warnings:
-            warnings.setdefault(text, []).append(row)
-    if warnings:
+def _colophon(rows: DataFrame) -> Iterable[str]:
+    """List warnings, commands, machines and versions."""
+    warned = rows.explode("warnings").dropna(subset="warnings")
+    if len(warned):
         yield "## Warnings"
-        yield "\n".join(f"- {text} ({_rows(found, rows)})" for text, found in warnings.items())
+        texts = warned.groupby("warnings", sort=False)
+        yield "\n".join(f"- {text} ({_names(found, len(rows))})" for text, found in texts)
     yield "## Made with"
-    commands = [*dict.fromkeys(row.command for row in rows if row.command)]
+    commands = [command for command in rows["command"].unique() if command]
     if commands:
         yield "```sh\n" + "\n".join(commands) + "\n```"
-    machines = Counter(row.speed.machine for row in rows if row.speed is not None)
+    machines = Counter(row.speed.machine for row in rows["row"] if row.speed is not None)
     if machines:
         yield tables.markdown(
             ["device", "threads", "processes", "images at once", "compiled", "layout", "rows"],
@@ -217,17 +245,16 @@ def _colophon(rows: Sequence[Row]) -> Iterator[str]:
         )
     if len(machines) > 1:
         yield "Rows that were not timed in the same way: their speeds cannot be compared."
-    versions: dict[str, dict[str, None]] = {}
-    for row in rows:
-        for package, version in row.versions.items():
-            versions.setdefault(package, {})[version] = None
-    if versions:
-        yield _folded("Versions", tables.markdown(["", ""], [[n, ", ".join(v)] for n, v in versions.items()], texts=2))
+    versions = rows.filter(regex=r"^versions\.")
+    if len(versions.columns):
+        body = [[name.removeprefix("versions."), ", ".join(versions[name].dropna().unique())] for name in versions]
+        yield _folded("Versions", tables.markdown(["", ""], body, texts=2))
 
 
-def _rows(some: Sequence[Row], rows: Sequence[Row]) -> str:
-    """Which they are, or how many."""
-    if len(some) == len(rows):
+def _names(some: DataFrame, every: int) -> str:
+    """Name some rows, or say how many of all they are."""
+    if len(some) == every:
         return "all rows"
-    names = [f"{line.name} at {steps:g} steps" for line in Lines(rows).of(some) for steps in tables.places_of([line])]
-    return "; ".join(names) if len(names) <= MOST_NAMES else f"{len(some)} of {len(rows)} rows"
+    points = some[["line", "place"]].drop_duplicates().sort_values(["line", "place"])
+    names = [f"{line} at {steps:g} steps" for line, steps in points.itertuples(index=False)]
+    return "; ".join(names) if len(names) <= MOST_NAMES else f"{len(some)} of {every} rows"

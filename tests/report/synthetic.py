@@ -35,7 +35,7 @@ def row(
     metrics: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Row:
-    """A row of a sampler that calls the network once a step, and twice under guidance."""
+    """Make a row of a sampler that calls the network once a step, and twice under guidance."""
     recipe = Recipe(
         sampler=sampler, sampler_options=options or {}, steps=steps, seed=seed, guidance=guidance, dtype="float32",
         guidance_options={} if scale is None else {"scale": scale}, clip_x0="off", class_labels="natural",
@@ -56,7 +56,7 @@ def cpu(images_per_second: float) -> Speed:
 
 
 def shard(folder: Path, cell: str, pixels: np.ndarray) -> None:
-    """The first images of a cell, uint8 (N, C, H, W), as the harness leaves them."""
+    """Save the first images of a cell, uint8 (N, C, H, W), as the harness does."""
     path = folder / "cells" / cell / f"images-000000-{len(pixels) - 1:06d}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({"images": pixels}, path)

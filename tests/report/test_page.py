@@ -1,4 +1,4 @@
-"""The report says what the rows say: the same figures, each under its own protocol, and words that follow them."""
+"""Reports say what the rows say: the same figures, each under its own protocol, and words that follow from them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from samplerzoo.bench import results
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report import gallery, tables
-from samplerzoo.report import page as report
-from samplerzoo.report.series import Lines, Spread
+from samplerzoo.report.findings import findings
+from samplerzoo.report.names import Axis
+from samplerzoo.report.page import write_report
+from samplerzoo.report.series import FD, Spread, along, average
 
 ETAS = (0.0, 0.2, 1.0)
 
@@ -34,7 +36,7 @@ def ddpm(variance: str, steps: int, fd: float, **changes: Any) -> Row:
 
 
 def suite() -> list[Row]:
-    """eta by steps with everything measured, three seeds for eta 0, and the large variance far off at few steps."""
+    """Make rows of eta by steps with everything measured, three seeds for eta 0, and one sampler that is far off."""
     rows = []
     for steps in (5, 10, 50):
         for eta in ETAS:
@@ -49,11 +51,11 @@ def suite() -> list[Row]:
 
 def written(folder: Path, rows: list[Row]) -> str:
     results.write(folder, rows)
-    return report.write(folder).read_text()
+    return write_report(folder).read_text()
 
 
 def tables_of(text: str) -> list[list[list[str]]]:
-    """The cells of every table, marks and headings included."""
+    """Return the cells of every table, marks and headings included."""
     found: list[list[list[str]]] = [[]]
     for line in text.splitlines():
         if line.startswith("|"):
@@ -64,10 +66,12 @@ def tables_of(text: str) -> list[list[list[str]]]:
 
 
 def words(rows: list[Row]) -> str:
-    from samplerzoo.report.findings import about
+    table = along(rows, "steps")
+    return " ".join(findings(table, average(table), Spread.of(table), None))
 
-    lines = Lines(rows).of(rows)
-    return " ".join(about(lines, Lines(rows, "scale").of(rows), Spread.of(p for x in lines for p in x.points), None))
+
+def names(rows: list[Row], axis: Axis = "steps") -> list[str]:
+    return [*along(rows, axis)["line"].cat.remove_unused_categories().cat.categories]
 
 
 def test_every_figure_of_the_tables_is_one_of_the_rows(tmp_path: Path) -> None:
@@ -81,8 +85,8 @@ def test_every_figure_of_the_tables_is_one_of_the_rows(tmp_path: Path) -> None:
     for eta, line in zip(ETAS, pivot[2:], strict=True):
         values = [float(cell.strip("*")) for cell in line[1:]]
         assert values == pytest.approx([1.23456 * steps + eta for steps in (5, 10)], rel=1e-3)
-    paper = next(table for table in found if "η" in table[0][0])
-    assert [line[1:] for line in paper[2:]] == [line[1:] for line in pivot[2:]]
+    options = next(table for table in found if table[0][0] == "eta \\ steps")
+    assert [line[1:] for line in options[2:]] == [line[1:] for line in pivot[2:]]
 
 
 def test_seeds_become_a_mean_and_a_spread(tmp_path: Path) -> None:
@@ -99,7 +103,7 @@ def test_of_rows_that_seeds_move_alike_less_tells_them_apart() -> None:
     """Seeds move each by tens of percent, and their ratio, ln 1.2 of it, not at all; by ln 1.1 in the other pair."""
 
     def spread(rows: list[Row]) -> Spread:
-        return Spread.of(point for line in Lines(rows).of(rows) for point in line.points)
+        return Spread.of(along(rows, "steps"))
 
     fds = (1.0, 1.5, 2.0)
     rows = [ddim(eta, 5, fd * (1 + eta / 5), seed=seed) for eta in (0.0, 1.0) for seed, fd in enumerate(fds)]
@@ -107,8 +111,8 @@ def test_of_rows_that_seeds_move_alike_less_tells_them_apart() -> None:
     assert found.alone == pytest.approx(np.std(np.log(fds), ddof=1))
     assert found.ratio == pytest.approx(0, abs=1e-12)  # differences of logarithms, in float64
     assert found.points == 2
-    low, high = (line.points[0].fd for line in Lines(rows).of(rows))
-    assert found.tells(low, high)
+    points = average(along(rows, "steps"))
+    assert found.tells(points, points.iloc[1]).tolist() == [True, False]
     other = [ddim(0.0, 5, 1.0), ddim(0.0, 5, 1.1, seed=1), ddim(1.0, 5, 1.0), ddim(1.0, 5, 1.0, seed=1)]
     assert spread(other).ratio == pytest.approx(np.log(1.1) / np.sqrt(2))
     assert spread([ddim(0.0, 5, 1.0), ddim(0.0, 5, 1.1, seed=1)]).ratio == pytest.approx(np.log(1.1))
@@ -133,7 +137,7 @@ def test_of_two_rows_with_one_key_the_later_counts(tmp_path: Path) -> None:
     old, new = ddim(0.0, 5, 7.0), ddim(0.0, 5, 3.0)
     lines = [json.dumps(row.model_dump(mode="json")) for row in (old, new)]
     (tmp_path / "results.jsonl").write_text("\n".join(lines) + "\n")
-    text = report.write(tmp_path).read_text()
+    text = write_report(tmp_path).read_text()
     assert "3.000" in text
     assert "7.000" not in text
 
@@ -174,9 +178,9 @@ def test_the_markdown_is_well_formed(tmp_path: Path) -> None:
 
 def test_the_plots_are_pictures(tmp_path: Path) -> None:
     text = written(tmp_path, suite())
-    names = [name for name in re.findall(r"\]\(([^)]+)\)", text) if name.endswith(".png")]
-    assert names == ["fd_mnist-2000-steps.png", "fd_mnist-2000-seconds.png"]  # NFE is the number of steps
-    for name in names:
+    plots = [name for name in re.findall(r"\]\(([^)]+)\)", text) if name.endswith(".png")]
+    assert plots == ["fd_mnist-2000-steps.png", "fd_mnist-2000-seconds.png"]  # NFE is the number of steps
+    for name in plots:
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 1000
             ground = picture.convert("RGBA").getpixel((1, 1))
@@ -207,65 +211,58 @@ def test_a_compiled_network_is_another_machine(tmp_path: Path) -> None:
     assert "| 250 | yes | the compiler's | 1 |" in text
 
 
-def test_words_where_the_distance_rises_with_eta() -> None:
-    rows = [ddim(eta, steps, 1 + (2 + 10 * eta) / steps) for eta in ETAS for steps in (5, 50)]
-    text = words(rows)
-    assert "ddim: the distance rises with η at every step count (5 and 50)." in text
-    assert "At η = 1 it is 2.43 times that at η = 0 with 5 steps, and 1.19 times with 50." in text
-    assert "Every row has one seed" in text
-
-
-def test_words_where_it_does_not() -> None:
-    rows = [ddim(eta, 5, 2 + eta) for eta in ETAS] + [ddim(0.0, 50, 1.1), ddim(0.2, 50, 1.0), ddim(1.0, 50, 1.3)]
-    text = words(rows)
-    assert "does not rise with η at every step count: at 50 steps η = 0.2 (1.000) is below η = 0 (1.100)." in text
-    assert "It does at 5." in text
-    assert "rises with η at every" not in text.replace("not rise with η at every", "")
-
-
 def test_words_where_seeds_explain_the_difference() -> None:
     """1.00 below 1.02 is nothing where a seed moves a distance by 5%, and 1.5 is something."""
     seeds = [ddim(0.0, 5, fd, seed=seed) for seed, fd in enumerate((1.02, 0.97, 1.07))]
     text = words([*seeds, ddim(0.2, 5, 1.0), ddim(1.0, 5, 1.5)])
-    assert "the distance rises with η at 5 steps, though at 5 steps η = 0 (1.020) equals η = 0.2 (1.000)." in text
+    assert "The lowest distance is that of ddim eta 0.2 at 5 steps (1.000)." in text
+    assert "Equal to it, cheapest first: ddim eta 0 at 5 steps (1.020)." in text
     text = words([*seeds, ddim(0.2, 5, 1.0), ddim(1.0, 5, 1.01)])
-    assert "does not rise with η at every step count: at 5 steps η = 0 (1.020) and η = 1 (1.010) are equal." in text
+    assert "Equal to it, cheapest first: ddim eta 1 at 5 steps (1.010) and ddim eta 0 at 5 steps (1.020)." in text
+    text = words([ddim(0.0, 5, 1.02), ddim(0.2, 5, 1.0)])
+    assert "Every row has one seed" in text
+    assert "Equal" not in text
+
+
+def test_many_ties_are_counted() -> None:
+    rows = [row(f"x{k}", 5 + k, 1 + k / 1000, seed=seed) for k in range(9) for seed in (0, 1)]
+    rows += [row("noisy", 5, fd, seed=seed) for seed, fd in enumerate((1.5, 3.0))]
+    text = words(rows)
+    assert "cheapest first: x1 at 6 steps (1.001), x2 at 7 steps (1.002), x3 at 8 steps (1.003)" in text
+    assert "x5 at 10 steps (1.005) and 3 others." in text
 
 
 def test_what_is_compared_has_the_same_seeds() -> None:
     """A seed that is hard on all rows is none of those that lack it."""
     rows = [ddim(0.0, 5, fd, seed=seed) for seed, fd in enumerate((1.0, 1.4, 1.4))] + [ddim(1.0, 5, 1.1)]
-    zero, one = (line.points[0] for line in Lines(rows).of(rows))
-    assert (zero.fd.mean, one.fd.mean) == (1.0, 1.1)
-    assert zero.fd.sd == pytest.approx(np.std((1.0, 1.4, 1.4), ddof=1))
+    points = average(along(rows, "steps"))
+    assert points[FD].tolist() == [1.0, 1.1]
+    assert points[f"{FD} sd"].iloc[0] == pytest.approx(np.std((1.0, 1.4, 1.4), ddof=1))
     text = words(rows)
     assert "All figures are of seed 0, which every row has" in text
-    assert "The lowest distance is 1.000, of ddim eta 0 at 5 steps. Equal to it: ddim eta 1 at 5 steps (1.100)." in text
+    assert "The lowest distance is that of ddim eta 0 at 5 steps (1.000)." in text
+    assert "Equal to it, cheapest first: ddim eta 1 at 5 steps (1.100)." in text
 
 
-def test_words_on_the_large_variance() -> None:
-    rows = [ddim(0.0, steps, 1 + 4 / steps) for steps in (5, 1000)]
-    text = words([*rows, ddpm("large", 5, 90.0), ddpm("large", 1000, 0.9)])
-    assert "ddpm large: with 5 steps it is the highest of 2 (90.00), 50.0 times the lowest, ddim eta 0 (1.800)" in text
-    assert "with 1,000 steps it is the lowest of 2 (0.9000), before ddim eta 0 (1.004)" in text
-    assert "It is the highest at 5 (5 and 1,000 were measured)." in text
-    text = words([*rows, ddpm("large", 5, 1.7), ddpm("large", 1000, 0.9)])
-    assert "It is the highest nowhere" in text
-    assert "highest of" not in text
+def test_rows_without_a_common_seed_are_said_to_have_none() -> None:
+    rows = [ddim(eta, 5, 1 + seed / 10, seed=seed) for eta, seeds in ((0.0, (0, 1)), (1.0, (2, 3))) for seed in seeds]
+    assert average(along(rows, "steps"))[FD].tolist() == pytest.approx([1.05, 1.25])
+    assert "No seed is common to all rows: each figure is over the seeds of its own row." in words(rows)
 
 
 def test_words_on_the_best_and_the_cheapest() -> None:
     rows = [ddim(0.0, steps, fd) for steps, fd in ((5, 3.0), (10, 1.04), (20, 1.0), (50, 1.02))]
     text = words(rows)
-    assert "The lowest distance is 1.000, of ddim at 20 steps." in text.replace("ddim eta 0", "ddim")
+    assert "The lowest distance is that of ddim eta 0 at 20 steps (1.000)." in text
     assert "The cheapest within 5% of it is ddim eta 0 at 10 steps (1.040)." in text
-    near = tables.near_table(Lines(rows).of(rows))
+    near = tables.near_table(average(along(rows, "steps")))
     assert near.endswith("| ddim eta 0 | 20 | 10 |")
     falling = [ddim(0.0, 5, 3.0), ddim(0.0, 10, 1.0)]
-    assert tables.near_table(Lines(falling).of(falling)).endswith("| ≥ 10 |")
+    assert tables.near_table(average(along(falling, "steps"))).endswith("| ≥ 10 |")
+    assert "cheapest within" not in words(falling)
 
 
-def test_words_on_the_fewest_evaluations_for_what_ancestral_sampling_reaches() -> None:
+def test_words_on_the_fewest_evaluations_for_what_the_most_steps_reach() -> None:
     rows = [ddim(0.0, steps, fd) for steps, fd in ((5, 3.0), (10, 0.94), (20, 0.8))]
     rows += [ddpm("small", 1000, 0.95), ddpm("large", 1000, 0.9), ddpm("large", 20, 5.0)]
     text = words(rows)
@@ -274,16 +271,34 @@ def test_words_on_the_fewest_evaluations_for_what_ancestral_sampling_reaches() -
         "of ddim eta 0 at 10 steps (0.9400)." in text
     )
     assert "are 20, of ddim eta 0 at 20 steps (0.8000)." in words([r for r in rows if r.metrics.fd != 0.94])
-    assert "none is within 5% of ddpm large at 1,000 steps (0.9000)." in words([rows[0], rows[4], rows[5]])
-    assert "fewest" not in words(rows[:3])
+    dear = row("ddim", 20, 0.8, options={"eta": 0.0}, cost=rows[0].cost.model_copy(update={"nfe": 2000.0}))
+    assert "No row with fewer evaluations comes within 5% of ddpm large at 1,000 steps (0.9000)." in words(
+        [rows[0], dear, *rows[4:]]
+    )
+    assert "fewest" not in words([rows[0], rows[4], rows[5]])  # the lowest of all, of which more is said
 
 
-def test_only_ddim_has_the_table_of_its_paper(tmp_path: Path) -> None:
-    rows = [row(name, s, eta + 1 / s, options={"eta": eta}) for name in ("ddim", "x") for eta in ETAS for s in (5, 10)]
+def test_one_option_by_steps(tmp_path: Path) -> None:
+    """Every numeric option has a table, where lines differ in nothing else; with the eta of ddim, that of its paper."""
+
+    def x(order: int, eta: float, steps: int, fd: float, **changes: Any) -> Row:
+        return row("x", steps, fd, options={"order": order, "mode": "a", "fast": True, "eta": eta}, **changes)
+
+    rows = [ddim(eta, s, eta + 1 / s) for eta in ETAS for s in (5, 10)]
+    rows += [x(order, 0.5, s, order / s) for order in (10, 2) for s in (5, 10)]
+    rows += [x(2, 1.0, 5, 3.0), row("x", 5, 1.0, options={"order": 3, "mode": "b", "fast": False, "eta": 0.0})]
+    rows += [x(5, 0.5, 5, 0.1, guidance="cfg", scale=2.0), ddpm("large", 5, 0.01), ddpm("small", 5, 0.02)]
+    points = average(along(rows, "steps"))
+    found = tables.option_tables(points, Spread(None, None))
+    assert [title for title, _ in found] == ["eta of ddim", "order of x a fast eta 0.5", "eta of x order 2 a fast"]
+    (paper,), (orders,), (etas,) = (tables_of(table) for _, table in found)
+    assert paper[0] == ["eta \\ steps", "5", "10"]
+    assert [line[0] for line in paper[2:]] == ["0", "0.2", "1"]
+    assert paper[2][1:] == ["**0.2000**", "**0.1000**"]
+    assert orders[2:] == [["2", "**0.4000**", "**0.2000**"], ["10", "2.000", "1.000"]]
+    assert etas[2:] == [["0.5", "**0.4000**", "**0.2000**"], ["1", "3.000", "–"]]
     text = written(tmp_path, rows)
-    assert text.count("Table 1 of the DDIM paper") == 1
-    assert "Table 1 of the DDIM paper, ddim:" in text
-    assert "x: the distance rises with η at every step count" in text
+    assert text.count("and number of steps, all else equal:") == 3
 
 
 def test_options_that_are_one_for_all_rows_stand_with_the_protocol(tmp_path: Path) -> None:
@@ -299,11 +314,7 @@ def test_guidance(tmp_path: Path) -> None:
         for name in ("cfg", "classifier") for scale in (0.0, 1.0, 4.0)
     ]  # fmt: skip
     text = written(tmp_path, rows)
-    assert "- ddim eta 0, cfg: the distance is lowest at scale 1 (1.000)." in text
-    assert (
-        "label accuracy rises from 90.00% to 98.00%, precision stays at 0.800 and recall falls from 0.700 to 0.300"
-        in text
-    )
+    assert "- The lowest distance is that of ddim eta 0, cfg 1 at 20 steps (1.000)." in text
     assert "fd_mnist-2000-guidance.png" in text
     assert "fd_mnist-2000-steps.png" not in text
     pivot = next(table for table in tables_of(text) if table[0] == ["", "0", "1", "4"])
@@ -348,7 +359,7 @@ def test_the_gallery_shows_the_first_images_of_every_cell(tmp_path: Path) -> Non
     assert abs(a - b)[0] < 2 < (c - a)[0], "a row a sampler"
     assert abs(a - c)[1] < 2 < (b - a)[1], "a column a number of steps"
     shutil.rmtree(tmp_path / "cells")
-    assert "pictures.png" in report.write(tmp_path).read_text(), "a report without its cells keeps its pictures"
+    assert "pictures.png" in write_report(tmp_path).read_text(), "a report without its cells keeps its pictures"
 
 
 def test_names_say_what_differs() -> None:
@@ -357,8 +368,7 @@ def test_names_say_what_differs() -> None:
         for churn in (0.0, 0.25)
     ]  # fmt: skip
     quadratic = rows[0].model_copy(update={"recipe": rows[0].recipe.model_copy(update={"spacing": "quadratic"})})
-    names = [line.name for line in Lines([*rows, quadratic]).of([*rows, quadratic])]
-    assert names == [
+    assert names([*rows, quadratic]) == [
         "heun churn 0, cfg 1.5, trailing", "heun churn 0, cfg 1.5, quadratic", "heun churn 0.25, cfg 1.5, trailing",
     ]  # fmt: skip
 
@@ -370,18 +380,27 @@ def test_names_of_guidances_leave_out_what_is_off() -> None:
         return made.model_copy(update={"recipe": made.recipe.model_copy(update={"guidance_options": filled})})
 
     rows = [guided(), guided(low=0.3, high=5.0), guided(rescale=0.7)]
-    assert [line.name for line in Lines(rows, "scale").of(rows)] == [
+    assert names(rows, "scale") == [
         "ddim, cfg", "ddim, cfg low 0.3 high 5", "ddim, cfg rescale 0.7",
     ]  # fmt: skip
+
+
+def test_different_settings_never_share_a_name() -> None:
+    """A guidance option that is 0 goes without saying, and so would one that an older row lacks."""
+    rows = [row("ddim", 20, fd, guidance="cfg", scale=2.0) for fd in (1.0, 2.0)]
+    newer = rows[1].recipe.model_copy(update={"guidance_options": {"scale": 2.0, "rescale": 0.0, "low": None}})
+    rows[1] = rows[1].model_copy(update={"recipe": newer})
+    assert names(rows) == ["ddim, cfg 2", "ddim, cfg 2 (2)"]
+    assert average(along(rows, "steps"))[FD].tolist() == [1.0, 2.0]
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from samplerzoo.cli import main
 
     assert main(["report", str(tmp_path)]) == 2
-    assert "holds no results.jsonl" in capsys.readouterr().err
+    assert "holds no rows of a benchmark" in capsys.readouterr().err
     results.write(tmp_path, suite())
     assert main(["report", str(tmp_path)]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "report.md")
     with pytest.raises(UsageError, match="bench"):
-        report.write(tmp_path / "nowhere")
+        write_report(tmp_path / "nowhere")

@@ -1,0 +1,111 @@
+"""Names of a report's lines: sampler and guidance, with the settings that set a line apart from the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas
+
+from samplerzoo.sampling.recipe import Recipe
+
+Axis = Literal["steps", "scale"]
+"""Quantity that a line runs along: the number of steps, or the guidance scale."""
+
+
+def settings(recipe: Recipe, axis: Axis = "steps") -> dict[str, Any]:
+    """Collect what sets the images of one model apart, but for the place on the axis, the labels and the seed.
+
+    An option stands under its owner, as in `sampler NAME.eta`, for two samplers may have options of one name.
+    """
+    found = {
+        "sampler": recipe.sampler,
+        **{f"sampler {recipe.sampler}.{name}": value for name, value in recipe.sampler_options.items()},
+        "guidance": recipe.guidance,
+        **{f"guidance {recipe.guidance}.{name}": value for name, value in _guidance_options(recipe).items()},
+        "steps": recipe.steps,
+        "spacing": recipe.spacing,
+        "timesteps": recipe.timesteps,
+        "clip_x0": recipe.clip_x0,
+        "dtype": recipe.dtype,
+        "plugins": sorted(sha[:8] for sha in recipe.plugins.values()),
+    }
+    found.pop("steps" if axis == "steps" else f"guidance {recipe.guidance}.scale", None)
+    return found
+
+
+def _guidance_options(recipe: Recipe) -> dict[str, Any]:
+    """Return the options, with a second model called by the last part of its name and the start of its fingerprint."""
+    options = recipe.guidance_options
+    if recipe.second_fingerprint is None:
+        return options
+    return {**options, "model": f"{Path(options['model']).name}@{recipe.second_fingerprint[:8]}"}
+
+
+def name_lines(recipes: Sequence[Recipe], axis: Axis) -> pandas.Categorical:
+    """Name the line of each recipe. Equal settings have one name, different settings have different names.
+
+    Categories are ordered by sampler (as they come), guidance, and numeric options.
+    """
+    every = [settings(recipe, axis) for recipe in recipes]
+    keys = [json.dumps(each, sort_keys=True) for each in every]
+    values = pandas.DataFrame([{field: json.dumps(value) for field, value in each.items()} for each in every])
+    varying = {*values.columns[values.nunique() > 1]}
+    samplers = [*dict.fromkeys(recipe.sampler for recipe in recipes)]
+
+    def rank(line: tuple[str, dict[str, Any]]) -> tuple[int, str, list[float]]:
+        _, own = line
+        numbers = [value for field, value in own.items() if "." in field and isinstance(value, (int, float))]
+        return samplers.index(own["sampler"]), own["guidance"] or "", numbers
+
+    names: dict[str, str] = {}
+    for key, own in sorted(dict(zip(keys, every, strict=True)).items(), key=rank):
+        name, same = _name(own, varying), 1
+        while (unique := name if same == 1 else f"{name} ({same})") in names.values():
+            same += 1
+        names[key] = unique
+    return pandas.Categorical([names[key] for key in keys], [*names.values()], ordered=True)
+
+
+def _name(found: dict[str, Any], varying: set[str]) -> str:
+    """Compose a name, such as `SAMPLER eta 0.5, GUIDANCE 2, quadratic`.
+
+    Sampler, guidance, its scale and a sampler's only option are always said; all else where it varies.
+    """
+    parts = []
+    for kind in ("sampler", "guidance"):
+        owner = f"{kind} {found[kind]}."
+        own = {field.removeprefix(owner): value for field, value in found.items() if field.startswith(owner)}
+        said = {name: value for name, value in own.items() if owner + name in varying}
+        words = [found[kind] or ""]
+        if kind == "sampler":
+            said = own if len(own) == 1 else said
+        else:
+            words += [number(own["scale"])] if "scale" in own else []
+            said = {name: value for name, value in said.items() if name != "scale" and value != 0}  # 0 is off
+        words += [option_text(name, value) for name, value in said.items()]
+        parts.append(" ".join(filter(None, words)))
+    others = [field for field in found if "." not in field and field not in ("sampler", "guidance")]
+    parts += [option_text(field, found[field]) for field in others if field in varying]
+    return ", ".join(filter(None, parts))
+
+
+def option_text(name: str, value: Any) -> str:
+    """Say an option in a line's name: `eta 0.5`, `large`, `no lower_order_final`; nothing for None."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return name if value else f"no {name}"
+        case int() | float():
+            return f"{number(value)} steps" if name == "steps" else f"{name} {number(value)}"
+        case str():
+            return f"clip {value}" if name == "clip_x0" else value
+    return f"{name} {' '.join(map(str, value))}".rstrip()
+
+
+def number(value: float) -> str:
+    """Write a number as short as loses nothing: 0.5, 2, 0.30000000000000004."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
