@@ -8,10 +8,6 @@ class DDIM(Sampler):
 
     eta: float = Field(0.0, ge=0.0, le=1.0, description="0 is deterministic; 1 has the ancestral sampler's variance")
 
-    @property
-    def stochastic(self) -> bool:
-        return self.eta > 0
-
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         std = self.eta * posterior_std(t, s)

@@ -20,10 +20,6 @@ class DEIS(Sampler):
     variable: Literal["t", "rho", "log-rho"] = Field("t", description="what eps is taken for a polynomial in")
 
     @property
-    def stochastic(self) -> bool:
-        return False
-
-    @property
     def order(self) -> int:
         return min(self.solver_order, 2)
 

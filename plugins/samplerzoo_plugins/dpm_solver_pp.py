@@ -16,10 +16,6 @@ class DPMSolverPP(Sampler):
     eta: float = Field(0.0, ge=0.0, le=1.0, description="0 is the ODE; 1 is the SDE, of the ancestral sampler's noise")
 
     @property
-    def stochastic(self) -> bool:
-        return self.eta > 0
-
-    @property
     def order(self) -> int:
         return min(self.solver_order, 2)
 

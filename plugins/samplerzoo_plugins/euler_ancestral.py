@@ -13,10 +13,6 @@ class EulerAncestral(Sampler):
     eta: float = Field(1.0, ge=0.0, description="noise against that of the ancestral sampler; 0 is deterministic")
     s_noise: float = Field(1.0, gt=0, le=2, description="standard deviation of the fresh noise, against what is due")
 
-    @property
-    def stochastic(self) -> bool:
-        return self.eta > 0
-
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         r_t, r_s = t.sigma / t.alpha, s.sigma / s.alpha

@@ -20,10 +20,6 @@ class Heun(Sampler):
     s_noise: float = Field(1.0, gt=0, le=2, description="standard deviation of the churned noise, against what is due")
 
     @property
-    def stochastic(self) -> bool:
-        return self.s_churn > 0
-
-    @property
     def order(self) -> int:
         return 2
 

@@ -21,10 +21,6 @@ class IPNDM(Sampler):
     )
 
     @property
-    def stochastic(self) -> bool:
-        return False
-
-    @property
     def order(self) -> int:
         return min(self.solver_order, 2)
 

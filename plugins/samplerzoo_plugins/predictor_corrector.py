@@ -21,10 +21,6 @@ class PredictorCorrector(Sampler):
     snr: float = Field(0.16, gt=0, le=1, description="signal-to-noise ratio of a Langevin step, the paper's r")
 
     @property
-    def stochastic(self) -> bool:
-        return self.predictor != "ddim" or self.corrector_steps > 0
-
-    @property
     def order(self) -> int:
         return 0 if self.corrector_steps else 1
 

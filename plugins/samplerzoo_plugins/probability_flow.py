@@ -7,10 +7,6 @@ class ProbabilityFlow(Sampler):
     The last step returns x0, the mean of the clean image (Tweedie), as the reverse-SDE samplers do.
     """
 
-    @property
-    def stochastic(self) -> bool:
-        return False
-
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         if s.clean:

@@ -18,10 +18,6 @@ class UniPC(Sampler):
     solver_type: Literal["bh1", "bh2"] = Field("bh2", description="the function B: bh1 is h, bh2 is exp(h) - 1")
 
     @property
-    def stochastic(self) -> bool:
-        return False
-
-    @property
     def order(self) -> int:
         return min(self.solver_order + 1, 3)
 

@@ -58,7 +58,7 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
         }
         for name, known in flagged.items()
     ]
-    found = {
+    found: dict[str, Any] = {
         "name": plugin.name,
         "kind": plugin.kind,
         "source": f"{plugin.source} {plugin.version}",
@@ -66,8 +66,10 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
         "about": inspect.getdoc(cls) or "",
     }
     if plugin.kind == "sampler" and not any(field.is_required() for field in cls.model_fields.values()):
+        from samplerzoo.core.exact import is_stochastic
+
         default: Any = cls()
-        found |= {"order": default.order, "stochastic": default.stochastic}
+        found |= {"order": default.order, "stochastic": is_stochastic(default)}
     return {**found, "options": options}
 
 

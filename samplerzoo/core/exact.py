@@ -8,13 +8,20 @@ E[x_0 | x] = m + alpha c^2 r. Everything below follows from this.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import torch
 from torch import Tensor
 
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.prediction import Denoiser
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Grid, Level, Schedule
+from samplerzoo.errors import UsageError
+
+STEPS_TO_SEE = (250, 50)
+"""Steps of the run that shows whether a sampler draws noise; the second number is for those that refuse the first."""
 
 
 def gaussian(
@@ -92,6 +99,48 @@ def learned(model: Model, weight: float = 0.5) -> Model:
         return torch.cat([output, torch.full_like(output, 2 * weight - 1)], dim=1)
 
     return dataclasses.replace(model, net=net)
+
+
+def draws(
+    sampler: Sampler, grid: Grid | None = None, schedule: Schedule | None = None, *, steps: int | None = None
+) -> int:
+    """Count the draws of noise that a sampler makes after x_T, in a run on an exact Gaussian.
+
+    Args:
+        grid: the run's own levels, since a sampler may draw at some and not at others. The default is a grid of
+            `STEPS_TO_SEE` steps, trailing, as the sampler makes it.
+        schedule: what the grid is laid over; the linear schedule of DDPM by default.
+        steps: count in the first steps alone; in all of them by default.
+    """
+    schedule = Schedule.from_config({}) if schedule is None else schedule
+    grid = _seeing(sampler, schedule) if grid is None else grid
+    model = learned(gaussian(schedule, prediction="sample"))
+    drawn = 0
+
+    def noise() -> Tensor:
+        nonlocal drawn
+        drawn += 1
+        return torch.zeros(1, 1, dtype=torch.float64)
+
+    x = torch.ones(1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        for _ in itertools.islice(sampler.walk(x, grid, Denoiser(model.denoise, schedule), noise), steps):
+            pass
+    return drawn
+
+
+def _seeing(sampler: Sampler, schedule: Schedule) -> Grid:
+    """Lay a grid that is fine enough to see whether a sampler draws noise."""
+    finest, fine = STEPS_TO_SEE
+    try:
+        return sampler.grid(schedule, finest, "trailing")
+    except UsageError:
+        return sampler.grid(schedule, fine, "trailing")
+
+
+def is_stochastic(sampler: Sampler, grid: Grid | None = None, schedule: Schedule | None = None) -> bool:
+    """Say whether a sampler draws noise after x_T; see `draws`."""
+    return draws(sampler, grid, schedule) > 0
 
 
 def _like(value: float | Tensor, x: Tensor) -> Tensor:

@@ -26,13 +26,8 @@ class Sampler(Options):
     """Whether `Prediction.shift` is applied; if not, a guidance that asks for it is refused."""
 
     @property
-    def stochastic(self) -> bool:
-        """Whether any noise is drawn after x_T."""
-        return True
-
-    @property
     def order(self) -> int:
-        """Order of convergence in the step size: weak if stochastic."""
+        """Order of convergence in the step size: the weak order if it draws noise after x_T."""
         return 1
 
     def grid(self, schedule: Schedule, steps: int, spacing: str) -> Grid:

@@ -7,7 +7,7 @@ The rest is data whose denoiser is known, what a sampler makes of it without Mon
 
 from __future__ import annotations
 
-from samplerzoo.core.exact import conjugate, gaussian, learned, mixture
+from samplerzoo.core.exact import conjugate, draws, gaussian, is_stochastic, learned, mixture
 from samplerzoo.testing.conformance import (
     Outcome,
     check_guidance,
@@ -29,7 +29,9 @@ __all__ = [
     "checks_of",
     "conjugate",
     "convergence",
+    "draws",
     "gaussian",
+    "is_stochastic",
     "learned",
     "mixture",
     "moments",

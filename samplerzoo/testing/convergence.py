@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerzoo.core.exact import gaussian, learned, mixture
+from samplerzoo.core.exact import draws, gaussian, learned, mixture
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level, Schedule
@@ -72,10 +72,11 @@ def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS) -> Convergence
     nine points; of a stochastic one the mean and the variance are, from an exact start: its weak order.
 
     Raises:
-        ZooError: a stochastic sampler is not affine in its draws, a deterministic one draws noise, or there is no error
-            to speak of since it is not finite.
+        ZooError: a stochastic sampler is not affine in its draws, options and grid do not decide whether it draws, or
+            an error is not finite.
     """
-    error = _weak_error if sampler.stochastic else _flow_error
+    finest = _grid(max(steps), ramp=sampler.order > 2)  # the others have no level that it does not have
+    error = _weak_error if _draws(sampler, finest) else _flow_error
     errors = tuple(error(sampler, _grid(n, ramp=sampler.order > 2)) for n in steps)
     if not all(map(math.isfinite, errors)):
         raise ZooError(f"{sampler!r} returns NaN or infinity between log-SNR {LOG_SNR[0]:g} and {LOG_SNR[1]:g}")
@@ -86,7 +87,9 @@ def _flow_error(sampler: Sampler, grid: Grid) -> float:
     """On a mixture of two Gaussians: on a single one the midpoint rule, for one, is better than it is elsewhere."""
 
     def noise() -> Tensor:
-        raise ZooError(f"{sampler!r} says that it is deterministic, and draws noise")
+        raise ZooError(
+            f"{sampler!r} draws noise in one run and none in another: its options and the grid alone are to decide that"
+        )
 
     def denoise(x: Tensor, t: Level) -> Prediction:
         return model.denoise(x, t, torch.full((len(x),), len(MEANS)))
@@ -108,8 +111,13 @@ def _weak_error(sampler: Sampler, grid: Grid) -> float:
         x = t.alpha * MEAN + math.sqrt(variance(t)) * noise()
         return _reached(sampler, x, grid, model.denoise, noise)
 
-    out = moments_of(output, (1,), sampler, grid)
+    out = moments_of(output, (1,), 1 + _draws(sampler, grid), sampler)
     return _size(torch.cat([out.mean - s.alpha * MEAN, out.std**2 - variance(s)]))
+
+
+def _draws(sampler: Sampler, grid: Grid) -> int:
+    """Count the draws of noise up to the last noisy level."""
+    return draws(sampler, grid, _schedule(), steps=len(grid) - 1)
 
 
 def _reached(

@@ -123,10 +123,6 @@ class Flow(Sampler):
     deterministic sampler.
     """
 
-    @property
-    def stochastic(self) -> bool:
-        return False
-
     def step(self, x: Tensor, t: Level, s: Level, denoise: Denoiser, noise: Noise) -> Tensor:
         p = denoise(x, t)
         return s.alpha * p.x0 + s.sigma * p.eps

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from samplerzoo.core.exact import draws
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip, Denoiser, Prediction
@@ -73,14 +74,21 @@ def moments(
         labels = None if label is None else torch.full((noise.rows,), label)
         return run(model, sampler, grid, noise, guidance=guidance, labels=labels)
 
-    return moments_of(output, model.shape, sampler, grid)
+    return moments_of(output, model.shape, 1 + draws(sampler, grid, model.schedule), sampler)
 
 
-def moments_of(output: Callable[[Impulses], Tensor], shape: tuple[int, ...], sampler: Sampler, grid: Grid) -> Moments:
-    """The same for any state on the way that is a function of the sampler's draws."""
-    impulses = Impulses(len(grid) if sampler.stochastic else 1, shape)  # most draw x_T, and at every step but the last
+def moments_of(
+    output: Callable[[Impulses], Tensor], shape: tuple[int, ...], expected: int, sampler: Sampler
+) -> Moments:
+    """Exact moments of any state on the way that is a function of the sampler's draws.
+
+    Args:
+        expected: number of draws, that of x_T included, as far as it is known; they are counted again on the way.
+        sampler: named in an error.
+    """
+    impulses = Impulses(expected, shape)
     out = output(impulses)
-    if impulses.drawn != impulses.draws:
+    if impulses.drawn != impulses.draws:  # under guidance, say, or without the last step
         out = output(Impulses(impulses.drawn, shape))
     mean, gain, together = out[0], out[1:-1] - out[0], (out[-1] - out[0]) / FAR
     scale = gain.abs().sum(0) + mean.abs()

@@ -21,7 +21,6 @@ TWICE = """
 import samplerzoo as zoo
 
 class Twice(zoo.Sampler):
-    stochastic = property(lambda self: False)
     order = property(lambda self: 2)
 
     def step(self, x, t, s, denoise, noise):

@@ -14,9 +14,9 @@ from samplerzoo_plugins.ddpm import DDPM
 from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Level, Schedule
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.sampling.driver import sample
-from samplerzoo.testing import conjugate, gaussian, mixture, moments
+from samplerzoo.testing import conjugate, draws, gaussian, is_stochastic, mixture, moments
 
 Density = Callable[[torch.Tensor], torch.Tensor]
 X0 = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
@@ -100,3 +100,31 @@ def test_moments_refuse_what_is_not_affine(linear: Schedule) -> None:
     nonlinear = Model(lambda x, tau, _: two.net(x, tau, torch.full((len(x),), 2)), linear, shape=(1,))
     with pytest.raises(ZooError, match="is not affine"):
         moments(nonlinear, DDIM(), linear.grid(5))
+
+
+# -- whether a sampler draws noise
+
+
+def test_draws_are_counted_after_x_T(linear: Schedule) -> None:
+    grid = linear.grid(7)
+    assert draws(DDPM(), grid, linear) == 6  # none to the clean level
+    assert draws(DDPM(), grid, linear, steps=3) == 3
+    assert draws(DDIM(), grid, linear) == 0
+    assert draws(DDPM(variance="learned"), linear.grid(3)) == 2
+    assert is_stochastic(DDIM(eta=0.1))
+    assert not is_stochastic(DDIM())
+
+
+def test_they_are_counted_at_zero_terminal_snr_too() -> None:
+    schedule = Schedule.from_config({"rescale_betas_zero_snr": True})
+    assert draws(DDPM(), schedule.grid(5), schedule) == 4
+
+
+def test_a_sampler_that_takes_few_steps_is_seen_on_those() -> None:
+    class Few(DDPM):
+        def grid(self, schedule, steps, spacing):
+            if steps > 50:
+                raise UsageError("at most 50 steps")
+            return super().grid(schedule, steps, spacing)
+
+    assert draws(Few()) == 49

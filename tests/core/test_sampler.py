@@ -65,6 +65,5 @@ def test_a_sampler_without_step_says_so(linear: Schedule) -> None:
 
 
 def test_what_it_declares_by_default() -> None:
-    assert Counting().stochastic
     assert Counting().order == 1
     assert not Counting.takes_shift

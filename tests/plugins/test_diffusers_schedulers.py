@@ -24,7 +24,7 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.sampling.driver import sample
-from samplerzoo.testing import gaussian, mixture, moments
+from samplerzoo.testing import gaussian, is_stochastic, mixture, moments
 
 OFFERED = [
     "DDIMParallelScheduler",
@@ -258,12 +258,21 @@ def test_options_are_typed_and_survive() -> None:
     assert set(schedulers.LMSDiscreteScheduler.model_fields) > {"step_order", "use_karras_sigmas"}
 
 
-def test_stochastic_is_found_out() -> None:
-    assert made("DDPMScheduler").stochastic
-    assert made("DDIMScheduler", eta=0.5).stochastic
-    assert not made("DDIMScheduler").stochastic
-    assert made("DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++").stochastic
-    assert not made("DPMSolverMultistepScheduler").stochastic
+def test_whether_they_draw_noise_is_found_out() -> None:
+    assert is_stochastic(made("DDPMScheduler"))
+    assert is_stochastic(made("DDIMScheduler", eta=0.5))
+    assert not is_stochastic(made("DDIMScheduler"))
+    assert is_stochastic(made("DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++"))
+    assert not is_stochastic(made("DPMSolverMultistepScheduler"))
+
+
+def test_every_one_has_a_grid_to_see_that_on() -> None:
+    drawing = {name for name in OFFERED if is_stochastic(made(name))}
+    assert {"DDPMScheduler", "EulerAncestralDiscreteScheduler"} <= drawing
+    assert not {"DDIMScheduler", "HeunDiscreteScheduler", "PNDMScheduler", "LMSDiscreteScheduler"} & drawing
+
+
+def test_their_order() -> None:
     assert made("UniPCMultistepScheduler", solver_order=3).order == 3
     assert made("HeunDiscreteScheduler").order == 2
 

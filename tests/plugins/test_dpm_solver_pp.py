@@ -15,7 +15,7 @@ from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.schedule import SPACINGS, Level, Schedule
-from samplerzoo.testing import TOLERANCE, convergence, gaussian, moments, run
+from samplerzoo.testing import TOLERANCE, convergence, gaussian, is_stochastic, moments, run
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(40)
 
@@ -131,7 +131,7 @@ def test_order_of_3m() -> None:
 @pytest.mark.parametrize(("solver_order", "order"), [(1, 1), (2, 2), (3, 2)])
 def test_weak_order_of_the_sde(solver_order: int, order: int) -> None:
     sampler = DPMSolverPP(solver_order=solver_order, eta=1.0)
-    assert sampler.stochastic
+    assert is_stochastic(sampler)
     assert sampler.order == order
     assert convergence(sampler).reaches(order)
 

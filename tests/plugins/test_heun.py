@@ -13,15 +13,13 @@ from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import SPACINGS, Grid, Schedule
 from samplerzoo.sampling.driver import sample
-from samplerzoo.testing import TOLERANCE, convergence, gaussian, moments, run
+from samplerzoo.testing import TOLERANCE, convergence, draws, gaussian, moments, run
 
 MEAN, STD = 0.3, 0.5
 
 
 class RK2(Sampler):
     """The example of plugins/README.md at its default."""
-
-    stochastic = property(lambda self: False)
 
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
@@ -111,3 +109,13 @@ def test_is_of_second_order(s_churn: float) -> None:
 def test_costs_two_evaluations_a_step_and_one_at_the_last(linear: Schedule) -> None:
     for sampler in (Heun(), Heun(s_churn=5.0)):
         assert sample(gaussian(linear), sampler, steps=7, num_images=1).nfe == 13
+
+
+def test_draws_are_counted_on_the_grid_that_they_are_made_on(linear: Schedule) -> None:
+    """Churn between two noise levels is drawn for where the grid has a level there, and nowhere else."""
+    window = Heun(s_churn=10, s_min=0.98, s_max=1.0)
+    inside = [t for t in linear.grid(1000).levels[:-1] if 0.98 <= t.sigma / t.alpha <= 1.0]
+    assert draws(window, linear.grid(1000), linear) == len(inside) > 0
+    assert draws(window, linear.grid(5), linear) == 0
+    assert draws(Heun(s_churn=10), linear.grid(5), linear) == 4  # none at the top level
+    assert draws(Heun()) == 0 < draws(window)

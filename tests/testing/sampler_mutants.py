@@ -30,7 +30,6 @@ from samplerzoo.testing.fixtures import Flow
 class Adams(Sampler):
     """Exponential Adams-Bashforth in data prediction, two steps (Lu et al. 2022, DPM-Solver++ 2M)."""
 
-    stochastic = property(lambda self: False)
     order = property(lambda self: 2)
 
     def walk(self, x, grid, denoise, noise) -> Iterator[torch.Tensor]:
@@ -59,7 +58,6 @@ class Adams(Sampler):
 class Corrected(Flow):
     """A step and a Langevin step (Song et al. 2021, algorithm 5)."""
 
-    stochastic = property(lambda self: True)
     order = property(lambda self: 0)
 
     def step(self, x, t, s, denoise, noise):
@@ -280,25 +278,27 @@ class Halved(Flow):
     order = property(lambda self: 2)
 
 
-class Secretive(DDIM):
-    """Declares itself deterministic (Song, Meng, Ermon 2021)."""
-
-    stochastic = property(lambda self: False)
-
-
-class Boastful(Flow):
-    """Declares itself stochastic (Song, Meng, Ermon 2021)."""
-
-    stochastic = property(lambda self: True)
-
-
 class Wasteful(DDIM):
     """guided-diffusion, k-diffusion: draws that are multiplied by 0 (Song, Meng, Ermon 2021)."""
 
-    stochastic = property(lambda self: True)
-
     def step(self, x, t, s, denoise, noise):
         return super().step(x, t, s, denoise, noise) + 0 * noise()
+
+
+class WastefulAtTheEnd(DDPM):
+    """guided-diffusion: draws at the clean level too, for a mask to drop (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        z = noise()
+        return super().step(x, t, s, denoise, lambda: z)
+
+
+class DrawsAhead(DDPM):
+    """Draws all noise of a step before it knows how much it needs (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        draws = [] if s.clean else [noise(), noise()]
+        return super().step(x, t, s, denoise, lambda: draws[1])
 
 
 class AroundTheCounter(Flow):
@@ -394,10 +394,10 @@ SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
     (LeakedBuffer(), {"check_runs_leave_nothing_behind"}),
     (SharedBuffer(), {"check_runs_leave_nothing_behind"}),
     (DeltaIsOneOverN(), {"check_irregular_grids", "check_moments", "check_order"}),
-    (GlobalTorch(), {"check_global_random_state", "check_deterministic", "check_stochastic_as_declared"}),
+    (GlobalTorch(), {"check_global_random_state", "check_deterministic", "check_draws_are_used"}),
     (GlobalNumpy(), {"check_global_random_state"}),
     (Reseeding(), {"check_global_random_state"}),
-    (Entropy(), {"check_deterministic", "check_stochastic_as_declared"}),
+    (Entropy(), {"check_deterministic", "check_draws_are_used"}),
     (InPlaceState(), {"check_nothing_is_changed_in_place", "check_recording_changes_nothing"}),
     (InPlacePrediction(), {"check_nothing_is_changed_in_place"}),
     (OneTensor(), {"check_nothing_is_changed_in_place", "check_recording_changes_nothing"}),
@@ -410,9 +410,9 @@ SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
     (ForgetsTheLast(), {"check_one_state_a_step"}),
     (FourDimensions(), {"check_any_shape"}),
     (Halved(), {"check_order"}),
-    (Secretive(eta=1.0), {"check_stochastic_as_declared"}),
-    (Boastful(), {"check_stochastic_as_declared"}),
-    (Wasteful(), {"check_stochastic_as_declared"}),
+    (Wasteful(), {"check_draws_are_used"}),
+    (WastefulAtTheEnd(), {"check_draws_are_used"}),
+    (DrawsAhead(), {"check_draws_are_used"}),
     (AroundTheCounter(), {"check_nfe_is_what_it_calls"}),
     (RawNetwork(), {"check_kinds_of_network_agree"}),
     (Truncated(), {"check_levels_are_on_the_schedule"}),

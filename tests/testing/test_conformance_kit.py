@@ -24,6 +24,8 @@ from samplerzoo.testing import (
     checks_of,
     conformance,
     conjugate,
+    convergence,
+    draws,
     outcomes,
     parametrize_with_checks,
 )
@@ -43,6 +45,18 @@ class Crashing(DDIM):
         raise KeyError("nothing\nof that name")
 
 
+class Secretive(DDIM):
+    """Declares itself deterministic, as plugins once had to say, and is not (Song, Meng, Ermon 2021)."""
+
+    stochastic = property(lambda self: False)
+
+
+class Boastful(DDIM):
+    """Declares itself stochastic, and is not (Song, Meng, Ermon 2021)."""
+
+    stochastic = property(lambda self: True)
+
+
 REASONS = {"check_order": "it is\na joke", "check_cites_its_source": "nobody to cite"}
 
 
@@ -55,6 +69,14 @@ def test_a_sampler_that_is_right_passes_all_that_applies_to_it() -> None:
     assert {outcome.check for outcome in found if outcome.status != "passed"} == {"check_shift_is_applied"}
     (skipped,) = [outcome for outcome in found if outcome.status == "skipped"]
     assert str(skipped) == "check_shift_is_applied: skipped, it takes no mean shift, and says so"
+
+
+@pytest.mark.parametrize("sampler", [Secretive(eta=1.0), Boastful()], ids=repr)
+def test_whether_noise_is_drawn_is_measured_and_what_an_old_plugin_declares_is_ignored(sampler: Sampler) -> None:
+    plain = DDIM(eta=sampler.eta)
+    assert convergence(sampler) == convergence(plain)
+    assert draws(sampler) == draws(plain)
+    check_sampler(sampler)
 
 
 def test_a_failure_names_every_check_and_its_numbers() -> None:

@@ -30,9 +30,6 @@ OWN_SPACING = "linspace"
 SAME_LEVEL = 0.01
 """Of tau: how far the level of a scheduler's float32 sigma may be from that of its timestep, and still be the same."""
 
-STEPS_TO_SEE = 10
-"""Enough for every one to come to its draws."""
-
 RUNGE_KUTTA = 4
 """Evaluations of one of PNDM's first steps."""
 
@@ -51,10 +48,6 @@ class SchedulerSampler(Sampler):
     scheduler: ClassVar[Any]
     of_step: ClassVar[dict[str, str]]
     """Field -> keyword of the scheduler's `step`; all other fields are the constructor's."""
-
-    @property
-    def stochastic(self) -> bool:
-        return _draws(self)
 
     @property
     def order(self) -> int:
@@ -197,24 +190,6 @@ def _starts(scheduler: Any) -> Sequence[int]:
     if runge_kutta:
         return [*range(0, runge_kutta, RUNGE_KUTTA), *range(runge_kutta, count)]
     return [0, *range(2, count)]
-
-
-@functools.cache
-def _draws(sampler: SchedulerSampler) -> bool:
-    """Whether it draws anything, found out by a few steps; its options alone do not say."""
-    import torch
-
-    from samplerzoo.testing import gaussian, run
-
-    schedule = Schedule.from_config({})
-    drawn: list[None] = []
-
-    def noise() -> torch.Tensor:
-        drawn.append(None)
-        return torch.zeros(1, 1, dtype=torch.float64)
-
-    run(gaussian(schedule), sampler, sampler.grid(schedule, STEPS_TO_SEE, "leading"), noise)
-    return len(drawn) > 1
 
 
 @functools.cache

@@ -43,13 +43,13 @@ from samplerzoo.testing.checks.options import (
 )
 from samplerzoo.testing.checks.walk import (
     check_any_shape,
+    check_draws_are_used,
     check_dtype_is_kept,
     check_irregular_grids,
     check_levels_are_on_the_schedule,
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
     check_shift_is_applied,
-    check_stochastic_as_declared,
 )
 
 OPTIONS_CHECKS = (
@@ -71,7 +71,7 @@ SAMPLER_CHECKS = (
     check_runs_leave_nothing_behind,
     check_recording_changes_nothing,
     check_nfe_is_what_it_calls,
-    check_stochastic_as_declared,
+    check_draws_are_used,
     check_shift_is_applied,
     check_lands_on_the_point,
     check_irregular_grids,

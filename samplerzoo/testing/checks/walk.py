@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from samplerzoo.blame import blame
+from samplerzoo.core.exact import draws as counted_draws
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level
@@ -129,22 +130,21 @@ def check_irregular_grids(sampler: Sampler) -> None:
     assert off < 1e-9, f"on fractions of timesteps it misses a single point by {off:.2g}"
 
 
-def check_stochastic_as_declared(sampler: Sampler) -> None:
-    """`stochastic` says whether noise is drawn after x_T, and none is drawn that an image does not depend on."""
-    grid = LINEAR.grid(5)
-    counted = Impulses(0, (1,))
-    run(normal(), sampler, grid, counted)
-    drawn = counted.drawn - 1
-    assert drawn >= 0, "it drew less than x_T"
-    if not sampler.stochastic:
-        assert not drawn, f"it declares itself deterministic, and draws noise {drawn} times in 5 steps"
-        return
-    assert drawn, "it declares itself stochastic, and draws no noise in 5 steps"
-    images = run(normal(), sampler, grid, Impulses(counted.drawn, (1,)))
-    for number in range(2, counted.drawn + 1):
-        assert not torch.equal(images[number], images[0]), (
-            f"draw {number - 1} of {drawn} after x_T leaves no trace in the image: do not draw what is not used"
+def check_draws_are_used(sampler: Sampler) -> None:
+    """Every draw leaves a trace in the image, and where no noise is drawn an image follows from x_T alone."""
+    for grid in (LINEAR.grid(5), IRREGULAR):
+        drawn = counted_draws(sampler, grid, LINEAR)
+        images = run(normal(), sampler, grid, Impulses(1 + drawn, (1,)))
+        again = run(normal(), sampler, grid, Impulses(1 + drawn, (1,)))
+        assert drawn or torch.equal(images, again), (
+            f"it draws no noise in {_steps(grid)}, and two runs from one x_T differ by {farthest(images, again):.2g}: "
+            "take random numbers from noise()"
         )
+        for number in range(2, drawn + 2):
+            assert not torch.equal(images[number], images[0]), (
+                f"draw {number - 1} of {drawn} after x_T, in {_steps(grid)}, leaves no trace in the image: do not "
+                "draw what is not used"
+            )
 
 
 def check_shift_is_applied(sampler: Sampler) -> None:
