@@ -6,7 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import samplerzoo as zoo
 from samplerzoo import registry
@@ -26,6 +28,40 @@ def commands(path: Path) -> list[list[str]]:
     """Every `samplerzoo ...` line of a page's shell blocks, without comments."""
     lines = [line for block in blocks(path, "sh") for line in re.split(r"\n|&&", block)]
     return [shlex.split(line, comments=True) for line in lines if line.strip().startswith("samplerzoo ")]
+
+
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The sampler of the README, in a file as a reader would put it there."""
+    monkeypatch.setattr(registry, "_files", {})
+    monkeypatch.chdir(tmp_path)
+    (source,) = (block for block in blocks(README, "python") if "(Sampler)" in block)
+    Path("shown.py").write_text(source)
+    return Path("shown.py")
+
+
+def test_the_sampler_of_the_readme_is_the_whole_file_of_the_plugin(shown: Path) -> None:
+    assert shown.read_bytes() == (ROOT / "plugins" / "samplerzoo_plugins" / "ddim.py").read_bytes()
+
+
+@pytest.mark.parametrize("eta", [0, 0.3, 1])
+def test_the_sampler_of_the_readme_passes_the_kit(shown: Path, eta: float, capsys) -> None:
+    assert main(["check", "shown:ddim", "--plugin", str(shown), "--eta", str(eta)]) == 0
+    out = capsys.readouterr().out
+    assert "check_draws_are_used: passed" in out
+    assert "check_order: passed" in out
+
+
+@pytest.mark.parametrize("eta", [0, 0.3, 1])
+def test_the_sampler_of_the_readme_makes_pictures(shown: Path, tiny_model: Path, eta: float) -> None:
+    words = ["--model", str(tiny_model), "--num-images", "2", "--steps", "3", "--eta", str(eta)]
+    pictures = []
+    for name in ("shown:ddim", "samplerzoo:ddim"):
+        assert main(["run", "--plugin", str(shown), "--sampler", name, *words, "-o", name.partition(":")[0]]) == 0
+        files = sorted(Path(name.partition(":")[0], "images").rglob("*.png"))
+        pictures.append([np.asarray(Image.open(file)) for file in files])
+    assert len(pictures[0]) == 2
+    np.testing.assert_array_equal(*pictures)
 
 
 @pytest.fixture
