@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.source import Source
+from samplerzoo import Sampler, Source
 
 
 class Diffusers(Source):

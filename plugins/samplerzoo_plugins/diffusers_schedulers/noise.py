@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from samplerzoo.errors import ZooError
+from samplerzoo import ZooError
 
 _REPLACING = threading.RLock()
 """One step at a time: the function that is replaced is the whole process's."""

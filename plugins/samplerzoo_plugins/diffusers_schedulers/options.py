@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
-import re
 import types
 import typing
 from typing import Any, Literal, Union
 
-from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from samplerzoo.core.sampler import Sampler
-from samplerzoo.registry import RESERVED
+from samplerzoo import RESERVED, Field, Sampler
 
 OWNED = frozenset(
     # the model's schedule, and what its network predicts
@@ -30,9 +28,6 @@ OWNED = frozenset(
 
 LEARNED = ("learned", "learned_range")
 """Choices that need the network's own variance, which an eps that is guided and clipped comes without."""
-
-ARGUMENT = r"^\s*{} \(.*?\):?\s*\n\s+(.+?)(?:\.\s|\n\s*\n|\n\s*\w+ \(|\Z)"
-"""An argument in a docstring of Google's style: `name (type):`, and what it is in the lines below."""
 
 Parameters = dict[str, tuple[Any, FieldInfo]]
 
@@ -88,8 +83,17 @@ def _type(annotation: Any, default: Any) -> tuple[Any, Any] | None:
 
 
 def _help(scheduler: Any, name: str) -> str:
-    """The first sentence that diffusers' own docstring has of it."""
-    documented = f"{scheduler.__doc__}\n\n{scheduler.step.__doc__}"
-    found = re.search(ARGUMENT.format(name), documented, re.MULTILINE | re.DOTALL)
-    text = " ".join(found[1].split()).rstrip(".") if found else ""
-    return text[:1].lower() + text[1:] if text else "as diffusers has it"
+    """Return the first sentence on an argument in diffusers' docstrings, beside or below `name (type):`."""
+    for documented in (scheduler, scheduler.step):
+        lines = iter((inspect.getdoc(documented) or "").splitlines())
+        for line in lines:
+            if line.strip().startswith(f"{name} ("):
+                below = itertools.takewhile(lambda text: _indent(text) > _indent(line), lines)  # noqa: B023
+                text = " ".join([line.partition("):")[2], *below])
+                sentence = " ".join(text.split()).partition(". ")[0].rstrip(".")
+                return sentence[:1].lower() + sentence[1:] or "as diffusers has it"
+    return "as diffusers has it"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -12,14 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Grid, Level, Schedule
-from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo import Denoiser, Grid, Level, Sampler, Schedule, UsageError, ZooError, reason
 
 if TYPE_CHECKING:
     import torch
-
-    from samplerzoo.core.prediction import Denoiser
 
 SPACINGS = ("trailing", "leading", "linspace")
 """What diffusers calls `timestep_spacing`; its own linspace is of another grid in some schedulers."""
