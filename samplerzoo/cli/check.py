@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samplerzoo import registry
-from samplerzoo.cli.plugin_flags import SECTIONS, PluginCommand, plugin_flag, typed_so_far
+from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag
 from samplerzoo.cli.shared_flags import json_flag
 from samplerzoo.errors import UsageError, did_you_mean
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
@@ -24,35 +24,18 @@ PREFIXES = {"sampler": "", "guidance": GUIDANCE_PREFIX}
 
 
 class CheckCommand(PluginCommand):
-    """Has the flags of the plugin that it is given the name of, as `run` has them."""
+    """A command with the flags of the plugin whose name comes first, as `run` has them."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        from samplerzoo.cli.flags import flags
+    def chosen(self, ctx: click.Context, typed: dict[str, Any]) -> dict[Kind, str | None]:
+        name = typed.get("name")
+        if not isinstance(name, str):
+            return {}
+        if name.startswith("-"):
+            raise UsageError(f"the name comes first: {ctx.command_path} NAME {name} ...")
+        return dict.fromkeys(kinds_of(name), name)
 
-        typed = typed_so_far(self, ctx, args)
-        for file in typed.get("plugin", []):
-            registry.load_file(file)
-        name, sections = typed.get("name"), {}
-        if isinstance(name, str):
-            if name.startswith("-"):
-                raise UsageError(f"the name comes first: {ctx.command_path} NAME {name} ...")
-            for kind in kinds_of(name):
-                sections[f"Options of {name}"] = flags(registry.get(kind, name).load(), PREFIXES[kind])
-        ctx.meta[SECTIONS] = sections
-        try:
-            return click.Command.parse_args(self, ctx, args)
-        except click.NoSuchOption as error:
-            raise UsageError(self._why(ctx, error.option_name, str(name))) from error
-
-    def _why(self, ctx: click.Context, flag: str, name: str) -> str:
-        """Whose flag it is, or else which it is nearest to."""
-        option = flag.lstrip("-").replace("-", "_")
-        for kind in kinds_of(name):
-            field = option.removeprefix(PREFIXES[kind])
-            if option.startswith(PREFIXES[kind]) and registry.owners(kind, field):
-                return f"{flag}: {registry.unknown_option(kind, name, field)}"
-        known = [option for param in self.get_params(ctx) for option in param.opts]
-        return f"no option {flag}{did_you_mean(flag, known)}; see `{ctx.command_path} {name} --help`"
+    def help_line(self, ctx: click.Context, typed: dict[str, Any]) -> str:
+        return f"{ctx.command_path} {typed.get('name')} --help"
 
 
 @click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -29,24 +30,58 @@ def typed_so_far(command: click.Command, ctx: click.Context, args: list[str]) ->
     return dict(typed)
 
 
+def unknown_flag(flag: str, chosen: Mapping[Kind, str | None], params: Sequence[click.Parameter], see: str) -> str:
+    """Say whose flag it is that no command and no chosen plugin knows, or which flag it is nearest to.
+
+    Args:
+        chosen: the plugins that the line names, by the kinds that the command takes; None where it names none.
+        params: all flags that there are.
+        see: the command that lists them.
+    """
+    option = flag.lstrip("-").replace("-", "_").removeprefix("no_")
+    kind: Kind = "guidance" if option.startswith(GUIDANCE_PREFIX) else "sampler"
+    field = option.removeprefix(GUIDANCE_PREFIX)
+    having = registry.owners(kind, field) if kind in chosen else []
+    name = chosen.get(kind)
+    if having and name is None:
+        return f"{flag} goes behind the {kind} that has it: {' or '.join(f'--{kind} {owner}' for owner in having)}"
+    if having and name not in having:
+        return f"{flag}: {registry.unknown_option(kind, str(name), field)}"
+    known = [option for param in params for option in param.opts + param.secondary_opts]
+    return f"no option {flag}{did_you_mean(flag, known)}; see `{see}`"
+
+
 class PluginCommand(click.Command):
-    """Has `--sampler`, perhaps `--guidance`, and all flags of those that are named."""
+    """A command with `--sampler`, perhaps `--guidance`, and all flags of the plugins that they name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         from samplerzoo.cli.flags import flags
 
-        chosen = self._peek(ctx, args)
-        for file in chosen["plugin"]:
+        typed = typed_so_far(self, ctx, args)
+        for file in typed.get("plugin") or []:
             registry.load_file(file)
-        sections = {f"Options of {chosen['sampler']}": flags(registry.get("sampler", chosen["sampler"]).load())}
-        if chosen["guidance"]:
-            guidance = registry.get("guidance", chosen["guidance"]).load()
-            sections[f"Options of {chosen['guidance']}"] = flags(guidance, GUIDANCE_PREFIX)
-        ctx.meta[SECTIONS] = sections
+        chosen = self.chosen(ctx, typed)
+        ctx.meta[SECTIONS] = {
+            f"Options of {name}": flags(registry.get(kind, name).load(), GUIDANCE_PREFIX * (kind == "guidance"))
+            for kind, name in chosen.items()
+            if name
+        }
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise UsageError(self._explain(ctx, error.option_name, chosen)) from error
+            see = self.help_line(ctx, typed)
+            raise UsageError(unknown_flag(error.option_name, chosen, self.get_params(ctx), see)) from error
+
+    def chosen(self, ctx: click.Context, typed: dict[str, Any]) -> dict[Kind, str | None]:
+        """Return the plugins whose flags the command has, by kind; None for a kind that the line names none of."""
+        found: dict[Kind, str | None] = {"sampler": typed.get("sampler", sampler_flag.default)}
+        if "guidance" in [param.name for param in self.params]:
+            found["guidance"] = typed.get("guidance") or None
+        return found
+
+    def help_line(self, ctx: click.Context, typed: dict[str, Any]) -> str:
+        """Return the command line that lists the flags."""
+        return f"{ctx.command_path} --sampler NAME --help"
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return super().get_params(ctx) + [flag for section in ctx.meta.get(SECTIONS, {}).values() for flag in section]
@@ -56,26 +91,3 @@ class PluginCommand(click.Command):
             with formatter.section(heading):
                 records = [record for option in options if (record := option.get_help_record(ctx)) is not None]
                 formatter.write_dl(records or [("none", "")])
-
-    def _peek(self, ctx: click.Context, args: list[str]) -> dict[str, Any]:
-        """What the line says of plugins, read before their flags are known."""
-        typed = typed_so_far(self, ctx, args)
-        names = [param.name for param in self.params]
-        return {
-            "sampler": typed.get("sampler", sampler_flag.default),
-            "guidance": typed.get("guidance") if "guidance" in names else None,
-            "plugin": typed.get("plugin", []),
-        }
-
-    def _explain(self, ctx: click.Context, flag: str, chosen: dict[str, Any]) -> str:
-        """Whose flag it is, or else which it is nearest to."""
-        option = flag.lstrip("-").replace("-", "_").removeprefix("no_")
-        kind: Kind = "guidance" if option.startswith(GUIDANCE_PREFIX) else "sampler"
-        field = option.removeprefix(GUIDANCE_PREFIX)
-        having = registry.owners(kind, field)
-        if having and kind == "guidance" and not chosen["guidance"]:
-            return f"{flag} is an option of a guidance: add {' or '.join(f'--guidance {name}' for name in having)}"
-        if having and chosen[kind] not in having:
-            return f"{flag}: {registry.unknown_option(kind, chosen[kind], field)}"
-        known = [name for param in self.get_params(ctx) for name in param.opts + param.secondary_opts]
-        return f"no option {flag}{did_you_mean(flag, known)}; see `{ctx.command_path} --sampler NAME --help`"

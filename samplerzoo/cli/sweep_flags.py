@@ -10,8 +10,8 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli.flags import FieldType, flags, given
-from samplerzoo.cli.plugin_flags import typed_so_far
-from samplerzoo.errors import UsageError, ZooError, did_you_mean
+from samplerzoo.cli.plugin_flags import typed_so_far, unknown_flag
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.registry import GUIDANCE_PREFIX
 
 ROWS = f"{__name__}.rows"
@@ -70,17 +70,13 @@ class SweepCommand(click.Command):
         return super().get_params(ctx) + _guidance_flags()
 
     def _explain(self, ctx: click.Context, flag: str, segments: Sequence[Segment]) -> str:
-        """Whose flag it is, or else which it is nearest to."""
-        field = flag.lstrip("-").replace("-", "_").removeprefix("no_")
+        """Say whose flag it is that stands behind a sampler, or before the first one."""
         mine = [it for it in segments if any(word.partition("=")[0].replace("_", "-") == flag for word in it.words)]
-        having = registry.owners("sampler", field)
-        if having and mine:
-            return f"{flag}: {registry.unknown_option('sampler', mine[0].samplers[0], field)}"
-        if having:
-            return f"{flag} stands behind the sampler that it is for: {FLAG} {' or '.join(having)} {flag} ..."
         params = self.get_params(ctx) + [option for it in mine for option in _sampler_flags(it.samplers)]
-        known = [name for param in params for name in param.opts + param.secondary_opts]
-        return f"no option {flag}{did_you_mean(flag, [FLAG, *known])}; see `{ctx.command_path} --help`"
+        params.append(click.Option([FLAG]))
+        return unknown_flag(
+            flag, {"sampler": mine[0].samplers[0] if mine else None}, params, f"{ctx.command_path} --help"
+        )
 
 
 def _split(args: Sequence[str]) -> tuple[list[str], list[Segment]]:
