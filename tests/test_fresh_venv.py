@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from samplerzoo.bench.results import read
+from samplerzoo.bench.results import read_rows
 from samplerzoo.cli import main
 
 AUTHORS = Path(__file__).parents[1] / "plugins" / "README.md"
@@ -143,7 +143,7 @@ def test_the_guide_leads_from_nothing_to_a_row_in_a_report(fresh: Fresh, monkeyp
     assert not {"my_sampler", "torch"} & {*listed.modules}
     assert "check_order: passed" in checked.out
     assert re.search(r"\b\d+ passed", tested.out)
-    rows = read(fresh.cwd / "my-report")
+    rows = read_rows(fresh.cwd / "my-report")
     assert [(row.recipe.sampler, row.recipe.steps) for row in rows if row.recipe.sampler == "my-sampler"] == [
         ("my-sampler", steps) for steps in (5, 10, 20)
     ]

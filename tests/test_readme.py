@@ -12,7 +12,7 @@ from PIL import Image
 
 import samplerzoo as zoo
 from samplerzoo import registry
-from samplerzoo.bench.results import read
+from samplerzoo.bench.results import read_rows
 from samplerzoo.cli import COMMANDS, main
 from samplerzoo.testing import TOLERANCE, convergence
 
@@ -92,7 +92,7 @@ def test_the_authors_example_passes_the_kit_as_the_page_says(rk2: Path, capsys) 
 def test_the_authors_example_is_ranked_as_the_page_says(rk2: Path) -> None:
     words = next(words for words in commands(AUTHORS) if words[1] == "bench")
     assert main(words[1:]) == 0
-    rows = read(Path("rk2-exact"))
+    rows = read_rows(Path("rk2-exact"))
     ddim, second = (min(row.metrics.fd for row in rows if row.recipe.sampler == name) for name in ("ddim", "rk2"))
     assert second < ddim / 10
     assert Path("rk2-exact/report.md").exists()

@@ -148,7 +148,7 @@ def _labels(recipe: Recipe, model: Model) -> str | None:
     return "natural" if needs_labels(model, cast("type[Guidance] | None", guidance)) else None
 
 
-def title(recipe: Recipe) -> str:
+def cell_title(recipe: Recipe) -> str:
     """Return the name of a cell in messages, such as `ddim eta=0.5, cfg scale=2.0, 20 steps`."""
     words = [_with_options(recipe.sampler, recipe.sampler_options)]
     if recipe.guidance is not None:

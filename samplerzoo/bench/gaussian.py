@@ -81,7 +81,7 @@ def _row(recipe: Recipe, orders: dict[tuple[str, str], Order]) -> Row:
         timesteps=tuple(plan.grid.timesteps),
         protocol=_PROTOCOL,
         metrics=Metrics(fd=fd, order=order),
-        cost=results.Cost(**cost.per_image()),
+        cost=results.CostPerImage(**cost.per_image()),
         warnings=warnings,
     )
 

@@ -16,14 +16,14 @@ import torch
 from tqdm.auto import tqdm
 
 from samplerzoo.bench import results, shards
-from samplerzoo.bench.cell import CELLS, Cell, make_cells, title
+from samplerzoo.bench.cell import CELLS, Cell, cell_title, make_cells
 from samplerzoo.bench.estimate import Remaining, StepTimer
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.meter import Meter
-from samplerzoo.bench.results import Cost, Protocol, Row, Speed
+from samplerzoo.bench.results import CostPerImage, Protocol, Row, Speed
 from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
-from samplerzoo.core.cost import Cost as Sum
+from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Level
 from samplerzoo.errors import ZooError
@@ -125,7 +125,7 @@ class Harness:
 
     def _left(self) -> list[tuple[bool, list[range]]]:
         """Return for every cell whether it is done, and the batches that are still to be made."""
-        done = {row.key for row in results.read(self._folder)}
+        done = {row.key for row in results.read_rows(self._folder)}
         coming: dict[str, list[range]] = {}  # a cell may be wanted twice, with more images the second time
         left: list[tuple[bool, list[range]]] = []
         for cell in self._cells:
@@ -178,7 +178,7 @@ class Harness:
 
         def measure() -> None:
             row = self._row(cell)
-            results.write(self._folder, [*results.read(self._folder), row])
+            results.append_rows(self._folder, [row])
             on_row(row)
 
         return _failures(cell, measure)
@@ -241,7 +241,7 @@ class Harness:
             timesteps=tuple(cell.plan.grid.timesteps),
             protocol=self._meter.protocol(cell),
             metrics=metrics,
-            cost=Cost(**sum((it.cost(len(shard)) for shard, it in made.items()), Sum()).per_image()),
+            cost=CostPerImage(**sum((it.cost(len(shard)) for shard, it in made.items()), Cost()).per_image()),
             speed=speed(made),
             clipped=clipped(made),
             warnings=tuple(warnings),
@@ -250,7 +250,7 @@ class Harness:
         )
 
     def _rows(self) -> list[Row]:
-        found = {row.key: row for row in results.read(self._folder)}
+        found = {row.key: row for row in results.read_rows(self._folder)}
         return [found[key] for key in map(self._key, self._cells) if key in found]
 
 
@@ -278,7 +278,7 @@ def _failures(cell: Cell, work: Callable[[], None]) -> list[str]:
     try:
         work()
     except ZooError as error:
-        return [f"{title(cell.recipe)}: {error}"]
+        return [f"{cell_title(cell.recipe)}: {error}"]
     return []
 
 
@@ -293,5 +293,6 @@ def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row]
         for row in gaussian.rows(recipes, failures.append):
             found.append(row.model_copy(update={"command": command}))
             on_row(found[-1])
-        on_main(lambda: results.write(folder, [*results.read(folder), *found]))
+        known = on_main(lambda: results.read_rows(folder))
+        on_main(lambda: results.append_rows(folder, [row for row in found if row not in known]))
     return SuiteOutcome(found, failures)

@@ -54,7 +54,7 @@ class Protocol(Options):
         return metric_name(self.features, self.features_id, self.images)
 
 
-class Cost(Options):
+class CostPerImage(Options):
     """Cost of an image, counted at the network."""
 
     nfe: float
@@ -89,7 +89,7 @@ class Row(Options):
     timesteps: tuple[float, ...]
     protocol: Protocol
     metrics: Metrics
-    cost: Cost
+    cost: CostPerImage
     speed: Speed | None = None
     clipped: float | None = None
     warnings: tuple[str, ...] = ()
@@ -102,19 +102,18 @@ class Row(Options):
         return self.cell, self.protocol
 
 
-def read(folder: Path) -> list[Row]:
+def read_rows(folder: Path) -> list[Row]:
     """Read the rows of a benchmark folder, in the order they were finished; none if it has no results.jsonl.
 
-    A later row with the key of an earlier one replaces it.
+    A later row with the key of an earlier one replaces it. A last line that is not whole, as a killed process leaves
+    it, is passed over.
 
     Raises:
-        ZooError: a line is no row.
+        ZooError: another line is no row.
     """
     path = folder / RESULTS_FILE
-    if not path.exists():
-        return []
     rows = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(_whole_lines(path), 1):
         try:
             row = Row.model_validate_json(line)
         except ValidationError as error:
@@ -130,7 +129,7 @@ def read_some(folder: Path) -> list[Row]:
         UsageError: it has none.
         ZooError: a line is no row.
     """
-    rows = read(folder)
+    rows = read_rows(folder)
     if not rows:
         raise UsageError(f"{folder} holds no rows of a benchmark; `samplerzoo bench -o {folder}` makes them")
     return rows
@@ -158,8 +157,24 @@ def tabulate(rows: Sequence[Row]) -> DataFrame:
     return json_normalize(nested).rename(columns=lambda name: name.removeprefix("row."))
 
 
-def write(folder: Path, rows: Iterable[Row]) -> None:
-    """Replace results.jsonl by these rows. Of two with one key the later one stays, in the place of the first."""
-    unique = {row.key: row for row in rows}
-    with atomic_file(folder / RESULTS_FILE) as partial:
-        partial.write_text("".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in unique.values()))
+def append_rows(folder: Path, rows: Iterable[Row]) -> None:
+    """Append rows to results.jsonl, in the place of a last line that is not whole."""
+    path = folder / RESULTS_FILE
+    lines = _whole_lines(path)
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
+        with atomic_file(path) as partial:
+            partial.write_text("".join(f"{line}\n" for line in lines))
+    with path.open("a") as file:
+        file.write("".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in rows))
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Return the lines of a file, without a last one that is no JSON; none if there is no file."""
+    if not path.exists():
+        return []
+    *lines, last = path.read_text().split("\n")
+    try:
+        json.loads(last)
+    except ValueError:
+        return lines
+    return [*lines, last]

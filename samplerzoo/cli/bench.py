@@ -132,17 +132,17 @@ def _silent(row: Row) -> None: ...
 def _tell(row: Row) -> None:
     from tqdm.auto import tqdm
 
-    from samplerzoo.bench.cell import title
+    from samplerzoo.bench.cell import cell_title
 
     parts = [f"{row.protocol.metric} {row.metrics.fd:.5g}", f"NFE {row.cost.nfe:g}"]
     if row.speed is not None:
         parts.append(f"{row.speed.images_per_second:.3g} images/s")
-    tqdm.write("  ".join([*parts, title(row.recipe)]))
+    tqdm.write("  ".join([*parts, cell_title(row.recipe)]))
 
 
 def _say_exact(suite: Suite, as_json: bool) -> None:
     """Print what would be done on the exact model."""
-    from samplerzoo.bench.cell import title
+    from samplerzoo.bench.cell import cell_title
     from samplerzoo.bench.gaussian import prepare_exact
 
     recipes = [recipe for recipe, _ in suite.points]
@@ -156,12 +156,12 @@ def _say_exact(suite: Suite, as_json: bool) -> None:
         return
     click.echo(f"{'NFE':>7}  what")
     for recipe, cost in zip(recipes, costs, strict=True):
-        click.echo(f"{cost.nfe:>7g}  {title(recipe)}")
+        click.echo(f"{cost.nfe:>7g}  {cell_title(recipe)}")
 
 
 def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None:
     """Print what is left to do: in all, and cell by cell if `every`."""
-    from samplerzoo.bench.cell import title
+    from samplerzoo.bench.cell import cell_title
 
     done, images = sum(each.done for each in work), sum(each.images for each in work)
     evaluations, seconds = sum(each.evaluations for each in work), sum(each.seconds for each in work)
@@ -185,7 +185,7 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
         for each in work:
             time = "done" if each.done else _duration(each.seconds)
             numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{time:>11}"
-            click.echo(f"{each.cell.name:18}{numbers}  {title(each.cell.recipe)}")
+            click.echo(f"{each.cell.name:18}{numbers}  {cell_title(each.cell.recipe)}")
     click.echo(
         f"{len(work)} cells, {done} of them done; {images:,} images and {evaluations:,.0f} network evaluations "
         f"to make, about {_duration(seconds)}"

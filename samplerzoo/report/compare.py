@@ -9,7 +9,7 @@ from pathlib import Path
 from pandas import DataFrame
 
 from samplerzoo.bench.results import Protocol, read_some
-from samplerzoo.report.names import number
+from samplerzoo.report.line_names import number
 from samplerzoo.report.series import FD, POINT, along, average, by_protocol
 from samplerzoo.report.tables import NOTHING, markdown, measured
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageFont
 from samplerzoo import images
 from samplerzoo.bench import shards
 from samplerzoo.images import Pixels
-from samplerzoo.report.names import Axis, number
+from samplerzoo.report.line_names import Axis, number
 from samplerzoo.report.series import POINT, SEED
 
 WIDEST = 12

@@ -15,7 +15,7 @@ from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, read_so
 from samplerzoo.report import plots, tables
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
-from samplerzoo.report.names import Axis, settings
+from samplerzoo.report.line_names import Axis, settings
 from samplerzoo.report.series import (
     SEED,
     Floor,

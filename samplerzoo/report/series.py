@@ -17,7 +17,7 @@ from pandas import DataFrame, Series
 
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import EXACT, Protocol, Row, tabulate
-from samplerzoo.report.names import Axis, name_lines
+from samplerzoo.report.line_names import Axis, name_lines
 
 PLACES: dict[Axis, str] = {"steps": "recipe.steps", "scale": "recipe.guidance_options.scale"}
 """Column that holds the place on each axis."""

@@ -14,7 +14,7 @@ from samplerzoo import registry
 from samplerzoo.bench.results import Row
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import ZooError
-from samplerzoo.report.names import number, option_text, settings
+from samplerzoo.report.line_names import number, option_text, settings
 from samplerzoo.report.series import FD, Floor, Spread, drop_lone_points, near_to
 
 DIGITS = 4

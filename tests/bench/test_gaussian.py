@@ -76,8 +76,8 @@ def test_a_row_says_all_that_is_needed_to_repeat_it(tmp_path: Path) -> None:
     assert len(found.timesteps) == found.cost.nfe == 7
     assert found.protocol.metric == "fd_exact"
     assert found.versions["samplerzoo"]
-    results.write(tmp_path, [found])
-    assert results.read(tmp_path) == [found]
+    results.append_rows(tmp_path, [found])
+    assert results.read_rows(tmp_path) == [found]
     (again,) = rows([found.recipe])
     assert again == found
 

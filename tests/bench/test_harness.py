@@ -52,7 +52,7 @@ def test_a_row_has_all_that_is_needed(suite: Suites, bench: Bench, tmp_path: Pat
     outcome = bench(suite({"sampler": "ddim", "guidance": "cfg", "guidance_scale": 2.0, "clip_x0": "static:0.5"}))
     assert not outcome.failures
     [row] = outcome.rows
-    assert results.read(tmp_path / "out") == [row]
+    assert results.read_rows(tmp_path / "out") == [row]
     assert row.timesteps == (999, 666, 332)
     assert row.protocol.metric == "fd_pixels@20"
     assert row.protocol.model == "tiny"
@@ -144,7 +144,7 @@ def test_more_images_add_to_those_that_are_there(suite: Suites, bench: Bench, tm
     assert shards.present(folder, shards.IMAGES) == [
         range(8), range(8, 16), range(16, 20), range(20, 24), range(24, 32), range(32, 34),
     ]  # fmt: skip
-    assert results.read(tmp_path / "out") == [few, more]
+    assert results.read_rows(tmp_path / "out") == [few, more]
     [fresh] = bench(suite(images=34), "fresh").rows
     assert more.metrics.fd == pytest.approx(fresh.metrics.fd, rel=PROCESSES)
     assert more.cost == fresh.cost
@@ -173,7 +173,7 @@ def test_another_metric_makes_no_image(
     assert row.protocol.images == 10
     [row] = bench(suite(floor="none")).rows
     assert row.metrics.floor is None
-    assert len(results.read(tmp_path / "out")) == 3
+    assert len(results.read_rows(tmp_path / "out")) == 3
 
 
 KILLED = """
@@ -230,7 +230,7 @@ def test_two_processes_have_the_figures_of_one(suite: Suites, bench: Bench, tmp_
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 4  # the estimate, two rows, and where the report is
-    one, two = bench(made).rows, results.read(tmp_path / "two")
+    one, two = bench(made).rows, results.read_rows(tmp_path / "two")
     assert [row.key for row in two] == [row.key for row in one]
     for mine, other in zip(one, two, strict=True):
         assert other.metrics.fd == pytest.approx(mine.metrics.fd, rel=PROCESSES)

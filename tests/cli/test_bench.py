@@ -143,20 +143,20 @@ def test_a_benchmark_folder(cli, model: list[object], tmp_path: Path) -> None:
     assert "tiny" in Path(last).read_text()
     again = cli("bench", *model, *FEW, "--sampler", "ddim", "--sampler", "ddpm", "--json")
     found = json.loads(again.out)
-    assert [row["cell"] for row in found["rows"]] == [row.cell for row in results.read(Path("bench/tiny"))]
+    assert [row["cell"] for row in found["rows"]] == [row.cell for row in results.read_rows(Path("bench/tiny"))]
 
 
 def test_an_unconditional_model(cli, model: list[object], plain_model: Path) -> None:
     answer = cli("bench", *model, *FEW, "--model", plain_model, "--sampler", "ddim", "-o", "out")
     assert answer.code == 0, answer
-    [row] = results.read(Path("out"))
+    [row] = results.read_rows(Path("out"))
     assert (row.protocol.model, row.protocol.labels) == ("plain", None)
 
 
 def test_gradients_are_counted(cli, model: list[object], classifier_model: Path) -> None:
     answer = cli("bench", *model, *FEW, "--sampler", "ddim", "--guidance", "classifier", "--guidance-scale", "0,2")
     assert answer.code == 0, answer
-    off, on = results.read(Path("bench/tiny"))
+    off, on = results.read_rows(Path("bench/tiny"))
     assert (off.cost.classifier_gradients, on.cost.classifier_gradients) == (0, 2)
     assert (on.cost.nfe, on.cost.network_calls) == (2, 2)
 
@@ -168,7 +168,7 @@ def test_a_second_network_is_counted_apart_and_no_path_of_it_is_reported(
     words = ["--guidance", "autoguidance", "--guidance-model", tmp_path / "worse", "--guidance-scale", "1,2"]
     answer = cli("bench", *model, *FEW, "--sampler", "ddim", *words)
     assert answer.code == 0, answer
-    off, on = results.read(Path("bench/tiny"))
+    off, on = results.read_rows(Path("bench/tiny"))
     assert (off.cost.second_nfe, on.cost.second_nfe) == (0, 2)
     assert (on.cost.nfe, on.cost.network_calls) == (2, 2)
     assert off.metrics == on.metrics  # a copy of the model guides nothing
@@ -201,7 +201,7 @@ def test_a_cell_that_fails_is_an_error_at_the_end(
     assert answer.code == 1
     assert answer.err == "samplerzoo: error: no row for failing, 2 steps: too large; the same command tries again\n"
     assert answer.out.endswith("out/report.md\n")
-    assert len(results.read(Path("out"))) == 1
+    assert len(results.read_rows(Path("out"))) == 1
 
 
 GAUSSIAN = ["--model", "gaussian", "--sampler", "ddim"]
@@ -211,7 +211,7 @@ def test_the_exact_model(cli) -> None:
     answer = cli("bench", *GAUSSIAN, "--eta", "0,1", "--steps", "5,10")
     assert answer.code == 0, answer
     assert answer.out.splitlines()[-1] == "bench/gaussian/report.md"
-    rows = results.read(Path("bench/gaussian"))
+    rows = results.read_rows(Path("bench/gaussian"))
     assert len(rows) == 4
     assert rows[0].command.startswith("samplerzoo")
     listed = cli("bench", "--model", "gaussian", "--steps", 5, "--dry-run").out.splitlines()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from samplerzoo.bench.results import Cost, Metrics, Protocol, Row, Speed
+from samplerzoo.bench.results import CostPerImage, Metrics, Protocol, Row, Speed
 from samplerzoo.sampling.recipe import Recipe
 
 
@@ -40,7 +40,7 @@ def row(
         sampler=sampler, sampler_options=options or {}, steps=steps, seed=seed, guidance=guidance, dtype="float32",
         guidance_options={} if scale is None else {"scale": scale}, clip_x0="off", class_labels="natural",
     )  # fmt: skip
-    cost = Cost(nfe=steps * (1 + (guidance == "cfg")), network_calls=steps, classifier_gradients=0)
+    cost = CostPerImage(nfe=steps * (1 + (guidance == "cfg")), network_calls=steps, classifier_gradients=0)
     name = "-".join(map(str, [sampler, *(options or {}).values(), guidance, scale, steps, seed]))
     return Row(**{
         "cell": name, "recipe": recipe, "timesteps": tuple(range(steps)), "protocol": under or protocol(),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic import protocol, row
 
-from samplerzoo.bench.results import Row, write
+from samplerzoo.bench.results import Row, append_rows
 from samplerzoo.errors import UsageError
 from samplerzoo.report.compare import compare
 
@@ -15,7 +15,7 @@ from samplerzoo.report.compare import compare
 def table(folders: dict[str, list[Row]], root: Path) -> list[str]:
     for name, rows in folders.items():
         (root / name).mkdir()
-        write(root / name, rows)
+        append_rows(root / name, rows)
     text = compare([root / name for name in folders]).replace(f"{root}/", "")
     return [line.strip("| ") for line in text.splitlines() if line and not line.startswith("| :--")]
 

@@ -20,7 +20,7 @@ from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report import gallery, tables
 from samplerzoo.report.findings import findings
-from samplerzoo.report.names import Axis
+from samplerzoo.report.line_names import Axis
 from samplerzoo.report.page import write_report
 from samplerzoo.report.series import FD, Spread, along, average
 
@@ -50,7 +50,7 @@ def suite() -> list[Row]:
 
 
 def written(folder: Path, rows: list[Row]) -> str:
-    results.write(folder, rows)
+    results.append_rows(folder, rows)
     return write_report(folder).read_text()
 
 
@@ -399,7 +399,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
     assert main(["report", str(tmp_path)]) == 2
     assert "holds no rows of a benchmark" in capsys.readouterr().err
-    results.write(tmp_path, suite())
+    results.append_rows(tmp_path, suite())
     assert main(["report", str(tmp_path)]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "report.md")
     with pytest.raises(UsageError, match="bench"):
