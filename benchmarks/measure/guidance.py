@@ -17,7 +17,7 @@ STEPS, ROUNDS = 10, 7
 
 
 def measure() -> list[Figure]:
-    model = load("mnist")
+    model = load("mnist", dtype="float32")
     cfg = {"guidance": "cfg", "guidance_scale": 2.0}
     works: list[tuple[str, dict[str, Any], int, str]] = [
         *((f"cfg, batch {batch}", cfg, batch, "<= 2.05") for batch in (1, 4, 64)),

@@ -21,7 +21,7 @@ STEPS, ROUNDS, CALLS = 50, 3, 8
 def measure() -> list[Figure]:
     """Measure every built-in sampler on the embedded network, and the simplest of each kind on a large one."""
     names = sorted(plugin.name for plugin in registry.plugins("sampler") if plugin.source == "samplerzoo")
-    figures = [_share(name, load("mnist"), 64, f"{STEPS} steps, batch 64") for name in names]
+    figures = [_share(name, load("mnist", dtype="float32"), 64, f"{STEPS} steps, batch 64") for name in names]
     large, setting = load(saved("35.7", CIFAR), dtype="float32"), f"35.7 M parameters, {STEPS} steps, batch 4"
     return [*figures, *(_share(name, large, 4, setting) for name in ("ddim", "ddpm"))]
 

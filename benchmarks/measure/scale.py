@@ -66,7 +66,7 @@ def _images() -> list[Figure]:
 
 
 def _steps() -> list[Figure]:
-    model = load("mnist", device="cpu")
+    model = load("mnist", device="cpu", dtype="float32")
     figures = []
     for steps in (5, 10, 20, 50, 100):
         sample(model, "ddim", steps=1, num_images=16)
@@ -130,13 +130,13 @@ def _together(processes: int, calls: int, batch: int) -> float:
 
 def bare(calls: int, batch: int) -> Callable[[], float]:
     """Return a function that times `calls` bare network calls. A process of its own runs it."""
-    call = forward_of(load("mnist", device="cpu"), batch)
+    call = forward_of(load("mnist", device="cpu", dtype="float32"), batch)
     return lambda: seconds(lambda: [call() for _ in range(calls)])
 
 
 def _bench() -> Figure:
     """Measure the time of a suite of three cells divided by that of its network calls alone."""
-    model, batch, images, steps, calls = load("mnist", device="cpu"), 64, 512, [10, 20, 30], 24
+    model, batch, images, steps, calls = load("mnist", device="cpu", dtype="float32"), 64, 512, [10, 20, 30], 24
     forward = forward_of(model, batch)
     suite = parse_suite({}, "speed", {"images": images, "steps": steps}, [{"sampler": "ddim"}])
     ratios = []
