@@ -113,14 +113,14 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
 
 
 def guide() -> list[list[str]]:
-    """The commands of the page, as they stand there."""
+    """Return the commands of the page, as they stand there."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", AUTHORS.read_text(), re.MULTILINE | re.DOTALL)
     (block,) = (block for block in blocks if "new-plugin" in block)
     return [shlex.split(line, comments=True) for line in block.splitlines()]
 
 
 def package(folder: Path, modules: dict[str, str], **points: str) -> Path:
-    """The source of a distribution of the folder's name."""
+    """Write the source of a distribution of the folder's name."""
     folder.mkdir()
     for module, source in modules.items():
         (folder / f"{module}.py").write_text(source)

@@ -1,4 +1,4 @@
-"""A benchmark of a network of three layers on 8x8 pixels, measured by the pixels themselves."""
+"""Fixtures of a benchmark: a network of three layers on 8x8 pixels, measured by the pixels themselves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Bench = Callable[..., SuiteOutcome]
 
 
 def noise(path: Path, seed: int) -> Path:
-    """Statistics of 400 images of noise in 3 classes."""
+    """Save statistics of 400 images of noise in 3 classes."""
     images, labels = np.random.default_rng(seed).random((400, 64), dtype=np.float32), np.arange(400) % 3
     reference.save_reference(reference.make_reference([(images, labels)], parse_features("pixels").id, path.stem), path)
     return path
@@ -27,7 +27,7 @@ def noise(path: Path, seed: int) -> Path:
 
 @pytest.fixture
 def suite(tiny_model: Path, tmp_path: Path) -> Callable[..., Suite]:
-    """Of the tiny model; by default ddim in 3 steps."""
+    """Return a function that makes a suite of the tiny model; by default ddim in 3 steps."""
     train, test = noise(tmp_path / "noise.safetensors", 0), noise(tmp_path / "more-noise.safetensors", 1)
 
     def make(*rows: dict[str, Any], **keys: Any) -> Suite:
@@ -42,7 +42,7 @@ def suite(tiny_model: Path, tmp_path: Path) -> Callable[..., Suite]:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    """Runs a suite to its end."""
+    """Return a function that runs a suite to its end."""
 
     def run(suite: Suite, folder: str = "out", batch_size: int = 8) -> SuiteOutcome:
         asked = TuningRequest(batch_size=batch_size, layout="contiguous")

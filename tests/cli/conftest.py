@@ -1,4 +1,4 @@
-"""The command line in process, and models small enough to run it on."""
+"""Fixtures of the command line, run in process, and models small enough to run it on."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from samplerzoo.cli import main
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command line came to."""
+    """Exit code and output of a command line."""
 
     code: int
     out: str
     err: str
 
     def refuses(self, code: int, *parts: str) -> None:
-        """One line on stderr, no traceback, and all of `parts` in it."""
+        """Assert one line on stderr, without a traceback, that has all of `parts` in it."""
         assert self.code == code, self
         assert self.err.startswith("samplerzoo: error: "), self
         assert self.err.count("\n") == 1, self
@@ -34,7 +34,7 @@ Cli = Callable[..., Answer]
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
-    """Runs a command line in an empty directory."""
+    """Return a function that runs a command line in an empty directory."""
     directory = tmp_path / "cwd"
     directory.mkdir()
     monkeypatch.chdir(directory)
@@ -49,7 +49,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.fixture
 def plain_model(tmp_path: Path, tiny_unet: Callable) -> Path:
-    """An unconditional model folder, as diffusers itself saves it."""
+    """Save an unconditional model folder, as diffusers itself does."""
     from diffusers import DDPMPipeline, DDPMScheduler
 
     DDPMPipeline(tiny_unet(), DDPMScheduler(clip_sample=False)).save_pretrained(tmp_path / "plain")
@@ -58,7 +58,7 @@ def plain_model(tmp_path: Path, tiny_unet: Callable) -> Path:
 
 @pytest.fixture
 def classifier_model(tiny_model: Path) -> Path:
-    """The conditional model with a noise-aware classifier."""
+    """Return the conditional model with a noise-aware classifier."""
     import torch
     from transformers import ResNetConfig, ResNetForImageClassification
 

@@ -23,7 +23,7 @@ FEW = ["--steps", 2, "--images", 6, "--batch-size", 4, "--device", "cpu"]
 
 @pytest.fixture
 def model(tiny_model: Path, tmp_path: Path) -> list[object]:
-    """Flags of a model and of what measures it."""
+    """Return flags of a model and of what measures it."""
     rows = np.random.default_rng(0).random((400, 64))
     np.savez(tmp_path / "noise.npz", mu=rows.mean(axis=0), sigma=np.cov(rows.T))
     return ["--model", tiny_model, "--features", "pixels", "--reference", tmp_path / "noise.npz"]
@@ -31,7 +31,7 @@ def model(tiny_model: Path, tmp_path: Path) -> list[object]:
 
 @pytest.fixture
 def composed(cli, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The suite that a command line means."""
+    """Return a function that gives the suite which a command line means."""
     found: list[Suite] = []
     parse = module.parse_suite
 

@@ -30,7 +30,7 @@ class HalfWay(Sampler):
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with a sampler, forgotten after the test."""
+    """Return a file with a sampler, which is forgotten after the test."""
     monkeypatch.setattr(registry, "_files", {})
     path = tmp_path / "half.py"
     path.write_text(PLUGIN)

@@ -34,7 +34,7 @@ FLOAT32_NETWORK = 2e-5
 
 
 def counted(model: Model) -> tuple[Model, list[int]]:
-    """The model, and the list of the batch sizes that its network is called with."""
+    """Return the model, and the list of the batch sizes that its network is called with."""
     calls: list[int] = []
 
     def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
