@@ -176,9 +176,9 @@ def test_what_the_registry_promises_of_installed_packages(fresh: Fresh, tmp_path
     assert not {"zoo_one", "zoo_one_broken", "zoo_two", "torch"} & {*listed.modules}
     assert checked.code == 1
     blamed = [line for line in checked.out.splitlines() if "BROKEN" in line]
-    assert [line.partition("BROKEN: ")[2] for line in blamed] == [
-        "sampler 'broken' of zoo-one is broken: RuntimeError: no such luck  (zoo-one 1.2)"
-    ]
+    [text] = [line.partition("BROKEN: ")[2] for line in blamed]
+    assert text.startswith("sampler 'broken' of zoo-one is broken: RuntimeError: no such luck (")
+    assert text.endswith("zoo_one_broken.py, line 1)  (zoo-one 1.2)")
     assert either.code == 2
     assert "2 sampler plugins are called 'good'; say zoo-one:good or zoo-two:good" in either.err
     assert one.code == 0

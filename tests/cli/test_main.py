@@ -27,12 +27,13 @@ assert not loaded("torch", "numpy", "pydantic"), loaded("torch", "numpy", "pydan
 assert main(["run", "--sampler", "ddim", "--guidance", "cfg", "--help"]) == 0
 assert main(["run", "--sampler", "ddpm", "--eta", "0"]) == 2
 assert main(["timesteps", "--sampler", "ddpm", "--variance", "large", "--steps", "3"]) == 0
-assert main(["info", "ddpm"]) == 0
+assert main(["info", "cfg"]) == 0
 assert main(["list", "--check"]) == 0
 assert not loaded("torch"), "torch"
 import samplerzoo
 assert "sample" in dir(samplerzoo)
 assert not loaded("torch"), "torch"
+assert main(["info", "ddpm"]) == 0  # runs the sampler, to see whether it draws noise
 """
 
 
