@@ -1,4 +1,4 @@
-"""The two ways in which samplerzoo says no; the command line prints either as one line."""
+"""Errors that samplerzoo raises. The command line prints them as one line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import difflib
 
 
 class ZooError(Exception):
-    """Something is wrong with a file, a model or the machine (exit code 1)."""
+    """Fault of a file, a model, a plugin or the machine (exit code 1)."""
 
     exit_code = 1
 
 
 class UsageError(ZooError, ValueError):
-    """The request itself cannot be met: an unknown name, a value out of bounds (exit code 2)."""
+    """Request that cannot be met, such as an unknown name or a value out of bounds (exit code 2)."""
 
     exit_code = 2
 
@@ -24,6 +24,6 @@ def reason(error: BaseException) -> str:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """` (did you mean ...?)`, or nothing."""
+    """Return ` (did you mean ...?)` with the nearest known word; an empty text if none is near."""
     close = difflib.get_close_matches(word, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

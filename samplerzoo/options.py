@@ -10,7 +10,10 @@ from pydantic import Field as Field
 
 
 class Options(BaseModel):
-    """A field is a flag: its type, bounds, default and description are the flag's. Infinities and NaN are refused."""
+    """Frozen, validated options. Each field is a flag, with its type, bounds, default and description.
+
+    Infinities and NaN are refused.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -21,7 +24,7 @@ class Options(BaseModel):
 
 
 def complaint(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line."""
+    """Say in one line the first thing that is wrong."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     what = first["msg"].removeprefix("Value error, ")
@@ -29,5 +32,5 @@ def complaint(error: ValidationError) -> str:
 
 
 def kebab(name: str) -> str:
-    """ReverseSDE -> reverse-sde."""
+    """Turn a class name into a plugin name: ReverseSDE -> reverse-sde."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()

@@ -1,4 +1,4 @@
-"""The protocol of plugins, as far as it can be seen without running: how samplerzoo calls and reads their members."""
+"""Protocol of plugins, as far as it can be checked without running: how samplerzoo calls and reads their members."""
 
 from __future__ import annotations
 

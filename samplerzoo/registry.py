@@ -32,16 +32,17 @@ USAGE: dict[Kind, str] = {
     "guidance": "a guidance, which works with every sampler; type --sampler ddim --guidance {}",
     "features": "a feature network, for metrics; type --features {}",
 }
-"""What to say to who took a plugin for one of another kind."""
+"""Hint for a plugin name that is given to the flag of another kind."""
 
 PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
 """Environment variable with files to load, separated as in PATH."""
 
 SOURCES = "samplerzoo.sources"
-"""Group of the libraries whose samplers go by `source:name`; `plugins` leaves them out, for it imports nothing."""
+"""Entry-point group of the libraries whose samplers are named `source:name`. `plugins` leaves them out, since to list
+them is to import the library."""
 
 GUIDANCE_PREFIX = "guidance_"
-"""Before the name of a guidance's field, where it stands beside those of a sampler."""
+"""Prefix of a guidance's options where they stand beside those of a sampler."""
 
 RESERVED = frozenset(
     "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
@@ -49,34 +50,34 @@ RESERVED = frozenset(
     "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options "
     "images seeds features reference floor".split()
 )
-"""Flags of `run`, `timesteps` and `bench` and keywords of `sample`, which no field of a sampler may be called."""
+"""Flags of `run`, `timesteps` and `bench`, and keywords of `sample`: no field of a sampler may have such a name."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin by what its distribution says of it; nothing is imported before `load`."""
+    """Plugin as its distribution describes it. Nothing is imported before `load`."""
 
     kind: Kind
     name: str
     source: str
-    """The distribution, or the stem of the file, that it comes from."""
+    """Name of its distribution; of a file, the name without .py."""
     version: str
     target: EntryPoint | type
     foreign: bool = False
-    """Whether a source has it, and not a distribution or a file."""
+    """True for a sampler of another library, which a source found."""
 
     @property
     def file(self) -> Path | None:
-        """The file that it was loaded from, if it was named as a file."""
+        """File that the user named it by; None for an installed plugin."""
         if self.foreign or isinstance(self.target, EntryPoint):
             return None
         return Path(inspect.getfile(self.target))
 
     def load(self) -> type[Options]:
-        """The options class, checked against the protocol.
+        """Import the plugin's class, and check it against the protocol.
 
         Raises:
-            ZooError: it cannot be imported, or is not what its group says. Names the plugin, its source and the reason.
+            ZooError: it cannot be imported, or is not what its group says; names plugin, source, reason and line.
         """
         broken = f"{self.kind} {self.name!r} of {self.source} is broken"
         found = _entered(self.target, broken) if isinstance(self.target, EntryPoint) else self.target
@@ -89,7 +90,7 @@ class Plugin:
 
 
 def _entered(point: EntryPoint, broken: str) -> Any:
-    """Import what an entry point names. A plugin may fail in any way, and takes nothing else down with it."""
+    """Import what an entry point names. A plugin may fail in any way, and each way becomes a ZooError."""
     try:
         return point.load()
     except (Exception, SystemExit) as error:
@@ -123,7 +124,7 @@ def check_methods(cls: type, kind: Kind) -> None:
 
 
 def plugins(kind: Kind) -> list[Plugin]:
-    """Every plugin of a kind, in the order of their names."""
+    """List every plugin of a kind, sorted by name."""
     found = [Plugin(kind, point.name, *_origin(point.dist), point) for point in _points(GROUPS[kind], _installed())]
     for path in filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep)):
         load_file(path)
@@ -133,21 +134,21 @@ def plugins(kind: Kind) -> list[Plugin]:
 
 @functools.lru_cache(maxsize=len(GROUPS) + 1)
 def _points(group: str, installed: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
-    """The entry points of a group. To read them takes milliseconds, which every `sample` would wait for.
+    """Read the entry points of a group, once: it takes milliseconds, and every `sample` would wait for it.
 
     Args:
-        installed: that of which they are, by `_installed`.
+        installed: answer of `_installed`; a new one has the entry points read again.
     """
     return tuple(entry_points(group=group))
 
 
 def _installed() -> tuple[tuple[str, int], ...]:
-    """The folders where packages are, and when something was last installed in each."""
+    """List the folders of packages with the time when something was last installed in each."""
     return tuple((folder, _modified(folder)) for folder in sys.path)
 
 
 def _modified(folder: str) -> int:
-    """When an entry of sys.path last changed, in nanoseconds; 0 if it is not there."""
+    """Return when an entry of sys.path last changed, in nanoseconds; 0 if it does not exist."""
     try:
         return os.stat(folder or os.curdir).st_mtime_ns
     except OSError:
@@ -156,7 +157,7 @@ def _modified(folder: str) -> int:
 
 @functools.cache
 def _origin(distribution: Distribution | None) -> tuple[str, str]:
-    """Name and version, which take half a millisecond to read."""
+    """Return name and version of a distribution. Reading them takes half a millisecond, so that they are kept."""
     if distribution is None:
         return "?", ""
     metadata = distribution.metadata
@@ -164,7 +165,11 @@ def _origin(distribution: Distribution | None) -> tuple[str, str]:
 
 
 def get(kind: Kind, name: str) -> Plugin:
-    """The plugin of this name; `source:name` tells two of one name apart, and `diffusers:name` is a scheduler there."""
+    """Find a plugin by name. `package:name` tells two of one name apart; `diffusers:name` is a scheduler of diffusers.
+
+    Raises:
+        UsageError: no plugin has the name, or two have it.
+    """
     known = plugins(kind)
     source, _, short = name.rpartition(":")
     if kind == "sampler" and source in sources():
@@ -188,15 +193,15 @@ def get(kind: Kind, name: str) -> Plugin:
 
 
 def sources() -> dict[str, EntryPoint]:
-    """The libraries that samplers may come from beside plugins, by name; none is imported."""
+    """Return the other libraries that samplers may come from, by name. None is imported."""
     return {point.name: point for point in _points(SOURCES, _installed())}
 
 
 def load_source(name: str) -> Source:
-    """One of `sources`.
+    """Import a library's source by its name in `sources`.
 
     Raises:
-        ZooError: it cannot be imported, or is none.
+        ZooError: it cannot be imported, or is no source.
     """
     from samplerzoo.core.source import Source
 
@@ -216,10 +221,10 @@ def load_source(name: str) -> Source:
 
 
 def _foreign(library: str, name: str) -> Plugin:
-    """A sampler of another library.
+    """Find a sampler of another library.
 
     Raises:
-        UsageError: the library has no such sampler, or it cannot be one here; says why.
+        UsageError: the library does not have it, or it cannot be a sampler here; says why.
     """
     source = load_source(library)
     names = source.names()
@@ -235,7 +240,7 @@ def _foreign(library: str, name: str) -> Plugin:
 
 
 def kinds(name: str) -> list[Kind]:
-    """The kinds that have a plugin of this name."""
+    """List the kinds that have a plugin of this name."""
     source, _, short = name.rpartition(":")
     if source in sources():
         return ["sampler"]
@@ -243,10 +248,10 @@ def kinds(name: str) -> list[Kind]:
 
 
 def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
-    """A plugin's object with these options.
+    """Make a plugin's object with these options.
 
     Raises:
-        UsageError: an option that it does not have, naming who has it, or a value that it refuses.
+        UsageError: the plugin has no such option, and the message names those that do, or it refuses a value.
     """
     from pydantic import ValidationError
 
@@ -275,7 +280,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
 
 
 def unknown_option(kind: Kind, name: str, option: str) -> str:
-    """What to say of an option that a plugin does not have: its owners, or else the nearest that it has."""
+    """Say which plugins have an option that this one does not have, or else which of its own is nearest."""
     having = owners(kind, option)
     if having:
         return f"{kind} {name} has no option {option!r}; it belongs to: {', '.join(having)}"
@@ -286,14 +291,14 @@ def unknown_option(kind: Kind, name: str, option: str) -> str:
 
 
 def owners(kind: Kind, option: str) -> list[str]:
-    """Names of the plugins that have this option."""
+    """List the names of the plugins that have this option."""
     return [plugin.name for plugin in plugins(kind) if option in _fields(plugin)]
 
 
 def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
-    """Registers the samplers, guidances and feature networks of a Python file, under their class names in kebab-case.
+    """Register the samplers, guidances and feature networks of a Python file, under their class names in kebab-case.
 
-    A class whose name begins with an underscore is the file's own affair.
+    A class whose name begins with an underscore is left out.
     """
     from samplerzoo.options import kebab
 
@@ -344,7 +349,7 @@ def _fields(plugin: Plugin) -> list[str]:
 
 
 def _bases() -> dict[Kind, type[Options]]:
-    """What each kind is a subclass of."""
+    """Return the base class of each kind."""
     from samplerzoo.core.features import Features
     from samplerzoo.core.guidance import Guidance
     from samplerzoo.core.sampler import Sampler
@@ -353,7 +358,11 @@ def _bases() -> dict[Kind, type[Options]]:
 
 
 def _check(cls: Any, kind: Kind) -> None:
-    """The protocol, as far as it can be seen without running."""
+    """Check a class against the protocol of its kind, as far as that can be seen without running it.
+
+    Raises:
+        TypeError: says what is wrong.
+    """
     base = _bases()[kind]
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")

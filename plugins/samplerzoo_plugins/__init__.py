@@ -1,1 +1,1 @@
-"""The samplers and guidances that come with samplerzoo, found through entry points like anybody's."""
+"""Samplers, guidances and feature networks that come with samplerzoo. Entry points name them, as any others."""

@@ -6,8 +6,8 @@ from samplerzoo import Field, TwoModelGuidance, UsageError
 class Autoguidance(TwoModelGuidance):
     """Autoguidance: away from a worse version of the model (Karras et al. 2024a, section 4).
 
-    The second model is smaller or was trained less, on the same data, classes and noise schedule. What it costs is
-    counted apart from the model's own evaluations.
+    The second model is smaller or was trained less, on the same data, classes and noise schedule. Its evaluations are
+    counted in a column of their own.
     """
 
     needs_labels: ClassVar[bool] = False

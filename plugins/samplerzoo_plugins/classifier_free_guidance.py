@@ -4,9 +4,9 @@ from samplerzoo import Field, Guidance, UsageError
 class ClassifierFreeGuidance(Guidance):
     """Classifier-free guidance (Ho and Salimans 2022, eq. 6, with scale = 1 + w), optionally rescaled.
 
-    A large scale makes the network's output larger than it was in training, and images too bright. The rescale brings
-    its standard deviation over the pixels of each image back to the conditional one (Lin et al. 2024, section 3.4).
-    Their network predicts v, so that v is what is rescaled here, whatever the network predicts.
+    A large scale makes the network's output larger than in training, and images too bright. The rescale brings its
+    standard deviation over the pixels of each image back to the conditional one (Lin et al. 2024, section 3.4). It is
+    applied to v, as in the paper, whatever the network predicts.
     """
 
     rescale: float = Field(0.0, ge=0.0, le=1.0, description="how far v gets back its conditional standard deviation")
@@ -34,7 +34,7 @@ class ClassifierFreeGuidance(Guidance):
         return guided
 
     def _rescaled(self, g, c):
-        """Eq. 14 to 16; an image without contrast has no deviation to bring back, and stays."""
+        """Apply eq. 14 to 16. An image without contrast has no deviation to bring back, and stays as it is."""
         pixels = tuple(range(1, g.x.ndim))
         std, guided = (p.v.std(pixels, correction=0, keepdim=True) for p in (c, g))
         factor = (std / guided).where(guided > 0, 1.0)

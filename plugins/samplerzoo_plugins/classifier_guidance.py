@@ -7,11 +7,11 @@ class ClassifierGuidance(Guidance):
     """Classifier guidance with a noise-aware classifier p(y | x_t) (Dhariwal and Nichol 2021).
 
     The default shifts the score of the unconditional prediction (algorithm 2, eq. 14), which has the right mean at any
-    number of steps. The other form moves the ancestral mean by variance times gradient (algorithm 1), which
-    guides too little where steps are few.
+    number of steps. With form mean the gradient times the variance moves the ancestral mean (algorithm 1), which guides
+    too little if steps are few.
 
-    The temperature divides the logits (Guo et al. 2017, section 4.2): above 1 it undoes overconfidence, below 1 it adds
-    to it. p^(1/T) is made a distribution over the classes again, which scaling its gradient does not do.
+    The temperature divides the logits (Guo et al. 2017, section 4.2): above 1 it reduces overconfidence,
+    below 1 it increases it. Unlike a scaled gradient, it leaves p^(1/T) normalised over the classes.
     """
 
     form: Literal["score", "mean"] = Field("score", description="what the gradient shifts; mean is for ddpm alone")
@@ -33,7 +33,7 @@ class ClassifierGuidance(Guidance):
         null = None if model.null_label is None else torch.full_like(labels, model.null_label)
 
         def gradient(x, t):
-            """The gradient of log p(y | x_t), an image each: summing over the batch mixes none."""
+            """Return the gradient of log p(y | x_t) for each image; the sum over the batch mixes none."""
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
                 logits = classifier(x, x.new_full((len(x),), t.tau)) / self.temperature

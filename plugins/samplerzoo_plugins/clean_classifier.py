@@ -13,10 +13,9 @@ WEIGHTS = "model.safetensors"
 
 
 class CleanClassifier(Features):
-    """The penultimate layer of the classifier of clean images in a model folder's `features`: classifier:mnist.
+    """Penultimate layer of the classifier of clean images in a model folder's `features`, as in classifier:mnist.
 
-    It knows classes, and so says which images are of the class that they were made as. Make one with
-    `samplerzoo train-classifier --clean`.
+    It knows classes, so that label accuracy can be measured. Make one with `samplerzoo train-classifier --clean`.
     """
 
     @property
@@ -33,10 +32,10 @@ class CleanClassifier(Features):
 
     @property
     def folder(self) -> Path:
-        """Where the classifier lies.
+        """Folder of the classifier.
 
         Raises:
-            UsageError: there is none.
+            UsageError: the model has none.
         """
         if not self.source:
             raise UsageError("features classifier: say of which model, as in classifier:mnist")

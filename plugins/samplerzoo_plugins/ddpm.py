@@ -36,6 +36,6 @@ class DDPM(Sampler):
 
 
 def posterior_mean(p, t, s):
-    """Mean of q(x_s | x_t, x_0) at the predicted x_0 (Ho, Jain, Abbeel 2020, eq. 7)."""
+    """Return the mean of q(x_s | x_t, x_0) at the predicted x_0 (Ho, Jain, Abbeel 2020, eq. 7)."""
     beta = transition_variance(t, s)
     return (s.alpha * beta / t.sigma**2) * p.x0 + (t.alpha / s.alpha * s.sigma**2 / t.sigma**2) * p.x

@@ -12,8 +12,8 @@ class DEIS(Sampler):
     """Diffusion exponential integrator, Adams-Bashforth (Zhang and Chen 2023, eq. 14 and 15: tAB-DEIS).
 
     In rho = sigma / alpha, y = x / alpha moves by the integral of eps; along a step eps is the polynomial through its
-    values at this level and the ones before. The first steps know fewer levels; the very first one, of order one, is
-    all that keeps solver_order 3 at second order as a whole.
+    values at this level and at those before. The first steps know fewer levels. The very first step has order one,
+    which limits solver_order 3 to second order.
     """
 
     solver_order: int = Field(3, ge=1, le=3, description="levels that a step uses: its own and those before; 1 is DDIM")
@@ -37,7 +37,7 @@ class DEIS(Sampler):
             yield x
 
     def _integrals(self, known, s, schedule):
-        """Of each Lagrange polynomial over rho, from the newest level to s; by Gauss-Legendre in lambda = -log rho."""
+        """Integrate each Lagrange polynomial over rho, from the newest level to s, by Gauss-Legendre in -log rho."""
         levels = [level for level, _ in known]
         t = levels[0]
         h = s.lam - t.lam

@@ -7,9 +7,9 @@ class DPMSolverPP(Sampler):
     """DPM-Solver++, multistep: 2M (Lu et al. 2022b, algorithm 2) and 3M, and at eta = 1 their SDE variants.
 
     In lambda = log(alpha / sigma), x_s = sigma_s / sigma_t x_t + sigma_s int e^lambda x0 dlambda (eq. 9), and x0 along
-    a step is what it was at this level and the ones before: their value, line or parabola. The first steps know fewer
-    levels, and the last ones are of lower order too, which is steadier where steps are few. The very first one, of
-    order one, is all that keeps 3M at second order as a whole.
+    a step is the polynomial through its values at this level and at those before. The first steps know fewer levels.
+    The last steps have lower order too, which is more stable if steps are few. The very first step has order one, which
+    limits 3M to second order.
     """
 
     solver_order: int = Field(2, ge=1, le=3, description="levels that a step uses: 2 is 2M, 3 is 3M, and 1 is DDIM")

@@ -6,12 +6,12 @@ from samplerzoo import Field, Sampler
 class EulerAncestral(Sampler):
     """Euler's method to a level below the next, and noise back up to it, as in k-diffusion (Crowson 2022).
 
-    In r = sigma / alpha, where dy/dr = eps for y = x / alpha (Karras et al. 2022). It is DDIM (Song, Meng, Ermon 2021)
-    of the same eta, up to 1; above that it adds more noise than there is in any ancestral step, up to all of it.
+    It steps in r = sigma / alpha, where dy/dr = eps for y = x / alpha (Karras et al. 2022). Up to eta = 1 it is DDIM of
+    the same eta (Song, Meng, Ermon 2021). Above that it adds more noise than an ancestral step does.
     """
 
-    eta: float = Field(1.0, ge=0.0, description="noise against that of the ancestral sampler; 0 is deterministic")
-    s_noise: float = Field(1.0, gt=0, le=2, description="standard deviation of the fresh noise, against what is due")
+    eta: float = Field(1.0, ge=0.0, description="noise, relative to that of the ancestral sampler; 0 is deterministic")
+    s_noise: float = Field(1.0, gt=0, le=2, description="factor on the standard deviation of the fresh noise")
 
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)

@@ -8,16 +8,16 @@ MAX_GAMMA = math.sqrt(2) - 1  # no more noise is added than there is (Karras et 
 class Heun(Sampler):
     """Heun's method in the noise level r = sigma / alpha, where dy/dr = eps for y = x / alpha, with churn.
 
-    Karras et al. 2022, algorithm 2, which at s_churn = 0 is algorithm 1. Two evaluations a step, one at the last. The
-    level that churn raises to is no noisier than the schedule's top, so that the first step of a whole run has none.
+    This is algorithm 2 of Karras et al. 2022, and algorithm 1 at s_churn = 0. A step costs two evaluations, the last
+    one costs one. Churn raises no level above the schedule's top, so that the first step of a whole run has none.
     """
 
     s_churn: float = Field(
-        0.0, ge=0, description="noise added and removed again, over the whole run; 0 is deterministic"
+        0.0, ge=0, description="amount of noise that is added and removed again over the whole run; 0 is deterministic"
     )
     s_min: float = Field(0.0, ge=0, description="sigma/alpha below which there is no churn")
     s_max: float = Field(1e6, ge=0, description="sigma/alpha above which there is no churn")
-    s_noise: float = Field(1.0, gt=0, le=2, description="standard deviation of the churned noise, against what is due")
+    s_noise: float = Field(1.0, gt=0, le=2, description="factor on the standard deviation of the added noise")
 
     @property
     def order(self) -> int:
@@ -41,7 +41,7 @@ class Heun(Sampler):
         return s.alpha * (x / t.alpha + h * (p.eps + q.eps) / 2)
 
     def _raised(self, t, steps, schedule):
-        """The level that noise is added up to before a step from t."""
+        """Return the level up to which noise is added before a step from t."""
         r, top = t.sigma / t.alpha, schedule.at(schedule.T)
         gamma = min(self.s_churn / steps, MAX_GAMMA) if self.s_min <= r <= self.s_max else 0.0
         log_snr = t.log_snr - 2 * math.log1p(gamma)

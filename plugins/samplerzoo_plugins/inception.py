@@ -18,9 +18,10 @@ CHANNELS = 3
 class Inception(Features):
     """TensorFlow's Inception of 2015, in whose 2048 features FIDs are published, as ported to TorchScript for StyleGAN.
 
-    Give the file as inception:FILE, or nothing to have it downloaded once. It takes uint8 images, resizes them itself
-    as TensorFlow does, and answers `return_features=True`. Grey images are shown to it in its three channels. Results
-    print as FID with the very file that others use, which is known by its SHA-256, and as fd_inception with any other.
+    Give the file as inception:FILE; without a file it is downloaded once. The network takes uint8 images, resizes them
+    as TensorFlow does, and returns features for `return_features=True`. Grey images are repeated in its three channels.
+    A result is called FID only with the file that others use, which is recognised by its SHA-256; with any other file
+    it is called fd_inception.
     """
 
     @property
@@ -29,7 +30,7 @@ class Inception(Features):
 
     @property
     def file(self) -> Path:
-        """The network's file; downloaded if none was named and none is in the cache."""
+        """File of the network. It is downloaded if none is named and none is in the cache."""
         if not self.source:
             return _downloaded()
         path = Path(self.source).expanduser()

@@ -12,8 +12,8 @@ ADAMS_BASHFORTH = {
 class IPNDM(Sampler):
     """Improved pseudo numerical methods (Zhang and Chen 2023, after Liu et al. 2022), up to fourth order in name.
 
-    A DDIM step along the Adams-Bashforth mean of the last few eps, begun with fewer of them. The weights are those of
-    equal steps, and between levels there are no equal steps of which eps would be a polynomial: that leaves order two.
+    A step is a DDIM step along the Adams-Bashforth mean of the last few eps; the first steps know fewer of them. The
+    weights are those of equal steps, which the levels of a grid are not: that limits the order to two.
     """
 
     solver_order: int = Field(

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class Pixels(Features):
-    """The pixels themselves, from 0 to 1: no weights, for images of one size.
+    """Pixels from 0 to 1 as features, without weights, for images of one size.
 
-    They see where ink is, and not what it draws: a small distance says little, a large one that something is wrong.
+    A small distance of pixels says little about images. A large one shows that something is wrong.
     """
 
     @property

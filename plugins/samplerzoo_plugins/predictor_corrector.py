@@ -7,11 +7,10 @@ from samplerzoo import Field, Sampler, transition_variance
 class PredictorCorrector(Sampler):
     """A predictor step to the next level, and Langevin steps there (Song et al. 2021, algorithms 3 and 5).
 
-    The paper's step size compares the norms of noise and score in a batch; in expectation that is 2 (snr sigma)^2, a
-    function of the level alone, and an image does not depend on its neighbours. The factor 1 - beta_i, which is 1 but
-    for two percent on the paper's thousand levels, is left out: where levels are skipped it would depend on the stride.
-    Steps of a fixed size keep a bias, however fine the grid (it shrinks with the noise): between two noisy levels this
-    has no order of convergence.
+    The paper's step size is made of the norms of noise and score in a batch. Here it is the expectation of that, 2 (snr
+    sigma)^2, which depends on the level alone, so that no image depends on its neighbours. The factor 1 - beta_i, which
+    is 1 within two percent on the paper's thousand levels, is left out: it would depend on how many levels are skipped.
+    Langevin steps have a fixed size, so that a bias stays on any grid: there is no order of convergence.
     """
 
     predictor: Literal["reverse-diffusion", "ddim"] = Field(

@@ -4,7 +4,7 @@ from samplerzoo import Sampler, transition_variance
 
 
 class ReverseDiffusion(Sampler):
-    """The reverse diffusion sampler (Song et al. 2021, algorithm 3, the predictor), on the respaced beta.
+    """Reverse diffusion sampler (Song et al. 2021, algorithm 3, the predictor), on the respaced beta.
 
     The last step returns x0, the mean of the clean image (Tweedie).
     """

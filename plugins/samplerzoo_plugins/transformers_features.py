@@ -13,10 +13,10 @@ PREPROCESSING = "preprocessor_config.json"
 
 
 class TransformersFeatures(Features):
-    """Any vision model of transformers, from a folder or the hub, such as hf:facebook/dinov2-small.
+    """Vision model of transformers, from a folder or the hub, such as hf:facebook/dinov2-small.
 
-    Images are prepared by the model's own image processor; grey ones are shown in three channels. The features are the
-    image embedding of a model that has one (CLIP), else the pooled output, else the first token of the last layer.
+    Images are prepared by the model's own image processor. Grey images are repeated in three channels. The features are
+    the image embedding of a model that has one (CLIP), else the pooled output, else the first token of the last layer.
     """
 
     @property
@@ -30,11 +30,11 @@ class TransformersFeatures(Features):
 
     @property
     def folder(self) -> Path:
-        """Where the model lies; fetched from the hub if it is there and not here.
+        """Folder of the model, fetched from the hub if it is not here.
 
         Raises:
-            UsageError: nothing is named, or nothing is there.
-            ZooError: the folder is not whole.
+            UsageError: no model is named, or it does not exist.
+            ZooError: a file is missing in the folder.
         """
         if not self.source:
             raise UsageError("features hf: say which model, as in hf:facebook/dinov2-small or hf:FOLDER")
@@ -60,7 +60,7 @@ class TransformersFeatures(Features):
         return features
 
     def _read(self, device: str) -> tuple[Any, Any, bool]:
-        """The network, its image processor, and whether the network has pooled features."""
+        """Load the network and its image processor, and say whether the network has pooled features."""
         from safetensors import SafetensorError
         from transformers import AutoImageProcessor, AutoModel
 

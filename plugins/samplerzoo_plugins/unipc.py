@@ -7,15 +7,15 @@ from samplerzoo import Field, Sampler
 
 
 class UniPC(Sampler):
-    """The unified predictor-corrector (Zhao et al. 2023, algorithms 1 and 2), multistep and in x0.
+    """Unified predictor-corrector (Zhao et al. 2023, algorithms 1 and 2), multistep and in x0.
 
-    The evaluation that the next step needs corrects this one's state first, at no cost, which raises the order by one.
-    The first steps know fewer levels, and the last ones are of lower order too. The very first one, of order two when
-    it is corrected, is all that keeps solver_order 3 at three as a whole.
+    The evaluation that the next step needs also corrects this step's state. That costs nothing and raises the order by
+    one. The first steps know fewer levels, and the last steps have lower order too. The very first step has order two
+    once it is corrected, which limits solver_order 3 to third order.
     """
 
     solver_order: int = Field(2, ge=1, le=3, description="levels that the predictor uses; 3 suits unguided models")
-    solver_type: Literal["bh1", "bh2"] = Field("bh2", description="the function B: bh1 is h, bh2 is exp(h) - 1")
+    solver_type: Literal["bh1", "bh2"] = Field("bh2", description="function B: bh1 is h, bh2 is exp(h) - 1")
 
     @property
     def order(self) -> int:
@@ -33,7 +33,7 @@ class UniPC(Sampler):
             yield x
 
     def _update(self, x, known, s, at_s=None):
-        """UniP-p from the p levels known, x being the state at the newest; with x0 at s too, UniC-p."""
+        """Take a step of UniP-p from the p known levels, x being the state at the newest; with x0 at s, of UniC-p."""
         (t, m0), *before = known
         h = s.lam - t.lam
         r = [(u.lam - t.lam) / h for u, _ in before]
@@ -49,7 +49,7 @@ class UniPC(Sampler):
 
 
 def _weights(r, h, b):
-    """The a_i of eq. 5, with sum_i a_i r_i^(k - 1) = k! phi_(k + 1) h / B for every k up to their number."""
+    """Return the a_i of eq. 5, with sum_i a_i r_i^(k - 1) = k! phi_(k + 1) h / B for every k up to their number."""
     if len(r) == 1:  # one half satisfies the condition of the theorem for either B
         return [0.5]
     phi, right = math.expm1(-h) / -h, []

@@ -1,5 +1,7 @@
-"""`samplerzoo list`: what there is. Reads names and sources, and imports no plugin unless asked to check them, and
-other libraries only for `--all`."""
+"""`samplerzoo list`: samplers, guidances, feature networks and models.
+
+It reads names and sources. Plugins are imported for `--check` alone, other libraries for `--all` alone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances", "fe
 )
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(plugin: tuple[str, ...], check: bool, everything: bool, as_json: bool) -> int:
-    """The samplers, guidances, feature networks (for metrics) and models that there are.
+    """List the samplers, guidances, feature networks (for metrics) and models.
 
     `samplerzoo info NAME` says all about one of them.
     """
@@ -55,7 +57,7 @@ def _entry(plugin: registry.Plugin, check: bool) -> dict[str, Any]:
 
 
 def _foreign(library: str) -> list[dict[str, Any]]:
-    """The samplers of another library; those that are offered first, by their error."""
+    """List the samplers of another library. Those that can be used come first, sorted by their error."""
     from samplerzoo.bench.screening import STEPS, verdicts
 
     release = registry.load_source(library).version

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from samplerzoo.testing import Outcome
 
 KINDS: tuple[Kind, ...] = ("sampler", "guidance")
-"""What there are checks for."""
+"""Kinds of plugins that the kit has checks for."""
 
 PREFIXES = {"sampler": "", "guidance": GUIDANCE_PREFIX}
 
@@ -41,10 +41,11 @@ class CheckCommand(PluginCommand):
 @click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])
 @click.argument("name")
 def command(name: str, plugin: tuple[str, ...], as_json: bool, **wanted: Any) -> int:
-    """Is a sampler or a guidance right? Runs every check of the conformance kit on it, and says what each found.
+    """Run every check of the conformance kit on a sampler or a guidance, and print what each found.
 
-    Checked with its options as given, against exact answers: no network, no data, no Monte Carlo, a second or two. The
-    exit code is 1 if a check fails. In tests of your own, samplerzoo.testing.check_sampler does the same.
+    The plugin is checked with the given options, against exact answers. That needs no network, no data and no Monte
+    Carlo, and takes a few seconds. The exit code is 1 if a check fails. In tests of your own,
+    samplerzoo.testing.check_sampler does the same.
     """
     found = []
     for kind in kinds_of(name):
@@ -61,7 +62,11 @@ def command(name: str, plugin: tuple[str, ...], as_json: bool, **wanted: Any) ->
 
 
 def kinds_of(name: str) -> list[Kind]:
-    """What a name is of what there are checks for."""
+    """List the kinds of this name that can be checked.
+
+    Raises:
+        UsageError: there is none.
+    """
     kinds = registry.kinds(name)
     found = [kind for kind in KINDS if kind in kinds]
     if found:
@@ -73,7 +78,7 @@ def kinds_of(name: str) -> list[Kind]:
 
 
 def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
-    """Prints a line a check as it is made."""
+    """Run the checks, and print a line for each as soon as it is done unless `quiet`."""
     made: Any = registry.make(kind, name, options)
     from samplerzoo.testing import outcomes
 

@@ -24,13 +24,14 @@ BOUNDS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What can be said of a field without its code.
+    """Description of a field for help and errors.
 
     Attributes:
         kind: INTEGER, NUMBER, TEXT, FLAG, the choices `a|b`, or INTEGER,... for a list.
-        bounds: in words; empty where there are none.
-        default: as one would type it; None for a field that must be given, or that has no value unless it is.
-        help: the description.
+        bounds: bounds in words; empty if there are none.
+        default: default as a user would type it; None if the field is required, or if its default is None.
+        help: description of the field.
+        choices: text -> value, for a field with choices.
     """
 
     kind: str
@@ -46,14 +47,14 @@ class Facts:
 
     @property
     def text(self) -> str:
-        """Description, default and bounds in one; click itself says what is required."""
+        """Description, default and bounds in one line. Click itself says what is required."""
         default = "" if self.default is None else f"default: {self.default}"
         notes = "; ".join(filter(None, [default, self.bounds]))
         return f"{self.help}  [{notes}]" if notes else self.help
 
 
 def facts(options: type[BaseModel]) -> dict[str, Facts]:
-    """Of every field, in the order of the class."""
+    """Describe every field, in the order of the class."""
     schemas = options.model_json_schema()["properties"]
     return {name: _facts(field, schemas[field.alias or name]) for name, field in options.model_fields.items()}
 
@@ -70,12 +71,16 @@ def flags(options: type[BaseModel], prefix: str = "") -> list[click.Option]:
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
-    """The flags that were typed."""
+    """Return the flags that were typed."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def validated(options: type[Chosen], values: dict[str, Any]) -> Chosen:
-    """The options object of the flags that were typed; what it refuses is a UsageError that names the flag."""
+    """Make the options object from the flags that were typed.
+
+    Raises:
+        UsageError: a value is refused; names the flag.
+    """
     try:
         return options(**given(values))
     except ValidationError as error:
@@ -85,13 +90,13 @@ def validated(options: type[Chosen], values: dict[str, Any]) -> Chosen:
 
 
 def plain(message: str) -> str:
-    """pydantic's message as the rest of a sentence."""
+    """Turn pydantic's message into the rest of a sentence."""
     message = message.removeprefix("Value error, ").removeprefix("Input ")
     return message[:1].lower() + message[1:]
 
 
 class FieldType(click.ParamType):
-    """Text to a field's value, judged by the field itself."""
+    """Type of a flag: it turns text into a field's value, validated by the field."""
 
     def __init__(self, field: FieldInfo, known: Facts) -> None:
         self.name = known.kind.lower()
@@ -135,7 +140,7 @@ def _facts(field: FieldInfo, schema: dict[str, Any]) -> Facts:
 
 
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """`X | None` without the None: on the command line that is the flag left out."""
+    """Take None out of `X | None`: on the command line it is the flag left out."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
     return kinds[0] if len(kinds) == 1 else schema
 
@@ -151,7 +156,7 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _typed(field: FieldInfo) -> str | None:
-    """The default as one would type it."""
+    """Return the default as a user would type it."""
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     if isinstance(default, bool):
         return "yes" if default else "no"

@@ -1,4 +1,4 @@
-"""`samplerzoo info NAME`: all about a sampler, a guidance, a feature network or a model."""
+"""`samplerzoo info NAME`: a sampler, a guidance, a feature network or a model in detail."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from samplerzoo.registry import GUIDANCE_PREFIX, Plugin
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(plugin: tuple[str, ...], name: str, as_json: bool) -> None:
-    """All about a sampler, a guidance, a feature network or a model.
+    """Print all about a sampler, a guidance, a feature network or a model.
 
-    Of a plugin: what it is, the paper, its options with bounds and defaults. Of a model (an embedded name, a folder, a
-    hub id): images, schedule, classes, how it was made. Where a guidance and a feature network share a name, both.
+    For a plugin: what it is, its paper, its options with bounds and defaults. For a model (an embedded name, a folder
+    or a hub id): images, schedule, classes, and how it was made. If a guidance and a feature network share a name, both
+    are printed.
     """
     for file in plugin:
         registry.load_file(file)

@@ -1,4 +1,4 @@
-"""`samplerzoo new-plugin NAME`: a folder with a plugin that works, its tests, and what makes it installable."""
+"""`samplerzoo new-plugin NAME`: a folder with a plugin that works and can be installed, and its tests."""
 
 from __future__ import annotations
 
@@ -23,15 +23,13 @@ FLAGS: dict[Kind, str] = {"sampler": "`--at` here", "guidance": "`--guidance-par
 
 @click.command("new-plugin")
 @click.argument("name")
-@click.option(
-    "--kind", type=click.Choice([*USAGE]), default="sampler", show_default=True, help="what the plugin is to be"
-)
+@click.option("--kind", type=click.Choice([*USAGE]), default="sampler", show_default=True, help="kind of plugin")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="[default: NAME]")
 def command(name: str, kind: Kind, output: Path | None) -> None:
-    """A folder with a sampler or a guidance that works, its tests, and what makes it installable.
+    """Make a folder with a sampler or a guidance that works and can be installed, and its tests.
 
-    NAME is what `--sampler` or `--guidance` will take, such as my-sampler. `pip install -e NAME` puts it on the list,
-    and `samplerzoo check NAME` says whether it is right.
+    NAME is the name for `--sampler` or `--guidance`, such as my-sampler. After `pip install -e NAME` it is listed, and
+    `samplerzoo check NAME` says whether it is right.
     """
     folder = output or Path(name)
     module = _module(name, kind)
@@ -62,7 +60,11 @@ def command(name: str, kind: Kind, output: Path | None) -> None:
 
 
 def _module(name: str, kind: Kind) -> str:
-    """What the plugin is imported as, if nothing else is."""
+    """Return the name of the plugin's module.
+
+    Raises:
+        UsageError: the plugin cannot have this name, or the name is taken.
+    """
     if not NAME.fullmatch(name):
         close = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         hint = f", such as {close}" if NAME.fullmatch(close) else ""

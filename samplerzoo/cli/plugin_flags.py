@@ -1,4 +1,4 @@
-"""Commands whose flags depend on the sampler and the guidance that their line names."""
+"""Commands whose flags depend on the sampler and the guidance that the command line names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from samplerzoo.errors import UsageError, did_you_mean
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
 SECTIONS = f"{__name__}.sections"
-"""Where the context keeps the plugins' flags: heading -> options."""
+"""Key of the plugins' flags in the context's meta: heading -> options."""
 
 sampler_flag = click.Option(
     ["--sampler"], default="ddim", metavar="NAME", help="one of `samplerzoo list`  [default: ddim]"
@@ -23,7 +23,7 @@ plugin_flag = click.Option(
 
 
 def typed_so_far(command: click.Command, ctx: click.Context, args: list[str]) -> dict[str, Any]:
-    """What the line says by the flags that are known already, the others passed over."""
+    """Read the flags that are known already from a command line, and skip the others."""
     ctx.ignore_unknown_options = True
     typed, _, _ = command.make_parser(ctx).parse_args(list(args))
     ctx.ignore_unknown_options = False
@@ -31,12 +31,12 @@ def typed_so_far(command: click.Command, ctx: click.Context, args: list[str]) ->
 
 
 def unknown_flag(flag: str, chosen: Mapping[Kind, str | None], params: Sequence[click.Parameter], see: str) -> str:
-    """Say whose flag it is that no command and no chosen plugin knows, or which flag it is nearest to.
+    """Say which plugin a flag belongs to that the command does not have, or which flag is nearest.
 
     Args:
-        chosen: the plugins that the line names, by the kinds that the command takes; None where it names none.
-        params: all flags that there are.
-        see: the command that lists them.
+        chosen: names of the plugins on the command line, by the kinds that the command takes; None if there is none.
+        params: all flags of the command.
+        see: command that lists them.
     """
     option = flag.lstrip("-").replace("-", "_").removeprefix("no_")
     kind: Kind = "guidance" if option.startswith(GUIDANCE_PREFIX) else "sampler"
@@ -73,7 +73,7 @@ class PluginCommand(click.Command):
             raise UsageError(unknown_flag(error.option_name, chosen, self.get_params(ctx), see)) from error
 
     def chosen(self, ctx: click.Context, typed: dict[str, Any]) -> dict[Kind, str | None]:
-        """Return the plugins whose flags the command has, by kind; None for a kind that the line names none of."""
+        """Return the names of the plugins whose flags the command has, by kind; None if a kind is not on the line."""
         found: dict[Kind, str | None] = {"sampler": typed.get("sampler", sampler_flag.default)}
         if "guidance" in [param.name for param in self.params]:
             found["guidance"] = typed.get("guidance") or None

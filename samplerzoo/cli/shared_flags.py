@@ -17,7 +17,7 @@ compile_flag = click.Option(
     help="let torch.compile make the network faster, which itself takes half a minute and more",
 )
 network_flags = [*flags(TuningRequest), device_flag, compile_flag]
-"""How the network of a run or a suite is called; none of them moves an image by more than rounding."""
+"""Flags of the network's call in a run or a suite. None of them changes an image by more than rounding."""
 json_flag = click.Option(["--json", "as_json"], is_flag=True, help="for machines")
 debug_flag = click.Option(["--debug"], is_flag=True, help="show the traceback of an error")
 

@@ -1,4 +1,7 @@
-"""The first line of a plugin's docstring, read from its source without importing it."""
+"""First line of a plugin's docstring, read from its source without importing it.
+
+A plugin that imports torch would make `samplerzoo list` take seconds.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from samplerzoo.registry import Plugin
 
 
 def summary(plugin: Plugin) -> str:
-    """One line; empty where the source cannot be found or read."""
+    """Return the first line of a plugin's docstring; nothing if the source cannot be found or read."""
     if not isinstance(plugin.target, EntryPoint):
         return _first_line(inspect.getdoc(plugin.target))
     try:
@@ -26,7 +29,11 @@ def summary(plugin: Plugin) -> str:
 
 
 def _spec(module: str) -> ModuleSpec:
-    """Where a module would be imported from; find_spec alone would import the packages that it lies in."""
+    """Find the source of a module. `find_spec` alone would import the packages that it lies in.
+
+    Raises:
+        ImportError: there is no such module.
+    """
     top, *inner = module.split(".")
     spec = importlib.util.find_spec(top)
     name = top

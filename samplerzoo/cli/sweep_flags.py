@@ -1,4 +1,4 @@
-"""The flags of `bench`: lists that multiply out, and options that belong to the sampler before them."""
+"""Flags of `bench`: lists that multiply out, and options that belong to the sampler before them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.registry import GUIDANCE_PREFIX
 
 ROWS = f"{__name__}.rows"
-"""Where the context keeps the rows of the line."""
+"""Key of the rows of the command line in the context's meta."""
 
 FLAG = "--sampler"
 
 
 class Several(click.ParamType):
-    """Values with commas between them, each judged by the field."""
+    """Type of comma-separated values, each validated by the field."""
 
     def __init__(self, one: FieldType) -> None:
         self.name = f"{one.name},..."
@@ -32,7 +32,7 @@ class Several(click.ParamType):
 
 
 def several(options: Sequence[click.Option], single: Sequence[str] = ()) -> list[click.Option]:
-    """The same flags, with any number of values; those in `single`, and those whose value is a list, with one."""
+    """Let flags take any number of values, except those in `single` and those whose value is a list."""
     for option in options:
         if isinstance(option.type, FieldType) and not option.type.known.is_list and option.name not in single:
             option.type = Several(option.type)
@@ -42,14 +42,14 @@ def several(options: Sequence[click.Option], single: Sequence[str] = ()) -> list
 
 @dataclass(frozen=True)
 class Segment:
-    """The words from one --sampler to the next."""
+    """Words from one --sampler to the next."""
 
     samplers: list[str]
     words: list[str]
 
 
 class SweepCommand(click.Command):
-    """Has `--sampler` any number of times, each with options of its own behind it."""
+    """Command with any number of `--sampler`, each followed by options of its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for file in typed_so_far(self, ctx, args).get("plugin") or []:  # it is they who say what flags there are
@@ -70,7 +70,7 @@ class SweepCommand(click.Command):
         return super().get_params(ctx) + _guidance_flags()
 
     def _explain(self, ctx: click.Context, flag: str, segments: Sequence[Segment]) -> str:
-        """Say whose flag it is that stands behind a sampler, or before the first one."""
+        """Say which sampler a flag belongs to that the sampler before it does not have; see `unknown_flag`."""
         mine = [it for it in segments if any(word.partition("=")[0].replace("_", "-") == flag for word in it.words)]
         params = self.get_params(ctx) + [option for it in mine for option in _sampler_flags(it.samplers)]
         params.append(click.Option([FLAG]))
@@ -80,7 +80,7 @@ class SweepCommand(click.Command):
 
 
 def _split(args: Sequence[str]) -> tuple[list[str], list[Segment]]:
-    """The words before the first sampler, and those of each sampler."""
+    """Split a command line into the words before the first sampler, and those of each sampler."""
     head: list[str] = []
     segments: list[Segment] = []
     words = iter(args)
@@ -97,7 +97,7 @@ def _split(args: Sequence[str]) -> tuple[list[str], list[Segment]]:
 
 
 def _row(ctx: click.Context, segment: Segment) -> tuple[dict[str, Any], list[str]]:
-    """What the sampler's own flags say, and the words that are none of them, in their order."""
+    """Read a sampler's own flags, and return the other words in their order."""
     own = click.Command("bench", params=[*_sampler_flags(segment.samplers)], add_help_option=False)
     found = own.make_context(
         ctx.info_name,
@@ -110,13 +110,13 @@ def _row(ctx: click.Context, segment: Segment) -> tuple[dict[str, Any], list[str
 
 
 def _sampler_flags(names: Sequence[str]) -> list[click.Option]:
-    """Of all of them, each once."""
+    """Return the flags of several samplers, each once."""
     found = [option for name in names for option in several(flags(registry.get("sampler", name).load()))]
     return [*{option.name: option for option in reversed(found)}.values()][::-1]
 
 
 def _guidance_flags() -> list[click.Parameter]:
-    """Of every guidance, since which of them is meant may stand in the file."""
+    """Return the flags of every guidance, since the suite's file may name the guidance."""
     found: dict[str | None, click.Parameter] = {}
     for plugin in registry.plugins("guidance"):
         try:

@@ -32,7 +32,7 @@ def gaussian(
     shape: tuple[int, ...] = (1,),
     prediction: PredictionType = "epsilon",
 ) -> Model:
-    """Independent elements N(mean, std^2); std = 0 is a point mass, which every sampler has to land on.
+    """Make a model of independent elements N(mean, std^2); std = 0 is a point, which every sampler has to reach.
 
     Args:
         mean, std: numbers, or tensors that broadcast to `shape`.
@@ -45,7 +45,9 @@ def gaussian(
 
 
 def mixture(schedule: Schedule, means: Tensor, std: float = 0.5, *, prediction: PredictionType = "epsilon") -> Model:
-    """An equal mixture of N(means[k], std^2 I), class k being component k, with null label and exact classifier.
+    """Make a model of an equal mixture of N(means[k], std^2 I), with a null label and an exact classifier.
+
+    Class k is component k.
 
     Args:
         means: (K, *shape).
@@ -71,7 +73,7 @@ def mixture(schedule: Schedule, means: Tensor, std: float = 0.5, *, prediction: 
 
 
 def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, width: float = 0.5) -> Model:
-    """N(0, std^2) with an exact classifier, whose class 1 has probability exp(-(x_0 - target)^2 / 2 width^2).
+    """Make a model of N(0, std^2) with an exact classifier: class 1 has probability exp(-(x_0 - target)^2 / 2 width^2).
 
     Given class 1 the data is Gaussian again, with precision 1/std^2 + 1/width^2 and mean target * variance / width^2,
     and the gradient of log p(class 1 | x_t) is affine in x_t: guided samplers have exact moments too.
@@ -92,7 +94,7 @@ def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, widt
 
 
 def learned(model: Model, weight: float = 0.5) -> Model:
-    """The same model with a learned variance: `weight` of log beta against log beta-tilde, everywhere."""
+    """Give a model a learned variance: `weight` of log beta against log beta-tilde, everywhere."""
 
     def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
         output = model.net(x, tau, labels)
@@ -107,10 +109,10 @@ def draws(
     """Count the draws of noise that a sampler makes after x_T, in a run on an exact Gaussian.
 
     Args:
-        grid: the run's own levels, since a sampler may draw at some and not at others. The default is a grid of
-            `STEPS_TO_SEE` steps, trailing, as the sampler makes it.
-        schedule: what the grid is laid over; the linear schedule of DDPM by default.
-        steps: count in the first steps alone; in all of them by default.
+        grid: levels of the run, since a sampler may draw at some levels and not at others. The default is the sampler's
+            own trailing grid of `STEPS_TO_SEE` steps.
+        schedule: schedule of the grid; the linear schedule of DDPM by default.
+        steps: count in that many first steps alone; in all of them by default.
     """
     schedule = Schedule.from_config({}) if schedule is None else schedule
     grid = _seeing(sampler, schedule) if grid is None else grid
@@ -148,7 +150,7 @@ def _like(value: float | Tensor, x: Tensor) -> Tensor:
 
 
 def _output(kind: PredictionType, x: Tensor, level: Level, mean: Tensor, std: Tensor) -> Tensor:
-    """What a perfect network of this kind says of x."""
+    """Return what a perfect network of this kind answers to x."""
     residual = (x - level.alpha * mean) / (level.alpha**2 * std**2 + level.sigma**2)
     eps, x0 = level.sigma * residual, mean + level.alpha * std**2 * residual
     return PARAMETRIZATIONS[kind].target(x0, eps, level.alpha, level.sigma)

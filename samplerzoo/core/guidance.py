@@ -1,4 +1,4 @@
-"""The guidance protocol: a network's denoiser in, a guided one out, for every sampler alike."""
+"""Guidance protocol: it turns a network's denoiser into a guided one, for every sampler alike."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Guidance(Options):
-    """Turns the network's denoiser `denoise(x, level, labels)` into a guided `denoise(x, level)`: write `guide`.
+    """Guidance, which turns `denoise(x, level, labels)` into a guided `denoise(x, level)`. Write `guide`.
 
-    It is guided where the noise level sigma/alpha is in (low, high], and nowhere else (Kynkäänniemi et al. 2024,
-    section 3): outside, the network answers as it does without guidance, with one evaluation.
+    A prediction is guided where the noise level sigma/alpha is in (low, high], and nowhere else (Kynkäänniemi et al.
+    2024, section 3): outside, the network answers as it does without guidance, with one evaluation.
     """
 
     needs_labels: ClassVar[bool] = True
-    """Whether it says something of classes; if not, it guides unconditional models too."""
+    """True if the guidance is about classes; if not, it guides unconditional models too."""
 
     scale: float = Field(1.0, ge=0.0, description="0 is unconditional, 1 plain conditional, above 1 guided")
     low: float = Field(0.0, ge=0.0, description="guide only where the noise level sigma/alpha is above this")
@@ -40,7 +40,11 @@ class Guidance(Options):
     def guide(
         self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
     ) -> Callable[[torch.Tensor, Level], Prediction]:
-        """A denoiser for a batch with these labels, shape (N,); zeros if none are needed and none are there.
+        """Return the guided denoiser of a batch.
+
+        Args:
+            denoise: the network's denoiser, `denoise(x, level, labels)`.
+            labels: (N,) class labels; zeros if the guidance needs none and the run has none.
 
         Raises:
             UsageError: the model lacks what this guidance needs.
@@ -50,7 +54,7 @@ class Guidance(Options):
     def within_interval(
         self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
     ) -> Callable[[torch.Tensor, Level], Prediction]:
-        """What the sampler gets: `guide` inside the interval, the network alone outside."""
+        """Return the denoiser that a sampler gets: guided inside the interval, the network alone outside."""
         guided = self.guide(denoise, labels, model)
 
         def answer(x: torch.Tensor, t: Level) -> Prediction:
@@ -62,6 +66,6 @@ class Guidance(Options):
 
 
 class TwoModelGuidance(Guidance):
-    """A guidance by a second model, which is loaded and counted for it; `guide` finds it in `model.second`."""
+    """Guidance by a second model, which samplerzoo loads and counts. `guide` finds it in `model.second`."""
 
     model: str | None = Field(None, description="the second model: an embedded name, a folder, or a hub id")

@@ -1,4 +1,4 @@
-"""What a network says about a noisy image: one answer, seen as eps, x0, v or score.
+"""Prediction of a network for a noisy image: one answer, seen as eps, x0, v or score.
 
 x = alpha x0 + sigma eps at every level, so any one of them gives the others; nothing here assumes that
 alpha^2 + sigma^2 = 1.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One network answer for the state `x` at `level`; tensors have the shape of x.
+    """Answer of the network for the state `x` at `level`. All tensors have the shape of x.
 
     Attributes:
         eps: the noise in x.
@@ -48,7 +48,7 @@ class Prediction:
         output: torch.Tensor,
         variance: torch.Tensor | None = None,
     ) -> Prediction:
-        """From a network's output, named as diffusers' `prediction_type` names it."""
+        """Make a prediction from a network's output, whose kind is named as diffusers' `prediction_type` names it."""
         eps, x0 = PARAMETRIZATIONS[kind].read(x, level.alpha, level.sigma, output)
         return cls(x, level, eps, x0, variance)
 
@@ -59,7 +59,7 @@ class Prediction:
 
     @property
     def score(self) -> torch.Tensor:
-        """The gradient of log p_t at x."""
+        """Gradient of log p_t at x."""
         return -self.eps / self.level.sigma
 
     def replace(
@@ -70,7 +70,11 @@ class Prediction:
         v: torch.Tensor | None = None,
         shift: torch.Tensor | None = None,
     ) -> Prediction:
-        """A copy with another eps, x0 or v, the others derived from it, or with a shift."""
+        """Return a copy with another eps, x0 or v, from which the others follow, or with a shift.
+
+        Raises:
+            TypeError: more than one of eps, x0 and v is given.
+        """
         if sum(part is not None for part in (eps, x0, v)) > 1:
             raise TypeError("eps, x0 and v follow from each other: replace one of them")
         p = self
@@ -94,7 +98,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Denoiser:
-    """What a sampler calls: `denoise(x, level)`, as often and at whatever levels of `.schedule` it needs."""
+    """Denoiser that a sampler calls: `denoise(x, level)`, as often and at whatever levels of `.schedule` it needs."""
 
     predict: Callable[[torch.Tensor, Level], Prediction]
     schedule: Schedule
@@ -119,7 +123,11 @@ class Clip:
 
     @classmethod
     def parse(cls, text: str) -> Clip:
-        """`off`, `static`, `dynamic`, with the number after a colon: `static:1.5`, `dynamic:0.99`."""
+        """Read `off`, `static` or `dynamic`, perhaps with a number after a colon: `static:1.5`, `dynamic:0.99`.
+
+        Raises:
+            UsageError: the text is no clip, or its number is out of bounds.
+        """
         mode, _, number = text.partition(":")
         default = {"off": 1.0, "static": 1.0, "dynamic": 0.995}
         if mode not in default or (number and mode == "off"):
@@ -146,7 +154,7 @@ class Clip:
                 return p.replace(x0=p.x0.clamp(-bound, bound) / bound)
 
     def share(self, p: Prediction) -> torch.Tensor:
-        """Of the values of x0, those beyond the bound; a tensor (), since to read it is to wait for the device."""
+        """Return the share of the values of x0 beyond the bound: a tensor (), since reading it waits for the device."""
         bound = self._quantile(p.x0) if self.mode == "dynamic" else self.value
         return (p.x0.abs() > bound).float().mean()
 

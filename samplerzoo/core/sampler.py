@@ -1,4 +1,4 @@
-"""The sampler protocol: a frozen set of options with one method to write, from one level to the next."""
+"""Sampler protocol: a frozen set of options with one method to write, from one level to the next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Sampler(Options):
-    """Walks from noise to data. Write `step`, or `walk` for a method with memory.
+    """Method that walks from noise to data. Write `step`, or `walk` for a method with memory.
 
     A sampler owns no loop, grid, device, random state or file, so it has none of them to get wrong. It is written for
     tensors (N, ...) of any shape, leaves its input unchanged, keeps the dtype, and never mixes the images of a batch.
@@ -23,7 +23,7 @@ class Sampler(Options):
     """
 
     takes_shift: ClassVar[bool] = False
-    """Whether `Prediction.shift` is applied; if not, a guidance that asks for it is refused."""
+    """True if the sampler applies `Prediction.shift`; if not, a guidance that asks for it is refused."""
 
     @property
     def order(self) -> int:
@@ -31,22 +31,28 @@ class Sampler(Options):
         return 1
 
     def grid(self, schedule: Schedule, steps: int, spacing: str) -> Grid:
-        """The levels to visit; a sampler that owns its grid overrides this."""
+        """Return the levels to visit. A sampler that has a grid of its own overrides this."""
         return schedule.grid(steps, spacing)
 
     def step(
         self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
     ) -> torch.Tensor:
-        """The state at level s, from the state x at level t.
+        """Return the state at level s, from the state x at level t.
 
-        `denoise(x, level)` gives a Prediction, `noise()` a new standard normal tensor of the shape of x.
+        Args:
+            x: (N, ...), left unchanged.
+            denoise: `denoise(x, level)` gives a Prediction, at any level of `denoise.schedule`.
+            noise: `noise()` gives a new standard normal tensor of the shape of x.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither step nor walk")
 
     def walk(
         self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
     ) -> Iterator[torch.Tensor]:
-        """Yields the state once a grid step; a method with memory keeps it in its local variables."""
+        """Yield the state once per step of the grid. A method with memory overrides this.
+
+        Its memory is its local variables, so that runs do not disturb each other.
+        """
         for t, s in grid.pairs():
             x = self.step(x, t, s, denoise, noise)
             yield x

@@ -1,4 +1,4 @@
-"""The walk of a sampler from noise to data, and the check that all states on the way are finite."""
+"""Walk of a sampler from noise to data, and the check that all states on the way are finite."""
 
 from __future__ import annotations
 

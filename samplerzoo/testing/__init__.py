@@ -1,8 +1,9 @@
-"""For who writes samplers and guidances: the conformance kit, and the exact answers that it stands on.
+"""Conformance kit for authors of samplers and guidances, and the exact answers that it rests on.
 
-`check_sampler(MySampler())` and `check_guidance(MyGuidance())` run every check and raise if one fails;
-`@parametrize_with_checks([MySampler()])` makes a pytest test of each; `outcomes(MySampler())` gives them one by one.
-The rest is data whose denoiser is known, what a sampler makes of it without Monte Carlo, and how fast it gets there.
+`check_sampler(MySampler())` and `check_guidance(MyGuidance())` run every check and raise if one fails.
+`@parametrize_with_checks([MySampler()])` makes a pytest test of each check. `outcomes(MySampler())` yields them one by
+one. `gaussian`, `mixture` and `conjugate` are data with a known denoiser; `moments` and `convergence` measure a sampler
+on it without Monte Carlo, and `draws` counts its noise.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The conformance kit: runs the checks on a sampler or a guidance, and says which failed, how, and why.
+"""Conformance kit: it runs the checks on a sampler or a guidance, and says which failed and why.
 
     check_sampler(MySampler())
 
-raises if anything is wrong, and in a test file
+raises if a check fails. In a test file,
 
     @parametrize_with_checks([MySampler(), MySampler(eta=1.0)])
     def test_my_sampler(plugin, check):
         check(plugin)
 
-makes a test of every check. Neither needs a network, data or Monte Carlo.
+makes a test of every check. Both work without a network, data or Monte Carlo.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Check = Callable[[Any], None]
 Reasons = Mapping[str, str]
-"""Check -> why it is expected to fail."""
+"""Name of a check -> why it is expected to fail."""
 
 Status = Literal["passed", "failed", "skipped", "expected"]
 
@@ -41,12 +41,12 @@ NO_REASONS: Reasons = {}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one check.
+    """Outcome of one check.
 
     Attributes:
-        check: its name.
-        status: "expected" is a failure that was expected; where one was and none came, it is "failed".
-        reason: in one line, of everything that did not simply pass.
+        check: name of the check.
+        status: "expected" is a failure that was expected. A check that passes against expectation is "failed".
+        reason: one line; empty if the check passed.
     """
 
     check: str
@@ -59,10 +59,13 @@ class Outcome:
 
 
 def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check]:
-    """The checks that there are for a sampler or a guidance, by name, in the order that they are run in.
+    """Return the checks of a sampler or a guidance, by name, in the order in which they are run.
 
     Args:
-        model: what a guidance is checked on, if it needs what the exact mixture does not have.
+        model: model to check a guidance on, if it needs something that the exact mixture does not have.
+
+    Raises:
+        UsageError: the object is neither, or Python leaves assertions out.
     """
     if not __debug__:
         raise UsageError("the checks are assertions, and python -O leaves those out: run it without -O")
@@ -78,10 +81,10 @@ def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check
 def outcomes(
     plugin: Options, *, model: Model | None = None, expected_failures: Reasons | None = None
 ) -> Iterator[Outcome]:
-    """Runs the checks one by one; none takes another down.
+    """Run the checks one by one. All of them run, whichever fail.
 
     Raises:
-        UsageError: an expected failure is of no check that there is.
+        UsageError: a failure is expected of a check that does not exist.
     """
     checks = checks_of(plugin, model=model)
     expected = _known(expected_failures, checks)
@@ -89,13 +92,13 @@ def outcomes(
 
 
 def check_sampler(sampler: Sampler, *, expected_failures: Reasons | None = None) -> list[Outcome]:
-    """Runs every check on a sampler.
+    """Run every check on a sampler.
 
     Args:
-        expected_failures: check -> reason. One that passes is a failure, so that no excuse outlives its reason.
+        expected_failures: check -> reason. If such a check passes, that is a failure: no excuse outlives its reason.
 
     Raises:
-        AssertionError: a check failed; names all that did, with what they found.
+        AssertionError: checks failed; names all of them, with what they found.
     """
     return _checked(sampler, outcomes(sampler, expected_failures=expected_failures))
 
@@ -103,11 +106,11 @@ def check_sampler(sampler: Sampler, *, expected_failures: Reasons | None = None)
 def check_guidance(
     guidance: Guidance, *, model: Model | None = None, expected_failures: Reasons | None = None
 ) -> list[Outcome]:
-    """Runs every check on a guidance; see `check_sampler`.
+    """Run every check on a guidance; see `check_sampler`.
 
     Args:
-        model: what to guide, with labels 0 to K - 1 and all that this guidance needs; if None an exact mixture, which
-            has a null label, an exact classifier and a learned variance.
+        model: model to guide, with labels 0 to K - 1 and all that this guidance needs. The default is an exact mixture
+            with a null label, an exact classifier and a learned variance.
     """
     return _checked(guidance, outcomes(guidance, model=model, expected_failures=expected_failures))
 
@@ -118,12 +121,12 @@ def parametrize_with_checks(
     model: Model | None = None,
     expected_failures: Reasons | Callable[[Any], Reasons] | None = None,
 ) -> pytest.MarkDecorator:
-    """A pytest mark that makes a test of every pair of an object and one of its checks: `def test(plugin, check)`.
+    """Return a pytest mark that makes a test of every check of every object: `def test(plugin, check)`.
 
     Args:
         plugins: samplers and guidances.
-        model: what the guidances are checked on.
-        expected_failures: check -> reason, or a function that gives that for an object. They become strict xfails.
+        model: model to check the guidances on.
+        expected_failures: check -> reason, or a function that returns this for an object. They become strict xfails.
     """
     import pytest
 
@@ -163,7 +166,7 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
 
 
 def _line(error: Exception) -> str:
-    """In one line; an error that a check did not foresee says what kind it is."""
+    """Tell an error in one line. Errors other than those of a check begin with their type."""
     return " ".join(str(error).split()) if isinstance(error, AssertionError) and str(error) else reason(error)
 
 

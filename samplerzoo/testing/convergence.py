@@ -1,6 +1,6 @@
-"""The order of convergence of a sampler, measured in float64 between two noisy levels.
+"""Order of convergence of a sampler, measured in float64 between two noisy levels.
 
-The step to the clean level is left out: it is of another size and often of another kind, and would hide the order.
+The step to the clean level is left out. It has another size and often another formula, and would hide the order.
 """
 
 from __future__ import annotations
@@ -24,52 +24,52 @@ from samplerzoo.errors import ZooError
 from samplerzoo.testing.moments import moments_of
 
 LOG_SNR = (-4.0, 2.0)
-"""The two levels: between them most of an image is made."""
+"""Log-SNR of the two levels, between which most of an image is made."""
 
 STEPS = (32, 64, 128, 256)
-"""Enough for the leading term of the error to rule, and too few for rounding to."""
+"""Numbers of steps: enough for the leading term of the error to dominate, and too few for rounding to."""
 
 TOLERANCE = 0.15
-"""How far a measured order may be from the true one, for what is left of the next terms of the error."""
+"""Distance of a measured order from the true one that is allowed, for the next terms of the error."""
 
 ROUNDING = 1e-12
-"""Errors below it are of float64, not of the method."""
+"""Size below which an error is rounding of float64."""
 
 MEANS, SPREAD = (-1.0, 1.0), 0.3
-"""The mixture that flows are compared on."""
+"""Mixture on which deterministic samplers are compared with the exact flow."""
 
 MEAN, STD = 0.5, 0.5
-"""The Gaussian that moments are compared on."""
+"""Gaussian on which mean and variance of samplers that draw noise are compared."""
 
 
 @dataclass(frozen=True)
 class Convergence:
-    """Errors at the second level, by the number of steps that led there."""
+    """Errors at the second level, by the number of steps."""
 
     steps: tuple[int, ...]
     errors: tuple[float, ...]
 
     @property
     def order(self) -> float:
-        """The slope of log error against log step, by least squares; infinite if nothing but rounding is wrong."""
+        """Slope of log error against log step size, by least squares; infinite if all errors are rounding."""
         seen = [(-math.log(n), math.log(e)) for n, e in zip(self.steps, self.errors, strict=True) if e > ROUNDING]
         if len(seen) < 2:
             return math.inf
         return statistics.linear_regression(*zip(*seen, strict=True)).slope
 
     def reaches(self, order: float) -> bool:
-        """Whether it is as good as that."""
+        """Say whether the measured order is as good as this one, within TOLERANCE."""
         return self.order > order - TOLERANCE
 
 
 def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS) -> Convergence:
-    """Errors of a sampler on grids that are uniform in log-SNR.
+    """Measure the errors of a sampler on grids that are uniform in log-SNR.
 
-    A multistep method begins with steps of lower order, which would rule the error of one that declares an order above
-    2: for such, the first step is broken into ever smaller ones, from a size at which their order does not matter.
+    A deterministic sampler is compared with the exact flow of the probability flow ODE, by the root mean square over
+    nine points. A sampler that draws noise is compared by mean and variance, from an exact start: its weak order.
 
-    A deterministic sampler is compared with the exact flow of the probability flow ODE, as the root mean square over
-    nine points; of a stochastic one the mean and the variance are, from an exact start: its weak order.
+    A multistep method begins with steps of lower order, whose error would dominate if it declares an order above 2.
+    Then the first step is broken into smaller and smaller ones, so that their order does not matter.
 
     Raises:
         ZooError: a stochastic sampler is not affine in its draws, options and grid do not decide whether it draws, or
@@ -84,7 +84,7 @@ def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS) -> Convergence
 
 
 def _flow_error(sampler: Sampler, grid: Grid) -> float:
-    """On a mixture of two Gaussians: on a single one the midpoint rule, for one, is better than it is elsewhere."""
+    """Compare with the exact flow of a mixture; on a single Gaussian the midpoint rule is better than elsewhere."""
 
     def noise() -> Tensor:
         raise ZooError(
@@ -100,7 +100,7 @@ def _flow_error(sampler: Sampler, grid: Grid) -> float:
 
 
 def _weak_error(sampler: Sampler, grid: Grid) -> float:
-    """On one Gaussian, where mean and variance are exact without a draw."""
+    """Compare mean and variance on one Gaussian, where they are exact without Monte Carlo."""
     model = learned(gaussian(_schedule(), MEAN, STD))
     t, s = _ends(grid)
 
@@ -127,7 +127,7 @@ def _reached(
     denoise: Callable[[Tensor, Level], Prediction],
     noise: Callable[[], Tensor],
 ) -> Tensor:
-    """The state at the last noisy level."""
+    """Walk to the last noisy level and return the state there."""
     states = sampler.walk(x, grid, Denoiser(denoise, _schedule()), noise)
     *_, last = itertools.islice(states, len(grid) - 1)
     return last
@@ -135,9 +135,9 @@ def _reached(
 
 @functools.cache
 def _schedule() -> Schedule:
-    """The linear schedule with so many timesteps that beta, constant between two of them, is smooth to all that see it.
+    """Make a linear schedule with so many timesteps that beta, which is constant between two of them, is smooth.
 
-    On 1000 timesteps a second-order method that steps in tau would stumble over the jumps.
+    On 1000 timesteps the jumps would hide the order of a second-order method that steps in tau.
     """
     T = 100_000
     return Schedule(np.linspace(0.1, 20, T) / T)
@@ -145,7 +145,10 @@ def _schedule() -> Schedule:
 
 @functools.cache
 def _grid(steps: int, *, ramp: bool) -> Grid:
-    """With a ramp, the first step is 1/n, 1/n, 2/n, 4/n ... of it: what Euler's method leaves is then h^4 or so."""
+    """Make the grid of a number of steps. A ramp breaks the first step into 1/n, 1/n, 2/n, 4/n ... of it.
+
+    Euler's method then leaves an error of about h^4 there.
+    """
     schedule = _schedule()
     log_snr = np.linspace(*LOG_SNR, steps + 1)
     if ramp:
@@ -160,8 +163,10 @@ def _ends(grid: Grid) -> tuple[Level, Level]:
 
 @functools.cache
 def _quantiles(level: Level) -> Tensor:
-    """Of the mixture at this level, (9, 1): in one dimension a flow keeps its points in order, so quantiles flow to
-    quantiles, and this is the exact flow map (Song et al. 2021, section 4.3: the marginals are those of the SDE).
+    """Return nine quantiles of the mixture at a level, (9, 1).
+
+    In one dimension a flow keeps its points in order. So quantiles flow to quantiles, and this is the exact flow map
+    (Song et al. 2021, section 4.3: the marginals are those of the SDE).
     """
     std = math.sqrt(level.alpha**2 * SPREAD**2 + level.sigma**2)
     means = level.alpha * torch.tensor(MEANS, dtype=torch.float64)

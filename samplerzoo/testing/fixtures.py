@@ -1,4 +1,4 @@
-"""Runs for checks: data with an exact denoiser, draws of one's own, and every state on the way."""
+"""Parts for checks: data with an exact denoiser, draws that are given, and every state on the way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from samplerzoo.core.schedule import Grid, Level, Schedule, posterior_std
 Noise = Callable[[], Tensor]
 
 LINEAR = Schedule(np.linspace(1e-4, 0.02, 1000))
-"""Ho, Jain, Abbeel 2020."""
+"""Schedule of Ho, Jain, Abbeel 2020."""
 
 COSINE = Schedule.from_config({"beta_schedule": "squaredcos_cap_v2"})
 ZERO_SNR = Schedule.from_config({"rescale_betas_zero_snr": True})
@@ -36,12 +36,12 @@ def normal(
     prediction: PredictionType = "epsilon",
     schedule: Schedule = LINEAR,
 ) -> Model:
-    """Gaussian data, with a learned variance for samplers that take one: unclipped, they are affine on it."""
+    """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it."""
     return learned(gaussian(schedule, mean, std, shape=shape, prediction=prediction))
 
 
 def bimodal(shape: tuple[int, ...] = (2,)) -> Model:
-    """Two components at +1 and at -1 and 0 in turn, unconditional: a denoiser that is not linear."""
+    """Make unconditional data with two components, at 1 and at -1 and 0 in turn: its denoiser is not linear."""
     size = torch.Size(shape).numel()
     means = torch.stack([torch.ones(size), -(torch.arange(size) % 2).float()]).reshape(2, *shape)
     exact = mixture(LINEAR, means, 0.3)
@@ -53,7 +53,7 @@ def bimodal(shape: tuple[int, ...] = (2,)) -> Model:
 
 
 def draws(images: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed: int = 0) -> Noise:
-    """Standard normals; the same numbers in every dtype and for every shape of one size."""
+    """Return a source of standard normals: the same numbers in every dtype, and for every shape of one size."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw() -> Tensor:
@@ -71,14 +71,14 @@ def states(sampler: Sampler, model: Model, grid: Grid, noise: Noise) -> Iterator
 
 
 def last(sampler: Sampler, model: Model, grid: Grid, noise: Noise) -> Tensor:
-    """The image."""
+    """Return the last state, which is the image."""
     *_, image = states(sampler, model, grid, noise)
     return image
 
 
 @dataclass
 class Watched:
-    """A model that keeps what it was asked and what it answered."""
+    """Model that keeps what it was asked and what it answered."""
 
     model: Model
     asked: list[tuple[Tensor, Level]] = dataclasses.field(default_factory=list)
@@ -103,13 +103,15 @@ class _WatchedDenoiser(Denoiser):
 
 
 def farthest(a: Tensor, b: Tensor) -> float:
-    """The largest difference of two tensors of one shape."""
+    """Return the largest difference of two tensors of one shape."""
     return float((a.double() - b.double()).abs().max())
 
 
 def three_classes(shape: tuple[int, ...] = (2,), prediction: PredictionType = "epsilon") -> Model:
-    """All that a guidance may ask for: classes 0 to 2 that hardly overlap, null label 3, an exact classifier, a learned
-    variance, and a second, worse model, which sees the classes blurred.
+    """Make a model with all that a guidance may need.
+
+    It has the classes 0 to 2, which hardly overlap, the null label 3, an exact classifier, a learned variance, and a
+    second, worse model, which sees the classes blurred.
     """
     size = torch.Size(shape).numel()
     angles = torch.arange(3)[:, None] * 2.1 + torch.arange(size)
@@ -119,8 +121,9 @@ def three_classes(shape: tuple[int, ...] = (2,), prediction: PredictionType = "e
 
 
 class Flow(Sampler):
-    """Euler's method for the probability flow in sigma / alpha, which is DDIM (Song, Meng, Ermon 2021): the simplest
-    deterministic sampler.
+    """Euler's method for the probability flow in sigma / alpha, which is DDIM (Song, Meng, Ermon 2021).
+
+    It is the simplest deterministic sampler.
     """
 
     def step(self, x: Tensor, t: Level, s: Level, denoise: Denoiser, noise: Noise) -> Tensor:
@@ -129,7 +132,10 @@ class Flow(Sampler):
 
 
 class Ancestral(Sampler):
-    """Draws x_s from q(x_s | x_t, x_0) (Ho, Jain, Abbeel 2020): the simplest stochastic sampler, and takes a shift."""
+    """Ancestral sampling: x_s from q(x_s | x_t, x_0) (Ho, Jain, Abbeel 2020).
+
+    It is the simplest sampler that draws noise, and it takes a mean shift.
+    """
 
     takes_shift: ClassVar[bool] = True
 

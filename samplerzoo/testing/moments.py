@@ -1,4 +1,4 @@
-"""The exact mean and variance of a sampler's output, with no Monte Carlo.
+"""Exact mean and variance of a sampler's output, without Monte Carlo.
 
 With an affine denoiser an unclipped sampler is affine in its draws: out = b + sum_k a_k z_k, where z_0 makes x_T and
 the others follow. Feeding zeros gives b, feeding a one at draw k gives b + a_k, and out ~ N(b, sum a_k^2) exactly.
@@ -22,11 +22,11 @@ from samplerzoo.core.schedule import Grid, Level
 from samplerzoo.errors import ZooError
 
 FAR = 8.0
-"""Farther out than normal draws ever are: what is affine up to here clips nothing."""
+"""Size of a draw farther out than normal draws ever are: a sampler that is affine up to here clips nothing."""
 
 AFFINE_TOLERANCE = 1e-4
-"""Of the superposition check, relative: above the rounding of a thousand float32 steps (1e-5), which some schedulers of
-diffusers take, and far below any clipping."""
+"""Relative tolerance of the superposition check: above the rounding of a thousand float32 steps (1e-5), which some
+schedulers of diffusers take, and far below any clipping."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ def run(
     labels: Tensor | None = None,
     clip: Clip = NO_CLIP,
 ) -> Tensor:
-    """The final state for draws of one's own, in their dtype; the first of them makes x_T."""
+    """Run a sampler with given draws, and return the final state in their dtype. The first draw makes x_T."""
 
     guided: Callable[[Tensor, Level], Prediction]
     if guidance is None:
@@ -63,10 +63,14 @@ def run(
 def moments(
     model: Model, sampler: Sampler, grid: Grid, *, guidance: Guidance | None = None, label: int | None = None
 ) -> Moments:
-    """Exact moments of what the sampler makes of a model whose denoiser is affine and acts on each element alone.
+    """Return the exact moments of a sampler's output.
+
+    Args:
+        model: its denoiser is affine and acts on each element alone.
+
 
     Raises:
-        ZooError: the sampler is not affine in its draws, so that these would not be its moments.
+        ZooError: the sampler is not affine in its draws, so that it has no exact moments.
     """
     assert model.shape is not None
 
@@ -80,7 +84,7 @@ def moments(
 def moments_of(
     output: Callable[[Impulses], Tensor], shape: tuple[int, ...], expected: int, sampler: Sampler
 ) -> Moments:
-    """Exact moments of any state on the way that is a function of the sampler's draws.
+    """Return the exact moments of a state on the way, as a function of the sampler's draws.
 
     Args:
         expected: number of draws, that of x_T included, as far as it is known; they are counted again on the way.
@@ -98,7 +102,7 @@ def moments_of(
 
 
 class Impulses:
-    """All impulses in one batch: row 0 is zeros, row k is one at draw k, the last row is far out at every draw."""
+    """Source of draws with all impulses in one batch: row 0 is zeros, row k is one at draw k, the last row is FAR."""
 
     def __init__(self, draws: int, shape: tuple[int, ...]) -> None:
         self.draws = draws

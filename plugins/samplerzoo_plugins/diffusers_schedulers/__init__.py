@@ -1,7 +1,7 @@
 """Schedulers of the installed diffusers as samplers: `--sampler diffusers:UniPCMultistepScheduler`.
 
-They are the peers, for comparison, and run as they are, also where their grid is wrong. What is ours is the network
-(guidance, clipping and counting hold), the noise, and the betas, which are the model's.
+They are peers to compare with, and run as they are, even where their grid is wrong. samplerzoo gives them the network,
+with guidance, clipping and counting, the noise, and the model's betas.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from samplerzoo import Sampler, Source
 
 
 class Diffusers(Source):
-    """All schedulers of the installed diffusers."""
+    """Source of the schedulers of the installed diffusers."""
 
     noun = "scheduler"
 

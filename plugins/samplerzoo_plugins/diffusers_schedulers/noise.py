@@ -1,4 +1,4 @@
-"""Noise for the schedulers of diffusers, which draw with their module's `randn_tensor`, from generators alone."""
+"""Noise for the schedulers of diffusers, which draw with the `randn_tensor` of their module."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from samplerzoo import ZooError
 
 _REPLACING = threading.RLock()
-"""One step at a time: the function that is replaced is the whole process's."""
+"""Lock for one step at a time, since the function that is replaced belongs to the whole process."""
 
 
 @contextmanager
 def drawing(module: ModuleType, noise: Callable[[], torch.Tensor]) -> Iterator[None]:
-    """Within, the module's `randn_tensor` is `noise`; afterwards it is what it was, whatever happens."""
+    """Replace the module's `randn_tensor` by `noise`, and put it back afterwards, whatever happens."""
 
     def draw(
         shape: Sequence[int],

@@ -1,4 +1,4 @@
-"""The options of a diffusers scheduler, from the signatures of its constructor and of its `step`."""
+"""Options of a diffusers scheduler, from the signatures of its constructor and of its `step`."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ OWNED = frozenset(
 """Parameters that are not the user's to give."""
 
 LEARNED = ("learned", "learned_range")
-"""Choices that need the network's own variance, which an eps that is guided and clipped comes without."""
+"""Choices that need a learned variance, which a guided and clipped eps does not have."""
 
 Parameters = dict[str, tuple[Any, FieldInfo]]
 
 
 def fields(scheduler: Any) -> tuple[Parameters, dict[str, str]]:
-    """Fields of an options class, and of those that are given to `step`, not to the constructor, field -> keyword."""
+    """Return the fields of the options class, and field -> keyword for those that go to `step`."""
     made, given = _fields(scheduler.__init__, scheduler), _fields(scheduler.step, scheduler)
     of_step = {_free(keyword): keyword for keyword in given}
     return {**made, **{field: given[keyword] for field, keyword in of_step.items()}}, of_step
 
 
 def _free(name: str) -> str:
-    """LMS calls an argument `order`, which every sampler has."""
+    """Rename an argument that has the name of a sampler's member, as LMS has one called `order`."""
     return f"step_{name}" if name in RESERVED or hasattr(Sampler, name) else name
 
 
@@ -62,7 +62,7 @@ def _fields(function: Any, scheduler: Any) -> Parameters:
 
 
 def _type(annotation: Any, default: Any) -> tuple[Any, Any] | None:
-    """The field's type and default; None for what a flag cannot say (functions, other schedulers)."""
+    """Return the field's type and default; None for what a flag cannot say, as a function or another scheduler."""
     parts = typing.get_args(annotation) if typing.get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     kinds = [part for part in parts if part is not type(None)]
     if len(kinds) != 1:

@@ -18,40 +18,44 @@ if TYPE_CHECKING:
     import torch
 
 SPACINGS = ("trailing", "leading", "linspace")
-"""What diffusers calls `timestep_spacing`; its own linspace is of another grid in some schedulers."""
+"""Values of `timestep_spacing` in diffusers. In some schedulers linspace is another grid than samplerzoo's."""
 
 OWN_SPACING = "linspace"
-"""Of schedulers that have no such parameter; they take timesteps for the others."""
+"""Spacing of schedulers that do not have this parameter; for other spacings they take timesteps."""
 
 SAME_LEVEL = 0.01
-"""Of tau: how far the level of a scheduler's float32 sigma may be from that of its timestep, and still be the same."""
+"""Distance in tau up to which the level of a scheduler's float32 sigma is taken for that of its timestep."""
 
 RUNGE_KUTTA = 4
-"""Evaluations of one of PNDM's first steps."""
+"""Number of evaluations in one of PNDM's first steps."""
 
 
 @dataclass(frozen=True)
 class SchedulerGrid(Grid):
-    """The levels that a scheduler of diffusers visits, and what it was asked for: it may make more steps of it."""
+    """Levels that a scheduler of diffusers visits, with the request: it may make more steps than were asked for."""
 
     steps: int
     spacing: str
 
 
 class SchedulerSampler(Sampler):
-    """Runs a fresh scheduler object on the model's betas, with our noise and without clipping of its own."""
+    """Sampler that runs a fresh scheduler object on the model's betas, with samplerzoo's noise and without clipping."""
 
     scheduler: ClassVar[Any]
     of_step: ClassVar[dict[str, str]]
-    """Field -> keyword of the scheduler's `step`; all other fields are the constructor's."""
+    """Field -> keyword, for fields that go to the scheduler's `step`; the others go to its constructor."""
 
     @property
     def order(self) -> int:
-        """As diffusers has it: an option, or evaluations a step."""
+        """Order as diffusers has it: the option solver_order, or the number of evaluations per step."""
         return int(getattr(self, "solver_order", self.scheduler.order))
 
     def grid(self, schedule: Schedule, steps: int, spacing: str) -> Grid:
-        """The scheduler's own, whatever it makes of the spacing."""
+        """Return the scheduler's own grid, whatever it makes of the spacing.
+
+        Raises:
+            UsageError: it has no grid of so many steps, or it does not have the spacing.
+        """
         if "timestep_spacing" not in _parameters(self.scheduler) and spacing != OWN_SPACING:
             grid = schedule.grid(steps, spacing)
             self._on(grid, schedule)  # may refuse it
@@ -96,10 +100,10 @@ class SchedulerSampler(Sampler):
         return f"diffusers:{self.scheduler.__name__}"
 
     def _visiting(self, grid: Grid, schedule: Schedule) -> Any:
-        """A scheduler that goes along this grid.
+        """Make a scheduler that visits this grid.
 
         Raises:
-            UsageError: no spacing of diffusers makes these levels, and the scheduler takes no timesteps.
+            UsageError: no spacing of diffusers gives these levels, and the scheduler takes no timesteps.
         """
         if isinstance(grid, SchedulerGrid):
             return self._spaced(schedule, grid.steps, grid.spacing)
@@ -115,7 +119,7 @@ class SchedulerSampler(Sampler):
         return scheduler
 
     def _on(self, grid: Grid, schedule: Schedule) -> Any:
-        """With these timesteps, if it takes any."""
+        """Make a scheduler with the timesteps of a grid, if it takes any."""
         timesteps = grid.timesteps
         if not all(t.is_integer() for t in timesteps):
             raise UsageError(f"{self._title} visits whole timesteps, not {next(t for t in timesteps if t % 1):g}")
@@ -133,7 +137,7 @@ class SchedulerSampler(Sampler):
         raise UsageError(f"{self._title} takes no timesteps of ours: give --steps and --spacing {'|'.join(SPACINGS)}")
 
     def _made(self, schedule: Schedule, **more: Any) -> Any:
-        """The object, on our betas. At zero terminal SNR it gets v, for there an eps says nothing of x0."""
+        """Make the scheduler object on the model's betas. At zero terminal SNR it gets v: eps does not determine x0."""
         own = {
             "num_train_timesteps": schedule.T,
             "trained_betas": _betas(schedule),
@@ -163,12 +167,12 @@ class SchedulerSampler(Sampler):
 
 
 def _levels(scheduler: Any, schedule: Schedule) -> tuple[Level, ...]:
-    """Where its states are at the beginning of every step, and the clean level."""
+    """Return the level at the beginning of every step, and the clean level."""
     return (*(_level(scheduler, schedule, k) for k in _starts(scheduler)), schedule.at(0.0))
 
 
 def _level(scheduler: Any, schedule: Schedule, k: int) -> Level:
-    """That of its sigma, where it has one that is not its timestep's: sigmas of Karras keep rounded timesteps."""
+    """Return the level of timestep k, by its sigma if that is another one: with Karras sigmas timesteps are rounded."""
     level = schedule.at(float(scheduler.timesteps[k]) + 1.0)
     if not hasattr(scheduler, "sigmas"):
         return level
@@ -178,7 +182,7 @@ def _level(scheduler: Any, schedule: Schedule, k: int) -> Level:
 
 
 def _starts(scheduler: Any) -> Sequence[int]:
-    """Of its timesteps, those that begin a step; the others are a method's further evaluations."""
+    """Return which timesteps begin a step; the others are further evaluations of a step."""
     count = len(scheduler.timesteps)
     if not hasattr(scheduler, "prk_timesteps"):
         return range(0, count, scheduler.order)

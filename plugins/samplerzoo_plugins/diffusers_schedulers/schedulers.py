@@ -1,4 +1,4 @@
-"""The schedulers of the installed diffusers by name; every one that can be driven is an attribute of this module."""
+"""Schedulers of the installed diffusers by name. Each one that can be a sampler is an attribute of this module."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ NOTES = {
     "DDPMParallelScheduler": LAST_NOISE,
     "PNDMScheduler": f"{STRIDE} It ends at the first noisy level unless set_alpha_to_one.",
 }
-"""What to know of one before it is compared with."""
+"""Notes on schedulers, to know before comparing with them."""
 
 BROWNIAN = ("CosineDPMSolverMultistepScheduler", "DPMSolverSDEScheduler")
-"""By name, since without torchsde diffusers has but stand-ins for them."""
+"""Schedulers with a Brownian tree. They are known by name, since without torchsde diffusers has placeholders only."""
 
 GIVEN = {"model_output", "timestep", "sample"}
-"""What `step` is called with; who needs more has a pipeline of its own."""
+"""Arguments that `step` is called with; a scheduler that needs more has a pipeline of its own."""
 
 
 @functools.cache
 def known() -> list[str]:
-    """Names of all that diffusers has, also of those that this installation cannot import."""
+    """List the names of all schedulers of diffusers, even of those that this installation cannot import."""
     return sorted(name for name in dir(schedulers) if _is_scheduler(getattr(schedulers, name, None)))
 
 
 def refusal(name: str) -> str | None:
-    """Why it cannot be driven, as far as its signatures say; None if it can."""
+    """Say why a scheduler cannot be a sampler, as far as its signatures show; None if it can."""
     scheduler = getattr(schedulers, name)
     if name in BROWNIAN:
-        return "it draws from a Brownian tree that is seeded a batch at a time, and not noise that could be ours"
+        return "it draws from a Brownian tree that is seeded a batch at a time, and cannot take samplerzoo's noise"
     if not issubclass(scheduler, SchedulerMixin):
         return f"diffusers has it only where {' and '.join(scheduler._backends)} are installed"
     if not hasattr(scheduler, "step"):
@@ -72,7 +72,7 @@ def _sampler(name: str) -> type[SchedulerSampler]:
     scheduler = getattr(schedulers, name)
     found, of_step = fields(scheduler)
     note = NOTES.get(name, "")
-    about = f"""{name} of diffusers {diffusers.__version__}, as it is, on the model's betas and with our noise.
+    about = f"""{name} of diffusers {diffusers.__version__}, as it is, on the model's betas and with samplerzoo's noise.
 
 It owns its grid: --spacing trailing, leading or linspace as diffusers knows them. {note}""".rstrip()
     made: Any = create_model(name, __base__=SchedulerSampler, __module__=__name__, __doc__=about, **found)  # type: ignore[call-overload]

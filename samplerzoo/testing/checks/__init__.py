@@ -1,6 +1,6 @@
-"""Every check of the kit, cheap ones first; each is a plain function that says nothing if all is well.
+"""Checks of the kit, the cheap ones first. Each is a plain function that returns nothing if all is well.
 
-It raises AssertionError, or whatever the thing under test raised, and unittest.SkipTest where it does not apply.
+A check raises AssertionError, or the error of the plugin, or unittest.SkipTest where it does not apply.
 """
 
 from __future__ import annotations

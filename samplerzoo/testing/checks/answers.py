@@ -15,19 +15,19 @@ from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, draws, normal,
 from samplerzoo.testing.moments import moments
 
 POINTS = torch.tensor([0.3, -1.0, 0.123456, 7.0], dtype=torch.float64)
-"""One of them beyond [-1, 1]: a sampler does not clip."""
+"""Single points to land on. 7 is beyond [-1, 1], where a sampler must not clip."""
 
 MEAN, STD = 0.5, 0.5
 
 BIAS = 0.003
-"""What mean and standard deviation may be off by on any number of steps: runs start from N(0, 1), where the data has
-left alpha_T of its mean, and end in a denoised state, whose variance is too small."""
+"""Error of mean and standard deviation that is allowed at any number of steps. A run starts from N(0, 1), although
+alpha_T of the data's mean is left there, and it ends in a denoised state, whose variance is too small."""
 
 
 def check_lands_on_the_point(sampler: Sampler) -> None:
-    """Data that is a single point is what every run ends on: no fresh noise, and nothing of x_T, is left in an image.
+    """Check that on data that is a single point every run ends there: no fresh noise is left, and nothing of x_T.
 
-    In float64, at any number of steps, also where the first level is pure noise. What is off is rounding.
+    In float64, at any number of steps, also where the first level is pure noise. Only rounding is allowed.
     """
     schedules = {"linear": LINEAR, "cosine": COSINE, "zero terminal SNR": ZERO_SNR}
     for name, spacing, steps in itertools.product(schedules, ("trailing", "logsnr"), (1, 2, 3, 7, 50)):
@@ -41,11 +41,11 @@ def check_lands_on_the_point(sampler: Sampler) -> None:
 
 
 def check_moments(sampler: Sampler) -> None:
-    """Mean and standard deviation of what it makes of Gaussian data, without Monte Carlo, come to those of the data.
+    """Check that mean and standard deviation on Gaussian data converge to those of the data, without Monte Carlo.
 
-    Its output is affine in its draws, which feeding impulses shows; of centred data the mean is 0 at any number of
-    steps; and the error falls with more of them, even in log-SNR, where the step to the clean level, which leaves
-    variance out, makes up for no other error.
+    The output is affine in the draws, so that impulses give its moments. On centred data the mean is 0 at any number of
+    steps. The error falls with more steps. The grids are even in log-SNR: there the step to the clean level, which
+    leaves variance out, makes up for no other error.
     """
     centred = float(moments(normal(0.0), sampler, LINEAR.grid(7)).mean.abs())
     assert centred < 1e-12, f"of data with mean 0 the mean is {centred:.2g} at 7 steps: something is added to the state"
@@ -58,7 +58,7 @@ def check_moments(sampler: Sampler) -> None:
 
 
 def check_kinds_of_network_agree(sampler: Sampler) -> None:
-    """Networks that predict eps, x0 or v are one to a sampler: it uses what the Prediction derives from each other."""
+    """Check that networks that predict eps, x0 or v give the same images: a Prediction derives one from the other."""
     for spacing, steps in (("trailing", 7), ("logsnr", 12)):
         grid = sampler.grid(LINEAR, steps, spacing)
         eps, x0, v = (moments(normal(prediction=kind), sampler, grid) for kind in ("epsilon", "sample", "v_prediction"))
@@ -68,10 +68,10 @@ def check_kinds_of_network_agree(sampler: Sampler) -> None:
 
 
 def check_order(sampler: Sampler) -> None:
-    """The error falls with the step as fast as the declared `order` says, in the mean and variance if stochastic.
+    """Check that the error falls with the step size as fast as the declared `order` says.
 
-    Between two fixed levels, on grids even in log-SNR, by the slope of the logarithms. A better order is none to
-    complain of.
+    The order is the slope of the logarithms of error and step, between two fixed levels, on grids even in log-SNR. A
+    sampler that draws noise is compared by mean and variance. A better order than the declared one passes.
     """
     if sampler.order == 0:
         raise SkipTest("it declares order 0: that its error does not vanish with the step")
@@ -84,13 +84,13 @@ def check_order(sampler: Sampler) -> None:
 
 
 def distance(sampler: Sampler, grid: Grid) -> float:
-    """How far mean and standard deviation are from those of N(0.5, 0.5^2): the root of the Fréchet distance."""
+    """Return the root of the Fréchet distance of a sampler's output from N(0.5, 0.5^2)."""
     out = moments(normal(MEAN, STD), sampler, grid)
     return float(torch.hypot(out.mean - MEAN, out.std - STD).max())
 
 
 def off_the_point(sampler: Sampler, model: Model, grid: Grid) -> float:
-    """How far images are from POINTS, relative to the largest state on the way, at whose size they are rounded."""
+    """Return how far images are from POINTS, relative to the largest state on the way, whose size sets the rounding."""
     way = list(states(sampler, model, grid, draws(2, (len(POINTS),))))
     largest = max(1.0, *(float(x.abs().max()) for x in way))
     return float((way[-1] - POINTS).abs().max()) / largest

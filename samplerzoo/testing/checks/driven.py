@@ -13,7 +13,7 @@ STEPS, IMAGES = 6, 3
 
 
 def check_recording_changes_nothing(sampler: Sampler) -> None:
-    """Images are the same whether or not their way is recorded, and what was recorded stays as it was."""
+    """Check that recording the states changes no image, and that a recorded state stays as it was."""
     seen: list[tuple[int, torch.Tensor, torch.Tensor]] = []
 
     def record(number: int, level: Level, x: torch.Tensor) -> None:
@@ -31,7 +31,7 @@ def check_recording_changes_nothing(sampler: Sampler) -> None:
 
 
 def check_nfe_is_what_it_calls(sampler: Sampler) -> None:
-    """Network evaluations as the driver counts them are the calls of `denoise`: nothing goes by another way."""
+    """Check that the driver's count of network evaluations is the number of calls of `denoise`."""
     result = sample(bimodal(), sampler, steps=STEPS, num_images=IMAGES)
     watched = Watched(bimodal())
     list(watched.states(sampler, result.grid, draws(IMAGES, (2,), torch.float32)))

@@ -1,6 +1,6 @@
-"""What a guidance makes of a network's predictions: the meaning of its scale, and images that know nothing of another.
+"""Checks of a guidance: the meaning of its scale, and images that do not depend on each other.
 
-Each is checked on an exact mixture, in float64, unless another model is given; that one is used as it is, in float32.
+A guidance is checked on an exact mixture, in float64. Another model, if one is given, is used as it is, in float32.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from samplerzoo.testing.fixtures import Ancestral, Flow, draws, farthest, three_
 
 IMAGES = 6
 TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
-"""Of T: from levels where classes are hard to tell to those where they are told."""
+"""Levels to look at, as shares of T: from those where classes are hard to tell apart to those where it is easy."""
 
 Guided = Callable[[Tensor, Level], Prediction]
 
 
 def check_scale_1_is_conditional(guidance: Guidance, model: Model | None = None) -> None:
-    """Scale 1 is the plain conditional prediction of each image's own label: for a classifier, Bayes' rule."""
+    """Check that scale 1 is the plain conditional prediction for each image's label: for a classifier, Bayes' rule."""
     bench = Bench.of(model)
     for t, x in bench.states():
         off = farthest(eps(bench.guide(at(guidance, 1.0))(x, t)), bench.conditional(x, t))
@@ -45,9 +45,9 @@ def check_scale_1_is_conditional(guidance: Guidance, model: Model | None = None)
 
 
 def check_scale_0_is_unconditional(guidance: Guidance, model: Model | None = None) -> None:
-    """Scale 0 is the prediction without a label, at every level where the guidance is on.
+    """Check that scale 0 is the prediction without a label, at every level where the guidance is on.
 
-    Of a guidance by a second model it is the second model's.
+    For a guidance by a second model it is that model's prediction.
     """
     bench = Bench.of(model)
     on = 0
@@ -65,7 +65,7 @@ def check_scale_0_is_unconditional(guidance: Guidance, model: Model | None = Non
 
 
 def check_scale_guides(guidance: Guidance, model: Model | None = None) -> None:
-    """A scale above 1 moves the prediction, and the more the higher it is: a guidance is not ignored."""
+    """Check that a scale above 1 moves the prediction, and a higher scale moves it further."""
     bench = Bench.of(model)
     moved = [
         max(farthest(eps(bench.guide(at(guidance, scale))(x, t)), bench.conditional(x, t)) for t, x in bench.states())
@@ -78,7 +78,7 @@ def check_scale_guides(guidance: Guidance, model: Model | None = None) -> None:
 
 
 def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -> None:
-    """Another label is another prediction, and guided images are of the class that was asked for."""
+    """Check that another label gives another prediction, and that guided images have the class that was asked for."""
     bench = Bench.of(model)
     guided = at(guidance, 2.0)
     if bench.classes < 2:
@@ -97,7 +97,7 @@ def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -
 
 
 def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = None) -> None:
-    """An image is guided alone: part of a batch, in another order, gives the same predictions."""
+    """Check that a part of a batch, in another order, gives the same predictions: no image depends on another."""
     bench = Bench.of(model)
     for t, x in bench.states():
         whole = bench.guide(guidance)(x, t)
@@ -111,7 +111,7 @@ def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = No
 
 
 def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = None) -> None:
-    """The same state gives the same prediction, whatever came before, and without any global random state."""
+    """Check that a state gives the same prediction whatever came before, and whatever the global random state is."""
     bench = Bench.of(model)
     t, x = bench.states()[0]
     expected = eps(bench.guide(guidance)(x, t))
@@ -130,7 +130,7 @@ def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = 
 
 
 def check_guided_dtype_is_kept(guidance: Guidance, model: Model | None = None) -> None:
-    """A guided prediction has the dtype and the shape of the state, and the driver takes no gradients from it."""
+    """Check that a guided prediction has the dtype and the shape of the state, and carries no gradient."""
     bench = Bench.of(model)
     for dtype in {torch.float32, bench.dtype}:
         for t, x in bench.states(dtype):
@@ -145,7 +145,7 @@ def check_guided_dtype_is_kept(guidance: Guidance, model: Model | None = None) -
 
 
 def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None) -> None:
-    """x = alpha x0 + sigma eps holds of the guided prediction, as of the network's: change it with `replace`."""
+    """Check that x = alpha x0 + sigma eps holds for a guided prediction: `replace` derives one from the other."""
     bench = Bench.of(model)
     for t, x in bench.states():
         p = bench.guide(guidance)(x, t)
@@ -157,7 +157,7 @@ def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None
 
 
 def check_guidance_changes_nothing_in_place(guidance: Guidance, model: Model | None = None) -> None:
-    """State, labels and the network's predictions stay as they are."""
+    """Check that states, labels and the network's predictions are not changed in place."""
     bench = Bench.of(model)
     kept: list[tuple[str, Tensor, Tensor]] = []
 
@@ -179,7 +179,7 @@ def check_guidance_changes_nothing_in_place(guidance: Guidance, model: Model | N
 
 
 def check_guided_shape(guidance: Guidance, model: Model | None = None) -> None:
-    """The same numbers in another shape are guided alike: nothing depends on there being channels and pixels."""
+    """Check that the same numbers in another shape are guided alike: nothing depends on channels and pixels."""
     if model is not None:
         raise SkipTest("a model of one's own has a shape of its own")
     flat, pictures = Bench.of(three_classes((8,))), Bench.of(three_classes((2, 2, 2)))
@@ -195,7 +195,7 @@ def check_guided_shape(guidance: Guidance, model: Model | None = None) -> None:
 
 
 def check_guided_kinds_of_network_agree(guidance: Guidance, model: Model | None = None) -> None:
-    """Networks that predict eps, x0 or v are guided alike: weights that sum to 1 see no difference."""
+    """Check that networks that predict eps, x0 or v are guided alike: weights that sum to 1 see no difference."""
     bench = Bench.of(model)
     kinds: tuple[PredictionType, ...] = ("epsilon", "sample", "v_prediction")
     for t, x in bench.states():
@@ -210,7 +210,7 @@ def check_guided_kinds_of_network_agree(guidance: Guidance, model: Model | None 
 
 
 def check_evaluations_are_counted(guidance: Guidance, model: Model | None = None) -> None:
-    """Every evaluation goes through `denoise`, and scales 0 and 1 cost one an image: no call whose weight is 0."""
+    """Check that all evaluations go through `denoise`, and that scales 0 and 1 cost one evaluation per image."""
     bench = Bench.of(model)
     for scale in (0.0, 1.0, 2.0):
         network, asked = _evaluations(bench, at(guidance, scale))
@@ -224,7 +224,7 @@ def check_evaluations_are_counted(guidance: Guidance, model: Model | None = None
 
 
 def _evaluations(bench: Bench, guidance: Guidance) -> tuple[int, int]:
-    """Rows that the network saw, and rows that went through `denoise`."""
+    """Count the rows that the network saw, and the rows that went through `denoise`."""
     rows = {"network": 0, "denoise": 0}
 
     def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
@@ -243,7 +243,7 @@ def _evaluations(bench: Bench, guidance: Guidance) -> tuple[int, int]:
 
 
 def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = None) -> None:
-    """The variance that a network learned comes through, for the ancestral sampler to use."""
+    """Check that a learned variance is kept, for the ancestral sampler to use."""
     bench = Bench.of(model)
     t, x = bench.states()[1]
     if bench.model.denoise(x, t, bench.labels).variance is None:
@@ -255,9 +255,9 @@ def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = Non
 
 
 def check_composes_with_samplers(guidance: Guidance, model: Model | None = None) -> None:
-    """It works with a deterministic and with a stochastic sampler, image by image the same in batches of any size.
+    """Check that it works with a deterministic and with a stochastic sampler, with the same images in any batch size.
 
-    One that shifts the ancestral mean works with samplers that take the shift, and the driver refuses the others.
+    A guidance that shifts the ancestral mean is checked with a sampler that takes the shift alone.
     """
     bench = Bench.of(model)
     t, x = bench.states()[0]
@@ -273,7 +273,7 @@ def check_composes_with_samplers(guidance: Guidance, model: Model | None = None)
 
 
 def check_missing_requirements_are_said(guidance: Guidance, model: Model | None = None) -> None:
-    """A model that lacks what it needs is refused with a UsageError when it is made, not with a crash in a run."""
+    """Check that `guide` refuses a model that lacks what it needs with a UsageError, before anything is computed."""
     bench = Bench.of(model)
     without = {
         "null label": dataclasses.replace(bench.model, null_label=None),
@@ -304,7 +304,7 @@ def check_missing_requirements_are_said(guidance: Guidance, model: Model | None 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A model to guide, and a batch to guide it with."""
+    """Model to guide, and a batch of labels to guide it with."""
 
     model: Model
     labels: Tensor
@@ -323,7 +323,7 @@ class Bench:
         return self.model.classes or 1
 
     def states(self, dtype: torch.dtype | None = None) -> list[tuple[Level, Tensor]]:
-        """Noisy states (6, *shape), between the classes."""
+        """Make noisy states (6, *shape), between the classes."""
         assert self.model.shape is not None
         draw = draws(IMAGES, self.model.shape, dtype or self.dtype)
         levels = [self.model.schedule.at(max(1.0, share * self.model.schedule.T)) for share in TIMES]
@@ -355,18 +355,18 @@ class Bench:
 
 
 def at(guidance: Guidance, scale: float) -> Guidance:
-    """The same guidance with another scale, and with the kit's second model if it takes one."""
+    """Copy a guidance with another scale. One by a second model gets the kit's."""
     options = {**guidance.model_dump(), "scale": scale}
     return type(guidance)(**options | ({"model": None} if isinstance(guidance, TwoModelGuidance) else {}))
 
 
 def eps(p: Prediction) -> Tensor:
-    """What is sampled from: a shift of the mean is one of the score."""
+    """Return the eps that is sampled from: a shift of the mean is a shift of the score."""
     return p.eps if p.shift is None else p.eps - p.level.sigma * p.shift
 
 
 def as_kind(model: Model, kind: PredictionType) -> Model:
-    """The same model, as a network that predicts another thing."""
+    """Turn a model into one whose network predicts eps, x0 or v."""
     name = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[kind]
 
     def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:

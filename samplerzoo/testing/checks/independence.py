@@ -1,4 +1,4 @@
-"""An image depends on its own draws alone: not on other images, on other runs, or on a global random state."""
+"""Checks that an image depends on its own draws alone: not on other images, other runs, or a global random state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOME = LINEAR.grid_at([999, 640.5, 600, 17, 3.25])
 
 
 def check_batch_is_not_mixed(sampler: Sampler) -> None:
-    """A part of a batch, in another order, gives the same images: on a network that is not linear, in float64."""
+    """Check that a part of a batch, in another order, gives the same images: on a nonlinear network, in float64."""
     whole = last(sampler, bimodal(), SOME, draws(5, (2,)))
     for chosen in ([3, 0, 4], [1], [4, 3, 2, 1, 0]):
         source = draws(5, (2,))
@@ -30,14 +30,14 @@ def check_batch_is_not_mixed(sampler: Sampler) -> None:
 
 
 def check_deterministic(sampler: Sampler) -> None:
-    """The same draws give the same image, bit for bit."""
+    """Check that the same draws give the same image, bit for bit."""
     first, second = (last(sampler, bimodal(), SOME, draws(3, (2,))) for _ in range(2))
     off = farthest(first, second)
     assert torch.equal(first, second), f"two runs with the same draws differ by {off:.2g}: noise from elsewhere?"
 
 
 def check_global_random_state(sampler: Sampler) -> None:
-    """The global random states of torch, numpy and random are neither read nor written; `noise()` is the one source."""
+    """Check that the global random states of torch, numpy and random are neither read nor written."""
     images = []
     with kept_random_state():
         for seed in (1, 2):
@@ -51,7 +51,7 @@ def check_global_random_state(sampler: Sampler) -> None:
 
 
 def check_runs_leave_nothing_behind(sampler: Sampler) -> None:
-    """A run is the same after another one, beside another one, and by a fresh object: memory is in local variables."""
+    """Check that a run is the same after another one, beside another one, and by a fresh object."""
     fresh = type(sampler).model_validate_json(sampler.model_dump_json())
     expected = list(states(fresh, bimodal(), SOME, draws(3, (2,))))
     list(states(sampler, normal(5.0, shape=(4, 1)), LINEAR.grid(2), draws(7, (4, 1))))
@@ -77,7 +77,7 @@ def _assert_same(expected: list[torch.Tensor], found: list[torch.Tensor], when: 
 
 
 def random_state() -> dict[str, Any]:
-    """Of all global generators, as something that can be compared."""
+    """Return the states of all global generators, in a form that can be compared."""
     words: Any = np.random.get_state()
     return {
         "torch": torch.get_rng_state().tolist(),
@@ -94,7 +94,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Puts the global random states back as they were: the kit keeps its own rules."""
+    """Put the global random states back as they were, since the kit keeps its own rules."""
     saved = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:
         yield

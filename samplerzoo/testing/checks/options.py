@@ -1,4 +1,4 @@
-"""What a plugin says of itself: its options and its source. The same for samplers and guidances."""
+"""Checks of what a plugin says of itself: its options and its source. They are for samplers and guidances alike."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from samplerzoo.options import Options
 from samplerzoo.registry import check_plugin
 
 CITATION = re.compile(r"\b[A-Z][\w'’-]+(?:(?:,| and| &)? [A-Z][\w'’-]+)*(?: et al\.?)?,? \(?(?:19|20)\d\d[a-z]?\b")
-"""A name that begins with a capital, perhaps more of them, and a year."""
+"""Names that begin with a capital, followed by a year."""
 
 BOUNDED = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum", "const", "pattern", "maxLength"}
 
 
 def check_keeps_the_protocol(plugin: Options) -> None:
-    """It can be registered: it defines what its kind has to, and no field hides a member or a flag of `run`."""
+    """Check that it can be registered: its members are as they are used, and no field is named as a flag of `run`."""
     check_plugin(type(plugin), "guidance" if isinstance(plugin, Guidance) else "sampler")
 
 
 def check_cites_its_source(plugin: Options) -> None:
-    """The docstring names author and year, so that who reads a figure knows which of the methods of a name it is."""
+    """Check that the docstring names author and year, so that a reader of a figure knows which method is meant."""
     text = type(plugin).__dict__.get("__doc__") or ""
     assert text.strip(), f"{type(plugin).__name__} has no docstring: say what it is and who wrote of it"
     assert CITATION.search(" ".join(text.split())), (
@@ -33,9 +33,9 @@ def check_cites_its_source(plugin: Options) -> None:
 
 
 def check_options_are_documented(plugin: Options) -> None:
-    """Every option has help, a default, and bounds or choices: it is a flag, and will be given nonsense.
+    """Check that every option has help, a default, and bounds or choices, since a flag may be given any value.
 
-    Text needs none where the default is None, since it names a thing that only the user knows.
+    Text with the default None needs no choices: it names a thing that only the user knows.
     """
     properties = type(plugin).model_json_schema()["properties"]
     for name, field in type(plugin).model_fields.items():
@@ -50,7 +50,7 @@ def check_options_are_documented(plugin: Options) -> None:
 
 
 def check_options_survive(plugin: Options) -> None:
-    """Through JSON, as in a record of a run, and through pickle, as on the way to another process."""
+    """Check that options survive JSON, as in a record of a run, and pickle, as on the way to another process."""
     cls = type(plugin)
     text = plugin.model_dump_json()
     assert cls.model_validate_json(text) == plugin, f"{plugin!r} comes back from JSON {text} as something else"
@@ -62,6 +62,6 @@ def check_options_survive(plugin: Options) -> None:
 
 
 def _parts(schema: dict) -> list[dict]:
-    """The alternatives of a type, and of a list what is in it."""
+    """List the alternatives of a type; for a list, the type of its elements."""
     parts = schema.get("anyOf", [schema])
     return [part.get("items", part) if part.get("type") == "array" else part for part in parts]

@@ -1,4 +1,4 @@
-"""What the protocol asks of a walk: any grid, shape and dtype, one state a step, nothing changed in place."""
+"""Checks of a walk: any grid, shape and dtype, one state per step, nothing changed in place, no draw in vain."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from samplerzoo.testing.fixtures import LINEAR, Watched, bimodal, draws, farthes
 from samplerzoo.testing.moments import Impulses, run
 
 ROUNDING = 1e-10
-"""Relative, of float64 over a few dozen steps; what a check is after is far above it."""
+"""Relative rounding of float64 over a few dozen steps; a mistake is far above it."""
 
 IRREGULAR = LINEAR.grid_at([998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99])
-"""Fractions of a timestep, steps of all sizes, and levels between the cleanest one of training and clean data."""
+"""Grid with fractions of a timestep, steps of all sizes, and levels cleaner than any that a network is trained on."""
 
 
 def check_one_state_a_step(sampler: Sampler) -> None:
-    """A walk yields exactly one state, of the shape of x_T, for every step of its grid; of one step too."""
+    """Check that a walk yields one state, of the shape of x_T, for every step of its grid, also on a grid of one."""
     for grid in (LINEAR.grid(1), LINEAR.grid(2), LINEAR.grid(7), IRREGULAR):
         found = list(states(sampler, bimodal(), grid, draws(3, (2,))))[1:]
         assert len(found) == len(grid), (
@@ -37,7 +37,7 @@ def check_one_state_a_step(sampler: Sampler) -> None:
 
 
 def check_levels_are_on_the_schedule(sampler: Sampler) -> None:
-    """It denoises at noisy levels of the schedule: `denoise.schedule` makes any that the grid does not have."""
+    """Check that it denoises at levels of the schedule: `denoise.schedule` makes those that the grid does not have."""
     for grid in (LINEAR.grid(7), LINEAR.grid(7, "leading"), IRREGULAR):
         watched = Watched(normal())
         list(watched.states(sampler, grid, draws(2, (1,))))
@@ -51,7 +51,7 @@ def check_levels_are_on_the_schedule(sampler: Sampler) -> None:
 
 
 def check_any_shape(sampler: Sampler) -> None:
-    """The same numbers in another shape make the same image: nothing depends on there being channels and pixels."""
+    """Check that the same numbers in another shape make the same image: nothing depends on channels and pixels."""
     grid = LINEAR.grid(5)
     flat = last(sampler, normal(shape=(12,)), grid, draws(4, (12,)))
     for shape in ((1, 12), (3, 2, 2), (3, 1, 2, 2)):
@@ -67,7 +67,7 @@ def check_any_shape(sampler: Sampler) -> None:
 
 
 def check_dtype_is_kept(sampler: Sampler) -> None:
-    """States and what is denoised keep the dtype of x_T, with all of its digits; coefficients are Python floats."""
+    """Check that all states have the dtype of x_T, with all of its digits: coefficients are Python floats."""
     for dtype in (torch.float32, torch.float64):
         watched = Watched(normal())
         found = list(watched.states(sampler, LINEAR.grid(5), draws(8, (1,), dtype)))
@@ -79,7 +79,7 @@ def check_dtype_is_kept(sampler: Sampler) -> None:
 
 
 def check_nothing_is_changed_in_place(sampler: Sampler) -> None:
-    """x_T, draws, predictions and states that were yielded stay as they are: others hold on to them."""
+    """Check that x_T, draws, predictions and yielded states are not changed in place."""
     for grid in (LINEAR.grid(1), LINEAR.grid(5)):
         for what, now, before in _handed_over(sampler, grid):
             assert torch.equal(now, before), f"{what} was changed in place, in a run of {_steps(grid)}"
@@ -87,7 +87,7 @@ def check_nothing_is_changed_in_place(sampler: Sampler) -> None:
 
 @torch.no_grad()
 def _handed_over(sampler: Sampler, grid: Grid) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
-    """All that goes from hand to hand in a run, and what it was then."""
+    """Return every tensor that a run hands over, with a name and a copy of what it was then."""
     kept: list[tuple[str, torch.Tensor, torch.Tensor]] = []
     model, draw = bimodal(), draws(3, (2,))
 
@@ -112,7 +112,7 @@ def _handed_over(sampler: Sampler, grid: Grid) -> list[tuple[str, torch.Tensor, 
 
 
 def check_irregular_grids(sampler: Sampler) -> None:
-    """Both levels of a step come from the grid: uneven steps, steps that do not divide T, and fractions of them."""
+    """Check that both levels of a step come from the grid: on uneven steps, and on steps that do not divide T."""
     uneven = np.cumsum([0.0, *([1.0, 3.0] * 120)])
     low, high = LINEAR.at(LINEAR.T).log_snr, LINEAR.at(1).log_snr
     inner = [LINEAR.at_log_snr(float(low + (high - low) * u)).timestep for u in uneven[1:-1] / uneven[-1]]
@@ -131,7 +131,7 @@ def check_irregular_grids(sampler: Sampler) -> None:
 
 
 def check_draws_are_used(sampler: Sampler) -> None:
-    """Every draw leaves a trace in the image, and where no noise is drawn an image follows from x_T alone."""
+    """Check that every draw leaves a trace in the image, and that without draws an image follows from x_T alone."""
     for grid in (LINEAR.grid(5), IRREGULAR):
         drawn = counted_draws(sampler, grid, LINEAR)
         images = run(normal(), sampler, grid, Impulses(1 + drawn, (1,)))
@@ -148,7 +148,7 @@ def check_draws_are_used(sampler: Sampler) -> None:
 
 
 def check_shift_is_applied(sampler: Sampler) -> None:
-    """A sampler that says that it takes the mean shift of a guidance moves by it."""
+    """Check that a sampler that declares `takes_shift` moves by the mean shift of a guidance."""
     if not sampler.takes_shift:
         raise SkipTest("it takes no mean shift, and says so")
     model, grid = normal(), LINEAR.grid(5)
@@ -165,7 +165,7 @@ def check_shift_is_applied(sampler: Sampler) -> None:
 
 
 def size(x: torch.Tensor) -> float:
-    """What an error is measured against: the largest number, or 1."""
+    """Return what an error is compared with: the largest number of x, at least 1."""
     return max(1.0, float(x.abs().max()))
 
 
