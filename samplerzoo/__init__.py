@@ -80,7 +80,7 @@ _HOME = {
     "UsageError": "errors",
     "ZooError": "errors",
 }
-"""Every public name and the module that it is in."""
+"""Modules of the public names."""
 
 __all__ = [*_HOME]
 

@@ -1,4 +1,4 @@
-"""The version, alone in a file so that every other one may import it."""
+"""Version of samplerzoo, in a file of its own that every other file may import."""
 
 from __future__ import annotations
 

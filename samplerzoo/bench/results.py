@@ -27,7 +27,7 @@ EXACT = "exact"
 
 
 class Protocol(Options):
-    """How a row was measured. Two numbers can be compared if all of this agrees.
+    """Protocol of a measurement. Two numbers can be compared if all of this agrees.
 
     Attributes:
         images: number of images; None for exact moments.

@@ -1,1 +1,1 @@
-"""The nouns and the mathematics: no file, no process, no library of networks, and no word of a plugin."""
+"""Nouns and mathematics, without files, processes, libraries of networks, or the name of any plugin."""

@@ -109,7 +109,7 @@ def near_to(points: DataFrame, goal: float) -> Series:
 
 @dataclass(frozen=True)
 class Spread:
-    """How far seeds move distances.
+    """Spread of distances over seeds.
 
     Attributes:
         alone: relative standard deviation of a distance over seeds, pooled over all points with several seeds.

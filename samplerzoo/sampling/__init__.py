@@ -1,1 +1,1 @@
-"""From a recipe to images: recipe, plan, driver, run."""
+"""Sampling: a recipe becomes a plan, the driver carries it out, and a run writes a folder."""
