@@ -18,6 +18,7 @@ from samplerzoo.core.parametrization import PredictionType
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level, Schedule, posterior_std
+from samplerzoo.core.walk import walk
 
 Noise = Callable[[], Tensor]
 
@@ -64,10 +65,8 @@ def draws(images: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float6
 
 @torch.no_grad()
 def states(sampler: Sampler, model: Model, grid: Grid, noise: Noise) -> Iterator[Tensor]:
-    """x_T and every state that the sampler yields, without the driver."""
-    x = model.schedule.prior_std * noise()
-    yield x
-    yield from sampler.walk(x, grid, Denoiser(model.denoise, model.schedule), noise)
+    """Yield x_T and every state of the sampler, without the driver."""
+    yield from walk(sampler, grid, Denoiser(model.denoise, model.schedule), noise)
 
 
 def last(sampler: Sampler, model: Model, grid: Grid, noise: Noise) -> Tensor:
@@ -86,9 +85,8 @@ class Watched:
 
     @torch.no_grad()
     def states(self, sampler: Sampler, grid: Grid, noise: Noise) -> Iterator[Tensor]:
-        x = self.model.schedule.prior_std * noise()
-        yield x
-        yield from sampler.walk(x, grid, _WatchedDenoiser(self.model.denoise, self.model.schedule, self), noise)
+        """Yield x_T and every state of the sampler, and keep what the model is asked on the way."""
+        yield from walk(sampler, grid, _WatchedDenoiser(self.model.denoise, self.model.schedule, self), noise)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip, Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level
+from samplerzoo.core.walk import walk
 from samplerzoo.errors import ZooError
 
 FAR = 8.0
@@ -48,15 +49,13 @@ def run(
     clip: Clip = NO_CLIP,
 ) -> Tensor:
     """Run a sampler with given draws, and return the final state in their dtype. The first draw makes x_T."""
-
     guided: Callable[[Tensor, Level], Prediction]
     if guidance is None:
         guided = functools.partial(model.denoise, labels=labels)
     else:
         assert labels is not None
         guided = guidance.within_interval(model.denoise, labels, model)
-    x = model.schedule.prior_std * noise()
-    *_, last = sampler.walk(x, grid, Denoiser(lambda x, t: clip(guided(x, t)), model.schedule), noise)
+    *_, last = walk(sampler, grid, Denoiser(lambda x, t: clip(guided(x, t)), model.schedule), noise)
     return last
 
 
@@ -68,11 +67,9 @@ def moments(
     Args:
         model: its denoiser is affine and acts on each element alone.
 
-
     Raises:
         ZooError: the sampler is not affine in its draws, so that it has no exact moments.
     """
-    assert model.shape is not None
 
     def output(noise: Impulses) -> Tensor:
         labels = None if label is None else torch.full((noise.rows,), label)
