@@ -22,9 +22,13 @@ OURS = ("samplerzoo.core.", "samplerzoo.options.", "pydantic.", "builtins.", "ab
 _names: dict[type, str] = {}
 
 
-def remember(cls: type, name: str) -> None:
-    """Note a plugin that was loaded: `blame` looks for it without being told, and calls it by this name."""
-    _names.setdefault(cls, name)
+def remember(cls: type, name: str | None = None) -> None:
+    """Note a plugin that was loaded: `blame` looks for it without being told, and calls it by this name.
+
+    Args:
+        name: name that it is registered under; by default the name that is known, or else that of the class.
+    """
+    _names[cls] = name or _names.get(cls, cls.__name__)
 
 
 def title(plugin: object) -> str:

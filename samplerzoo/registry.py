@@ -107,7 +107,7 @@ def check_plugin(cls: type, kind: Kind) -> None:
         _check(cls, kind)
     except TypeError as error:
         raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {reason(error)}") from error
-    remember(cls, cls.__name__)
+    remember(cls)
 
 
 def check_methods(cls: type, kind: Kind) -> None:
@@ -120,7 +120,7 @@ def check_methods(cls: type, kind: Kind) -> None:
         check_members(cls, _bases()[kind], kind)
     except TypeError as error:
         raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {reason(error)}") from error
-    remember(cls, cls.__name__)
+    remember(cls)
 
 
 def plugins(kind: Kind) -> list[Plugin]:

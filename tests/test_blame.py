@@ -1,4 +1,4 @@
-"""Whose error is it? Frames of a traceback, and the plugins that they belong to."""
+"""Blame of errors: frames of a traceback, and the plugins that they belong to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from unittest import SkipTest
 import pytest
 import torch
 from samplerzoo_plugins.ddim import DDIM
+from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 
 from samplerzoo import registry
 from samplerzoo.blame import blame, blaming, title
@@ -22,7 +23,7 @@ from samplerzoo.testing import gaussian
 
 
 class Failing(Sampler):
-    """Raises what it is told."""
+    """Sampler that raises the error in ERROR."""
 
     def step(self, x, t, s, denoise, noise):
         raise ERROR[0]
@@ -32,7 +33,7 @@ ERROR: list[BaseException] = [ZeroDivisionError("nothing")]
 
 
 def failure(sampler: Sampler, error: BaseException) -> BaseException:
-    """What comes out of a run."""
+    """Return the error that a run ends with."""
     ERROR[0] = error
     with pytest.raises(BaseException) as caught:  # noqa: PT011
         sample(gaussian(Schedule.from_config({})), sampler, steps=2, num_images=1)
@@ -157,6 +158,8 @@ def test_a_scheduler_of_diffusers_is_a_plugin_in_its_package(monkeypatch: pytest
 
 def test_titles() -> None:
     assert title(Failing) == title(Failing()) == "sampler Failing"
+    registry.check_plugin(DPMSolverPP, "sampler")
     registry.get("sampler", "dpm-solver++").load()
+    registry.check_plugin(DPMSolverPP, "sampler")
     assert title(registry.make("sampler", "dpm-solver++", {})) == "sampler dpm-solver++"
     assert title(3) == "plugin int"

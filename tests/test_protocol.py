@@ -1,4 +1,4 @@
-"""The protocol, checked by signature when a plugin is registered: the message names file, line and argument."""
+"""Protocol, checked by signature when a plugin is registered: the message names file, line and argument."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def written(folder: Path, kind: str, body: str) -> Path:
 
 
 def line_of(path: Path, body: str) -> int:
-    """The line where the last member of the body begins."""
+    """Return the line where the last member of the body begins."""
     last = [part for part in body.split("\n") if re.match(r"\s*(def|async def|@|\w+ ?[:=])", part)][-1]
     lines = path.read_text().splitlines()
     number = max(n for n, line in enumerate(lines, 1) if line.strip() == last.strip())
@@ -147,7 +147,7 @@ def test_members_are_checked_as_samplerzoo_itself_has_them() -> None:
 
 
 def test_an_object_that_no_file_has_is_checked_too() -> None:
-    """In a notebook: the cell has a line, and the class a name."""
+    """Check a class of a notebook, where the cell has lines and no file."""
     names: dict = {"Sampler": Sampler, "__name__": "__main__"}
     source = "class Cell(Sampler):\n    '''Mine.'''\n    def step(self, x, t, s, denoise):\n        return x\n"
     exec(compile(source, "<ipython-input-3>", "exec"), names)
@@ -161,7 +161,7 @@ def test_an_object_that_no_file_has_is_checked_too() -> None:
 
 def test_the_kit_checks_it_first() -> None:
     class Short(Sampler):
-        """Forgets the noise (Doe 2026)."""
+        """Sampler without the argument noise (Doe 2026)."""
 
         order: ClassVar[int] = 0
 

@@ -1,4 +1,4 @@
-"""What the READMEs tell a newcomer to type, run as it stands there."""
+"""Examples of the READMEs, run as they are there."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 def commands(path: Path) -> list[list[str]]:
-    """Every `samplerzoo ...` line of a page's shell blocks, without comments."""
+    """List the `samplerzoo ...` lines of a page's shell blocks, without comments."""
     lines = [line for block in blocks(path, "sh") for line in re.split(r"\n|&&", block)]
     return [shlex.split(line, comments=True) for line in lines if line.strip().startswith("samplerzoo ")]
 
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The sampler of the README, in a file as a reader would put it there."""
+    """Write the sampler of the README to a file, as a reader would."""
     monkeypatch.setattr(registry, "_files", {})
     monkeypatch.chdir(tmp_path)
     (source,) = (block for block in blocks(README, "python") if "(Sampler)" in block)
@@ -66,7 +66,7 @@ def test_the_sampler_of_the_readme_makes_pictures(shown: Path, tiny_model: Path,
 
 @pytest.fixture
 def rk2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The plugin author's example, in the file that the page names."""
+    """Write the example for authors to the file that the page names."""
     monkeypatch.setattr(registry, "_files", {})
     monkeypatch.chdir(tmp_path)
     (source,) = (block for block in blocks(AUTHORS, "python") if "class RK2" in block)
@@ -106,7 +106,7 @@ def test_the_authors_example_is_of_second_order(rk2: Path, at: float) -> None:
 
 @pytest.mark.parametrize("words", commands(README), ids=" ".join)
 def test_every_command_line_of_the_readme_is_understood(words: list[str]) -> None:
-    """Its command is there, and knows each of its flags; what they do is tested elsewhere."""
+    """Check that the command exists and knows each of its flags; what they do is tested elsewhere."""
     import click
 
     from samplerzoo.cli import group

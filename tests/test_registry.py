@@ -1,4 +1,4 @@
-"""Plugins by name: installed ones as their metadata says, files as the user says, and blame where it belongs."""
+"""Plugins by name: installed ones by their metadata, files by their paths, and errors that name the right plugin."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """A distribution with real metadata, found as anybody's: install("zoo-dist", "mod", source, name="mod:Class")."""
+    """Make a distribution with real metadata: install("zoo-dist", "mod", source, name="mod:Class")."""
     site = tmp_path / "site"
     site.mkdir()
 

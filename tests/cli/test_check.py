@@ -1,4 +1,4 @@
-"""`samplerzoo check`: a line a check, and an exit code."""
+"""`samplerzoo check`: a line for each check, and an exit code."""
 
 from __future__ import annotations
 

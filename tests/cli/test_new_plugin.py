@@ -1,4 +1,4 @@
-"""`samplerzoo new-plugin`: what it writes is right as it stands, and it overwrites nothing."""
+"""`samplerzoo new-plugin`: the files that it writes are right as they are, and it overwrites nothing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_it_is_written_as_this_project_is(cli, kind: str) -> None:
 
 
 def test_the_sampler_is_right_and_takes_its_name_from_its_class(cli) -> None:
-    """As a file too: `--plugin my-thing/src/my_thing.py`."""
+    """Load it as a file, as in `--plugin my-thing/src/my_thing.py`."""
     cli("new-plugin", "my-thing")
     [plugin] = registry.load_file("my-thing/src/my_thing.py")
     assert (plugin.kind, plugin.name) == ("sampler", "my-thing")
@@ -100,7 +100,7 @@ def test_names_that_will_not_do(cli, name: str, parts: list[str]) -> None:
 
 
 def test_half_a_plugin_is_not_left(cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk is full, say, no file is there, and the same command works when it no longer is."""
+    """Check that a full disk leaves no file, and that the command works once there is space."""
 
     def full(self: Path, text: str) -> int:
         raise OSError(28, "No space left on device", str(self))

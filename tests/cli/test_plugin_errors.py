@@ -1,4 +1,4 @@
-"""An error inside a plugin is one line with file and line of the plugin, whatever command it happens in."""
+"""Errors inside plugins: one line with file and line of the plugin, in every command."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def no_files_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(folder: Path, source: str) -> tuple[Path, int]:
-    """The plugin's file, and the line in it that is marked as the one that fails."""
+    """Write a plugin's file, and return it with the line that is marked as failing."""
     path = folder / "mine.py"
     path.write_text(source)
     (line,) = [number for number, text in enumerate(source.splitlines(), 1) if "# fails" in text]

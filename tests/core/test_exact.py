@@ -1,4 +1,4 @@
-"""The exact denoisers against numerical integration, and the exact moments against sampling."""
+"""Exact denoisers against numerical integration, and exact moments against sampling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def normal(x: torch.Tensor, mean: float, std: float) -> torch.Tensor:
 
 
 def posterior(prior: Density, level: Level, function: Density) -> torch.Tensor:
-    """E[function(x0) | x] at POINTS, by the trapezoidal rule, whose error is nothing where the ends are 0."""
+    """Compute E[function(x0) | x] at POINTS, by the trapezoidal rule, which is exact here since the ends are 0."""
     weight = prior(X0) * torch.exp(-((POINTS - level.alpha * X0) ** 2) / (2 * level.sigma**2))
     return (weight * function(X0)).sum(1) / weight.sum(1)
 
@@ -88,7 +88,7 @@ def test_moments_of_a_guided_run_need_its_label(linear: Schedule) -> None:
 
 
 def test_moments_refuse_what_is_not_affine(linear: Schedule) -> None:
-    """Feeding impulses to a sampler that clips would give numbers, and wrong ones."""
+    """Check that a sampler that clips is refused: impulses would give wrong numbers."""
 
     class Clipping(DDIM):
         def step(self, x, t, s, denoise, noise):

@@ -1,4 +1,4 @@
-"""The guidance protocol itself."""
+"""Guidance protocol itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_interval_that_holds_none_is_conditional_at_one_evaluation(
 def test_low_is_outside_of_the_interval_and_high_is_inside(
     linear: Schedule, name: str, nfe: int, gradients: int
 ) -> None:
-    """Of five steps, those at the second and the third level are guided, and nothing is evaluated at the others."""
+    """Check an interval that holds two of five levels: its low end is outside, its high end inside."""
     levels = noise_levels(linear, 5)
     bounds = {"guidance_low": levels[3], "guidance_high": levels[1]}
     cost = sample(
@@ -65,7 +65,7 @@ def test_low_is_outside_of_the_interval_and_high_is_inside(
 
 
 def test_the_interval_is_of_noise_and_not_of_steps(linear: Schedule) -> None:
-    """One level is guided or not, whatever grid it is met on."""
+    """Check that a level is guided or not, whatever the grid."""
 
     class Marked(Guidance):
         def guide(self, denoise, labels, model):
@@ -94,7 +94,7 @@ def test_a_guidance_without_guide_says_so(linear: Schedule) -> None:
 
 
 def test_a_guidance_of_ones_own_sees_network_labels_and_model(linear: Schedule) -> None:
-    """It comes between network and sampler, for any sampler; here it turns every label into the last one."""
+    """Check a guidance that turns every label into the last one, with several samplers."""
 
     class Stubborn(Guidance):
         def guide(self, denoise, labels, model):

@@ -1,4 +1,4 @@
-"""One network answer, seen as eps, x0, v and score; and the clip that keeps them consistent."""
+"""Prediction seen as eps, x0, v and score, and the clip that keeps them consistent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VE = Level(tau=300.0, alpha=1.0, sigma=3.0, beta=0.01)
 
 @pytest.fixture
 def truth() -> tuple[torch.Tensor, torch.Tensor]:
-    """x0 and eps, (2, 3, 2, 2) float64."""
+    """Make x0 and eps, (2, 3, 2, 2) float64."""
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(2, 2, 3, 2, 2, generator=generator, dtype=torch.float64))
 
@@ -85,7 +85,7 @@ def test_the_clean_level_has_nothing_to_denoise(linear: Schedule) -> None:
 
 
 def clipped(mode: str, *x0: float) -> Prediction:
-    """As a batch of one image of so many pixels."""
+    """Clip x0 as a batch of one image."""
     clean = torch.tensor([x0], dtype=torch.float64)
     return Clip.parse(mode)(predict("sample", VP, clean, torch.zeros_like(clean)))
 
@@ -103,7 +103,7 @@ def test_static_clips_and_derives_eps_again() -> None:
 
 
 def test_dynamic_clips_at_the_images_own_quantile_and_divides() -> None:
-    """Saharia et al. 2022, section 2.3."""
+    """Check Saharia et al. 2022, section 2.3."""
     assert clipped("dynamic:1", -4.0, 1.0, 2.0).x0.tolist() == [[-1.0, 0.25, 0.5]]
     assert clipped("dynamic:0.5", -4.0, 1.0, 2.0).x0.tolist() == [[-1.0, 0.5, 1.0]]
 
@@ -155,7 +155,7 @@ def test_parse_refuses(text: str) -> None:
 
 @pytest.mark.parametrize("tau", [1.0, 500.0, 500.5, 1000.0])
 def test_the_network_gets_diffusers_timestep_as_a_float(tau: float) -> None:
-    """UNet2DModel cuts a Python float down to an integer; a tensor it takes as it is."""
+    """Check that the time is a tensor: UNet2DModel cuts a Python float down to an integer."""
     seen = []
 
     class UNet(torch.nn.Module):

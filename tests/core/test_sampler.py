@@ -1,4 +1,4 @@
-"""The sampler protocol itself: options that are checked, one loop, nothing else."""
+"""Sampler protocol itself: options that are checked, and one loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from samplerzoo.testing import gaussian
 
 
 class Counting(Sampler):
-    """Adds 1 a step."""
+    """Sampler that adds a number in every step."""
 
     by: float = Field(1.0, ge=0, description="what to add")
 

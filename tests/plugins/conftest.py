@@ -1,4 +1,4 @@
-"""Every built-in sampler, in every variant that is affine in its draws."""
+"""Fixtures with all built-in samplers, in each variant that is affine in its draws."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The fast samplers against the schedulers of diffusers, on one grid, from one start, with the same draws.
+"""Comparison of the fast samplers with the schedulers of diffusers, on one grid, from one start, with the same draws.
 
-Where a scheduler solves another problem, or solves it otherwise, it says so here and what can be compared is.
+Some schedulers solve another problem, or solve it in another way. The tests say so, and compare what they can.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from samplerzoo.testing import mixture
 
 SHAPE = (3, 2, 4, 4)
 TOLERANCE = 1e-4
-"""Their tables are float32, ours float64: 1e-7, divided by the alpha of the first level, 0.006."""
+"""Tolerance: diffusers' tables are float32, ours float64, which makes 1e-7 divided by the first alpha, 0.006."""
 
 STEPS = [1, 2, 5, 10, 20, 50]
-"""They divide T: otherwise the trailing grid of diffusers is another."""
+"""Numbers of steps that divide T; for others the trailing grid of diffusers is another one."""
 
 
 @pytest.fixture(scope="module")
 def model(linear: Schedule) -> Model:
-    """Not linear: the unconditional side of a mixture."""
+    """Make a model that is not linear: the unconditional side of a mixture."""
     means = torch.linspace(-1, 1, 3 * 32, dtype=torch.float64).reshape(3, *SHAPE[1:])
     exact = mixture(linear, means, 0.3)
     return Model(lambda x, tau, _: exact.net(x, tau, torch.full((len(x),), 3)), linear, shape=SHAPE[1:])
@@ -52,7 +52,7 @@ def ours(sampler: Sampler, model: Model, steps: int) -> list[torch.Tensor]:
 
 
 def theirs(scheduler: Any, model: Model, steps: int, x: torch.Tensor) -> list[torch.Tensor]:
-    """The loop of a diffusers pipeline; states that are x / alpha begin and end so."""
+    """Run the loop of a diffusers pipeline. A scheduler whose states are x / alpha begins and ends with those."""
     scheduler.set_timesteps(steps)
     scheduler.sigmas = scheduler.sigmas.double()  # the values are float32's, what is made of them is not
     states = []
@@ -64,7 +64,7 @@ def theirs(scheduler: Any, model: Model, steps: int, x: torch.Tensor) -> list[to
 
 
 def replace_noise(monkeypatch: pytest.MonkeyPatch, scheduler: str) -> torch.Tensor:
-    """The first draw; the scheduler's own are those that follow."""
+    """Make the first draw, and give the scheduler those that follow."""
     noise = draws()
     first = noise()
     monkeypatch.setattr(f"diffusers.schedulers.scheduling_{scheduler}.randn_tensor", lambda *_, **__: noise())
@@ -93,10 +93,10 @@ def test_dpm_solver_pp(
 
 
 def test_dpm_solver_pp_3m_is_of_third_order_here() -> None:
-    """Not theirs, nor k-diffusion's: the last term is half there of what the parabola through three values asks for.
+    """Compare the third order with diffusers and k-diffusion, whose last term is half of what the parabola needs.
 
-    With x0 = lambda^2, whatever x is, a step that knows three levels is exact; theirs misses by that half. The last
-    term of their SDE variant of this order has a sign otherwise too.
+    With x0 = lambda^2, whatever x is, a step that knows three levels is exact. Theirs misses by that half. The last
+    term of their SDE variant of this order has the wrong sign, too.
     """
     schedule = Schedule.from_config({})
     grid = schedule.grid(10, "trailing")
@@ -105,7 +105,7 @@ def test_dpm_solver_pp_3m_is_of_third_order_here() -> None:
         return torch.full((1, 1), level.lam**2, dtype=torch.float64)
 
     def integral(t: Level, s: Level) -> float:
-        """Of e^lambda lambda^2."""
+        """Return the integral of e^lambda lambda^2."""
         at_t, at_s = (math.exp(level.lam) * (level.lam**2 - 2 * level.lam + 2) for level in (t, s))
         return at_s - at_t
 
@@ -135,7 +135,7 @@ def test_dpm_solver_pp_3m_is_of_third_order_here() -> None:
 @pytest.mark.parametrize("solver_type", ["bh1", "bh2"])
 @pytest.mark.parametrize("solver_order", [1, 2, 3])
 def test_unipc(model: Model, solver_order: int, solver_type: str, steps: int) -> None:
-    """On the levels above clean with bh1, which is infinite there: theirs is not a number then."""
+    """Compare; with bh1 the clean level is left out, where B is infinite and theirs is NaN."""
     x = draws()()
     other = scheduler("UniPCMultistepScheduler", solver_order=solver_order, solver_type=solver_type)
     here = ours(UniPC(solver_order=solver_order, solver_type=solver_type), model, steps)
@@ -148,7 +148,7 @@ def test_unipc(model: Model, solver_order: int, solver_type: str, steps: int) ->
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("solver_order", [1, 2, 3])
 def test_deis(model: Model, solver_order: int, steps: int) -> None:
-    """On the levels above clean, where log rho is finite: at the clean one theirs is not a number."""
+    """Compare levels above the clean one, where log rho is finite; at the clean one theirs is NaN."""
     x = draws()()
     other = scheduler("DEISMultistepScheduler", solver_order=solver_order, lower_order_final=False)
     here = ours(DEIS(solver_order=solver_order, variable="log-rho"), model, steps)
@@ -157,7 +157,7 @@ def test_deis(model: Model, solver_order: int, steps: int) -> None:
 
 @pytest.mark.parametrize("steps", STEPS)
 def test_heun(model: Model, steps: int) -> None:
-    """Theirs has no churn, knows x / alpha, and counts the two halves of a step as steps."""
+    """Compare with theirs, which has no churn, steps x / alpha, and counts the two halves of a step as steps."""
     grid = model.schedule.grid(steps, "trailing")
     y = draws()() / grid.levels[0].alpha
     halves = theirs(scheduler("HeunDiscreteScheduler"), model, steps, y)
@@ -167,7 +167,7 @@ def test_heun(model: Model, steps: int) -> None:
 
 @pytest.mark.parametrize("steps", STEPS)
 def test_euler_ancestral(model: Model, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """Theirs knows x / alpha."""
+    """Compare with theirs, which steps x / alpha."""
     grid = model.schedule.grid(steps, "trailing")
     y = replace_noise(monkeypatch, "euler_ancestral_discrete") / grid.levels[0].alpha
     states = theirs(scheduler("EulerAncestralDiscreteScheduler"), model, steps, y)

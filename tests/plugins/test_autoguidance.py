@@ -25,7 +25,7 @@ MEAN, STD, WIDER = 0.5, 0.5, 1.0
 
 @pytest.fixture(scope="module")
 def model(linear: Schedule) -> Model:
-    """N(0.5, 0.5^2), beside a second model that takes it for wider."""
+    """Make a model of N(0.5, 0.5^2), with a second model of a wider Gaussian."""
     return dataclasses.replace(gaussian(linear, MEAN, STD), second=gaussian(linear, MEAN, WIDER))
 
 
@@ -62,7 +62,7 @@ def test_the_second_network_is_counted_apart_and_not_asked_at_scale_1(model: Mod
 
 
 def test_outside_of_the_interval_the_second_network_is_not_asked(model: Model) -> None:
-    """Of the levels 999, 749, 499 and 249, sigma/alpha is above 1 at three."""
+    """Count the levels 999, 749, 499 and 249 with sigma/alpha above 1: there are three."""
     plan = {"guidance": "autoguidance", "guidance_scale": 2.0, "guidance_low": 1.0, "num_images": 1, "steps": 4}
     assert sample(model, "ddim", **plan).cost.second_nfe == 3
 
@@ -98,7 +98,7 @@ def test_an_unconditional_model_still_takes_no_labels(model: Model) -> None:
 
 
 def worse(folder: Path, to: Path, factor: float = 0.5) -> Path:
-    """A copy of a model folder with other weights."""
+    """Copy a model folder with other weights."""
     from safetensors.torch import load_file, save_file
 
     to.mkdir()

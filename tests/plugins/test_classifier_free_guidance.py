@@ -18,12 +18,12 @@ MEANS = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]])
 
 @pytest.fixture(scope="module")
 def model(linear: Schedule) -> Model:
-    """Classes 0 to 2, null label 3."""
+    """Make a model with the classes 0 to 2 and the null label 3."""
     return mixture(linear, MEANS, 0.3)
 
 
 def constant(model: Model, label: int) -> Model:
-    """The model at one label, as an unconditional one."""
+    """Make an unconditional model of one label."""
     return dataclasses.replace(
         model, net=lambda x, tau, _: model.net(x, tau, torch.full((len(x),), label)), num_classes=None
     )
@@ -32,7 +32,7 @@ def constant(model: Model, label: int) -> Model:
 @pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize("what", ["eps", "x0", "v"])
 def test_the_formula(model: Model, scale: float, what: str) -> None:
-    """Weights that sum to 1 make it the same in eps, x0 and v. Every image has its own label."""
+    """Check the formula in eps, x0 and v: weights that sum to 1 make it the same. Each image has its own label."""
     labels, t = torch.tensor([2, 0, 1, 0]), model.schedule.at(400)
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     guided = ClassifierFreeGuidance(scale=scale).guide(model.denoise, labels, model)(x, t)
@@ -86,7 +86,7 @@ def test_a_learned_variance_is_the_conditional_one(model: Model) -> None:
 
 
 def rescaled(model: Model, rescale: float, scale: float = 5.0) -> Prediction:
-    """Of four images, each with its own label."""
+    """Guide four images, each with its own label, with a rescale."""
     x = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     guidance = ClassifierFreeGuidance(scale=scale, rescale=rescale)
     return guidance.guide(model.denoise, torch.tensor([2, 0, 1, 0]), model)(x, model.schedule.at(400))
@@ -94,12 +94,12 @@ def rescaled(model: Model, rescale: float, scale: float = 5.0) -> Prediction:
 
 @pytest.fixture(scope="module")
 def pictures(linear: Schedule) -> Model:
-    """Three classes of 2x2 pixels in three channels."""
+    """Make a model of three classes of 2x2 pixels in three channels."""
     return mixture(linear, torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(1)).double(), 0.3)
 
 
 def test_rescale_1_has_the_standard_deviation_of_the_conditional_v(pictures: Model) -> None:
-    """Of every image its own, over channels and pixels."""
+    """Compare the deviation of each image, over channels and pixels."""
     plain, full, conditional = (rescaled(pictures, *how) for how in ((0.0,), (1.0,), (0.0, 1.0)))
     std = conditional.v.flatten(1).std(1)
     torch.testing.assert_close(full.v.flatten(1).std(1), std, rtol=1e-12, atol=0)
@@ -133,7 +133,7 @@ def test_rescale_knows_nothing_of_the_batch(pictures: Model) -> None:
 
 
 def test_rescale_of_an_image_without_contrast_leaves_it(linear: Schedule) -> None:
-    """A single value has no deviation, and 0 / 0 would be NaN."""
+    """Check an image of a single value: it has no deviation, and 0 / 0 would be NaN."""
     plan = {"guidance": "cfg", "guidance_scale": 2.0, "labels": [0, 1], "steps": 3}
     model = mixture(linear, torch.tensor([[1.0], [-1.0]]))
     found, plain = sample(model, "ddim", guidance_rescale=1.0, **plan), sample(model, "ddim", **plan)

@@ -21,13 +21,13 @@ Form = Literal["score", "mean"]
 
 @pytest.fixture(scope="module")
 def conditional(linear: Schedule) -> Model:
-    """Three components in the plane, class labels 0 to 2, null label 3, exact classifier."""
+    """Make a model of three components in the plane, with labels 0 to 2, null label 3 and an exact classifier."""
     return mixture(linear, torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]]), 0.3)
 
 
 @pytest.mark.parametrize("tau", [1, 30, 400, 1000])
 def test_scale_1_is_bayes(conditional: Model, tau: int) -> None:
-    """The unconditional score and the gradient of log p(y | x) sum to the conditional score, for each image's label."""
+    """Check that the unconditional score and the gradient of log p(y | x) sum to the conditional score."""
     labels, t = torch.tensor([2, 0, 1, 0]), conditional.schedule.at(tau)
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     guided = ClassifierGuidance().guide(conditional.denoise, labels, conditional)(x, t)
@@ -45,7 +45,7 @@ def test_scale_multiplies_the_gradient(conditional: Model) -> None:
 
 @pytest.mark.parametrize("temperature", [0.5, 4.0])
 def test_temperature_divides_the_logits(linear: Schedule, temperature: float) -> None:
-    """Of two classes at -1 and 1 the logits differ by 2 alpha x / (alpha^2 c^2 + sigma^2), so it has a closed form."""
+    """Compare with the closed form: for classes at -1 and 1 logits differ by 2 alpha x / (alpha^2 c^2 + sigma^2)."""
     model, t = mixture(linear, torch.tensor([[-1.0], [1.0]], dtype=torch.float64), 0.3), linear.at(400)
     x = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
     labels = torch.ones(5, dtype=torch.int64)
@@ -81,7 +81,7 @@ def test_published_moments_on_the_conjugate_gaussian(
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("steps", [1, 5, 50])
 def test_the_score_form_is_the_posterior_denoiser(linear: Schedule, scale: float, steps: int) -> None:
-    """At scale s the score is that of the prior times likelihood^s only at s = 1: there the posterior, at any steps."""
+    """Compare with the posterior, which scale 1 reaches at any number of steps, and no other scale does."""
     posterior = gaussian(linear, 0.5, 0.125**0.5)
     grid = linear.grid(steps)
     guided = moments(conjugate(linear), DDIM(eta=0.5), grid, guidance=ClassifierGuidance(scale=scale), label=1)

@@ -1,4 +1,4 @@
-"""The conformance kit on every built-in sampler and guidance, and what else they have to keep to."""
+"""Conformance kit on the built-in samplers and guidances, and further rules for them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_none_that_is_installed_is_left_out(samplers: dict[str, Sampler]) -> Non
 
 
 def test_methods_of_first_order_are_no_better_than_they_say(sampler: Sampler) -> None:
-    """A multistep method may be: its starting steps, of which the error is made, have small coefficients."""
+    """Check methods that declare first order. A multistep method may be better: its first steps have small errors."""
     if sampler.order == 1:
         assert convergence(sampler).order == pytest.approx(1, abs=TOLERANCE)
 

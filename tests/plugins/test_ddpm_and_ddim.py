@@ -1,4 +1,4 @@
-"""The ancestral sampler and its implicit family: what links them, and diffusers' schedulers where these are right."""
+"""Ancestral sampler and its implicit family: how they are related, and diffusers' schedulers where these are right."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLIPS = {"off": Clip("off"), "static": Clip("static", 0.8), "dynamic": Clip("dyn
 
 @pytest.fixture(scope="module")
 def model(linear: Schedule) -> Model:
-    """Not linear, and beyond the clip's bound: the unconditional side of a mixture at +1 and -1, spread 0.3."""
+    """Make a model that is not linear, with data beyond the clip's bound: a mixture at 1 and -1, spread 0.3."""
     means = torch.stack([torch.full(SHAPE[1:], 1.0), torch.full(SHAPE[1:], -1.0)])
     exact = mixture(linear, means, 0.3)
     return Model(lambda x, tau, _: exact.net(x, tau, torch.full((len(x),), 2)), linear, shape=SHAPE[1:])
@@ -35,7 +35,7 @@ def model(linear: Schedule) -> Model:
 
 @pytest.fixture(scope="module")
 def learned(model: Model) -> Model:
-    """The same with a learned variance, weights in (0, 1) that differ from pixel to pixel."""
+    """Make the same model with a learned variance, whose weights in (0, 1) differ from pixel to pixel."""
 
     def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         return torch.cat([model.net(x, tau, labels), torch.sin(3 * x)], dim=1)
@@ -55,7 +55,7 @@ def draws(dtype: torch.dtype = torch.float64) -> Callable[[], torch.Tensor]:
 @pytest.mark.parametrize("spacing", ["trailing", "quadratic", "logsnr"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 50])
 def test_ddim_at_eta_1_is_ddpm_with_the_small_variance(model: Model, clip: str, spacing: str, steps: int) -> None:
-    """Song, Meng, Ermon 2021, section 4.1. It holds under clipping because eps is derived from the clipped x0."""
+    """Check Song, Meng, Ermon 2021, section 4.1. It holds with a clip, because eps is derived from the clipped x0."""
     grid = model.schedule.grid(steps, spacing)
     ddim, ddpm = (run(model, s, grid, draws(), clip=CLIPS[clip]) for s in (DDIM(eta=1.0), DDPM()))
     torch.testing.assert_close(ddim, ddpm, rtol=0, atol=1e-9)
@@ -65,7 +65,7 @@ def test_ddim_at_eta_1_is_ddpm_with_the_small_variance(model: Model, clip: str, 
 
 @pytest.mark.parametrize(("tau_t", "tau_s"), [(1000, 980), (500, 1), (2, 1), (1, 0), (1000, 0), (0.7, 0.2)])
 def test_the_two_forms_of_the_posterior_mean(linear: Schedule, tau_t: float, tau_s: float) -> None:
-    """In x0 (Ho, Jain, Abbeel 2020, eq. 7) and in eps (eq. 11)."""
+    """Compare the form in x0 (Ho, Jain, Abbeel 2020, eq. 7) with that in eps (eq. 11)."""
     t, s = linear.at(tau_t), linear.at(tau_s)
     x, eps = draws()(), draws()()
     p = Prediction.of("epsilon", x, t, eps)
@@ -98,7 +98,7 @@ def test_learned_variance_at_its_two_ends(linear: Schedule, weight: float, varia
 
 
 def test_learned_variance_is_a_geometric_mean_of_the_respaced_bounds(linear: Schedule) -> None:
-    """Nichol and Dhariwal 2021, eq. 15."""
+    """Check Nichol and Dhariwal 2021, eq. 15."""
     t, s = linear.at(500), linear.at(400)
     x = draws()()
     weight = torch.rand(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -111,7 +111,7 @@ def test_learned_variance_is_a_geometric_mean_of_the_respaced_bounds(linear: Sch
 
 @pytest.mark.parametrize("weight", [-0.2, 0.0, 0.5, 1.0, 1.3])
 def test_learned_variance_at_the_last_step_is_finite_whatever_the_network_says(linear: Schedule, weight: float) -> None:
-    """beta-tilde is 0 there, and networks leave [0, 1] a little; a guidance may shift the mean by it."""
+    """Check weights slightly outside [0, 1] at the last step, where beta-tilde is 0, with a shifted mean too."""
     t, s = linear.at(20), linear.at(0)
     x = draws()()
     p = Prediction.of("epsilon", x, t, x, torch.full_like(x, weight)).replace(shift=torch.ones_like(x))
@@ -157,7 +157,7 @@ def test_eta_is_within_its_bounds_or_refused(eta: float) -> None:
 def test_ddim_is_diffusers_on_its_leading_grid(
     model: Model, clip: str, eta: float, steps: int, tolerance: float
 ) -> None:
-    """Only there does its previous timestep lie on the grid. Its tables are float32, hence the tolerance."""
+    """Compare on the leading grid, the only one with its previous timestep. Its tables are float32."""
     from diffusers import DDIMScheduler
 
     scheduler = DDIMScheduler(clip_sample=clip == "static", clip_sample_range=0.8, timestep_spacing="leading")
@@ -204,7 +204,7 @@ def test_ddpm_is_diffusers_on_its_leading_grid(
 
 
 def drive(scheduler, step, model: Model, steps: int, x: torch.Tensor) -> torch.Tensor:
-    """A diffusers sampling loop."""
+    """Run a sampling loop of diffusers."""
     scheduler.set_timesteps(steps)
     for t in scheduler.timesteps:
         x = step(model.net(x, torch.full((len(x),), float(t) + 1), None), t, x)

@@ -1,4 +1,4 @@
-"""tAB-DEIS: its coefficients against integrals in closed form or on a dense grid, and its relation to DDIM."""
+"""Coefficients of tAB-DEIS against integrals in closed form or on a dense grid, and its relation to DDIM."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parabola(level: Level, variable: Variable) -> float:
 
 
 def integral(schedule: Schedule, t: Level, s: Level, variable: Variable) -> float:
-    """Of the parabola over rho, by the trapezoidal rule between levels that are close in tau."""
+    """Integrate the parabola over rho, by the trapezoidal rule between levels that are close in tau."""
     tau = np.unique(np.concatenate([np.linspace(s.tau, t.tau, 40_001), np.arange(math.ceil(s.tau), t.tau)]))
     levels = [schedule.at(float(value)) for value in tau]
     values = [parabola(level, variable) for level in levels]
@@ -38,7 +38,7 @@ def integral(schedule: Schedule, t: Level, s: Level, variable: Variable) -> floa
 
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_is_exact_for_a_polynomial_of_its_variable(linear: Schedule, variable: Variable) -> None:
-    """Where eps depends on the level alone, as a parabola, a step that knows three levels is exact."""
+    """Check that a step that knows three levels is exact if eps is a parabola of the level alone."""
     levels = [linear.at(tau) for tau in (1000, 880, 640, 300, 222.5)]
 
     def predict(x: torch.Tensor, t: Level) -> Prediction:
@@ -56,7 +56,7 @@ def test_is_exact_for_a_polynomial_of_its_variable(linear: Schedule, variable: V
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_of_order_1_it_is_ddim(linear: Schedule, variable: Variable, spacing: str) -> None:
-    """Where one value of eps is known, there is nothing to interpolate; and so in the first step of any order."""
+    """Check order 1, and the first step of any order: one value of eps leaves nothing to interpolate."""
     draw = lambda: torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]  # noqa: E731
     grid, model = linear.grid(7, spacing), gaussian(linear, 0.3)
     first, ddim = (run(model, s, grid, draw) for s in (DEIS(solver_order=1, variable=variable), DDIM()))
@@ -68,7 +68,7 @@ def test_of_order_1_it_is_ddim(linear: Schedule, variable: Variable, spacing: st
 
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_order(variable: Variable) -> None:
-    """Of solver_order 3 all but the first step are of third order, which leaves less error, in second order."""
+    """Check that solver_order 3 has a smaller error, though its first step limits it to second order."""
     one, two, three = (convergence(DEIS(solver_order=n, variable=variable)) for n in (1, 2, 3))
     assert [DEIS(solver_order=n, variable=variable).order for n in (1, 2, 3)] == [1, 2, 2]
     assert one.reaches(1)

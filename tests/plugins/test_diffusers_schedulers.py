@@ -1,4 +1,4 @@
-"""The schedulers of diffusers as samplers: what they compute is what diffusers computes, and nothing leaks."""
+"""Schedulers of diffusers as samplers: they compute what diffusers computes, and keep no state."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ STEPS = 6
 
 @pytest.fixture(scope="module")
 def model(linear: Schedule) -> Model:
-    """Not linear: the unconditional side of a mixture."""
+    """Make a model that is not linear: the unconditional side of a mixture."""
     means = torch.linspace(-1, 1, 2 * 16, dtype=torch.float64).reshape(2, *SHAPE[1:])
     exact = mixture(linear, means, 0.3)
     return Model(lambda x, tau, _: exact.net(x, tau, torch.full((len(x),), 2)), linear, shape=SHAPE[1:])
@@ -72,7 +72,7 @@ def ours(sampler: Sampler, model: Model, grid: Grid, clip: Clip | None = None) -
 
 
 def theirs(scheduler: Any, model: Model, monkeypatch: pytest.MonkeyPatch, **of_step: Any) -> torch.Tensor:
-    """The loop of a pipeline, from the same x_T: the state of some is x / alpha."""
+    """Run the loop of a pipeline from the same x_T; the state of some schedulers is x / alpha."""
     noise = draws()
     module = sys.modules[type(scheduler).__module__]
     monkeypatch.setattr(module, "randn_tensor", noise, raising=False)
@@ -102,7 +102,7 @@ OPTIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_what_is_computed_is_what_diffusers_computes(
     name: str, options: dict, of_step: dict, spacing: str, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the last bit but one: our betas are float64, and theirs are made in float32."""
+    """Compare up to float32, in which diffusers makes its betas."""
     cls = getattr(diffusers, name)
     known = {"beta_start": 1e-4, "beta_end": 0.02, "clip_sample": False, "timestep_spacing": spacing, **options}
     if name == "DPMSolverSinglestepScheduler" and spacing != "linspace":  # it knows no other, and takes timesteps
@@ -130,7 +130,7 @@ def test_ddim_on_leading_is_ours(model: Model) -> None:
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_clipping_is_in_one_place(model: Model, eta: float) -> None:
-    """Ours, which derives eps again: theirs, by default, would keep the one that it came from."""
+    """Check that our clip is used, which derives eps again; theirs would keep the old eps by default."""
     grid = model.schedule.grid(20, "leading")
     a, b = (
         ours(sampler, model, grid, Clip("static", 0.5)) for sampler in (made("DDIMScheduler", eta=eta), DDIM(eta=eta))
@@ -147,7 +147,7 @@ def test_ddpm_draws_our_noise_and_is_ours_on_leading(model: Model, variance: str
 
 
 def test_the_wrong_grid_is_theirs(linear: Schedule) -> None:
-    """conventions: on linspace alpha_p is read at t - T // S, which is not the next timestep."""
+    """Check that on linspace theirs reads the previous alpha at t - T // S, which is not the next timestep."""
     normal = gaussian(linear, 0.5, 0.5)
     sampler = made("DDIMScheduler")
     stds = {
@@ -160,7 +160,7 @@ def test_the_wrong_grid_is_theirs(linear: Schedule) -> None:
 
 
 def test_noise_in_the_final_image_is_theirs(linear: Schedule) -> None:
-    """On trailing their last timestep is 19 at 50 steps, and fixed_large adds noise of the whole last level, 0.076."""
+    """Check that fixed_large adds noise of 0.076 at the end: on trailing the last of 50 timesteps is 19."""
     sampler = made("DDPMScheduler", variance_type="fixed_large")
     point = gaussian(linear, 0.5, 0.0)
     assert moments(point, sampler, sampler.grid(linear, 50, "trailing")).std.item() == pytest.approx(
@@ -185,7 +185,7 @@ def test_two_runs_are_equal_and_the_global_random_state_is_left_alone(model: Mod
     [("DDIMScheduler", 10), ("HeunDiscreteScheduler", 19), ("KDPM2DiscreteScheduler", 19), ("PNDMScheduler", 19)],
 )
 def test_evaluations_are_counted_and_steps_are_the_grid(model: Model, name: str, nfe: int) -> None:
-    """Heun's last step is Euler's; PNDM's first three take four evaluations each."""
+    """Count evaluations: Heun's last step is Euler's, and PNDM's first three steps take four each."""
     seen: list[int] = []
     result = sample(
         model, f"diffusers:{name}", steps=10, num_images=2, on_step=lambda number, level, x: seen.append(number)
@@ -196,7 +196,7 @@ def test_evaluations_are_counted_and_steps_are_the_grid(model: Model, name: str,
 
 
 def test_states_on_the_way_are_those_of_the_levels(linear: Schedule) -> None:
-    """Theirs may be x / alpha: what is yielded is not, so that trajectories can be looked at."""
+    """Check that yielded states are x, even where theirs are x / alpha, so that trajectories can be looked at."""
     normal = gaussian(linear, 2.0, 0.0, shape=SHAPE[1:])
     for name in ("EulerDiscreteScheduler", "HeunDiscreteScheduler", "DDIMScheduler", "KDPM2DiscreteScheduler"):
         sampler = made(name)
@@ -307,7 +307,7 @@ def test_grids_that_are_not_theirs(model: Model) -> None:
 
 @pytest.mark.parametrize("kind", ["v_prediction", "sample"])
 def test_zero_terminal_snr(kind: str) -> None:
-    """At alpha = 2^-12 an eps says nothing of x0, so they get v."""
+    """Check that schedulers get v at zero terminal SNR: at alpha = 2^-12 an eps does not determine x0."""
     schedule = Schedule.from_config({"rescale_betas_zero_snr": True})
     normal = gaussian(schedule, 0.5, 0.5, prediction=kind)  # type: ignore[arg-type]
     for name in ("DDIMScheduler", "DPMSolverMultistepScheduler", "EulerDiscreteScheduler", "UniPCMultistepScheduler"):
@@ -334,7 +334,7 @@ def test_betas_are_those_of_the_model() -> None:
 
 
 def test_who_is_offered() -> None:
-    """Running is not working: each is measured, and is right or says why it is not offered."""
+    """Check that each scheduler either is right when measured, or says why it is not offered."""
     found = {each.name: each for each in verdict.verdicts("diffusers")}
     assert sorted(name for name, each in found.items() if each.offered) == OFFERED
     assert all(each.error < verdict.BOUND for each in found.values() if each.offered and each.error is not None)
@@ -355,7 +355,7 @@ def test_who_is_offered() -> None:
 
 
 def test_more_steps_do_not_help_those_that_are_not(linear: Schedule) -> None:
-    """The bound separates: ancestral sampling is at 1.5e-5 with 1000 steps, TCD a hundred times as far off."""
+    """Check that the bound separates: at 1000 steps ancestral sampling has an error of 1.5e-5, TCD 100 times that."""
     normal = gaussian(linear, 0.5, 0.5)
     stds = {}
     for name, options in (("TCDScheduler", {"original_inference_steps": 1000}), ("DDPMScheduler", {})):

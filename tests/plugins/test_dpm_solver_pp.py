@@ -1,4 +1,4 @@
-"""DPM-Solver++: what its orders are exact for, what they share with DDIM, and the SDE's noise."""
+"""Orders of DPM-Solver++, on data where they are exact, its relation to DDIM, and the noise of the SDE."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draws() -> Callable[[], torch.Tensor]:
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_of_order_1_it_is_ddim(linear: Schedule, spacing: str, eta: float) -> None:
-    """The ODE at eta 0 and the SDE at eta 1; in between the two etas scale noise differently."""
+    """Compare the ODE at eta 0 and the SDE at eta 1 with DDIM; in between the two etas scale noise differently."""
     grid, model = linear.grid(7, spacing), gaussian(linear, 0.3)
     first, ddim = (run(model, s, grid, draws()) for s in (DPMSolverPP(solver_order=1, eta=eta), DDIM(eta=eta)))
     torch.testing.assert_close(first, ddim, rtol=0, atol=1e-12)
@@ -36,7 +36,7 @@ def test_of_order_1_it_is_ddim(linear: Schedule, spacing: str, eta: float) -> No
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_of_two_steps_neither_has_a_second_order(linear: Schedule, steps: int) -> None:
-    """One begins, the other ends."""
+    """Check two steps: the first knows one level, and the last has lower order."""
     grid, model = linear.grid(steps), gaussian(linear, 0.3)
     for solver_order in (2, 3):
         out = run(model, DPMSolverPP(solver_order=solver_order), grid, draws())
@@ -44,7 +44,7 @@ def test_of_two_steps_neither_has_a_second_order(linear: Schedule, steps: int) -
 
 
 def test_of_four_steps_none_has_a_third_order(linear: Schedule) -> None:
-    """The third could have, and is the last but one."""
+    """Check four steps: the third knows three levels, but is the last but one."""
     grid, model = linear.grid(4), gaussian(linear, 0.3)
     second, third = (run(model, DPMSolverPP(solver_order=n), grid, draws()) for n in (2, 3))
     assert torch.equal(second, third)
@@ -52,7 +52,7 @@ def test_of_four_steps_none_has_a_third_order(linear: Schedule) -> None:
 
 
 def along(schedule: Schedule, x0: Callable[[float], float], sampler: DPMSolverPP, levels: list[Level]) -> list[float]:
-    """States where x0 depends on lambda alone, the noise left out."""
+    """Walk where x0 depends on lambda alone, without noise."""
 
     def predict(x: torch.Tensor, t: Level) -> Prediction:
         return Prediction.of("sample", x, t, torch.full_like(x, x0(t.lam)))
@@ -64,7 +64,7 @@ def along(schedule: Schedule, x0: Callable[[float], float], sampler: DPMSolverPP
 
 @given(st.floats(0, 1))
 def test_3m_is_exact_for_a_parabola(eta: float) -> None:
-    """x_s = sigma_s / sigma_t e^(-eta h) x_t + alpha_s (1 + eta) int e^(-(1 + eta) (lambda_s - l)) x0(l) dl."""
+    """Check x_s = sigma_s / sigma_t e^(-eta h) x_t + alpha_s (1 + eta) int e^(-(1 + eta) (lambda_s - l)) x0(l) dl."""
     schedule = Schedule.from_config({})
     levels = [schedule.at_log_snr(value) for value in (-8.0, -7.0, -4.5, -3.0, -2.9, 0.0, 3.0, 4.0)]
 
@@ -82,7 +82,7 @@ def test_3m_is_exact_for_a_parabola(eta: float) -> None:
 
 
 def test_2m_is_algorithm_2_of_the_paper(linear: Schedule) -> None:
-    """D = (1 + 1/2r) x0 - 1/2r x0_before; x = sigma_s / sigma_t x - alpha_s (e^-h - 1) D, in its own letters."""
+    """Check D = (1 + 1/2r) x0 - 1/2r x0_before and x = sigma_s / sigma_t x - alpha_s (e^-h - 1) D."""
     t_0, t_1, t_2 = (linear.at(tau) for tau in (900, 600, 450))
     states = along(linear, math.sin, DPMSolverPP(), [t_0, t_1, t_2, linear.at(3)])
     h_1, h_2 = t_1.lam - t_0.lam, t_2.lam - t_1.lam
@@ -93,9 +93,9 @@ def test_2m_is_algorithm_2_of_the_paper(linear: Schedule) -> None:
 
 @given(eta=st.floats(0, 1), solver_order=st.integers(1, 3))
 def test_the_sde_has_as_much_noise_at_a_level_as_it_should(eta: float, solver_order: int) -> None:
-    """Of data that is a point, x0 is known throughout, and the state's variance is sigma^2 at every level but the last.
+    """Check data that is a point, where the state's variance is sigma^2 at every level but the last.
 
-    There the sum of what is left of the noise before and of the fresh is sigma_s^2, whatever eta is.
+    The rest of the old noise and the fresh noise sum to sigma_s^2, whatever eta is.
     """
     schedule = Schedule.from_config({})
     t, s = schedule.at(500), schedule.at(450)
@@ -121,7 +121,7 @@ def test_order(solver_order: int, order: int) -> None:
 
 
 def test_order_of_3m() -> None:
-    """Its one first step is of local order two; but for it the error would fall faster still, and it falls to less."""
+    """Check that 3M has a smaller error than 2M, though its first step limits it to second order."""
     two, three = convergence(DPMSolverPP()), convergence(DPMSolverPP(solver_order=3))
     assert DPMSolverPP(solver_order=3).order == 2
     assert three.reaches(2)

@@ -1,4 +1,4 @@
-"""Ancestral steps of Euler's method: DDIM in other words, and numbers under the root that rounding makes negative."""
+"""Ancestral steps of Euler's method: their relation to DDIM, and radicands that rounding makes negative."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draws() -> Callable[[], torch.Tensor]:
 
 
 def one_step(sampler: EulerAncestral, schedule: Schedule, tau_t: float, tau_s: float) -> torch.Tensor:
-    """(a, b, c) of x_s = a x_t + b eps + c z."""
+    """Return (a, b, c) of x_s = a x_t + b eps + c z."""
     denoise = Denoiser(lambda x, t: Prediction.of("epsilon", x, t, EPS), schedule)
     return sampler.step(X, schedule.at(tau_t), schedule.at(tau_s), denoise, lambda: Z)
 
@@ -40,7 +40,7 @@ def test_up_to_eta_1_it_is_ddim(eta: float, spacing: str, steps: int) -> None:
 
 @given(eta=st.floats(0, 100), tau_t=st.floats(0.1, 1000), share=st.floats(0, 0.999))
 def test_noise_left_and_fresh_are_what_the_level_has(eta: float, tau_t: float, share: float) -> None:
-    """x = alpha x0 + sigma eps before and after, in variance, whatever eta is."""
+    """Check that the variance of x = alpha x0 + sigma eps holds before and after a step, whatever eta is."""
     schedule = Schedule.from_config({})
     s = schedule.at(share * tau_t)
     a, b, c = one_step(EulerAncestral(eta=eta), schedule, tau_t, share * tau_t).tolist()
@@ -64,7 +64,7 @@ def test_s_noise_scales_what_is_fresh(linear: Schedule) -> None:
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 50, 1000])
 def test_is_finite_on_the_cosine_schedule(eta: float, spacing: str, steps: int) -> None:
-    """The scheduler of diffusers is not: its sigma_up exceeds sigma_to there by rounding."""
+    """Check the cosine schedule, where rounding makes diffusers' sigma_up exceed sigma_to."""
     schedule = Schedule.from_config({"beta_schedule": "squaredcos_cap_v2"})
     out = run(gaussian(schedule), EulerAncestral(eta=eta), schedule.grid(steps, spacing), lambda: draws()().float())
     assert out.isfinite().all()

@@ -1,4 +1,4 @@
-"""What every sampler makes of Gaussian data, and of a single point, without Monte Carlo."""
+"""Exact answers of the samplers for Gaussian data and for a single point, without Monte Carlo."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_published_output_std(linear: Schedule, sampler: Sampler, spacing: str, 
 
 @pytest.mark.parametrize(("steps", "std"), [(10, 0.4245), (20, 0.4628), (50, 0.4853), (100, 0.4927), (1000, 0.4988)])
 def test_published_output_std_on_the_papers_quadratic_grid(linear: Schedule, steps: int, std: float) -> None:
-    """Rounded down to whole timesteps as Song, Meng, Ermon 2021 did, the repeated ones visited once."""
+    """Use the grid of Song, Meng, Ermon 2021: rounded down to whole timesteps, repeated ones visited once."""
     timesteps = sorted({int(t) for t in np.linspace(0, math.sqrt(800), steps) ** 2}, reverse=True)
     out = moments(gaussian(linear), DDIM(), linear.grid_at(timesteps))
     assert out.std.item() == pytest.approx(std, abs=FOUR_DIGITS)
 
 
 def recursion(sampler: Sampler, grid: Grid, mean: float, std: float) -> tuple[float, float]:
-    """Mean and variance of x, level after level, from the papers' formulas in abar, beta and eps.
+    """Compute mean and variance of x, level by level, from the papers' formulas in abar, beta and eps.
 
     A step is x_s = a x_t + b eps + c z, and eps is affine in x_t.
     """
@@ -103,7 +103,7 @@ with_a_recursion = pytest.mark.parametrize(
     ],
     indirect=True,
 )
-"""The samplers of one evaluation a step and no memory; those in files of their own are held to other exact answers."""
+"""Samplers with one evaluation per step and no memory; the others are compared in files of their own."""
 
 
 @with_a_recursion
@@ -122,7 +122,7 @@ def test_mean_and_std_against_the_papers_formulas(linear: Schedule, sampler: Sam
 
 
 BELOW_THE_FIRST_TIMESTEP = [998.5, 640.25, 17.0, 0.0, -0.6, -0.99]
-"""Fractions of a timestep, and levels between the cleanest one of training and clean data."""
+"""Timesteps with fractions, and levels cleaner than any that a network is trained on."""
 
 
 @with_a_recursion
@@ -148,7 +148,7 @@ def test_the_kind_of_network_does_not_matter(linear: Schedule, sampler: Sampler,
 
 
 def test_the_right_answer_in_the_limit(linear: Schedule, sampler: Sampler) -> None:
-    """All of them converge on the data, first order in the step: 1000 steps are within a few thousandths."""
+    """Check that all converge to the data in first order: 1000 steps are within a few thousandths."""
     out = moments(gaussian(linear, 0.3), sampler, linear.grid(1000))
     assert out.mean.item() == pytest.approx(0.3, abs=2e-3)
     assert out.std.item() == pytest.approx(0.5, abs=5e-3)
@@ -160,7 +160,7 @@ def test_the_right_answer_in_the_limit(linear: Schedule, sampler: Sampler) -> No
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 7, 64])
 def test_lands_on_the_point(linear: Schedule, sampler: Sampler, spacing: str, steps: int) -> None:
-    """Bit for bit, through the driver, in float32: no fresh noise, and nothing of x_T, is left in the image."""
+    """Check bit for bit, through the driver, in float32, that no noise is left in the image."""
     points = torch.tensor([[0.3, -1.0], [0.123456, 7.0]])
     model = gaussian(linear, points, 0.0, shape=(2, 2), prediction="sample")
     result = sample(model, sampler, steps=steps, spacing=spacing, num_images=2)

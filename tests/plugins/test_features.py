@@ -1,4 +1,4 @@
-"""The built-in feature networks, on files that stand for what one would download."""
+"""Built-in feature networks, on files that stand for downloads."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_pixels_are_themselves() -> None:
 
 
 class _Stub(torch.nn.Module):
-    """Answers as the published file does: uint8 in, features if asked for, else probabilities."""
+    """Network that answers as the published file does: features if asked for, else probabilities."""
 
     def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
         assert images.dtype == torch.uint8
@@ -91,7 +91,7 @@ class _Stub(torch.nn.Module):
 
 
 class _Other(torch.nn.Module):
-    """Takes no such argument."""
+    """Network without that argument."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.float().flatten(1)

@@ -19,7 +19,7 @@ MEAN, STD = 0.3, 0.5
 
 
 class RK2(Sampler):
-    """The example of plugins/README.md at its default."""
+    """Example of plugins/README.md at its default."""
 
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
@@ -33,7 +33,7 @@ class RK2(Sampler):
 
 
 def algorithm_2(grid: Grid, sampler: Heun) -> tuple[float, float]:
-    """Mean and standard deviation of y = x / alpha, whose denoiser on Gaussian data is affine and acts on VE noise."""
+    """Compute mean and standard deviation of y = x / alpha, whose denoiser on Gaussian data is affine."""
 
     def slope(mean: float, r: float) -> float:  # of dy/dr = (y - D(y; r)) / r in y, and of its mean
         return r * (mean - MEAN) / (STD**2 + r**2)
@@ -80,7 +80,7 @@ def test_without_churn_it_is_the_example_of_the_guide(linear: Schedule, steps: i
 
 
 def test_churn_goes_no_higher_than_the_schedule(linear: Schedule) -> None:
-    """Nor is there any at the top, where it would draw noise of no use."""
+    """Check the schedule's top, where churn would draw noise in vain."""
     levels, drawn = [], []
 
     def noise() -> torch.Tensor:
@@ -112,7 +112,7 @@ def test_costs_two_evaluations_a_step_and_one_at_the_last(linear: Schedule) -> N
 
 
 def test_draws_are_counted_on_the_grid_that_they_are_made_on(linear: Schedule) -> None:
-    """Churn between two noise levels is drawn for where the grid has a level there, and nowhere else."""
+    """Check that churn between two noise levels draws noise only where the grid has a level between them."""
     window = Heun(s_churn=10, s_min=0.98, s_max=1.0)
     inside = [t for t in linear.grid(1000).levels[:-1] if 0.98 <= t.sigma / t.alpha <= 1.0]
     assert draws(window, linear.grid(1000), linear) == len(inside) > 0

@@ -1,4 +1,4 @@
-"""iPNDM against the formulas of Liu et al. 2022, in abar."""
+"""Comparison of iPNDM with the formulas of Liu et al. 2022, in abar."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MEAN, STD = 0.3, 0.5
 
 
 def transfer(x: float, eps: float, abar_t: float, abar_s: float) -> float:
-    """Liu et al. 2022, eq. 11."""
+    """Step as in Liu et al. 2022, eq. 11."""
     root = math.sqrt((1 - abar_s) * abar_t) + math.sqrt((1 - abar_t) * abar_s)
     return math.sqrt(abar_s / abar_t) * x - (abar_s - abar_t) / (math.sqrt(abar_t) * root) * eps
 
 
 def plms(grid: Grid, x: float, mean: float, solver_order: int) -> float:
-    """A run from x with the exact eps of N(mean, STD^2); eq. 12 is the mean of four."""
+    """Run from x with the exact eps of N(mean, STD^2); eq. 12 is the mean of four."""
     past: list[float] = []
     for t, s in grid.pairs():
         abar_t, abar_s = t.alpha**2, s.alpha**2
@@ -58,7 +58,7 @@ def test_is_the_linear_multistep_method_of_the_paper(
 
 
 def test_one_eps_throughout_is_ddims_run(linear: Schedule) -> None:
-    """The weights of every order sum to 1."""
+    """Check that the weights of every order sum to 1."""
     denoise = Denoiser(lambda x, t: Prediction.of("epsilon", x, t, torch.full_like(x, 0.4)), linear)
     x = torch.ones(1, 1, dtype=torch.float64)
     ipndm, ddim = (list(s.walk(x, linear.grid(7), denoise, lambda: x)) for s in (IPNDM(), DDIM()))

@@ -19,11 +19,11 @@ MEAN, STD = 0.3, 0.5
 
 
 def recursion(sampler: PredictorCorrector, grid: Grid) -> tuple[float, float]:
-    """Mean and standard deviation, level after level, from the paper's formulas and the exact score."""
+    """Compute mean and standard deviation, level by level, from the paper's formulas and the exact score."""
     m, v = 0.0, 1.0
 
     def score(level: Level) -> tuple[float, float]:
-        """(a, b) of a x + b."""
+        """Return (a, b) of the score a x + b."""
         marginal = level.alpha**2 * STD**2 + level.sigma**2
         return -1 / marginal, level.alpha * MEAN / marginal
 
@@ -67,7 +67,7 @@ def test_without_a_corrector_it_is_its_predictor(linear: Schedule, predictor: st
 
 
 def test_the_step_size_is_the_papers_in_expectation(linear: Schedule) -> None:
-    """Algorithm 5: epsilon = 2 (r |z| / |score|)^2, where |score| is |eps| / sigma, and |eps| that of z."""
+    """Check algorithm 5: epsilon = 2 (r |z| / |score|)^2, where |score| is |eps| / sigma, and |eps| that of z."""
     level = linear.at(300)
     z = torch.randn(100_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = level.sigma * torch.randn(100_000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -77,7 +77,7 @@ def test_the_step_size_is_the_papers_in_expectation(linear: Schedule) -> None:
 
 
 def test_the_correctors_bias(linear: Schedule) -> None:
-    """Many Langevin steps end in a variance too large by 1 / (1 - epsilon / 2v), wherever the predictor ended."""
+    """Check that many Langevin steps end in a variance too large by 1 / (1 - epsilon / 2v)."""
     s = linear.at(400)
     v, epsilon = s.alpha**2 * STD**2 + s.sigma**2, 2 * (0.3 * s.sigma) ** 2
     sampler = PredictorCorrector(corrector_steps=100, snr=0.3)
@@ -89,6 +89,6 @@ def test_the_correctors_bias(linear: Schedule) -> None:
 
 @pytest.mark.parametrize("corrector_steps", [0, 1, 3])
 def test_evaluations(linear: Schedule, corrector_steps: int) -> None:
-    """One a step, and those of the corrector at every level between the first and the clean one."""
+    """Count one evaluation per step, and those of the corrector at every level between the first and the clean one."""
     sampler = PredictorCorrector(corrector_steps=corrector_steps)
     assert sample(gaussian(linear), sampler, steps=5, num_images=1).nfe == 5 + 4 * corrector_steps

@@ -1,4 +1,4 @@
-"""The three discretisations of the reverse SDE, DDPM being one of them, and how fast they come together."""
+"""Three discretisations of the reverse SDE, one of which is DDPM, and how fast they agree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EULER, REVERSE, ANCESTRAL = ReverseSDE(), ReverseDiffusion(), DDPM(variance="lar
 
 
 def one_step(sampler: Sampler, schedule: Schedule, t: Level, s: Level) -> np.ndarray:
-    """(a, b, c^2) of x_s = a x_t + b eps + c z."""
+    """Return (a, b, c^2) of x_s = a x_t + b eps + c z."""
     x, eps, z = torch.eye(3, dtype=torch.float64)
     denoise = Denoiser(lambda x, t: Prediction.of("epsilon", x, t, eps), schedule)
     a, b, c = sampler.step(x, t, s, denoise, lambda: z).tolist()
@@ -46,7 +46,7 @@ def slope(steps: list[float], errors: list[float]) -> float:
 def test_one_step_differs_in_second_order_of_beta(
     linear: Schedule, pair: tuple[Sampler, Sampler], orders: tuple[int | None, ...]
 ) -> None:
-    """Each of the three coefficients: that of the state, of the noise in it, and the variance of the fresh noise."""
+    """Compare three coefficients: of the state, of the noise in it, and the variance of the fresh noise."""
     t = linear.at(500)
     lengths = [2.0**-k for k in range(2, 8)]  # beta falls from 2.5e-3 to 8e-5
     maps = [[one_step(sampler, linear, t, linear.at(500 - h)) for sampler in pair] for h in lengths]
@@ -60,7 +60,7 @@ def test_one_step_differs_in_second_order_of_beta(
 
 @pytest.mark.parametrize("pair", [(EULER, REVERSE), (EULER, ANCESTRAL), (REVERSE, ANCESTRAL)], ids=str)
 def test_whole_chains_converge_in_first_order(pair: tuple[Sampler, Sampler]) -> None:
-    """Output std on N(0, 0.5^2): T timesteps, betas 1000 / T times the usual, so that the path stays the same."""
+    """Compare the output's deviation on N(0, 0.5^2) with T timesteps and betas of 1000 / T, on the same path."""
     sizes = [250, 500, 1000]
     gaps = []
     for T in sizes:
@@ -78,7 +78,7 @@ def test_the_last_step_is_tweedies_mean(linear: Schedule, sampler: Sampler) -> N
 
 
 def test_euler_maruyama_takes_its_rate_at_t(linear: Schedule) -> None:
-    """Not the integral of beta over the step, which would be the other convention."""
+    """Check that beta is taken at t; the other convention integrates it over the step."""
     t, s = linear.at(500), linear.at(480)
     beta = -math.log(1 - np.linspace(1e-4, 0.02, 1000)[499]) * 20
     a, b, variance = one_step(EULER, linear, t, s)

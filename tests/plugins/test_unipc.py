@@ -1,4 +1,4 @@
-"""UniPC: the corrector's relation to the predictor, and what the weights are exact for."""
+"""Relation of UniPC's corrector to the predictor, and data for which its weights are exact."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Type = Literal["bh1", "bh2"]
 
 
 def known_x0(x0: Callable[[float], float], schedule: Schedule) -> Denoiser:
-    """That depends on lambda alone."""
+    """Make a denoiser whose x0 depends on lambda alone."""
     return Denoiser(lambda x, t: Prediction.of("sample", x, t, torch.full_like(x, x0(t.lam))), schedule)
 
 
@@ -47,7 +47,7 @@ def test_the_first_prediction_is_ddims(linear: Schedule, solver_order: int, solv
 
 @B
 def test_order_1_is_ddim_from_a_state_that_is_corrected(linear: Schedule, solver_type: Type) -> None:
-    """UniC-1: half of B(h) (x0 there - x0 here) more."""
+    """Check UniC-1, which adds half of B(h) (x0 there - x0 here)."""
     model = gaussian(linear, 0.3)
     t, s, u = (linear.at(tau) for tau in (1000, 701, 301))
     x, denoise = torch.tensor([[0.7], [-1.2]], dtype=torch.float64), denoiser(model)
@@ -62,13 +62,13 @@ def test_order_1_is_ddim_from_a_state_that_is_corrected(linear: Schedule, solver
 
 @B
 def test_order_3_is_exact_for_a_parabola(linear: Schedule, solver_type: Type) -> None:
-    """Where x0 depends on lambda alone: prediction and correction agree, and both are the exact solution."""
+    """Check x0 that depends on lambda alone: prediction and correction are the exact solution."""
     levels = [linear.at_log_snr(value) for value in (-8.0, -7.0, -4.5, -3.0, -2.9, 0.0, 3.0, 4.0)]
     denoise = known_x0(lambda lam: lam**2, linear)
     states = walk(UniPC(solver_order=3, solver_type=solver_type), denoise, [level.timestep for level in levels])
 
     def primitive(level: Level) -> float:
-        """Of e^lambda lambda^2."""
+        """Return the integral of e^lambda lambda^2."""
         return math.exp(level.lam) * (level.lam**2 - 2 * level.lam + 2)
 
     for i in range(3, len(levels) - 2):
@@ -79,7 +79,7 @@ def test_order_3_is_exact_for_a_parabola(linear: Schedule, solver_type: Type) ->
 
 @pytest.mark.parametrize("steps", [2, 4])
 def test_the_last_steps_are_of_lower_order(linear: Schedule, steps: int) -> None:
-    """Of two steps none has a second order, of four none has a third."""
+    """Check that no step of two has second order, and no step of four has third order."""
     model = gaussian(linear, 0.3)
     timesteps = linear.grid(steps).timesteps
     solver_order = {2: 1, 4: 2}[steps]

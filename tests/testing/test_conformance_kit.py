@@ -1,4 +1,4 @@
-"""The kit itself: what it runs, what it says, and what it makes of failures that are expected."""
+"""Tests of the kit itself: its checks, its messages, and expected failures."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_C
 
 
 class TwoDegrees(DDIM):
-    """Declares second order, and cites nobody."""
+    """Sampler that declares second order, and cites nobody."""
 
     order = property(lambda self: 2)
 
 
 class Crashing(DDIM):
-    """Fails otherwise than by an assertion (Song, Meng, Ermon 2021)."""
+    """Sampler that fails with another error than an assertion (Song, Meng, Ermon 2021)."""
 
     def step(self, x, t, s, denoise, noise):
         raise KeyError("nothing\nof that name")
 
 
 class Secretive(DDIM):
-    """Declares itself deterministic, as plugins once had to say, and is not (Song, Meng, Ermon 2021)."""
+    """Sampler that wrongly declares itself deterministic, as old plugins do (Song, Meng, Ermon 2021)."""
 
     stochastic = property(lambda self: False)
 
 
 class Boastful(DDIM):
-    """Declares itself stochastic, and is not (Song, Meng, Ermon 2021)."""
+    """Sampler that wrongly declares itself stochastic (Song, Meng, Ermon 2021)."""
 
     stochastic = property(lambda self: True)
 
@@ -170,7 +170,7 @@ def test_the_pytest_form_in_use(plugin: Sampler, check) -> None:
 
 
 def test_a_guidance_on_a_model_of_ones_own(linear: Schedule) -> None:
-    """Unconditional, of one dimension, with a classifier of two classes."""
+    """Check a guidance on an unconditional model of one dimension, with a classifier of two classes."""
     found = {outcome.check: outcome for outcome in check_guidance(
         ClassifierGuidance(scale=2.0),
         model=conjugate(linear),
@@ -187,7 +187,7 @@ def test_a_guidance_on_a_model_that_it_does_not_fit(linear: Schedule) -> None:
 
 
 def test_a_network_in_float32(linear: Schedule) -> None:
-    """Batches of a network add up otherwise, and the kit does not mind."""
+    """Allow for the rounding of a network, which depends on the batch."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer, table = torch.nn.Linear(3, 3), torch.nn.Embedding(4, 3)
@@ -216,7 +216,7 @@ def test_without_assertions_nothing_is_said_to_be_right() -> None:
 
 
 def executed(*, optimize: int) -> dict[str, Any]:
-    """The kit's module, read again, as it is or as under -O."""
+    """Run the kit's module again, as it is or as under -O."""
     names: dict[str, Any] = {"__name__": conformance.__name__}
     exec(compile(Path(conformance.__file__).read_text(), conformance.__file__, "exec", optimize=optimize), names)
     return names

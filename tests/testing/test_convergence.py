@@ -1,4 +1,4 @@
-"""The measured order of methods whose order is known, and of methods with a mistake in them."""
+"""Measured order of methods whose order is known, and of methods with a mistake in them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ratio(level: Level) -> float:
 
 
 class Adams(Sampler):
-    """The two-step method of Adams and Bashforth for dy/dr = eps, r = sigma/alpha, begun with a step of Euler's."""
+    """Two-step method of Adams and Bashforth for dy/dr = eps, r = sigma/alpha. Its first step is Euler's."""
 
     order = property(lambda self: 2)
 
@@ -36,7 +36,7 @@ class Adams(Sampler):
 
 
 class Kutta(Sampler):
-    """The classical method of fourth order; `stale` takes every slope of a step at its first level."""
+    """Classical method of fourth order. With `stale` it takes every slope of a step at the first level."""
 
     stale: bool = False
 
@@ -73,7 +73,7 @@ def test_of_known_methods(sampler: Sampler, order: int) -> None:
 
 
 def test_starting_steps_of_lower_order_do_not_hide_that_of_a_multistep_method() -> None:
-    """If that is above 2: Euler's first step leaves an error of h^2. What is not of third order does not become so."""
+    """Check methods that declare an order above 2, where Euler's first step leaves an error of h^2."""
 
     class Third(DEIS):
         order = property(lambda self: 3)

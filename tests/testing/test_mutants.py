@@ -18,7 +18,7 @@ MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS]
 
 
 def found(mutant: Options, check: str) -> str | None:
-    """What a check says against it."""
+    """Return what a check says against a mutant; None if it passes."""
     try:
         checks_of(mutant)[check](mutant)
     except SkipTest:
