@@ -13,9 +13,9 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from samplerzoo.blame import blaming, import_fault, remember
+from samplerzoo.core.blame import blaming, import_fault, remember
+from samplerzoo.core.protocol import check_members
 from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
-from samplerzoo.protocol import check_members
 
 if TYPE_CHECKING:
     from samplerzoo.core.source import Source

@@ -16,7 +16,7 @@ from samplerzoo.bench import results
 from samplerzoo.bench.cell import cell_name
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
 from samplerzoo.bench.suite import GAUSSIAN, Warn, say
-from samplerzoo.blame import blame
+from samplerzoo.core.blame import blame
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule

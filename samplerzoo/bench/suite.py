@@ -19,7 +19,7 @@ from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from samplerzoo import registry
-from samplerzoo.blame import blame
+from samplerzoo.core.blame import blame
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options, complaint
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options

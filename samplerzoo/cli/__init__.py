@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from samplerzoo.blame import blame
+from samplerzoo.core.blame import blame
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.system.memory import keep_freed_memory
 from samplerzoo.version import __version__

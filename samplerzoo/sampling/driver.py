@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from samplerzoo.blame import blaming
+from samplerzoo.core.blame import blaming
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
-from samplerzoo.blame import blame
+from samplerzoo.core.blame import blame
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler

@@ -14,7 +14,7 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from samplerzoo.blame import blame
+from samplerzoo.core.blame import blame
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import PredictionType

@@ -8,7 +8,7 @@ from unittest import SkipTest
 import numpy as np
 import torch
 
-from samplerzoo.blame import blame
+from samplerzoo.core.blame import blame
 from samplerzoo.core.exact import draws as counted_draws
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler

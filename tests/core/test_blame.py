@@ -13,7 +13,7 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 
 from samplerzoo import registry
-from samplerzoo.blame import blame, blaming, title
+from samplerzoo.core.blame import blame, blaming, title
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from inspect import Parameter, Signature
 from typing import Any
 
-from samplerzoo.blame import code_of, place_of
+from samplerzoo.core.blame import code_of, place_of
 
 REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "sampler": (("step", "walk"),),
