@@ -31,7 +31,7 @@ def remember(cls: type, name: str | None = None) -> None:
     _names[cls] = name or _names.get(cls, cls.__name__)
 
 
-def title(plugin: object) -> str:
+def plugin_title(plugin: object) -> str:
     """Return kind and name of a plugin's class or object, such as `sampler ddim`; its class name if it has no other."""
     cls = _class(plugin)
     bases = (base.__module__.rpartition(".") for base in cls.__mro__)
@@ -67,7 +67,7 @@ def blame(error: BaseException, *plugins: object) -> ZooError | None:
     deepest = max(inside)
     frame, line = frames[deepest]
     network = any(_calls_network(frame) for frame, _ in frames[deepest + 1 :])
-    culprit = f"the network, as {title(plugin)} calls it, fails" if network else f"{title(plugin)} fails"
+    culprit = f"the network, as {plugin_title(plugin)} calls it, fails" if network else f"{plugin_title(plugin)} fails"
     where = f"{place(frame.f_code, line, plugin)}, in {frame.f_code.co_name}"
     return ZooError(f"{culprit}: {reason(error)} ({where}){_way_out(error, frame.f_code.co_filename)}")
 

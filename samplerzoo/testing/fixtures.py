@@ -53,7 +53,7 @@ def bimodal(shape: tuple[int, ...] = (2,)) -> Model:
     return learned(Model(net, LINEAR, shape=shape, name="exact mixture"))
 
 
-def draws(images: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed: int = 0) -> Noise:
+def given_noise(images: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed: int = 0) -> Noise:
     """Return a source of standard normals: the same numbers in every dtype, and for every shape of one size."""
     generator = torch.Generator().manual_seed(seed)
 

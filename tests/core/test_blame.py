@@ -13,7 +13,7 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 
 from samplerzoo import registry
-from samplerzoo.core.blame import blame, blaming, title
+from samplerzoo.core.blame import blame, blaming, plugin_title
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
@@ -158,9 +158,9 @@ def test_a_scheduler_of_diffusers_is_a_plugin_in_its_package(monkeypatch: pytest
 
 
 def test_titles() -> None:
-    assert title(Failing) == title(Failing()) == "sampler Failing"
+    assert plugin_title(Failing) == plugin_title(Failing()) == "sampler Failing"
     registry.check_plugin(DPMSolverPP, "sampler")
     registry.get("sampler", "dpm-solver++").load()
     registry.check_plugin(DPMSolverPP, "sampler")
-    assert title(registry.make("sampler", "dpm-solver++", {})) == "sampler dpm-solver++"
-    assert title(3) == "plugin int"
+    assert plugin_title(registry.make("sampler", "dpm-solver++", {})) == "sampler dpm-solver++"
+    assert plugin_title(3) == "plugin int"

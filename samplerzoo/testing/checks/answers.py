@@ -11,7 +11,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid
 from samplerzoo.testing.convergence import convergence
-from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, draws, normal, states
+from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, given_noise, normal, states
 from samplerzoo.testing.moments import moments
 
 POINTS = torch.tensor([0.3, -1.0, 0.123456, 7.0], dtype=torch.float64)
@@ -91,6 +91,6 @@ def distance(sampler: Sampler, grid: Grid) -> float:
 
 def off_the_point(sampler: Sampler, model: Model, grid: Grid) -> float:
     """Return how far images are from POINTS, relative to the largest state on the way, whose size sets the rounding."""
-    way = list(states(sampler, model, grid, draws(2, (len(POINTS),))))
+    way = list(states(sampler, model, grid, given_noise(2, (len(POINTS),))))
     largest = max(1.0, *(float(x.abs().max()) for x in way))
     return float((way[-1] - POINTS).abs().max()) / largest

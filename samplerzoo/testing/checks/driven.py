@@ -7,7 +7,7 @@ import torch
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Level
 from samplerzoo.sampling.driver import sample
-from samplerzoo.testing.fixtures import Watched, bimodal, draws
+from samplerzoo.testing.fixtures import Watched, bimodal, given_noise
 
 STEPS, IMAGES = 6, 3
 
@@ -34,7 +34,7 @@ def check_nfe_is_what_it_calls(sampler: Sampler) -> None:
     """Check that the driver's count of network evaluations is the number of calls of `denoise`."""
     result = sample(bimodal(), sampler, steps=STEPS, num_images=IMAGES)
     watched = Watched(bimodal())
-    list(watched.states(sampler, result.grid, draws(IMAGES, (2,), torch.float32)))
+    list(watched.states(sampler, result.grid, given_noise(IMAGES, (2,), torch.float32)))
     called = sum(len(x) for x, _ in watched.asked)
     assert result.cost.evaluations == called, (
         f"the network was evaluated {result.cost.evaluations} times for {IMAGES} images, and {called} times through "

@@ -24,7 +24,7 @@ from samplerzoo.core.schedule import Level
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
-from samplerzoo.testing.fixtures import Ancestral, Flow, draws, farthest, three_classes
+from samplerzoo.testing.fixtures import Ancestral, Flow, farthest, given_noise, three_classes
 
 IMAGES = 6
 TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
@@ -325,7 +325,7 @@ class Bench:
     def states(self, dtype: torch.dtype | None = None) -> list[tuple[Level, Tensor]]:
         """Make noisy states (6, *shape), between the classes."""
         assert self.model.shape is not None
-        draw = draws(IMAGES, self.model.shape, dtype or self.dtype)
+        draw = given_noise(IMAGES, self.model.shape, dtype or self.dtype)
         levels = [self.model.schedule.at(max(1.0, share * self.model.schedule.T)) for share in TIMES]
         return [(t, (0.5 * t.alpha + t.sigma) * draw().to(self.model.device)) for t in levels]
 

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.testing.fixtures import LINEAR, bimodal, draws, farthest, last, normal, states
+from samplerzoo.testing.fixtures import LINEAR, bimodal, farthest, given_noise, last, normal, states
 
 SOME = LINEAR.grid_at([999, 640.5, 600, 17, 3.25])
 
 
 def check_batch_is_not_mixed(sampler: Sampler) -> None:
     """Check that a part of a batch, in another order, gives the same images: on a nonlinear network, in float64."""
-    whole = last(sampler, bimodal(), SOME, draws(5, (2,)))
+    whole = last(sampler, bimodal(), SOME, given_noise(5, (2,)))
     for chosen in ([3, 0, 4], [1], [4, 3, 2, 1, 0]):
-        source = draws(5, (2,))
+        source = given_noise(5, (2,))
         part = last(sampler, bimodal(), SOME, lambda: source()[chosen])  # noqa: B023
         off = farthest(part, whole[chosen])
         assert off < 1e-10, (
@@ -31,7 +31,7 @@ def check_batch_is_not_mixed(sampler: Sampler) -> None:
 
 def check_deterministic(sampler: Sampler) -> None:
     """Check that the same draws give the same image, bit for bit."""
-    first, second = (last(sampler, bimodal(), SOME, draws(3, (2,))) for _ in range(2))
+    first, second = (last(sampler, bimodal(), SOME, given_noise(3, (2,))) for _ in range(2))
     off = farthest(first, second)
     assert torch.equal(first, second), f"two runs with the same draws differ by {off:.2g}: noise from elsewhere?"
 
@@ -43,7 +43,7 @@ def check_global_random_state(sampler: Sampler) -> None:
         for seed in (1, 2):
             seed_everything(seed)
             before = random_state()
-            images.append(last(sampler, bimodal(), SOME, draws(3, (2,))))
+            images.append(last(sampler, bimodal(), SOME, given_noise(3, (2,))))
             for library, state in random_state().items():
                 assert state == before[library], f"it draws from the global random state of {library}: use noise()"
     off = farthest(*images)
@@ -53,12 +53,12 @@ def check_global_random_state(sampler: Sampler) -> None:
 def check_runs_leave_nothing_behind(sampler: Sampler) -> None:
     """Check that a run is the same after another one, beside another one, and by a fresh object."""
     fresh = type(sampler).model_validate_json(sampler.model_dump_json())
-    expected = list(states(fresh, bimodal(), SOME, draws(3, (2,))))
-    list(states(sampler, normal(5.0, shape=(4, 1)), LINEAR.grid(2), draws(7, (4, 1))))
-    next(states(sampler, bimodal(), SOME, draws(2, (2,))))  # and one that is given up
-    _assert_same(expected, list(states(sampler, bimodal(), SOME, draws(3, (2,)))), "after another run")
-    beside = states(sampler, normal(-1.0, shape=(2,)), SOME, draws(3, (2,), seed=1))
-    found = [x for x, _ in zip(states(sampler, bimodal(), SOME, draws(3, (2,))), beside, strict=True)]
+    expected = list(states(fresh, bimodal(), SOME, given_noise(3, (2,))))
+    list(states(sampler, normal(5.0, shape=(4, 1)), LINEAR.grid(2), given_noise(7, (4, 1))))
+    next(states(sampler, bimodal(), SOME, given_noise(2, (2,))))  # and one that is given up
+    _assert_same(expected, list(states(sampler, bimodal(), SOME, given_noise(3, (2,)))), "after another run")
+    beside = states(sampler, normal(-1.0, shape=(2,)), SOME, given_noise(3, (2,), seed=1))
+    found = [x for x, _ in zip(states(sampler, bimodal(), SOME, given_noise(3, (2,))), beside, strict=True)]
     _assert_same(expected, found, "while another one is under way")
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from samplerzoo.core.blame import blame
-from samplerzoo.core.exact import draws as counted_draws
+from samplerzoo.core.exact import draws
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Grid, Level
 from samplerzoo.testing.checks.answers import POINTS, distance, off_the_point
-from samplerzoo.testing.fixtures import LINEAR, Watched, bimodal, draws, farthest, last, normal, states
+from samplerzoo.testing.fixtures import LINEAR, Watched, bimodal, farthest, given_noise, last, normal, states
 from samplerzoo.testing.moments import Impulses, run
 
 ROUNDING = 1e-10
@@ -27,7 +27,7 @@ IRREGULAR = LINEAR.grid_at([998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99])
 def check_one_state_a_step(sampler: Sampler) -> None:
     """Check that a walk yields one state, of the shape of x_T, for every step of its grid, also on a grid of one."""
     for grid in (LINEAR.grid(1), LINEAR.grid(2), LINEAR.grid(7), IRREGULAR):
-        found = list(states(sampler, bimodal(), grid, draws(3, (2,))))[1:]
+        found = list(states(sampler, bimodal(), grid, given_noise(3, (2,))))[1:]
         assert len(found) == len(grid), (
             f"its walk yields {len(found)} states on a grid of {_steps(grid)}: yield once a step, the last one too"
         )
@@ -40,7 +40,7 @@ def check_levels_are_on_the_schedule(sampler: Sampler) -> None:
     """Check that it denoises at levels of the schedule: `denoise.schedule` makes those that the grid does not have."""
     for grid in (LINEAR.grid(7), LINEAR.grid(7, "leading"), IRREGULAR):
         watched = Watched(normal())
-        list(watched.states(sampler, grid, draws(2, (1,))))
+        list(watched.states(sampler, grid, given_noise(2, (1,))))
         assert watched.asked, "it never calls denoise, so that no image can come of it"
         for _, level in watched.asked:
             at = LINEAR.at(level.tau)
@@ -53,10 +53,10 @@ def check_levels_are_on_the_schedule(sampler: Sampler) -> None:
 def check_any_shape(sampler: Sampler) -> None:
     """Check that the same numbers in another shape make the same image: nothing depends on channels and pixels."""
     grid = LINEAR.grid(5)
-    flat = last(sampler, normal(shape=(12,)), grid, draws(4, (12,)))
+    flat = last(sampler, normal(shape=(12,)), grid, given_noise(4, (12,)))
     for shape in ((1, 12), (3, 2, 2), (3, 1, 2, 2)):
         try:
-            image = last(sampler, normal(shape=shape), grid, draws(4, shape))
+            image = last(sampler, normal(shape=shape), grid, given_noise(4, shape))
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
             raise AssertionError(
                 f"it fails on images of shape {shape} ({blame(error, sampler) or error}); are dimensions counted?"
@@ -70,7 +70,7 @@ def check_dtype_is_kept(sampler: Sampler) -> None:
     """Check that all states have the dtype of x_T, with all of its digits: coefficients are Python floats."""
     for dtype in (torch.float32, torch.float64):
         watched = Watched(normal())
-        found = list(watched.states(sampler, LINEAR.grid(5), draws(8, (1,), dtype)))
+        found = list(watched.states(sampler, LINEAR.grid(5), given_noise(8, (1,), dtype)))
         for what, x in [*(("denoises", x) for x, _ in watched.asked), *(("yields", x) for x in found)]:
             assert x.dtype == dtype, f"it {what} {x.dtype} where x_T is {dtype}: a tensor of another dtype came in"
             assert dtype == torch.float32 or not torch.equal(x, x.float().double()), (
@@ -89,7 +89,7 @@ def check_nothing_is_changed_in_place(sampler: Sampler) -> None:
 def _handed_over(sampler: Sampler, grid: Grid) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
     """Return every tensor that a run hands over, with a name and a copy of what it was then."""
     kept: list[tuple[str, torch.Tensor, torch.Tensor]] = []
-    model, draw = bimodal(), draws(3, (2,))
+    model, draw = bimodal(), given_noise(3, (2,))
 
     def keep(what: str, x: torch.Tensor) -> None:
         kept.append((what, x, x.clone()))
@@ -133,7 +133,7 @@ def check_irregular_grids(sampler: Sampler) -> None:
 def check_draws_are_used(sampler: Sampler) -> None:
     """Check that every draw leaves a trace in the image, and that without draws an image follows from x_T alone."""
     for grid in (LINEAR.grid(5), IRREGULAR):
-        drawn = counted_draws(sampler, grid, LINEAR)
+        drawn = draws(sampler, grid, LINEAR)
         images = run(normal(), sampler, grid, Impulses(1 + drawn, (1,)))
         again = run(normal(), sampler, grid, Impulses(1 + drawn, (1,)))
         assert drawn or torch.equal(images, again), (
@@ -157,7 +157,7 @@ def check_shift_is_applied(sampler: Sampler) -> None:
         def predict(x: torch.Tensor, level: Level) -> Prediction:
             return dataclasses.replace(model.denoise(x, level), shift=torch.full_like(x, by))
 
-        noise = draws(2, (1,))
+        noise = given_noise(2, (1,))
         *_, image = sampler.walk(noise(), grid, Denoiser(predict, LINEAR), noise)
         return image
 
