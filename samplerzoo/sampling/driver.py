@@ -224,7 +224,7 @@ def _sample_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None) ->
 def _predictor(
     model: Model, plan: Plan, labels: torch.Tensor, check: FiniteCheck, clipped: _RunningMean
 ) -> Callable[[torch.Tensor, Level], Prediction]:
-    """Join network, guidance and clip to what the sampler calls; `clipped` gets the share of x0 that was clipped."""
+    """Join network, guidance and clip into the function that the sampler calls; `clipped` gets the share of x0 cut."""
 
     def network(x: torch.Tensor, level: Level, labels: torch.Tensor | None) -> Prediction:
         p = model.denoise(x, level, labels)
