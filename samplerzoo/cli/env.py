@@ -13,9 +13,11 @@ from samplerzoo import registry
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(as_json: bool) -> None:
     """Show versions and hardware, to be pasted into a bug report."""
-    from samplerzoo.system.environment import machine, versions
+    from samplerzoo.system.environment import choose_device, choose_dtype, machine, versions
 
-    found = {**versions(), **machine(), "plugins": plugin_sources()}
+    device = choose_device("auto")
+    auto = {"device_auto": device, "dtype_auto": choose_dtype("auto", device)}
+    found = {**versions(), **machine(), **auto, "plugins": plugin_sources()}
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -110,4 +110,5 @@ def test_info_of_a_model_reads_no_weights(cli, tiny_model: Path) -> None:
 def test_env_has_what_a_bug_report_needs(cli) -> None:
     found = json.loads(cli("env", "--json").out)
     assert {"samplerzoo", "python", "torch", "diffusers", "system", "cpus", "cuda", "plugins"} <= set(found)
+    assert found["dtype_auto"] in ("float32", "bfloat16")
     assert "torch" in cli("env").out
