@@ -13,7 +13,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from samplerzoo.core.blame import blaming, import_fault, remember
+from samplerzoo.core.blame import blame, blaming, import_fault, place_of, place_of_class, remember
 from samplerzoo.core.protocol import check_members
 from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
 
@@ -84,7 +84,7 @@ class Plugin:
         try:
             _check(found, self.kind)
         except TypeError as error:
-            raise ZooError(f"{broken}: {reason(error)}") from error
+            raise ZooError(f"{broken}: {error}") from error
         remember(found, self.name)
         return found
 
@@ -106,7 +106,7 @@ def check_plugin(cls: type, kind: Kind) -> None:
     try:
         _check(cls, kind)
     except TypeError as error:
-        raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {reason(error)}") from error
+        raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {error}") from error
     remember(cls)
 
 
@@ -119,7 +119,7 @@ def check_methods(cls: type, kind: Kind) -> None:
     try:
         check_members(cls, _bases()[kind], kind)
     except TypeError as error:
-        raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {reason(error)}") from error
+        raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {error}") from error
     remember(cls)
 
 
@@ -217,7 +217,7 @@ def load_source(name: str) -> Source:
         with blaming(found):
             return found()
     except TypeError as error:
-        raise ZooError(f"{broken}: {reason(error)}") from error
+        raise ZooError(f"{broken}: {error}") from error
 
 
 def _foreign(library: str, name: str) -> Plugin:
@@ -265,7 +265,14 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
         try:
             return cls(**options)
         except ValidationError as error:
+            if error.errors()[0]["type"].startswith("frozen"):  # a mistake of the plugin's code, not of a value
+                raise
             raise UsageError(f"{kind} {name}: {complaint(error)}") from error
+        except TypeError as error:
+            if blame(error, cls) is not None:
+                raise
+            how = f"cannot be made of its options alone: {reason(error)} ({place_of(cls, '__init__')})"
+            raise ZooError(f"{kind} {name} {how}; make each option a field") from error
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -366,13 +373,22 @@ def _check(cls: Any, kind: Kind) -> None:
     base = _bases()[kind]
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
+    try:
+        cls.model_rebuild()
+    except NameError as error:
+        unknown = f"a field of {cls.__name__} has a type that is not known: {str(error).splitlines()[0]}"
+        raise TypeError(f"{unknown} ({place_of_class(cls)})") from error
     own = set(cls.model_fields) - set(base.model_fields)
     taken = set(dir(base)) | (RESERVED if kind == "sampler" else set())
     for field in own:
         if field in taken or (kind == "sampler" and field.startswith(GUIDANCE_PREFIX)):
             raise TypeError(
-                f"the field {field!r} of {cls.__name__} has the name of a {base.__name__} member or a run flag"
+                f"the field {field!r} of {cls.__name__} has the name of a {base.__name__} member or a run flag "
+                f"({place_of_class(cls)})"
             )
         if not cls.model_fields[field].description:
-            raise TypeError(f"the field {field!r} of {cls.__name__} has no description, which is the help of its flag")
+            raise TypeError(
+                f"the field {field!r} of {cls.__name__} has no description, which is the help of its flag "
+                f"({place_of_class(cls)})"
+            )
     check_members(cls, base, kind)

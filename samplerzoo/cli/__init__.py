@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not debug:
             warnings.simplefilter("ignore")
         try:
-            return group.main(words, prog_name="samplerzoo", standalone_mode=False) or 0
+            return group.main(words, prog_name="samplerzoo", standalone_mode=False, obj=debug) or 0
         except (ZooError, click.ClickException, OSError) as error:
             if debug:
                 traceback.print_exc()
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (click.Abort, KeyboardInterrupt):
             _say("interrupted")
             return INTERRUPTED
-        except Exception as error:  # a plugin may fail anywhere, and in any way
+        except (Exception, SystemExit) as error:  # a plugin may fail anywhere, and in any way
             told = blame(error)
             if told is None:
                 raise

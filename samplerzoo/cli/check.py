@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,8 @@ def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> 
         seen.append(outcome)
         if not quiet:
             click.echo(f"  {outcome}")
+        if outcome.error is not None and click.get_current_context().find_root().obj:  # --debug
+            traceback.print_exception(outcome.error)
     count = Counter(outcome.status for outcome in seen)
     if not quiet:
         click.echo(", ".join(f"{number} {status}" for status, number in count.items()))
@@ -97,5 +100,5 @@ def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> 
         "kind": kind,
         "plugin": repr(made),
         "passed": not count["failed"],
-        "checks": [vars(outcome) for outcome in seen],
+        "checks": [{"check": each.check, "status": each.status, "reason": each.reason} for each in seen],
     }

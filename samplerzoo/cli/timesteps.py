@@ -14,7 +14,7 @@ from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
 from samplerzoo.cli.shared_flags import json_flag
 from samplerzoo.core.betas import BETA_SCHEDULES
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Level, Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.models.folder import find_model, read_json
@@ -64,7 +64,7 @@ def command(sampler: str, plugin: tuple[str, ...], as_json: bool, **values: Any)
     if request.timesteps is not None:
         grid = schedule.grid_at(request.timesteps)
     else:
-        grid = made.grid(schedule, request.steps, request.spacing)
+        grid = grid_of(made, schedule, request.steps, request.spacing)
     if as_json:
         click.echo(json.dumps([level.describe() for level in grid.levels], indent=2))
     else:

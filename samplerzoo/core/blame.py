@@ -26,7 +26,7 @@ def remember(cls: type, name: str | None = None) -> None:
     """Note a plugin that was loaded: `blame` looks for it without being told, and calls it by this name.
 
     Args:
-        name: name that it is registered under; by default the name that is known, or else that of the class.
+        name: name that it is registered under. By default the name of an earlier call, or else the class name.
     """
     _names[cls] = name or _names.get(cls, cls.__name__)
 
@@ -52,13 +52,17 @@ def blame(error: BaseException, *plugins: object) -> ZooError | None:
         None if no plugin has a part in it, or if the error is not to be blamed on one: a ZooError has its message, and
         memory that ran out, an interruption or a skipped test are no mistakes.
     """
-    if not isinstance(error, Exception) or isinstance(error, (ZooError, SkipTest)) or _out_of_memory(error):
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
+        error = error.__cause__  # Python raises anew what leaves a generator, without the plugin's line
+    if not isinstance(error, (Exception, SystemExit)) or isinstance(error, (ZooError, SkipTest)):
         return None
     known = [plugin for plugin in (plugins or _names) if plugin is not None]
     files = {plugin: _files(plugin) for plugin in map(_class, known)}
-    frames = [*traceback.walk_tb(error.__traceback__)]
+    everywhere = [*traceback.walk_tb(error.__traceback__)]
+    calls = [n for n, (frame, _) in enumerate(everywhere) if _calls_network(frame)]
+    frames = everywhere[: calls[-1]] if calls else everywhere  # a network may be written in a plugin's file
     inside = [n for n, (frame, _) in enumerate(frames) if frame.f_code.co_filename in set().union(*files.values())]
-    if not inside:
+    if not inside or _out_of_memory(error):
         return None
     plugin = _owner([frames[number][0] for number in reversed(inside)], files)
     package = _package(frames[inside[-1]][0])
@@ -66,10 +70,28 @@ def blame(error: BaseException, *plugins: object) -> ZooError | None:
         inside += [n for n, (frame, _) in enumerate(frames) if _package(frame) == package]
     deepest = max(inside)
     frame, line = frames[deepest]
-    network = any(_calls_network(frame) for frame, _ in frames[deepest + 1 :])
+    network = any(n > deepest for n in calls)
     culprit = f"the network, as {plugin_title(plugin)} calls it, fails" if network else f"{plugin_title(plugin)} fails"
     where = f"{place(frame.f_code, line, plugin)}, in {frame.f_code.co_name}"
+    if network:
+        inner, inner_line = everywhere[-1]
+        where += f"; raised in {inner.f_code.co_filename}, line {inner_line}"
     return ZooError(f"{culprit}: {reason(error)} ({where}){_way_out(error, frame.f_code.co_filename)}")
+
+
+def bad_answer(plugin: object, method: str, answer: object, wanted: str, *, of: str = "") -> ZooError:
+    """Say that a plugin's method returned what samplerzoo cannot use, with file and line of the method.
+
+    Args:
+        wanted: what it has to return, as in `a Grid`.
+        of: what of the method gave the answer, if not the method itself, as in `'s function`.
+    """
+    shape = getattr(answer, "shape", None)
+    what = "None" if answer is None else f"a {type(answer).__name__}"
+    if isinstance(shape, tuple):
+        what += f" ({getattr(answer, 'dtype', '')}) of shape {tuple(shape)}"
+    found = f"{plugin_title(plugin)}: {method}{of} gives {what}, and has to give {wanted}"
+    return ZooError(f"{found} ({place_of(_class(plugin), method)})")
 
 
 @contextmanager
@@ -81,7 +103,7 @@ def blaming(*plugins: object) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         told = blame(error, *plugins)
         if told is None:
             raise
@@ -97,10 +119,15 @@ def place(code: CodeType | None, line: int | None, plugin: object) -> str:
 
 
 def place_of(cls: type, name: str) -> str:
-    """Return file and line of a member of a class; those of the class if the member has no code."""
-    code = code_of(inspect.getattr_static(cls, name))
+    """Return file and line of a member of a class; those of the class if there is no such code."""
+    code = code_of(inspect.getattr_static(cls, name, None))
     if code is not None:
         return place(code, code.co_firstlineno, cls)
+    return place_of_class(cls)
+
+
+def place_of_class(cls: type) -> str:
+    """Return file and line where a class begins."""
     try:
         return place(None, inspect.getsourcelines(cls)[1], cls)
     except (OSError, TypeError):
@@ -137,16 +164,22 @@ def import_fault(error: BaseException, module: str) -> str:
 
 
 def _way_out(error: BaseException, file: str) -> str:
-    """Say how to import what a plugin takes from a module of samplerzoo that is not there, or no longer."""
-    if not isinstance(error, ImportError) or not (error.name or "").startswith("samplerzoo."):
+    """Say what to do about an option that is set, or an import of what samplerzoo does not have, or no longer."""
+    if getattr(error, "title", None) and "frozen" in reason(error):
+        return "; options do not change: keep what does in local variables of walk"
+    if not isinstance(error, ImportError) or not f"{error.name}.".startswith("samplerzoo."):
         return ""
     try:
         nodes = [*ast.walk(ast.parse(Path(file).read_bytes()))]
     except (OSError, SyntaxError, ValueError):
         nodes = []
     imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == error.name]
-    names = [alias.name for node in imports for alias in node.names] or ["..."]
-    return f"; import it from samplerzoo itself: from samplerzoo import {', '.join(dict.fromkeys(names))}"
+    names = dict.fromkeys(alias.name for node in imports for alias in node.names)
+    public = getattr(sys.modules.get("samplerzoo"), "__all__", ())
+    known = [name for name in names if name in public]
+    if known:
+        return f"; import it from samplerzoo itself: from samplerzoo import {', '.join(known)}"
+    return "; public names are in samplerzoo itself, as in: from samplerzoo import Sampler"
 
 
 def _class(plugin: object) -> type:
@@ -155,11 +188,16 @@ def _class(plugin: object) -> type:
 
 def _owner(frames: Sequence[FrameType], files: dict[type, set[str]]) -> type:
     """Find the class that the first of these frames, the innermost first, belongs to; one file may hold several."""
-    code = frames[0].f_code
-    known = [cls for cls, names in files.items() if code.co_filename in names]
-    named = [cls for cls in known if code.co_qualname.startswith(f"{cls.__qualname__}.")]
     objects = [type(frame.f_locals.get("self")) for frame in frames]
-    return next((cls for cls in objects if cls in known), (named or known)[-1])
+    for frame, own in zip(frames, objects, strict=True):
+        code = frame.f_code
+        if own in files and code.co_filename in files[own]:
+            return own
+        named = [cls for cls in files if code.co_qualname.startswith(f"{cls.__qualname__}.")]
+        named = [cls for cls in named if code.co_filename in files[cls]]
+        if named:
+            return next((cls for cls in objects if cls in files and issubclass(cls, named[-1])), named[-1])
+    return [cls for cls, names in files.items() if frames[0].f_code.co_filename in names][-1]
 
 
 def _files(cls: type) -> set[str]:
@@ -190,6 +228,6 @@ def _calls_network(frame: FrameType) -> bool:
     return frame.f_code.co_name == "denoise" and _package(frame) == "samplerzoo"
 
 
-def _out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: BaseException) -> bool:
     """Recognise torch's error without importing torch."""
     return any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__)

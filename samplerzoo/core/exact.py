@@ -16,7 +16,7 @@ from torch import Tensor
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
 from samplerzoo.core.prediction import Denoiser
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Grid, Level, Schedule
 from samplerzoo.errors import UsageError
 
@@ -135,9 +135,9 @@ def _seeing(sampler: Sampler, schedule: Schedule) -> Grid:
     """Lay a grid that is fine enough to see whether a sampler draws noise."""
     finest, fine = STEPS_TO_SEE
     try:
-        return sampler.grid(schedule, finest, "trailing")
+        return grid_of(sampler, schedule, finest, "trailing")
     except UsageError:
-        return sampler.grid(schedule, fine, "trailing")
+        return grid_of(sampler, schedule, fine, "trailing")
 
 
 def is_stochastic(sampler: Sampler, grid: Grid | None = None, schedule: Schedule | None = None) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from samplerzoo.core.blame import bad_answer
 from samplerzoo.options import Options
 
 if TYPE_CHECKING:
@@ -56,13 +58,36 @@ class Guidance(Options):
     ) -> Callable[[torch.Tensor, Level], Prediction]:
         """Return the denoiser that a sampler gets: guided inside the interval, the network alone outside."""
         guided = self.guide(denoise, labels, model)
+        if not _takes_two(guided):
+            raise bad_answer(self, "guide", guided, "a function guided(x, t)")
 
         def answer(x: torch.Tensor, t: Level) -> Prediction:
             noise = t.sigma / t.alpha
             inside = self.low < noise and (self.high is None or noise <= self.high)
-            return guided(x, t) if inside else denoise(x, t, labels)
+            if not inside:
+                return denoise(x, t, labels)
+            p = guided(x, t)
+            for part in (getattr(p, "eps", None), getattr(p, "x0", None)):
+                if getattr(part, "shape", None) != x.shape:
+                    found = p if part is None else part
+                    wanted = f"a Prediction of the shape of x, {tuple(x.shape)}"
+                    raise bad_answer(self, "guide", found, wanted, of="'s function")
+            return p
 
         return answer
+
+
+def _takes_two(guided: object) -> bool:
+    """Tell whether this can be called with x and t."""
+    if not callable(guided):
+        return False
+    try:
+        inspect.signature(guided).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # a function of C that has no signature
+        return True
+    return True
 
 
 class TwoModelGuidance(Guidance):

@@ -65,7 +65,7 @@ class Model:
     dtype: str = "float32"
     compiled: bool = False
     layout: Layout = "contiguous"
-    name: str = "a network in memory"
+    name: str = "a model in memory"
 
     def __post_init__(self) -> None:
         if not self.shape:
@@ -88,14 +88,16 @@ class Model:
         """Call the network once; an unconditional network is not told the labels.
 
         Raises:
-            ZooError: the answer has another shape than x.
+            ZooError: the answer is no tensor of the shape of x.
         """
         known = labels if self.num_classes is not None else None
         output = self.net(x, x.new_full((len(x),), level.tau), known)
+        if not hasattr(output, "shape"):
+            raise ZooError(f"the network of {self.name} returned {type(output).__name__}, and has to return a tensor")
         variance = None
         if output.shape[1] == 2 * x.shape[1]:
             output, raw = output.chunk(2, dim=1)
             variance = (raw + 1) / 2
         if output.shape != x.shape:
-            raise ZooError(f"{self.name} answered {tuple(output.shape)} to images {tuple(x.shape)}")
+            raise ZooError(f"the network of {self.name} returned shape {tuple(output.shape)} for {tuple(x.shape)}")
         return Prediction.of(self.prediction, x, level, output, variance)

@@ -105,7 +105,7 @@ class Denoiser:
 
     def __call__(self, x: torch.Tensor, level: Level) -> Prediction:
         if level.clean:
-            raise UsageError("there is nothing to denoise at the clean level")
+            raise ValueError("there is nothing to denoise at the clean level: give denoise a level of noise, as t")
         return self.predict(x, level)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from inspect import Parameter, Signature
 from typing import Any
 
-from samplerzoo.core.blame import code_of, place_of
+from samplerzoo.core.blame import code_of, place_of, place_of_class
 
 REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "sampler": (("step", "walk"),),
@@ -49,7 +49,7 @@ def check_members(cls: type, base: type, kind: str) -> None:
     """
     for members in REQUIRED[kind]:
         if not any(_overrides(cls, base, member) for member in members):
-            raise TypeError(f"{cls.__name__} does not define {' or '.join(members)}")
+            raise TypeError(f"{cls.__name__} does not define {' or '.join(members)} ({place_of_class(cls)})")
     for name in CALLED[kind]:
         if name == "step" and _overrides(cls, base, "walk"):
             continue  # the walk of Sampler alone calls it
@@ -106,7 +106,7 @@ def _fault_of_arguments(own: Sequence[Parameter], given: Sequence[str]) -> str |
     """Compare a method's parameters, without self, with the arguments that it is given by position."""
     for parameter in own:
         if parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty:
-            return f"{parameter.name!r} is given to nobody by name: give it a default, or make it a field"
+            return f"{parameter.name!r} is never passed by samplerzoo: give it a default, or make it a field"
     places = [p for p in own if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
     names = [parameter.name for parameter in places]
     if len(places) < len(given) and not any(p.kind is Parameter.VAR_POSITIONAL for p in own):

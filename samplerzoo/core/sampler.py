@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
+from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.schedule import Grid, Level, Schedule
 from samplerzoo.options import Options
 
@@ -56,3 +57,17 @@ class Sampler(Options):
         for t, s in grid.pairs():
             x = self.step(x, t, s, denoise, noise)
             yield x
+
+
+def grid_of(sampler: Sampler, schedule: Schedule, steps: int, spacing: str) -> Grid:
+    """Ask a sampler for the levels that it visits.
+
+    Raises:
+        UsageError: there are no such steps on this schedule.
+        ZooError: the sampler fails, or gives something else.
+    """
+    with blaming(sampler):
+        grid = sampler.grid(schedule, steps, spacing)
+    if not isinstance(grid, Grid):
+        raise bad_answer(sampler, "grid", grid, "a Grid, as schedule.grid gives it")
+    return grid

@@ -1,11 +1,12 @@
-"""Walk of a sampler from noise to data, and the check that all states on the way are finite."""
+"""Walk of a sampler from noise to data, with checks of what it gives on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
+from samplerzoo.core.blame import bad_answer
 from samplerzoo.core.noise import INITIAL_STEP
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
@@ -14,10 +15,21 @@ from samplerzoo.errors import ZooError
 
 
 def walk(sampler: Sampler, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Draw x_T, and yield it and the state after every step of the grid."""
+    """Draw x_T, and yield it and the state after every step of the grid.
+
+    Raises:
+        ZooError: the sampler gives something that is not a state.
+    """
     x = denoise.schedule.prior_std * noise()
     yield x
-    yield from sampler.walk(x, grid, denoise, noise)
+    states = sampler.walk(x, grid, denoise, noise)
+    method = "step" if type(sampler).walk is Sampler.walk else "walk"
+    if isinstance(states, torch.Tensor) or not isinstance(states, Iterable):
+        raise bad_answer(sampler, "walk", states, "a state a step: yield x, without return")
+    for state in states:
+        if not isinstance(state, torch.Tensor) or state.shape != x.shape or not state.is_floating_point():
+            raise bad_answer(sampler, method, state, f"a real tensor of the shape of x, {tuple(x.shape)}")
+        yield state
 
 
 class FiniteCheck:

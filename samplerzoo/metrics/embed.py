@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.features import Features
 from samplerzoo.data.sources import ImageBatch
-from samplerzoo.errors import ZooError
 from samplerzoo.metrics.evaluate import refuse_nonfinite
 from samplerzoo.metrics.feature_files import Values, write_features
 
@@ -31,8 +31,10 @@ class Embedder:
 
     def __init__(self, features: Features, device: str = "cpu") -> None:
         self.features = features
-        self._net = features.load(device)
-        self._head = features.load_head(device)
+        with blaming(features):
+            self._net, self._head = features.load(device), features.load_head(device)
+        if not callable(self._net):
+            raise bad_answer(features, "load", self._net, "a function of images (N, C, H, W)")
 
     def __call__(
         self, images: torch.Tensor | NDArray[np.uint8], names: Sequence[str]
@@ -50,10 +52,11 @@ class Embedder:
         # no TF32, the default of convolutions on CUDA: distances should not depend on the device
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             for part in torch.as_tensor(images).split(BATCH_SIZE):
-                values = self._net(part)
-                if values.ndim != 2 or len(values) != len(part):
-                    shape = tuple(values.shape)
-                    raise ZooError(f"features {self.features.name} returned {shape} for {len(part)} images")
+                with blaming(self.features):
+                    values = self._net(part)
+                if not isinstance(values, torch.Tensor) or values.ndim != 2 or len(values) != len(part):
+                    wanted = f"a tensor ({len(part)}, D) for {len(part)} images"
+                    raise bad_answer(self.features, "load", values, wanted, of="'s function")
                 found.append(values.float().cpu().numpy())
                 if self._head is not None:
                     classes.append(self._head(values).cpu().numpy())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from samplerzoo.core.blame import blaming
+from samplerzoo.core.blame import blaming, place_of, plugin_title
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
@@ -240,6 +240,8 @@ def _predictor(
 
     def predict(x: torch.Tensor, t: Level) -> Prediction:
         p = guided(x, t)
+        if plan.guidance is not None:
+            check(p.eps, plugin_title(plan.guidance), t)
         if p.shift is not None and not plan.sampler.takes_shift:
             raise UsageError(
                 f"{type(plan.guidance).__name__} shifts the ancestral mean, which {type(plan.sampler).__name__} "
@@ -256,11 +258,12 @@ def _last_state(
     plan: Plan, denoise: Denoiser, noise: Noise, check: FiniteCheck, on_step: OnStep | None
 ) -> torch.Tensor:
     """Walk the grid, and refuse a sampler that does not yield one state a step."""
-    steps, name = len(plan.grid), type(plan.sampler).__name__
+    steps, name = len(plan.grid), plugin_title(plan.sampler)
+    where = place_of(type(plan.sampler), "walk")
     number = INITIAL_STEP
     for number, x in enumerate(_states(plan, denoise, noise), INITIAL_STEP):
         if number > steps:
-            raise ZooError(f"{name}.walk yields more than the {steps} steps of its grid")
+            raise ZooError(f"{name}: walk yields more than the {steps} steps of its grid ({where})")
         level = plan.grid.levels[number]
         if number > INITIAL_STEP:
             check(x, name, level)
@@ -269,7 +272,7 @@ def _last_state(
         check.step = number + 1
         noise.start_step(number + 1)
     if number != steps:
-        raise ZooError(f"{name}.walk yields {number} of the {steps} steps of its grid")
+        raise ZooError(f"{name}: walk yields {number} of the {steps} steps of its grid ({where})")
     return x
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from samplerzoo import registry
-from samplerzoo.core.blame import blaming
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Grid
 from samplerzoo.errors import UsageError
 from samplerzoo.models.folder import pretrained
@@ -107,8 +106,7 @@ def make_plan(
     if recipe.timesteps is not None:
         grid = model.schedule.grid_at(recipe.timesteps)
     else:
-        with blaming(sampler):
-            grid = sampler.grid(model.schedule, recipe.steps, recipe.spacing)
+        grid = grid_of(sampler, model.schedule, recipe.steps, recipe.spacing)
     clip = model.clip if recipe.clip_x0 is None else Clip.parse(recipe.clip_x0)
     second = None
     if isinstance(guidance, TwoModelGuidance) and guidance.model is not None:

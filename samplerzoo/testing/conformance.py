@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
@@ -47,11 +47,13 @@ class Outcome:
         check: name of the check.
         status: "expected" is a failure that was expected. A check that passes against expectation is "failed".
         reason: one line; empty if the check passed.
+        error: what was raised, with its traceback.
     """
 
     check: str
     status: Status
     reason: str = ""
+    error: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         word = {"failed": "FAILED", "expected": "fails, as expected"}.get(self.status, self.status)
@@ -157,15 +159,19 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
         check(plugin)
     except SkipTest as why:
         return Outcome(name, "skipped", str(why))
-    except Exception as error:  # a plugin may fail in any way
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way
         said = _line(blame(error, plugin) or error)
-        return Outcome(name, "failed", said) if expected is None else Outcome(name, "expected", expected)
+        if expected is None:
+            return Outcome(name, "failed", said, error)
+        return Outcome(name, "expected", expected, error)
     if expected is not None:
-        return Outcome(name, "failed", f"it was expected to fail ({expected}), and passes: expect it no more")
+        return Outcome(
+            name, "failed", f"it passes, though expected to fail ({expected}): take it out of expected_failures"
+        )
     return Outcome(name, "passed")
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """Tell an error in one line. Errors other than those of a check begin with their type."""
     return " ".join(str(error).split()) if isinstance(error, AssertionError) and str(error) else reason(error)
 

@@ -101,3 +101,17 @@ def test_help_shows_the_flags_of_the_plugin(cli) -> None:
 )
 def test_bad_requests(cli, words: str, parts: list[str]) -> None:
     cli("check", *words.split()).refuses(2, *parts)
+
+
+def test_debug_prints_the_traceback_of_a_failed_check(cli, wrong: Path) -> None:
+    quiet, loud = (cli("check", "half-way", "--plugin", wrong, *flags) for flags in ([], ["--debug"]))
+    assert quiet.out == loud.out
+    assert "Traceback" not in quiet.err
+    assert loud.err.count("Traceback (most recent call last)") >= loud.out.count("FAILED") > 0
+
+
+def test_a_sampler_that_ends_the_program_fails_its_checks(cli, wrong: Path) -> None:
+    wrong.write_text(WRONG.replace("p = denoise(x, t)", "raise SystemExit"))
+    answer = cli("check", "half-way", "--plugin", wrong)
+    assert answer.code == 1
+    assert "FAILED, sampler half-way fails: SystemExit" in answer.out

@@ -99,7 +99,7 @@ def test_the_network_is_named_where_it_cannot_take_what_it_is_given(cli, tmp_pat
     path, line = written(tmp_path, SAMPLER.replace(STEP, f"        denoise(x.repeat(1, 2, 1, 1), t)  # fails\n{STEP}"))
     words = ["--plugin", path, "--sampler", "mine", "--steps", 3]
     answer = cli("run", "--model", tiny_model, *words, "--num-images", 2)
-    answer.refuses(1, "the network, as sampler mine calls it, fails: ", f"({path}, line {line}, in step)")
+    answer.refuses(1, "the network, as sampler mine calls it, fails: ", f"({path}, line {line}, in step; raised in ")
 
 
 def test_debug_shows_all_of_it(cli, tmp_path: Path, tiny_model: Path) -> None:

@@ -14,12 +14,14 @@ from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 
 from samplerzoo import registry
 from samplerzoo.core.blame import blame, blaming, plugin_title
+from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import Model
+from samplerzoo.options import Field
 from samplerzoo.sampling.driver import sample
-from samplerzoo.testing import gaussian
+from samplerzoo.testing import gaussian, mixture
 
 
 class Failing(Sampler):
@@ -58,7 +60,6 @@ def test_an_error_is_one_line_from_the_error_itself() -> None:
         torch.OutOfMemoryError("lower the batch size"),
         SkipTest("not here"),
         KeyboardInterrupt(),
-        SystemExit(3),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -98,6 +99,61 @@ def test_a_network_that_fails_by_itself_is_named_as_what_fails(linear: Schedule)
         ZooError, match=r"(?i)the network, as sampler .*ddim calls it, fails: RuntimeError: not today \(.*ddim"
     ):
         sample(Model(net, linear, shape=(1,)), DDIM(), steps=2, num_images=1)
+
+
+def test_a_network_in_the_file_of_a_plugin_is_not_the_plugin(linear: Schedule) -> None:
+    def net(x: Any, tau: Any, labels: Any) -> Any:
+        raise RuntimeError("not today")
+
+    class Own(Sampler):
+        def step(self, x, t, s, denoise, noise):
+            return denoise(x, t).x0
+
+    with pytest.raises(ZooError, match="network, as sampler Own calls it, fails: RuntimeError: not today") as caught:
+        sample(Model(net, linear, shape=(1,)), Own(), steps=2, num_images=1)
+    own, inner = Own.step.__code__.co_firstlineno + 1, net.__code__.co_firstlineno + 1
+    assert f"test_blame.py, line {own}, in step; raised in {__file__}, line {inner})" in str(caught.value)
+
+
+def test_a_network_that_returns_no_tensor_is_refused(linear: Schedule) -> None:
+    with pytest.raises(ZooError, match="the network of mine returned NoneType, and has to return a tensor"):
+        sample(Model(lambda x, tau, labels: None, linear, shape=(1,), name="mine"), DDIM(), steps=2, num_images=1)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), StopIteration()], ids=lambda error: type(error).__name__)
+def test_what_ends_a_program_or_an_iteration_is_an_error_like_others(error: BaseException) -> None:
+    found = failure(Failing(), error)
+    assert isinstance(found, ZooError)
+    assert str(found).startswith(f"sampler Failing fails: {type(error).__name__}: ")
+    assert str(found).endswith("in step)")
+
+
+def test_an_option_that_is_set_is_told_with_the_way_out() -> None:
+    class Keeping(Sampler):
+        last: float = Field(0.0, description="what it keeps")
+
+        def step(self, x, t, s, denoise, noise):
+            self.last = 1.0
+            return x
+
+    with pytest.raises(ZooError, match=r"fails: last: Instance is frozen .*; options do not change: keep what does"):
+        sample(gaussian(Schedule.from_config({})), Keeping(), steps=2, num_images=1)
+
+
+def test_the_innermost_class_of_a_file_is_blamed(linear: Schedule) -> None:
+    class Asking(Sampler):
+        def step(self, x, t, s, denoise, noise):
+            return denoise(x, t).x0
+
+    class Pushing(Guidance):
+        def guide(self, denoise, labels, model):
+            def guided(x, t):
+                return denoise(x, t, labels).nothing
+
+            return guided
+
+    with pytest.raises(ZooError, match=r"^guidance Pushing fails: AttributeError"):
+        sample(mixture(linear, torch.eye(2)), Asking(), guidance=Pushing(), labels=[0], steps=2)
 
 
 def test_a_notebook_has_no_file_and_its_class_is_named() -> None:

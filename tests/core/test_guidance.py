@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -106,3 +108,40 @@ def test_a_guidance_of_ones_own_sees_network_labels_and_model(linear: Schedule) 
     for sampler in ("ddim", "ddpm"):
         stubborn = sample(model, sampler, guidance=Stubborn(), labels=[0, 1], steps=4)
         assert torch.equal(stubborn.images, sample(model, sampler, labels=[2, 2], steps=4).images)
+
+
+# -- what it may return
+
+
+class Returning(Guidance):
+    """Returns ANSWER."""
+
+    def guide(self, denoise, labels, model):
+        return ANSWER[0](denoise, labels)
+
+
+ANSWER: list[Any] = [None]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda denoise, labels: None, "guide gives None, and has to give a function guided(x, t)"),
+        (lambda denoise, labels: lambda x: x, "guide gives a function, and has to give a function guided(x, t)"),
+        (lambda denoise, labels: lambda x, t: None, "guide's function gives None, and has to give a Prediction of the"),
+        (lambda denoise, labels: lambda x, t: x, "guide's function gives a Tensor (torch.float32) of shape (2, 2)"),
+        (
+            lambda denoise, labels: lambda x, t: denoise(x[:1], t, labels[:1]),
+            "guide's function gives a Tensor (torch.float32) of shape (1, 2), and has to give a Prediction",
+        ),
+        (
+            lambda denoise, labels: lambda x, t: denoise(x, t, labels).replace(eps=x * float("nan")),
+            "returned NaN or infinity at step 1 of 2",
+        ),
+    ],
+)
+def test_what_is_no_guided_denoiser_is_refused(linear: Schedule, answer: Any, said: str) -> None:
+    ANSWER[0] = answer
+    with pytest.raises(ZooError) as caught:
+        sample(mixture(linear, torch.eye(2)), "ddim", guidance=Returning(), labels=[0, 1], steps=2)
+    assert str(caught.value).startswith(f"guidance Returning{' ' if 'NaN' in said else ': '}{said}")

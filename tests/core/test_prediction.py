@@ -77,7 +77,7 @@ def test_chunk_splits_all_that_is_there(truth: tuple[torch.Tensor, torch.Tensor]
 
 def test_the_clean_level_has_nothing_to_denoise(linear: Schedule) -> None:
     denoise = Denoiser(lambda x, t: pytest.fail("called"), linear)
-    with pytest.raises(UsageError, match="clean level"):
+    with pytest.raises(ValueError, match="clean level"):
         denoise(torch.zeros(1), linear.at(0))
 
 

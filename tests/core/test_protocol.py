@@ -35,7 +35,7 @@ SAMPLER_FAULTS = {
     "def step(self, x, t, s, denoise, noise, grid): return x": "nothing is given for 'grid'",
     "def step(self, x, t, eta, s, denoise, noise): return x": "nothing is given for 'eta'",
     "def step(self, a, b, c, d, e, f): return a": "nothing is given for 'f'",
-    "def step(self, x, t, s, denoise, noise, *, eta): return x": "'eta' is given to nobody by name",
+    "def step(self, x, t, s, denoise, noise, *, eta): return x": "'eta' is never passed by samplerzoo",
     "def step(self, x, t, s, noise, denoise): return x": "'noise' stands where 'denoise' is given",
     "def step(self, x, t, s, denoise, noise): yield x": "its answer; a generator is a walk",
     "async def step(self, x, t, s, denoise, noise): return x": "step is asynchronous",
@@ -124,7 +124,7 @@ def test_a_member_that_cannot_be_used_is_named_with_its_file_and_line(
     with pytest.raises(ZooError) as caught:
         load_file(path)
     message = str(caught.value)
-    assert message.startswith(f"{kind} 'mine' of mine_file is broken: TypeError: ")
+    assert message.startswith(f"{kind} 'mine' of mine_file is broken: ")
     assert said in message
     assert "\n" not in message
     assert str(path) in message
@@ -154,7 +154,7 @@ def test_an_object_that_no_file_has_is_checked_too() -> None:
     with pytest.raises(ZooError) as caught:
         check_plugin(names["Cell"], "sampler")
     assert str(caught.value) == (
-        "sampler Cell of __main__ is broken: TypeError: step takes (x, t, s, denoise), and is called with "
+        "sampler Cell of __main__ is broken: step takes (x, t, s, denoise), and is called with "
         "(x, t, s, denoise, noise): 'noise' is missing (class Cell, line 3)"
     )
 

@@ -251,7 +251,9 @@ def test_a_network_that_gives_no_vector_an_image_is_refused() -> None:
         def load(self, device: str = "cpu"):
             return lambda images: images.float()
 
-    with pytest.raises(ZooError, match=r"features map returned \(2, 1, 3, 3\) for 2 images"):
+    with pytest.raises(
+        ZooError, match=r"load's function gives a Tensor .* of shape \(2, 1, 3, 3\), and has to give a tensor \(2, D\)"
+    ):
         Embedder(Map())(np.zeros((2, 1, 3, 3), dtype=np.uint8), ["", ""])
 
 

@@ -333,7 +333,7 @@ def test_a_walk_yields_once_a_step(linear: Schedule, yields: int, message: str) 
             for _ in range(yields):
                 yield x
 
-    with pytest.raises(ZooError, match=f"Walker.walk.*{message}"):
+    with pytest.raises(ZooError, match=f"sampler Walker: walk.*{message}"):
         sample(gaussian(linear), Walker(), steps=3, num_images=1)
 
 

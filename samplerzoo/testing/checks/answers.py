@@ -8,7 +8,7 @@ from unittest import SkipTest
 import torch
 
 from samplerzoo.core.model import Model
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Grid
 from samplerzoo.testing.convergence import convergence
 from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, given_noise, normal, states
@@ -32,7 +32,7 @@ def check_lands_on_the_point(sampler: Sampler) -> None:
     schedules = {"linear": LINEAR, "cosine": COSINE, "zero terminal SNR": ZERO_SNR}
     for name, spacing, steps in itertools.product(schedules, ("trailing", "logsnr"), (1, 2, 3, 7, 50)):
         model = normal(POINTS, 0.0, shape=(4,), prediction="sample", schedule=schedules[name])
-        off = off_the_point(sampler, model, sampler.grid(model.schedule, steps, spacing))
+        off = off_the_point(sampler, model, grid_of(sampler, model.schedule, steps, spacing))
         assert off < 1e-9, (
             f"data that is a single point is missed by {off:.2g} at {steps} steps, {spacing}, on the {name} schedule: "
             "noise is added at the clean level, or x0 is clipped, or something of x_T is left; where s.clean, return "
@@ -74,7 +74,7 @@ def check_order(sampler: Sampler) -> None:
     sampler that draws noise is compared by mean and variance. A better order than the declared one passes.
     """
     if sampler.order == 0:
-        raise SkipTest("it declares order 0: that its error does not vanish with the step")
+        raise SkipTest("it declares order 0, so that its error need not vanish with the step")
     found = convergence(sampler)
     errors = ", ".join(f"{error:.2e} at {steps}" for steps, error in zip(found.steps, found.errors, strict=True))
     assert found.reaches(sampler.order), (

@@ -1,0 +1,99 @@
+"""What a sampler may give: a state a step, and a grid. Anything else is refused, with file and line of its method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import ZooError
+from samplerzoo.sampling.driver import sample
+from samplerzoo.testing import gaussian, outcomes
+
+LINEAR = Schedule.from_config({})
+
+
+class Giving(Sampler):
+    """Gives what GIVE makes of x, at the last step only if LATE is set."""
+
+    def step(self, x, t, s, denoise, noise):
+        return GIVE[0](x) if s.clean or not LATE[0] else x
+
+
+class Walking(Sampler):
+    """Walks as GIVE says."""
+
+    def walk(self, x, grid, denoise, noise):
+        return GIVE[0](x)
+
+
+class Laying(Giving):
+    """Lays the grid that GIVE gives."""
+
+    def grid(self, schedule, steps, spacing):
+        return GIVE[0](schedule)
+
+
+GIVE: list[Callable[[Any], Any]] = [lambda x: x]
+LATE: list[bool] = [False]
+
+STATES: dict[str, Callable[[torch.Tensor], Any]] = {
+    "None": lambda x: None,
+    "a tuple": lambda x: (x, x),
+    "a float": lambda x: 1.5,
+    "a ndarray (float32) of shape (2, 1)": lambda x: x.numpy(),
+    "a Tensor (torch.float32) of shape (1, 1)": lambda x: x[:1],
+    "a Tensor (torch.float32) of shape (2, 1, 1)": lambda x: x[None].reshape(2, 1, 1),
+    "a Tensor (torch.complex64) of shape (2, 1)": lambda x: x + 0j,
+    "a Tensor (torch.bool) of shape (2, 1)": lambda x: x > 0,
+}
+
+
+def message(sampler: Sampler) -> str:
+    with pytest.raises(ZooError) as caught:
+        sample(gaussian(LINEAR), sampler, steps=2, num_images=2)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["every step", "last step"])
+@pytest.mark.parametrize("found", STATES)
+def test_a_step_gives_a_tensor_of_the_shape_of_x(found: str, late: bool) -> None:
+    GIVE[0], LATE[0] = STATES[found], late
+    line = Giving.step.__code__.co_firstlineno
+    wanted = "and has to give a real tensor of the shape of x, (2, 1)"
+    assert message(Giving()) == f"sampler Giving: step gives {found}, {wanted} ({__file__}, line {line})"
+
+
+@pytest.mark.parametrize(
+    ("give", "said"),
+    [
+        (lambda x: x, "walk gives a Tensor (torch.float32) of shape (2, 1), and has to give a state a step"),
+        (lambda x: None, "walk gives None, and has to give a state a step"),
+        (lambda x: iter([x, None]), "walk gives None, and has to give a real tensor"),
+        (lambda x: iter([x]), "walk yields 1 of the 2 steps of its grid"),
+        (lambda x: iter([x, x, x]), "walk yields more than the 2 steps of its grid"),
+    ],
+)
+def test_a_walk_yields_a_state_a_step(give: Callable[[Any], Any], said: str) -> None:
+    GIVE[0] = give
+    found = message(Walking())
+    assert found.startswith(f"sampler Walking: {said}")
+    assert found.endswith(f"({__file__}, line {Walking.walk.__code__.co_firstlineno})")
+
+
+@pytest.mark.parametrize("give", [lambda schedule: None, lambda schedule: [3, 2], lambda schedule: ()])
+def test_a_grid_is_a_grid(give: Callable[[Any], Any]) -> None:
+    GIVE[0] = give
+    found = message(Laying())
+    assert found.startswith("sampler Laying: grid gives ")
+    assert found.endswith(f", as schedule.grid gives it ({__file__}, line {Laying.grid.__code__.co_firstlineno})")
+
+
+def test_the_kit_says_the_same() -> None:
+    GIVE[0], LATE[0] = (lambda x: None), False
+    failed = [outcome.reason for outcome in outcomes(Giving()) if outcome.status == "failed"]
+    assert sum(reason.startswith("sampler Giving: step gives None") for reason in failed) > len(failed) / 2
