@@ -83,7 +83,7 @@ def sheet(
     Args:
         size: width and height of the sheet in pixels.
         tiles: left and top edge of each image, and the image (H, W, C), which is enlarged to `tile_size`. One at least.
-        texts: place of each text, the text, and what of it is at the place (a text anchor of Pillow).
+        texts: place of each text, the text, and the point of the text that lies there (an anchor of Pillow).
     """
     first = tiles[0][1]
     channels = first.shape[-1]
@@ -119,7 +119,7 @@ def grid(
 
 
 def strip(frames: Sequence[Pixels], captions: Sequence[str]) -> Image.Image:
-    """Draw trajectories: a row an image, a column a moment, each column under its caption."""
+    """Draw trajectories: one row per image, one column per moment, each with its caption."""
     rows = np.stack(frames, axis=1)  # (images, moments, H, W, C)
     return _in_rows(rows.reshape(-1, *rows.shape[2:]), len(frames), captions)
 

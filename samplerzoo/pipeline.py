@@ -98,7 +98,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
                 list, each generator makes one image. By default torch's default generator.
             num_inference_steps: steps of the sampler.
             output_type: "pil"; "np", (N, H, W, C) in [0, 1]; or "pt", (N, C, H, W) in [0, 1].
-            class_labels: one for all images, one an image, or text as `--class-labels` takes it.
+            class_labels: one for all images, one per image, or text as `--class-labels` takes it.
             callback_on_step_end: called after every step; it can look at the states, and not change them.
             options: `sampler`, `guidance`, `spacing`, `timesteps`, `clip_x0` and the options of sampler and guidance,
                 as `eta=0.0` and `guidance_scale=2.0`: all as `samplerzoo.sample` takes them.

@@ -1,4 +1,4 @@
-"""Work in a process of its own, repeated on demand, so that works that need separate processes can be timed in turn."""
+"""Work in a process of its own, repeated on demand: two of them can be timed in turn."""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ class DEIS(Sampler):
     """
 
     solver_order: int = Field(3, ge=1, le=3, description="levels that a step uses: its own and those before; 1 is DDIM")
-    variable: Literal["t", "rho", "log-rho"] = Field("t", description="what eps is taken for a polynomial in")
+    variable: Literal["t", "rho", "log-rho"] = Field(
+        "t", description="variable of the polynomial that extrapolates eps"
+    )
 
     @property
     def order(self) -> int:

@@ -16,7 +16,7 @@ CHANNELS = 3
 
 
 class Inception(Features):
-    """TensorFlow's Inception of 2015, in whose 2048 features FIDs are published, as ported to TorchScript for StyleGAN.
+    """TensorFlow's Inception of 2015, the network of published FIDs, in StyleGAN's TorchScript port: 2048 features.
 
     Give the file as inception:FILE; without a file it is downloaded once. The network takes uint8 images, resizes them
     as TensorFlow does, and returns features for `return_features=True`. Grey images are repeated in its three channels.

@@ -40,9 +40,9 @@ class Remaining:
 
 
 class StepTimer:
-    """Estimates the time of cells from one step of a full batch, timed once for all cells that make like calls.
+    """Estimates the time of cells from one step of a full batch, timed once for all cells with network calls alike.
 
-    The calls that are timed are the second ones, so that timing also warms up.
+    Every call is made twice, and the second one is timed: the first warms up.
 
     Args:
         load: returns the plan of a cell with weights.

@@ -57,7 +57,7 @@ def prepare_exact(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
         raise UsageError("the exact Gaussian is not guided; leave --guidance out")
     plan = make_plan(recipe, _model(), 1)
     if plan.clip.mode != "off":
-        raise UsageError("what is clipped has no exact moments; take --clip-x0 off")
+        raise UsageError("the exact moments are those of a run without a clip; give --clip-x0 off")
     filled = fill_defaults(recipe, plan, FINGERPRINT).model_copy(update={"model": GAUSSIAN})  # no folder of that name
     return filled, plan, count_cost(plan)
 

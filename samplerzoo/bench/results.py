@@ -1,4 +1,4 @@
-"""Rows of a benchmark: results.jsonl, a line a finished cell and protocol, with all that is needed to repeat it."""
+"""Rows of a benchmark: results.jsonl, one line per finished cell and protocol, with all that is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def read_some(folder: Path) -> list[Row]:
 
 
 def frame(folder: str | os.PathLike[str]) -> DataFrame:
-    """Read a benchmark folder as a pandas DataFrame: a row a line of results.jsonl, a column a field.
+    """Read a benchmark folder as a pandas DataFrame: one row per line of results.jsonl, one column per field.
 
     Nested fields have dotted names, such as `recipe.sampler_options.eta`, `metrics.fd` and `cost.nfe`. A field that a
     row lacks is NaN or None, which makes floats of a column of integers.

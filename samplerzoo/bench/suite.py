@@ -38,11 +38,12 @@ class SuiteHeader(Options):
     model: str = Field("mnist", description="an embedded model, a folder, a hub id, or gaussian, which is exact")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
     features: str | None = Field(
-        None, description="what is measured of an image, NAME:SOURCE; default: the feature network of the model"
+        None, description="feature network that images are compared by, NAME:SOURCE; default: that of the model"
     )
     reference: str = Field("train", description="statistics of the data: a name, or a file of `samplerzoo ref make`")
     floor: str | None = Field(
-        None, description="those of other real images, whose distance is the floor; default: test, where there is one"
+        None,
+        description="statistics of other real images, for the best distance to hope for; default: test, if it exists",
     )
 
 

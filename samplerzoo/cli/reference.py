@@ -39,7 +39,7 @@ flags: list[click.Parameter] = [
 
 
 @command.command("make", params=flags)
-def make_reference(
+def keep_reference(
     data: str, output: Path, features: str, split: str, sample_size: int, plugin: tuple[str, ...], device: str
 ) -> None:
     """Keep mean, covariance and a sample of the features of DATA: images as `samplerzoo eval` takes them.

@@ -25,7 +25,7 @@ LAYOUTS: tuple[Layout, ...] = ("contiguous", "channels_last")
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network and all that a sampler, a guidance and a record need to know of it.
+    """Network, and all that a sampler, a guidance and a record need to know about it.
 
     Attributes:
         net: any callable (x, tau, labels) -> output. x is float32 (N, *shape); tau is float32 (N,) in (0, T], one more
@@ -36,13 +36,13 @@ class Model:
         shape: shape of one image, usually (C, H, W). Required.
         num_classes: number of labels that the network takes; None for an unconditional one.
         null_label: label that it was trained to read as "no label", if any.
-        class_names, class_counts: one entry a class; the counts are those of the training data.
+        class_names, class_counts: one entry per class; the counts are those of the training data.
         classifier: noise-aware classifier (x, tau) -> logits (N, classifier_classes).
         second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: bound on x0 unless a run says otherwise.
         device, dtype, compiled, layout: where the network computes, in what precision, whether by torch.compile, and
             how its weights lie in memory.
-        name: name in messages and records: as it was loaded by, if it was.
+        name: name in messages and records: the one that it was loaded by.
 
     Raises:
         UsageError: the shape is missing.

@@ -111,7 +111,7 @@ class Denoiser:
 
 @dataclass(frozen=True)
 class Clip:
-    """A bound on x0, from which eps is derived again, so that every sampler sees one consistent prediction.
+    """Bound on x0, from which eps is derived again, so that every sampler sees one consistent prediction.
 
     Attributes:
         mode: "off"; "static", clamp to [-value, value]; or "dynamic", clamp to the image's own quantile `value` of |x0|

@@ -190,10 +190,6 @@ class Schedule:
         depth = tau * beta if i == 1 else float(self._depth[i]) - (i - tau) * beta  # both are exact at tau = i
         return Level(float(tau), math.exp(-depth / 2), math.sqrt(-math.expm1(-depth)), beta)
 
-    def at_timestep(self, timestep: float) -> Level:
-        """Return the level at a training timestep, which may be a fraction. Raise UsageError outside."""
-        return self.at(to_tau(timestep))
-
     def at_log_snr(self, log_snr: float) -> Level:
         """Return the level with a given log(alpha^2 / sigma^2). Raise UsageError if it is noisier than tau = T."""
         depth = float(np.logaddexp(0.0, -log_snr))  # abar = sigmoid(log_snr)

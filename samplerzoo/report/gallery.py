@@ -1,4 +1,4 @@
-"""Pictures side by side: a row a line, a column a place, and the same noise in all of them."""
+"""Pictures side by side: one row per line of the plot, one column per place, and the same noise in all of them."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ Axis = Literal["steps", "scale"]
 
 
 def settings(recipe: Recipe, axis: Axis = "steps") -> dict[str, Any]:
-    """Collect what sets the images of one model apart, but for the place on the axis, the labels and the seed.
+    """Collect the settings in which lines may differ: all but the place on the axis, the labels and the seed.
 
-    An option stands under its owner, as in `sampler NAME.eta`, for two samplers may have options of one name.
+    An option has the name of its owner before it, as in `sampler NAME.eta`, since two samplers may share a name.
     """
     found = {
         "sampler": recipe.sampler,

@@ -1,6 +1,6 @@
 """Points and lines of a report: rows that differ in their seed alone make a point, points along an axis make a line.
 
-A table of rows has a row a result. A table of points has a row a point: averages over seeds, by line and place.
+A table of rows has one row per result. A table of points has one row per line and place: averages over seeds.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def measured(mean: float, sd: float = math.nan) -> str:
 
 
 def pivot(points: DataFrame, spread: Spread, floor: Floor | None = None, corner: str = "") -> str:
-    """Table distances, a row a line and a column a place.
+    """Table distances, with one row per line and one column per place.
 
     In bold are the lowest of each column and all that seeds do not tell from it.
     """

@@ -59,7 +59,7 @@ class Result:
 
     Attributes:
         images: (N, *shape) float32 on the CPU, about [-1, 1] for pixels.
-        labels: one an image, or None.
+        labels: one per image, or None.
         grid: levels that were visited.
         cost: network calls and evaluations.
         seconds: time of sampling alone, the loading of the model left out.

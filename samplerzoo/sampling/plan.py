@@ -29,7 +29,7 @@ class Plan:
     Attributes:
         model: the model; a stub, as of `ModelFolder`, until `with_weights` gives the real one.
         clip: bound on x0.
-        labels: one an image, or None.
+        labels: one per image, or None.
         second: folder of the guidance's own model, if it has one.
 
     Raises:
@@ -85,7 +85,7 @@ def make_plan(
 
     Args:
         sampler, guidance: objects of one's own, in the place of those that the recipe names.
-        labels: one an image, in the place of the recipe's `class_labels`.
+        labels: one per image, in the place of the recipe's `class_labels`.
         open_folder: finds a guidance's own model by its name.
 
     Raises:

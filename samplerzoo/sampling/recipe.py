@@ -146,7 +146,7 @@ class Recipe(DrawOptions):
                 raise ValueError(index)
             return recipe, index
         except (KeyError, TypeError, ValueError) as error:
-            raise ZooError(f"{name}: its metadata are not those of samplerzoo {__version__}") from error
+            raise ZooError(f"{name}: its metadata do not hold a recipe of samplerzoo {__version__}") from error
 
 
 def _whole(name: str, value: int) -> int:

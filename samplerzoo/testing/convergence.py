@@ -88,7 +88,7 @@ def _flow_error(sampler: Sampler, grid: Grid) -> float:
 
     def noise() -> Tensor:
         raise ZooError(
-            f"{sampler!r} draws noise in one run and none in another: its options and the grid alone are to decide that"
+            f"{sampler!r} draws noise in one run and none in another: only its options and the grid may decide that"
         )
 
     def denoise(x: Tensor, t: Level) -> Prediction:

@@ -25,7 +25,7 @@ def check_keeps_the_protocol(plugin: Options) -> None:
 def check_cites_its_source(plugin: Options) -> None:
     """Check that the docstring names author and year, so that a reader of a figure knows which method is meant."""
     text = type(plugin).__dict__.get("__doc__") or ""
-    assert text.strip(), f"{type(plugin).__name__} has no docstring: say what it is and who wrote of it"
+    assert text.strip(), f"{type(plugin).__name__} has no docstring: name the method, its authors and the year"
     assert CITATION.search(" ".join(text.split())), (
         f"the docstring of {type(plugin).__name__} cites no source: name author and year, as in (Song et al. 2021, "
         "eq. 13), or (Doe 2026, unpublished) for your own"
