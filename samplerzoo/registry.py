@@ -126,10 +126,24 @@ def check_methods(cls: type, kind: Kind) -> None:
 def plugins(kind: Kind) -> list[Plugin]:
     """List every plugin of a kind, sorted by name."""
     found = [Plugin(kind, point.name, *_origin(point.dist), point) for point in _points(GROUPS[kind], _installed())]
-    for path in filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep)):
-        load_file(path)
+    broken_files()  # loads the whole ones
     found += [plugin for loaded in _files.values() for plugin in loaded if plugin.kind == kind]
     return sorted(found, key=lambda plugin: (plugin.name, plugin.source))
+
+
+def broken_files() -> dict[str, str]:
+    """Load the files that PLUGINS_VARIABLE names; return those that cannot be loaded, with the reason.
+
+    They take nothing else down: a shell profile names them for every command.
+    """
+    paths = [*filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep))]
+    for path in paths:
+        if path not in _broken:
+            try:
+                load_file(path)
+            except ZooError as error:
+                _broken[path] = str(error)
+    return {path: _broken[path] for path in paths if path in _broken}
 
 
 @functools.lru_cache(maxsize=len(GROUPS) + 1)
@@ -189,7 +203,8 @@ def get(kind: Kind, name: str) -> Plugin:
         found = load_source(library)
         if short in found.names():
             raise UsageError(f"no {kind} {name!r}; a {found.noun} of {library} is called {library}:{short}")
-    raise UsageError(f"no {kind} {name!r}{near}; known: {', '.join(names) or 'none'}")
+    broken = "".join(f"; {PLUGINS_VARIABLE}: {fault}" for fault in broken_files().values())
+    raise UsageError(f"no {kind} {name!r}{near}; known: {', '.join(names) or 'none'}{broken}")
 
 
 def sources() -> dict[str, EntryPoint]:
@@ -329,6 +344,8 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
 
 
 _files: dict[Path, list[Plugin]] = {}
+_broken: dict[str, str] = {}
+"""Faults of files that PLUGINS_VARIABLE names. A file that failed is not run again."""
 
 
 def _import(file: Path) -> Any:

@@ -210,6 +210,21 @@ def test_files_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert get("sampler", "good").source == "mine"
 
 
+def test_a_broken_file_of_the_environment_takes_nothing_else_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, missing = tmp_path / "broken.py", tmp_path / "missing.py"
+    broken.write_text("raise RuntimeError('not today')\n")
+    monkeypatch.setattr(registry, "_broken", {})
+    monkeypatch.setenv(registry.PLUGINS_VARIABLE, f"{broken}:{missing}")
+    assert registry.make("sampler", "ddim", {})
+    assert list(registry.broken_files()) == [str(broken), str(missing)]
+    with pytest.raises(UsageError) as caught:
+        registry.get("sampler", "mine")
+    assert f"SAMPLERZOO_PLUGINS: plugin {broken} cannot be imported: RuntimeError: not today" in str(caught.value)
+    assert f"SAMPLERZOO_PLUGINS: plugin {missing}: no such file" in str(caught.value)
+
+
 def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "mine.py", "raise SystemError('imported')")
     monkeypatch.chdir(tmp_path)

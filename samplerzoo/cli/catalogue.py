@@ -36,6 +36,9 @@ def command(plugin: tuple[str, ...], check: bool, everything: bool, as_json: boo
     found = {
         heading: [_entry(plugin, check) for plugin in registry.plugins(kind)] for kind, heading in HEADINGS.items()
     }
+    if broken := registry.broken_files():
+        heading = f"files of {registry.PLUGINS_VARIABLE}"
+        found[heading] = [{"name": path, "source": "samplerzoo", "broken": fault} for path, fault in broken.items()]
     found["models"] = [_model(name) for name in pretrained()]
     for library in registry.sources() if everything else ():
         found[f"{registry.load_source(library).noun}s of {library}"] = _foreign(library)
