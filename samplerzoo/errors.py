@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 
 class ZooError(Exception):
@@ -18,10 +19,11 @@ class UsageError(ZooError, ValueError):
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of an error's message, after its type unless samplerzoo raised it."""
-    mistakes = getattr(error, "errors", None)
+    """Return the first line of an error's message, after its type unless samplerzoo or pydantic raised it."""
+    mistakes: Any = getattr(error, "errors", None)
     if type(error).__name__ == "ValidationError" and mistakes is not None:  # pydantic's first line only counts them
-        return f"{'.'.join(map(str, mistakes()[0]['loc']))}: {mistakes()[0]['msg']}".removeprefix(": ")
+        where, what = ".".join(map(str, mistakes()[0]["loc"])), mistakes()[0]["msg"].removeprefix("Value error, ")
+        return f"{where}: {what}" if where else what
     line = (str(error).strip().splitlines() or ["no reason given"])[0]
     return line if isinstance(error, ZooError) else f"{type(error).__name__}: {line}"
 

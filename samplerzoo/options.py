@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Field
 
 
@@ -21,14 +21,6 @@ class Options(BaseModel):
         """Name the fields in which this differs from another, as in `steps 50, not 20`."""
         mine, others = self.model_dump(mode="json"), other.model_dump(mode="json")
         return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
-
-
-def complaint(error: ValidationError) -> str:
-    """Say in one line the first thing that is wrong."""
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    what = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
 
 
 def kebab(name: str) -> str:

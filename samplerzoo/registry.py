@@ -270,8 +270,6 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
     """
     from pydantic import ValidationError
 
-    from samplerzoo.options import complaint
-
     cls = get(kind, name).load()
     for option in options:
         if option not in cls.model_fields:
@@ -282,7 +280,7 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
         except ValidationError as error:
             if error.errors()[0]["type"].startswith("frozen"):  # a mistake of the plugin's code, not of a value
                 raise
-            raise UsageError(f"{kind} {name}: {complaint(error)}") from error
+            raise UsageError(f"{kind} {name}: {reason(error)}") from error
         except TypeError as error:
             if blame(error, cls) is not None:
                 raise

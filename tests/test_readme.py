@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,22 @@ def commands(path: Path) -> list[list[str]]:
 
 
 @pytest.fixture
-def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write the sampler of the README to a file, as a reader would."""
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], Path]:
+    """Write the one sampler of a page to a file in a new folder, as a reader would."""
     monkeypatch.setattr(registry, "_files", {})
     monkeypatch.chdir(tmp_path)
-    (source,) = (block for block in blocks(README, "python") if "(Sampler)" in block)
-    Path("shown.py").write_text(source)
-    return Path("shown.py")
+
+    def write(page: Path, name: str) -> Path:
+        (source,) = (block for block in blocks(page, "python") if "(Sampler)" in block)
+        Path(name).write_text(source)
+        return Path(name)
+
+    return write
+
+
+@pytest.fixture
+def shown(put: Callable[[Path, str], Path]) -> Path:
+    return put(README, "shown.py")
 
 
 def test_the_sampler_of_the_readme_is_the_whole_file_of_the_plugin(shown: Path) -> None:
@@ -65,13 +75,8 @@ def test_the_sampler_of_the_readme_makes_pictures(shown: Path, tiny_model: Path,
 
 
 @pytest.fixture
-def rk2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write the example for authors to the file that the page names."""
-    monkeypatch.setattr(registry, "_files", {})
-    monkeypatch.chdir(tmp_path)
-    (source,) = (block for block in blocks(AUTHORS, "python") if "class RK2" in block)
-    Path("rk2.py").write_text(source)
-    return Path("rk2.py")
+def rk2(put: Callable[[Path, str], Path]) -> Path:
+    return put(AUTHORS, "rk2.py")
 
 
 def test_the_authors_example_makes_a_picture_as_the_page_says(rk2: Path, tiny_model: Path, capsys) -> None:

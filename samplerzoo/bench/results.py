@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from pydantic import Field, ValidationError
 
 from samplerzoo.bench.machine import Machine
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.metrics.evaluate import Metrics
 from samplerzoo.metrics.names import metric_name
-from samplerzoo.options import Options, complaint
+from samplerzoo.options import Options
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file
 
@@ -117,7 +117,7 @@ def read_rows(folder: Path) -> list[Row]:
         try:
             row = Row.model_validate_json(line)
         except ValidationError as error:
-            raise ZooError(f"{path}, line {number}: no row of a benchmark: {complaint(error)}") from error
+            raise ZooError(f"{path}, line {number}: no row of a benchmark: {reason(error)}") from error
         rows[row.key] = row
     return [*rows.values()]
 

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from samplerzoo import registry
 from samplerzoo.core.blame import blame
 from samplerzoo.errors import UsageError, did_you_mean, reason
-from samplerzoo.options import Options, complaint
+from samplerzoo.options import Options
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
 from samplerzoo.sampling.recipe import DrawOptions, Recipe
 
@@ -92,7 +92,7 @@ class Suite(SuiteHeader):
                 )
                 yield recipe, how.images
         except ValidationError as error:
-            raise UsageError(f"row {number}: {complaint(error)}") from error
+            raise UsageError(f"row {number}: {reason(error)}") from error
         except UsageError as error:
             raise UsageError(f"row {number}: {error}") from error
 
@@ -137,7 +137,7 @@ def parse_suite(
         suite = Suite(**subject, rows=tuple(_over(_over(shared, row), above) for row in rows))
         _ = suite.points  # refuses what cannot be
     except ValidationError as error:
-        raise UsageError(f"{name}: {complaint(error)}") from error
+        raise UsageError(f"{name}: {reason(error)}") from error
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
     return suite

@@ -57,24 +57,36 @@ class Guidance(Options):
         self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
     ) -> Callable[[torch.Tensor, Level], Prediction]:
         """Return the denoiser that a sampler gets: guided inside the interval, the network alone outside."""
-        guided = self.guide(denoise, labels, model)
-        if not _takes_two(guided):
-            raise bad_answer(self, "guide", guided, "a function guided(x, t)")
+        guided = checked_denoiser(self, "guide", self.guide(denoise, labels, model))
 
         def answer(x: torch.Tensor, t: Level) -> Prediction:
             noise = t.sigma / t.alpha
             inside = self.low < noise and (self.high is None or noise <= self.high)
-            if not inside:
-                return denoise(x, t, labels)
-            p = guided(x, t)
-            for part in (getattr(p, "eps", None), getattr(p, "x0", None)):
-                if getattr(part, "shape", None) != x.shape:
-                    found = p if part is None else part
-                    wanted = f"a Prediction of the shape of x, {tuple(x.shape)}"
-                    raise bad_answer(self, "guide", found, wanted, of="'s function")
-            return p
+            return guided(x, t) if inside else denoise(x, t, labels)
 
         return answer
+
+
+def checked_denoiser(
+    guidance: Guidance, method: str, guided: Callable[[torch.Tensor, Level], Prediction]
+) -> Callable[[torch.Tensor, Level], Prediction]:
+    """Return the denoiser that a method of a guidance gave, with a check of its every answer.
+
+    Raises:
+        ZooError: it is no function of x and t, or an answer is no Prediction of the shape of x.
+    """
+    if not _takes_two(guided):
+        raise bad_answer(guidance, method, guided, "a function guided(x, t)")
+
+    def answer(x: torch.Tensor, t: Level) -> Prediction:
+        p = guided(x, t)
+        for part in (getattr(p, "eps", None), getattr(p, "x0", None)):
+            if getattr(part, "shape", None) != x.shape:
+                found, wanted = p if part is None else part, f"a Prediction of the shape of x, {tuple(x.shape)}"
+                raise bad_answer(guidance, method, found, wanted, of="'s function")
+        return p
+
+    return answer
 
 
 def _takes_two(guided: object) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from inspect import Parameter, Signature
 from typing import Any
 
-from samplerzoo.core.blame import code_of, place_of, place_of_class
+from samplerzoo.core.blame import bad_answer, blaming, code_of, place_of, place_of_class
 
 REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "sampler": (("step", "walk"),),
@@ -33,6 +33,14 @@ READ: dict[str, tuple[str, ...]] = {
     "source": ("noun", "version"),
 }
 """Members that samplerzoo reads without calling them."""
+
+VALUES: dict[str, tuple[type, str]] = {
+    "order": (int, "a whole number"),
+    "takes_shift": (bool, "True or False"),
+    "name": (str, "a text"),
+    "id": (str, "a text"),
+}
+"""Types of members whose value only an object has, where they are properties."""
 
 LEVELS = frozenset("ts")
 """Arguments whose names an author may give the other way round: papers disagree on which of t and s comes first."""
@@ -62,6 +70,20 @@ def check_members(cls: type, base: type, kind: str) -> None:
             fault = _fault_of_value(name, inspect.getattr_static(cls, name))
             if fault:
                 raise TypeError(f"{fault} ({place_of(cls, name)})")
+
+
+def check_values(plugin: object, *names: str) -> None:
+    """Read members of a plugin's object, and compare what they give with what samplerzoo takes.
+
+    Raises:
+        ZooError: a member fails, or gives something else.
+    """
+    for name in names:
+        kind, wanted = VALUES[name]
+        with blaming(plugin):
+            value = getattr(plugin, name)
+        if not isinstance(value, kind):
+            raise bad_answer(plugin, name, value, wanted)
 
 
 def _overrides(cls: type, base: type, name: str) -> bool:

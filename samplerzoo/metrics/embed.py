@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.features import Features
+from samplerzoo.core.protocol import check_values
 from samplerzoo.data.sources import ImageBatch
 from samplerzoo.metrics.evaluate import refuse_nonfinite
 from samplerzoo.metrics.feature_files import Values, write_features
@@ -35,6 +36,9 @@ class Embedder:
             self._net, self._head = features.load(device), features.load_head(device)
         if not callable(self._net):
             raise bad_answer(features, "load", self._net, "a function of images (N, C, H, W)")
+        if self._head is not None and not callable(self._head):
+            raise bad_answer(features, "load_head", self._head, "None or a function of features (N, D)")
+        check_values(features, "name", "id")
 
     def __call__(
         self, images: torch.Tensor | NDArray[np.uint8], names: Sequence[str]
@@ -59,7 +63,12 @@ class Embedder:
                     raise bad_answer(self.features, "load", values, wanted, of="'s function")
                 found.append(values.float().cpu().numpy())
                 if self._head is not None:
-                    classes.append(self._head(values).cpu().numpy())
+                    with blaming(self.features):
+                        predicted = self._head(values)
+                    if not isinstance(predicted, torch.Tensor) or predicted.shape != (len(part),):
+                        wanted = f"a tensor ({len(part)},) of classes"
+                        raise bad_answer(self.features, "load_head", predicted, wanted, of="'s function")
+                    classes.append(predicted.cpu().numpy())
         features = np.concatenate(found)
         refuse_nonfinite(features, names)
         return features, np.concatenate(classes) if classes else None

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from samplerzoo.core.prediction import Clip
-from samplerzoo.errors import ZooError
-from samplerzoo.options import complaint
+from samplerzoo.errors import ZooError, reason
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -104,4 +103,4 @@ def parse(kind: type[Config], content: dict[str, Any], path: Path) -> Config:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise ZooError(f"{path}: {complaint(error)}") from error
+        raise ZooError(f"{path}: {reason(error)}") from error

@@ -16,7 +16,7 @@ import torch
 
 from samplerzoo.core.blame import blaming, place_of, plugin_title
 from samplerzoo.core.cost import Cost
-from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.guidance import Guidance, checked_denoiser
 from samplerzoo.core.model import Model
 from samplerzoo.core.noise import INITIAL_STEP, Noise
 from samplerzoo.core.prediction import Denoiser, Prediction
@@ -232,7 +232,8 @@ def _predictor(
         return p
 
     if plan.guidance is not None:
-        guided = plan.guidance.within_interval(network, labels, model)
+        within = plan.guidance.within_interval(network, labels, model)
+        guided = checked_denoiser(plan.guidance, "within_interval", within)
     else:
 
         def guided(x: torch.Tensor, t: Level) -> Prediction:

@@ -13,6 +13,7 @@ from samplerzoo import registry
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip
+from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Grid
 from samplerzoo.errors import UsageError
@@ -95,6 +96,7 @@ def make_plan(
         registry.check_methods(type(sampler), "sampler")
     else:
         sampler = cast(Sampler, registry.make("sampler", recipe.sampler, recipe.sampler_options))
+    check_values(sampler, "order", "takes_shift")
     if guidance is not None:
         registry.check_methods(type(guidance), "guidance")
     elif recipe.guidance is not None:

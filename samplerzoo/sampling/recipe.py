@@ -14,8 +14,8 @@ from pydantic import PositiveInt, ValidationError, model_validator
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import SPACINGS
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.options import Field, Options, complaint, kebab
+from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.options import Field, Options, kebab
 from samplerzoo.registry import split_options
 from samplerzoo.version import __version__
 
@@ -127,7 +127,7 @@ class Recipe(DrawOptions):
                 **fields,
             )
         except ValidationError as error:
-            raise UsageError(complaint(error)) from error
+            raise UsageError(reason(error)) from error
 
     def metadata(self, index: int, label: int | None) -> dict[str, Any]:
         """Return what the file of an image carries."""

@@ -145,3 +145,16 @@ def test_what_is_no_guided_denoiser_is_refused(linear: Schedule, answer: Any, sa
     with pytest.raises(ZooError) as caught:
         sample(mixture(linear, torch.eye(2)), "ddim", guidance=Returning(), labels=[0, 1], steps=2)
     assert str(caught.value).startswith(f"guidance Returning{' ' if 'NaN' in said else ': '}{said}")
+
+
+@pytest.mark.parametrize("within", [lambda x: x, None, lambda x, t: x], ids=["one argument", "None", "a state"])
+def test_a_guidance_with_an_interval_of_its_own_is_held_to_the_same(linear: Schedule, within: Any) -> None:
+    class Own(Guidance):
+        def within_interval(self, denoise, labels, model):
+            return within
+
+        guide = within_interval
+
+    with pytest.raises(ZooError, match=r"^guidance Own: within_interval('s function)? gives ") as caught:
+        sample(mixture(linear, torch.eye(2)), "ddim", guidance=Own(), labels=[0, 1], steps=2)
+    assert f"({__file__}, line {Own.within_interval.__code__.co_firstlineno})" in str(caught.value)

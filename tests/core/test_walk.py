@@ -97,3 +97,24 @@ def test_the_kit_says_the_same() -> None:
     GIVE[0], LATE[0] = (lambda x: None), False
     failed = [outcome.reason for outcome in outcomes(Giving()) if outcome.status == "failed"]
     assert sum(reason.startswith("sampler Giving: step gives None") for reason in failed) > len(failed) / 2
+
+
+@pytest.mark.parametrize("order", ["two", 1.5, None, ZeroDivisionError()], ids=str)
+def test_an_order_is_a_whole_number(order: Any) -> None:
+    class Ordered(Sampler):
+        @property
+        def order(self):
+            if isinstance(order, Exception):
+                raise order
+            return order
+
+        def step(self, x, t, s, denoise, noise):
+            return denoise(x, t).x0
+
+    found = message(Ordered())
+    if isinstance(order, Exception):
+        assert found.startswith("sampler Ordered fails: ZeroDivisionError")
+    else:
+        assert found.startswith("sampler Ordered: order gives ")
+        assert ", and has to give a whole number (" in found
+    assert __file__ in found

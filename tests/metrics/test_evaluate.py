@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -255,6 +256,22 @@ def test_a_network_that_gives_no_vector_an_image_is_refused() -> None:
         ZooError, match=r"load's function gives a Tensor .* of shape \(2, 1, 3, 3\), and has to give a tensor \(2, D\)"
     ):
         Embedder(Map())(np.zeros((2, 1, 3, 3), dtype=np.uint8), ["", ""])
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "said"),
+    [
+        ("load", lambda self, device: None, "load gives None, and has to give a function of images"),
+        ("load_head", lambda self, device: 3, "load_head gives a int, and has to give None or a function of features"),
+        ("load_head", lambda self, device: lambda x: x, r"load_head's function gives a Tensor .* a tensor \(2,\)"),
+        ("id", property(lambda self: 7), "id gives a int, and has to give a text"),
+    ],
+)
+def test_what_is_no_feature_network_is_refused(member: str, value: Any, said: str) -> None:
+    own = {"load": lambda self, device: lambda images: images.flatten(1).float(), member: value}
+    plugin = type("Odd", (_Broken,), own)()
+    with pytest.raises(ZooError, match=f"^features Odd: {said}"):
+        Embedder(plugin)(np.zeros((2, 1, 3, 3), dtype=np.uint8), ["", ""])
 
 
 def test_images_of_other_channels_are_refused(toy: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from samplerzoo.core.blame import blame
-from samplerzoo.core.guidance import Guidance, TwoModelGuidance
+from samplerzoo.core.guidance import Guidance, TwoModelGuidance, checked_denoiser
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import PredictionType
 from samplerzoo.core.prediction import Prediction
@@ -334,7 +334,8 @@ class Bench:
     ) -> Guided:
         with torch.no_grad():
             chosen = self.labels if labels is None else labels.to(self.labels)
-            guided = guidance.within_interval(denoise or self.model.denoise, chosen, self.model)
+            within = guidance.within_interval(denoise or self.model.denoise, chosen, self.model)
+            guided = checked_denoiser(guidance, "within_interval", within)
         return torch.no_grad()(guided)
 
     def conditional(self, x: Tensor, t: Level) -> Tensor:

@@ -8,6 +8,8 @@ import re
 from pydantic_core import PydanticUndefined
 
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.protocol import check_values
+from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.registry import check_plugin
 
@@ -20,6 +22,8 @@ BOUNDED = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum",
 def check_keeps_the_protocol(plugin: Options) -> None:
     """Check that it can be registered: its members are as they are used, and no field is named as a flag of `run`."""
     check_plugin(type(plugin), "guidance" if isinstance(plugin, Guidance) else "sampler")
+    if isinstance(plugin, Sampler):
+        check_values(plugin, "order", "takes_shift")
 
 
 def check_cites_its_source(plugin: Options) -> None:
