@@ -11,19 +11,36 @@ from typing import TYPE_CHECKING, Any
 from samplerzoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from samplerzoo.core.architecture import Architecture as Architecture
+    from samplerzoo.core.architecture import CodecArchitecture as CodecArchitecture
+    from samplerzoo.core.architecture import NetworkArchitecture as NetworkArchitecture
+    from samplerzoo.core.architecture import NetworkFacts as NetworkFacts
+    from samplerzoo.core.architecture import PathArchitecture as PathArchitecture
+    from samplerzoo.core.architecture import PathFacts as PathFacts
+    from samplerzoo.core.codec import PIXELS as PIXELS
+    from samplerzoo.core.codec import UNSIGNED as UNSIGNED
+    from samplerzoo.core.codec import Codec as Codec
+    from samplerzoo.core.codec import Latents as Latents
+    from samplerzoo.core.condition import Condition as Condition
     from samplerzoo.core.features import Features as Features
     from samplerzoo.core.guidance import Guidance as Guidance
     from samplerzoo.core.guidance import TwoModelGuidance as TwoModelGuidance
+    from samplerzoo.core.level import Grid as Grid
+    from samplerzoo.core.level import Level as Level
+    from samplerzoo.core.level import posterior_std as posterior_std
+    from samplerzoo.core.level import transition_variance as transition_variance
     from samplerzoo.core.model import Model as Model
+    from samplerzoo.core.parametrization import PARAMETRIZATIONS as PARAMETRIZATIONS
+    from samplerzoo.core.parametrization import Parametrization as Parametrization
+    from samplerzoo.core.parametrization import edm as edm
+    from samplerzoo.core.paths import VE as VE
+    from samplerzoo.core.paths import VP as VP
+    from samplerzoo.core.paths import RectifiedFlow as RectifiedFlow
     from samplerzoo.core.prediction import Clip as Clip
     from samplerzoo.core.prediction import Denoiser as Denoiser
     from samplerzoo.core.prediction import Prediction as Prediction
     from samplerzoo.core.sampler import Sampler as Sampler
-    from samplerzoo.core.schedule import Grid as Grid
-    from samplerzoo.core.schedule import Level as Level
     from samplerzoo.core.schedule import Schedule as Schedule
-    from samplerzoo.core.schedule import posterior_std as posterior_std
-    from samplerzoo.core.schedule import transition_variance as transition_variance
     from samplerzoo.core.source import Source as Source
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
@@ -46,27 +63,41 @@ if TYPE_CHECKING:
     from samplerzoo.system.memory import keep_freed_memory as keep_freed_memory
 
 _HOME = {
+    "Architecture": "core.architecture",
     "atomic_file": "system.files",
     "Clip": "core.prediction",
+    "Codec": "core.codec",
+    "CodecArchitecture": "core.architecture",
+    "Condition": "core.condition",
     "Denoiser": "core.prediction",
     "digest": "system.files",
+    "edm": "core.parametrization",
     "Features": "core.features",
     "Field": "options",
     "find_model": "models.folder",
-    "Grid": "core.schedule",
+    "Grid": "core.level",
     "Guidance": "core.guidance",
     "keep_freed_memory": "system.memory",
-    "Level": "core.schedule",
+    "Latents": "core.codec",
+    "Level": "core.level",
     "load": "models.load",
     "load_file": "registry",
     "make_plan": "sampling.plan",
     "Model": "core.model",
+    "NetworkArchitecture": "core.architecture",
+    "NetworkFacts": "core.architecture",
+    "Parametrization": "core.parametrization",
+    "PARAMETRIZATIONS": "core.parametrization",
+    "PathArchitecture": "core.architecture",
+    "PathFacts": "core.architecture",
+    "PIXELS": "core.codec",
     "Plan": "sampling.plan",
-    "posterior_std": "core.schedule",
+    "posterior_std": "core.level",
     "Prediction": "core.prediction",
     "PUBLISHED_INCEPTION": "metrics.names",
     "reason": "errors",
     "Recipe": "sampling.recipe",
+    "RectifiedFlow": "core.paths",
     "RESERVED": "registry",
     "Result": "sampling.driver",
     "sample": "sampling.driver",
@@ -75,9 +106,12 @@ _HOME = {
     "Schedule": "core.schedule",
     "Source": "core.source",
     "stream": "sampling.driver",
-    "transition_variance": "core.schedule",
+    "transition_variance": "core.level",
     "TwoModelGuidance": "core.guidance",
+    "UNSIGNED": "core.codec",
     "UsageError": "errors",
+    "VE": "core.paths",
+    "VP": "core.paths",
     "ZooError": "errors",
 }
 """Modules of the public names."""

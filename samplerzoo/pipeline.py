@@ -8,45 +8,64 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import diffusers
 import torch
-from diffusers import DDPMPipeline, DiffusionPipeline, ImagePipelineOutput, SchedulerMixin, UNet2DModel
+from diffusers import DiffusionPipeline, ImagePipelineOutput, ModelMixin, SchedulerMixin
 
-from samplerzoo.core.schedule import Level
+from samplerzoo.core.level import Level
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.images import picture, to_uint8
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.folder import INFO_FILE, find_model
-from samplerzoo.models.load import model_of_parts, read_info
+from samplerzoo.models.load import CLASSIFIER, model_of_modules, read_info
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.labels import parse_class_labels
 from samplerzoo.system.files import atomic_file
 
-CLASSIFIER = "classifier"
-"""Name of the folder of the noise-aware classifier, which is no part of a diffusers pipeline."""
+NETWORKS, AUTOENCODERS = ("unet", "transformer"), ("vqvae", "vae")
+"""Names of the parts of a pipeline, beside its scheduler."""
+
+PIPELINES = {
+    ("unet",): "DDPMPipeline",
+    ("unet", "vqvae"): "LDMPipeline",
+    ("transformer", "vae"): "DiTPipeline",
+}
+"""Pipelines of diffusers that hold these parts, in which a model is saved."""
 
 OnStepEnd = Callable[["SamplerPipeline", int, float, dict[str, torch.Tensor]], Any]
 """Type of diffusers' callback_on_step_end: (pipeline, number of the step from 0, timestep, {"latents": states})."""
 
 
 class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has no types
-    """Pipeline that draws with any sampler, from a folder that samplerzoo trained or that DDPMPipeline saved.
+    """Pipeline that draws with any sampler, from a folder that samplerzoo trained or that an architecture reads.
 
         pipeline = SamplerPipeline.from_pretrained("mnist").to("cuda")
         pipeline(sampler="ddim", eta=0.0, class_labels=[7], generator=torch.manual_seed(0)).images[0]
 
-    It reads betas, prediction type and clipping from its scheduler; the steps are the sampler's.
+    It reads noise path, meaning of the output and clipping from its scheduler; the steps are the sampler's.
     """
 
-    model_cpu_offload_seq = "unet"
+    model_cpu_offload_seq = "unet->transformer->vqvae->vae"
+    _optional_components = [*NETWORKS, *AUTOENCODERS, "scheduler"]  # noqa: RUF012  # as diffusers reads it
 
-    def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin, null_label: int | None = None) -> None:
-        """Make a pipeline of a network and a scheduler.
+    def __init__(
+        self,
+        unet: ModelMixin | None = None,
+        scheduler: SchedulerMixin | None = None,
+        null_label: int | None = None,
+        *,
+        transformer: ModelMixin | None = None,
+        vqvae: ModelMixin | None = None,
+        vae: ModelMixin | None = None,
+    ) -> None:
+        """Make a pipeline of a network, a scheduler, and for latents an autoencoder.
 
         Args:
             null_label: label that the network was trained to read as "no label", which cfg needs.
         """
         super().__init__()
-        self.register_modules(unet=unet, scheduler=scheduler)
+        self.register_modules(unet=unet, transformer=transformer, vqvae=vqvae, vae=vae, scheduler=scheduler)
         self.register_to_config(null_label=null_label)
         self._info = ModelInfo(null_label=null_label)
         self._folder: Path | None = None
@@ -60,15 +79,21 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         """
         folder = find_model(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
         info = read_info(folder)
+        absent = {name: None for name in (*NETWORKS, *AUTOENCODERS) if not (folder / name).is_dir()}
         pipeline = super().from_pretrained(
-            folder, **{"use_safetensors": True, "null_label": info.null_label, **options}
+            folder, **{"use_safetensors": True, "null_label": info.null_label, **absent, **options}
         )
         pipeline._info, pipeline._folder = info, folder
         return pipeline
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
-        """Save a DDPMPipeline folder, which diffusers loads too, with samplerzoo.json and the classifier beside it."""
-        DDPMPipeline(self.unet, self.scheduler).save_pretrained(save_directory, **options)
+        """Save a folder that diffusers loads too, as DDPMPipeline, LDMPipeline or DiTPipeline.
+
+        samplerzoo.json and the classifier lie beside its parts.
+        """
+        parts = self._modules_by_name()
+        pipeline = getattr(diffusers, PIPELINES[tuple(sorted(set(parts) - {"scheduler"}))])
+        pipeline(**parts).save_pretrained(save_directory, **options)
         folder = Path(save_directory)
         with atomic_file(folder / INFO_FILE) as partial:
             partial.write_text(self._info.model_dump_json(indent=2) + "\n")
@@ -108,7 +133,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         """
         if output_type not in ("pil", "np", "pt"):
             raise UsageError(f"output_type is pil, np or pt, not {output_type!r}")
-        model = model_of_parts(self.unet, self.scheduler, self._info, self._folder)
+        model = model_of_modules(self._modules_by_name(), self._info, self._folder)
         labels = _listed(class_labels)
         generators = generator if isinstance(generator, list) else [generator]
         count = _count(batch_size, labels, len(generators) if isinstance(generator, list) else None)
@@ -126,14 +151,22 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
                 own = labels[i * per_generator :][:per_generator] if isinstance(labels, list) else labels
                 result = sample(
                     model, labels=own, num_images=per_generator, steps=num_inference_steps, seed=seed_of(source),
-                    batch_size=per_generator, on_step=self._listener(bar, callback_on_step_end), **options,
+                    batch_size=per_generator, on_step=self._listener(model.schedule, bar, callback_on_step_end),
+                    **options,
                 )  # fmt: skip
-                made.append(result.images)
+                made.append(model.decode(result.images.to(model.device)))
         self.maybe_free_model_hooks()
         images = _as(output_type, torch.cat(made).to(self.device))
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
-    def _listener(self, bar: Any, callback: OnStepEnd | None) -> Callable[[int, Level, torch.Tensor], None]:
+    def _modules_by_name(self) -> dict[str, Any]:
+        """Return the parts that there are, by name."""
+        found = {name: getattr(self, name) for name in (*NETWORKS, *AUTOENCODERS, "scheduler")}
+        return {name: module for name, module in found.items() if module is not None}
+
+    def _listener(
+        self, schedule: Schedule, bar: Any, callback: OnStepEnd | None
+    ) -> Callable[[int, Level, torch.Tensor], None]:
         start = 0.0  # timestep of the step that is being made
 
         def on_step(number: int, level: Level, x: torch.Tensor) -> None:
@@ -144,7 +177,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
                     answer = callback(self, number - 1, start, {"latents": x})
                     if isinstance(answer, dict) and answer.get("latents", x) is not x:
                         raise UsageError("callback_on_step_end returns other latents: here it can look, and not change")
-            start = level.timestep
+            start = schedule.timestep(level.tau)
 
         return on_step
 

@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from samplerzoo.core.source import Source
     from samplerzoo.options import Options
 
-Kind = Literal["sampler", "guidance", "features"]
+Kind = Literal["sampler", "guidance", "features", "architecture"]
 GROUPS: dict[Kind, str] = {
     "sampler": "samplerzoo.samplers",
     "guidance": "samplerzoo.guidance",
     "features": "samplerzoo.features",
+    "architecture": "samplerzoo.architectures",
 }
 USAGE: dict[Kind, str] = {
     "sampler": "a sampler; type --sampler {}",
     "guidance": "a guidance, which works with every sampler; type --sampler ddim --guidance {}",
     "features": "a feature network, for metrics; type --features {}",
+    "architecture": "an architecture, which reads model folders by itself",
 }
 """Hint for a plugin name that is given to the flag of another kind."""
 
@@ -48,7 +50,7 @@ RESERVED = frozenset(
     "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
     "device compile layout dtype trajectory output resume overwrite dry_run json debug help "
     "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options "
-    "images seeds features reference floor".split()
+    "images seeds features reference floor variant scheduler shape null_label".split()
 )
 """Flags of `run`, `timesteps` and `bench`, and keywords of `sample`: no field of a sampler may have such a name."""
 
@@ -316,7 +318,7 @@ def owners(kind: Kind, option: str) -> list[str]:
 
 
 def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
-    """Register the samplers, guidances and feature networks of a Python file, under their class names in kebab-case.
+    """Register the plugins of a Python file, of whatever kinds, under their class names in kebab-case.
 
     A class whose name begins with an underscore is left out.
     """
@@ -334,7 +336,9 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
         if not cls.__name__.startswith("_")
     ]
     if not found:
-        raise UsageError(f"plugin {path}: the file defines no subclass of Sampler, Guidance or Features")
+        raise UsageError(
+            f"plugin {path}: the file defines no subclass of Sampler, Guidance, Features or an architecture"
+        )
     for plugin in found:
         plugin.load()
     _files[file] = found
@@ -372,11 +376,12 @@ def _fields(plugin: Plugin) -> list[str]:
 
 def _bases() -> dict[Kind, type[Options]]:
     """Return the base class of each kind."""
+    from samplerzoo.core.architecture import Architecture
     from samplerzoo.core.features import Features
     from samplerzoo.core.guidance import Guidance
     from samplerzoo.core.sampler import Sampler
 
-    return {"sampler": Sampler, "guidance": Guidance, "features": Features}
+    return {"sampler": Sampler, "guidance": Guidance, "features": Features, "architecture": Architecture}
 
 
 def _check(cls: Any, kind: Kind) -> None:
@@ -406,4 +411,22 @@ def _check(cls: Any, kind: Kind) -> None:
                 f"the field {field!r} of {cls.__name__} has no description, which is the help of its flag "
                 f"({place_of_class(cls)})"
             )
-    check_members(cls, base, kind)
+    check_members(cls, *_protocol(cls, base, kind))
+
+
+def _protocol(cls: type, base: type, kind: Kind) -> tuple[type, str]:
+    """Return the base class whose members a plugin has, and the name of its protocol.
+
+    Raises:
+        TypeError: an architecture is of no kind of part.
+    """
+    if kind != "architecture":
+        return base, kind
+    from samplerzoo.core.architecture import CodecArchitecture, NetworkArchitecture, PathArchitecture
+
+    roles = {"network": NetworkArchitecture, "path": PathArchitecture, "codec": CodecArchitecture}
+    for role, found in roles.items():
+        if issubclass(cls, found):
+            return found, role
+    names = ", ".join(found.__name__ for found in roles.values())
+    raise TypeError(f"{cls.__name__} reads no kind of part: make it a subclass of one of {names}")

@@ -15,6 +15,7 @@ import torch
 from hypothesis import settings
 
 from samplerzoo.core.model import Model
+from samplerzoo.core.paths import VP
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.system import environment
 from samplerzoo.testing import mixture
@@ -44,7 +45,7 @@ def float32_by_default() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def linear() -> Schedule:
     """Return the schedule of Ho, Jain, Abbeel 2020: T = 1000, beta from 1e-4 to 0.02."""
-    return Schedule.from_config(LINEAR)
+    return VP.from_config(LINEAR)
 
 
 @pytest.fixture(scope="session")

@@ -195,7 +195,7 @@ class TwoStep(Good):
 
 class Push(Guidance):
     '''A guidance.'''
-    def guide(self, denoise, labels, model):
+    def guide(self, denoise, condition, model):
         return denoise
 """
     found = load_file(write(tmp_path, "mine.py", GOOD + more))
@@ -238,7 +238,7 @@ def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypa
         ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError: No module named"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("raise SystemExit", "cannot be imported: SystemExit: no reason given"),
-        ("x = 1", "defines no subclass of Sampler, Guidance or Features"),
+        ("x = 1", "defines no subclass of Sampler, Guidance, Features or an architecture"),
         ("from samplerzoo_plugins.ddim import DDIM", "defines no subclass"),
         (GOOD.replace("def step", "def stride"), "sampler 'good' of mine is broken: .*does not define step or walk"),
     ],

@@ -48,11 +48,11 @@ def _gradient_in_calls(model: Model, batch: int) -> float:
     """Time the bare work of classifier guidance, one forward and backward pass, in units of a network call."""
     assert model.classifier is not None
     assert model.shape is not None
-    x, tau = torch.randn(batch, *model.shape, device=model.device), torch.full((batch,), 501.0, device=model.device)
+    x, level = torch.randn(batch, *model.shape, device=model.device), model.schedule.at(501.0)
 
     def gradient() -> None:
         at = x.requires_grad_()
-        torch.autograd.grad(model.classifier(at, tau).log_softmax(1)[:, 0].sum(), at)  # type: ignore[misc]
+        torch.autograd.grad(model.classifier(at, level).log_softmax(1)[:, 0].sum(), at)  # type: ignore[misc]
 
     pairs = sorted(first / second for first, second in paired(gradient, call_of(model, batch), 9))
     return pairs[len(pairs) // 2]

@@ -13,9 +13,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 
 from samplerzoo.core.model import Model
 from samplerzoo.models.configs import ModelInfo
-from samplerzoo.models.folder import find_model
-from samplerzoo.models.load import save_model
-from samplerzoo.models.unet2d import load_unet
+from samplerzoo.models.load import ModelFolder, save_model
 
 CIFAR = {
     "sample_size": 32,
@@ -44,7 +42,7 @@ TINY = {
 
 def unconditional_mnist() -> dict[str, Any]:
     """Return the config of the embedded network without labels, for peers that cannot pass any."""
-    config = dict(load_unet(find_model("mnist")).config)
+    config = dict(ModelFolder.open("mnist").load_network("cpu", "float32").config)
     return {key: value for key, value in config.items() if not key.startswith("_")} | {"num_class_embeds": None}
 
 
@@ -74,17 +72,18 @@ def saved(name: str, config: dict[str, Any]) -> Path:
 def call_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
     """Return a function that calls the network of a loaded model once, in its layout and compiled if it is."""
     x, t, labels = _input(model, batch_size)
+    condition = model.condition(labels)
 
     @torch.no_grad()
     def call() -> torch.Tensor:
-        return model.net(x, t, labels)
+        return model.net(x, t, condition)
 
     return call
 
 
 def forward_of(model: Model, batch_size: int) -> Callable[[], torch.Tensor]:
     """Return a function that calls the bare network of diffusers once, in the dtype of the model."""
-    unet = load_unet(find_model(model.name), model.dtype).to(model.device).eval()
+    unet = ModelFolder.open(model.name).load_network(model.device, model.dtype)
     x, t, labels = _input(model, batch_size)
     x = x.to(unet.dtype)
 

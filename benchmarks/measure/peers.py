@@ -14,6 +14,7 @@ from azula.denoise import Denoiser, DiracPosterior
 from azula.noise import Schedule
 from azula.sample import DDIMSampler, DDPMSampler
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
+from samplerzoo_plugins.architectures.unet2d import UNet2D
 
 from measure.child import Child
 from measure.figure import Figure, Work, paired, seconds
@@ -21,7 +22,6 @@ from measure.networks import of_peers, saved
 from samplerzoo.core.model import Layout, Model
 from samplerzoo.images import to_uint8
 from samplerzoo.models.load import ModelFolder, load
-from samplerzoo.models.unet2d import load_unet, unet_network
 from samplerzoo.sampling import tuning
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.tuning import TuningRequest
@@ -44,8 +44,8 @@ def measure() -> list[Figure]:
         folder = saved(title.split()[0], config)
         setting = f"{title}, {STEPS} steps, batch {batch}"
         model = load(folder, dtype="float32")
-        unet = load_unet(folder).eval()
-        model = dataclasses.replace(model, net=unet_network(unet))
+        unet = ModelFolder.open(folder).load_network("cpu", "float32")
+        model = dataclasses.replace(model, net=UNet2D().call(unet))
         for peer, (sampler, _) in PEERS.items():
             works = _theirs(peer, unet, model, STEPS, batch), _ours(sampler, model, STEPS, batch)
             figure = _figure(f"{peer} against {sampler}, one process: {setting}", paired(*works, ROUNDS), batch)
@@ -98,7 +98,8 @@ def _figure(what: str, pairs: Sequence[tuple[float, float]], images: int) -> Fig
 
 def theirs(peer: str, folder: str, steps: int, batch: int) -> Work:
     """Return the work of a peer. A process of its own runs it."""
-    go = _theirs(peer, load_unet(Path(folder)).eval(), ModelFolder.open(folder).stub, steps, batch)
+    opened = ModelFolder.open(folder)
+    go = _theirs(peer, opened.load_network("cpu", "float32"), opened.stub, steps, batch)
     return lambda: _forget(go())
 
 
@@ -139,7 +140,7 @@ class _Path(Schedule):  # type: ignore[misc]
     """Noise schedule of the network for azula, whose time is continuous in (0, 1]."""
 
     def __init__(self, model: Model) -> None:
-        levels = [model.schedule.at(tau) for tau in range(model.schedule.T + 1)]
+        levels = [model.schedule.at(tau) for tau in range(int(model.schedule.T) + 1)]
         self._alpha = torch.tensor([level.alpha for level in levels], device=model.device)
         self._sigma = torch.tensor([level.sigma for level in levels], device=model.device)
 
@@ -151,7 +152,7 @@ class _Path(Schedule):  # type: ignore[misc]
 class _Epsilon(Denoiser):  # type: ignore[misc]
     """Adapter of a noise-predicting network of diffusers for azula."""
 
-    def __init__(self, unet: UNet2DModel, schedule: _Path, T: int) -> None:
+    def __init__(self, unet: UNet2DModel, schedule: _Path, T: float) -> None:
         super().__init__()
         self.unet, self.schedule, self.T = unet, schedule, T
 

@@ -11,6 +11,7 @@ import torch
 from measure.figure import Figure, seconds
 from measure.networks import CIFAR, forward_of, saved
 from samplerzoo import registry
+from samplerzoo.core.condition import Condition
 from samplerzoo.core.model import Model
 from samplerzoo.models.load import load
 from samplerzoo.sampling.driver import sample
@@ -53,9 +54,9 @@ def _clocked(model: Model) -> tuple[Model, list[float]]:
     """Return a copy of the model, and a list to which each network call appends its seconds."""
     inside: list[float] = []
 
-    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def net(x: torch.Tensor, time_told: torch.Tensor, condition: Condition) -> torch.Tensor:
         start = time.perf_counter()
-        output = model.net(x, tau, labels)
+        output = model.net(x, time_told, condition)
         if output.is_cuda:
             torch.cuda.synchronize()
         inside.append(time.perf_counter() - start)

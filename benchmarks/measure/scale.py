@@ -18,8 +18,7 @@ from measure.figure import Figure, seconds
 from measure.networks import TINY, forward_of, saved, scratch, unconditional_mnist
 from samplerzoo.bench.harness import BenchOptions, Harness
 from samplerzoo.bench.suite import parse_suite
-from samplerzoo.models.load import load
-from samplerzoo.models.unet2d import load_unet
+from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.tuning import TuningRequest
 
@@ -83,7 +82,8 @@ def _widths() -> list[Figure]:
         model = load(saved(f"width-{width}", config), device="cpu", dtype="float32")
         call = forward_of(model, 32)
         call()
-        size = sum(value.numel() for value in load_unet(Path(model.name)).parameters()) / 1e6
+        unet = ModelFolder.open(model.name).load_network("cpu", "float32")
+        size = sum(value.numel() for value in unet.parameters()) / 1e6
         sample(model, "ddim", steps=1, num_images=32)
         took = [seconds(lambda: sample(model, "ddim", steps=5, num_images=32)) for _ in range(ROUNDS)]  # noqa: B023
         bare = sorted(seconds(lambda: [call() for _ in range(5)]) for _ in range(ROUNDS))[ROUNDS // 2]  # noqa: B023

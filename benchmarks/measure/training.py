@@ -98,6 +98,7 @@ def _ours(data: Path) -> float:
     options = TrainOptions(
         dataset=str(data), output_dir=str(output), max_train_steps=STEPS, train_batch_size=BATCH, eval_images=1,
         eval_steps=1, block_out_channels=config["block_out_channels"], layers_per_block=config["layers_per_block"],
+        mixed_precision="no",
     )  # fmt: skip
     return train(options).seconds
 

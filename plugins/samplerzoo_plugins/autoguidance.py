@@ -13,16 +13,16 @@ class Autoguidance(TwoModelGuidance):
     needs_labels: ClassVar[bool] = False
     scale: float = Field(1.0, ge=0.0, description="0 is the second model, 1 the model alone, above 1 guided")
 
-    def guide(self, denoise, labels, model):
+    def guide(self, denoise, condition, model):
         second = model.second
         if second is None:
             raise UsageError("autoguidance needs a second, worse model: --guidance-model FOLDER")
 
         def guided(x, t):
-            good = denoise(x, t, labels)
+            good = denoise(x, t, condition)
             if self.scale == 1:
                 return good
-            bad = second.denoise(x, t, labels)
-            return good.replace(eps=good.eps + (self.scale - 1) * (good.eps - bad.eps))
+            bad = second.denoise(x, t, condition)
+            return good.away_from(bad, self.scale)
 
         return guided

@@ -10,28 +10,44 @@ class ClassifierFreeGuidance(Guidance):
     """
 
     rescale: float = Field(0.0, ge=0.0, le=1.0, description="how far v gets back its conditional standard deviation")
+    channels: int | None = Field(
+        None, ge=1, description="guide only so many first channels, as DiT's published figures do with 3 of 4"
+    )
 
-    def guide(self, denoise, labels, model):
+    def guide(self, denoise, condition, model):
         import torch
 
         if model.null_label is None:
-            raise UsageError(
-                "cfg needs a model that was trained with a null label, and this one was not; "
-                "train it with --label-dropout 0.1, or take --guidance classifier"
-            )
-        null = torch.full_like(labels, model.null_label)
+            raise UsageError(f"cfg needs a null label, and {self._reason(model)}")
+        null = model.unconditional(condition)
 
         def guided(x, t):
             if self.scale == 1:
-                return denoise(x, t, labels)
+                return denoise(x, t, condition)
             if self.scale == 0:
                 return denoise(x, t, null)
-            both = denoise(torch.cat([x, x]), t, torch.cat([null, labels]))  # one network call
+            both = denoise(torch.cat([x, x]), t, null + condition)  # one network call
             u, c = both.chunk(2)
-            g = c.replace(eps=u.eps + self.scale * (c.eps - u.eps))
+            g = c.away_from(u, self.scale if self.channels is None else self._by_channel(x))
             return self._rescaled(g, c) if self.rescale else g
 
         return guided
+
+    def _reason(self, model):
+        """Say why there is no null label, and what there is to do."""
+        if model.num_classes is None:
+            return f"{model.name} is unconditional; take --guidance classifier, if it has a classifier"
+        return (
+            f"nothing says that {model.name} was trained with one; if it was, name it, as in --null-label "
+            f"{model.num_classes - 1} for the last row of its table of labels; a model of samplerzoo gets one by "
+            "train --label-dropout 0.1"
+        )
+
+    def _by_channel(self, x):
+        """Return the scale of each channel: 1, which is the conditional prediction, behind the first ones."""
+        scale = x.new_ones(x.shape[1], *[1] * (x.ndim - 2))
+        scale[: self.channels] = self.scale
+        return scale
 
     def _rescaled(self, g, c):
         """Apply eq. 14 to 16. An image without contrast has no deviation to bring back, and stays as it is."""

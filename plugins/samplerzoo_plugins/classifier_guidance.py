@@ -17,7 +17,7 @@ class ClassifierGuidance(Guidance):
     form: Literal["score", "mean"] = Field("score", description="what the gradient shifts; mean is for ddpm alone")
     temperature: float = Field(1.0, gt=0.0, description="what the classifier's logits are divided by")
 
-    def guide(self, denoise, labels, model):
+    def guide(self, denoise, condition, model):
         import torch
 
         if model.classifier is None:
@@ -29,22 +29,21 @@ class ClassifierGuidance(Guidance):
             raise UsageError(
                 "classifier guidance shifts the unconditional prediction, and this conditional model has no null label"
             )
-        classifier = model.classifier
-        null = None if model.null_label is None else torch.full_like(labels, model.null_label)
+        classifier, null = model.classifier, model.unconditional(condition)
 
         def gradient(x, t):
             """Return the gradient of log p(y | x_t) for each image; the sum over the batch mixes none."""
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
-                logits = classifier(x, x.new_full((len(x),), t.tau)) / self.temperature
+                logits = classifier(x, t) / self.temperature
                 log_p = logits.log_softmax(dim=1, dtype=x.dtype)
-                return torch.autograd.grad(log_p.gather(1, labels[:, None]).sum(), x)[0]
+                return torch.autograd.grad(log_p.gather(1, condition.labels[:, None]).sum(), x)[0]
 
         def guided(x, t):
             p = denoise(x, t, null)
             if self.scale == 0:
                 return p
             shift = self.scale * gradient(x, t)
-            return p.replace(shift=shift) if self.form == "mean" else p.replace(eps=p.eps - t.sigma * shift)
+            return p.replace(shift=shift) if self.form == "mean" else p.moved(eps=-t.sigma * shift)
 
         return guided

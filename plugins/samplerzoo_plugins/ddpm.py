@@ -9,8 +9,13 @@ class DDPM(Sampler):
     takes_shift: ClassVar[bool] = True
 
     variance: Literal["small", "large", "learned"] = Field(
-        "small", description="small is beta-tilde, large is beta, learned is the network's own"
+        "small",
+        description="small is beta-tilde, large is beta, learned is the network's own; default: as it was trained",
     )
+
+    def suited(self, model):
+        trained = model.variance is not None and "variance" not in self.model_fields_set
+        return self.model_copy(update={"variance": model.variance}) if trained else self
 
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)

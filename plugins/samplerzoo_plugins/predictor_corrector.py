@@ -37,4 +37,4 @@ class PredictorCorrector(Sampler):
         if self.predictor == "ddim":
             return s.alpha * p.x0 + s.sigma * p.eps
         beta = transition_variance(p.level, s)
-        return (2 - math.sqrt(1 - beta)) * p.x + beta * p.score + math.sqrt(beta) * noise()
+        return (2 - p.level.alpha / s.alpha) * p.x + beta * p.score + math.sqrt(beta) * noise()

@@ -14,4 +14,4 @@ class ReverseDiffusion(Sampler):
         if s.clean:
             return p.x0
         beta = transition_variance(t, s)
-        return (2 - math.sqrt(1 - beta)) * x + beta * p.score + math.sqrt(beta) * noise()
+        return (2 - t.alpha / s.alpha) * x + beta * p.score + math.sqrt(beta) * noise()

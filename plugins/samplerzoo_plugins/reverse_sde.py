@@ -4,7 +4,7 @@ from samplerzoo import Sampler
 
 
 class ReverseSDE(Sampler):
-    """Euler-Maruyama on the reverse of the VP-SDE (Song et al. 2021, eq. 6 and 11), beta taken at t.
+    """Euler-Maruyama on the reverse SDE (Song et al. 2021, eq. 6), its drift and rate taken at t.
 
     The last step returns x0, the mean of the clean image (Tweedie), where the discretisation would leave noise.
     """
@@ -13,5 +13,6 @@ class ReverseSDE(Sampler):
         p = denoise(x, t)
         if s.clean:
             return p.x0
-        beta = t.beta * (t.tau - s.tau)
-        return x + (beta / 2) * x + beta * p.score + math.sqrt(beta) * noise()
+        h = t.tau - s.tau
+        beta = t.rate * h
+        return x - t.drift * h * x + beta * p.score + math.sqrt(beta) * noise()

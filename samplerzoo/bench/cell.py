@@ -74,7 +74,7 @@ def make_cells(suite: Suite, folder: ModelFolder, device: str, class_counts: Seq
         UsageError: a recipe does not go with the model.
     """
     model = folder.stub
-    check_channels(model.shape[0], f"an image of {model.name}")
+    check_channels(model.image_shape[0], f"an image of {model.name}")
     if class_counts:
         model = dataclasses.replace(model, class_counts=_counts(class_counts, model))
     open_folder = functools.cache(ModelFolder.open)  # there are many cells, and a fingerprint reads all weights
@@ -153,7 +153,7 @@ def cell_title(recipe: Recipe) -> str:
     words = [_with_options(recipe.sampler, recipe.sampler_options)]
     if recipe.guidance is not None:
         words.append(_with_options(recipe.guidance, recipe.guidance_options))
-    words.append(f"{recipe.steps} steps" + ("" if recipe.spacing == "trailing" else f" {recipe.spacing}"))
+    words.append(f"{recipe.steps} steps" + ("" if recipe.spacing in (None, "trailing") else f" {recipe.spacing}"))
     return ", ".join([*words, f"seed {recipe.seed}"] if recipe.seed else words)
 
 

@@ -76,6 +76,8 @@ class StepTimer:
     def _time_step(self, cell: Cell) -> float:
         """Time one step of a full batch, in seconds per network evaluation."""
         plan, size = self._load(cell), min(self._batch_size, cell.images)
-        first = dataclasses.replace(plan, grid=plan.model.schedule.grid_at(plan.grid.timesteps[:1]))
+        first = dataclasses.replace(
+            plan, grid=plan.model.schedule.grid_at(plan.model.schedule.timesteps(plan.grid)[:1])
+        )
         ((batch, _, seconds),) = timed_batches(first, [range(size)] * processes()[1])
         return seconds / batch.cost.evaluations

@@ -19,7 +19,7 @@ from samplerzoo.bench.suite import GAUSSIAN, Warn, say
 from samplerzoo.core.blame import blame
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
-from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.paths import VP
 from samplerzoo.errors import UsageError, reason
 from samplerzoo.sampling.driver import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
@@ -64,7 +64,7 @@ def prepare_exact(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
 
 @functools.cache
 def _model() -> Model:
-    return testing.gaussian(Schedule.from_config(SCHEDULE), MEAN, STD)
+    return testing.gaussian(VP.from_config(SCHEDULE), MEAN, STD)
 
 
 def _row(recipe: Recipe, orders: dict[tuple[str, str], Order]) -> Row:
@@ -78,7 +78,7 @@ def _row(recipe: Recipe, orders: dict[tuple[str, str], Order]) -> Row:
     return Row(
         cell=cell_name(recipe, plan),
         recipe=recipe,
-        timesteps=tuple(plan.grid.timesteps),
+        timesteps=tuple(plan.model.schedule.timesteps(plan.grid)),
         protocol=_PROTOCOL,
         metrics=Metrics(fd=fd, order=order),
         cost=results.CostPerImage(**cost.per_image()),

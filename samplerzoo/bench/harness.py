@@ -24,8 +24,8 @@ from samplerzoo.bench.results import CostPerImage, Protocol, Row, Speed
 from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
-from samplerzoo.core.schedule import Level
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.sampling.driver import Batch, timed_batches
@@ -80,7 +80,7 @@ class Harness:
         self._device = choose_device(options.device)
         self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
         self._meter = Meter(suite, self._device)
-        self._model_folder = ModelFolder.open(suite.model, revision=suite.revision)
+        self._model_folder = ModelFolder.open(suite.model, suite.reading)
         self._cells = make_cells(suite, self._model_folder, self._device, self._meter.class_counts)
         self._tuning = self._chosen_tuning()
         self._models: dict[tuple[str, str | None], Model] = {}
@@ -102,7 +102,7 @@ class Harness:
         with locked(self._folder):
             on_main(self._clear)
             if not all(remaining.done for remaining in work):
-                self._meter.check(self._model_folder.stub.shape)
+                self._meter.check(self._model_folder.stub.image_shape)
             total = sum(
                 len(batch) * remaining.cell.cost.nfe for remaining in work for batch in share(remaining.batches)
             )
@@ -238,7 +238,7 @@ class Harness:
         return Row(
             cell=cell.name,
             recipe=cell.recipe,
-            timesteps=tuple(cell.plan.grid.timesteps),
+            timesteps=tuple(cell.plan.model.schedule.timesteps(cell.plan.grid)),
             protocol=self._meter.protocol(cell),
             metrics=metrics,
             cost=CostPerImage(**sum((it.cost(len(shard)) for shard, it in made.items()), Cost()).per_image()),

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from samplerzoo import registry
 from samplerzoo.core.blame import blame
 from samplerzoo.errors import UsageError, did_you_mean, reason
-from samplerzoo.options import Options
+from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
 from samplerzoo.sampling.recipe import DrawOptions, Recipe
 
@@ -32,11 +32,10 @@ GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
 Warn = Callable[[str], None]
 
 
-class SuiteHeader(Options):
+class SuiteHeader(ReadingOptions):
     """Keys that all rows of a suite share: the model, and how its images are measured."""
 
     model: str = Field("mnist", description="an embedded model, a folder, a hub id, or gaussian, which is exact")
-    revision: str | None = Field(None, description="branch, tag or commit of a hub id")
     features: str | None = Field(
         None, description="feature network that images are compared by, NAME:SOURCE; default: that of the model"
     )
@@ -68,6 +67,11 @@ class Suite(SuiteHeader):
 
     rows: tuple[dict[str, Any], ...]
 
+    @property
+    def reading(self) -> ReadingOptions:
+        """What the user said of the model's folder."""
+        return ReadingOptions(**{name: getattr(self, name) for name in ReadingOptions.model_fields})
+
     @functools.cached_property
     def points(self) -> list[tuple[Recipe, int]]:
         """Recipes of all rows, multiplied out, and the number of images of each."""
@@ -83,7 +87,7 @@ class Suite(SuiteHeader):
                 for_sampler, for_guidance = split_options(values)
                 recipe = Recipe(
                     model=self.model,
-                    revision=self.revision,
+                    **dict(self.reading),
                     sampler=sampler,
                     sampler_options=for_sampler,
                     guidance_options=for_guidance,
@@ -183,7 +187,9 @@ def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
     for plugin in plugins:
         name = plugin.name if count[plugin.name] == 1 else f"{plugin.source}:{plugin.name}"
         try:
-            plugin.load()()
+            cls: Any = plugin.load()
+            if not cls().needs_mean:  # the exact model gives the mean
+                continue
         except Exception as error:
             warn(reason(blame(error) or error))
             continue

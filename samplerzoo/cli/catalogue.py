@@ -17,7 +17,12 @@ from samplerzoo.errors import ZooError
 from samplerzoo.models.folder import INFO_FILE, PRETRAINED, pretrained, read_json
 from samplerzoo.registry import Kind
 
-HEADINGS: dict[Kind, str] = {"sampler": "samplers", "guidance": "guidances", "features": "features"}
+HEADINGS: dict[Kind, str] = {
+    "sampler": "samplers",
+    "guidance": "guidances",
+    "features": "features",
+    "architecture": "architectures",
+}
 
 
 @click.command("list", params=[plugin_flag])

@@ -81,7 +81,8 @@ def kinds_of(name: str) -> list[Kind]:
 def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
     """Run the checks, and print a line for each as soon as it is done unless `quiet`."""
     made: Any = registry.make(kind, name, options)
-    from samplerzoo.testing import outcomes
+    from samplerzoo.testing import outcomes, refused_paths
+    from samplerzoo.testing.fixtures import PATHS
 
     seen: list[Outcome] = []
     if not quiet:
@@ -93,12 +94,16 @@ def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> 
         if outcome.error is not None and click.get_current_context().find_root().obj:  # --debug
             traceback.print_exception(outcome.error)
     count = Counter(outcome.status for outcome in seen)
+    refused = refused_paths(seen)
+    paths = [] if kind != "sampler" else [path.kind for path in PATHS if path.kind not in refused]
     if not quiet:
-        click.echo(", ".join(f"{number} {status}" for status, number in count.items()))
+        on = f" on {', '.join(paths)} paths" if paths else ""
+        click.echo(", ".join(f"{number} {status}" for status, number in count.items()) + on)
     return {
         "name": name,
         "kind": kind,
         "plugin": repr(made),
         "passed": not count["failed"],
+        "paths": paths,
         "checks": [{"check": each.check, "status": each.status, "reason": each.reason} for each in seen],
     }

@@ -140,9 +140,9 @@ def _facts(field: FieldInfo, schema: dict[str, Any]) -> Facts:
 
 
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Take None out of `X | None`: on the command line it is the flag left out."""
+    """Take None out of `X | None`: on the command line it is the flag left out. Choices may stand beside the union."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
-    return kinds[0] if len(kinds) == 1 else schema
+    return kinds[0] | {key: schema[key] for key in schema.keys() & {"enum"}} if len(kinds) == 1 else schema
 
 
 def _kind(schema: dict[str, Any]) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from samplerzoo import registry
-from samplerzoo.cli.flags import facts
+from samplerzoo.cli.flags import facts, flags, validated
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.errors import UsageError, did_you_mean
 from samplerzoo.models.folder import pretrained
+from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Plugin
 
 
-@click.command("info", params=[plugin_flag])
+@click.command("info", params=[plugin_flag, *flags(ReadingOptions)])
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
-def command(plugin: tuple[str, ...], name: str, as_json: bool) -> None:
+def command(plugin: tuple[str, ...], name: str, as_json: bool, **reading: Any) -> None:
     """Print all about a sampler, a guidance, a feature network or a model.
 
     For a plugin: what it is, its paper, its options with bounds and defaults. For a model (an embedded name, a folder
@@ -31,8 +33,8 @@ def command(plugin: tuple[str, ...], name: str, as_json: bool) -> None:
     kinds = registry.kinds(name)
     if kinds:
         found = [_plugin(registry.get(kind, name)) for kind in kinds]
-    elif name in pretrained() or "/" in name or name.startswith("."):
-        found = [_model(name)]
+    elif name in pretrained() or "/" in name or name.startswith(".") or Path(name).is_dir():
+        found = [_model(name, validated(ReadingOptions, reading))]
     else:
         known = [plugin.name for kind in registry.GROUPS for plugin in registry.plugins(kind)]
         names = sorted({*known, *pretrained()})
@@ -74,27 +76,37 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
     return {**found, "options": options}
 
 
-def _model(name: str) -> dict[str, Any]:
+def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
+    """Return all that was understood of a model's folder."""
     from samplerzoo.models.load import ModelFolder
 
-    folder = ModelFolder.open(name)
+    folder = ModelFolder.open(name, reading)
     model, info, schedule = folder.stub, folder.info, folder.stub.schedule
     return {
         "name": name,
         "kind": "model",
         "folder": str(folder.path),
         "fingerprint": folder.fingerprint,
+        "family": folder.family,
+        "path": schedule.kind,
+        "parametrization": model.parametrization.name,
+        "x0": "the mean" if model.averages else "one possible image",
         "shape": model.shape,
-        "prediction": model.prediction,
+        "codec": model.codec.name,
+        "image_shape": model.image_shape,
         "T": schedule.T,
-        "log_snr": [round(schedule.at(tau).log_snr, 3) for tau in (schedule.T, 1)],
+        "log_snr": [round(schedule.at(tau).log_snr, 3) for tau in (schedule.T, schedule.low)],
+        "spacing": schedule.spacing,
+        "grid_of_10": [round(timestep, 4) for timestep in schedule.timesteps(schedule.grid(10))],
         "clip_x0": str(model.clip),
+        "variance": model.variance,
         "num_classes": model.num_classes,
         "null_label": model.null_label,
         "classifier": model.classifier is not None,
         "class_names": info.class_names,
         "data": info.data,
         "recipe": info.recipe,
+        "guessed": folder.guesses,
     }
 
 

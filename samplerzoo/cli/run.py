@@ -140,7 +140,7 @@ def _summary(record: dict[str, Any]) -> str:
 
 def _show(run: Run, as_json: bool) -> None:
     """Print what would be done, and what it would cost."""
-    cost, levels = run.cost, run.plan.grid.levels
+    cost, levels, schedule = run.cost, run.plan.grid.levels, run.plan.model.schedule
     options = {
         **run.recipe.model_dump(mode="json"),
         "num_images": run.plan.num_images,
@@ -148,10 +148,11 @@ def _show(run: Run, as_json: bool) -> None:
         **cost.per_image(),
     }
     if as_json:
-        click.echo(json.dumps({**options, "grid": [level.describe() for level in levels]}))
+        click.echo(json.dumps({**options, "grid": [*map(schedule.describe, levels)]}))
         return
     width = max(map(len, options)) + 2
     for name, value in options.items():
         if value not in (None, {}, []):
             click.echo(f"{name:{width}}{value if isinstance(value, str) else json.dumps(value)}")
-    click.echo(f"{'grid':{width}}" + " ".join("clean" if level.clean else f"{level.timestep:g}" for level in levels))
+    names = ("clean" if level.clean else f"{schedule.timestep(level.tau):g}" for level in levels)
+    click.echo(f"{'grid':{width}}" + " ".join(names))

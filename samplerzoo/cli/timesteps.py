@@ -14,10 +14,13 @@ from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
 from samplerzoo.cli.shared_flags import json_flag
 from samplerzoo.core.betas import BETA_SCHEDULES
+from samplerzoo.core.level import Level
+from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler, grid_of
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models.folder import find_model, read_json
+from samplerzoo.models.load import ModelFolder
+from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Options
 from samplerzoo.sampling.recipe import GridRequest
 
@@ -36,7 +39,7 @@ class ScheduleRequest(Options):
     rescale_betas_zero_snr: bool = Field(False, description="rescale so that the last level holds no signal")
 
     def schedule(self) -> Schedule:
-        return Schedule.from_config({"num_train_timesteps": self.T, **self.model_dump(exclude={"T"})})
+        return VP.from_config({"num_train_timesteps": self.T, **self.model_dump(exclude={"T"})})
 
 
 @click.command(
@@ -47,7 +50,7 @@ class ScheduleRequest(Options):
         plugin_flag,
         *flags(GridRequest),
         click.Option(["--model"], help="model whose schedule is taken: an embedded model, a folder, or a hub id"),
-        click.Option(["--revision"], help="branch, tag or commit of a hub id"),
+        *flags(ReadingOptions),
         *flags(ScheduleRequest),
         json_flag,
     ],
@@ -66,9 +69,9 @@ def command(sampler: str, plugin: tuple[str, ...], as_json: bool, **values: Any)
     else:
         grid = grid_of(made, schedule, request.steps, request.spacing)
     if as_json:
-        click.echo(json.dumps([level.describe() for level in grid.levels], indent=2))
+        click.echo(json.dumps([*map(schedule.describe, grid.levels)], indent=2))
     else:
-        _print(grid.levels)
+        _print(schedule, grid.levels)
 
 
 def _taken(wanted: dict[str, Any], request: type[Request]) -> Request:
@@ -77,21 +80,19 @@ def _taken(wanted: dict[str, Any], request: type[Request]) -> Request:
 
 
 def _schedule(wanted: dict[str, Any]) -> Schedule:
-    model, revision = wanted.pop("model", None), wanted.pop("revision", None)
-    request = _taken(wanted, ScheduleRequest)
+    model = wanted.pop("model", None)
+    request, reading = _taken(wanted, ScheduleRequest), _taken(wanted, ReadingOptions)
     if model is None:
         return request.schedule()
     if request.model_fields_set:
         raise UsageError("a model has a schedule of its own: give --model, or --T and --beta-schedule")
-    return Schedule.from_config(
-        read_json(find_model(model, revision=revision), "scheduler/scheduler_config.json", "scheduler_config.json")
-    )
+    return ModelFolder.open(model, reading).stub.schedule
 
 
-def _print(levels: Sequence[Level]) -> None:
+def _print(schedule: Schedule, levels: Sequence[Level]) -> None:
     click.echo(f"{'step':>5} {'timestep':>10} {'tau':>10} {'alpha':>12} {'sigma':>12} {'log-SNR':>9}")
     for step, level in enumerate(levels):
-        timestep = "clean" if level.clean else f"{level.timestep:.7g}"
+        timestep = "clean" if level.clean else f"{schedule.timestep(level.tau):.7g}"
         log_snr = "inf" if level.clean else f"{level.log_snr:.4f}"
         numbers = f"{level.tau:>10.7g} {level.alpha:>12.9f} {level.sigma:>12.9f}"
         click.echo(f"{step:>5} {timestep:>10} {numbers} {log_snr:>9}")

@@ -35,7 +35,26 @@ def _scaled_linear(T: int, start: float, end: float) -> NDArray[np.float64]:
 
 def _squaredcos_cap_v2(T: int, start: float, end: float) -> NDArray[np.float64]:
     """Return betas of the cosine schedule (Nichol and Dhariwal 2021, eq. 17). `start` and `end` are not used."""
-    abar = np.cos((np.linspace(0, 1, T + 1) + 0.008) / 1.008 * math.pi / 2) ** 2
+    return _of_abar(np.cos((np.linspace(0, 1, T + 1) + 0.008) / 1.008 * math.pi / 2) ** 2)
+
+
+def _laplace(T: int, start: float, end: float) -> NDArray[np.float64]:
+    """Return betas whose log-SNR is Laplace distributed (Hang et al. 2024). `start` and `end` are not used.
+
+    diffusers takes the square root of sigmoid(log-SNR) for abar, and starts from its value at time 0.
+    """
+    u = np.linspace(0, 1, T + 1)
+    log_snr = -0.5 * np.copysign(1.0, 0.5 - u) * np.log(1 - 2 * np.abs(0.5 - u) + 1e-6)
+    return _of_abar(np.sqrt(1 / (1 + np.exp(-log_snr))))
+
+
+def _exp(T: int, start: float, end: float) -> NDArray[np.float64]:
+    """Return betas with abar = exp(-12 t), as those of k-diffusion's networks. `start` and `end` are not used."""
+    return _of_abar(np.exp(-12.0 * np.linspace(0, 1, T + 1)))
+
+
+def _of_abar(abar: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the betas between values of abar, at most 0.999."""
     return np.minimum(1 - abar[1:] / abar[:-1], 0.999)
 
 
@@ -48,6 +67,8 @@ BETA_SCHEDULES: dict[str, Callable[[int, float, float], NDArray[np.float64]]] = 
     "linear": _linear,
     "scaled_linear": _scaled_linear,
     "squaredcos_cap_v2": _squaredcos_cap_v2,
+    "laplace": _laplace,
+    "exp": _exp,
     "sigmoid": _sigmoid,
 }
 """Functions from (T, start, end) to betas (T,), by their names in diffusers."""

@@ -13,11 +13,14 @@ import itertools
 import torch
 from torch import Tensor
 
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
-from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
+from samplerzoo.core.parametrization import EPSILON, SAMPLE, Parametrization
+from samplerzoo.core.paths import VP
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler, grid_of
-from samplerzoo.core.schedule import Grid, Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 
 STEPS_TO_SEE = (250, 50)
@@ -30,21 +33,41 @@ def gaussian(
     std: float | Tensor = 0.5,
     *,
     shape: tuple[int, ...] = (1,),
-    prediction: PredictionType = "epsilon",
+    parametrization: Parametrization = EPSILON,
 ) -> Model:
     """Make a model of independent elements N(mean, std^2); std = 0 is a point, which every sampler has to reach.
 
     Args:
         mean, std: numbers, or tensors that broadcast to `shape`.
+        parametrization: what the network answers; it is told tau.
+    """
+    parametrization = _told_tau(parametrization)
+
+    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
+        level = told(schedule, tau)
+        return _output(parametrization, x, level, _like(mean, x), _like(std, x))
+
+    return Model(net, schedule, parametrization, shape=shape, name="exact Gaussian")
+
+
+def consistency(
+    schedule: Schedule, mean: float | Tensor = 0.0, std: float | Tensor = 0.5, *, shape: tuple[int, ...] = (1,)
+) -> Model:
+    """Make a consistency model of independent elements N(mean, std^2): x0 is the end of the probability flow from x.
+
+    The flow keeps the quantile of an element, so that x0 = mean + std (x - alpha mean) / sqrt(alpha^2 std^2 + sigma^2).
     """
 
-    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
-        return _output(prediction, x, schedule.at(float(tau[0])), _like(mean, x), _like(std, x))
+    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
+        t, m, c = told(schedule, tau), _like(mean, x), _like(std, x)
+        return m + c * (x - t.alpha * m) / (t.alpha**2 * c**2 + t.sigma**2).sqrt()
 
-    return Model(net, schedule, prediction, shape=shape, name="exact Gaussian")
+    return Model(net, schedule, SAMPLE, shape=shape, averages=False, name="exact consistency model")
 
 
-def mixture(schedule: Schedule, means: Tensor, std: float = 0.5, *, prediction: PredictionType = "epsilon") -> Model:
+def mixture(
+    schedule: Schedule, means: Tensor, std: float = 0.5, *, parametrization: Parametrization = EPSILON
+) -> Model:
     """Make a model of an equal mixture of N(means[k], std^2 I), with a null label and an exact classifier.
 
     Class k is component k.
@@ -52,23 +75,24 @@ def mixture(schedule: Schedule, means: Tensor, std: float = 0.5, *, prediction: 
     Args:
         means: (K, *shape).
     """
-    K = len(means)
+    K, parametrization = len(means), _told_tau(parametrization)
 
     def log_joint(x: Tensor, level: Level) -> Tensor:
         """log p(x, k) but for a constant, (N, K)."""
         distance = (x[:, None] - level.alpha * means.to(x)).flatten(2).square().sum(2)
         return -distance / (2 * (level.alpha**2 * std**2 + level.sigma**2))
 
-    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
-        assert labels is not None
-        level = schedule.at(float(tau[0]))
+    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
+        labels, level = condition.inputs["class_labels"], told(schedule, tau)
         given = torch.nn.functional.one_hot(labels, K + 1)[:, :K].to(x)
-        weight = torch.where(labels[:, None] == K, log_joint(x, level).softmax(1), given)
-        return _output(prediction, x, level, torch.einsum("nk,k...->n...", weight, means.to(x)), _like(std, x))
+        joint = log_joint(x / parametrization.c_in(level), level)
+        weight = torch.where(labels[:, None] == K, joint.softmax(1), given)
+        mean = torch.einsum("nk,k...->n...", weight, means.to(x))
+        return _output(parametrization, x, level, mean, _like(std, x))
 
     return Model(
-        net, schedule, prediction, shape=tuple(means.shape[1:]), num_classes=K, null_label=K,
-        classifier=lambda x, tau: log_joint(x, schedule.at(float(tau[0]))), classifier_classes=K, name="exact mixture",
+        net, schedule, parametrization, shape=tuple(means.shape[1:]), num_classes=K, null_label=K,
+        classifier=log_joint, classifier_classes=K, name="exact mixture",
     )  # fmt: skip
 
 
@@ -80,8 +104,7 @@ def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, widt
     """
     model = gaussian(schedule, 0.0, std)
 
-    def classifier(x: Tensor, tau: Tensor) -> Tensor:
-        level = schedule.at(float(tau[0]))
+    def classifier(x: Tensor, level: Level) -> Tensor:
         marginal = level.alpha**2 * std**2 + level.sigma**2
         mean, variance = level.alpha * std**2 / marginal * x, (std * level.sigma) ** 2 / marginal  # of x_0 given x
         spread = width**2 + variance
@@ -96,8 +119,8 @@ def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, widt
 def learned(model: Model, weight: float = 0.5) -> Model:
     """Give a model a learned variance: `weight` of log beta against log beta-tilde, everywhere."""
 
-    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
-        output = model.net(x, tau, labels)
+    def net(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        output = model.net(x, time, condition)
         return torch.cat([output, torch.full_like(output, 2 * weight - 1)], dim=1)
 
     return dataclasses.replace(model, net=net)
@@ -114,9 +137,9 @@ def draws(
         schedule: schedule of the grid; the linear schedule of DDPM by default.
         steps: count in that many first steps alone; in all of them by default.
     """
-    schedule = Schedule.from_config({}) if schedule is None else schedule
+    schedule = VP.from_config({}) if schedule is None else schedule
     grid = _seeing(sampler, schedule) if grid is None else grid
-    model = learned(gaussian(schedule, prediction="sample"))
+    model = learned(gaussian(schedule, parametrization=SAMPLE))
     drawn = 0
 
     def noise() -> Tensor:
@@ -145,12 +168,23 @@ def is_stochastic(sampler: Sampler, grid: Grid | None = None, schedule: Schedule
     return draws(sampler, grid, schedule) > 0
 
 
+def told(schedule: Schedule, tau: Tensor) -> Level:
+    """Return the level that a network is told. In float32 the top may be rounded upwards, beyond the path."""
+    return schedule.at(min(float(tau[0]), schedule.T))
+
+
 def _like(value: float | Tensor, x: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=x.dtype, device=x.device)
 
 
-def _output(kind: PredictionType, x: Tensor, level: Level, mean: Tensor, std: Tensor) -> Tensor:
-    """Return what a perfect network of this kind answers to x."""
+def _told_tau(parametrization: Parametrization) -> Parametrization:
+    """Return a parametrization whose network is told tau, by which it can find its level."""
+    return dataclasses.replace(parametrization, c_noise=lambda t: t.tau)
+
+
+def _output(kind: Parametrization, scaled: Tensor, level: Level, mean: Tensor, std: Tensor) -> Tensor:
+    """Return what a perfect network of this kind answers to a state times c_in."""
+    x = scaled / kind.c_in(level)
     residual = (x - level.alpha * mean) / (level.alpha**2 * std**2 + level.sigma**2)
     eps, x0 = level.sigma * residual, mean + level.alpha * std**2 * residual
-    return PARAMETRIZATIONS[kind].target(x0, eps, level.alpha, level.sigma)
+    return kind.target(x0, eps, level)

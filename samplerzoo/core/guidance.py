@@ -14,13 +14,14 @@ from samplerzoo.options import Options
 if TYPE_CHECKING:
     import torch
 
+    from samplerzoo.core.condition import Condition
+    from samplerzoo.core.level import Level
     from samplerzoo.core.model import Model
     from samplerzoo.core.prediction import Prediction
-    from samplerzoo.core.schedule import Level
 
 
 class Guidance(Options):
-    """Guidance, which turns `denoise(x, level, labels)` into a guided `denoise(x, level)`. Write `guide`.
+    """Guidance, which turns `denoise(x, level, condition)` into a guided `denoise(x, level)`. Write `guide`.
 
     A prediction is guided where the noise level sigma/alpha is in (low, high], and nowhere else (Kynkäänniemi et al.
     2024, section 3): outside, the network answers as it does without guidance, with one evaluation.
@@ -40,13 +41,13 @@ class Guidance(Options):
         return self
 
     def guide(
-        self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
+        self, denoise: Callable[..., Prediction], condition: Condition, model: Model
     ) -> Callable[[torch.Tensor, Level], Prediction]:
         """Return the guided denoiser of a batch.
 
         Args:
-            denoise: the network's denoiser, `denoise(x, level, labels)`.
-            labels: (N,) class labels; zeros if the guidance needs none and the run has none.
+            denoise: the network's denoiser, `denoise(x, level, condition)`.
+            condition: what each image is to be; `condition.labels` are the classes, (N,), if images belong to any.
 
         Raises:
             UsageError: the model lacks what this guidance needs.
@@ -54,15 +55,15 @@ class Guidance(Options):
         raise NotImplementedError(f"{type(self).__name__} has no guide")
 
     def within_interval(
-        self, denoise: Callable[..., Prediction], labels: torch.Tensor, model: Model
+        self, denoise: Callable[..., Prediction], condition: Condition, model: Model
     ) -> Callable[[torch.Tensor, Level], Prediction]:
         """Return the denoiser that a sampler gets: guided inside the interval, the network alone outside."""
-        guided = checked_denoiser(self, "guide", self.guide(denoise, labels, model))
+        guided = checked_denoiser(self, "guide", self.guide(denoise, condition, model))
 
         def answer(x: torch.Tensor, t: Level) -> Prediction:
             noise = t.sigma / t.alpha
             inside = self.low < noise and (self.high is None or noise <= self.high)
-            return guided(x, t) if inside else denoise(x, t, labels)
+            return guided(x, t) if inside else denoise(x, t, condition)
 
         return answer
 

@@ -1,21 +1,24 @@
-"""A model: a network with the noise path that it was trained on, its labels, and what goes with it."""
+"""A model: a network with the noise path that it was trained on, what it can be asked for, and what goes with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
+from samplerzoo.core.codec import PIXELS, Codec
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import Level
+from samplerzoo.core.parametrization import EPSILON, Parametrization
 from samplerzoo.core.prediction import Clip, Prediction
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
     import torch
 
-    Network = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-    Classifier = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    Network = Callable[[torch.Tensor, torch.Tensor, Condition], torch.Tensor]
+    Classifier = Callable[[torch.Tensor, Level], torch.Tensor]
 
 NO_CLIP = Clip("off")
 
@@ -28,16 +31,19 @@ class Model:
     """Network, and all that a sampler, a guidance and a record need to know about it.
 
     Attributes:
-        net: any callable (x, tau, labels) -> output. x is float32 (N, *shape); tau is float32 (N,) in (0, T], one more
-            than diffusers' timestep; labels is int64 (N,) or None. An output with twice the channels of x holds a
-            learned variance in its second half (Nichol and Dhariwal 2021).
+        net: any callable (x, time, condition) -> output. x is float32 (N, *shape), the state times the
+            parametrization's c_in; time is float32 (N,), its c_noise, which is tau by default. An output with twice the
+            channels of x holds a learned variance in its second half (Nichol and Dhariwal 2021).
         schedule: the noise path that it was trained on.
-        prediction: meaning of the output: "epsilon", "sample" or "v_prediction".
-        shape: shape of one image, usually (C, H, W). Required.
+        parametrization: meaning of the output.
+        shape: shape of one state, usually (C, H, W). Required.
         num_classes: number of labels that the network takes; None for an unconditional one.
         null_label: label that it was trained to read as "no label", if any.
         class_names, class_counts: one entry per class; the counts are those of the training data.
-        classifier: noise-aware classifier (x, tau) -> logits (N, classifier_classes).
+        averages: False if x0 is one possible image, as a consistency model's, in place of the mean E[x_0 | x].
+        codec: way from a state to a picture.
+        variance: variance of the ancestral step that it was trained for: "small", "large" or "learned", if known.
+        classifier: noise-aware classifier (x, level) -> logits (N, classifier_classes).
         second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: bound on x0 unless a run says otherwise.
         device, dtype, compiled, layout: where the network computes, in what precision, whether by torch.compile, and
@@ -46,17 +52,20 @@ class Model:
 
     Raises:
         UsageError: the shape is missing.
-        ZooError: the prediction type is unknown, or says nothing of x0 on this schedule.
+        ZooError: the parametrization says nothing of x0 at the top of this schedule.
     """
 
     net: Network
     schedule: Schedule
-    prediction: PredictionType = "epsilon"
+    parametrization: Parametrization = EPSILON
     shape: tuple[int, ...] = ()
     num_classes: int | None = None
     null_label: int | None = None
     class_names: tuple[str, ...] | None = None
     class_counts: tuple[int, ...] | None = None
+    averages: bool = True
+    codec: Codec = PIXELS
+    variance: str | None = None
     classifier: Classifier | None = None
     classifier_classes: int | None = None
     second: Model | None = None
@@ -70,13 +79,10 @@ class Model:
     def __post_init__(self) -> None:
         if not self.shape:
             raise UsageError(f"{self.name} has no image shape: give Model(..., shape=(C, H, W))")
-        if self.prediction not in PARAMETRIZATIONS:
-            known = ", ".join(PARAMETRIZATIONS)
-            raise ZooError(f"{self.name}: unknown prediction type {self.prediction!r}; known: {known}")
-        if self.prediction == "epsilon" and self.schedule.zero_terminal_snr:
+        if self.parametrization.blind(self.schedule):
             raise ZooError(
-                f"{self.name}: an epsilon network cannot tell x0 at zero terminal SNR; "
-                "that schedule needs prediction type v_prediction or sample"
+                f"{self.name}: {self.parametrization.name} says nothing of x0 where no signal is left, as at the top "
+                f"of this {self.schedule.kind} schedule; it needs v_prediction, sample or flow"
             )
 
     @property
@@ -84,14 +90,49 @@ class Model:
         """Number of classes an image can be asked for: the network's, else the classifier's."""
         return self.num_classes if self.num_classes is not None else self.classifier_classes
 
-    def denoise(self, x: torch.Tensor, level: Level, labels: torch.Tensor | None = None) -> Prediction:
-        """Call the network once; an unconditional network is not told the labels.
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape (C, H, W) of a picture."""
+        return self.codec.image_shape(self.shape)
+
+    def decode(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape)."""
+        return self.codec.decode(states)
+
+    def condition(self, labels: Sequence[int] | torch.Tensor | None) -> Condition:
+        """Turn the class labels of a batch into what the network takes; an unconditional one is not told them."""
+        import torch
+
+        if labels is None:
+            return Condition()
+        given = torch.as_tensor(labels, device=self.device)
+        return Condition({} if self.num_classes is None else {"class_labels": given}, given)
+
+    def unconditional(self, condition: Condition) -> Condition:
+        """Return the condition that asks for nothing in particular, for as many images.
+
+        Raises:
+            UsageError: the network is conditional, and was trained with no null label.
+        """
+        if not condition.inputs:
+            return condition
+        if self.null_label is None:
+            raise UsageError(f"{self.name} is conditional, and has no null label: it has no unconditional prediction")
+        import torch
+
+        labels = torch.full_like(condition.inputs["class_labels"], self.null_label)
+        return Condition({"class_labels": labels}, condition.labels)
+
+    def denoise(self, x: torch.Tensor, level: Level, condition: Condition | None = None) -> Prediction:
+        """Call the network once.
 
         Raises:
             ZooError: the answer is no tensor of the shape of x.
         """
-        known = labels if self.num_classes is not None else None
-        output = self.net(x, x.new_full((len(x),), level.tau), known)
+        p = self.parametrization
+        scale = p.c_in(level)
+        time = x.new_full((len(x),), p.c_noise(level))
+        output: Any = self.net(x if scale == 1.0 else scale * x, time, condition or Condition())
         if not hasattr(output, "shape"):
             raise ZooError(f"the network of {self.name} returned {type(output).__name__}, and has to return a tensor")
         variance = None
@@ -100,4 +141,4 @@ class Model:
             variance = (raw + 1) / 2
         if output.shape != x.shape:
             raise ZooError(f"the network of {self.name} returned shape {tuple(output.shape)} for {tuple(x.shape)}")
-        return Prediction.of(self.prediction, x, level, output, variance)
+        return Prediction.of(p, x, level, output, variance)

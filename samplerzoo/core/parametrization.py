@@ -1,78 +1,129 @@
-"""Parametrizations: how the output of a network is read, and what it is trained on.
+"""Parametrizations: how the output F of a network is read, and what it is trained on.
 
-At every level x = alpha x0 + sigma eps, so one of eps, x0 and v gives the other two; nothing here assumes that
-alpha^2 + sigma^2 = 1. Names are those of diffusers' `prediction_type`.
+x0 = c_skip x + c_out F(c_in x; c_noise) (Karras et al. 2022, eq. 7), with x = alpha x0 + sigma eps at every level, so
+that eps follows. Nothing here assumes that alpha^2 + sigma^2 = 1. A coefficient is a function of a Level, whose fields
+are floats in a run and tensors in training.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from samplerzoo.core.level import Level
+from samplerzoo.core.schedule import LEAST_ALPHA, Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-PredictionType = Literal["epsilon", "sample", "v_prediction"]
+PredictionType = Literal["epsilon", "sample", "v_prediction", "flow", "score", "edm"]
+
+Coefficient = Callable[[Level], float]
+
+EXACT = 1e-11
+"""Distance from 0 or 1 up to which a coefficient is meant to be that: float64 rounding, over the least sigma."""
 
 
-class Parametrization(ABC):
-    """Meaning of a network's output F. Coefficients are floats, or tensors that broadcast to the states."""
+@dataclass(frozen=True)
+class Parametrization:
+    """Meaning of a network's output F.
 
-    @abstractmethod
-    def read(self, x: Tensor, alpha: float, sigma: float, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Return eps and x0 of a state x, from the output of the network."""
+    Attributes:
+        name: name in configs, messages and records.
+        c_skip, c_out: x0 = c_skip x + c_out F.
+        c_in: factor on the state before the network sees it.
+        c_noise: time that the network is told.
+    """
 
-    @abstractmethod
-    def target(self, x0: Tensor, eps: Tensor, alpha: float | Tensor, sigma: float | Tensor) -> Tensor:
+    name: str
+    c_skip: Coefficient
+    c_out: Coefficient
+    c_in: Coefficient = lambda t: 1.0
+    c_noise: Coefficient = lambda t: t.tau
+
+    def read(self, x: Tensor, t: Level, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return eps and x0 of a state x at level t, from the output of the network."""
+        skip, out = self.c_skip(t), self.c_out(t)
+        x0 = _mix(skip, x, out, output)
+        eps = _mix((1.0 - t.alpha * skip) / t.sigma, x, -t.alpha * out / t.sigma, output)
+        return eps, x0
+
+    def target_weights(self, t: Level) -> tuple[float, float]:
+        """Return the factors of x0 and of eps in the output of a perfect network."""
+        skip, out = self.c_skip(t), self.c_out(t)
+        return (1.0 - t.alpha * skip) / out, -t.sigma * skip / out
+
+    def target(self, x0: Tensor, eps: Tensor, t: Level) -> Tensor:
         """Return the output of a perfect network, which a network is trained on."""
+        of_x0, of_eps = self.target_weights(t)
+        return _mix(of_x0, x0, of_eps, eps)
 
-    @abstractmethod
-    def error_factor(self, snr: Tensor) -> Tensor:
-        """Return how many times the squared error of x0 the squared error of the output is, at SNR (N,)."""
-
-
-class Epsilon(Parametrization):
-    """F is the noise eps (Ho, Jain, Abbeel 2020, eq. 14)."""
-
-    def read(self, x: Tensor, alpha: float, sigma: float, output: Tensor) -> tuple[Tensor, Tensor]:
-        return output, (x - sigma * output) / alpha
-
-    def target(self, x0: Tensor, eps: Tensor, alpha: float | Tensor, sigma: float | Tensor) -> Tensor:
-        return eps
-
-    def error_factor(self, snr: Tensor) -> Tensor:
-        return snr
+    def blind(self, schedule: Schedule) -> bool:
+        """Tell whether the output says nothing of x0 at the top of a path that ends in noise."""
+        return schedule.ends_in_noise and abs(self.c_skip(schedule.at(schedule.T))) * LEAST_ALPHA > 0.5
 
 
-class Sample(Parametrization):
-    """F is the clean image x0."""
-
-    def read(self, x: Tensor, alpha: float, sigma: float, output: Tensor) -> tuple[Tensor, Tensor]:
-        return (x - alpha * output) / sigma, output
-
-    def target(self, x0: Tensor, eps: Tensor, alpha: float | Tensor, sigma: float | Tensor) -> Tensor:
-        return x0
-
-    def error_factor(self, snr: Tensor) -> Tensor:
-        return snr.new_ones(snr.shape)
+def _mix(a: float, x: Tensor, b: float, y: Tensor) -> Tensor:
+    """Return a x + b y without the products with 0 and 1, up to the rounding of a and b."""
+    if abs(a) < EXACT:
+        return _times(b, y)
+    if abs(b) < EXACT:
+        return _times(a, x)
+    if abs(a) > 1.0:  # near the clean end a and b are large and their sum is not: one rounding less is multiplied
+        return _times(a, x.add(y, alpha=b / a))
+    return _times(a, x).add(y, alpha=b)
 
 
-class VPrediction(Parametrization):
-    """F is v = alpha eps - sigma x0 (Salimans and Ho 2022, appendix D)."""
+def _times(a: float, x: Tensor) -> Tensor:
+    return x if abs(a - 1.0) < EXACT else a * x
 
-    def read(self, x: Tensor, alpha: float, sigma: float, output: Tensor) -> tuple[Tensor, Tensor]:
-        norm = alpha**2 + sigma**2
-        return (sigma * x + alpha * output) / norm, (alpha * x - sigma * output) / norm
 
-    def target(self, x0: Tensor, eps: Tensor, alpha: float | Tensor, sigma: float | Tensor) -> Tensor:
-        return alpha * eps - sigma * x0
+def _log(value: Any) -> Any:
+    return math.log(value) if isinstance(value, float) else value.log()
 
-    def error_factor(self, snr: Tensor) -> Tensor:
-        return snr + 1
+
+EPSILON = Parametrization("epsilon", lambda t: 1 / t.alpha, lambda t: -t.sigma / t.alpha)
+"""F is the noise eps (Ho, Jain, Abbeel 2020, eq. 14)."""
+
+SAMPLE = Parametrization("sample", lambda t: 0.0 * t.alpha, lambda t: 0.0 * t.alpha + 1.0)
+"""F is the clean image x0."""
+
+V_PREDICTION = Parametrization(
+    "v_prediction",
+    lambda t: t.alpha / (t.alpha**2 + t.sigma**2),
+    lambda t: -t.sigma / (t.alpha**2 + t.sigma**2),
+)
+"""F is v = alpha eps - sigma x0 (Salimans and Ho 2022, appendix D)."""
+
+FLOW = Parametrization("flow", lambda t: 1 / (t.alpha + t.sigma), lambda t: -t.sigma / (t.alpha + t.sigma))
+"""F is eps - x0, the velocity of a straight path (Liu et al. 2023, eq. 1; Lipman et al. 2023)."""
+
+SCORE = Parametrization("score", lambda t: 1 / t.alpha, lambda t: t.sigma**2 / t.alpha)
+"""F is the gradient of log p_t at x, -eps / sigma (Song et al. 2021, eq. 7)."""
+
+
+def edm(std: float = 0.5, sign: float = 1.0) -> Parametrization:
+    """Return the preconditioning of Karras et al. 2022, table 1, for data of this standard deviation.
+
+    Args:
+        sign: sign of c_out; diffusers has -1 for what it calls v_prediction.
+    """
+
+    def norm(t: Level) -> float:
+        return (t.sigma**2 + (std * t.alpha) ** 2) ** 0.5
+
+    return Parametrization(
+        "edm",
+        c_skip=lambda t: t.alpha * (std / norm(t)) ** 2,
+        c_out=lambda t: sign * t.sigma * std / norm(t),
+        c_in=lambda t: 1 / norm(t),
+        c_noise=lambda t: _log(t.sigma / t.alpha) / 4,
+    )
 
 
 PARAMETRIZATIONS: dict[str, Parametrization] = {
-    "epsilon": Epsilon(),
-    "sample": Sample(),
-    "v_prediction": VPrediction(),
+    kind.name: kind for kind in (EPSILON, SAMPLE, V_PREDICTION, FLOW, SCORE, edm())
 }
+"""Parametrizations by name. The first three names are diffusers' `prediction_type`."""

@@ -7,12 +7,14 @@ alpha^2 + sigma^2 = 1.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.level import Level
+from samplerzoo.core.parametrization import EPSILON, SAMPLE, V_PREDICTION, Parametrization
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,20 +44,20 @@ class Prediction:
     @classmethod
     def of(
         cls,
-        kind: PredictionType,
+        kind: Parametrization,
         x: torch.Tensor,
         level: Level,
         output: torch.Tensor,
         variance: torch.Tensor | None = None,
     ) -> Prediction:
-        """Make a prediction from a network's output, whose kind is named as diffusers' `prediction_type` names it."""
-        eps, x0 = PARAMETRIZATIONS[kind].read(x, level.alpha, level.sigma, output)
+        """Make a prediction from a network's output."""
+        eps, x0 = kind.read(x, level, output)
         return cls(x, level, eps, x0, variance)
 
     @property
     def v(self) -> torch.Tensor:
         """v = alpha eps - sigma x0."""
-        return PARAMETRIZATIONS["v_prediction"].target(self.x0, self.eps, self.level.alpha, self.level.sigma)
+        return V_PREDICTION.target(self.x0, self.eps, self.level)
 
     @property
     def score(self) -> torch.Tensor:
@@ -78,13 +80,23 @@ class Prediction:
         if sum(part is not None for part in (eps, x0, v)) > 1:
             raise TypeError("eps, x0 and v follow from each other: replace one of them")
         p = self
-        given: dict[PredictionType, torch.Tensor | None] = {"epsilon": eps, "sample": x0, "v_prediction": v}
-        for kind, output in given.items():
+        for kind, output in ((EPSILON, eps), (SAMPLE, x0), (V_PREDICTION, v)):
             if output is not None:
                 p = dataclasses.replace(Prediction.of(kind, p.x, p.level, output, p.variance), shift=p.shift)
         if shift is not None:
             p = dataclasses.replace(p, shift=shift)
         return p
+
+    def moved(self, eps: torch.Tensor) -> Prediction:
+        """Return a copy whose eps is moved by this much, and x0 with it: exact where little signal is left."""
+        return dataclasses.replace(
+            self, eps=self.eps + eps, x0=self.x0.add(eps, alpha=-self.level.sigma / self.level.alpha)
+        )
+
+    def away_from(self, other: Prediction, scale: float | torch.Tensor) -> Prediction:
+        """Return other + scale (self - other) of eps and x0 alike, as of all that is linear in them."""
+        eps, x0 = (b + scale * (a - b) for a, b in ((self.eps, other.eps), (self.x0, other.x0)))
+        return dataclasses.replace(self, eps=eps, x0=x0)
 
     def chunk(self, n: int) -> tuple[Prediction, ...]:
         """Split along the batch into n equal parts."""
@@ -116,32 +128,43 @@ class Clip:
     Attributes:
         mode: "off"; "static", clamp to [-value, value]; or "dynamic", clamp to the image's own quantile `value` of |x0|
             where that exceeds 1, and divide by it (Saharia et al. 2022, section 2.3).
+        most: largest bound of a dynamic clip; None for any.
     """
 
     mode: Literal["off", "static", "dynamic"]
     value: float = 1.0
+    most: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> Clip:
         """Read `off`, `static` or `dynamic`, perhaps with a number after a colon: `static:1.5`, `dynamic:0.99`.
 
+        A second number is the largest bound of a dynamic clip: `dynamic:0.995:1.5`.
+
         Raises:
             UsageError: the text is no clip, or its number is out of bounds.
         """
-        mode, _, number = text.partition(":")
+        mode, *numbers = text.split(":")
         default = {"off": 1.0, "static": 1.0, "dynamic": 0.995}
-        if mode not in default or (number and mode == "off"):
-            raise UsageError(f"clip-x0 is off, static, static:BOUND, dynamic or dynamic:QUANTILE, not {text!r}")
+        if mode not in default or len(numbers) > {"off": 0, "static": 1, "dynamic": 2}[mode]:
+            raise UsageError(
+                "clip-x0 is off, static, static:BOUND, dynamic, dynamic:QUANTILE or dynamic:QUANTILE:MOST, "
+                f"not {text!r}"
+            )
         try:
-            value = float(number) if number else default[mode]
+            value, most = [*map(float, numbers), *(default[mode], math.inf)[len(numbers) :]]
         except ValueError:
-            raise UsageError(f"clip-x0 {text!r}: {number!r} is not a number") from None
-        if not 0 < value < float("inf") or (mode == "dynamic" and value > 1):
+            raise UsageError(f"clip-x0 {text!r}: {':'.join(numbers)!r} is not a number") from None
+        if not 0 < value < math.inf or (mode == "dynamic" and value > 1):
             raise UsageError(f"clip-x0 {text!r}: a bound must be above 0, a quantile above 0 and at most 1")
-        return cls(mode, value)  # type: ignore[arg-type]
+        if not most >= 1:
+            raise UsageError(f"clip-x0 {text!r}: the largest bound must be at least 1")
+        return cls(mode, value, None if most == math.inf else most)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        return self.mode if self.mode == "off" else f"{self.mode}:{self.value}"
+        if self.mode == "off":
+            return self.mode
+        return f"{self.mode}:{self.value}" + (f":{self.most}" if self.most is not None else "")
 
     def __call__(self, p: Prediction) -> Prediction:
         match self.mode:
@@ -159,5 +182,5 @@ class Clip:
         return (p.x0.abs() > bound).float().mean()
 
     def _quantile(self, x0: torch.Tensor) -> torch.Tensor:
-        magnitude = x0.flatten(1).abs().quantile(self.value, dim=1).clamp(min=1.0)
+        magnitude = x0.flatten(1).abs().quantile(self.value, dim=1).clamp(min=1.0, max=self.most)
         return magnitude.reshape(-1, *[1] * (x0.ndim - 1))

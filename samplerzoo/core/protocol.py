@@ -15,28 +15,38 @@ REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "guidance": (("guide",),),
     "features": (("load",), ("id",)),
     "source": (),
+    "network": (("facts",), ("module",), ("call",)),
+    "path": (("path",),),
+    "codec": (("codec",), ("module",)),
 }
 """Members that a plugin of a kind has to define: one of each group."""
 
 CALLED: dict[str, tuple[str, ...]] = {
-    "sampler": ("grid", "step", "walk"),
+    "sampler": ("grid", "step", "suited", "walk"),
     "guidance": ("guide", "within_interval"),
     "features": ("load", "load_head"),
     "source": ("names", "refusal", "sampler"),
+    "network": ("claims", "facts", "module", "call"),
+    "path": ("claims", "path"),
+    "codec": ("claims", "codec", "module"),
 }
 """Methods that samplerzoo calls. It gives the arguments that the base class has, by position."""
 
 READ: dict[str, tuple[str, ...]] = {
-    "sampler": ("order", "takes_shift"),
+    "sampler": ("order", "takes_shift", "needs_mean"),
     "guidance": ("needs_labels",),
     "features": ("name", "id", "references"),
     "source": ("noun", "version"),
+    "network": (),
+    "path": (),
+    "codec": (),
 }
 """Members that samplerzoo reads without calling them."""
 
 VALUES: dict[str, tuple[type, str]] = {
     "order": (int, "a whole number"),
     "takes_shift": (bool, "True or False"),
+    "needs_mean": (bool, "True or False"),
     "name": (str, "a text"),
     "id": (str, "a text"),
 }
@@ -162,7 +172,7 @@ def _fault_of_value(name: str, raw: Any) -> str | None:
         getter = code_of(raw)
         waits = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
         return f"{name} yields or waits, and has to return its value" if getter and getter.co_flags & waits else None
-    if name in ("needs_labels", "takes_shift") and not isinstance(raw, bool):
+    if name in ("needs_labels", "takes_shift", "needs_mean") and not isinstance(raw, bool):
         return f"{name} is {raw!r}, and has to be True or False"
     if name == "order" and not isinstance(raw, int):
         return f"order is {raw!r}, and has to be a whole number"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from samplerzoo.core.blame import bad_answer, blaming
-from samplerzoo.core.schedule import Grid, Level, Schedule
-from samplerzoo.options import Options
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import UsageError
+from samplerzoo.options import Options, kebab
 
 if TYPE_CHECKING:
     import torch
 
+    from samplerzoo.core.model import Model
     from samplerzoo.core.prediction import Denoiser
 
 
@@ -26,10 +29,17 @@ class Sampler(Options):
     takes_shift: ClassVar[bool] = False
     """True if the sampler applies `Prediction.shift`; if not, a guidance that asks for it is refused."""
 
+    needs_mean: ClassVar[bool] = True
+    """True if x0 has to be the mean E[x_0 | x]; if not, the sampler is for models that map to a sample, too."""
+
     @property
     def order(self) -> int:
         """Order of convergence in the step size: the weak order if it draws noise after x_T."""
         return 1
+
+    def suited(self, model: Model) -> Self:
+        """Return this sampler with the defaults that depend on the model. What the user has set stays."""
+        return self
 
     def grid(self, schedule: Schedule, steps: int, spacing: str) -> Grid:
         """Return the levels to visit. A sampler that has a grid of its own overrides this."""
@@ -59,15 +69,34 @@ class Sampler(Options):
             yield x
 
 
-def grid_of(sampler: Sampler, schedule: Schedule, steps: int, spacing: str) -> Grid:
-    """Ask a sampler for the levels that it visits.
+def suited(sampler: Sampler, model: Model) -> Sampler:
+    """Fill in the defaults of a sampler that depend on the model, and refuse a model that it is not for.
+
+    Raises:
+        UsageError: the sampler needs the mean of the clean image, which the model does not give.
+        ZooError: the sampler fails, or gives something else.
+    """
+    if sampler.needs_mean and not model.averages:
+        raise UsageError(
+            f"{kebab(type(sampler).__name__)} needs the mean of the clean image given the noisy one, and "
+            f"{model.name} gives one possible image, as consistency models do: --sampler consistency"
+        )
+    with blaming(sampler):
+        found = sampler.suited(model)
+    if not isinstance(found, Sampler):
+        raise bad_answer(sampler, "suited", found, "a sampler, such as self")
+    return found
+
+
+def grid_of(sampler: Sampler, schedule: Schedule, steps: int, spacing: str | None = None) -> Grid:
+    """Ask a sampler for the levels that it visits; without a spacing, on the one that is usual for the path.
 
     Raises:
         UsageError: there are no such steps on this schedule.
         ZooError: the sampler fails, or gives something else.
     """
     with blaming(sampler):
-        grid = sampler.grid(schedule, steps, spacing)
+        grid = sampler.grid(schedule, steps, spacing or schedule.spacing)
     if not isinstance(grid, Grid):
         raise bad_answer(sampler, "grid", grid, "a Grid, as schedule.grid gives it")
     return grid

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 
 from samplerzoo.core.blame import bad_answer
+from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.noise import INITIAL_STEP
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Grid, Level
 from samplerzoo.errors import ZooError
 
 
@@ -68,6 +68,6 @@ class FiniteCheck:
         for fine, (_, culprit, step, level) in zip(finite, seen, strict=True):
             if not fine:
                 raise ZooError(
-                    f"{culprit} returned NaN or infinity at step {step} of {self._steps}, timestep "
-                    f"{level.timestep:g}; try --dtype float32 and --clip-x0 static"
+                    f"{culprit} returned NaN or infinity at step {step} of {self._steps}, tau {level.tau:g}; "
+                    "try --dtype float32 and --clip-x0 static"
                 )

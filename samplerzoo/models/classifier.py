@@ -7,15 +7,18 @@ schedules. So a classifier depends on noise levels and not on the number of trai
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import ResNetForImageClassification
 
-from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.level import Level
 from samplerzoo.errors import ZooError, reason
+
+if TYPE_CHECKING:
+    from samplerzoo.core.model import Classifier
 
 LOG_SNR_SCALE = 10.0
 """Divisor of the log-SNR in the extra channel."""
@@ -24,39 +27,31 @@ MAX_LOG_SNR = 10.0
 
 
 class NoisyClassifier(nn.Module):
-    """Classifier of noisy images.
+    """Classifier of noisy images, on whatever kind of path: it sees them scaled to alpha^2 + sigma^2 = 1.
 
     Args:
         net: image classifier with one input channel more than the images have.
-        schedule: schedule that tau refers to.
     """
 
-    def __init__(self, net: nn.Module, schedule: Schedule) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
-        # -log abar is linear between the timesteps; log-SNR is infinite at tau = 0 and cannot be interpolated there
-        depth = torch.from_numpy(-2 * np.log(schedule.alphas)).float()
-        self.register_buffer("depth", depth, persistent=False)
-        self.depth: Tensor
 
-    def forward(self, x: Tensor, tau: Tensor) -> Tensor:
-        """Return logits (N, num_classes) for x of shape (N, C, H, W) and tau of shape (N,) in [0, T]."""
-        channel = (self.log_snr(tau) / LOG_SNR_SCALE).to(x.dtype)[:, None, None, None]
-        logits: Tensor = self.net(torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], dim=1)).logits
+    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """Return logits (N, num_classes) for states (N, C, H, W) at levels with this alpha and sigma, each (N,)."""
+        log_snr = 2 * (alpha.log() - sigma.log())
+        channel = (log_snr.clamp(max=MAX_LOG_SNR) / LOG_SNR_SCALE).to(x.dtype)[:, None, None, None]
+        scaled = x / torch.hypot(alpha, sigma).to(x.dtype)[:, None, None, None]
+        logits: Tensor = self.net(torch.cat([scaled, channel.expand(-1, 1, *x.shape[2:])], dim=1)).logits
         return logits
 
-    def log_snr(self, tau: Tensor) -> Tensor:
-        """Return log(alpha^2 / sigma^2), at most MAX_LOG_SNR, for tau of shape (N,)."""
-        below = tau.floor().long().clamp(0, len(self.depth) - 2)
-        depth = torch.lerp(self.depth[below], self.depth[below + 1], (tau - below).to(self.depth.dtype))
-        return -torch.log(torch.expm1(depth)).clamp(min=-MAX_LOG_SNR)
+    def at(self, x: Tensor, level: Level) -> Tensor:
+        """Return logits for states that are all at one level."""
+        return self(x, *(x.new_full((len(x),), value) for value in (level.alpha, level.sigma)))
 
 
-def load_classifier(folder: str | Path, schedule: Schedule, device: str = "cpu") -> NoisyClassifier:
-    """Load a noise-aware classifier that `samplerzoo train-classifier` saved.
-
-    Args:
-        schedule: schedule of the model to guide. The classifier may have been trained on another one.
+def load_classifier(folder: str | Path, device: str = "cpu") -> Classifier:
+    """Load a noise-aware classifier that `samplerzoo train-classifier` saved, as a function of states and their level.
 
     Raises:
         ZooError: the folder holds no such classifier, or its weights are incomplete.
@@ -71,4 +66,4 @@ def load_classifier(folder: str | Path, schedule: Schedule, device: str = "cpu")
     if report["missing_keys"]:  # transformers would initialise them at random
         raise ZooError(f"{folder}: weights are missing: {min(report['missing_keys'])}, ...")
     # stored weights may have half precision; the gradient needs float32
-    return NoisyClassifier(net, schedule).eval().float().to(device)
+    return NoisyClassifier(net).eval().float().to(device).at

@@ -6,26 +6,24 @@ import dataclasses
 import functools
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
+from samplerzoo.core.architecture import NetworkFacts, PathFacts
+from samplerzoo.core.blame import blaming
+from samplerzoo.core.codec import Codec, Latents
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import Level
 from samplerzoo.core.model import Layout, Model
-from samplerzoo.core.parametrization import PredictionType
-from samplerzoo.core.schedule import Schedule
-from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.configs import ModelInfo, NetworkConfig, SchedulerConfig, parse
+from samplerzoo.core.prediction import Clip
+from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.folder import INFO_FILE, find_model, read_json
-from samplerzoo.models.unet2d import (
-    compiled_network,
-    load_unet,
-    network_config,
-    network_folder,
-    unet_network,
-    with_layout,
-)
+from samplerzoo.models.options import AS_FOUND, ReadingOptions
+from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_parts
+from samplerzoo.models.weights import compiled_network, holds_variant, load_module, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
 
@@ -35,6 +33,9 @@ if TYPE_CHECKING:
 
     from samplerzoo.core.model import Classifier
 
+CLASSIFIER = "classifier"
+"""Folder of the noise-aware classifier, beside the parts of the pipeline."""
+
 
 def load(
     name: str | os.PathLike[str],
@@ -43,9 +44,9 @@ def load(
     dtype: str = "auto",
     compiled: bool = False,
     layout: Layout = "contiguous",
-    revision: str | None = None,
+    **reading: Any,
 ) -> Model:
-    """Load a model from its folder: one that samplerzoo trained, or any that diffusers saved with a UNet2DModel.
+    """Load a model from its folder: one that samplerzoo trained, or any that diffusers saved and an architecture reads.
 
     Args:
         name: an embedded model ("mnist"), a local folder, or a hub id.
@@ -55,14 +56,17 @@ def load(
         compiled: let torch.compile make the network faster. It takes half a minute at the first batch of each size,
             and needs a C++ compiler. Images are the same but for rounding.
         layout: layout of the weights in memory; a compiled network has its own. Images are the same but for rounding.
-        revision: branch, tag or commit of a hub id.
+        reading: `revision`, `variant`, `scheduler`, `shape` and `null_label`, for what the folder leaves open.
 
     Raises:
         UsageError: there is no such model.
         ZooError: the folder is not whole, or not one that can be sampled from.
     """
-    folder = ModelFolder.open(name, revision=revision)
-    return folder.load(device=device, dtype=dtype, compiled=compiled, layout=layout)
+    try:
+        options = ReadingOptions(**reading)
+    except ValueError as error:
+        raise UsageError(reason(error)) from error
+    return ModelFolder.open(name, options).load(device=device, dtype=dtype, compiled=compiled, layout=layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,32 +76,51 @@ class ModelFolder:
     Attributes:
         path: the folder.
         info: content of samplerzoo.json.
+        reading: what the user said of the folder.
         stub: the model with functions in place of its networks, for dry runs. They answer with their input: never
             zero, so that a sampler that divides by an answer can.
+        guesses: what was assumed where the folder is silent, in sentences.
     """
 
     path: Path
     info: ModelInfo
+    reading: ReadingOptions
+    parts: Parts
     stub: Model
+    guesses: tuple[str, ...]
 
     @classmethod
-    def open(cls, name: str | os.PathLike[str], *, revision: str | None = None) -> Self:
+    def open(cls, name: str | os.PathLike[str], reading: ReadingOptions = AS_FOUND) -> Self:
         """Find a model by its embedded name, local folder or hub id, and read its configs.
 
         Raises:
             UsageError: there is no such model.
             ZooError: the folder is not whole, or not one that can be sampled from.
         """
-        root = find_model(os.fspath(name), revision=revision)
-        network = network_config(root)
-        scheduler = read_json(root, "scheduler/scheduler_config.json", "scheduler_config.json")
-        info = read_info(root)
-        return cls(root, info, _stub(network, scheduler, info, root, os.fspath(name)))
+        root = find_model(os.fspath(name), revision=reading.revision)
+        parts = read_parts(root, reading.scheduler)
+        info = read_info(parts.root)
+        stub, guesses = understand(parts, info, reading, os.fspath(name))
+        return cls(root, info, reading, parts, stub, guesses)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the files that images depend on: weights and configs of network, schedule and classifier."""
-        return fingerprint(self.path)
+        """SHA-256 of the files that images depend on: weights and configs of all parts and of the classifier."""
+        return fingerprint(self.parts.root, self.parts)
+
+    @property
+    def family(self) -> str:
+        """Network and scheduler, as a person would call the model."""
+        codec = self.parts.codec
+        latents = f" on the latents of {codec[0].kind}" if codec else ""
+        return f"{self.parts.network[0].kind} with {self.parts.scheduler[0].kind}{latents}"
+
+    def load_network(self, device: str, dtype: str) -> Any:
+        """Read the weights of the network alone, as a module of torch."""
+        part, architecture = self.parts.network
+        with blaming(architecture):
+            cls = architecture.module(part.config)
+        return load_module(part, cls, dtype, self._variant(part)).to(device)
 
     def load(
         self,
@@ -110,22 +133,42 @@ class ModelFolder:
         """Read the weights; the arguments are those of `samplerzoo.load`."""
         device = choose_device(device)
         dtype = choose_dtype(dtype, device)
-        unet = with_layout(load_unet(self.path, dtype).to(device).eval(), layout)
-        model = dataclasses.replace(self.stub, device=device, dtype=dtype, compiled=compiled, layout=layout)
-        return _with_networks(model, compiled_network(unet) if compiled else unet_network(unet), self.path)
+        architecture = self.parts.network[1]
+        module = with_layout(self.load_network(device, dtype), layout)
+        model = dataclasses.replace(
+            self.stub, device=device, dtype=dtype, compiled=compiled, layout=layout, codec=self._load_codec(device)
+        )
+        net = compiled_network(architecture, module) if compiled else architecture.call(module)
+        return with_networks(model, net, self.parts.root)
 
     def load_like(self, model: Model) -> Model:
         """Read the weights to the device of another model, in its dtype and layout, compiled if it is."""
         return self.load(device=model.device, dtype=model.dtype, compiled=model.compiled, layout=model.layout)
 
+    def _load_codec(self, device: str) -> Codec:
+        """Read the weights of the autoencoder, if there is one. It computes in float32: half precision shows."""
+        if self.parts.codec is None:
+            return self.stub.codec
+        part, architecture = self.parts.codec
+        module = load_module(part, architecture.module(part.config), "float32", self._variant(part))
+        assert isinstance(self.stub.codec, Latents)
+        return self.stub.codec.with_weights(module.to(device))
 
-def fingerprint(folder: Path) -> str:
+    def _variant(self, part: Part) -> str | None:
+        """Return the variant of a part's weights; beside one of a variant another may have the usual ones alone."""
+        variant = self.reading.variant
+        elsewhere = variant is not None and any(holds_variant(other, variant) for other in self.parts)
+        return None if variant is None or (elsewhere and not holds_variant(part, variant)) else variant
+
+
+def fingerprint(folder: Path, parts: Parts) -> str:
     """Return the SHA-256 of the files that images depend on, of the model in a folder."""
     digest = hashlib.sha256()
-    parts = [part for part in ("unet", "scheduler", "classifier") if (folder / part).is_dir()]
-    files = [path for part in parts or ["."] for path in (folder / part).glob("*") if path.is_file()]
+    files = {path for part in parts for path in part.path.glob("*") if path.is_file()}
+    files |= {part.weights for part in parts if part.weights is not None}
+    files |= {path for path in (folder / CLASSIFIER).glob("*") if path.is_file()}
     for path in sorted(path for path in files if path.suffix in (".json", ".safetensors")):
-        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(str(path.relative_to(folder) if path.is_relative_to(folder) else path.name).encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
@@ -143,15 +186,41 @@ def check_second(second: Model, model: Model) -> None:
         )
     if second.num_classes not in (None, model.num_classes):
         raise UsageError(f"the second model, {second.name}, has other classes than {model.name}")
-    if not np.array_equal(second.schedule.alphas, model.schedule.alphas):
+    if second.codec.name != model.codec.name:
+        raise UsageError(f"the second model, {second.name}, is of {second.codec.name}, not of {model.codec.name}")
+    if not _same_path(second, model):
         raise UsageError(f"the second model, {second.name}, was trained on another noise schedule than {model.name}")
 
 
-def model_of_parts(unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelInfo, folder: Path | None = None) -> Model:
-    """Make a model of what a pipeline has in memory; the folder that it was loaded from may add a classifier."""
-    stub = _stub(dict(unet.config), dict(scheduler.config), info, folder, "the pipeline's network")
-    dtype = str(unet.dtype).removeprefix("torch.")
-    return _with_networks(dataclasses.replace(stub, device=str(unet.device), dtype=dtype), unet_network(unet), folder)
+def _same_path(one: Model, other: Model) -> bool:
+    """Tell whether two models were trained on one noise path, by its levels at many times."""
+    a, b = one.schedule, other.schedule
+    if (a.kind, a.T) != (b.kind, b.T):
+        return False
+    taus = [a.T * k / 1000 for k in range(1, 1001)]
+    return all((a.at(t).alpha, a.at(t).sigma) == (b.at(t).alpha, b.at(t).sigma) for t in taus)
+
+
+def model_of_modules(
+    modules: Mapping[str, Any], info: ModelInfo, folder: Path | None = None, name: str = "the pipeline's model"
+) -> Model:
+    """Make a model of what a pipeline has in memory; the folder that it was loaded from may add a classifier.
+
+    Args:
+        modules: network, scheduler and perhaps an autoencoder, by their names in the pipeline.
+    """
+    root = folder or Path(name)
+    named = [Part(part, root / part, dict(module.config)) for part, module in modules.items()]
+    for part, module in zip(named, modules.values(), strict=True):
+        part.config["_class_name"] = type(module).__name__
+    parts = assemble(root, None, named)
+    stub, _ = understand(parts, info, AS_FOUND, name)
+    module, codec = modules[parts.network[0].name], stub.codec
+    if parts.codec is not None and isinstance(codec, Latents):
+        codec = codec.with_weights(modules[parts.codec[0].name])
+    dtype = str(module.dtype).removeprefix("torch.")
+    model = dataclasses.replace(stub, device=str(module.device), dtype=dtype, codec=codec)
+    return with_networks(model, parts.network[1].call(module), folder)
 
 
 def read_info(root: Path) -> ModelInfo:
@@ -161,79 +230,174 @@ def read_info(root: Path) -> ModelInfo:
     return parse(ModelInfo, read_json(root, INFO_FILE), root / INFO_FILE)
 
 
-def save_model(root: Path, unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelInfo, card: str) -> None:
-    """Write a DDPMPipeline folder with samplerzoo.json and a model card, each file whole or not at all.
+def save_model(
+    root: Path, unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelInfo, card: str, *, scaled: bool = False
+) -> None:
+    """Write a model folder with samplerzoo.json and a model card, each file whole or not at all.
 
     The folder may already hold an older model and anything else; it is loadable at every moment in between, since
     what changes from one checkpoint to the next is the weights, and they are one file.
+
+    Args:
+        scaled: the network's input has to be scaled. DDPMPipeline leaves that out, and would make noise without a
+            word, so that network and scheduler lie in the folder without its index, for their classes to load.
     """
     from diffusers import DDPMPipeline
 
     with atomic_folder(root) as beside:
-        DDPMPipeline(unet, scheduler).save_pretrained(beside, safe_serialization=True)
+        if scaled:
+            unet.save_pretrained(beside / "unet", safe_serialization=True)
+            scheduler.save_pretrained(beside / "scheduler")
+            (root / INDEX_FILE).unlink(missing_ok=True)  # of an older model
+        else:
+            DDPMPipeline(unet, scheduler).save_pretrained(beside, safe_serialization=True)
         (beside / INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
         (beside / "README.md").write_text(card)
 
 
-def _stub(unet: dict[str, Any], scheduler: dict[str, Any], info: ModelInfo, folder: Path | None, name: str) -> Model:
-    """Make a model of what the configs say, with functions in place of network and classifier."""
-    root = Path(name) if folder is None else folder
-    network = parse(NetworkConfig, unet, network_folder(root) / "config.json")
-    config = parse(SchedulerConfig, scheduler, root / "scheduler")
-    try:
-        schedule = Schedule.from_config(scheduler)
-    except ZooError as error:
-        raise ZooError(f"{root / 'scheduler'}: {error}") from error
-    num_classes, room = info.num_classes, network.num_class_embeds or 0
-    if num_classes is None and room:
-        num_classes = room - (info.null_label is not None)
-    if num_classes is not None and room < max(num_classes, (info.null_label or 0) + 1):
-        raise ZooError(f"{root / INFO_FILE}: more classes than the network's num_class_embeds, {room}")
-    classes = None
-    if folder is not None and (folder / "classifier").is_dir():
-        # transformers leaves its default, two labels, out of the file
-        classes = len(read_json(folder / "classifier", "config.json").get("id2label", [])) or 2
+def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str) -> tuple[Model, tuple[str, ...]]:
+    """Make a model of what the configs say, with functions in place of its networks; return what was guessed, too.
 
-    def echo(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        return x.repeat(1, network.out_channels // network.in_channels, *[1] * (x.ndim - 2))
+    Raises:
+        ZooError: the configs, samplerzoo.json and what the user said do not go together; names file and key.
+    """
+    network = _asked_of(parts.network[0], lambda: parts.network[1].facts(parts.network[0].config))
+    shape = _shape(parts, network, reading)
+    network = dataclasses.replace(network, shape=shape)
+    path: PathFacts = _asked_of(parts.scheduler[0], lambda: parts.scheduler[1].path(parts.scheduler[0].config, network))
+    codec = _codec(parts, network, path)
+    null_label, num_classes, guesses = _classes(parts, network, info, reading)
+    classes = _classifier_classes(parts.root)
 
-    def slope(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+    def echo(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return x.repeat(1, 2 if network.learns_variance else 1, *[1] * (x.ndim - 2))
+
+    def slope(x: torch.Tensor, level: Level) -> torch.Tensor:
         return x.flatten(1).mean(1, keepdim=True) * x.new_tensor(range(classes or 1))
 
-    return Model(
+    model = Model(
         echo,
-        schedule,
-        cast(PredictionType, config.prediction_type),  # Model refuses an unknown one
-        shape=network.shape,
+        path.schedule,
+        path.parametrization,
+        shape=shape,
         num_classes=num_classes,
-        null_label=info.null_label,
+        null_label=null_label,
         class_names=None if info.class_names is None else tuple(info.class_names),
         class_counts=None if info.class_counts is None else tuple(info.class_counts),
+        averages=path.averages,
+        codec=codec,
+        variance=path.variance,
         classifier=None if classes is None else slope,
         classifier_classes=classes,
-        clip=config.clip(network.in_channels),
+        clip=path.clip or _usual_clip(path, network, codec),
         name=name,
     )
+    return model, (*network.guesses, *path.guesses, *guesses)
 
 
-def _with_networks(stub: Model, net: Any, folder: Path | None) -> Model:
+def _asked_of(part: Part, question: Any) -> Any:
+    """Ask an architecture about a part; its refusal names the part's file."""
+    try:
+        return question()
+    except ZooError as error:
+        raise ZooError(f"{part.path}: {error}") from error
+    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
+        raise ZooError(f"{part.path}: its config makes no model: {reason(error)}") from error
+
+
+def _shape(parts: Parts, network: NetworkFacts, reading: ReadingOptions) -> tuple[int, ...]:
+    part = parts.network[0]
+    if network.shape is None and reading.shape is None:
+        raise ZooError(
+            f"{part.path}: sample_size is not in its config.json, so that the size of an image is not known: add "
+            f"--shape {network.channels},HEIGHT,WIDTH"
+        )
+    if reading.shape is None:
+        assert network.shape is not None
+        return network.shape
+    if reading.shape[0] != network.channels or network.shape not in (None, reading.shape):
+        said = network.shape or f"{network.channels} channels"
+        raise UsageError(f"--shape {','.join(map(str, reading.shape))}: {part.path} says {said}")
+    return reading.shape
+
+
+def _codec(parts: Parts, network: NetworkFacts, path: PathFacts) -> Codec:
+    if parts.codec is None:
+        return path.codec
+    part, architecture = parts.codec
+    codec: Latents = _asked_of(part, lambda: architecture.codec(part.config))
+    if codec.latent_channels != network.channels:
+        raise ZooError(
+            f"{part.path}: {codec.latent_channels} latent channels, and the network in {parts.network[0].path} has "
+            f"{network.channels}"
+        )
+    return codec
+
+
+def _classes(
+    parts: Parts, network: NetworkFacts, info: ModelInfo, reading: ReadingOptions
+) -> tuple[int | None, int | None, tuple[str, ...]]:
+    """Return null label, number of classes, and what was guessed of them."""
+    rows, part = network.labels, parts.network[0]
+    null_label = next((it for it in (reading.null_label, info.null_label, network.null_label) if it is not None), None)
+    asked = reading.null_label is not None
+    where, wrong = ("--null-label", UsageError) if asked else (f"{parts.root / INFO_FILE}: null_label", ZooError)
+    if not rows:
+        if reading.null_label is not None:
+            raise UsageError(f"--null-label {reading.null_label}: {part.path} is unconditional, and takes no labels")
+        if info.num_classes is not None:
+            raise ZooError(f"{parts.root / INFO_FILE}: more classes than the network's num_class_embeds, 0")
+        return None, None, ()
+    if null_label is not None and null_label >= rows:
+        raise wrong(f"{where} {null_label}: the network's table of labels has {rows} rows, 0 to {rows - 1}")
+    num_classes = info.num_classes or rows - (null_label is not None)
+    if rows < num_classes:
+        raise ZooError(f"{parts.root / INFO_FILE}: more classes than the network's num_class_embeds, {rows}")
+    if null_label is not None and null_label < num_classes:
+        raise wrong(
+            f"{where} {null_label} lies among the classes 0 to {num_classes - 1}: a null label is known behind the "
+            f"classes, as {num_classes}"
+        )
+    if null_label is None and info.num_classes is None:
+        return None, rows, (
+            f"all {rows} rows of its table of labels are classes; if one of them is a null label: --null-label "
+            f"{rows - 1}",
+        )  # fmt: skip
+    return null_label, num_classes, ()
+
+
+def _classifier_classes(root: Path) -> int | None:
+    """Return the number of classes of the folder's noise-aware classifier, if there is one."""
+    if not (root / CLASSIFIER).is_dir():
+        return None
+    # transformers leaves its default, two labels, out of the file
+    return len(read_json(root / CLASSIFIER, "config.json").get("id2label", [])) or 2
+
+
+def _usual_clip(path: PathFacts, network: NetworkFacts, codec: Codec) -> Clip:
+    """Return the clip of a model whose config says nothing of one: pixels on a VP path are clipped, as by DDPM."""
+    pixels = not isinstance(codec, Latents) and network.channels in (1, 3)
+    return Clip("static") if pixels and path.schedule.kind == "VP" else Clip("off")
+
+
+def with_networks(stub: Model, net: Any, folder: Path | None) -> Model:
     """Put the network in the place of its stub, and the folder's classifier in the place of the classifier's."""
     classifier = None
     if stub.classifier is not None and folder is not None:
-        classifier = _deferred_classifier(folder / "classifier", stub.schedule, stub.device)
+        classifier = _deferred_classifier(folder / CLASSIFIER, stub.device)
     return dataclasses.replace(stub, net=net, classifier=classifier)
 
 
-def _deferred_classifier(folder: Path, schedule: Schedule, device: str) -> Classifier:
+def _deferred_classifier(folder: Path, device: str) -> Classifier:
     """Load a classifier at its first call: most runs make none, and transformers takes seconds to import."""
 
     @functools.cache
     def loaded() -> Classifier:
         from samplerzoo.models.classifier import load_classifier
 
-        return load_classifier(folder, schedule, device)
+        return load_classifier(folder, device)
 
-    def classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-        return loaded()(x, tau)
+    def classifier(x: torch.Tensor, level: Level) -> torch.Tensor:
+        return loaded()(x, level)
 
     return classifier

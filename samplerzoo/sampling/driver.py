@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samplerzoo.core.blame import blaming, place_of, plugin_title
+from samplerzoo.core.condition import Condition
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance, checked_denoiser
+from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.noise import INITIAL_STEP, Noise
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Grid, Level
 from samplerzoo.core.walk import FiniteCheck, walk
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import Pixels, to_uint8
@@ -92,7 +93,7 @@ def sample(
     num_images: int | None = None,
     guidance: str | Guidance | None = None,
     steps: int = 50,
-    spacing: str = "trailing",
+    spacing: str | None = None,
     timesteps: Sequence[float] | None = None,
     clip_x0: str | None = None,
     seed: int = 0,
@@ -183,7 +184,7 @@ def timed_batches(
         start = time.perf_counter()
         try:
             batch = _sample_batch(plan, indices, on_step)
-            pixels = to_uint8(batch.images)  # waits for the device
+            pixels = to_uint8(plan.model.decode(batch.images))  # waits for the device
         except torch.OutOfMemoryError as error:
             raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
         yield batch, pixels, time.perf_counter() - start
@@ -209,12 +210,12 @@ def count_cost(plan: Plan) -> Cost:
 @torch.no_grad()
 def _sample_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None) -> Batch:
     model, cost = plan.model, Cost(images=len(indices))
-    labels = torch.tensor([0 if plan.labels is None else plan.labels[i] for i in indices], device=model.device)
+    condition = model.condition(None if plan.labels is None else [plan.labels[i] for i in indices])
     prompt = model.device in PROMPT_DEVICES
     check = FiniteCheck(len(plan.grid), at_once=prompt)
     clipped = _RunningMean(model.device)
     with blaming(plan.guidance):
-        denoise = Denoiser(_predictor(_counted(model, cost), plan, labels, check, clipped), model.schedule)
+        denoise = Denoiser(_predictor(_counted(model, cost), plan, condition, check, clipped), model.schedule)
     with closing(Noise(plan.seed, indices, model.shape, model.device, ahead=not prompt)) as noise:
         x = _last_state(plan, denoise, noise, check, on_step)
     check.read()
@@ -222,22 +223,22 @@ def _sample_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None) ->
 
 
 def _predictor(
-    model: Model, plan: Plan, labels: torch.Tensor, check: FiniteCheck, clipped: _RunningMean
+    model: Model, plan: Plan, condition: Condition, check: FiniteCheck, clipped: _RunningMean
 ) -> Callable[[torch.Tensor, Level], Prediction]:
     """Join network, guidance and clip into the function that the sampler calls; `clipped` gets the share of x0 cut."""
 
-    def network(x: torch.Tensor, level: Level, labels: torch.Tensor | None) -> Prediction:
-        p = model.denoise(x, level, labels)
+    def network(x: torch.Tensor, level: Level, condition: Condition) -> Prediction:
+        p = model.denoise(x, level, condition)
         check(p.eps, "the network", level)
         return p
 
     if plan.guidance is not None:
-        within = plan.guidance.within_interval(network, labels, model)
+        within = plan.guidance.within_interval(network, condition, model)
         guided = checked_denoiser(plan.guidance, "within_interval", within)
     else:
 
         def guided(x: torch.Tensor, t: Level) -> Prediction:
-            return network(x, t, labels)
+            return network(x, t, condition)
 
     def predict(x: torch.Tensor, t: Level) -> Prediction:
         p = guided(x, t)
@@ -300,24 +301,24 @@ class _RunningMean:
 def _counted(model: Model, cost: Cost) -> Model:
     """Return the model with networks and classifier that count their rows of input into `cost`."""
 
-    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def net(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
         cost.calls += cost.images
         cost.evaluations += len(x)
-        return model.net(x, tau, labels)
+        return model.net(x, time, condition)
 
     counted = dataclasses.replace(model, net=net)
     if (classify := model.classifier) is not None:
 
-        def classifier(x: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        def classifier(x: torch.Tensor, level: Level) -> torch.Tensor:
             cost.gradients += len(x)
-            return classify(x, tau)
+            return classify(x, level)
 
         counted = dataclasses.replace(counted, classifier=classifier)
     if (second := model.second) is not None:
 
-        def second_net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        def second_net(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
             cost.second += len(x)
-            return second.net(x, tau, labels)
+            return second.net(x, time, condition)
 
         counted = dataclasses.replace(counted, second=dataclasses.replace(second, net=second_net))
     return counted

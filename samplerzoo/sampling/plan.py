@@ -11,11 +11,11 @@ from typing import Any, cast
 
 from samplerzoo import registry
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
+from samplerzoo.core.level import Grid
 from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.protocol import check_values
-from samplerzoo.core.sampler import Sampler, grid_of
-from samplerzoo.core.schedule import Grid
+from samplerzoo.core.sampler import Sampler, grid_of, suited
 from samplerzoo.errors import UsageError
 from samplerzoo.models.folder import pretrained
 from samplerzoo.models.load import ModelFolder, check_second
@@ -96,7 +96,8 @@ def make_plan(
         registry.check_methods(type(sampler), "sampler")
     else:
         sampler = cast(Sampler, registry.make("sampler", recipe.sampler, recipe.sampler_options))
-    check_values(sampler, "order", "takes_shift")
+    check_values(sampler, "order", "takes_shift", "needs_mean")
+    sampler = suited(sampler, model)
     if guidance is not None:
         registry.check_methods(type(guidance), "guidance")
     elif recipe.guidance is not None:
@@ -134,10 +135,11 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
         "sampler_options": plan.sampler.model_dump(mode="json"),
         "guidance_options": guidance_options,
         "steps": len(plan.grid),
-        "spacing": recipe.spacing if recipe.timesteps is None else EXPLICIT,
+        "spacing": EXPLICIT if recipe.timesteps is not None else recipe.spacing or plan.model.schedule.spacing,
         "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
         "clip_x0": str(plan.clip),
         "plugins": _plugin_code(recipe),
+        "scheduler": recipe.scheduler and _lasting(recipe.scheduler),
     }
     return recipe.model_copy(update=filled)
 

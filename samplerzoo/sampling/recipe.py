@@ -15,6 +15,7 @@ from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import SPACINGS
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Field, Options, kebab
 from samplerzoo.registry import split_options
 from samplerzoo.version import __version__
@@ -30,9 +31,10 @@ class GridRequest(Options):
     """Levels to visit: so many steps, spread in some way, or a list of timesteps."""
 
     steps: PositiveInt = Field(50, description="steps of the sampler")
-    spacing: str = Field(
-        "trailing", description="how they are spread over the schedule", json_schema_extra={"enum": [*SPACINGS]}
-    )
+    spacing: str | None = Field(
+        None, description="how they are spread over the schedule; default: as the model's scheduler has it, else "
+        "trailing, or karras on a VE path", json_schema_extra={"enum": [*SPACINGS]},
+    )  # fmt: skip
     timesteps: tuple[float, ...] | None = Field(None, description="these timesteps, in place of steps and spacing")
 
     @model_validator(mode="after")
@@ -58,7 +60,7 @@ class DrawOptions(GridRequest):
     )
 
 
-class Recipe(DrawOptions):
+class Recipe(DrawOptions, ReadingOptions):
     """Everything that a user asks of a run; after `fill_defaults`, with every default filled in.
 
     Attributes:
@@ -71,7 +73,6 @@ class Recipe(DrawOptions):
 
     seed: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i, on no batch and no process")
     model: str = Field("mnist", description="an embedded model, a folder, or a hub id")
-    revision: str | None = Field(None, description="branch, tag or commit of a hub id")
     sampler: str
     sampler_options: dict[str, Any] = Field(default_factory=dict)
     guidance: str | None = None
@@ -89,7 +90,7 @@ class Recipe(DrawOptions):
         *,
         timesteps: Iterable[float] | None = None,
         steps: int = 50,
-        spacing: str = "trailing",
+        spacing: str | None = None,
         seed: int = 0,
         **fields: Any,
     ) -> Self:
@@ -128,6 +129,11 @@ class Recipe(DrawOptions):
             )
         except ValidationError as error:
             raise UsageError(reason(error)) from error
+
+    @property
+    def reading(self) -> ReadingOptions:
+        """What the user said of the model's folder."""
+        return ReadingOptions(**{name: getattr(self, name) for name in ReadingOptions.model_fields})
 
     def metadata(self, index: int, label: int | None) -> dict[str, Any]:
         """Return what the file of an image carries."""

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from samplerzoo import images
 from samplerzoo.core.cost import Cost
-from samplerzoo.core.schedule import Level
+from samplerzoo.core.level import Level
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.folder import read_json
 from samplerzoo.models.load import ModelFolder
@@ -95,8 +95,8 @@ def prepare_run(
     Raises:
         UsageError: the request cannot be met.
     """
-    folder = ModelFolder.open(recipe.model, revision=recipe.revision)
-    images.check_channels(folder.stub.shape[0], f"an image of {folder.stub.name}")
+    folder = ModelFolder.open(recipe.model, recipe.reading)
+    images.check_channels(folder.stub.image_shape[0], f"an image of {folder.stub.name}")
     plan = make_plan(recipe, folder.stub, num_images)
     cost = count_cost(plan)
     device = choose_device(device)
@@ -116,7 +116,7 @@ def prepare_run(
 def draw_image(run: Run, index: int) -> images.Pixels:
     """Draw one image of the run by itself, as pixels (H, W, C)."""
     (batch,) = stream(run.plan, indices=[index])
-    return images.to_uint8(batch.images)[0]
+    return images.to_uint8(run.plan.model.decode(batch.images))[0]
 
 
 def image_path(index: int) -> str:
@@ -165,7 +165,7 @@ def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
 def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, float]:
     """Write the images of this process; return cost and seconds of sampling of all processes."""
     rank, world = processes()
-    listener = Trajectory(run.plan.grid) if options.trajectory and rank == 0 else None
+    listener = Trajectory(run.plan) if options.trajectory and rank == 0 else None
     share = math.ceil(math.ceil(len(wanted) / run.batch_size) / world)
     cost, seconds = Cost(), 0.0
     writing: Future[None] | None = None
@@ -273,7 +273,7 @@ def _record(run: Run) -> dict[str, Any]:
         "processes": processes()[1],
         "device": device_name(run.plan.model.device),
         "threads": torch.get_num_threads(),
-        "grid": [level.describe() for level in plan.grid.levels],
+        "grid": [*map(plan.model.schedule.describe, plan.grid.levels)],
         "versions": versions(),
     }
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samplerzoo import images
-from samplerzoo.core.schedule import Grid, Level
+from samplerzoo.core.level import Level
 from samplerzoo.images import Pixels
 from samplerzoo.system.files import atomic_file
 
 if TYPE_CHECKING:
     import torch
+
+    from samplerzoo.sampling.plan import Plan
 
 SHOWN = 8
 STRIP_COLUMNS = 11
@@ -25,8 +27,8 @@ STRIP_FILE, FILM_FILE = "trajectory.png", "trajectory.gif"
 class Trajectory:
     """Listener of the driver's steps that keeps the states of the first batch which will be shown."""
 
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+    def __init__(self, plan: Plan) -> None:
+        self._grid, self._model = plan.grid, plan.model
         self._strip, self._film = (self._moments(count) for count in (STRIP_COLUMNS, FILM_FRAMES))
         self._kept: dict[int, Pixels] = {}
 
@@ -36,11 +38,12 @@ class Trajectory:
 
     def __call__(self, number: int, level: Level, x: torch.Tensor) -> None:
         if not self.complete and number in {*self._strip, *self._film}:
-            self._kept[number] = images.to_uint8(x[:SHOWN])
+            self._kept[number] = images.to_uint8(self._model.decode(x[:SHOWN]))
 
     def save(self, folder: Path) -> None:
         levels = [self._grid.levels[number] for number in self._strip]
-        captions = ["x0" if level.clean else f"t = {level.timestep:.4g}" for level in levels]
+        name = self._model.schedule.timestep
+        captions = ["x0" if level.clean else f"t = {name(level.tau):.4g}" for level in levels]
         images.save_png(images.strip([self._kept[number] for number in self._strip], captions), folder / STRIP_FILE)
         with atomic_file(folder / FILM_FILE) as partial:
             partial.write_bytes(images.gif([self._kept[number] for number in self._film]))

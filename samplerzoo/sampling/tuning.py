@@ -7,6 +7,7 @@ on the widths of the network and on the processor. benchmarks/reports/speed has 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from pydantic import PositiveInt, ValidationError
 
 from samplerzoo.core.model import LAYOUTS, Layout
-from samplerzoo.models.unet2d import load_unet, unet_network, with_layout
+from samplerzoo.models.weights import with_layout
 from samplerzoo.options import Field, Options
 from samplerzoo.system.environment import device_name
 from samplerzoo.system.files import atomic_file, digest_text
@@ -96,10 +97,11 @@ def choose_tuning(
 
 def measure_tunings(folder: ModelFolder, device: str, dtype: str, candidates: Sequence[Tuning]) -> Tuning:
     """Return the candidate with the most images a second through the network; the first if none fits into memory."""
-    unet = load_unet(folder.path, dtype).to(device).eval()
+    architecture, module = folder.parts.network[1], folder.load_network(device, dtype)
     rates: dict[Tuning, float] = {}
     for each in candidates:
-        seconds = _seconds(unet_network(with_layout(unet, each.layout)), folder.stub, device, each.batch_size)
+        network = architecture.call(with_layout(module, each.layout))
+        seconds = _seconds(network, folder.stub, device, each.batch_size)
         if seconds is None:
             break  # larger ones will not fit either
         rates[each] = each.batch_size / seconds
@@ -121,14 +123,14 @@ def _seconds(network: Network, model: Model, device: str, size: int) -> float | 
     import torch
 
     x = torch.zeros(size, *model.shape, device=device)
-    tau = torch.ones(size, device=device)
-    labels = None if model.num_classes is None else torch.zeros(size, dtype=torch.long, device=device)
+    told = torch.ones(size, device=device)
+    condition = dataclasses.replace(model, device=device).condition([0] * size)
     took = []
     try:
         for _ in range(CALLS):
             start = time.perf_counter()
             with torch.no_grad():
-                network(x, tau, labels)[0].sum().item()  # waits for the device
+                network(x, told, condition)[0].sum().item()  # waits for the device
             took.append(time.perf_counter() - start)
     except torch.OutOfMemoryError:
         return None

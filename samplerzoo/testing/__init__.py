@@ -16,6 +16,7 @@ from samplerzoo.testing.conformance import (
     checks_of,
     outcomes,
     parametrize_with_checks,
+    refused_paths,
 )
 from samplerzoo.testing.convergence import TOLERANCE, Convergence, convergence
 from samplerzoo.testing.moments import Moments, moments, run
@@ -38,5 +39,6 @@ __all__ = [
     "moments",
     "outcomes",
     "parametrize_with_checks",
+    "refused_paths",
     "run",
 ]

@@ -25,7 +25,8 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options
-from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
+from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, PATH_CHECKS, SAMPLER_CHECKS
+from samplerzoo.testing.fixtures import PATHS, Path
 
 if TYPE_CHECKING:
     import pytest
@@ -73,7 +74,12 @@ def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check
         raise UsageError("the checks are assertions, and python -O leaves those out: run it without -O")
     own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
     if isinstance(plugin, Sampler):
-        return own | {check.__name__: check for check in SAMPLER_CHECKS}
+        paths: dict[str, Check] = {
+            f"{check.__name__}_on_{path.kind.lower()}": _on_path(check, path)
+            for path in PATHS[1:]
+            for check in PATH_CHECKS
+        }
+        return own | {check.__name__: check for check in SAMPLER_CHECKS} | paths
     if isinstance(plugin, Guidance):
         return own | {check.__name__: _on(model, check) for check in GUIDANCE_CHECKS}
     what = f"the class {plugin.__name__}; make an object of it" if isinstance(plugin, type) else repr(plugin)
@@ -91,6 +97,17 @@ def outcomes(
     checks = checks_of(plugin, model=model)
     expected = _known(expected_failures, checks)
     return (_outcome(name, check, plugin, expected.get(name)) for name, check in checks.items())
+
+
+def refused_paths(found: Sequence[Outcome]) -> dict[str, str]:
+    """Return the kinds of path that a sampler refuses, with its reasons, from the outcomes of all checks."""
+    refused: dict[str, str] = {}
+    for path in PATHS[1:]:
+        suffix = f"_on_{path.kind.lower()}"
+        for outcome in found:
+            if outcome.check.endswith(suffix) and outcome.reason.startswith("it refuses"):
+                refused[path.kind] = outcome.reason
+    return refused
 
 
 def check_sampler(sampler: Sampler, *, expected_failures: Reasons | None = None) -> list[Outcome]:
@@ -141,6 +158,18 @@ def parametrize_with_checks(
             marks = [pytest.mark.xfail(reason=expected[name], strict=True)] if name in expected else []
             params.append(pytest.param(plugin, check, id=f"{plugin!r}-{name}", marks=marks))
     return pytest.mark.parametrize(("plugin", "check"), params)
+
+
+def _on_path(check: Callable[..., None], path: Path) -> Check:
+    """Make a check on another kind of path. A sampler that refuses it in one line is excused there."""
+
+    def on_path(sampler: Sampler) -> None:
+        try:
+            check(sampler, path)
+        except UsageError as refusal:
+            raise SkipTest(f"it refuses a {path.kind} path: {refusal}") from refusal
+
+    return on_path
 
 
 def _on(model: Model | None, check: Callable[..., None]) -> Check:

@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 
 from samplerzoo.core.exact import draws, gaussian, learned, mixture
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Grid, Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import ZooError
+from samplerzoo.testing.fixtures import usual
 from samplerzoo.testing.moments import moments_of
 
 LOG_SNR = (-4.0, 2.0)
@@ -62,7 +65,7 @@ class Convergence:
         return self.order > order - TOLERANCE
 
 
-def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS) -> Convergence:
+def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS, *, path: str = "VP") -> Convergence:
     """Measure the errors of a sampler on grids that are uniform in log-SNR.
 
     A deterministic sampler is compared with the exact flow of the probability flow ODE, by the root mean square over
@@ -71,19 +74,23 @@ def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS) -> Convergence
     A multistep method begins with steps of lower order, whose error would dominate if it declares an order above 2.
     Then the first step is broken into smaller and smaller ones, so that their order does not matter.
 
+    Args:
+        path: kind of noise path: VP, VE or flow.
+
     Raises:
         ZooError: a stochastic sampler is not affine in its draws, options and grid do not decide whether it draws, or
             an error is not finite.
     """
-    finest = _grid(max(steps), ramp=sampler.order > 2)  # the others have no level that it does not have
-    error = _weak_error if _draws(sampler, finest) else _flow_error
-    errors = tuple(error(sampler, _grid(n, ramp=sampler.order > 2)) for n in steps)
+    schedule, ramp = _schedule(path), sampler.order > 2
+    finest = _grid(path, max(steps), ramp=ramp)  # the others have no level that it does not have
+    error = _weak_error if _draws(sampler, finest, schedule) else _flow_error
+    errors = tuple(error(sampler, _grid(path, n, ramp=ramp), schedule) for n in steps)
     if not all(map(math.isfinite, errors)):
         raise ZooError(f"{sampler!r} returns NaN or infinity between log-SNR {LOG_SNR[0]:g} and {LOG_SNR[1]:g}")
     return Convergence(steps, errors)
 
 
-def _flow_error(sampler: Sampler, grid: Grid) -> float:
+def _flow_error(sampler: Sampler, grid: Grid, schedule: Schedule) -> float:
     """Compare with the exact flow of a mixture; on a single Gaussian the midpoint rule is better than elsewhere."""
 
     def noise() -> Tensor:
@@ -92,16 +99,18 @@ def _flow_error(sampler: Sampler, grid: Grid) -> float:
         )
 
     def denoise(x: Tensor, t: Level) -> Prediction:
-        return model.denoise(x, t, torch.full((len(x),), len(MEANS)))
+        return model.denoise(x, t, model.condition(torch.full((len(x),), len(MEANS))))
 
-    model = learned(mixture(_schedule(), torch.tensor(MEANS, dtype=torch.float64)[:, None], SPREAD))
+    means = torch.tensor(MEANS, dtype=torch.float64)[:, None]
+    model = learned(mixture(schedule, means, SPREAD, parametrization=usual(schedule)))
     start, end = (_quantiles(level) for level in _ends(grid))
-    return _size(_reached(sampler, start.clone(), grid, denoise, noise) - end)  # who writes into x spoils no cache
+    reached = _reached(sampler, start.clone(), grid, Denoiser(denoise, schedule), noise)
+    return _size(reached - end)  # who writes into x spoils no cache
 
 
-def _weak_error(sampler: Sampler, grid: Grid) -> float:
+def _weak_error(sampler: Sampler, grid: Grid, schedule: Schedule) -> float:
     """Compare mean and variance on one Gaussian, where they are exact without Monte Carlo."""
-    model = learned(gaussian(_schedule(), MEAN, STD))
+    model = learned(gaussian(schedule, MEAN, STD, parametrization=usual(schedule)))
     t, s = _ends(grid)
 
     def variance(level: Level) -> float:
@@ -109,47 +118,45 @@ def _weak_error(sampler: Sampler, grid: Grid) -> float:
 
     def output(noise: Callable[[], Tensor]) -> Tensor:
         x = t.alpha * MEAN + math.sqrt(variance(t)) * noise()
-        return _reached(sampler, x, grid, model.denoise, noise)
+        return _reached(sampler, x, grid, Denoiser(model.denoise, schedule), noise)
 
-    out = moments_of(output, (1,), 1 + _draws(sampler, grid), sampler)
+    out = moments_of(output, (1,), 1 + _draws(sampler, grid, schedule), sampler)
     return _size(torch.cat([out.mean - s.alpha * MEAN, out.std**2 - variance(s)]))
 
 
-def _draws(sampler: Sampler, grid: Grid) -> int:
+def _draws(sampler: Sampler, grid: Grid, schedule: Schedule) -> int:
     """Count the draws of noise up to the last noisy level."""
-    return draws(sampler, grid, _schedule(), steps=len(grid) - 1)
+    return draws(sampler, grid, schedule, steps=len(grid) - 1)
 
 
-def _reached(
-    sampler: Sampler,
-    x: Tensor,
-    grid: Grid,
-    denoise: Callable[[Tensor, Level], Prediction],
-    noise: Callable[[], Tensor],
-) -> Tensor:
+def _reached(sampler: Sampler, x: Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], Tensor]) -> Tensor:
     """Walk to the last noisy level and return the state there."""
-    states = sampler.walk(x, grid, Denoiser(denoise, _schedule()), noise)
-    *_, last = itertools.islice(states, len(grid) - 1)
+    *_, last = itertools.islice(sampler.walk(x, grid, denoise, noise), len(grid) - 1)
     return last
 
 
 @functools.cache
-def _schedule() -> Schedule:
-    """Make a linear schedule with so many timesteps that beta, which is constant between two of them, is smooth.
+def _schedule(path: str) -> Schedule:
+    """Make a path of a kind. VP has so many timesteps that beta, which is constant between two of them, is smooth.
 
     On 1000 timesteps the jumps would hide the order of a second-order method that steps in tau.
     """
     T = 100_000
-    return Schedule(np.linspace(0.1, 20, T) / T)
+    kinds: dict[str, Callable[[], Schedule]] = {
+        "VP": lambda: VP(np.linspace(0.1, 20, T) / T),
+        "VE": VE,
+        "flow": RectifiedFlow,
+    }
+    return kinds[path]()
 
 
 @functools.cache
-def _grid(steps: int, *, ramp: bool) -> Grid:
+def _grid(path: str, steps: int, *, ramp: bool) -> Grid:
     """Make the grid of a number of steps. A ramp breaks the first step into 1/n, 1/n, 2/n, 4/n ... of it.
 
     Euler's method then leaves an error of about h^4 there.
     """
-    schedule = _schedule()
+    schedule = _schedule(path)
     log_snr = np.linspace(*LOG_SNR, steps + 1)
     if ramp:
         halves = 2.0 ** -np.arange(math.ceil(math.log2(steps)), 0, -1)
@@ -171,7 +178,8 @@ def _quantiles(level: Level) -> Tensor:
     std = math.sqrt(level.alpha**2 * SPREAD**2 + level.sigma**2)
     means = level.alpha * torch.tensor(MEANS, dtype=torch.float64)
     wanted = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
-    low, high = wanted.new_full(wanted.shape, -8.0), wanted.new_full(wanted.shape, 8.0)
+    reach = 8.0 * max(std, 1.0)
+    low, high = wanted.new_full(wanted.shape, -reach), wanted.new_full(wanted.shape, reach)
     for _ in range(60):  # bisection, to the last bit
         middle = (low + high) / 2
         below = torch.special.ndtr((middle[:, None] - means) / std).mean(1) < wanted

@@ -8,25 +8,54 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from samplerzoo.core.exact import gaussian, learned, mixture
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.exact import consistency, gaussian, learned, mixture
+from samplerzoo.core.level import Grid, Level, posterior_std
 from samplerzoo.core.model import Model
-from samplerzoo.core.parametrization import PredictionType
+from samplerzoo.core.parametrization import EPSILON, FLOW, SAMPLE, Parametrization
+from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Grid, Level, Schedule, posterior_std
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.walk import walk
 
 Noise = Callable[[], Tensor]
 
-LINEAR = Schedule(np.linspace(1e-4, 0.02, 1000))
+LINEAR = VP.from_config({})
 """Schedule of Ho, Jain, Abbeel 2020."""
 
-COSINE = Schedule.from_config({"beta_schedule": "squaredcos_cap_v2"})
-ZERO_SNR = Schedule.from_config({"rescale_betas_zero_snr": True})
+
+@dataclass(frozen=True)
+class Path:
+    """Kind of noise path that samplers are checked on.
+
+    Attributes:
+        uneven: grid with steps of all sizes, between timesteps, and at levels cleaner than a network is trained on.
+    """
+
+    schedule: Schedule
+    uneven: Grid
+
+    @property
+    def kind(self) -> str:
+        return self.schedule.kind
+
+    @property
+    def spacings(self) -> tuple[str, str]:
+        """Spacings that runs on such a path use: the usual one, and one that is even in log-SNR."""
+        return self.schedule.usual, "logsnr"
+
+
+ON_VP = Path(LINEAR, LINEAR.grid_at([998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99]))
+ON_VE = Path(VE(), VE().grid_at([79.5, 23.25, 20.0, 3.0, 0.5, 0.01, 0.0005]))
+ON_FLOW = Path(RectifiedFlow(), RectifiedFlow().grid_at([999.5, 812.25, 800, 300.0, 20.0, 0.6, 0.01]))
+PATHS = (ON_VP, ON_VE, ON_FLOW)
+
+COSINE = VP.from_config({"beta_schedule": "squaredcos_cap_v2"})
+ZERO_SNR = VP.from_config({"rescale_betas_zero_snr": True})
 
 
 def normal(
@@ -34,23 +63,34 @@ def normal(
     std: float | Tensor = 0.5,
     *,
     shape: tuple[int, ...] = (1,),
-    prediction: PredictionType = "epsilon",
+    parametrization: Parametrization | None = None,
     schedule: Schedule = LINEAR,
 ) -> Model:
     """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it."""
-    return learned(gaussian(schedule, mean, std, shape=shape, prediction=prediction))
+    kind = parametrization or usual(schedule)
+    return learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind))
 
 
-def bimodal(shape: tuple[int, ...] = (2,)) -> Model:
+def usual(schedule: Schedule) -> Parametrization:
+    """Return a parametrization that networks on such a path have."""
+    return FLOW if schedule.kind == "flow" else SAMPLE if schedule.ends_in_noise else EPSILON
+
+
+def made_for(sampler: Sampler, mean: float, std: float, schedule: Schedule = LINEAR) -> Model:
+    """Make Gaussian data as the sampler takes it: as a consistency model, if it does not need the mean."""
+    return normal(mean, std, schedule=schedule) if sampler.needs_mean else consistency(schedule, mean, std)
+
+
+def bimodal(shape: tuple[int, ...] = (2,), schedule: Schedule = LINEAR) -> Model:
     """Make unconditional data with two components, at 1 and at -1 and 0 in turn: its denoiser is not linear."""
     size = torch.Size(shape).numel()
     means = torch.stack([torch.ones(size), -(torch.arange(size) % 2).float()]).reshape(2, *shape)
-    exact = mixture(LINEAR, means, 0.3)
+    exact = mixture(schedule, means, 0.3, parametrization=usual(schedule))
 
-    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
-        return exact.net(x, tau, torch.full((len(x),), 2))
+    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
+        return exact.net(x, tau, exact.condition(torch.full((len(x),), 2)))
 
-    return learned(Model(net, LINEAR, shape=shape, name="exact mixture"))
+    return learned(Model(net, schedule, exact.parametrization, shape=shape, name="exact mixture"))
 
 
 def given_noise(images: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed: int = 0) -> Noise:
@@ -105,7 +145,9 @@ def farthest(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b.double()).abs().max())
 
 
-def three_classes(shape: tuple[int, ...] = (2,), prediction: PredictionType = "epsilon") -> Model:
+def three_classes(
+    shape: tuple[int, ...] = (2,), parametrization: Parametrization = EPSILON, schedule: Schedule = LINEAR
+) -> Model:
     """Make a model with all that a guidance may need.
 
     It has the classes 0 to 2, which hardly overlap, the null label 3, an exact classifier, a learned variance, and a
@@ -114,7 +156,7 @@ def three_classes(shape: tuple[int, ...] = (2,), prediction: PredictionType = "e
     size = torch.Size(shape).numel()
     angles = torch.arange(3)[:, None] * 2.1 + torch.arange(size)
     means = torch.cos(angles).reshape(3, *shape)
-    sharp, blurred = (learned(mixture(LINEAR, means, std, prediction=prediction)) for std in (0.3, 0.6))
+    sharp, blurred = (learned(mixture(schedule, means, std, parametrization=parametrization)) for std in (0.3, 0.6))
     return dataclasses.replace(sharp, second=blurred)
 
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from samplerzoo.core.condition import Condition
 from samplerzoo.core.exact import draws
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip, Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Grid, Level
 from samplerzoo.core.walk import walk
 from samplerzoo.errors import ZooError
 
@@ -45,16 +46,15 @@ def run(
     noise: Callable[[], Tensor],
     *,
     guidance: Guidance | None = None,
-    labels: Tensor | None = None,
+    condition: Condition | None = None,
     clip: Clip = NO_CLIP,
 ) -> Tensor:
     """Run a sampler with given draws, and return the final state in their dtype. The first draw makes x_T."""
     guided: Callable[[Tensor, Level], Prediction]
     if guidance is None:
-        guided = functools.partial(model.denoise, labels=labels)
+        guided = functools.partial(model.denoise, condition=condition)
     else:
-        assert labels is not None
-        guided = guidance.within_interval(model.denoise, labels, model)
+        guided = guidance.within_interval(model.denoise, condition or Condition(), model)
     *_, last = walk(sampler, grid, Denoiser(lambda x, t: clip(guided(x, t)), model.schedule), noise)
     return last
 
@@ -72,8 +72,8 @@ def moments(
     """
 
     def output(noise: Impulses) -> Tensor:
-        labels = None if label is None else torch.full((noise.rows,), label)
-        return run(model, sampler, grid, noise, guidance=guidance, labels=labels)
+        condition = model.condition(None if label is None else torch.full((noise.rows,), label))
+        return run(model, sampler, grid, noise, guidance=guidance, condition=condition)
 
     return moments_of(output, model.shape, 1 + draws(sampler, grid, model.schedule), sampler)
 

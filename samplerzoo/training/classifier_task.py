@@ -13,16 +13,21 @@ import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from samplerzoo.core.schedule import Schedule, to_timestep
+from samplerzoo.core.codec import PIXELS
+from samplerzoo.core.level import Level
+from samplerzoo.core.model import Model
+from samplerzoo.core.paths import VP
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError
 from samplerzoo.images import from_uint8
 from samplerzoo.models.classifier import NoisyClassifier
+from samplerzoo.models.load import ModelFolder
 from samplerzoo.system.files import atomic_folder
 from samplerzoo.training import card, pictures
-from samplerzoo.training.forward import Forward, build_scheduler
+from samplerzoo.training.forward import LevelDistribution, noised
 from samplerzoo.training.options import ClassifierOptions
+from samplerzoo.training.schedulers import check_trainable, new_scheduler, scheduler_of
 from samplerzoo.training.task import Report, Task
 
 EVALUATION_BATCH = 500
@@ -45,18 +50,26 @@ class ClassifierTask(Task):
         self.data = data
         self.test = test
         self.illustrate_epochs = 1
-        self.schedule = Schedule.from_config(build_scheduler(options, options.model).config)
-        self.forward = Forward(self.schedule)
+        model = _guided_model(options)
+        self.schedule = VP.from_config(new_scheduler(options).config) if model is None else model.schedule
+        self.codec = PIXELS if model is None else model.codec
+        self.distribution = LevelDistribution.of(self.schedule)
         resnet = build_resnet(options, data)
-        self.net: nn.Module = resnet if options.clean else NoisyClassifier(resnet, self.schedule)
+        self.net: nn.Module = resnet if options.clean else NoisyClassifier(resnet)
 
     def loss(self, net: nn.Module, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
         images = shift(images, self.options.max_shift, rng)
         if self.options.clean:
             return nn.functional.cross_entropy(net(images).logits.float(), labels)
-        tau = self.forward.draw_levels(len(images), rng).to(images.device)
+        level = self.distribution.draw(len(images), rng)
         noise = torch.randn(images.shape, generator=rng).to(images.device)
-        return nn.functional.cross_entropy(net(self.forward.noised(images, tau, noise), tau).float(), labels)
+        return nn.functional.cross_entropy(self._logits(net, images, level, noise).float(), labels)
+
+    def _logits(self, net: nn.Module, images: Tensor, level: Level, noise: Tensor) -> Tensor:
+        """Return what the network says of images with this noise, each at its own level."""
+        alpha, sigma = (torch.as_tensor(value).float().to(images.device) for value in (level.alpha, level.sigma))
+        logits: Tensor = net(noised(self.codec.encode(images), level, noise), alpha, sigma)
+        return logits
 
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:
         with atomic_folder(folder) as beside:
@@ -81,14 +94,14 @@ class ClassifierTask(Task):
             return {}
         if self.options.clean:
             return {"test accuracy": f"{self._accuracy(net, self.test, None):.2%}"}
-        taus = [round(self.schedule.T * k / (EVALUATED_LEVELS - 1)) for k in range(EVALUATED_LEVELS)]
+        taus = [self.schedule.low, *(level.tau for level in self.schedule.grid(EVALUATED_LEVELS - 1).levels[-2::-1])]
         return {
-            f"test accuracy, t = {to_timestep(max(tau, 1))}": f"{self._accuracy(net, self.test, tau):.2%}"
+            f"test accuracy, t = {self.schedule.timestep(tau):g}": f"{self._accuracy(net, self.test, tau):.2%}"
             for tau in taus
         }
 
     @torch.no_grad()
-    def _accuracy(self, net: nn.Module, test: ImageData, tau: int | None) -> float:
+    def _accuracy(self, net: nn.Module, test: ImageData, tau: float | None) -> float:
         """Return the share of correctly classified test images, at noise level `tau` or clean if it is None."""
         right, rng = 0, torch.Generator().manual_seed(0)
         for start in range(0, len(test), EVALUATION_BATCH):
@@ -97,10 +110,24 @@ class ClassifierTask(Task):
             if tau is None:
                 logits = net(images).logits
             else:
-                levels = torch.full((len(images),), max(tau, 1))
-                logits = net(self.forward.noised(images, levels, torch.randn(images.shape, generator=rng)), levels)
+                level = self.schedule.levels(torch.full((len(images),), tau, dtype=torch.float64))
+                logits = self._logits(net, images, level, torch.randn(images.shape, generator=rng))
             right += int((logits.argmax(1) == labels).sum())
         return right / len(test)
+
+
+def _guided_model(options: ClassifierOptions) -> Model | None:
+    """Return the model that the classifier is to guide, without weights, if one is named.
+
+    Raises:
+        UsageError: an option contradicts it, or its states are no pictures.
+    """
+    if options.model is None:
+        return None
+    folder = ModelFolder.open(options.model)
+    check_trainable(folder.stub, "--model")
+    scheduler_of(folder, options, None)
+    return folder.stub
 
 
 def shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:

@@ -1,89 +1,106 @@
-"""Forward process in training: the scheduler, random noise levels, noisy images, and loss weights."""
+"""Forward process in training: the noise path, the levels that are drawn on it, and noisy images with their targets."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
-from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
+from samplerzoo.core.level import Level
+from samplerzoo.core.parametrization import EXACT, Parametrization
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.models.folder import find_model
-from samplerzoo.training.options import ScheduleOptions
 
-FIELDS = {
-    "ddpm_num_steps": "num_train_timesteps",
-    "ddpm_beta_schedule": "beta_schedule",
-    "ddpm_beta_start": "beta_start",
-    "ddpm_beta_end": "beta_end",
-    "rescale_betas_zero_snr": "rescale_betas_zero_snr",
-}
-"""Names of our options, and the names of diffusers for them."""
+LEVELS = {"VP": ("uniform",), "flow": ("uniform", "logit-normal"), "VE": ("log-normal",)}
+"""Distributions of levels that are known for a kind of path, the usual one first."""
+
+MOMENTS = {"uniform": (0.0, 1.0), "logit-normal": (0.0, 1.0), "log-normal": (-1.2, 1.2)}
+"""Mean and standard deviation of the normal variable behind a distribution: Esser et al. 2024, section 3.1, and
+Karras et al. 2022, table 1."""
 
 
-class Forward:
-    """Forward process x_t = alpha x_0 + sigma eps for a batch in which each image has its own level."""
+@dataclass(frozen=True)
+class LevelDistribution:
+    """Distribution of the levels that a network is trained at.
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
-        self._alphas = torch.from_numpy(schedule.alphas).float()
-        self._sigmas = torch.from_numpy(schedule.sigmas).float()
+    Attributes:
+        kind: "uniform" over whole timesteps, or over sigma on a straight path; "logit-normal", where the logit of sigma
+            is normal (Esser et al. 2024, eq. 19); or "log-normal", where its logarithm is (Karras et al. 2022, sec. 5).
+        mean, std: of that normal variable.
+    """
 
-    def coefficients(self, tau: Tensor) -> tuple[Tensor, Tensor]:
-        """Return alpha and sigma at integer tau (N,), each of shape (N, 1, 1, 1), on the device of tau."""
-        alpha, sigma = self._alphas.to(tau.device)[tau], self._sigmas.to(tau.device)[tau]
-        return alpha.reshape(-1, 1, 1, 1), sigma.reshape(-1, 1, 1, 1)
+    schedule: Schedule
+    kind: str
+    mean: float
+    std: float
 
-    def noised(self, images: Tensor, tau: Tensor, noise: Tensor) -> Tensor:
-        """Return the images (N, C, H, W) at integer tau (N,) with this noise."""
-        alpha, sigma = self.coefficients(tau)
-        return alpha * images + sigma * noise
+    @classmethod
+    def of(
+        cls, schedule: Schedule, kind: str | None = None, mean: float | None = None, std: float | None = None
+    ) -> LevelDistribution:
+        """Make the usual distribution of a path, unless another is named."""
+        kind = kind or LEVELS[schedule.kind][0]
+        usual = MOMENTS[kind]
+        return cls(schedule, kind, usual[0] if mean is None else mean, usual[1] if std is None else std)
 
-    def loss_weight(self, tau: Tensor, prediction: PredictionType, gamma: float | None) -> Tensor:
-        """Return Min-SNR weights of the squared error at integer tau (N,) (Hang et al. 2023, eq. 7).
-
-        The weight of the squared error of x0 is min(SNR, gamma). The squared error of eps is SNR times that of x0, and
-        that of v is SNR + 1 times, so their weights are divided by these factors. Without gamma all weights are 1.
-        """
-        if gamma is None:
-            return torch.ones(len(tau), device=tau.device)
-        alpha, sigma = (value.flatten() for value in self.coefficients(tau))
-        snr = (alpha / sigma) ** 2
-        return snr.clamp(max=gamma) / PARAMETRIZATIONS[prediction].error_factor(snr)
-
-    def draw_levels(self, count: int, rng: torch.Generator) -> Tensor:
-        """Draw `count` levels tau in 1 ... T, each uniform and all spread evenly (Kingma et al. 2021, appendix I.1).
+    def draw(self, count: int, rng: torch.Generator) -> Level:
+        """Draw the levels of a batch, spread evenly over the distribution (Kingma et al. 2021, appendix I.1).
 
         A batch that covers all noise levels has a gradient of lower variance than independent draws.
         """
-        T = self.schedule.T
         spread = torch.arange(count, dtype=torch.float64) / count
         offset = torch.rand((), generator=rng, dtype=torch.float64)
-        return ((offset + spread) % 1.0 * T).long().clamp_(max=T - 1) + 1
+        return self.schedule.levels(self._quantile((offset + spread) % 1.0))
+
+    def _quantile(self, u: Tensor) -> Tensor:
+        """Return the times tau below which a share u of the levels lies."""
+        whole, low, T = self.schedule.whole, self.schedule.low, self.schedule.T
+        if whole is not None:
+            return (u * whole).long().clamp_(max=whole - 1) + 1
+        normal = self.mean + self.std * math.sqrt(2) * torch.erfinv(2 * u - 1).clamp(-6, 6)
+        match self.kind:
+            case "logit-normal":
+                tau = normal.sigmoid()
+            case "log-normal":
+                tau = normal.exp()
+            case _:
+                tau = u * T
+        return tau.clamp(low, T)
 
 
-def build_scheduler(options: ScheduleOptions, like: str | None, prediction_type: str = "epsilon") -> DDPMScheduler:
-    """Build the diffusers scheduler whose config is saved with the model.
+def noised(x0: Tensor, level: Level, noise: Tensor) -> Tensor:
+    """Return the states (N, C, H, W) of a batch at its levels, with this noise."""
+    return as_factor(level.alpha, x0) * x0 + as_factor(level.sigma, x0) * noise
 
-    Args:
-        like: name of a model whose schedule and prediction type to take; None to take them from the options.
-        prediction_type: used if `like` is None.
 
-    Raises:
-        UsageError: an option was set that contradicts the schedule of `like`.
-        ZooError: the scheduler of `like` cannot be read.
+def target(parametrization: Parametrization, x0: Tensor, noise: Tensor, level: Level) -> Tensor:
+    """Return the output of a perfect network for each state of a batch, in float32."""
+    of_x0, of_eps = (as_factor(_rounded(weight), x0) for weight in parametrization.target_weights(level))
+    return of_x0 * x0 + of_eps * noise
+
+
+def loss_weight(parametrization: Parametrization, level: Level, gamma: float | None) -> Tensor:
+    """Return Min-SNR weights of the squared error (Hang et al. 2023, eq. 7), as float32 (N,).
+
+    The weight of the squared error of x0 is min(SNR, gamma), and the squared error of x0 is c_out^2 times that of the
+    output. Without gamma all weights are 1, which for EDM are those of Karras et al. 2022, table 1.
     """
-    if like is None:
-        chosen = {theirs: getattr(options, ours) for ours, theirs in FIELDS.items()}
-        return DDPMScheduler(**chosen, prediction_type=prediction_type)
-    root = find_model(like)
-    try:
-        scheduler = DDPMScheduler.from_config(DDPMScheduler.load_config(root / "scheduler", local_files_only=True))
-    except (OSError, ValueError) as error:
-        raise ZooError(f"{root}: its scheduler cannot be read: {reason(error)}") from error
-    for ours, theirs in {**FIELDS, "prediction_type": "prediction_type"}.items():
-        if ours in options.model_fields_set and getattr(options, ours) != scheduler.config[theirs]:
-            flag = f"--{ours.replace('_', '-')}"
-            raise UsageError(f"{like} was trained with {theirs} {scheduler.config[theirs]}: leave out {flag}")
-    return scheduler
+    alpha: Any = level.alpha
+    if gamma is None:
+        return torch.ones(len(alpha), device=alpha.device)
+    snr: Any = (level.alpha / level.sigma) ** 2
+    return (snr.clamp(max=gamma) * parametrization.c_out(level) ** 2).float()
+
+
+def as_factor(value: Any, like: Tensor) -> Tensor:
+    """Turn a coefficient of a batch, a number or float64 (N,), into a float32 tensor that multiplies images."""
+    tensor = torch.as_tensor(value, dtype=torch.float64).expand(len(like))
+    return tensor.float().reshape(-1, *[1] * (like.ndim - 1)).to(like.device)  # not every device has float64
+
+
+def _rounded(weight: Any) -> Tensor:
+    """Take off what is float64 rounding of 0, such as the share of x0 in eps."""
+    tensor = torch.as_tensor(weight, dtype=torch.float64)
+    return torch.where(tensor.abs() < EXACT, torch.zeros_like(tensor), tensor)

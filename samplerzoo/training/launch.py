@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
 
 from samplerzoo.errors import UsageError
+from samplerzoo.system import environment
 from samplerzoo.system.files import contents, locked
 from samplerzoo.system.processes import on_main, processes
 from samplerzoo.training.options import LoopOptions
+
+Chosen = TypeVar("Chosen", bound=LoopOptions)
 
 
 def make_accelerator(options: LoopOptions) -> Accelerator:
@@ -34,6 +38,15 @@ def make_accelerator(options: LoopOptions) -> Accelerator:
         log_with=None if options.logger == "none" else options.logger,
         project_dir=options.output_dir,
     )
+
+
+def with_precision(options: Chosen) -> Chosen:
+    """Fill in the mixed precision that "auto" is on this machine, so that card and checkpoints name it."""
+    if options.mixed_precision != "auto":
+        return options
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    native = environment.native_bfloat16("cpu" if device is None else str(device.type))
+    return options.model_copy(update={"mixed_precision": "bf16" if native else "no"})
 
 
 @contextmanager

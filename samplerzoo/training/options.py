@@ -9,13 +9,18 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from samplerzoo.core.parametrization import PredictionType
 from samplerzoo.data.options import DataOptions
 from samplerzoo.options import Options
 
-Precision = Literal["no", "fp16", "bf16"]
+Precision = Literal["auto", "no", "fp16", "bf16"]
+Objective = Literal["epsilon", "sample", "v_prediction", "flow", "edm"]
+Levels = Literal["uniform", "logit-normal", "log-normal"]
 LrSchedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"]
+
+
+FLOW_OBJECTIVE, EDM_OBJECTIVE = "flow", "edm"
+"""Objectives on a path without betas."""
 
 
 class LoopOptions(DataOptions):
@@ -37,7 +42,9 @@ class LoopOptions(DataOptions):
     adam_weight_decay: float = Field(1e-6, ge=0, description="AdamW weight decay")
     adam_epsilon: float = Field(1e-8, gt=0, description="AdamW epsilon")
     max_grad_norm: float = Field(1.0, gt=0, description="largest norm of the gradient, which is clipped to it")
-    mixed_precision: Precision = Field("no", description="autocast type of the forward pass")
+    mixed_precision: Precision = Field(
+        "auto", description="autocast type of the forward pass; auto is bf16 where the device computes it natively"
+    )
     checkpointing_steps: PositiveInt = Field(500, description="optimizer steps between checkpoints")
     checkpoints_total_limit: PositiveInt = Field(2, description="checkpoints to keep")
     resume_from_checkpoint: str | None = Field(None, description="'latest' or the path of a checkpoint")
@@ -62,6 +69,7 @@ class ScheduleOptions(Options):
     ddpm_beta_start: float = Field(1e-4, gt=0, lt=1, description="first beta")
     ddpm_beta_end: float = Field(0.02, gt=0, lt=1, description="last beta")
     rescale_betas_zero_snr: bool = Field(False, description="rescale so that the last level holds no signal")
+    sigma_data: float = Field(0.5, gt=0, description="standard deviation of the data, for the objective edm")
 
 
 class TrainOptions(LoopOptions, ScheduleOptions):
@@ -73,7 +81,15 @@ class TrainOptions(LoopOptions, ScheduleOptions):
     label_dropout: float = Field(
         0.1, ge=0, le=1, description="share of labels replaced by the null label, for classifier-free guidance"
     )
-    prediction_type: PredictionType = Field("epsilon", description="what the network predicts")
+    objective: Objective = Field(
+        "epsilon", description="what the network learns to say: the noise, the image, v, the velocity of a straight "
+        "path (flow), or the image preconditioned on a VE path (edm)"
+    )  # fmt: skip
+    levels: Levels | None = Field(
+        None, description="distribution of the noise levels; default: uniform, or log-normal for edm"
+    )
+    level_mean: float | None = Field(None, description="mean of a logit-normal (0) or log-normal (-1.2) distribution")
+    level_std: float | None = Field(None, gt=0, description="its standard deviation (1, or 1.2)")
     snr_gamma: float | None = Field(
         None, gt=0, description="gamma of Min-SNR loss weights, usually 5; a lower one favours noisy levels more"
     )

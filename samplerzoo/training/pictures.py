@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from samplerzoo import images
-from samplerzoo.core.schedule import Schedule, to_timestep
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.system.files import atomic_file
 
 SMOOTHING = 0.8
@@ -57,18 +57,17 @@ def save_beside(real: Tensor, generated: Tensor, labels: list[int] | None, path:
 
 def save_forward(real: Tensor, schedule: Schedule, path: Path) -> None:
     """Draw real images (N, C, H, W) at increasing noise, x_t = alpha x_0 + sigma eps, one row per image."""
-    taus = [round(schedule.T * k / (SHOWN_LEVELS - 1)) for k in range(SHOWN_LEVELS)]
+    levels = schedule.grid(SHOWN_LEVELS - 1).levels[::-1]
     noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
     figure = Figure(figsize=(1.3 * SHOWN_LEVELS, 1.3 * len(real) + 0.4), layout="constrained")
-    for column, tau in enumerate(taus):
-        level = schedule.at(tau)
+    for column, level in enumerate(levels):
         noisy = images.to_uint8(level.alpha * real + level.sigma * noise)
         for row, picture in enumerate(noisy):
             axes = figure.add_subplot(len(real), SHOWN_LEVELS, row * SHOWN_LEVELS + column + 1)
             axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.axis("off")
             if not row:
-                axes.set_title(f"t = {to_timestep(tau)}" if tau else "real")
+                axes.set_title("real" if level.clean else f"t = {schedule.timestep(level.tau):.3g}")
     _save(figure, path)
 
 

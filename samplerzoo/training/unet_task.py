@@ -1,29 +1,32 @@
-"""Training of a diffusion U-Net with the loss of DDPM (Ho, Jain, Abbeel 2020, eq. 14) and label dropout."""
+"""Training of a diffusion U-Net: the squared error of its output, as the parametrization has it, and label dropout."""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from samplerzoo.core.model import Model
-from samplerzoo.core.parametrization import PARAMETRIZATIONS, PredictionType
-from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.architecture import NetworkArchitecture
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import from_uint8
 from samplerzoo.models.configs import ModelInfo
-from samplerzoo.models.folder import find_model
-from samplerzoo.models.load import save_model
-from samplerzoo.models.unet2d import load_unet, unet_network
+from samplerzoo.models.load import ModelFolder, model_of_modules, save_model
+from samplerzoo.models.parts import Part, architecture_of
 from samplerzoo.sampling.driver import sample
 from samplerzoo.training import card, pictures
-from samplerzoo.training.forward import Forward, build_scheduler
+from samplerzoo.training.forward import LEVELS, LevelDistribution, as_factor, loss_weight, noised, target
 from samplerzoo.training.options import TrainOptions
+from samplerzoo.training.schedulers import check_trainable, new_scheduler, scheduler_of
 from samplerzoo.training.task import Report, Task
 
 FORWARD_ROWS = 3
@@ -31,7 +34,7 @@ FORWARD_ROWS = 3
 
 
 class UNetTask(Task):
-    """U-Net that predicts eps, x0 or v of a noisy image, given its label or the null label.
+    """U-Net that learns an objective at noisy images, given their labels or the null label.
 
     Raises:
         UsageError: the options do not fit the data or each other.
@@ -46,19 +49,20 @@ class UNetTask(Task):
         self.conditional = data.num_classes > 1 if options.conditional is None else options.conditional
         if self.conditional and not data.num_classes:
             raise UsageError(f"{options.dataset} has no labels to be conditional on: leave out --conditional")
-        self.scheduler = build_scheduler(options, options.init_from, options.prediction_type)
-        self.schedule = Schedule.from_config(self.scheduler.config)
-        if self.schedule.zero_terminal_snr and self.prediction_type == "epsilon":
-            raise UsageError(
-                "--rescale-betas-zero-snr leaves no x0 in the last level's eps: --prediction-type v_prediction"
-            )
-        self.forward = Forward(self.schedule)
-        self.net = build_unet(options, data, self.conditional)
-
-    @property
-    def prediction_type(self) -> PredictionType:
-        """Quantity that the network predicts."""
-        return self.scheduler.config.prediction_type
+        if options.rescale_betas_zero_snr and options.objective == "epsilon" and options.init_from is None:
+            raise UsageError("--rescale-betas-zero-snr leaves no x0 in the last level's eps: --objective v_prediction")
+        self.old = None if options.init_from is None else ModelFolder.open(options.init_from)
+        if self.old is None:
+            self.scheduler = new_scheduler(options, options.objective)
+        else:
+            check_trainable(self.old.stub, "--init-from")
+            asked = options.objective if "objective" in options.model_fields_set else None
+            self.scheduler = scheduler_of(self.old, options, asked)
+        self.net = build_unet(options, data, self.conditional, self.old)
+        part = Part("unet", Path("unet"), {**self.net.config, "_class_name": type(self.net).__name__})
+        self.architecture = architecture_of(part)
+        self.model = self._model(self.net)
+        self.distribution = _distribution(options, self.model)
 
     @property
     def null_label(self) -> int | None:
@@ -66,24 +70,21 @@ class UNetTask(Task):
         return self.data.num_classes if self.conditional and self.options.label_dropout > 0 else None
 
     def loss(self, net: nn.Module, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
-        tau = self.forward.draw_levels(len(images), rng)
+        level, p = self.distribution.draw(len(images), rng), self.model.parametrization
         noise = torch.randn(images.shape, generator=rng)
         dropped = torch.rand(len(images), generator=rng) < self.options.label_dropout
-        tau, noise, dropped = (value.to(images.device) for value in (tau, noise, dropped))
-        noisy = self.forward.noised(images, tau, noise)
+        noise, dropped = noise.to(images.device), dropped.to(images.device)
+        x = as_factor(p.c_in(level), images) * noised(images, level, noise)
+        time = as_factor(p.c_noise(level), images).flatten()
         given = torch.where(dropped, torch.full_like(labels, self.data.num_classes), labels)
-        answer = unet_network(net)(noisy, tau, given if self.conditional else None)
-        target = PARAMETRIZATIONS[self.prediction_type].target(images, noise, *self.forward.coefficients(tau))
-        errors = (answer.float() - target).square().flatten(1).mean(1)
-        return (self.forward.loss_weight(tau, self.prediction_type, self.options.snr_gamma) * errors).mean()
+        condition = Condition({"class_labels": given} if self.conditional else {}, given)
+        answer = self.network(net)(x, time, condition)
+        errors = (answer.float() - target(p, images, noise, level)).square().flatten(1).mean(1)
+        return (loss_weight(p, level, self.options.snr_gamma).to(errors.device) * errors).mean()
 
     def save(self, folder: Path, net: nn.Module, report: Report) -> None:
         options = self.options
-        info = ModelInfo(
-            num_classes=self.data.num_classes if self.conditional else None,
-            null_label=self.null_label,
-            class_names=list(self.data.class_names) or None,
-            class_counts=self.data.class_counts or None,
+        info = self._info(
             data={"dataset": options.dataset, "split": options.split, "images": len(self.data)},
             recipe={"command": card.command_line("train", options), "steps": report.step, "images": report.images},
         )
@@ -95,13 +96,39 @@ class UNetTask(Task):
             self.data,
             report,
             {
-                "network": f"UNet2DModel, {size:.2f} M parameters, predicts {self.prediction_type}",
+                "network": f"UNet2DModel, {size:.2f} M parameters, predicts {self.model.parametrization.name}",
                 "conditional on": f"class labels; null label {self.null_label}" if self.conditional else "nothing",
-                "schedule": f"{self.scheduler.config.beta_schedule}, T = {self.schedule.T}",
+                "path": self._path(),
             },
         )
         net = net.type(getattr(torch, options.save_dtype))  # not `to`, for which diffusers logs a warning
-        save_model(folder, net, self.scheduler, info, text)
+        schedule = self.model.schedule
+        scaled = self.model.parametrization.c_in(schedule.at(schedule.T)) != 1.0
+        save_model(folder, net, self.scheduler, info, text, scaled=scaled)
+
+    def network(self, net: nn.Module) -> Callable[[Tensor, Tensor, Condition], Tensor]:
+        """Return the function of a network, as Accelerate may have wrapped it."""
+        assert isinstance(self.architecture, NetworkArchitecture)
+        return self.architecture.call(net)
+
+    def _info(self, **record: Any) -> ModelInfo:
+        return ModelInfo(
+            num_classes=self.data.num_classes if self.conditional else None,
+            null_label=self.null_label,
+            class_names=list(self.data.class_names) or None,
+            class_counts=self.data.class_counts or None,
+            **record,
+        )
+
+    def _model(self, net: nn.Module) -> Model:
+        """Make a model of a network, as the saved folder is going to be read."""
+        return model_of_modules({"unet": net, "scheduler": self.scheduler}, self._info(), name="the trained network")
+
+    def _path(self) -> str:
+        schedule, config = self.model.schedule, self.scheduler.config
+        if schedule.whole is not None:
+            return f"{config.beta_schedule}, T = {schedule.whole}"
+        return f"{schedule.kind}, levels {self.distribution.kind}"
 
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:
         real, labels = self._examples()
@@ -109,7 +136,7 @@ class UNetTask(Task):
         if not main:
             return
         pictures.save_loss(folder / "metrics.jsonl", folder / "loss.png")
-        pictures.save_forward(real[:FORWARD_ROWS], self.schedule, folder / "forward.png")
+        pictures.save_forward(real[:FORWARD_ROWS], self.model.schedule, folder / "forward.png")
         if generated is None:
             return
         (folder / "samples").mkdir(exist_ok=True)
@@ -129,27 +156,36 @@ class UNetTask(Task):
 
     def _generate(self, net: nn.Module, labels: list[int] | None) -> Tensor | None:
         """Sample images with the same noise and labels every time. Return None and print a note if that fails."""
-        model = Model(
-            unet_network(net),
-            self.schedule,
-            self.prediction_type,
-            shape=(self.data.channels, self.data.image_size, self.data.image_size),
-            num_classes=self.data.num_classes if self.conditional else None,
-            null_label=self.null_label,
-            device=str(next(net.parameters()).device),
-        )
-        count = min(self.options.eval_images, len(self.data))
+        model = dataclasses.replace(self._model(net), clip=NO_CLIP)
+        count, most = min(self.options.eval_images, len(self.data)), model.schedule.whole
+        steps = self.options.eval_steps if most is None else min(self.options.eval_steps, most)
         try:
-            return sample(
-                model, "ddim", steps=min(self.options.eval_steps, self.schedule.T), labels=labels, num_images=count
-            ).images
+            return sample(model, "ddim", steps=steps, labels=labels, num_images=count).images
         except ZooError as error:  # a failed picture must not end the training
             print(f"no sample grid: {error}", file=sys.stderr)
             return None
 
 
-def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNet2DModel:
-    """Build the U-Net that the options describe. Its weights depend on the seed only, or come from `init_from`.
+def _distribution(options: TrainOptions, model: Model) -> LevelDistribution:
+    """Return the distribution of levels that the options ask for.
+
+    Raises:
+        UsageError: it is not one of this path's.
+    """
+    known = LEVELS[model.schedule.kind]
+    if options.levels is not None and options.levels not in known:
+        raise UsageError(f"--levels {options.levels}: on a {model.schedule.kind} path there are {' and '.join(known)}")
+    if (options.levels or known[0]) == "uniform":
+        for name in ("level_mean", "level_std"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')}: a uniform distribution of levels has none")
+    return LevelDistribution.of(model.schedule, options.levels, options.level_mean, options.level_std)
+
+
+def build_unet(
+    options: TrainOptions, data: ImageData, conditional: bool, old: ModelFolder | None = None
+) -> UNet2DModel:
+    """Build the U-Net that the options describe. Its weights depend on the seed only, or are those of an old model.
 
     Raises:
         UsageError: the shape does not fit the images.
@@ -157,8 +193,8 @@ def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNe
     embeds = data.num_classes + 1 if conditional else None
     with torch.random.fork_rng():
         torch.manual_seed(keyed_generator(options.seed).initial_seed())
-        if options.init_from is not None:
-            return _pretrained_unet(options.init_from, data, embeds)
+        if old is not None:
+            return _pretrained_unet(old, data, embeds)
         channels = options.block_out_channels
         _check_shape(options, data.image_size)
         plain = len(channels) - options.attention_levels
@@ -177,9 +213,11 @@ def build_unet(options: TrainOptions, data: ImageData, conditional: bool) -> UNe
         )
 
 
-def _pretrained_unet(name: str, data: ImageData, embeds: int | None) -> UNet2DModel:
+def _pretrained_unet(folder: ModelFolder, data: ImageData, embeds: int | None) -> UNet2DModel:
     """Load the U-Net of a model for these images. Class embeddings of another number start at random."""
-    old = load_unet(find_model(name))
+    old, name = folder.load_network("cpu", "float32"), folder.stub.name
+    if not isinstance(old, UNet2DModel):
+        raise UsageError(f"--init-from {name}: its network is a {type(old).__name__}, and a UNet2DModel is trained")
     config = {key: value for key, value in old.config.items() if key != "_name_or_path"}  # a path of this machine
     if (config["in_channels"], config["out_channels"]) != (data.channels, data.channels):
         raise UsageError(f"{name} has {config['in_channels']} channels and the data {data.channels}: add --channels")

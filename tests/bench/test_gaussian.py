@@ -125,6 +125,7 @@ def test_every_installed_sampler_by_default_and_no_broken_one(monkeypatch: pytes
 
 def test_our_suite_has_every_installed_sampler() -> None:
     recipes = [recipe for recipe, _ in parse_suite(read_suite(SUITE), SUITE.name).points]
-    assert {recipe.sampler for recipe in recipes} == {plugin.name for plugin in registry.plugins("sampler")}
+    means = {plugin.name for plugin in registry.plugins("sampler") if plugin.load().needs_mean}  # those of this model
+    assert {recipe.sampler for recipe in recipes} == means
     assert {recipe.steps for recipe in recipes} == {5, 10, 20, 50, 100, 200, 500, 1000}
     assert len(recipes) == 152

@@ -26,7 +26,7 @@ from samplerzoo.bench.results import Row
 from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.load import ModelFolder, fingerprint, load
+from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.sampling import driver
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.tuning import TuningRequest
@@ -56,7 +56,7 @@ def test_a_row_has_all_that_is_needed(suite: Suites, bench: Bench, tmp_path: Pat
     assert row.timesteps == (999, 666, 332)
     assert row.protocol.metric == "fd_pixels@20"
     assert row.protocol.model == "tiny"
-    assert row.protocol.fingerprint == fingerprint(tiny_model)
+    assert row.protocol.fingerprint == ModelFolder.open(tiny_model).fingerprint
     assert row.protocol.labels == "natural"
     assert (row.protocol.reference, row.protocol.reference_images) == ("noise.safetensors", 400)
     assert (row.cost.nfe, row.cost.network_calls, row.cost.classifier_gradients) == (6, 3, 0)

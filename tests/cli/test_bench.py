@@ -16,7 +16,7 @@ from samplerzoo.bench import results
 from samplerzoo.bench.suite import Suite
 from samplerzoo.cli import bench as module
 from samplerzoo.cli import sweep_flags
-from samplerzoo.models.load import fingerprint
+from samplerzoo.models.load import ModelFolder
 
 FEW = ["--steps", 2, "--images", 6, "--batch-size", 4, "--device", "cpu"]
 
@@ -174,7 +174,7 @@ def test_a_second_network_is_counted_apart_and_no_path_of_it_is_reported(
     assert off.metrics == on.metrics  # a copy of the model guides nothing
     report = Path("bench/tiny/report.md").read_text()
     assert "NFE of the second network" in report
-    assert f"worse@{fingerprint(tiny_model)[:8]}" in report
+    assert f"worse@{ModelFolder.open(tiny_model).fingerprint[:8]}" in report
     tables, _, _ = report.partition("samplerzoo bench")
     assert str(tmp_path / "worse") not in tables
 

@@ -39,17 +39,18 @@ def test_a_line_a_check(cli) -> None:
     first, *lines, last = answer.out.splitlines()
     assert answer.code == 0
     assert first == "DDIM(eta=0.5)"
-    assert len(lines) == 22
+    assert len(lines) == 36
     assert lines[0] == "  check_keeps_the_protocol: passed"
+    assert lines[-1] == "  check_order_on_flow: passed"
     assert "  check_shift_is_applied: skipped, it takes no mean shift, and says so" in lines
-    assert last == "21 passed, 1 skipped"
+    assert last == "35 passed, 1 skipped"
 
 
 def test_a_failure_says_why_and_exits_with_1(cli, wrong: Path) -> None:
     answer = cli("check", "half-way", "--plugin", wrong, "--speed", 0.7)
     assert answer.code == 1
     assert "HalfWay(speed=0.7)" in answer.out
-    (line,) = [line for line in answer.out.splitlines() if "check_lands_on_the_point" in line]
+    (line,) = [line for line in answer.out.splitlines() if "check_lands_on_the_point:" in line]
     assert line.startswith("  check_lands_on_the_point: FAILED, data that is a single point is missed by ")
     assert (
         "check_options_are_documented: FAILED, the option speed of HalfWay has neither bounds nor choices" in answer.out

@@ -69,7 +69,7 @@ def test_list_all(cli, monkeypatch: pytest.MonkeyPatch) -> None:
         verdict.Verdict("DScheduler", 1e-3),
     ]
     monkeypatch.setattr(verdict, "verdicts", lambda library: verdicts)
-    assert "diffusers:" not in cli("list").out
+    assert "  diffusers:" not in cli("list").out
     lines = cli("list", "--all").out.splitlines()
     shown = [line.split()[0] for line in lines if line.startswith("  diffusers:")]
     assert shown == [f"diffusers:{letter}Scheduler" for letter in "DBCA"]

@@ -26,8 +26,8 @@ from samplerzoo import Guidance
 class Push(Guidance):
     """Fails (Doe 2026)."""
 
-    def guide(self, denoise, labels, model):
-        return lambda x, t: denoise(x, t, labels)
+    def guide(self, denoise, condition, model):
+        return lambda x, t: denoise(x, t, condition)
 '''
 FEATURES = '''
 from samplerzoo import Features
@@ -140,9 +140,9 @@ GRID = "\n    def grid(self, schedule, steps, spacing):\n        return schedule
         ("timesteps --sampler mine --much 0.25", VALIDATOR, "KeyError: 0.25", "_known"),
         ("bench --model gaussian --sampler mine --much 0.25 --steps 3", VALIDATOR, "KeyError: 0.25", "_known"),
         ("info mine", ORDER, "KeyError: 'order'", "order"),
-        ("timesteps --sampler mine", GRID, "AttributeError: 'Schedule' object has no attribute 'grids'", "grid"),
-        ("run --sampler mine --model {model}", GRID, "AttributeError: 'Schedule' object", "grid"),
-        ("bench --model gaussian --sampler mine --steps 3", GRID, "AttributeError: 'Schedule' object", "grid"),
+        ("timesteps --sampler mine", GRID, "AttributeError: 'VP' object has no attribute 'grids'", "grid"),
+        ("run --sampler mine --model {model}", GRID, "AttributeError: 'VP' object", "grid"),
+        ("bench --model gaussian --sampler mine --steps 3", GRID, "AttributeError: 'VP' object", "grid"),
     ],
 )
 def test_options_order_and_grid(
@@ -160,15 +160,18 @@ def test_options_order_and_grid(
 def test_the_order_in_check(cli, tmp_path: Path) -> None:
     path, line = written(tmp_path, SAMPLER + ORDER)
     answer = cli("check", "mine", "--plugin", path)
-    (failed,) = [text for text in answer.out.splitlines() if "check_order" in text]
-    assert f"FAILED, sampler mine fails: KeyError: 'order' ({path}, line {line}, in order)" in failed
+    failed = [text for text in answer.out.splitlines() if "check_order" in text]
+    names = ["check_order", "check_order_on_ve", "check_order_on_flow"]
+    assert [text.split(":")[0].strip() for text in failed] == names
+    said = f"FAILED, sampler mine fails: KeyError: 'order' ({path}, line {line}, in order)"
+    assert all(said in text for text in failed)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "function"),
     [
         ("        return lambda", "        model.nothing  # fails\n        return lambda", "guide"),
-        ("denoise(x, t, labels)", "denoise(x, t, labels).nothing  # fails", "<lambda>"),
+        ("denoise(x, t, condition)", "denoise(x, t, condition).nothing  # fails", "<lambda>"),
     ],
 )
 def test_a_guidance(cli, tmp_path: Path, tiny_model: Path, old: str, new: str, function: str) -> None:

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
+from samplerzoo_plugins.architectures.unet2d import UNet2D
 
 from samplerzoo import images, registry
 from samplerzoo.cli import bench, timesteps
 from samplerzoo.cli import run as module
 from samplerzoo.cli.plugin_flags import PluginCommand
-from samplerzoo.models import load as models
-from samplerzoo.models.load import fingerprint
+from samplerzoo.models.load import ModelFolder
 from samplerzoo.sampling.driver import sample
 
 FEW = ["--steps", 3, "--num-images", 5, "--batch-size", 2]
@@ -113,7 +113,7 @@ def test_a_run_folder(cli, tiny_model: Path) -> None:
     assert record["recipe"]["sampler_options"] == {"eta": 0.5}
     assert record["recipe"]["clip_x0"] == "off"
     assert record["recipe"]["model"] == str(tiny_model)
-    assert record["recipe"]["fingerprint"] == fingerprint(tiny_model)
+    assert record["recipe"]["fingerprint"] == ModelFolder.open(tiny_model).fingerprint
     assert [level["timestep"] for level in record["grid"]] == [999, 666, 332, -1]
     assert {"torch", "diffusers", "samplerzoo"} <= set(record["versions"])
     pixels, metadata = images.read_png(folder / "images/000004.png")
@@ -201,7 +201,7 @@ def test_a_second_model_is_recorded_counted_and_found_again(cli, tiny_model: Pat
     assert "NFE 3 and 3 of the second network" in answer.out
     recipe = json.loads(Path("out/run.json").read_text())["recipe"]
     assert recipe["guidance_options"]["model"] == str(Path("worse").resolve())
-    assert recipe["second_fingerprint"] == fingerprint(Path("worse")) != recipe["fingerprint"]
+    assert recipe["second_fingerprint"] == ModelFolder.open("worse").fingerprint != recipe["fingerprint"]
     assert "same" in cli("rerun", "out/images/000001.png").out
     weights.write_bytes((tiny_model / "unet/diffusion_pytorch_model.safetensors").read_bytes())
     assert "the guidance's own model is not the one of the image" in cli("rerun", "out/images/000001.png").err
@@ -329,24 +329,24 @@ def test_a_full_disk_leaves_no_half_file(cli, tiny_model: Path, monkeypatch: pyt
 
 
 def test_nan_from_the_network_is_named_with_its_step(cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def network(unet):
-        return lambda x, tau, labels: x * (float("nan") if tau[0] < 500 else 1.0)
+    def network(self, module):
+        return lambda x, time, condition: x * (float("nan") if time[0] < 500 else 1.0)
 
-    monkeypatch.setattr(models, "unet_network", network)
-    cli("run", "--model", tiny_model, *FEW, "-o", "out").refuses(1, "NaN", "step 3 of 3", "timestep 332")
+    monkeypatch.setattr(UNet2D, "call", network)
+    cli("run", "--model", tiny_model, *FEW, "-o", "out").refuses(1, "NaN", "step 3 of 3", "tau 333")
     assert not list(Path("out/images").glob("*.png"))
 
 
 def test_too_little_memory_says_what_to_lower(cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    def network(unet):
-        def fail(x, tau, labels):
+    def network(self, module):
+        def fail(x, time, condition):
             raise torch.OutOfMemoryError("a long story")
 
         return fail
 
-    monkeypatch.setattr(models, "unet_network", network)
+    monkeypatch.setattr(UNet2D, "call", network)
     cli("run", "--model", tiny_model, *FEW).refuses(1, "batches of 2", "--batch-size")
 
 
@@ -374,7 +374,7 @@ BROKEN = {
         lambda root: _json(root / "scheduler" / "scheduler_config.json", prediction_type="flow"), "'flow'", 1,
     ),
     "no null label": (lambda root: _json(root / "samplerzoo.json", null_label=None), "null label", 2),
-    "empty folder": (lambda root: [path.unlink() for path in root.rglob("*") if path.is_file()], "not a whole", 1),
+    "empty folder": (lambda root: [path.unlink() for path in root.rglob("*") if path.is_file()], "no model folder", 1),
     "latents": (lambda root: _json(root / "unet" / "config.json", in_channels=4, out_channels=4), "4 channels", 2),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 from samplerzoo import registry
 from samplerzoo.core.blame import blame, blaming, plugin_title
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
@@ -38,7 +39,7 @@ def failure(sampler: Sampler, error: BaseException) -> BaseException:
     """Return the error that a run ends with."""
     ERROR[0] = error
     with pytest.raises(BaseException) as caught:  # noqa: PT011
-        sample(gaussian(Schedule.from_config({})), sampler, steps=2, num_images=1)
+        sample(gaussian(VP.from_config({})), sampler, steps=2, num_images=1)
     return caught.value
 
 
@@ -88,11 +89,11 @@ def test_what_on_step_raises_is_its_callers_affair() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        sample(gaussian(Schedule.from_config({})), Right(), steps=2, num_images=1, on_step=on_step)
+        sample(gaussian(VP.from_config({})), Right(), steps=2, num_images=1, on_step=on_step)
 
 
 def test_a_network_that_fails_by_itself_is_named_as_what_fails(linear: Schedule) -> None:
-    def net(x: Any, tau: Any, labels: Any) -> Any:
+    def net(x: Any, time: Any, condition: Any) -> Any:
         raise RuntimeError("not today")
 
     with pytest.raises(
@@ -102,7 +103,7 @@ def test_a_network_that_fails_by_itself_is_named_as_what_fails(linear: Schedule)
 
 
 def test_a_network_in_the_file_of_a_plugin_is_not_the_plugin(linear: Schedule) -> None:
-    def net(x: Any, tau: Any, labels: Any) -> Any:
+    def net(x: Any, time: Any, condition: Any) -> Any:
         raise RuntimeError("not today")
 
     class Own(Sampler):
@@ -117,7 +118,7 @@ def test_a_network_in_the_file_of_a_plugin_is_not_the_plugin(linear: Schedule) -
 
 def test_a_network_that_returns_no_tensor_is_refused(linear: Schedule) -> None:
     with pytest.raises(ZooError, match="the network of mine returned NoneType, and has to return a tensor"):
-        sample(Model(lambda x, tau, labels: None, linear, shape=(1,), name="mine"), DDIM(), steps=2, num_images=1)
+        sample(Model(lambda x, time, condition: None, linear, shape=(1,), name="mine"), DDIM(), steps=2, num_images=1)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), StopIteration()], ids=lambda error: type(error).__name__)
@@ -137,7 +138,7 @@ def test_an_option_that_is_set_is_told_with_the_way_out() -> None:
             return x
 
     with pytest.raises(ZooError, match=r"fails: last: Instance is frozen .*; options do not change: keep what does"):
-        sample(gaussian(Schedule.from_config({})), Keeping(), steps=2, num_images=1)
+        sample(gaussian(VP.from_config({})), Keeping(), steps=2, num_images=1)
 
 
 def test_the_innermost_class_of_a_file_is_blamed(linear: Schedule) -> None:
@@ -146,9 +147,9 @@ def test_the_innermost_class_of_a_file_is_blamed(linear: Schedule) -> None:
             return denoise(x, t).x0
 
     class Pushing(Guidance):
-        def guide(self, denoise, labels, model):
+        def guide(self, denoise, condition, model):
             def guided(x, t):
-                return denoise(x, t, labels).nothing
+                return denoise(x, t, condition).nothing
 
             return guided
 

@@ -11,9 +11,14 @@ from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.exact import consistency
+from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import PARAMETRIZATIONS
+from samplerzoo.core.paths import VE, VP
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import conjugate, draws, gaussian, is_stochastic, mixture, moments
@@ -34,10 +39,10 @@ def posterior(prior: Density, level: Level, function: Density) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("tau", [10, 300, 999.5])
-@pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize("kind", [*PARAMETRIZATIONS])
 def test_the_gaussian_denoiser_is_the_posterior_mean(linear: Schedule, tau: float, kind: str) -> None:
     level = linear.at(tau)
-    p = gaussian(linear, 0.4, 0.6, prediction=kind).denoise(POINTS, level)
+    p = gaussian(linear, 0.4, 0.6, parametrization=PARAMETRIZATIONS[kind]).denoise(POINTS, level)
     expected = posterior(lambda x0: normal(x0, 0.4, 0.6), level, lambda x0: x0)
     torch.testing.assert_close(p.x0[:, 0], expected, rtol=0, atol=1e-10)
 
@@ -49,10 +54,10 @@ def test_the_mixture_is_the_posterior_mean_and_the_posterior_of_the_class(linear
     parts = [lambda x0: normal(x0, 1.0, 0.3), lambda x0: normal(x0, -1.0, 0.3)]
     both = lambda x0: parts[0](x0) + parts[1](x0)  # noqa: E731
     for label, prior in enumerate([*parts, both]):
-        p = model.denoise(POINTS, level, torch.full((5,), label))
+        p = model.denoise(POINTS, level, model.condition(torch.full((5,), label)))
         torch.testing.assert_close(p.x0[:, 0], posterior(prior, level, lambda x0: x0), rtol=0, atol=1e-10)
     assert model.classifier is not None
-    probability = model.classifier(POINTS, POINTS.new_full((5,), tau)).softmax(1)[:, 0]
+    probability = model.classifier(POINTS, level).softmax(1)[:, 0]
     expected = posterior(both, level, lambda x0: parts[0](x0) / both(x0).clamp(min=1e-300))
     torch.testing.assert_close(probability, expected, rtol=0, atol=1e-10)
 
@@ -62,10 +67,19 @@ def test_the_conjugate_classifier_is_the_posterior_of_its_event(linear: Schedule
     level = linear.at(tau)
     model = conjugate(linear, 0.5, target=1.0, width=0.5)
     assert model.classifier is not None
-    probability = model.classifier(POINTS, POINTS.new_full((5,), tau)).softmax(1)[:, 1]
+    probability = model.classifier(POINTS, level).softmax(1)[:, 1]
     event = lambda x0: torch.exp(-((x0 - 1.0) ** 2) / (2 * 0.25))  # noqa: E731
     expected = posterior(lambda x0: normal(x0, 0.0, 0.5), level, event)
     torch.testing.assert_close(probability, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("high", [0.1, 14.614641, 80.0])
+def test_the_top_of_a_path_may_be_no_float32_number(high: float) -> None:
+    """Check tops that float32 rounds upwards, beyond the path, when a network is told them."""
+    path = VE(0.01, high)
+    models = [gaussian(path), consistency(path), mixture(path, torch.eye(2))]
+    for model, sampler in zip(models, ("ddim", "consistency", "ddim"), strict=True):
+        assert sample(model, sampler, steps=3, num_images=2).images.isfinite().all()
 
 
 @pytest.mark.parametrize("sampler", [DDIM(eta=0.3), DDPM(variance="large")], ids=str)
@@ -97,7 +111,11 @@ def test_moments_refuse_what_is_not_affine(linear: Schedule) -> None:
     with pytest.raises(ZooError, match=r"Clipping.*is not affine"):
         moments(gaussian(linear), Clipping(), linear.grid(5))
     two = mixture(linear, torch.tensor([[1.0], [-1.0]]), 0.3)
-    nonlinear = Model(lambda x, tau, _: two.net(x, tau, torch.full((len(x),), 2)), linear, shape=(1,))
+
+    def net(x: torch.Tensor, tau: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return two.net(x, tau, two.condition(torch.full((len(x),), 2)))
+
+    nonlinear = Model(net, linear, shape=(1,))
     with pytest.raises(ZooError, match="is not affine"):
         moments(nonlinear, DDIM(), linear.grid(5))
 
@@ -116,7 +134,7 @@ def test_draws_are_counted_after_x_T(linear: Schedule) -> None:
 
 
 def test_they_are_counted_at_zero_terminal_snr_too() -> None:
-    schedule = Schedule.from_config({"rescale_betas_zero_snr": True})
+    schedule = VP.from_config({"rescale_betas_zero_snr": True})
     assert draws(DDPM(), schedule.grid(5), schedule) == 4
 
 

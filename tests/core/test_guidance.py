@@ -70,15 +70,15 @@ def test_the_interval_is_of_noise_and_not_of_steps(linear: Schedule) -> None:
     """Check that a level is guided or not, whatever the grid."""
 
     class Marked(Guidance):
-        def guide(self, denoise, labels, model):
-            return lambda x, t: denoise(x, t, torch.full_like(labels, model.null_label))
+        def guide(self, denoise, condition, model):
+            return lambda x, t: denoise(x, t, model.unconditional(condition))
 
-    model, labels = mixture(linear, torch.eye(2)), torch.tensor([0])
-    answer = Marked(low=0.5, high=2.0).within_interval(model.denoise, labels, model)
+    model = mixture(linear, torch.eye(2))
+    answer = Marked(low=0.5, high=2.0).within_interval(model.denoise, model.condition([0]), model)
     x = torch.ones(1, 2, dtype=torch.float64)
     for log_snr, guided in ((-1.4, False), (-1.38, True), (0.0, True), (1.38, True), (1.39, False)):  # 2 log 2 = 1.386
         t = linear.at_log_snr(log_snr)
-        expected = model.denoise(x, t, torch.tensor([2 if guided else 0]))
+        expected = model.denoise(x, t, model.condition([2 if guided else 0]))
         assert torch.equal(answer(x, t).eps, expected.eps), log_snr
 
 
@@ -99,9 +99,9 @@ def test_a_guidance_of_ones_own_sees_network_labels_and_model(linear: Schedule) 
     """Check a guidance that turns every label into the last one, with several samplers."""
 
     class Stubborn(Guidance):
-        def guide(self, denoise, labels, model):
-            assert labels.tolist() == [0, 1]
-            last = torch.full_like(labels, model.num_classes - 1)
+        def guide(self, denoise, condition, model):
+            assert condition.labels.tolist() == [0, 1]
+            last = model.condition([model.num_classes - 1] * 2)
             return lambda x, t: denoise(x, t, last)
 
     model = mixture(linear, torch.eye(3))
@@ -116,8 +116,8 @@ def test_a_guidance_of_ones_own_sees_network_labels_and_model(linear: Schedule) 
 class Returning(Guidance):
     """Returns ANSWER."""
 
-    def guide(self, denoise, labels, model):
-        return ANSWER[0](denoise, labels)
+    def guide(self, denoise, condition, model):
+        return ANSWER[0](denoise, condition)
 
 
 ANSWER: list[Any] = [None]
@@ -126,16 +126,19 @@ ANSWER: list[Any] = [None]
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda denoise, labels: None, "guide gives None, and has to give a function guided(x, t)"),
-        (lambda denoise, labels: lambda x: x, "guide gives a function, and has to give a function guided(x, t)"),
-        (lambda denoise, labels: lambda x, t: None, "guide's function gives None, and has to give a Prediction of the"),
-        (lambda denoise, labels: lambda x, t: x, "guide's function gives a Tensor (torch.float32) of shape (2, 2)"),
+        (lambda denoise, condition: None, "guide gives None, and has to give a function guided(x, t)"),
+        (lambda denoise, condition: lambda x: x, "guide gives a function, and has to give a function guided(x, t)"),
         (
-            lambda denoise, labels: lambda x, t: denoise(x[:1], t, labels[:1]),
+            lambda denoise, condition: lambda x, t: None,
+            "guide's function gives None, and has to give a Prediction of the",
+        ),
+        (lambda denoise, condition: lambda x, t: x, "guide's function gives a Tensor (torch.float32) of shape (2, 2)"),
+        (
+            lambda denoise, condition: lambda x, t: denoise(x[:1], t, condition[:1]),
             "guide's function gives a Tensor (torch.float32) of shape (1, 2), and has to give a Prediction",
         ),
         (
-            lambda denoise, labels: lambda x, t: denoise(x, t, labels).replace(eps=x * float("nan")),
+            lambda denoise, condition: lambda x, t: denoise(x, t, condition).replace(eps=x * float("nan")),
             "returned NaN or infinity at step 1 of 2",
         ),
     ],
@@ -150,7 +153,7 @@ def test_what_is_no_guided_denoiser_is_refused(linear: Schedule, answer: Any, sa
 @pytest.mark.parametrize("within", [lambda x: x, None, lambda x, t: x], ids=["one argument", "None", "a state"])
 def test_a_guidance_with_an_interval_of_its_own_is_held_to_the_same(linear: Schedule, within: Any) -> None:
     class Own(Guidance):
-        def within_interval(self, denoise, labels, model):
+        def within_interval(self, denoise, condition, model):
             return within
 
         guide = within_interval

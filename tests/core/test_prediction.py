@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from samplerzoo_plugins.architectures.betas import Betas
+from samplerzoo_plugins.architectures.unet2d import UNet2D
 
+from samplerzoo.core.architecture import NetworkFacts
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import Level
+from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import PARAMETRIZATIONS
 from samplerzoo.core.prediction import Clip, Denoiser, Prediction
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models.unet2d import unet_network
 
-KINDS = ["epsilon", "sample", "v_prediction"]
-VP = Level(tau=300.0, alpha=0.8, sigma=0.6, beta=0.01)
-VE = Level(tau=300.0, alpha=1.0, sigma=3.0, beta=0.01)
+VP = Level(tau=300.0, alpha=0.8, sigma=0.6, dalpha=-0.004, dsigma=0.016 / 3)
+VE = Level(tau=3.0, alpha=1.0, sigma=3.0, dalpha=0.0, dsigma=1.0)
+FLOW = Level(tau=0.3, alpha=0.7, sigma=0.3, dalpha=-1.0, dsigma=1.0)
+OUTPUTS = {
+    "epsilon": lambda level, x0, eps: eps,
+    "sample": lambda level, x0, eps: x0,
+    "v_prediction": lambda level, x0, eps: level.alpha * eps - level.sigma * x0,
+    "flow": lambda level, x0, eps: eps - x0,
+    "score": lambda level, x0, eps: -eps / level.sigma,
+    "edm": lambda level, x0, eps: (
+        (level.sigma / 0.5 * x0 - 0.5 * level.alpha * eps) / math.hypot(level.sigma, 0.5 * level.alpha)
+    ),
+}
+"""Outputs of perfect networks, by the formulas of the papers: that of Karras et al. 2022 is of its table 1."""
 
 
 @pytest.fixture
@@ -25,12 +44,12 @@ def truth() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def predict(kind: str, level: Level, x0: torch.Tensor, eps: torch.Tensor, **more: torch.Tensor) -> Prediction:
-    output = {"epsilon": eps, "sample": x0, "v_prediction": level.alpha * eps - level.sigma * x0}[kind]
-    return Prediction.of(kind, level.alpha * x0 + level.sigma * eps, level, output, **more)
+    x = level.alpha * x0 + level.sigma * eps
+    return Prediction.of(PARAMETRIZATIONS[kind], x, level, OUTPUTS[kind](level, x0, eps), **more)
 
 
-@pytest.mark.parametrize("level", [VP, VE], ids=["vp", "ve"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("level", [VP, VE, FLOW], ids=["vp", "ve", "flow"])
+@pytest.mark.parametrize("kind", PARAMETRIZATIONS)
 def test_every_kind_of_network_says_the_same(kind: str, level: Level, truth: tuple[torch.Tensor, torch.Tensor]) -> None:
     x0, eps = truth
     p = predict(kind, level, x0, eps)
@@ -39,6 +58,7 @@ def test_every_kind_of_network_says_the_same(kind: str, level: Level, truth: tup
     torch.testing.assert_close(p.v, level.alpha * eps - level.sigma * x0)
     torch.testing.assert_close(p.score, -eps / level.sigma)
     torch.testing.assert_close(level.alpha * p.x0 + level.sigma * p.eps, p.x)
+    torch.testing.assert_close(PARAMETRIZATIONS[kind].target(x0, eps, level), OUTPUTS[kind](level, x0, eps))
 
 
 @pytest.mark.parametrize("what", ["eps", "x0"])
@@ -108,6 +128,13 @@ def test_dynamic_clips_at_the_images_own_quantile_and_divides() -> None:
     assert clipped("dynamic:0.5", -4.0, 1.0, 2.0).x0.tolist() == [[-1.0, 0.5, 1.0]]
 
 
+def test_dynamic_may_have_a_largest_bound() -> None:
+    """Check that an image is clamped to it and divided by it, as diffusers does with sample_max_value."""
+    assert clipped("dynamic:1:2", -4.0, 1.0, 2.0).x0.tolist() == [[-1.0, 0.5, 1.0]]
+    assert clipped("dynamic:1:5", -4.0, 1.0, 2.0).x0.tolist() == [[-1.0, 0.25, 0.5]]
+    assert clipped("dynamic:1:1", -4.0, 0.5, 2.0).x0.tolist() == [[-1.0, 0.5, 1.0]]
+
+
 def test_dynamic_leaves_an_image_within_bounds_alone() -> None:
     assert clipped("dynamic", -0.9, 0.25, 1.0).x0.tolist() == [[-0.9, 0.25, 1.0]]
 
@@ -134,6 +161,8 @@ def test_clipping_keeps_variance_and_shift(truth: tuple[torch.Tensor, torch.Tens
         ("static:1.5", Clip("static", 1.5)),
         ("dynamic", Clip("dynamic", 0.995)),
         ("dynamic:0.9", Clip("dynamic", 0.9)),
+        ("dynamic:0.995:1.5", Clip("dynamic", 0.995, 1.5)),
+        ("dynamic:0.9:inf", Clip("dynamic", 0.9)),
     ],
 )
 def test_parse_and_back(text: str, clip: Clip) -> None:
@@ -143,7 +172,23 @@ def test_parse_and_back(text: str, clip: Clip) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "on", "off:1", "static:x", "static:0", "static:-1", "static:nan", "static:inf", "dynamic:1.01", "dynamic:0"],
+    [
+        "",
+        "on",
+        "off:1",
+        "static:x",
+        "static:0",
+        "static:-1",
+        "static:nan",
+        "static:inf",
+        "static:1:2",
+        "dynamic:1.01",
+        "dynamic:0",
+        "dynamic:0.9:x",
+        "dynamic:0.9:0.5",
+        "dynamic:0.9:nan",
+        "dynamic:0.9:1:1",
+    ],
 )
 def test_parse_refuses(text: str) -> None:
     with pytest.raises(UsageError, match="clip-x0"):
@@ -153,12 +198,20 @@ def test_parse_refuses(text: str) -> None:
 # -- the U-Net adapter
 
 
+def model_of(unet: torch.nn.Module, schedule: Schedule) -> Model:
+    """Make a class-conditional model as the architectures read it: a UNet2DModel and a scheduler with betas."""
+    path = Betas().path({"_class_name": "DDPMScheduler"}, NetworkFacts(shape=(1, 8, 8), channels=1))
+    return Model(UNet2D().call(unet), schedule, path.parametrization, shape=(1, 8, 8), num_classes=5)
+
+
 @pytest.mark.parametrize("tau", [1.0, 500.0, 500.5, 1000.0])
-def test_the_network_gets_diffusers_timestep_as_a_float(tau: float) -> None:
+def test_the_network_gets_diffusers_timestep_as_a_float(linear: Schedule, tau: float) -> None:
     """Check that the time is a tensor: UNet2DModel cuts a Python float down to an integer."""
     seen = []
 
     class UNet(torch.nn.Module):
+        config = SimpleNamespace(time_embedding_type="positional")
+
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.bfloat16))
@@ -168,7 +221,8 @@ def test_the_network_gets_diffusers_timestep_as_a_float(tau: float) -> None:
             return type("Output", (), {"sample": x})
 
     x, labels = torch.zeros(2, 1, 8, 8), torch.tensor([3, 4])
-    out = unet_network(UNet())(x, torch.full((2,), tau), labels)
+    model = model_of(UNet(), linear)
+    out = model.denoise(x, linear.at(tau), model.condition(labels)).eps
     [(dtype, timestep, given)] = seen
     assert (out.dtype, dtype) == (torch.float32, torch.bfloat16)
     assert timestep.is_floating_point()
@@ -176,11 +230,11 @@ def test_the_network_gets_diffusers_timestep_as_a_float(tau: float) -> None:
     assert given is labels
 
 
-def test_a_real_unet_tells_fractional_times_apart(tiny_unet) -> None:
-    net = unet_network(tiny_unet())
+def test_a_real_unet_tells_fractional_times_apart(tiny_unet, linear: Schedule) -> None:
+    model = model_of(tiny_unet(), linear)
     x = torch.ones(1, 1, 8, 8)
     with torch.no_grad():
-        outputs = [net(x, torch.tensor([tau]), None) for tau in (10.0, 10.5, 11.0)]
+        outputs = [model.denoise(x, linear.at(tau), Condition()).eps for tau in (10.0, 10.5, 11.0)]
     assert not torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[1], outputs[2])
     direct = tiny_unet()(x, torch.tensor([9])).sample

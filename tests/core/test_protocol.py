@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from samplerzoo import registry
+from samplerzoo.core.architecture import Architecture, CodecArchitecture, NetworkArchitecture, PathArchitecture
 from samplerzoo.core.features import Features
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
@@ -21,7 +22,10 @@ HEADS = {
     "guidance": "from samplerzoo import Guidance\n\nclass Mine(Guidance):\n    '''Mine.'''\n\n",
     "features": "from samplerzoo import Features\n\nclass Mine(Features):\n    '''Mine.'''\n"
     "    id = property(lambda self: 'mine')\n\n",
+    "architecture": "from samplerzoo import NetworkArchitecture\n\nclass Mine(NetworkArchitecture):\n"
+    "    '''Mine.'''\n\n",
 }
+RIGHT_FACTS = "def facts(self, config): return None\n    def module(self, config): return None"
 RIGHT_STEP = "def step(self, x, t, s, denoise, noise): return x"
 
 SAMPLER_FAULTS = {
@@ -54,14 +58,18 @@ SAMPLER_FAULTS = {
     f"{RIGHT_STEP}\n    def takes_shift(self): return True": "takes_shift is a method",
     f"{RIGHT_STEP}\n    takes_shift: 'ClassVar[int]' = 1": "takes_shift is 1, and has to be True or False",
     f"{RIGHT_STEP}\n    @property\n    async def order(self): return 2": "order yields or waits",
+    f"{RIGHT_STEP}\n    def suited(self): return self": "suited takes (), and is called with (model): "
+    "'model' is missing",
+    f"{RIGHT_STEP}\n    def needs_mean(self): return True": "needs_mean is a method",
+    f"{RIGHT_STEP}\n    needs_mean: 'ClassVar[int]' = 1": "needs_mean is 1, and has to be True or False",
 }
 GUIDANCE_FAULTS = {
-    "def guide(self, denoise, labels): return denoise": "guide takes (denoise, labels), and is called with (denoise, "
-    "labels, model): 'model' is missing",
-    "def guide(self, denoise, labels, model): yield denoise": "guide yields, and has to return its answer",
-    "async def guide(self, denoise, labels, model): return denoise": "guide is asynchronous",
-    "def guide(self, denoise, labels, model, scale): return denoise": "nothing is given for 'scale'",
-    "def guide(self, denoise, labels, model): return denoise\n    needs_labels = property(id)": "is a property",
+    "def guide(self, denoise, condition): return denoise": "guide takes (denoise, condition), and is called with "
+    "(denoise, condition, model): 'model' is missing",
+    "def guide(self, denoise, condition, model): yield denoise": "guide yields, and has to return its answer",
+    "async def guide(self, denoise, condition, model): return denoise": "guide is asynchronous",
+    "def guide(self, denoise, condition, model, scale): return denoise": "nothing is given for 'scale'",
+    "def guide(self, denoise, condition, model): return denoise\n    needs_labels = property(id)": "is a property",
 }
 FEATURES_FAULTS = {
     "def load(self): return None": "load takes (), and is called with (device): 'device' is missing",
@@ -69,10 +77,17 @@ FEATURES_FAULTS = {
     "def load(self, device): return None\n    def load_head(self): return None": "load_head takes ()",
     "def load(self, device): return None\n    def name(self): return 'mine'": "name is a method",
 }
+ARCHITECTURE_FAULTS = {
+    f"{RIGHT_FACTS}\n    def call(self): return None": "call takes (), and is called with (module): "
+    "'module' is missing",
+    f"{RIGHT_FACTS}\n    async def call(self, module): return None": "call is asynchronous",
+    f"{RIGHT_FACTS}\n    def call(self, module): return None\n    def claims(self): return True": "claims takes ()",
+}
 FAULTS = [
     *(("sampler", body, said) for body, said in SAMPLER_FAULTS.items()),
     *(("guidance", body, said) for body, said in GUIDANCE_FAULTS.items()),
     *(("features", body, said) for body, said in FEATURES_FAULTS.items()),
+    *(("architecture", body, said) for body, said in ARCHITECTURE_FAULTS.items()),
 ]
 
 RIGHT = [
@@ -94,6 +109,7 @@ RIGHT = [
     ("guidance", "def guide(self, predict, y, net): return predict"),
     ("features", "def load(self, device='cpu'): return None"),
     ("features", "def load(self, where): return None\n    name = property(lambda self: 'mine')"),
+    ("architecture", f"{RIGHT_FACTS}\n    def call(self, network): return None"),
 ]
 
 
@@ -141,9 +157,21 @@ def test_names_are_the_authors_own_and_there_are_many_ways_to_write_a_method(
 
 
 def test_members_are_checked_as_samplerzoo_itself_has_them() -> None:
-    for kind, base in (("sampler", Sampler), ("guidance", Guidance), ("features", Features)):
+    bases: list[tuple[registry.Kind, type]] = [
+        ("sampler", Sampler), ("guidance", Guidance), ("features", Features), ("architecture", NetworkArchitecture),
+        ("architecture", PathArchitecture), ("architecture", CodecArchitecture),
+    ]  # fmt: skip
+    for kind, base in bases:
         with pytest.raises(ZooError, match=rf"{base.__name__} of samplerzoo\..* is broken: .*does not define"):
             check_plugin(base, kind)
+
+
+def test_an_architecture_reads_one_kind_of_part() -> None:
+    class Vague(Architecture):
+        """Reads something."""
+
+    with pytest.raises(ZooError, match="Vague reads no kind of part: make it a subclass of one of NetworkArchitecture"):
+        check_plugin(Vague, "architecture")
 
 
 def test_an_object_that_no_file_has_is_checked_too() -> None:

@@ -6,9 +6,10 @@ import pytest
 import torch
 from pydantic import Field, ValidationError
 
+from samplerzoo.core.level import Level
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.testing import gaussian
 
 

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from samplerzoo_plugins.architectures.betas import Betas
 
 from samplerzoo.core.betas import BETA_SCHEDULES
-from samplerzoo.core.schedule import (
-    INTEGER_SPACINGS,
-    SPACINGS,
-    Grid,
-    Level,
-    Schedule,
-    posterior_std,
-    transition_variance,
-)
+from samplerzoo.core.level import Grid, Level, posterior_std, transition_variance
+from samplerzoo.core.paths import VP
+from samplerzoo.core.schedule import ROUNDED_SPACINGS, SPACINGS
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.models.parts import Part, assemble
 
 FLOAT32 = 2e-5
 """Relative error of diffusers' float32 cumulative product over 1000 factors, about 1000 * 2^-24 / 4 at the worst."""
 
+OPEN_SPACINGS = sorted({*SPACINGS} - {"scheduler"})
+"""Spacings that need no grid of the model's own scheduler."""
 
-def schedule(T: int = 1000, name: str = "linear", **options: object) -> Schedule:
-    return Schedule.from_config({"num_train_timesteps": T, "beta_schedule": name, **options})
+
+def schedule(T: int = 1000, name: str = "linear", **options: object) -> VP:
+    return VP.from_config({"num_train_timesteps": T, "beta_schedule": name, **options})
 
 
 # -- the path
@@ -36,12 +36,16 @@ def schedule(T: int = 1000, name: str = "linear", **options: object) -> Schedule
 @pytest.mark.parametrize("name", sorted(BETA_SCHEDULES))
 @pytest.mark.parametrize("T", [1000, 300])
 def test_tables_are_those_of_diffusers(name: str, T: int) -> None:
-    from diffusers import DDPMScheduler
+    from diffusers import DDPMScheduler, HeunDiscreteScheduler
 
-    theirs = DDPMScheduler(num_train_timesteps=T, beta_schedule=name)
-    ours = Schedule.from_config(theirs.config)
+    cls = HeunDiscreteScheduler if name == "exp" else DDPMScheduler  # which alone has that
+    theirs = cls(num_train_timesteps=T, beta_schedule=name)
+    ours = VP.from_config(theirs.config)
     assert ours.T == T
-    np.testing.assert_allclose(ours.alphas[1:] ** 2, theirs.alphas_cumprod.double().numpy(), rtol=FLOAT32)
+    abar = theirs.alphas_cumprod.double()
+    if name == "exp":  # of one beta throughout, so that the float32 rounding of 1 - beta adds up
+        abar = (1 - theirs.betas.double()).cumprod(0)
+    np.testing.assert_allclose(ours.alphas[1:] ** 2, abar.numpy(), rtol=FLOAT32)
 
 
 def test_trained_betas_are_taken_as_they_are() -> None:
@@ -49,7 +53,7 @@ def test_trained_betas_are_taken_as_they_are() -> None:
 
     betas = [0.1, 0.02, 0.3, 0.25]
     theirs = DDPMScheduler(num_train_timesteps=4, trained_betas=betas)
-    ours = Schedule.from_config(theirs.config)
+    ours = VP.from_config(theirs.config)
     np.testing.assert_allclose(ours.alphas[1:] ** 2, np.cumprod(1 - np.array(betas)), rtol=1e-14)
     np.testing.assert_allclose(ours.alphas[1:] ** 2, theirs.alphas_cumprod.double().numpy(), rtol=1e-6)
 
@@ -59,7 +63,7 @@ def test_zero_terminal_snr_is_that_of_diffusers(name: str) -> None:
     from diffusers import DDIMScheduler
 
     theirs = DDIMScheduler(beta_schedule=name, rescale_betas_zero_snr=True)
-    ours = Schedule.from_config(theirs.config)
+    ours = VP.from_config(theirs.config)
     abar = theirs.alphas_cumprod.double().numpy()[:-1]  # the last one may be 0, where ours is 2^-24
     # abar is a difference of float32 square roots there, with an absolute error
     np.testing.assert_allclose(ours.alphas[1:-1] ** 2, abar, rtol=FLOAT32, atol=2e-8)
@@ -73,7 +77,7 @@ def test_noise_grows_with_tau(name: str, T: int, zero_snr: bool) -> None:
     """Include linear at T = 1000, rescaled: abar_999 = 4e-9 is below 2^-24, so the last level must be lower still."""
     path = schedule(T, name, rescale_betas_zero_snr=zero_snr)
     levels = [path.at(tau) for tau in range(T + 1)]
-    assert all(s.log_snr > t.log_snr and t.beta > 0 for s, t in itertools.pairwise(levels))
+    assert all(s.log_snr > t.log_snr and t.rate > 0 for s, t in itertools.pairwise(levels))
 
 
 def test_a_known_value() -> None:
@@ -86,7 +90,8 @@ def test_arrays_and_levels_agree(name: str) -> None:
     path = schedule(50, name)
     for tau in range(51):
         level = path.at(tau)
-        assert (level.tau, level.timestep) == (tau, tau - 1)
+        assert (level.tau, path.timestep(level.tau)) == (tau, tau - 1)
+        assert path.tau(tau - 1) == tau
         # numpy's exp and the C library's differ in the last bit
         assert level.alpha == pytest.approx(path.alphas[tau], rel=5e-16)
         assert level.sigma == pytest.approx(path.sigmas[tau], rel=5e-16)
@@ -113,7 +118,9 @@ def test_log_abar_is_linear_between_timesteps(tau: float) -> None:
     level = path.at(tau)
     assert -2 * math.log(level.alpha) == pytest.approx(np.interp(tau, np.arange(1001), depth), rel=1e-9, abs=1e-15)
     i = max(math.ceil(tau), 1)
-    assert level.beta == pytest.approx(depth[i] - depth[i - 1], rel=1e-9)
+    assert -2 * level.drift == pytest.approx(depth[i] - depth[i - 1], rel=1e-9)
+    if not level.clean:  # where sigma has no slope
+        assert level.rate == pytest.approx(depth[i] - depth[i - 1], rel=1e-9)
 
 
 @given(st.floats(1e-9, 1000.0), st.sampled_from(sorted(BETA_SCHEDULES)), st.booleans())
@@ -149,7 +156,7 @@ def test_no_level_outside_the_schedule(tau: float) -> None:
 @pytest.mark.parametrize("betas", [[], [[0.1]], [0.0], [-0.1], [1.5], [math.nan], [0.1, math.inf]])
 def test_impossible_betas_are_refused(betas: list[float]) -> None:
     with pytest.raises(ZooError, match="betas"):
-        Schedule(betas)
+        VP(betas)
 
 
 @pytest.mark.parametrize(
@@ -172,13 +179,24 @@ def test_impossible_betas_are_refused(betas: list[float]) -> None:
 )
 def test_a_config_that_makes_no_schedule_is_one_clear_error(config: dict[str, object]) -> None:
     with pytest.raises(ZooError):
-        Schedule.from_config(config)
+        VP.from_config(config)
 
 
-def test_a_scheduler_without_betas_is_not_taken_for_a_linear_one() -> None:
-    """Refuse flow and VE schedulers, which diffusers saves in the same file."""
-    with pytest.raises(ZooError, match="FlowMatchEulerDiscreteScheduler"):
-        Schedule.from_config({"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000})
+@pytest.mark.parametrize(
+    "name", ["FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler", "ScoreSdeVeScheduler", "KarrasVeScheduler"]
+)
+def test_a_scheduler_without_betas_is_not_taken_for_a_linear_one(name: str) -> None:
+    """Leave flow and VE schedulers, which diffusers saves in the same file, to others."""
+    assert not Betas().claims({"_class_name": name, "num_train_timesteps": 1000})
+
+
+def test_a_scheduler_that_nothing_reads_is_refused_by_name(tmp_path: Path) -> None:
+    parts = [
+        Part("unet", tmp_path, {"_class_name": "UNet2DModel"}),
+        Part("scheduler", tmp_path, {"_class_name": "KarrasVeScheduler", "num_train_timesteps": 1000}),
+    ]
+    with pytest.raises(ZooError, match=r"no architecture reads scheduler \(KarrasVeScheduler\)"):
+        assemble(tmp_path, None, parts)
 
 
 # -- two levels
@@ -201,7 +219,7 @@ def test_transition_and_posterior_variance(tau_t: int, tau_s: int) -> None:
 
 
 @given(
-    st.sampled_from(sorted(SPACINGS)),
+    st.sampled_from(OPEN_SPACINGS),
     st.integers(1, 1200),
     st.sampled_from([1, 2, 3, 4, 5, 7, 300, 1000]),
     st.sampled_from(sorted(BETA_SCHEDULES)),
@@ -215,7 +233,7 @@ def test_every_grid_decreases_from_inside_the_schedule_to_clean(
 ) -> None:
     assume(not (zero_snr and T == 1))
     path = schedule(T, name, rescale_betas_zero_snr=zero_snr)
-    if spacing in INTEGER_SPACINGS and steps > T:
+    if spacing in ROUNDED_SPACINGS and steps > T:
         with pytest.raises(UsageError, match=f"{steps} steps do not fit on the {T} timesteps"):
             path.grid(steps, spacing)
         return
@@ -224,7 +242,7 @@ def test_every_grid_decreases_from_inside_the_schedule_to_clean(
             path.grid(steps, spacing)
         return
     grid = path.grid(steps, spacing)
-    assert len(grid) == steps == len(grid.timesteps) == len(list(grid.pairs()))
+    assert len(grid) == steps == len(path.timesteps(grid)) == len(list(grid.pairs()))
     taus = [level.tau for level in grid.levels]
     assert taus[0] <= T
     assert taus[-2] >= 1  # the cleanest noisy level of the training, or above it
@@ -236,14 +254,15 @@ def test_every_grid_decreases_from_inside_the_schedule_to_clean(
         assert taus[0] == T
     if spacing in ("linspace", "karras", "logsnr", "quadratic", "leading") and steps > 1:
         assert taus[-2] == 1
-    if spacing in INTEGER_SPACINGS:
+    if spacing in ROUNDED_SPACINGS:
         assert all(tau == int(tau) for tau in taus)
 
 
-@pytest.mark.parametrize("spacing", INTEGER_SPACINGS)
+@pytest.mark.parametrize("spacing", ROUNDED_SPACINGS)
 @pytest.mark.parametrize("T", [1, 2, 7, 300, 1000])
 def test_T_steps_visit_every_timestep(spacing: str, T: int) -> None:
-    assert schedule(T).grid(T, spacing).timesteps == list(range(T - 1, -1, -1))
+    path = schedule(T)
+    assert path.timesteps(path.grid(T, spacing)) == list(range(T - 1, -1, -1))
 
 
 @pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
@@ -253,27 +272,26 @@ def test_integer_grids_are_those_of_diffusers(spacing: str, steps: int) -> None:
 
     theirs = DDIMScheduler(timestep_spacing=spacing)
     theirs.set_timesteps(steps)
-    ours = schedule().grid(steps, spacing).timesteps
+    path = schedule()
+    ours = path.timesteps(path.grid(steps, spacing))
     # trailing in diffusers uses np.arange(T, 0, -T/steps), ours exact multiples; both then round
     assert ours == theirs.timesteps.tolist()
 
 
 def test_known_first_timesteps() -> None:
     path = schedule()
-    assert [path.grid(S, "leading").timesteps[0] for S in (10, 50, 300, 400, 600, 750)] == [
-        900,
-        980,
-        897,
-        798,
-        599,
-        749,
-    ]
-    assert path.grid(50, "trailing").timesteps[-1] == 19
-    assert path.grid(10, "linspace").timesteps == [999, 888, 777, 666, 555, 444, 333, 222, 111, 0]
+
+    def timesteps(steps: int, spacing: str) -> list[float]:
+        return path.timesteps(path.grid(steps, spacing))
+
+    assert [timesteps(S, "leading")[0] for S in (10, 50, 300, 400, 600, 750)] == [900, 980, 897, 798, 599, 749]
+    assert timesteps(50, "trailing")[-1] == 19
+    assert timesteps(10, "linspace") == [999, 888, 777, 666, 555, 444, 333, 222, 111, 0]
 
 
 def test_quadratic_is_the_papers_without_its_rounding() -> None:
-    ours = schedule().grid(20, "quadratic").timesteps
+    path = schedule()
+    ours = path.timesteps(path.grid(20, "quadratic"))
     paper = (np.linspace(0, math.sqrt(800), 20) ** 2)[::-1]
     np.testing.assert_allclose(ours, paper, atol=1e-12)
 
@@ -287,8 +305,9 @@ def test_karras_and_logsnr_are_even_in_their_own_variable() -> None:
 
 
 def test_explicit_timesteps() -> None:
-    grid = schedule().grid_at([999, 500.25, 0])
-    assert grid.timesteps == [999, 500.25, 0]
+    path = schedule()
+    grid = path.grid_at([999, 500.25, 0])
+    assert path.timesteps(grid) == [999, 500.25, 0]
     assert grid.levels[-1].clean
 
 
@@ -310,10 +329,12 @@ def test_impossible_grids_say_why(timesteps: list[float], message: str) -> None:
 
 def test_a_grid_must_end_clean() -> None:
     with pytest.raises(UsageError, match="at its end only"):
-        Grid((Level(2.0, 0.5, 0.5, 0.1), Level(1.0, 0.9, 0.1, 0.1)))
+        Grid((Level(2.0, 0.5, 0.5, -0.1, 0.1), Level(1.0, 0.9, 0.1, -0.1, 0.1)))
 
 
-@pytest.mark.parametrize(("steps", "spacing"), [(0, "trailing"), (-1, "karras"), (10, "wide"), (1001, "leading")])
+@pytest.mark.parametrize(
+    ("steps", "spacing"), [(0, "trailing"), (-1, "karras"), (10, "wide"), (1001, "leading"), (10, "scheduler")]
+)
 def test_impossible_requests(steps: int, spacing: str) -> None:
     with pytest.raises(UsageError):
         schedule().grid(steps, spacing)
@@ -324,5 +345,5 @@ def test_the_schedule_needs_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, samplerzoo.core.schedule, samplerzoo_plugins.ddim; sys.exit('torch' in sys.modules)"
+    code = "import sys, samplerzoo.core.paths, samplerzoo_plugins.ddim; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

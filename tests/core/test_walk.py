@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import ZooError
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, outcomes
 
-LINEAR = Schedule.from_config({})
+LINEAR = VP.from_config({})
 
 
 class Giving(Sampler):

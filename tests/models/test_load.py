@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from samplerzoo import images
+from samplerzoo.core.condition import Condition
 from samplerzoo.core.model import Model
+from samplerzoo.core.paths import VP
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.configs import ModelInfo
-from samplerzoo.models.load import ModelFolder, fingerprint, load, save_model
+from samplerzoo.models.load import ModelFolder, load, save_model
 from samplerzoo.sampling.driver import sample
 
 MakeUNet = Callable[..., Any]
@@ -37,7 +39,7 @@ def same_as_the_network(model: Model, unet: Any, labels: torch.Tensor | None = N
     x = torch.linspace(-1, 1, 2 * 64).reshape(2, 1, 8, 8)
     with torch.no_grad():
         theirs = unet(x, torch.tensor([41, 41]), class_labels=labels).sample
-        return torch.equal(model.net(x, torch.full((2,), 42.0), labels), theirs)
+        return torch.equal(model.net(x, torch.full((2,), 41.0), model.condition(labels)), theirs)
 
 
 # -- from diffusers
@@ -52,7 +54,8 @@ def test_what_a_plain_diffusers_pipeline_saves(tmp_path: Path, tiny_unet: MakeUN
     model = load_float32(tmp_path)
     assert same_as_the_network(model, unet)
     assert (model.shape, model.num_classes, model.null_label, model.classifier) == ((1, 8, 8), None, None, None)
-    assert (model.prediction, model.clip) == ("epsilon", Clip("static", 1.0))
+    assert (model.parametrization.name, model.clip) == ("epsilon", Clip("static", 1.0))
+    assert isinstance(model.schedule, VP)
     np.testing.assert_allclose(model.schedule.alphas[1:] ** 2, scheduler.alphas_cumprod.double().numpy(), rtol=2e-5)
     result = sample(model, "ddim", steps=3, num_images=2)
     assert result.images.shape == (2, 1, 8, 8)
@@ -88,12 +91,13 @@ def test_v_prediction_and_zero_terminal_snr(tmp_path: Path, tiny_unet: MakeUNet)
     scheduler = DDIMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True, clip_sample=False)
     DDIMPipeline(tiny_unet(), scheduler).save_pretrained(tmp_path)
     model = load_float32(tmp_path)
-    assert (model.prediction, model.clip, model.schedule.zero_terminal_snr) == ("v_prediction", Clip("off"), True)
+    assert (model.parametrization.name, model.clip) == ("v_prediction", Clip("off"))
+    assert model.schedule.ends_in_noise
     level = model.schedule.at(42)
     x = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(
-            model.denoise(x, level).v, model.net(x, torch.tensor([42.0]), None), rtol=1e-4, atol=1e-6
+            model.denoise(x, level).v, model.net(x, torch.tensor([41.0]), Condition()), rtol=1e-4, atol=1e-6
         )
     assert sample(model, "ddpm", steps=3, num_images=1).images.isfinite().all()
 
@@ -119,7 +123,8 @@ def test_a_learned_variance(tmp_path: Path, tiny_unet: MakeUNet) -> None:
     [
         ({"clip_sample": False}, Clip("off")),
         ({"clip_sample": True, "clip_sample_range": 1.5}, Clip("static", 1.5)),
-        ({"thresholding": True, "dynamic_thresholding_ratio": 0.9}, Clip("dynamic", 0.9)),
+        ({"thresholding": True, "dynamic_thresholding_ratio": 0.9}, Clip("static", 1.0)),
+        ({"thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1.5}, Clip("dynamic", 0.9, 1.5)),
     ],
 )
 def test_the_clip_is_the_schedulers(tmp_path: Path, tiny_unet: MakeUNet, options: dict[str, Any], clip: Clip) -> None:
@@ -188,7 +193,7 @@ def test_a_save_that_fails_leaves_the_old_model(
 ) -> None:
     from diffusers import DDPMPipeline, DDPMScheduler
 
-    before = fingerprint(tiny_model)
+    before = ModelFolder.open(tiny_model).fingerprint
 
     def full(self: object, folder: Path, **_: object) -> None:
         (folder / "unet").mkdir()
@@ -198,7 +203,7 @@ def test_a_save_that_fails_leaves_the_old_model(
     monkeypatch.setattr(DDPMPipeline, "save_pretrained", full)
     with pytest.raises(OSError, match="No space"):
         save_model(tiny_model, tiny_unet(num_class_embeds=4), DDPMScheduler(), ModelInfo(), "")
-    assert fingerprint(tiny_model) == before
+    assert ModelFolder.open(tiny_model).fingerprint == before
     assert load_float32(tiny_model).num_classes == 3
     assert not list(tiny_model.glob(".*"))
 
@@ -215,11 +220,11 @@ def test_another_dtype_is_float32_outside(tiny_model: Path, dtype: str) -> None:
 
 
 def test_fingerprint_sees_weights_and_configs_but_not_the_card(tiny_model: Path) -> None:
-    before = fingerprint(tiny_model)
+    before = ModelFolder.open(tiny_model).fingerprint
     (tiny_model / "README.md").write_text("# other\n")
-    assert fingerprint(tiny_model) == before
+    assert ModelFolder.open(tiny_model).fingerprint == before
     edit(tiny_model / "scheduler" / "scheduler_config.json", beta_end=0.03)
-    assert fingerprint(tiny_model) != before
+    assert ModelFolder.open(tiny_model).fingerprint != before
 
 
 # -- what cannot be loaded
@@ -242,6 +247,12 @@ def scheduler_config(folder: Path, **changes: object) -> None:
 WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
 
 
+def without_betas(folder: Path) -> None:
+    """Leave no word of the class of the scheduler, whose defaults diffusers would take."""
+    (folder / "model_index.json").unlink()
+    scheduler_config(folder, _class_name=None, beta_schedule=None, trained_betas=None)
+
+
 def truncate(folder: Path) -> None:
     data = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
@@ -259,8 +270,8 @@ def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no scheduler": (lambda f: shutil.rmtree(f / "scheduler"), "scheduler_config.json; the folder is not a whole"),
-    "no network": (lambda f: shutil.rmtree(f / "unet"), "no config.json; the folder is not a whole"),
+    "no scheduler": (lambda f: shutil.rmtree(f / "scheduler"), "names scheduler .DDPMScheduler., .* it is not whole"),
+    "no network": (lambda f: shutil.rmtree(f / "unet"), "names unet .UNet2DModel., .* it is not whole"),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), "no weights"),
     "half the weights": (truncate, "cannot be read"),
     "empty weights": (lambda f: (f / WEIGHTS).write_bytes(b""), "cannot be read"),
@@ -276,10 +287,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "a size of words": (lambda f: unet_config(f, sample_size="big"), "sample_size"),
     "odd outputs": (lambda f: unet_config(f, out_channels=3), "out_channels is 3"),
     "embedded times": (lambda f: unet_config(f, class_embed_type="timestep"), "class_embed_type"),
-    "unknown prediction": (lambda f: scheduler_config(f, prediction_type="flow"), "unknown prediction type 'flow'"),
-    "eps at zero SNR": (lambda f: scheduler_config(f, rescale_betas_zero_snr=True), "zero terminal SNR"),
+    "unknown prediction": (lambda f: scheduler_config(f, prediction_type="flow"), "'flow' .*known: epsilon"),
+    "eps at zero SNR": (lambda f: scheduler_config(f, rescale_betas_zero_snr=True), "says nothing of x0.*v_prediction"),
     "learned": (lambda f: scheduler_config(f, variance_type="learned"), "learned_range"),
-    "no betas": (lambda f: scheduler_config(f, beta_schedule=None, trained_betas=None), "has no betas"),
+    "no betas": (without_betas, "no architecture reads scheduler"),
+    "another scheduler": (lambda f: scheduler_config(f, _class_name="KarrasVeScheduler"), "KarrasVeScheduler"),
     "unknown betas": (lambda f: scheduler_config(f, beta_schedule="wavy"), "unknown beta_schedule 'wavy'"),
     "T of words": (lambda f: scheduler_config(f, num_train_timesteps="many"), "makes no schedule"),
     "clip of words": (lambda f: scheduler_config(f, clip_sample=True, clip_sample_range="wide"), "clip"),

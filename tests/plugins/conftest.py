@@ -1,8 +1,9 @@
-"""Fixtures with all built-in samplers, in each variant that is affine in its draws."""
+"""Fixtures with all built-in samplers, in each variant that is affine in its draws, and with spacings."""
 
 from __future__ import annotations
 
 import pytest
+from samplerzoo_plugins.consistency import Consistency
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 from samplerzoo_plugins.deis import DEIS
@@ -17,8 +18,10 @@ from samplerzoo_plugins.reverse_sde import ReverseSDE
 from samplerzoo_plugins.unipc import UniPC
 
 from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import SPACINGS
 
 SAMPLERS: dict[str, Sampler] = {
+    "consistency": Consistency(),
     "ddim-0": DDIM(),
     "ddim-0.5": DDIM(eta=0.5),
     "ddim-1": DDIM(eta=1.0),
@@ -58,3 +61,9 @@ def sampler(request: pytest.FixtureRequest) -> Sampler:
 @pytest.fixture
 def samplers() -> dict[str, Sampler]:
     return SAMPLERS
+
+
+@pytest.fixture(params=[name for name in SPACINGS if name != "scheduler"])
+def spacing(request: pytest.FixtureRequest) -> str:
+    """Return the name of a spacing of a path that has no grid of its own."""
+    return request.param

@@ -18,10 +18,14 @@ from samplerzoo_plugins.euler_ancestral import EulerAncestral
 from samplerzoo_plugins.heun import Heun
 from samplerzoo_plugins.unipc import UniPC
 
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import SAMPLE
+from samplerzoo.core.paths import VP
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.testing import mixture
 
 SHAPE = (3, 2, 4, 4)
@@ -37,7 +41,9 @@ def model(linear: Schedule) -> Model:
     """Make a model that is not linear: the unconditional side of a mixture."""
     means = torch.linspace(-1, 1, 3 * 32, dtype=torch.float64).reshape(3, *SHAPE[1:])
     exact = mixture(linear, means, 0.3)
-    return Model(lambda x, tau, _: exact.net(x, tau, torch.full((len(x),), 3)), linear, shape=SHAPE[1:])
+    return Model(
+        lambda x, tau, _: exact.net(x, tau, exact.condition(torch.full((len(x),), 3))), linear, shape=SHAPE[1:]
+    )
 
 
 def draws() -> Callable[[], torch.Tensor]:
@@ -58,7 +64,7 @@ def theirs(scheduler: Any, model: Model, steps: int, x: torch.Tensor) -> list[to
     states = []
     for t in scheduler.timesteps:
         scaled = scheduler.scale_model_input(x, t)
-        x = scheduler.step(model.net(scaled, torch.full((len(x),), float(t) + 1), None), t, x).prev_sample
+        x = scheduler.step(model.net(scaled, torch.full((len(x),), float(t) + 1), Condition()), t, x).prev_sample
         states.append(x)
     return states
 
@@ -98,7 +104,7 @@ def test_dpm_solver_pp_3m_is_of_third_order_here() -> None:
     With x0 = lambda^2, whatever x is, a step that knows three levels is exact. Theirs misses by that half. The last
     term of their SDE variant of this order has the wrong sign, too.
     """
-    schedule = Schedule.from_config({})
+    schedule = VP.from_config({})
     grid = schedule.grid(10, "trailing")
 
     def x0(level: Level) -> torch.Tensor:
@@ -110,7 +116,7 @@ def test_dpm_solver_pp_3m_is_of_third_order_here() -> None:
         return at_s - at_t
 
     def known(x: torch.Tensor, t: Level) -> Prediction:
-        return Prediction.of("sample", x, t, x0(t))
+        return Prediction.of(SAMPLE, x, t, x0(t))
 
     start = torch.ones(1, 1, dtype=torch.float64)
     here = list(DPMSolverPP(solver_order=3).walk(start, grid, Denoiser(known, schedule), lambda: start))

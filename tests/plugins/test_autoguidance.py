@@ -33,7 +33,7 @@ def model(linear: Schedule) -> Model:
 def test_eps_in_closed_form(model: Model, scale: float) -> None:
     t = model.schedule.at(400)
     x = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
-    found = Autoguidance(scale=scale).guide(model.denoise, torch.zeros(5), model)(x, t)
+    found = Autoguidance(scale=scale).guide(model.denoise, model.condition(None), model)(x, t)
     good, bad = (1 / (t.alpha**2 * std**2 + t.sigma**2) for std in (STD, WIDER))
     expected = t.sigma * (x - t.alpha * MEAN) * (good + (scale - 1) * (good - bad))
     torch.testing.assert_close(found.eps, expected, rtol=1e-12, atol=1e-12)
@@ -76,11 +76,11 @@ def test_images_know_nothing_of_each_other(linear: Schedule) -> None:
 
 
 def test_a_conditional_pair_is_asked_for_the_same_label(linear: Schedule) -> None:
-    means, labels = torch.eye(3, dtype=torch.float64), torch.tensor([2, 0])
+    means = torch.eye(3, dtype=torch.float64)
     both = dataclasses.replace(mixture(linear, means, 0.3), second=mixture(linear, means, 0.6))
-    x, t = torch.ones(2, 3, dtype=torch.float64), linear.at(400)
-    good, bad = both.denoise(x, t, labels).eps, both.second.denoise(x, t, labels).eps
-    found = Autoguidance(scale=3.0).guide(both.denoise, labels, both)(x, t).eps
+    x, t, condition = torch.ones(2, 3, dtype=torch.float64), linear.at(400), both.condition([2, 0])
+    good, bad = both.denoise(x, t, condition).eps, both.second.denoise(x, t, condition).eps
+    found = Autoguidance(scale=3.0).guide(both.denoise, condition, both)(x, t).eps
     torch.testing.assert_close(found, good + 2 * (good - bad), rtol=1e-12, atol=1e-12)
 
 

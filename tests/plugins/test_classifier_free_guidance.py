@@ -6,7 +6,9 @@ import pytest
 import torch
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 
+from samplerzoo.core.condition import Condition
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import PARAMETRIZATIONS
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
@@ -25,7 +27,9 @@ def model(linear: Schedule) -> Model:
 def constant(model: Model, label: int) -> Model:
     """Make an unconditional model of one label."""
     return dataclasses.replace(
-        model, net=lambda x, tau, _: model.net(x, tau, torch.full((len(x),), label)), num_classes=None
+        model,
+        net=lambda x, tau, _: model.net(x, tau, model.condition(torch.full((len(x),), label))),
+        num_classes=None,
     )
 
 
@@ -33,10 +37,10 @@ def constant(model: Model, label: int) -> Model:
 @pytest.mark.parametrize("what", ["eps", "x0", "v"])
 def test_the_formula(model: Model, scale: float, what: str) -> None:
     """Check the formula in eps, x0 and v: weights that sum to 1 make it the same. Each image has its own label."""
-    labels, t = torch.tensor([2, 0, 1, 0]), model.schedule.at(400)
+    condition, t = model.condition([2, 0, 1, 0]), model.schedule.at(400)
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    guided = ClassifierFreeGuidance(scale=scale).guide(model.denoise, labels, model)(x, t)
-    c, u = model.denoise(x, t, labels), model.denoise(x, t, torch.full((4,), 3))
+    guided = ClassifierFreeGuidance(scale=scale).guide(model.denoise, condition, model)(x, t)
+    c, u = model.denoise(x, t, condition), model.denoise(x, t, model.condition([3] * 4))
     expected = getattr(u, what) + scale * (getattr(c, what) - getattr(u, what))
     torch.testing.assert_close(getattr(guided, what), expected, rtol=1e-12, atol=1e-12)
 
@@ -69,13 +73,12 @@ def test_guidance_moves_away_from_the_other_classes(model: Model) -> None:
 
 
 def test_a_learned_variance_is_the_conditional_one(model: Model) -> None:
-    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        assert labels is not None
-        return torch.cat([model.net(x, tau, labels), labels[:, None].to(x).expand_as(x)], dim=1)
+    def net(x: torch.Tensor, tau: torch.Tensor, condition: Condition) -> torch.Tensor:
+        labels = condition.inputs["class_labels"]
+        return torch.cat([model.net(x, tau, condition), labels[:, None].to(x).expand_as(x)], dim=1)
 
     both = dataclasses.replace(model, net=net)
-    labels = torch.tensor([0, 1])
-    guided = ClassifierFreeGuidance(scale=2.0).guide(both.denoise, labels, both)
+    guided = ClassifierFreeGuidance(scale=2.0).guide(both.denoise, both.condition([0, 1]), both)
     p = guided(torch.zeros(2, 2), model.schedule.at(400))
     assert p.variance is not None
     assert p.variance.tolist() == [[0.5, 0.5], [1.0, 1.0]]
@@ -89,7 +92,7 @@ def rescaled(model: Model, rescale: float, scale: float = 5.0) -> Prediction:
     """Guide four images, each with its own label, with a rescale."""
     x = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     guidance = ClassifierFreeGuidance(scale=scale, rescale=rescale)
-    return guidance.guide(model.denoise, torch.tensor([2, 0, 1, 0]), model)(x, model.schedule.at(400))
+    return guidance.guide(model.denoise, model.condition([2, 0, 1, 0]), model)(x, model.schedule.at(400))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,7 @@ def test_rescale_is_of_one_quantity_whatever_the_network_predicts(linear: Schedu
     means = torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(1)).double()
     expected = rescaled(pictures, 0.7).eps
     for kind in ("sample", "v_prediction"):
-        found = rescaled(mixture(linear, means, 0.3, prediction=kind), 0.7).eps
+        found = rescaled(mixture(linear, means, 0.3, parametrization=PARAMETRIZATIONS[kind]), 0.7).eps
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -141,7 +144,7 @@ def test_rescale_of_an_image_without_contrast_leaves_it(linear: Schedule) -> Non
 
 
 def test_a_model_without_a_null_label_is_refused(model: Model) -> None:
-    with pytest.raises(UsageError, match="trained with a null label"):
+    with pytest.raises(UsageError, match=r"needs a null label, .*nothing says .*; .*--null-label 2 .*--label-dropout"):
         sample(dataclasses.replace(model, null_label=None), "ddim", guidance="cfg", num_images=1)
 
 

@@ -28,17 +28,17 @@ def conditional(linear: Schedule) -> Model:
 @pytest.mark.parametrize("tau", [1, 30, 400, 1000])
 def test_scale_1_is_bayes(conditional: Model, tau: int) -> None:
     """Check that the unconditional score and the gradient of log p(y | x) sum to the conditional score."""
-    labels, t = torch.tensor([2, 0, 1, 0]), conditional.schedule.at(tau)
+    condition, t = conditional.condition([2, 0, 1, 0]), conditional.schedule.at(tau)
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    guided = ClassifierGuidance().guide(conditional.denoise, labels, conditional)(x, t)
-    torch.testing.assert_close(guided.eps, conditional.denoise(x, t, labels).eps, rtol=1e-10, atol=1e-10)
+    guided = ClassifierGuidance().guide(conditional.denoise, condition, conditional)(x, t)
+    torch.testing.assert_close(guided.eps, conditional.denoise(x, t, condition).eps, rtol=1e-10, atol=1e-10)
 
 
 def test_scale_multiplies_the_gradient(conditional: Model) -> None:
-    labels, t = torch.tensor([2, 0]), conditional.schedule.at(400)
+    condition, t = conditional.condition([2, 0]), conditional.schedule.at(400)
     x = torch.randn(2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     none, once, thrice = (
-        ClassifierGuidance(scale=scale).guide(conditional.denoise, labels, conditional)(x, t) for scale in (0, 1, 3)
+        ClassifierGuidance(scale=scale).guide(conditional.denoise, condition, conditional)(x, t) for scale in (0, 1, 3)
     )
     torch.testing.assert_close(thrice.eps - none.eps, 3 * (once.eps - none.eps))
 
@@ -48,11 +48,10 @@ def test_temperature_divides_the_logits(linear: Schedule, temperature: float) ->
     """Compare with the closed form: for classes at -1 and 1 logits differ by 2 alpha x / (alpha^2 c^2 + sigma^2)."""
     model, t = mixture(linear, torch.tensor([[-1.0], [1.0]], dtype=torch.float64), 0.3), linear.at(400)
     x = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
-    labels = torch.ones(5, dtype=torch.int64)
-    guided = ClassifierGuidance(temperature=temperature).guide(model.denoise, labels, model)(x, t)
+    guided = ClassifierGuidance(temperature=temperature).guide(model.denoise, model.condition([1] * 5), model)(x, t)
     slope = 2 * t.alpha / (t.alpha**2 * 0.3**2 + t.sigma**2) / temperature  # of the difference of the logits, in x
     gradient = slope * torch.sigmoid(-slope * x)
-    unguided = model.denoise(x, t, torch.full((5,), 2))
+    unguided = model.denoise(x, t, model.condition([2] * 5))
     torch.testing.assert_close(guided.eps, unguided.eps - t.sigma * gradient, rtol=1e-12, atol=1e-12)
 
 

@@ -13,8 +13,7 @@ from samplerzoo_plugins.ddpm import DDPM
 from samplerzoo import registry
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
-from samplerzoo.testing import TOLERANCE, convergence, parametrize_with_checks
-from samplerzoo.testing.checks import OPTIONS_CHECKS, SAMPLER_CHECKS
+from samplerzoo.testing import TOLERANCE, checks_of, convergence, parametrize_with_checks
 
 GUIDANCES = [
     ClassifierFreeGuidance(scale=3.0),
@@ -24,9 +23,11 @@ GUIDANCES = [
     ClassifierGuidance(form="mean", scale=3.0),
     Autoguidance(scale=2.0),
 ]
+CHECKS = checks_of(DDPM())
+"""Checks of every sampler, by name."""
 
 
-@pytest.mark.parametrize("check", [*OPTIONS_CHECKS, *SAMPLER_CHECKS])
+@pytest.mark.parametrize("check", CHECKS.values(), ids=[*CHECKS])
 def test_samplers(sampler: Sampler, check: Any) -> None:
     check(sampler)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 
@@ -13,10 +14,14 @@ from pydantic import ValidationError
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM, posterior_mean
 
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import posterior_std, transition_variance
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import EPSILON
+from samplerzoo.core.paths import VP
 from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Schedule, posterior_std, transition_variance
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, is_stochastic, mixture, run
@@ -30,15 +35,17 @@ def model(linear: Schedule) -> Model:
     """Make a model that is not linear, with data beyond the clip's bound: a mixture at 1 and -1, spread 0.3."""
     means = torch.stack([torch.full(SHAPE[1:], 1.0), torch.full(SHAPE[1:], -1.0)])
     exact = mixture(linear, means, 0.3)
-    return Model(lambda x, tau, _: exact.net(x, tau, torch.full((len(x),), 2)), linear, shape=SHAPE[1:])
+    return Model(
+        lambda x, tau, _: exact.net(x, tau, exact.condition(torch.full((len(x),), 2))), linear, shape=SHAPE[1:]
+    )
 
 
 @pytest.fixture(scope="module")
 def learned(model: Model) -> Model:
     """Make the same model with a learned variance, whose weights in (0, 1) differ from pixel to pixel."""
 
-    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        return torch.cat([model.net(x, tau, labels), torch.sin(3 * x)], dim=1)
+    def net(x: torch.Tensor, tau: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return torch.cat([model.net(x, tau, condition), torch.sin(3 * x)], dim=1)
 
     return Model(net, model.schedule, shape=model.shape)
 
@@ -68,7 +75,7 @@ def test_the_two_forms_of_the_posterior_mean(linear: Schedule, tau_t: float, tau
     """Compare the form in x0 (Ho, Jain, Abbeel 2020, eq. 7) with that in eps (eq. 11)."""
     t, s = linear.at(tau_t), linear.at(tau_s)
     x, eps = draws()(), draws()()
-    p = Prediction.of("epsilon", x, t, eps)
+    p = Prediction.of(EPSILON, x, t, eps)
     beta = transition_variance(t, s)
     in_eps = (x - beta / t.sigma * eps) * (s.alpha / t.alpha)
     torch.testing.assert_close(posterior_mean(p, t, s), in_eps, rtol=0, atol=1e-12 / t.alpha)
@@ -86,8 +93,8 @@ def test_ddpm_variances_share_their_mean(linear: Schedule, steps: int) -> None:
 def test_learned_variance_at_its_two_ends(linear: Schedule, weight: float, variance: str) -> None:
     plain = gaussian(linear, 0.3, shape=SHAPE[1:])
 
-    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        return torch.cat([plain.net(x, tau, labels), torch.full_like(x, 2 * weight - 1)], dim=1)
+    def net(x: torch.Tensor, tau: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return torch.cat([plain.net(x, tau, condition), torch.full_like(x, 2 * weight - 1)], dim=1)
 
     model = Model(net, linear, shape=SHAPE[1:])
     for steps in (1, 2, 20):
@@ -102,7 +109,7 @@ def test_learned_variance_is_a_geometric_mean_of_the_respaced_bounds(linear: Sch
     t, s = linear.at(500), linear.at(400)
     x = draws()()
     weight = torch.rand(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    p = Prediction.of("epsilon", x, t, x, weight)
+    p = Prediction.of(EPSILON, x, t, x, weight)
     out = DDPM(variance="learned").step(x, t, s, lambda x, t: p, lambda: torch.ones_like(x))
     std = (weight * torch.tensor(transition_variance(t, s)).log() / 2).exp()
     std = std * posterior_std(t, s) ** (1 - weight)
@@ -114,7 +121,7 @@ def test_learned_variance_at_the_last_step_is_finite_whatever_the_network_says(l
     """Check weights slightly outside [0, 1] at the last step, where beta-tilde is 0, with a shifted mean too."""
     t, s = linear.at(20), linear.at(0)
     x = draws()()
-    p = Prediction.of("epsilon", x, t, x, torch.full_like(x, weight)).replace(shift=torch.ones_like(x))
+    p = Prediction.of(EPSILON, x, t, x, torch.full_like(x, weight)).replace(shift=torch.ones_like(x))
     out = DDPM(variance="learned").step(x, t, s, lambda x, t: p, lambda: pytest.fail("noise at the clean level"))
     torch.testing.assert_close(out, p.x0)
 
@@ -122,6 +129,15 @@ def test_learned_variance_at_the_last_step_is_finite_whatever_the_network_says(l
 def test_a_learned_variance_that_is_not_there(model: Model) -> None:
     with pytest.raises(UsageError, match="no learned variance"):
         sample(model, "ddpm", variance="learned", steps=2, num_images=1)
+
+
+def test_the_variance_is_by_default_the_one_that_the_model_was_trained_for(model: Model) -> None:
+    trained, plan = dataclasses.replace(model, variance="large"), {"steps": 3, "num_images": 3}
+    small, large = (sample(model, "ddpm", variance=variance, **plan).images for variance in ("small", "large"))
+    assert not torch.equal(small, large)
+    assert torch.equal(sample(model, "ddpm", **plan).images, small)
+    assert torch.equal(sample(trained, "ddpm", **plan).images, large)
+    assert torch.equal(sample(trained, "ddpm", variance="small", **plan).images, small)
 
 
 def test_ddim_without_noise_draws_none(model: Model) -> None:
@@ -134,7 +150,7 @@ def test_ddim_without_noise_draws_none(model: Model) -> None:
 @pytest.mark.parametrize("options", [{"eta": -0.1}, {"eta": 1.1}, {"eta": float("nan")}, {"beta": 1}])
 def test_ddim_refuses(options: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=r"ddim.*(eta|beta)"):
-        sample(gaussian(Schedule([0.1])), "ddim", **options)
+        sample(gaussian(VP([0.1])), "ddim", **options)
 
 
 @given(st.floats())
@@ -207,5 +223,5 @@ def drive(scheduler, step, model: Model, steps: int, x: torch.Tensor) -> torch.T
     """Run a sampling loop of diffusers."""
     scheduler.set_timesteps(steps)
     for t in scheduler.timesteps:
-        x = step(model.net(x, torch.full((len(x),), float(t) + 1), None), t, x)
+        x = step(model.net(x, torch.full((len(x),), float(t) + 1), Condition()), t, x)
     return x

@@ -18,10 +18,14 @@ from samplerzoo_plugins.diffusers_schedulers.scheduler import SchedulerSampler
 
 from samplerzoo import registry
 from samplerzoo.bench import screening as verdict
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import Grid
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import FLOW, PARAMETRIZATIONS
+from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.prediction import Clip, Denoiser
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Grid, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, is_stochastic, mixture, moments
@@ -53,7 +57,9 @@ def model(linear: Schedule) -> Model:
     """Make a model that is not linear: the unconditional side of a mixture."""
     means = torch.linspace(-1, 1, 2 * 16, dtype=torch.float64).reshape(2, *SHAPE[1:])
     exact = mixture(linear, means, 0.3)
-    return Model(lambda x, tau, _: exact.net(x, tau, torch.full((len(x),), 2)), linear, shape=SHAPE[1:])
+    return Model(
+        lambda x, tau, _: exact.net(x, tau, exact.condition(torch.full((len(x),), 2))), linear, shape=SHAPE[1:]
+    )
 
 
 def made(name: str, **options: Any) -> SchedulerSampler:
@@ -79,7 +85,7 @@ def theirs(scheduler: Any, model: Model, monkeypatch: pytest.MonkeyPatch, **of_s
     x, first = noise(), scheduler.timesteps[0]
     x = x / scheduler.scale_model_input(torch.ones(1), first)
     for t in scheduler.timesteps:
-        eps = model.net(scheduler.scale_model_input(x, t), torch.full((SHAPE[0],), float(t) + 1), None)
+        eps = model.net(scheduler.scale_model_input(x, t), torch.full((SHAPE[0],), float(t) + 1), Condition())
         x = scheduler.step(eps, t, x, **of_step).prev_sample
     return x
 
@@ -107,7 +113,8 @@ def test_what_is_computed_is_what_diffusers_computes(
     known = {"beta_start": 1e-4, "beta_end": 0.02, "clip_sample": False, "timestep_spacing": spacing, **options}
     if name == "DPMSolverSinglestepScheduler" and spacing != "linspace":  # it knows no other, and takes timesteps
         scheduler = cls(beta_start=1e-4, beta_end=0.02)
-        scheduler.set_timesteps(timesteps=[int(t) for t in model.schedule.grid(STEPS, spacing).timesteps])
+        grid = model.schedule.grid(STEPS, spacing)
+        scheduler.set_timesteps(timesteps=[int(t) for t in model.schedule.timesteps(grid)])
     else:
         parameters = [*cls.__init__.__wrapped__.__code__.co_varnames]
         scheduler = cls(**{key: value for key, value in known.items() if key in parameters})
@@ -293,23 +300,35 @@ def test_grids_that_are_not_theirs(model: Model) -> None:
     with pytest.raises(UsageError, match="diffusers:PNDMScheduler refuses num_inference_steps 2"):
         made("PNDMScheduler").grid(schedule, 2, "trailing")
     with pytest.raises(
-        UsageError, match=r"UniPCMultistepScheduler has no grid of 1000 steps, leading: .*timestep 0 follows"
+        UsageError,
+        match=r"UniPCMultistepScheduler has no grid of 1000 steps, leading: .*decrease strictly: tau 1 follows 1",
     ):
         made("UniPCMultistepScheduler").grid(schedule, 1000, "leading")
     with pytest.raises(UsageError, match="DDIMScheduler has no grid of 1000 steps, leading: timestep 1000 is outside"):
         made("DDIMScheduler", steps_offset=1).grid(schedule, 1000, "leading")
     with pytest.raises(UsageError, match="visits whole timesteps"):
         made("DPMSolverSinglestepScheduler").grid(schedule, 10, "karras")
-    assert made("DPMSolverSinglestepScheduler", use_karras_sigmas=True).grid(schedule, 10, "linspace").timesteps[1] % 1
+    karras = made("DPMSolverSinglestepScheduler", use_karras_sigmas=True).grid(schedule, 10, "linspace")
+    assert schedule.timesteps(karras)[1] % 1
     with pytest.raises(UsageError, match=r"refuses its options.*[Oo]nly one of"):
         made("HeunDiscreteScheduler", use_karras_sigmas=True, use_exponential_sigmas=True).grid(schedule, 5, "leading")
+
+
+@pytest.mark.parametrize("schedule", [VE(), RectifiedFlow()], ids=lambda schedule: schedule.kind)
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DPMSolverSinglestepScheduler"])
+def test_a_path_without_betas_is_refused(name: str, schedule: Schedule) -> None:
+    said = f"diffusers:{name} is given the betas of a model, and a {schedule.kind} path has none"
+    with pytest.raises(UsageError, match=said):
+        made(name).grid(schedule, 5, "trailing")
+    with pytest.raises(UsageError, match=said):
+        sample(gaussian(schedule, parametrization=FLOW), f"diffusers:{name}", timesteps=[0.9, 0.5], num_images=1)
 
 
 @pytest.mark.parametrize("kind", ["v_prediction", "sample"])
 def test_zero_terminal_snr(kind: str) -> None:
     """Check that schedulers get v at zero terminal SNR: at alpha = 2^-12 an eps does not determine x0."""
-    schedule = Schedule.from_config({"rescale_betas_zero_snr": True})
-    normal = gaussian(schedule, 0.5, 0.5, prediction=kind)  # type: ignore[arg-type]
+    schedule = VP.from_config({"rescale_betas_zero_snr": True})
+    normal = gaussian(schedule, 0.5, 0.5, parametrization=PARAMETRIZATIONS[kind])
     for name in ("DDIMScheduler", "DPMSolverMultistepScheduler", "EulerDiscreteScheduler", "UniPCMultistepScheduler"):
         sampler = made(name)
         out = moments(normal, sampler, sampler.grid(schedule, 50, "trailing"))
@@ -318,7 +337,7 @@ def test_zero_terminal_snr(kind: str) -> None:
 
 
 def test_betas_are_those_of_the_model() -> None:
-    schedule = Schedule.from_config({"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 500})
+    schedule = VP.from_config({"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 500})
     normal = gaussian(schedule, 0.5, 0.5)
     sampler = made("DDIMScheduler")
     grid = sampler.grid(schedule, 10, "leading")

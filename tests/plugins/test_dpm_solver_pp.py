@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 
+from samplerzoo.core.level import Level
+from samplerzoo.core.parametrization import SAMPLE
+from samplerzoo.core.paths import VP
 from samplerzoo.core.prediction import Denoiser, Prediction
-from samplerzoo.core.schedule import SPACINGS, Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.testing import TOLERANCE, convergence, gaussian, is_stochastic, moments, run
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(40)
@@ -25,7 +28,6 @@ def draws() -> Callable[[], torch.Tensor]:
     return lambda: torch.randn(5, 1, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_of_order_1_it_is_ddim(linear: Schedule, spacing: str, eta: float) -> None:
     """Compare the ODE at eta 0 and the SDE at eta 1 with DDIM; in between the two etas scale noise differently."""
@@ -55,9 +57,9 @@ def along(schedule: Schedule, x0: Callable[[float], float], sampler: DPMSolverPP
     """Walk where x0 depends on lambda alone, without noise."""
 
     def predict(x: torch.Tensor, t: Level) -> Prediction:
-        return Prediction.of("sample", x, t, torch.full_like(x, x0(t.lam)))
+        return Prediction.of(SAMPLE, x, t, torch.full_like(x, x0(t.lam)))
 
-    grid = schedule.grid_at(level.timestep for level in levels)
+    grid = schedule.grid_at(schedule.timestep(level.tau) for level in levels)
     x = torch.ones(1, 1, dtype=torch.float64)
     return [float(y) for y in sampler.walk(x, grid, Denoiser(predict, schedule), lambda: torch.zeros_like(x))]
 
@@ -65,7 +67,7 @@ def along(schedule: Schedule, x0: Callable[[float], float], sampler: DPMSolverPP
 @given(st.floats(0, 1))
 def test_3m_is_exact_for_a_parabola(eta: float) -> None:
     """Check x_s = sigma_s / sigma_t e^(-eta h) x_t + alpha_s (1 + eta) int e^(-(1 + eta) (lambda_s - l)) x0(l) dl."""
-    schedule = Schedule.from_config({})
+    schedule = VP.from_config({})
     levels = [schedule.at_log_snr(value) for value in (-8.0, -7.0, -4.5, -3.0, -2.9, 0.0, 3.0, 4.0)]
 
     def x0(lam: float) -> float:
@@ -97,12 +99,12 @@ def test_the_sde_has_as_much_noise_at_a_level_as_it_should(eta: float, solver_or
 
     The rest of the old noise and the fresh noise sum to sigma_s^2, whatever eta is.
     """
-    schedule = Schedule.from_config({})
+    schedule = VP.from_config({})
     t, s = schedule.at(500), schedule.at(450)
-    model = gaussian(schedule, 0.3, 0.0, prediction="sample")
+    model = gaussian(schedule, 0.3, 0.0, parametrization=SAMPLE)
     zero, one = torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
     denoise = Denoiser(lambda x, t: model.denoise(x, t), schedule)
-    grid = schedule.grid_at([t.timestep, s.timestep])
+    grid = schedule.grid_at([schedule.timestep(level.tau) for level in (t, s)])
 
     def next_state(start: torch.Tensor, fresh: torch.Tensor) -> float:
         sampler = DPMSolverPP(solver_order=solver_order, eta=eta)

@@ -13,11 +13,14 @@ from samplerzoo_plugins.probability_flow import ProbabilityFlow
 from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
-from samplerzoo.core.parametrization import PredictionType
+from samplerzoo.core.level import Grid
+from samplerzoo.core.parametrization import PARAMETRIZATIONS, SAMPLE, V_PREDICTION, PredictionType
+from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import gaussian, moments
+from samplerzoo.testing.fixtures import made_for
 
 LINEAR_BETAS = np.linspace(1e-4, 0.02, 1000)
 
@@ -107,7 +110,6 @@ with_a_recursion = pytest.mark.parametrize(
 
 
 @with_a_recursion
-@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 7, 64, 300])
 def test_mean_and_std_against_the_papers_formulas(linear: Schedule, sampler: Sampler, spacing: str, steps: int) -> None:
     means, stds = [0.3, -2.0, 0.7], [0.5, 1.5, 0.02]
@@ -134,7 +136,11 @@ def test_mean_and_std_on_levels_off_the_grid(linear: Schedule, sampler: Sampler)
 
 def test_lands_on_the_point_from_levels_off_the_grid(linear: Schedule, sampler: Sampler) -> None:
     assert torch.equal(
-        sample(gaussian(linear, 0.3, 0.0, prediction="sample"), sampler, timesteps=BELOW_THE_FIRST_TIMESTEP).images,
+        sample(
+            gaussian(linear, 0.3, 0.0, parametrization=SAMPLE),
+            sampler,
+            timesteps=BELOW_THE_FIRST_TIMESTEP,
+        ).images,
         torch.full((64, 1), 0.3),
     )
 
@@ -142,14 +148,17 @@ def test_lands_on_the_point_from_levels_off_the_grid(linear: Schedule, sampler: 
 @pytest.mark.parametrize("kind", ["sample", "v_prediction"])
 def test_the_kind_of_network_does_not_matter(linear: Schedule, sampler: Sampler, kind: PredictionType) -> None:
     grid = linear.grid(12, "logsnr")
-    eps, other = (moments(gaussian(linear, 0.3, prediction=kind), sampler, grid) for kind in ("epsilon", kind))
+    eps, other = (
+        moments(gaussian(linear, 0.3, parametrization=PARAMETRIZATIONS[kind]), sampler, grid)
+        for kind in ("epsilon", kind)
+    )
     torch.testing.assert_close(other.mean, eps.mean, rtol=1e-10, atol=0)
     torch.testing.assert_close(other.std, eps.std, rtol=1e-10, atol=0)
 
 
 def test_the_right_answer_in_the_limit(linear: Schedule, sampler: Sampler) -> None:
     """Check that all converge to the data in first order: 1000 steps are within a few thousandths."""
-    out = moments(gaussian(linear, 0.3), sampler, linear.grid(1000))
+    out = moments(made_for(sampler, 0.3, 0.5, linear), sampler, linear.grid(1000))
     assert out.mean.item() == pytest.approx(0.3, abs=2e-3)
     assert out.std.item() == pytest.approx(0.5, abs=5e-3)
 
@@ -157,12 +166,11 @@ def test_the_right_answer_in_the_limit(linear: Schedule, sampler: Sampler) -> No
 # -- a single point
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 7, 64])
 def test_lands_on_the_point(linear: Schedule, sampler: Sampler, spacing: str, steps: int) -> None:
     """Check bit for bit, through the driver, in float32, that no noise is left in the image."""
     points = torch.tensor([[0.3, -1.0], [0.123456, 7.0]])
-    model = gaussian(linear, points, 0.0, shape=(2, 2), prediction="sample")
+    model = gaussian(linear, points, 0.0, shape=(2, 2), parametrization=SAMPLE)
     result = sample(model, sampler, steps=steps, spacing=spacing, num_images=2)
     assert torch.equal(result.images, points.expand(2, 2, 2))
 
@@ -171,7 +179,7 @@ def test_lands_on_the_point(linear: Schedule, sampler: Sampler, spacing: str, st
     ("kind", "steps"), [("epsilon", 1), ("epsilon", 7), ("epsilon", 1000), ("v_prediction", 1), ("v_prediction", 7)]
 )
 def test_lands_on_the_point_by_way_of_eps(linear: Schedule, sampler: Sampler, steps: int, kind: PredictionType) -> None:
-    model = gaussian(linear, 0.3, 0.0, prediction=kind)
+    model = gaussian(linear, 0.3, 0.0, parametrization=PARAMETRIZATIONS[kind])
     result = sample(model, sampler, steps=steps, num_images=2)
     # x0 = (x - sigma eps) / alpha is rounded at the size of x, 4 at most, and divided by the last step's alpha
     tolerance = 4 * 2.0**-23 / result.grid.levels[-2].alpha
@@ -181,8 +189,8 @@ def test_lands_on_the_point_by_way_of_eps(linear: Schedule, sampler: Sampler, st
 @pytest.mark.parametrize("config", [{"rescale_betas_zero_snr": True}, {"beta_schedule": "squaredcos_cap_v2"}])
 @pytest.mark.parametrize("steps", [1, 2, 50])
 def test_lands_on_the_point_from_pure_noise(sampler: Sampler, config: dict[str, object], steps: int) -> None:
-    schedule = Schedule.from_config(config)
-    model = gaussian(schedule, 0.3, 0.0, prediction="v_prediction")
+    schedule = VP.from_config(config)
+    model = gaussian(schedule, 0.3, 0.0, parametrization=V_PREDICTION)
     sizes = []
     result = sample(model, sampler, steps=steps, num_images=2, on_step=lambda _, __, x: sizes.append(x.abs().max()))
     # x0 = alpha x - sigma v divides by nothing; it is rounded at the size of x, which a coarse Euler step makes large

@@ -9,9 +9,10 @@ import pytest
 import torch
 from samplerzoo_plugins.heun import Heun
 
+from samplerzoo.core.level import Grid
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import SPACINGS, Grid, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import TOLERANCE, convergence, draws, gaussian, moments, run
 
@@ -57,7 +58,6 @@ def algorithm_2(grid: Grid, sampler: Heun) -> tuple[float, float]:
     return mean, math.sqrt(variance)
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 7, 40])
 @pytest.mark.parametrize(
     "sampler",

@@ -13,9 +13,12 @@ from samplerzoo_plugins.probability_flow import ProbabilityFlow
 from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
+from samplerzoo.core.level import Level
+from samplerzoo.core.parametrization import EPSILON
+from samplerzoo.core.paths import VP
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.testing import gaussian, moments
 
 EULER, REVERSE, ANCESTRAL = ReverseSDE(), ReverseDiffusion(), DDPM(variance="large")
@@ -24,7 +27,7 @@ EULER, REVERSE, ANCESTRAL = ReverseSDE(), ReverseDiffusion(), DDPM(variance="lar
 def one_step(sampler: Sampler, schedule: Schedule, t: Level, s: Level) -> np.ndarray:
     """Return (a, b, c^2) of x_s = a x_t + b eps + c z."""
     x, eps, z = torch.eye(3, dtype=torch.float64)
-    denoise = Denoiser(lambda x, t: Prediction.of("epsilon", x, t, eps), schedule)
+    denoise = Denoiser(lambda x, t: Prediction.of(EPSILON, x, t, eps), schedule)
     a, b, c = sampler.step(x, t, s, denoise, lambda: z).tolist()
     return np.array([a, b, c**2])
 
@@ -64,7 +67,7 @@ def test_whole_chains_converge_in_first_order(pair: tuple[Sampler, Sampler]) -> 
     sizes = [250, 500, 1000]
     gaps = []
     for T in sizes:
-        schedule = Schedule(np.linspace(1e-4, 0.02, T) * 1000 / T)
+        schedule = VP(np.linspace(1e-4, 0.02, T) * 1000 / T)
         std = [moments(gaussian(schedule), sampler, schedule.grid(T)).std.item() for sampler in pair]
         gaps.append(abs(std[0] - std[1]))
     assert slope([float(T) for T in sizes], gaps) == pytest.approx(-1.0, abs=0.1)

@@ -11,9 +11,11 @@ import torch
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.unipc import UniPC
 
+from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.prediction import Denoiser, Prediction
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing import convergence, gaussian
 
@@ -23,7 +25,7 @@ Type = Literal["bh1", "bh2"]
 
 def known_x0(x0: Callable[[float], float], schedule: Schedule) -> Denoiser:
     """Make a denoiser whose x0 depends on lambda alone."""
-    return Denoiser(lambda x, t: Prediction.of("sample", x, t, torch.full_like(x, x0(t.lam))), schedule)
+    return Denoiser(lambda x, t: Prediction.of(SAMPLE, x, t, torch.full_like(x, x0(t.lam))), schedule)
 
 
 def denoiser(model: Model) -> Denoiser:
@@ -65,7 +67,9 @@ def test_order_3_is_exact_for_a_parabola(linear: Schedule, solver_type: Type) ->
     """Check x0 that depends on lambda alone: prediction and correction are the exact solution."""
     levels = [linear.at_log_snr(value) for value in (-8.0, -7.0, -4.5, -3.0, -2.9, 0.0, 3.0, 4.0)]
     denoise = known_x0(lambda lam: lam**2, linear)
-    states = walk(UniPC(solver_order=3, solver_type=solver_type), denoise, [level.timestep for level in levels])
+    states = walk(
+        UniPC(solver_order=3, solver_type=solver_type), denoise, [linear.timestep(level.tau) for level in levels]
+    )
 
     def primitive(level: Level) -> float:
         """Return the integral of e^lambda lambda^2."""
@@ -81,7 +85,7 @@ def test_order_3_is_exact_for_a_parabola(linear: Schedule, solver_type: Type) ->
 def test_the_last_steps_are_of_lower_order(linear: Schedule, steps: int) -> None:
     """Check that no step of two has second order, and no step of four has third order."""
     model = gaussian(linear, 0.3)
-    timesteps = linear.grid(steps).timesteps
+    timesteps = linear.timesteps(linear.grid(steps))
     solver_order = {2: 1, 4: 2}[steps]
     lower, higher = (walk(UniPC(solver_order=n), denoiser(model), timesteps) for n in (solver_order, solver_order + 1))
     if steps == 4:  # the second of its four is of order two; the third would be of order three, but is the last but one

@@ -37,8 +37,9 @@ def row(
 ) -> Row:
     """Make a row of a sampler that calls the network once a step, and twice under guidance."""
     recipe = Recipe(
-        sampler=sampler, sampler_options=options or {}, steps=steps, seed=seed, guidance=guidance, dtype="float32",
-        guidance_options={} if scale is None else {"scale": scale}, clip_x0="off", class_labels="natural",
+        sampler=sampler, sampler_options=options or {}, steps=steps, spacing="trailing", seed=seed, guidance=guidance,
+        guidance_options={} if scale is None else {"scale": scale}, dtype="float32", clip_x0="off",
+        class_labels="natural",
     )  # fmt: skip
     cost = CostPerImage(nfe=steps * (1 + (guidance == "cfg")), network_calls=steps, classifier_gradients=0)
     name = "-".join(map(str, [sampler, *(options or {}).values(), guidance, scale, steps, seed]))

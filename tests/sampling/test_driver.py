@@ -15,11 +15,14 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.noise import Noise
+from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Level, Schedule
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.load import load, save_model
@@ -37,9 +40,9 @@ def counted(model: Model) -> tuple[Model, list[int]]:
     """Return the model, and the list of the batch sizes that its network is called with."""
     calls: list[int] = []
 
-    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def net(x: torch.Tensor, tau: torch.Tensor, condition: Condition) -> torch.Tensor:
         calls.append(len(x))
-        return model.net(x, tau, labels)
+        return model.net(x, tau, condition)
 
     return dataclasses.replace(model, net=net), calls
 
@@ -81,15 +84,19 @@ def test_how_many_images(conditional: Model) -> None:
 @pytest.mark.parametrize("batch_size", [64, 2])
 def test_every_image_is_of_its_own_class(linear: Schedule, batch_size: int) -> None:
     means = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]])
-    points = mixture(linear, means, 0.0, prediction="sample")
+    points = mixture(linear, means, 0.0, parametrization=SAMPLE)
     result = sample(points, "ddpm", steps=3, labels=[2, 0, 1, 1, 0], batch_size=batch_size)
     assert torch.equal(result.images, means[[2, 0, 1, 1, 0]])
 
 
 def test_explicit_timesteps_and_spacing(linear: Schedule) -> None:
     model = gaussian(linear)
-    assert sample(model, timesteps=[900, 3.5], num_images=1).grid.timesteps == [900, 3.5]
-    assert sample(model, spacing="leading", steps=10, num_images=1).grid.timesteps[0] == 900
+    listed, leading = (
+        linear.timesteps(sample(model, num_images=1, **how).grid)
+        for how in ({"timesteps": [900, 3.5]}, {"spacing": "leading", "steps": 10})
+    )
+    assert listed == [900, 3.5]
+    assert leading[0] == 900
 
 
 def test_a_sampler_may_own_its_grid(linear: Schedule) -> None:
@@ -97,7 +104,7 @@ def test_a_sampler_may_own_its_grid(linear: Schedule) -> None:
         def grid(self, schedule, steps, spacing):
             return schedule.grid_at([500])
 
-    assert sample(gaussian(linear), Own(), num_images=1).grid.timesteps == [500]
+    assert linear.timesteps(sample(gaussian(linear), Own(), num_images=1).grid) == [500]
 
 
 @pytest.mark.parametrize("text", [None, "off", "static", "static:0.2", "dynamic:0.5"])
@@ -261,16 +268,16 @@ def test_on_step_sees_every_state_from_pure_noise_on(linear: Schedule) -> None:
 
 def test_a_network_in_memory_needs_a_shape(linear: Schedule) -> None:
     with pytest.raises(UsageError, match="shape"):
-        Model(lambda x, tau, labels: x, linear)
+        Model(lambda x, tau, condition: x, linear)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_nan_from_the_network_is_named_with_step_and_level(linear: Schedule, bad: float) -> None:
     good = gaussian(linear)
     model = dataclasses.replace(
-        good, net=lambda x, tau, labels: good.net(x, tau, labels) * (bad if tau[0] < 600 else 1.0)
+        good, net=lambda x, tau, condition: good.net(x, tau, condition) * (bad if tau[0] < 600 else 1.0)
     )
-    with pytest.raises(ZooError, match=r"the network returned NaN or infinity at step 3 of 4, timestep 499;"):
+    with pytest.raises(ZooError, match=r"the network returned NaN or infinity at step 3 of 4, tau 500;"):
         sample(model, steps=4, num_images=2)
 
 
@@ -301,7 +308,7 @@ def test_nothing_in_the_loop_waits_for_a_gpu(
     conditional: Model, monkeypatch: pytest.MonkeyPatch, name: str, guidance: str | None
 ) -> None:
     monkeypatch.setattr(driver, "PROMPT_DEVICES", ())  # as on a GPU
-    plain = {"net": lambda x, tau, labels: x.tanh(), "classifier": lambda x, tau: x.sin().repeat(1, 2)[:, :3]}
+    plain = {"net": lambda x, tau, condition: x.tanh(), "classifier": lambda x, level: x.sin().repeat(1, 2)[:, :3]}
     model = dataclasses.replace(conditional, **plain)  # the exact one reads its level
     counts = []
     for steps in (2, 9):
@@ -317,11 +324,11 @@ def test_what_is_not_finite_is_found_at_the_end_where_reading_waits(
     monkeypatch.setattr(driver, "PROMPT_DEVICES", ())
     good, calls = gaussian(linear), []
 
-    def net(x: torch.Tensor, tau: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def net(x: torch.Tensor, tau: torch.Tensor, condition: Condition) -> torch.Tensor:
         calls.append(tau)
-        return good.net(x, tau, labels) * (float("nan") if tau[0] < 600 else 1.0)
+        return good.net(x, tau, condition) * (float("nan") if tau[0] < 600 else 1.0)
 
-    with pytest.raises(ZooError, match=r"the network returned NaN or infinity at step 3 of 4, timestep 499;"):
+    with pytest.raises(ZooError, match=r"the network returned NaN or infinity at step 3 of 4, tau 500;"):
         sample(dataclasses.replace(good, net=net), steps=4, num_images=2)
     assert len(calls) == 4
 
@@ -364,7 +371,7 @@ def test_the_share_of_clipped_values(linear: Schedule, text: str, expected: floa
 def test_clipped_values_are_counted_over_all_steps(linear: Schedule) -> None:
     """x0 is 2 in one of two values, whatever x is."""
     x0 = torch.tensor([2.0, 0.5])
-    model = Model(lambda x, tau, labels: x0.expand_as(x), linear, prediction="sample", shape=(2,))
+    model = Model(lambda x, tau, condition: x0.expand_as(x), linear, SAMPLE, shape=(2,))
     [batch] = stream(Plan(model, DDIM(), linear.grid(5), 3, clip=Clip("static", 1.0)))
     assert batch.clipped == 0.5
     [batch] = stream(Plan(model, DDIM(), linear.grid(5), 3, clip=Clip("dynamic", 0.5)))

@@ -106,7 +106,7 @@ def test_the_fastest_wins(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(tuning, "CPU_BATCHES", (2, 4))
 
     def seconds(network: Any, model: Model, device: str, size: int) -> float:
-        unet = inspect.getclosurevars(network).nonlocals["unet"]
+        unet = inspect.getclosurevars(network).nonlocals["module"]
         last = unet.get_submodule("conv_in").weight.is_contiguous(memory_format=torch.channels_last)
         last = last and not unet.get_submodule("down_blocks.0.resnets.0.conv1").weight.is_contiguous()
         return size * (1.0 if ("channels_last" if last else "contiguous", size) == best else 2.0)

@@ -12,6 +12,7 @@ from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.parametrization import EPSILON
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.errors import UsageError
 
@@ -19,13 +20,13 @@ from samplerzoo.errors import UsageError
 class Guiding(ClassifierFreeGuidance):
     """Classifier-free guidance, both halves always, with places to go wrong in (Ho and Salimans 2022)."""
 
-    def guide(self, denoise, labels, model):
+    def guide(self, denoise, condition, model):
         if model.null_label is None:
             raise UsageError("needs a null label")
-        null = torch.full_like(labels, model.null_label)
+        null = model.unconditional(condition)
 
         def guided(x, t):
-            both = denoise(torch.cat([x, x]), t, torch.cat([null, labels]))
+            both = denoise(torch.cat([x, x]), t, null + condition)
             return self.mixed(*both.chunk(2))
 
         return guided
@@ -37,15 +38,15 @@ class Guiding(ClassifierFreeGuidance):
 class IgnoredCondition(Guidance):
     """lucidrains' ddim_sample: takes cond_fn, and does not look at it (Dhariwal and Nichol 2021)."""
 
-    def guide(self, denoise, labels, model):
-        return lambda x, t: denoise(x, t, labels)
+    def guide(self, denoise, condition, model):
+        return lambda x, t: denoise(x, t, condition)
 
 
 class IgnoredLabels(Guidance):
     """The same, unconditional (Dhariwal and Nichol 2021)."""
 
-    def guide(self, denoise, labels, model):
-        return lambda x, t: denoise(x, t, torch.full_like(labels, 3))
+    def guide(self, denoise, condition, model):
+        return lambda x, t: denoise(x, t, model.condition(torch.full_like(condition.labels, 3)))
 
 
 class ConventionOfW(Guiding):
@@ -74,20 +75,20 @@ class WrongRow(Guiding):
     """Guides each image by its neighbour's label, as one that interleaves conditions and cuts in half does
     (Ho and Salimans 2022)."""
 
-    def guide(self, denoise, labels, model):
-        return super().guide(denoise, labels.roll(1), model)
+    def guide(self, denoise, condition, model):
+        return super().guide(denoise, model.condition(condition.labels.roll(1)), model)
 
 
 class Stale(Guiding):
     """Keeps the unconditional answer of its first call (Ho and Salimans 2022)."""
 
-    def guide(self, denoise, labels, model):
+    def guide(self, denoise, condition, model):
         kept: list[Prediction] = []
-        null = torch.full_like(labels, model.null_label or 0)
+        null = model.condition(torch.full_like(condition.labels, model.null_label or 0))
 
         def guided(x, t):
             kept.append(denoise(x, t, null))
-            return self.mixed(dataclasses.replace(kept[0], x=x, level=t), denoise(x, t, labels))
+            return self.mixed(dataclasses.replace(kept[0], x=x, level=t), denoise(x, t, condition))
 
         return guided
 
@@ -117,8 +118,8 @@ class WideScale(Guiding):
 class Graph(ClassifierGuidance):
     """The gradient's graph is kept (Dhariwal and Nichol 2021)."""
 
-    def guide(self, denoise, labels, model):
-        guided = super().guide(denoise, labels, model)
+    def guide(self, denoise, condition, model):
+        guided = super().guide(denoise, condition, model)
 
         def held(x, t):
             p = guided(x, t)
@@ -146,13 +147,13 @@ class PicturesOnly(Guiding):
 class RawOutput(Guidance):
     """Takes the network's output for eps, beside `denoise` (Ho and Salimans 2022)."""
 
-    def guide(self, denoise, labels, model):
+    def guide(self, denoise, condition, model):
         def guided(x, t):
             c, u = (
                 model.net(x, x.new_full((len(x),), t.tau), y)[:, : x.shape[1]]
-                for y in (labels, torch.full_like(labels, 3))
+                for y in (condition, model.condition(torch.full_like(condition.labels, 3)))
             )
-            return denoise(x, t, labels).replace(eps=u + self.scale * (c - u))
+            return denoise(x, t, condition).replace(eps=u + self.scale * (c - u))
 
         return guided
 
@@ -162,21 +163,22 @@ class LosesTheVariance(Guiding):
 
     def mixed(self, u, c):
         p = super().mixed(u, c)
-        return Prediction.of("epsilon", p.x, p.level, p.eps)
+        return Prediction.of(EPSILON, p.x, p.level, p.eps)
 
 
 class PairsOnly(Guiding):
     """Right for batches of two (Ho and Salimans 2022)."""
 
-    def guide(self, denoise, labels, model):
-        return super().guide(denoise, labels if len(labels) == 2 else labels.flip(0), model)
+    def guide(self, denoise, condition, model):
+        labels = condition.labels
+        return super().guide(denoise, model.condition(labels if len(labels) == 2 else labels.flip(0)), model)
 
 
 class NeedsANullLabel(ClassifierFreeGuidance):
     """Crashes where the model has no null label (Ho and Salimans 2022)."""
 
-    def guide(self, denoise, labels, model):
-        return super().guide(denoise, labels, dataclasses.replace(model, null_label=int(model.null_label)))
+    def guide(self, denoise, condition, model):
+        return super().guide(denoise, condition, dataclasses.replace(model, null_label=int(model.null_label)))
 
 
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [

@@ -20,8 +20,9 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import transition_variance
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import transition_variance
 from samplerzoo.testing.fixtures import Flow
 
 # -- the originals of the mutants that the built-in plugins are not
@@ -51,8 +52,8 @@ class Adams(Sampler):
         return s.sigma / t.sigma * x - self.norm(t, s) * s.alpha * math.expm1(-h) * D
 
     def norm(self, t, s):
-        """1 on a variance-preserving path."""
-        return math.hypot(s.alpha, s.sigma)
+        """1 if s alone is in it."""
+        return 1.0
 
 
 class Corrected(Flow):
@@ -105,7 +106,7 @@ class SigmaOfTheWrongLevel(Adams):
     """azula's REAB: sigma_t where the derivation has sigma_s, which costs an order (Lu et al. 2022)."""
 
     def norm(self, t, s):
-        return math.hypot(s.alpha, t.sigma)
+        return math.hypot(s.alpha, t.sigma) / math.hypot(s.alpha, s.sigma)
 
 
 class BatchMeanSteps(Corrected):
@@ -148,7 +149,7 @@ class DeltaIsOneOverN(ReverseSDE):
     def walk(self, x, grid, denoise, noise):
         for t, s in grid.pairs():
             p = denoise(x, t)
-            beta = t.beta * denoise.schedule.T / len(grid)
+            beta = t.rate * denoise.schedule.T / len(grid)
             x = p.x0 if s.clean else x + beta / 2 * x + beta * p.score + math.sqrt(beta) * noise()
             yield x
 
@@ -313,7 +314,7 @@ class RawNetwork(Flow):
 
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
-        eps = _model(denoise.predict).net(x, x.new_full((len(x),), t.tau), None)[:, : x.shape[1]]
+        eps = _model(denoise.predict).net(x, x.new_full((len(x),), t.tau), Condition())[:, : x.shape[1]]
         p = p.replace(eps=eps)
         return s.alpha * p.x0 + s.sigma * p.eps
 
@@ -352,6 +353,14 @@ class HalfTheNoise(DDPM):
         return super().step(x, t, s, denoise, lambda: math.sqrt(0.5) * noise())
 
 
+class UnitVariance(Flow):
+    """Notebooks that know abar alone: sigma is made of alpha, as on a variance-preserving path (Song et al. 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        return s.alpha * p.x0 + math.sqrt(1 - s.alpha**2) * p.eps
+
+
 class Unsourced(Flow):
     """The best sampler of all."""
 
@@ -385,15 +394,31 @@ def local() -> Sampler:
     return Local()
 
 
+def on_other_paths(*checks: str) -> set[str]:
+    """Return the names of checks as they are made on a VE path and on a straight one."""
+    return {f"{check}_on_{path}" for check in checks for path in ("ve", "flow")}
+
+
 SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
-    (PreviousTimestep(), {"check_irregular_grids", "check_moments", "check_order"}),
-    (NoiseAtTheEnd(variance="large"), {"check_lands_on_the_point"}),
-    (ClippedByItself(), {"check_lands_on_the_point", "check_moments"}),
-    (SigmaOfTheWrongLevel(), {"check_order"}),
+    (
+        PreviousTimestep(),
+        {"check_irregular_grids", "check_moments", "check_order"}
+        | on_other_paths("check_irregular_grids", "check_moments", "check_order"),
+    ),
+    (NoiseAtTheEnd(variance="large"), {"check_lands_on_the_point"} | on_other_paths("check_lands_on_the_point")),
+    (
+        ClippedByItself(),
+        {"check_lands_on_the_point", "check_moments"} | on_other_paths("check_lands_on_the_point", "check_moments"),
+    ),
+    (SigmaOfTheWrongLevel(), {"check_order"} | on_other_paths("check_order")),
     (BatchMeanSteps(), {"check_batch_is_not_mixed"}),
     (LeakedBuffer(), {"check_runs_leave_nothing_behind"}),
     (SharedBuffer(), {"check_runs_leave_nothing_behind"}),
-    (DeltaIsOneOverN(), {"check_irregular_grids", "check_moments", "check_order"}),
+    (
+        DeltaIsOneOverN(),
+        {"check_irregular_grids", "check_moments", "check_order"}
+        | on_other_paths("check_irregular_grids", "check_moments"),
+    ),
     (GlobalTorch(), {"check_global_random_state", "check_deterministic", "check_draws_are_used"}),
     (GlobalNumpy(), {"check_global_random_state"}),
     (Reseeding(), {"check_global_random_state"}),
@@ -404,21 +429,26 @@ SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
     (Upcast(), {"check_dtype_is_kept"}),
     (Downcast(), {"check_dtype_is_kept"}),
     (HiddenDowncast(), {"check_dtype_is_kept"}),
-    (NoOneStep(), {"check_one_state_a_step", "check_lands_on_the_point"}),
-    (IgnoresOneStep(), {"check_lands_on_the_point"}),
-    (YieldsTwice(), {"check_one_state_a_step"}),
-    (ForgetsTheLast(), {"check_one_state_a_step"}),
+    (
+        NoOneStep(),
+        {"check_one_state_a_step", "check_lands_on_the_point"}
+        | on_other_paths("check_one_state_a_step", "check_lands_on_the_point"),
+    ),
+    (IgnoresOneStep(), {"check_lands_on_the_point"} | on_other_paths("check_lands_on_the_point")),
+    (YieldsTwice(), {"check_one_state_a_step"} | on_other_paths("check_one_state_a_step")),
+    (ForgetsTheLast(), {"check_one_state_a_step"} | on_other_paths("check_one_state_a_step")),
     (FourDimensions(), {"check_any_shape"}),
-    (Halved(), {"check_order"}),
+    (Halved(), {"check_order"} | on_other_paths("check_order")),
     (Wasteful(), {"check_draws_are_used"}),
     (WastefulAtTheEnd(), {"check_draws_are_used"}),
     (DrawsAhead(), {"check_draws_are_used"}),
     (AroundTheCounter(), {"check_nfe_is_what_it_calls"}),
-    (RawNetwork(), {"check_kinds_of_network_agree"}),
-    (Truncated(), {"check_levels_are_on_the_schedule"}),
+    (RawNetwork(), {"check_kinds_of_network_agree"} | on_other_paths("check_kinds_of_network_agree")),
+    (Truncated(), {"check_levels_are_on_the_schedule"} | on_other_paths("check_levels_are_on_the_schedule")),
     (DeafToTheShift(), {"check_shift_is_applied"}),
-    (Biased(), {"check_moments"}),
-    (HalfTheNoise(), {"check_moments", "check_order"}),
+    (Biased(), {"check_moments"} | on_other_paths("check_moments")),
+    (HalfTheNoise(), {"check_moments", "check_order"} | on_other_paths("check_moments", "check_order")),
+    (UnitVariance(), on_other_paths("check_irregular_grids", "check_moments", "check_order")),
     (Unsourced(), {"check_cites_its_source"}),
     (Unbounded(), {"check_options_are_documented"}),
     (Forgetful(), {"check_options_survive"}),

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 from samplerzoo_plugins.ddim import DDIM
 
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import FLOW
+from samplerzoo.core.paths import VE, RectifiedFlow
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
@@ -29,7 +32,8 @@ from samplerzoo.testing import (
     outcomes,
     parametrize_with_checks,
 )
-from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
+from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, PATH_CHECKS, SAMPLER_CHECKS
+from samplerzoo.testing.fixtures import three_classes
 
 
 class TwoDegrees(DDIM):
@@ -57,7 +61,19 @@ class Boastful(DDIM):
     stochastic = property(lambda self: True)
 
 
-REASONS = {"check_order": "it is\na joke", "check_cites_its_source": "nobody to cite"}
+class OnOnePath(DDIM):
+    """Sampler that refuses what is not variance-preserving (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        if schedule.kind != "VP":
+            raise UsageError("betas are needed")
+        return super().grid(schedule, steps, spacing)
+
+
+REASONS = {
+    "check_order": "it is\na joke", "check_order_on_ve": "of", "check_order_on_flow": "course",
+    "check_cites_its_source": "nobody to cite",
+}  # fmt: skip
 
 
 # -- outcomes
@@ -69,6 +85,22 @@ def test_a_sampler_that_is_right_passes_all_that_applies_to_it() -> None:
     assert {outcome.check for outcome in found if outcome.status != "passed"} == {"check_shift_is_applied"}
     (skipped,) = [outcome for outcome in found if outcome.status == "skipped"]
     assert str(skipped) == "check_shift_is_applied: skipped, it takes no mean shift, and says so"
+
+
+def test_every_check_of_a_path_is_made_on_all_kinds_of_path() -> None:
+    names = [*checks_of(DDIM())]
+    first = len(OPTIONS_CHECKS) + len(SAMPLER_CHECKS)
+    expected = [f"{check.__name__}_on_{path}" for path in ("ve", "flow") for check in PATH_CHECKS]
+    assert names[first:] == expected
+    assert {check.__name__ for check in PATH_CHECKS} < {*names[:first]}
+
+
+@pytest.mark.parametrize("kind", ["VE", "flow"])
+def test_a_path_that_a_sampler_refuses_is_skipped_with_its_reason(kind: str) -> None:
+    checks = checks_of(OnOnePath())
+    checks["check_moments"](OnOnePath())
+    with pytest.raises(SkipTest, match=f"^it refuses a {kind} path: betas are needed$"):
+        checks[f"check_moments_on_{kind.lower()}"](OnOnePath())
 
 
 @pytest.mark.parametrize("sampler", [Secretive(eta=1.0), Boastful()], ids=repr)
@@ -83,9 +115,10 @@ def test_a_failure_names_every_check_and_its_numbers() -> None:
     with pytest.raises(AssertionError) as caught:
         check_sampler(TwoDegrees())
     first, *rest = str(caught.value).splitlines()
-    assert first == "TwoDegrees(eta=0.0) fails 2 of 22 checks:"
-    assert [line.partition(":")[0] for line in rest] == ["check_cites_its_source", "check_order"]
-    assert "declares order 2, and 1.0" in rest[1]
+    assert first == "TwoDegrees(eta=0.0) fails 4 of 36 checks:"
+    failed = ["check_cites_its_source", "check_order", "check_order_on_ve", "check_order_on_flow"]
+    assert [line.partition(":")[0] for line in rest] == failed
+    assert all("declares order 2, and 1.0" in line for line in rest[1:])
 
 
 def test_an_error_that_no_check_foresaw_is_told_in_one_line_and_stops_nothing() -> None:
@@ -180,6 +213,19 @@ def test_a_guidance_on_a_model_of_ones_own(linear: Schedule) -> None:
     assert found["check_learned_variance_is_kept"].status == "skipped"
 
 
+@pytest.mark.parametrize("schedule", [VE(), RectifiedFlow()], ids=lambda schedule: schedule.kind)
+def test_a_guidance_on_a_model_of_another_path_is_checked_at_all_noises(schedule: Schedule) -> None:
+    levels = set()
+    exact = three_classes(parametrization=FLOW, schedule=schedule)
+
+    def net(x, tau, condition):
+        levels.add(float(tau[0]) / schedule.T)
+        return exact.net(x, tau, condition)
+
+    check_guidance(ClassifierFreeGuidance(scale=2.0), model=dataclasses.replace(exact, net=net))
+    assert sum(0.001 < level < 0.9 for level in levels) >= 6
+
+
 def test_a_guidance_on_a_model_that_it_does_not_fit(linear: Schedule) -> None:
     without = dataclasses.replace(conjugate(linear), classifier=None, classifier_classes=None)
     with pytest.raises(AssertionError, match="check_scale_guides: FAILED, classifier guidance needs"):
@@ -192,8 +238,8 @@ def test_a_network_in_float32(linear: Schedule) -> None:
         torch.manual_seed(0)
         layer, table = torch.nn.Linear(3, 3), torch.nn.Embedding(4, 3)
 
-    def net(x, tau, labels):
-        return layer(x + table(labels)).tanh()
+    def net(x, tau, condition):
+        return layer(x + table(condition.inputs["class_labels"])).tanh()
 
     model = Model(net, linear, shape=(3,), num_classes=3, null_label=3)
     check_guidance(ClassifierFreeGuidance(scale=2.0), model=model)

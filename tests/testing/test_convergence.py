@@ -11,8 +11,8 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 from samplerzoo_plugins.deis import DEIS
 
+from samplerzoo.core.level import Level
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Level
 from samplerzoo.errors import ZooError
 from samplerzoo.testing import TOLERANCE, Convergence, convergence
 
@@ -64,9 +64,10 @@ class Biased(DDIM):
         return s.alpha * p.x0 + s.sigma * p.eps + 0.01 * (ratio(t) - ratio(s)) * p.x0
 
 
+@pytest.mark.parametrize("path", ["VP", "VE", "flow"])
 @pytest.mark.parametrize(("sampler", "order"), [(Adams(), 2), (Kutta(), 4), (DDIM(), 1), (DDPM(), 1)], ids=str)
-def test_of_known_methods(sampler: Sampler, order: int) -> None:
-    found = convergence(sampler)
+def test_of_known_methods(sampler: Sampler, order: int, path: str) -> None:
+    found = convergence(sampler, path=path)
     assert found.order == pytest.approx(order, abs=TOLERANCE)
     assert found.reaches(order)
     assert not found.reaches(order + 1)
@@ -95,17 +96,19 @@ def test_what_is_written_into_x_spoils_no_later_measurement() -> None:
     assert convergence(InPlace()).errors == convergence(InPlace()).errors == convergence(DDIM()).errors
 
 
-def test_the_exact_flow_is_the_one_that_a_method_of_high_order_finds() -> None:
-    assert convergence(Kutta()).errors[-1] < 1e-9
+@pytest.mark.parametrize("path", ["VP", "VE", "flow"])
+def test_the_exact_flow_is_the_one_that_a_method_of_high_order_finds(path: str) -> None:
+    assert convergence(Kutta(), path=path).errors[-1] < 1e-9
 
 
 def test_of_a_method_whose_levels_are_wrong_within_a_step() -> None:
     assert not convergence(Kutta(stale=True)).reaches(2)
 
 
+@pytest.mark.parametrize("path", ["VP", "VE", "flow"])
 @pytest.mark.parametrize("sampler", [TooMuchNoise(), Biased()], ids=["noise", "drift"])
-def test_of_methods_that_converge_on_something_else(sampler: Sampler) -> None:
-    found = convergence(sampler)
+def test_of_methods_that_converge_on_something_else(sampler: Sampler, path: str) -> None:
+    found = convergence(sampler, path=path)
     assert abs(found.order) < 0.5
     assert not found.reaches(1)
 

@@ -6,12 +6,11 @@ from unittest import SkipTest
 
 import pytest
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
-from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected
+from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
 
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import check_guidance, check_sampler, checks_of
-from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS
 from samplerzoo.testing.fixtures import Flow
 
 MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS]
@@ -37,7 +36,12 @@ def test_a_mutant_is_caught_by_the_check_that_is_for_it(mutant: Options, caught_
 
 def test_every_check_catches_a_mutant() -> None:
     caught = set().union(*(checks for _, checks in MUTANTS))
-    assert caught == {check.__name__ for check in (*OPTIONS_CHECKS, *SAMPLER_CHECKS, *GUIDANCE_CHECKS)}
+    assert caught == {*checks_of(Flow()), *checks_of(Guiding())}
+
+
+def test_what_is_right_on_one_path_alone_is_caught_on_the_others_alone() -> None:
+    missed = {name for name in checks_of(UnitVariance()) if not name.endswith(("_on_ve", "_on_flow"))}
+    assert [name for name in sorted(missed) if found(UnitVariance(), name)] == []
 
 
 @pytest.mark.parametrize("original", [Flow(), Adams(), Corrected()], ids=repr)

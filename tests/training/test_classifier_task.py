@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import ResNetForImageClassification
 
+from samplerzoo.core.paths import VE, RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError, ZooError
@@ -29,13 +31,34 @@ def small(tmp_path: Path) -> dict[str, object]:
     return {**SMALL, "output_dir": str(tmp_path / "classifier")}
 
 
+class Shown(torch.nn.Module):
+    """Network that answers with what it is shown."""
+
+    def forward(self, x: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=x)
+
+
 def test_the_noise_level_is_the_schedules(linear: Schedule) -> None:
-    classifier = NoisyClassifier(torch.nn.Identity(), linear)
+    classifier = NoisyClassifier(Shown())
     taus = [0.0, 0.5, 1.0, 17.3, 500.0, 999.25, 1000.0]
-    found = classifier.log_snr(torch.tensor(taus)).tolist()
+    level, x = linear.levels(torch.tensor(taus)), torch.rand(len(taus), 1, 2, 2)
+    shown = classifier(x, torch.as_tensor(level.alpha), torch.as_tensor(level.sigma))
+    torch.testing.assert_close(shown[:, :1], x)
+    assert (shown[:, 1:] == shown[:, 1:, :1, :1]).all()
+    found = (shown[:, 1, 0, 0] * LOG_SNR_SCALE).tolist()
     expected = [min(linear.at(tau).log_snr if tau else math.inf, MAX_LOG_SNR) for tau in taus]
     assert found == pytest.approx(expected, rel=1e-3)
     assert max(map(abs, expected[2:])) < 1.1 * LOG_SNR_SCALE
+    for i, tau in enumerate(taus):
+        torch.testing.assert_close(classifier.at(x[i : i + 1], linear.at(tau)), shown[i : i + 1])
+
+
+@pytest.mark.parametrize("path", [VE(), RectifiedFlow()], ids=lambda path: path.kind)
+def test_images_are_shown_at_one_scale_on_every_path(path: Schedule) -> None:
+    level, x = path.at(path.T / 2), torch.rand(2, 1, 2, 2)
+    shown = NoisyClassifier(Shown()).at(x, level)
+    torch.testing.assert_close(shown[:, :1], x / math.hypot(level.alpha, level.sigma))
+    torch.testing.assert_close(shown[:, 1:], torch.full((2, 1, 2, 2), level.log_snr / LOG_SNR_SCALE))
 
 
 def test_clean_classifier_learns_and_is_a_transformers_folder(small: dict[str, object]) -> None:
@@ -53,13 +76,13 @@ def test_clean_classifier_learns_and_is_a_transformers_folder(small: dict[str, o
 
 def test_noisy_classifier_learns_and_loads(small: dict[str, object], tiny_model: Path, linear: Schedule) -> None:
     train_classifier(options := ClassifierOptions(**small, model=str(tiny_model)))
-    classifier = load_classifier(options.output_dir, linear)
+    classifier = load_classifier(options.output_dir)
     images, labels = (test := data.load_images(options, "test")).__getitems__(range(len(test)))
     clean, noise = images.float() / 127.5 - 1, torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
     for tau, at_least in ((50, 0.85), (300, 0.5)):
         level = linear.at(tau)
         with torch.no_grad():
-            logits = classifier(level.alpha * clean + level.sigma * noise, torch.full((len(clean),), float(tau)))
+            logits = classifier(level.alpha * clean + level.sigma * noise, level)
         assert (logits.argmax(1) == labels).float().mean().item() > at_least
 
 
@@ -67,18 +90,20 @@ def test_half_precision_is_read_and_half_a_file_is_not(small: dict[str, object],
     options = ClassifierOptions(**{**small, "max_train_steps": 1})
     train_classifier(options)
     folder = Path(options.output_dir)
-    x, tau = torch.zeros(2, 1, 16, 16), torch.tensor([1.0, 900.0])
-    whole = load_classifier(folder, linear)
-    expected = whole(x, tau)
-    whole.net.half().save_pretrained(folder)
-    assert torch.allclose(load_classifier(folder, linear)(x, tau), expected, atol=1e-2)
+    x, levels = torch.zeros(1, 1, 16, 16), [linear.at(1.0), linear.at(900.0)]
+    whole = load_classifier(folder)
+    expected = [whole(x, level) for level in levels]
+    ResNetForImageClassification.from_pretrained(folder).half().save_pretrained(folder)
+    half = load_classifier(folder)
+    assert not torch.equal(half(x, levels[0]), expected[0])
+    assert all(torch.allclose(half(x, level), was, atol=1e-2) for level, was in zip(levels, expected, strict=True))
     weights = load_file(folder / "model.safetensors")
     save_file({name: weights[name] for name in list(weights)[1:]}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ZooError, match="weights are missing"):
-        load_classifier(folder, linear)
+        load_classifier(folder)
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(ZooError, match="not a noise-aware classifier"):
-        load_classifier(folder, linear)
+        load_classifier(folder)
 
 
 def test_resuming_is_exact(small: dict[str, object], tmp_path: Path) -> None:
@@ -101,10 +126,10 @@ def test_shifts_move_whole_images() -> None:
         assert torch.equal(image[1:4, 1:4], images[0, 0, 1:4, 1:4] + offset)
 
 
-def test_what_cannot_be(small: dict[str, object], tmp_path: Path, linear: Schedule) -> None:
+def test_what_cannot_be(small: dict[str, object], tmp_path: Path) -> None:
     for wrong, message in (({"classes": "3"}, "1 classes"), ({"depths": (1,)}, "has 2 stages and --depths 1")):
         options = ClassifierOptions(**{**small, **wrong})
         with pytest.raises(UsageError, match=message):
             ClassifierTask(options, data.load_images(options), None)
     with pytest.raises(ZooError, match="not a noise-aware classifier"):
-        load_classifier(tmp_path, linear)
+        load_classifier(tmp_path)

@@ -17,8 +17,8 @@ import samplerzoo
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError
-from samplerzoo.models.unet2d import load_unet
-from samplerzoo.training.forward import Forward
+from samplerzoo.models.load import ModelFolder
+from samplerzoo.training.forward import LevelDistribution
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.train import train
 from samplerzoo.training.unet_task import UNetTask
@@ -30,19 +30,33 @@ def make_task(options: TrainOptions) -> UNetTask:
     return UNetTask(options, data.load_images(options))
 
 
+OBJECTIVES = ["epsilon", "sample", "v_prediction", "flow", "edm"]
+
+
 class Oracle(torch.nn.Module):
     """Network that knows the clean images, predicts exactly and records its inputs."""
 
     def __init__(self, task: UNetTask, clean: Tensor) -> None:
         super().__init__()
-        self.task, self.clean = task, clean
+        self.task, self.clean, self.config = task, clean, task.net.config
 
     def forward(self, x: Tensor, t: Tensor, class_labels: Tensor | None) -> object:
-        self.t, self.labels = t, class_labels
-        alpha, sigma = self.task.forward.coefficients(t + 1)
+        self.labels = class_labels
+        told = {"VP": lambda: t + 1, "flow": lambda: t / 1000, "VE": lambda: (4 * t).exp()}
+        level = self.task.model.schedule.levels(told[self.task.model.schedule.kind]())
+        alpha, sigma = (value.float()[:, None, None, None] for value in (level.alpha, level.sigma))
+        self.snr = (alpha / sigma).flatten() ** 2
+        norm = (sigma**2 + 0.5**2).sqrt()  # that of Karras et al. 2022, table 1, for data of standard deviation 0.5
+        x = x * norm if self.task.options.objective == "edm" else x
         eps = (x - alpha * self.clean) / sigma
-        answer = {"epsilon": eps, "sample": self.clean, "v_prediction": alpha * eps - sigma * self.clean}
-        return type("Output", (), {"sample": answer[self.task.prediction_type]})
+        answer = {
+            "epsilon": eps,
+            "sample": self.clean,
+            "v_prediction": alpha * eps - sigma * self.clean,
+            "flow": eps - self.clean,
+            "edm": (self.clean - (0.5 / norm) ** 2 * x) / (0.5 * sigma / norm),
+        }
+        return type("Output", (), {"sample": answer[self.task.options.objective]})
 
 
 def test_a_model_folder_in_half_precision_is_computed_in_full(
@@ -54,27 +68,26 @@ def test_a_model_folder_in_half_precision_is_computed_in_full(
     assert "float32" not in caplog.text  # diffusers' warning of what it does not keep in float32
     weights = load_file(Path(chosen.output_dir, "unet", "diffusion_pytorch_model.safetensors"))
     assert {value.dtype for value in weights.values()} == {torch.float16}
-    unet = load_unet(Path(chosen.output_dir))
+    unet = ModelFolder.open(chosen.output_dir).load_network("cpu", "float32")
     assert unet.dtype == torch.float32
     assert all(torch.equal(value, weights[name].float()) for name, value in unet.state_dict().items())
 
 
-@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
-def test_the_exact_answer_has_no_loss(options: Options, prediction_type: str) -> None:
-    task = make_task(options(prediction_type=prediction_type))
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_exact_answer_has_no_loss(options: Options, objective: str) -> None:
+    task = make_task(options(objective=objective))
     clean, labels = torch.rand(6, 1, 8, 8) * 2 - 1, torch.arange(6)
     loss = task.loss(Oracle(task, clean), clean, labels, torch.Generator().manual_seed(0))
     assert loss < 1e-6
 
 
-@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
-def test_min_snr_weights_are_those_of_the_error_of_x0(options: Options, prediction_type: str) -> None:
-    task = make_task(options(prediction_type=prediction_type, snr_gamma=5.0))
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_min_snr_weights_are_those_of_the_error_of_x0(options: Options, objective: str) -> None:
+    task = make_task(options(objective=objective, snr_gamma=5.0))
     clean, labels, off = torch.rand(6, 1, 8, 8) * 2 - 1, torch.arange(6), 0.1
     oracle = Oracle(task, clean + off)
     loss = task.loss(oracle, clean, labels, torch.Generator().manual_seed(0))
-    alpha, sigma = task.forward.coefficients(oracle.t + 1)
-    expected = ((alpha / sigma) ** 2).clamp(max=5).mean() * off**2
+    expected = oracle.snr.clamp(max=5).mean() * off**2
     torch.testing.assert_close(loss, expected, rtol=1e-3, atol=0)  # x0 through eps at low SNR loses float32 digits
 
 
@@ -89,8 +102,10 @@ def test_label_dropout_is_the_null_label(options: Options) -> None:
 
 
 def test_levels_are_uniform_and_spread(linear: Schedule) -> None:
-    forward, rng = Forward(linear), torch.Generator().manual_seed(0)
-    draws = torch.stack([forward.draw_levels(10, rng) for _ in range(3000)])
+    uniform, rng = LevelDistribution.of(linear), torch.Generator().manual_seed(0)
+    drawn = torch.stack([torch.as_tensor(uniform.draw(10, rng).tau) for _ in range(3000)])
+    draws = drawn.long()
+    assert torch.equal(draws.double(), drawn)
     assert (draws.min(), draws.max()) == (1, linear.T)
     # every tenth of the schedule has exactly one level of each batch
     assert all(np.bincount((row - 1) // 100, minlength=10).tolist() == [1] * 10 for row in draws)
@@ -154,7 +169,7 @@ def test_fine_tuning_starts_from_the_weights(options: Options, tiny_model: Path)
         ({"norm_num_groups": 3}, "--norm-num-groups 3 does not divide 8"),
         ({"attention_levels": 3}, "the U-Net has 2 levels"),
         ({"attention_head_dim": 3}, "--attention-head-dim 3 does not divide 8"),
-        ({"rescale_betas_zero_snr": True}, "--prediction-type v_prediction"),
+        ({"rescale_betas_zero_snr": True}, "--objective v_prediction"),
         ({"classes": "zero"}, "no class named 'zero'"),
     ],
 )

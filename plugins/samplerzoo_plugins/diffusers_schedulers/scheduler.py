@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from samplerzoo import Denoiser, Grid, Level, Sampler, Schedule, UsageError, ZooError, reason
+from samplerzoo import VP, Denoiser, Grid, Level, Sampler, Schedule, UsageError, ZooError, reason
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,7 @@ class SchedulerSampler(Sampler):
         Raises:
             UsageError: it has no grid of so many steps, or it does not have the spacing.
         """
+        schedule = self._with_betas(schedule)
         if "timestep_spacing" not in _parameters(self.scheduler) and spacing != OWN_SPACING:
             grid = schedule.grid(steps, spacing)
             self._on(grid, schedule)  # may refuse it
@@ -71,7 +72,7 @@ class SchedulerSampler(Sampler):
     ) -> Iterator[torch.Tensor]:
         from samplerzoo_plugins.diffusers_schedulers.noise import drawing
 
-        scheduler = self._visiting(grid, denoise.schedule)
+        scheduler = self._visiting(grid, self._with_betas(denoise.schedule))
         starts = {*_starts(scheduler)}
         module = sys.modules[self.scheduler.step.__module__]
         keywords = {
@@ -95,11 +96,20 @@ class SchedulerSampler(Sampler):
                 raise ZooError(f"{self._title} fails at timestep {float(t):g}: {reason(error)}") from error
         yield state
 
+    def _with_betas(self, schedule: Schedule) -> VP:
+        """Refuse a path without betas, which diffusers' schedulers are given here."""
+        if isinstance(schedule, VP):
+            return schedule
+        raise UsageError(
+            f"{self._title} is given the betas of a model, and a {schedule.kind} path has none: take a sampler of "
+            "samplerzoo; probability-flow is Euler's method on every path"
+        )
+
     @property
     def _title(self) -> str:
         return f"diffusers:{self.scheduler.__name__}"
 
-    def _visiting(self, grid: Grid, schedule: Schedule) -> Any:
+    def _visiting(self, grid: Grid, schedule: VP) -> Any:
         """Make a scheduler that visits this grid.
 
         Raises:
@@ -109,7 +119,7 @@ class SchedulerSampler(Sampler):
             return self._spaced(schedule, grid.steps, grid.spacing)
         return self._on(grid, schedule)
 
-    def _spaced(self, schedule: Schedule, steps: int, spacing: str) -> Any:
+    def _spaced(self, schedule: VP, steps: int, spacing: str) -> Any:
         if spacing not in SPACINGS:
             own = [name for name in type(self).model_fields if name == f"use_{spacing}_sigmas"]
             hint = f", and --{own[0].replace('_', '-')} of its own" if own else ""
@@ -118,9 +128,9 @@ class SchedulerSampler(Sampler):
         self._set_timesteps(scheduler, num_inference_steps=steps)
         return scheduler
 
-    def _on(self, grid: Grid, schedule: Schedule) -> Any:
+    def _on(self, grid: Grid, schedule: VP) -> Any:
         """Make a scheduler with the timesteps of a grid, if it takes any."""
-        timesteps = grid.timesteps
+        timesteps = schedule.timesteps(grid)
         if not all(t.is_integer() for t in timesteps):
             raise UsageError(f"{self._title} visits whole timesteps, not {next(t for t in timesteps if t % 1):g}")
         if "timesteps" not in inspect.signature(self.scheduler.set_timesteps).parameters:
@@ -129,19 +139,19 @@ class SchedulerSampler(Sampler):
         self._set_timesteps(scheduler, timesteps=[int(t) for t in timesteps])
         return scheduler
 
-    def _of_some_spacing(self, grid: Grid, schedule: Schedule) -> Any:
+    def _of_some_spacing(self, grid: Grid, schedule: VP) -> Any:
         for spacing in SPACINGS:
             scheduler = self._spaced(schedule, len(grid), spacing)
-            if [float(scheduler.timesteps[k]) for k in _starts(scheduler)] == grid.timesteps:
+            if [float(scheduler.timesteps[k]) for k in _starts(scheduler)] == schedule.timesteps(grid):
                 return scheduler
         raise UsageError(f"{self._title} takes no timesteps of ours: give --steps and --spacing {'|'.join(SPACINGS)}")
 
-    def _made(self, schedule: Schedule, **more: Any) -> Any:
+    def _made(self, schedule: VP, **more: Any) -> Any:
         """Make the scheduler object on the model's betas. At zero terminal SNR it gets v: eps does not determine x0."""
         own = {
             "num_train_timesteps": schedule.T,
             "trained_betas": _betas(schedule),
-            "prediction_type": "v_prediction" if schedule.zero_terminal_snr else "epsilon",
+            "prediction_type": "v_prediction" if schedule.ends_in_noise else "epsilon",
             "clip_sample": False,
             "thresholding": False,
             **more,
@@ -197,7 +207,7 @@ def _parameters(scheduler: Any) -> tuple[str, ...]:
     return tuple(inspect.signature(scheduler.__init__).parameters)
 
 
-def _betas(schedule: Schedule) -> list[float]:
+def _betas(schedule: VP) -> list[float]:
     return list(1.0 - (schedule.alphas[1:] / schedule.alphas[:-1]) ** 2)
 
 

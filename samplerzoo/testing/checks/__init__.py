@@ -80,6 +80,17 @@ SAMPLER_CHECKS = (
     check_order,
 )
 
+PATH_CHECKS = (
+    check_one_state_a_step,
+    check_levels_are_on_the_schedule,
+    check_lands_on_the_point,
+    check_irregular_grids,
+    check_kinds_of_network_agree,
+    check_moments,
+    check_order,
+)
+"""Checks of a sampler that are made on every kind of path."""
+
 GUIDANCE_CHECKS = (
     check_scale_1_is_conditional,
     check_scale_0_is_unconditional,

@@ -7,11 +7,12 @@ from unittest import SkipTest
 
 import torch
 
+from samplerzoo.core.level import Grid
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import EPSILON, FLOW, SAMPLE, SCORE, V_PREDICTION, edm
 from samplerzoo.core.sampler import Sampler, grid_of
-from samplerzoo.core.schedule import Grid
 from samplerzoo.testing.convergence import convergence
-from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, given_noise, normal, states
+from samplerzoo.testing.fixtures import COSINE, LINEAR, ON_VP, ZERO_SNR, Path, given_noise, made_for, normal, states
 from samplerzoo.testing.moments import moments
 
 POINTS = torch.tensor([0.3, -1.0, 0.123456, 7.0], dtype=torch.float64)
@@ -24,14 +25,16 @@ BIAS = 0.003
 alpha_T of the data's mean is left there, and it ends in a denoised state, whose variance is too small."""
 
 
-def check_lands_on_the_point(sampler: Sampler) -> None:
+def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that on data that is a single point every run ends there: no fresh noise is left, and nothing of x_T.
 
     In float64, at any number of steps, also where the first level is pure noise. Only rounding is allowed.
     """
-    schedules = {"linear": LINEAR, "cosine": COSINE, "zero terminal SNR": ZERO_SNR}
-    for name, spacing, steps in itertools.product(schedules, ("trailing", "logsnr"), (1, 2, 3, 7, 50)):
-        model = normal(POINTS, 0.0, shape=(4,), prediction="sample", schedule=schedules[name])
+    schedules = {path.kind: path.schedule}
+    if path is ON_VP:
+        schedules = {"linear": LINEAR, "cosine": COSINE, "zero terminal SNR": ZERO_SNR}
+    for name, spacing, steps in itertools.product(schedules, path.spacings, (1, 2, 3, 7, 50)):
+        model = normal(POINTS, 0.0, shape=(4,), parametrization=SAMPLE, schedule=schedules[name])
         off = off_the_point(sampler, model, grid_of(sampler, model.schedule, steps, spacing))
         assert off < 1e-9, (
             f"data that is a single point is missed by {off:.2g} at {steps} steps, {spacing}, on the {name} schedule: "
@@ -40,16 +43,17 @@ def check_lands_on_the_point(sampler: Sampler) -> None:
         )
 
 
-def check_moments(sampler: Sampler) -> None:
+def check_moments(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that mean and standard deviation on Gaussian data converge to those of the data, without Monte Carlo.
 
     The output is affine in the draws, so that impulses give its moments. On centred data the mean is 0 at any number of
     steps. The error falls with more steps. The grids are even in log-SNR: there the step to the clean level, which
     leaves variance out, makes up for no other error.
     """
-    centred = float(moments(normal(0.0), sampler, LINEAR.grid(7)).mean.abs())
+    schedule = path.schedule
+    centred = float(moments(made_for(sampler, 0.0, STD, schedule), sampler, grid_of(sampler, schedule, 7)).mean.abs())
     assert centred < 1e-12, f"of data with mean 0 the mean is {centred:.2g} at 7 steps: something is added to the state"
-    few, some, many = (distance(sampler, sampler.grid(LINEAR, n, "logsnr")) for n in (10, 50, 200))
+    few, some, many = (distance(sampler, grid_of(sampler, schedule, n, "logsnr"), path) for n in (10, 50, 200))
     seen = f"they are off by {few:.4f}, {some:.4f} and {many:.4f} at 10, 50 and 200 steps"
     assert some < max(few, BIAS), f"mean and standard deviation do not converge: {seen}"
     assert many < max(some, BIAS), f"mean and standard deviation do not converge: {seen}"
@@ -57,17 +61,22 @@ def check_moments(sampler: Sampler) -> None:
     assert many < 0.02, f"mean and standard deviation converge on something else: {seen}"
 
 
-def check_kinds_of_network_agree(sampler: Sampler) -> None:
-    """Check that networks that predict eps, x0 or v give the same images: a Prediction derives one from the other."""
-    for spacing, steps in (("trailing", 7), ("logsnr", 12)):
-        grid = sampler.grid(LINEAR, steps, spacing)
-        eps, x0, v = (moments(normal(prediction=kind), sampler, grid) for kind in ("epsilon", "sample", "v_prediction"))
-        for kind, other in (("x0", x0), ("v", v)):
-            off = max(float((other.mean - eps.mean).abs().max()), float((other.std - eps.std).abs().max()))
-            assert off < 1e-8, f"a network of {kind} gives mean or standard deviation off by {off:.2g} from one of eps"
+def check_kinds_of_network_agree(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that networks of any parametrization give the same images: a Prediction derives one from the other."""
+    schedule = path.schedule
+    kinds = [kind for kind in (EPSILON, SAMPLE, V_PREDICTION, FLOW, SCORE, edm()) if not kind.blind(schedule)]
+    for spacing, steps in zip(path.spacings, (7, 12), strict=True):
+        grid = grid_of(sampler, schedule, steps, spacing)
+        first, *others = (moments(normal(parametrization=it, schedule=schedule), sampler, grid) for it in kinds)
+        for kind, other in zip(kinds[1:], others, strict=True):
+            off = max(float((other.mean - first.mean).abs().max()), float((other.std - first.std).abs().max()))
+            assert off < 1e-8, (
+                f"a network of {kind.name} gives mean or standard deviation off by {off:.2g} from one of "
+                f"{kinds[0].name}"
+            )
 
 
-def check_order(sampler: Sampler) -> None:
+def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that the error falls with the step size as fast as the declared `order` says.
 
     The order is the slope of the logarithms of error and step, between two fixed levels, on grids even in log-SNR. A
@@ -75,7 +84,7 @@ def check_order(sampler: Sampler) -> None:
     """
     if sampler.order == 0:
         raise SkipTest("it declares order 0, so that its error need not vanish with the step")
-    found = convergence(sampler)
+    found = convergence(sampler, path=path.kind)
     errors = ", ".join(f"{error:.2e} at {steps}" for steps, error in zip(found.steps, found.errors, strict=True))
     assert found.reaches(sampler.order), (
         f"it declares order {sampler.order}, and {found.order:.2f} was measured (errors {errors} steps): a level or a "
@@ -83,9 +92,9 @@ def check_order(sampler: Sampler) -> None:
     )
 
 
-def distance(sampler: Sampler, grid: Grid) -> float:
+def distance(sampler: Sampler, grid: Grid, path: Path = ON_VP) -> float:
     """Return the root of the Fréchet distance of a sampler's output from N(0.5, 0.5^2)."""
-    out = moments(normal(MEAN, STD), sampler, grid)
+    out = moments(made_for(sampler, MEAN, STD, path.schedule), sampler, grid)
     return float(torch.hypot(out.mean - MEAN, out.std - STD).max())
 
 

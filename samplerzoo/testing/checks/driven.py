@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from samplerzoo.core.level import Level
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Level
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing.fixtures import Watched, bimodal, given_noise
 

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from samplerzoo.core.blame import blame
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.exact import told
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance, checked_denoiser
+from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
-from samplerzoo.core.parametrization import PredictionType
+from samplerzoo.core.parametrization import EPSILON, SAMPLE, V_PREDICTION, Parametrization
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Level
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
@@ -39,7 +41,7 @@ def check_scale_1_is_conditional(guidance: Guidance, model: Model | None = None)
     for t, x in bench.states():
         off = farthest(eps(bench.guide(at(guidance, 1.0))(x, t)), bench.conditional(x, t))
         assert off <= bench.tolerance, (
-            f"at scale 1 eps is off by {off:.2g} from the plain conditional one, at timestep {t.timestep:g}: is it the "
+            f"at scale 1 eps is off by {off:.2g} from the plain conditional one, at tau {t.tau:g}: is it the "
             "convention of w, where w = scale - 1, or are the two halves of a batch taken for each other?"
         )
 
@@ -58,7 +60,7 @@ def check_scale_0_is_unconditional(guidance: Guidance, model: Model | None = Non
         )
         on += off <= bench.tolerance
         assert min(off, farthest(found, bench.conditional(x, t))) <= bench.tolerance, (
-            f"at scale 0 eps is off by {off:.2g} from the unconditional one, at timestep {t.timestep:g}: is it the "
+            f"at scale 0 eps is off by {off:.2g} from the unconditional one, at tau {t.tau:g}: is it the "
             "convention of w, where w = scale - 1?"
         )
     assert on, "at scale 0 the prediction is the conditional one, at all levels: is the guidance ignored?"
@@ -91,7 +93,7 @@ def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -
     labels = [*range(bench.classes)] * 20
     images = sample(bench.model, Ancestral(), guidance=guided, labels=labels, steps=20).images
     assert bench.model.classifier is not None
-    seen = bench.model.classifier(images, torch.ones(len(images))).argmax(1).tolist()
+    seen = bench.model.classifier(images, bench.model.schedule.at(bench.model.schedule.low)).argmax(1).tolist()
     right = sum(label == found for label, found in zip(labels, seen, strict=True)) / len(labels)
     assert right > 0.9, f"at scale 2, {right:.0%} of the images are of the class that was asked for: guided elsewhere?"
 
@@ -139,9 +141,9 @@ def check_guided_dtype_is_kept(guidance: Guidance, model: Model | None = None) -
                 found = getattr(p, name)
                 assert found.dtype == dtype, f"{name} is {found.dtype}, where the state is {dtype}"
                 assert found.shape == x.shape, f"{name} has the shape {tuple(found.shape)}, the state {tuple(x.shape)}"
-                assert torch.isfinite(found).all(), f"{name} is NaN or infinite at timestep {t.timestep:g}"
+                assert torch.isfinite(found).all(), f"{name} is NaN or infinite at tau {t.tau:g}"
                 assert not found.requires_grad, f"{name} carries a gradient, and memory grows with the steps: detach it"
-            assert p.level == t, f"the prediction is of timestep {p.level.timestep:g}, not of {t.timestep:g}"
+            assert p.level == t, f"the prediction is of tau {p.level.tau:g}, not of {t.tau:g}"
 
 
 def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None) -> None:
@@ -151,7 +153,7 @@ def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None
         p = bench.guide(guidance)(x, t)
         off = farthest(t.alpha * p.x0 + t.sigma * p.eps, x)
         assert off <= bench.tolerance, (
-            f"alpha x0 + sigma eps is off by {off:.2g} from x at timestep {t.timestep:g}: p.replace(eps=...) derives "
+            f"alpha x0 + sigma eps is off by {off:.2g} from x at tau {t.tau:g}: p.replace(eps=...) derives "
             "the one from the other"
         )
 
@@ -164,8 +166,8 @@ def check_guidance_changes_nothing_in_place(guidance: Guidance, model: Model | N
     def keep(what: str, x: Tensor) -> None:
         kept.append((what, x, x.clone()))
 
-    def denoise(x: Tensor, t: Level, labels: Tensor | None = None) -> Prediction:
-        p = bench.model.denoise(x, t, labels)
+    def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
+        p = bench.model.denoise(x, t, condition)
         keep("eps of the network", p.eps)
         keep("x0 of the network", p.x0)
         return p
@@ -197,7 +199,7 @@ def check_guided_shape(guidance: Guidance, model: Model | None = None) -> None:
 def check_guided_kinds_of_network_agree(guidance: Guidance, model: Model | None = None) -> None:
     """Check that networks that predict eps, x0 or v are guided alike: weights that sum to 1 see no difference."""
     bench = Bench.of(model)
-    kinds: tuple[PredictionType, ...] = ("epsilon", "sample", "v_prediction")
+    kinds = [kind for kind in (EPSILON, SAMPLE, V_PREDICTION) if not kind.blind(bench.model.schedule)]
     for t, x in bench.states():
         first, *others = (
             eps(dataclasses.replace(bench, model=as_kind(bench.model, kind)).guide(guidance)(x, t)) for kind in kinds
@@ -205,7 +207,7 @@ def check_guided_kinds_of_network_agree(guidance: Guidance, model: Model | None 
         for kind, other in zip(kinds[1:], others, strict=True):
             off = farthest(other, first)
             assert off <= bench.tolerance, (
-                f"a {kind} network is guided otherwise than an epsilon one, by {off:.2g} at timestep {t.timestep:g}"
+                f"a {kind.name} network is guided otherwise than one of {kinds[0].name}, by {off:.2g} at tau {t.tau:g}"
             )
 
 
@@ -227,15 +229,15 @@ def _evaluations(bench: Bench, guidance: Guidance) -> tuple[int, int]:
     """Count the rows that the network saw, and the rows that went through `denoise`."""
     rows = {"network": 0, "denoise": 0}
 
-    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
+    def net(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         rows["network"] += len(x)
-        return bench.model.net(x, tau, labels)
+        return bench.model.net(x, time, condition)
 
     counted = dataclasses.replace(bench.model, net=net)
 
-    def denoise(x: Tensor, t: Level, labels: Tensor | None = None) -> Prediction:
+    def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
         rows["denoise"] += len(x)
-        return counted.denoise(x, t, labels)
+        return counted.denoise(x, t, condition)
 
     t, x = bench.states()[1]
     dataclasses.replace(bench, model=counted).guide(guidance, denoise=denoise)(x, t)
@@ -246,7 +248,7 @@ def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = Non
     """Check that a learned variance is kept, for the ancestral sampler to use."""
     bench = Bench.of(model)
     t, x = bench.states()[1]
-    if bench.model.denoise(x, t, bench.labels).variance is None:
+    if bench.model.denoise(x, t, bench.condition()).variance is None:
         raise SkipTest("the model has no learned variance")
     for scale in (0.0, 1.0, 2.0):
         p = bench.guide(at(guidance, scale))(x, t)
@@ -325,8 +327,8 @@ class Bench:
     def states(self, dtype: torch.dtype | None = None) -> list[tuple[Level, Tensor]]:
         """Make noisy states (6, *shape), between the classes."""
         assert self.model.shape is not None
-        draw = given_noise(IMAGES, self.model.shape, dtype or self.dtype)
-        levels = [self.model.schedule.at(max(1.0, share * self.model.schedule.T)) for share in TIMES]
+        draw, path = given_noise(IMAGES, self.model.shape, dtype or self.dtype), self.model.schedule
+        levels = [path.at(max(path.low, share * path.T)) for share in TIMES]
         return [(t, (0.5 * t.alpha + t.sigma) * draw().to(self.model.device)) for t in levels]
 
     def guide(
@@ -334,25 +336,29 @@ class Bench:
     ) -> Guided:
         with torch.no_grad():
             chosen = self.labels if labels is None else labels.to(self.labels)
-            within = guidance.within_interval(denoise or self.model.denoise, chosen, self.model)
+            within = guidance.within_interval(denoise or self.model.denoise, self.model.condition(chosen), self.model)
             guided = checked_denoiser(guidance, "within_interval", within)
         return torch.no_grad()(guided)
 
     def conditional(self, x: Tensor, t: Level) -> Tensor:
         with torch.no_grad():
-            return self.model.denoise(x, t, self.labels).eps
+            return self.model.denoise(x, t, self.condition()).eps
 
     def second(self, x: Tensor, t: Level) -> Tensor:
         assert self.model.second is not None, "the model to guide has no second model"
         with torch.no_grad():
-            return self.model.second.denoise(x, t, self.labels).eps
+            return self.model.second.denoise(x, t, self.condition()).eps
 
     def unconditional(self, x: Tensor, t: Level) -> Tensor:
-        null = self.model.null_label
-        if self.model.num_classes is not None and null is None:
-            raise SkipTest("the model has no null label to compare with")
+        try:
+            nothing = self.model.unconditional(self.condition())
+        except UsageError as error:
+            raise SkipTest("the model has no null label to compare with") from error
         with torch.no_grad():
-            return self.model.denoise(x, t, None if null is None else torch.full_like(self.labels, null)).eps
+            return self.model.denoise(x, t, nothing).eps
+
+    def condition(self) -> Condition:
+        return self.model.condition(self.labels)
 
 
 def at(guidance: Guidance, scale: float) -> Guidance:
@@ -366,13 +372,12 @@ def eps(p: Prediction) -> Tensor:
     return p.eps if p.shift is None else p.eps - p.level.sigma * p.shift
 
 
-def as_kind(model: Model, kind: PredictionType) -> Model:
-    """Turn a model into one whose network predicts eps, x0 or v."""
-    name = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[kind]
+def as_kind(model: Model, kind: Parametrization) -> Model:
+    """Turn a model into one whose network answers in another parametrization."""
 
-    def net(x: Tensor, tau: Tensor, labels: Tensor | None) -> Tensor:
-        p = model.denoise(x, model.schedule.at(float(tau[0])), labels)
-        output: Tensor = getattr(p, name)
+    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
+        p = model.denoise(x, told(model.schedule, tau), condition)
+        output = kind.target(p.x0, p.eps, p.level)
         return output if p.variance is None else torch.cat([output, 2 * p.variance - 1], dim=1)
 
-    return dataclasses.replace(model, net=net, prediction=kind)
+    return dataclasses.replace(model, net=net, parametrization=kind)

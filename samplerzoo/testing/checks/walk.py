@@ -10,24 +10,36 @@ import torch
 
 from samplerzoo.core.blame import blame
 from samplerzoo.core.exact import draws
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.prediction import Denoiser, Prediction
-from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import Grid, Level
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.testing.checks.answers import POINTS, distance, off_the_point
-from samplerzoo.testing.fixtures import LINEAR, Watched, bimodal, farthest, given_noise, last, normal, states
+from samplerzoo.testing.fixtures import (
+    LINEAR,
+    ON_VP,
+    Path,
+    Watched,
+    bimodal,
+    farthest,
+    given_noise,
+    last,
+    normal,
+    states,
+)
 from samplerzoo.testing.moments import Impulses, run
 
 ROUNDING = 1e-10
 """Relative rounding of float64 over a few dozen steps; a mistake is far above it."""
 
-IRREGULAR = LINEAR.grid_at([998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99])
-"""Grid with fractions of a timestep, steps of all sizes, and levels cleaner than any that a network is trained on."""
+IRREGULAR = ON_VP.uneven
 
 
-def check_one_state_a_step(sampler: Sampler) -> None:
+def check_one_state_a_step(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that a walk yields one state, of the shape of x_T, for every step of its grid, also on a grid of one."""
-    for grid in (LINEAR.grid(1), LINEAR.grid(2), LINEAR.grid(7), IRREGULAR):
-        found = list(states(sampler, bimodal(), grid, given_noise(3, (2,))))[1:]
+    schedule = path.schedule
+    for grid in (*(grid_of(sampler, schedule, n) for n in (1, 2, 7)), path.uneven):
+        found = list(states(sampler, bimodal(schedule=schedule), grid, given_noise(3, (2,))))[1:]
         assert len(found) == len(grid), (
             f"its walk yields {len(found)} states on a grid of {_steps(grid)}: yield once a step, the last one too"
         )
@@ -36,14 +48,15 @@ def check_one_state_a_step(sampler: Sampler) -> None:
             assert torch.isfinite(x).all(), f"state {number} of {len(grid)} is NaN or infinite"
 
 
-def check_levels_are_on_the_schedule(sampler: Sampler) -> None:
+def check_levels_are_on_the_schedule(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that it denoises at levels of the schedule: `denoise.schedule` makes those that the grid does not have."""
-    for grid in (LINEAR.grid(7), LINEAR.grid(7, "leading"), IRREGULAR):
-        watched = Watched(normal())
+    schedule = path.schedule
+    for grid in (*(grid_of(sampler, schedule, 7, spacing) for spacing in path.spacings), path.uneven):
+        watched = Watched(normal(schedule=schedule))
         list(watched.states(sampler, grid, given_noise(2, (1,))))
         assert watched.asked, "it never calls denoise, so that no image can come of it"
         for _, level in watched.asked:
-            at = LINEAR.at(level.tau)
+            at = schedule.at(level.tau)
             assert (at.alpha, at.sigma) == (level.alpha, level.sigma), (
                 f"it denoises at tau {level.tau:g} with alpha {level.alpha:.6f}, sigma {level.sigma:.6f}, where the "
                 f"schedule has {at.alpha:.6f} and {at.sigma:.6f}: take levels from denoise.schedule.at or .at_log_snr"
@@ -111,22 +124,25 @@ def _handed_over(sampler: Sampler, grid: Grid) -> list[tuple[str, torch.Tensor, 
     return kept
 
 
-def check_irregular_grids(sampler: Sampler) -> None:
+def check_irregular_grids(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that both levels of a step come from the grid: on uneven steps, and on steps that do not divide T."""
     uneven = np.cumsum([0.0, *([1.0, 3.0] * 120)])
-    low, high = LINEAR.at(LINEAR.T).log_snr, LINEAR.at(1).log_snr
-    inner = [LINEAR.at_log_snr(float(low + (high - low) * u)).timestep for u in uneven[1:-1] / uneven[-1]]
+    schedule = path.schedule
+    low, high = schedule.at(schedule.T).log_snr, schedule.at(schedule.low).log_snr
+    inner = [schedule.at_log_snr(float(low + (high - low) * u)) for u in uneven[1:-1] / uneven[-1]]
+    levels = (schedule.at(schedule.T), *inner, schedule.at(schedule.low), schedule.at(0))
     grids = {
-        "240 steps that are long and short in turn": LINEAR.grid_at([999, *inner, 0]),
-        "300 steps, which do not divide T": LINEAR.grid(300),
+        "240 steps that are long and short in turn": Grid(levels),
+        "300 steps, which do not divide T": grid_of(sampler, schedule, 300),
     }
     for name, grid in grids.items():
-        off = distance(sampler, grid)
+        off = distance(sampler, grid, path)
         assert off < 0.02, (
             f"on {name}, mean and standard deviation are off by {off:.3f}: is the size of a step or the previous "
             "timestep worked out from the number of steps, where the grid has it?"
         )
-    off = off_the_point(sampler, normal(POINTS, 0.0, shape=(len(POINTS),), prediction="sample"), IRREGULAR)
+    model = normal(POINTS, 0.0, shape=(len(POINTS),), parametrization=SAMPLE, schedule=schedule)
+    off = off_the_point(sampler, model, path.uneven)
     assert off < 1e-9, f"on fractions of timesteps it misses a single point by {off:.2g}"
 
 

@@ -1,0 +1,1 @@
+"""Architectures that come with samplerzoo: readers of what diffusers saves."""

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from samplerzoo import CodecArchitecture, Latents
+
+if TYPE_CHECKING:
+    import torch
+
+
+class KL(CodecArchitecture):
+    """AutoencoderKL of diffusers (Rombach et al. 2022): states are (latents - mean) / std * scaling_factor.
+
+    Configs say mean and std as shift_factor, or one number a channel, as latents_mean and latents_std, or not at all.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("AutoencoderKL",)
+
+    def codec(self, config: Any) -> Latents:
+        def decode(module: Any, states: torch.Tensor) -> torch.Tensor:
+            mean, scale = _statistics(config, states)
+            latents = states * scale + mean
+            return module.decode(latents.to(module.dtype), return_dict=False)[0].to(states.dtype)
+
+        def encode(module: Any, images: torch.Tensor) -> torch.Tensor:
+            latents = module.encode(images.to(module.dtype)).latent_dist.mode().to(images.dtype)
+            mean, scale = _statistics(config, latents)
+            return (latents - mean) / scale
+
+        return Latents(
+            "AutoencoderKL",
+            config.get("latent_channels", 4),
+            config.get("out_channels", 3),
+            _factor(config),
+            decode,
+            encode,
+        )
+
+    def module(self, config: Any) -> Any:
+        from diffusers import AutoencoderKL
+
+        return AutoencoderKL
+
+
+class VQ(CodecArchitecture):
+    """VQModel of diffusers: states are latents times scaling_factor, and decoding takes the nearest code of each."""
+
+    reads: ClassVar[tuple[str, ...]] = ("VQModel",)
+
+    def codec(self, config: Any) -> Latents:
+        factor = float(config.get("scaling_factor", 0.18215))
+
+        def decode(module: Any, states: torch.Tensor) -> torch.Tensor:
+            return module.decode((states / factor).to(module.dtype)).sample.to(states.dtype)
+
+        def encode(module: Any, images: torch.Tensor) -> torch.Tensor:
+            return module.encode(images.to(module.dtype)).latents.to(images.dtype) * factor
+
+        return Latents(
+            "VQModel", config.get("latent_channels", 3), config.get("out_channels", 3), _factor(config), decode, encode
+        )
+
+    def module(self, config: Any) -> Any:
+        from diffusers import VQModel
+
+        return VQModel
+
+
+def _statistics(config: Any, states: torch.Tensor) -> tuple[Any, Any]:
+    """Return mean and scale of the latents, as numbers or as tensors (1, C, 1, 1)."""
+    factor = float(config.get("scaling_factor", 0.18215))
+    mean, std = config.get("latents_mean"), config.get("latents_std")
+    if mean is not None and std is not None:
+        shaped = (1, -1, *[1] * (states.ndim - 2))
+        return states.new_tensor(mean).reshape(shaped), states.new_tensor(std).reshape(shaped) / factor
+    return float(config.get("shift_factor") or 0.0), 1 / factor
+
+
+def _factor(config: Any) -> int:
+    """Return how many pixels there are to a latent, along each side."""
+    return 2 ** (len(config.get("block_out_channels", (64,))) - 1)

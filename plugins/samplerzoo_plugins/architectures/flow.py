@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from samplerzoo import PARAMETRIZATIONS, NetworkFacts, PathArchitecture, PathFacts, RectifiedFlow, UsageError, ZooError
+
+MULTISTEP = (
+    "DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "SASolverScheduler",
+    "UniPCMultistepScheduler",
+)  # fmt: skip
+"""Schedulers that are of a flow if their config says use_flow_sigmas."""
+
+
+class Flow(PathArchitecture):
+    """Schedulers of flow matching: x = (1 - sigma) x0 + sigma eps, and the network's v = eps - x0.
+
+    The network is told sigma times num_train_timesteps. The scheduler's shift is a grid and no path: it moves the
+    levels that are visited, once. diffusers shifts the ends of its grid twice.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
+
+    def claims(self, config: Any) -> bool:
+        name = config.get("_class_name")
+        return name in self.reads or (name in MULTISTEP and bool(config.get("use_flow_sigmas")))
+
+    def path(self, config: Any, network: NetworkFacts) -> PathFacts:
+        if network.time != "positional":
+            raise ZooError(f"time_embedding_type {network.time!r} of the network: a flow is known with 'positional'")
+        if config.get("invert_sigmas"):
+            raise ZooError("invert_sigmas: its time runs the other way, and what the network is told is not known")
+        if config.get("use_flow_sigmas") and config.get("prediction_type") != "flow_prediction":
+            raise ZooError(
+                f"use_flow_sigmas with prediction_type {config.get('prediction_type')!r}; known: flow_prediction"
+            )
+        T = int(config.get("num_train_timesteps", 1000))
+        grid = ShiftedGrid.of(config, network)
+        schedule = RectifiedFlow(T, own=grid)
+        told = dataclasses.replace(PARAMETRIZATIONS["flow"], c_noise=lambda t: t.tau * T)
+        return PathFacts(schedule, told, guesses=grid.guesses)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShiftedGrid:
+    """Grid of a flow scheduler: even in sigma, then shifted towards the noise, once.
+
+    Attributes:
+        shift: static shift s, in s sigma / (1 + (s - 1) sigma); a dynamic one comes to such a number, too.
+        terminal: sigma that the last level is stretched to, above 0; None to leave it.
+        spread: how the shifted levels are spread between their ends: "even", "karras" or "exponential".
+    """
+
+    low: float
+    shift: float
+    terminal: float | None
+    spread: str
+    guesses: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: Any, network: NetworkFacts) -> ShiftedGrid:
+        shift = float(config.get("shift", config.get("flow_shift", 1.0)) or 1.0)
+        guesses: tuple[str, ...] = ()
+        if config.get("use_dynamic_shifting"):
+            tokens = math.prod(side // network.tokens for side in (network.shape or (0, 0, 0))[1:])
+            mu = dynamic_mu(config, tokens)
+            shift = mu if config.get("time_shift_type", "exponential") == "linear" else math.exp(mu)
+            guesses = (f"dynamic shift {shift:.4g}, of images of {tokens} tokens",)
+        spread = [name for name in ("karras", "exponential", "beta") if config.get(f"use_{name}_sigmas")]
+        return cls(
+            1 / int(config.get("num_train_timesteps", 1000)), shift, float(config.get("shift_terminal") or 0.0) or None,
+            spread[0] if spread else "even", guesses,
+        )  # fmt: skip
+
+    def __call__(self, steps: int) -> Sequence[float]:
+        """Return the decreasing sigmas of a run."""
+        sigma = np.linspace(1.0, self.low, steps)
+        sigma = self.shift * sigma / (1 + (self.shift - 1) * sigma)
+        if self.terminal is not None and steps > 1:
+            sigma = 1 - (1 - sigma) * (1 - self.terminal) / (1 - sigma[-1])
+        match self.spread:
+            case "karras":
+                sigma = np.linspace(sigma[0] ** (1 / 7), sigma[-1] ** (1 / 7), steps) ** 7
+            case "exponential":
+                sigma = np.exp(np.linspace(math.log(sigma[0]), math.log(sigma[-1]), steps))
+            case "beta":
+                raise UsageError("the scheduler's own grid, use_beta_sigmas, is not known here: give --spacing")
+        return [1.0, *map(float, sigma[1:])]
+
+
+def dynamic_mu(config: Any, tokens: int) -> float:
+    """Return mu, which is linear in the length of an image in tokens."""
+    base, most = float(config.get("base_shift", 0.5)), float(config.get("max_shift", 1.15))
+    short, long = int(config.get("base_image_seq_len", 256)), int(config.get("max_image_seq_len", 4096))
+    return base + (most - base) * (tokens - short) / (long - short)

@@ -1,0 +1,229 @@
+"""Parts of a model folder: which there are, and the architecture that reads each. No weights are read here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from samplerzoo import registry
+from samplerzoo.core.architecture import Architecture, CodecArchitecture, NetworkArchitecture, PathArchitecture
+from samplerzoo.core.blame import blaming
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.models.folder import read_json
+
+INDEX_FILE = "model_index.json"
+CONFIG_FILES = ("config.json", "scheduler_config.json")
+CHECKPOINT_FILES = ("ema.safetensors", "model.safetensors", "progress.json")
+"""Files of a checkpoint of training: its moving average, if it has one, its weights, and how far it is."""
+OURS = ("classifier", "features", "checkpoints", "samples")
+"""Folders beside the parts of a pipeline that are not parts of it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a model folder: a network, a scheduler, an autoencoder.
+
+    Attributes:
+        name: name of its folder; empty if it lies in the root.
+        path: folder that holds its files.
+        config: content of its config.json or scheduler_config.json.
+        weights: file of its weights, if they lie elsewhere, as those of a checkpoint.
+    """
+
+    name: str
+    path: Path
+    config: dict[str, Any]
+    weights: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name of its class."""
+        architectures = self.config.get("architectures")  # as transformers names its classes
+        return str(self.config.get("_class_name") or (architectures or ["a thing without a class"])[0])
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind})" if self.name else self.kind
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of a folder with their architectures.
+
+    Attributes:
+        pipeline: name of the pipeline's class, if the folder says so.
+    """
+
+    root: Path
+    pipeline: str | None
+    network: tuple[Part, NetworkArchitecture]
+    scheduler: tuple[Part, PathArchitecture]
+    codec: tuple[Part, CodecArchitecture] | None
+
+    def __iter__(self) -> Iterator[Part]:
+        yield from (part for part, _ in filter(None, (self.network, self.scheduler, self.codec)))
+
+
+def read_parts(root: Path, scheduler: str | None = None) -> Parts:
+    """Find the parts of a folder, each with the one architecture that reads it.
+
+    Args:
+        scheduler: folder or file of the scheduler's config, for a network that lies by itself.
+
+    Raises:
+        ZooError: a part is missing, or is read by no architecture; says what the folder is.
+    """
+    if (root / CHECKPOINT_FILES[-1]).is_file() and (root.parent.parent / INDEX_FILE).is_file():
+        return _checkpoint(root, scheduler)
+    pipeline, parts = _parts(root)
+    return assemble(root, pipeline, parts, scheduler)
+
+
+def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str | None = None) -> Parts:
+    """Give each part its architecture, and refuse what makes no model; see `read_parts`."""
+    claimed = [(part, architecture_of(part)) for part in parts]
+    lost = [part for part, found in claimed if found is None]
+    if lost:
+        raise ZooError(_refusal(root, pipeline, parts, lost))
+    networks = [(part, found) for part, found in claimed if isinstance(found, NetworkArchitecture)]
+    schedulers = [(part, found) for part, found in claimed if isinstance(found, PathArchitecture)]
+    codecs = [(part, found) for part, found in claimed if isinstance(found, CodecArchitecture)]
+    if not networks:
+        raise ZooError(f"{root}: no network in it (it has {_listed(parts)}); give the folder of a whole pipeline")
+    if len(networks) > 1:
+        names = " and ".join(part.name for part, _ in networks)
+        first = root / networks[-1][0].name
+        raise ZooError(f"{root} holds {len(networks)} networks, {names}: name one of them, as --model {first}")
+    if scheduler is not None:
+        schedulers = [_named_scheduler(scheduler)]
+    if not schedulers:
+        raise ZooError(
+            f"{root}: {networks[0][0]} without a scheduler, so that its noise path is not known; add "
+            "--scheduler FOLDER, such as the scheduler/ of the pipeline that it was trained in"
+        )
+    if len(schedulers) > 1 or len(codecs) > 1:
+        raise ZooError(f"{root} holds {_listed(parts)}: one network, one scheduler and one autoencoder make a model")
+    return Parts(root, pipeline, networks[0], schedulers[0], codecs[0] if codecs else None)
+
+
+def _checkpoint(root: Path, scheduler: str | None) -> Parts:
+    """Read a checkpoint of samplerzoo's training: weights of its own, and the rest of the model folder it lies in."""
+    file = next((root / name for name in CHECKPOINT_FILES[:-1] if (root / name).is_file()), None)
+    if file is None:
+        raise ZooError(f"{root}: a checkpoint of training without {' or '.join(CHECKPOINT_FILES[:-1])}")
+    parts = read_parts(root.parent.parent, scheduler)
+    part, architecture = parts.network
+    return replace(parts, root=root.parent.parent, network=(replace(part, weights=file), architecture))
+
+
+def architectures() -> list[tuple[str, Architecture]]:
+    """Make every installed architecture, with its name. One that is broken is left out."""
+    found: list[tuple[str, Architecture]] = []
+    for plugin in registry.plugins("architecture"):
+        try:
+            cls: Any = plugin.load()
+            found.append((plugin.name, cls()))
+        except ZooError:  # `list --check` says why
+            continue
+    return found
+
+
+def architecture_of(part: Part) -> Architecture | None:
+    """Find the architecture that reads a part.
+
+    Raises:
+        ZooError: two claim it.
+    """
+    claiming = []
+    for name, each in architectures():
+        with blaming(each):
+            if each.claims(part.config):
+                claiming.append((name, each))
+    if len(claiming) > 1:
+        names = " and ".join(name for name, _ in claiming)
+        raise ZooError(f"{part.path}: {part.kind} is read by {len(claiming)} architectures, {names}")
+    return claiming[0][1] if claiming else None
+
+
+def _parts(root: Path) -> tuple[str | None, list[Part]]:
+    if (root / INDEX_FILE).is_file():
+        index = read_json(root, INDEX_FILE)
+        named = {
+            name: value[1]
+            for name, value in index.items()
+            if not name.startswith("_") and isinstance(value, list) and len(value) == 2 and value[1] is not None
+        }
+        return index.get("_class_name"), [_part(root, name, kind) for name, kind in named.items()]
+    if (root / "config.json").is_file():  # as in the first repositories of diffusers
+        own = [Part("", root, read_json(root, "config.json"))]
+        there = (root / "scheduler_config.json").is_file()
+        own += [Part("", root, read_json(root, "scheduler_config.json"))] if there else []
+        beside = root / "scheduler"
+        own += [_part(root, "scheduler", "")] if not there and beside.is_dir() else []
+        return None, own
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not _ours(path.name))
+    parts = [_part(root, name, "") for name in folders if any((root / name / file).is_file() for file in CONFIG_FILES)]
+    if not parts:
+        raise ZooError(
+            f"{root}: no {INDEX_FILE}, and no folder with a config.json in it; it is no model folder of diffusers"
+        )
+    return None, parts
+
+
+def _ours(name: str) -> bool:
+    """Tell whether a folder in a model folder is no part of the pipeline, such as one that is being written."""
+    return name in OURS or name.startswith(".")
+
+
+def _part(root: Path, name: str, kind: str) -> Part:
+    folder = root / name
+    if not folder.is_dir():
+        raise ZooError(f"{root}: {INDEX_FILE} names {name} ({kind}), and there is no such folder: it is not whole")
+    if not any((folder / file).is_file() for file in CONFIG_FILES):
+        part = Part(name, folder, {"_class_name": kind})  # a tokenizer, say
+        if architecture_of(part) is not None:
+            raise ZooError(f"{folder}: neither {' nor '.join(CONFIG_FILES)} in it; the folder is not whole")
+        return part
+    config = read_json(folder, *CONFIG_FILES)
+    return Part(name, folder, config if "_class_name" in config or not kind else {**config, "_class_name": kind})
+
+
+def _named_scheduler(name: str) -> tuple[Part, PathArchitecture]:
+    """Read the scheduler that the user names.
+
+    Raises:
+        UsageError: there is none, or no architecture reads it.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        part = Part("scheduler", path.parent, read_json(path.parent, path.name))
+    elif (path / "scheduler_config.json").is_file():
+        part = Part("scheduler", path, read_json(path, "scheduler_config.json"))
+    elif (path / "scheduler" / "scheduler_config.json").is_file():
+        part = Part("scheduler", path / "scheduler", read_json(path / "scheduler", "scheduler_config.json"))
+    else:
+        raise UsageError(f"--scheduler {name}: no such file, and no folder with a scheduler_config.json")
+    found = architecture_of(part)
+    if not isinstance(found, PathArchitecture):
+        raise UsageError(f"--scheduler {name}: no architecture reads {part.kind}{_known(PathArchitecture)}")
+    return part, found
+
+
+def _refusal(root: Path, pipeline: str | None, parts: list[Part], lost: list[Part]) -> str:
+    """Say what a folder is that cannot be driven, and what there is to do."""
+    whole = f"a {pipeline} of {_listed(parts)}" if pipeline else _listed(parts)
+    return (
+        f"{root} is {whole}, and no architecture reads {_listed(lost)}: samplerzoo drives unconditional and "
+        f"class-conditional image models{_known(NetworkArchitecture)}; for another, write a plugin of "
+        "samplerzoo.architectures"
+    )
+
+
+def _known(kind: type[Architecture]) -> str:
+    names = sorted({name for _, each in architectures() if isinstance(each, kind) for name in each.reads})
+    return f" ({', '.join(names)})"
+
+
+def _listed(parts: list[Part]) -> str:
+    return ", ".join(map(str, parts))

@@ -1,0 +1,79 @@
+"""Schedulers that are saved with a trained model, from options of training, or from the model that it starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from samplerzoo.core.codec import Latents
+from samplerzoo.core.model import Model
+from samplerzoo.errors import UsageError
+from samplerzoo.models.load import ModelFolder
+from samplerzoo.training.options import EDM_OBJECTIVE, FLOW_OBJECTIVE, ScheduleOptions
+
+FIELDS = {
+    "ddpm_num_steps": "num_train_timesteps",
+    "ddpm_beta_schedule": "beta_schedule",
+    "ddpm_beta_start": "beta_start",
+    "ddpm_beta_end": "beta_end",
+    "rescale_betas_zero_snr": "rescale_betas_zero_snr",
+}
+"""Names of our options, and the names of diffusers for them."""
+
+
+def new_scheduler(options: ScheduleOptions, objective: str = "epsilon") -> Any:
+    """Build the diffusers scheduler of an objective: the config that says how the network is to be read.
+
+    Raises:
+        UsageError: an option was set that the objective does not have.
+    """
+    from diffusers import DDPMScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
+
+    if objective not in (FLOW_OBJECTIVE, EDM_OBJECTIVE):
+        chosen = {theirs: getattr(options, ours) for ours, theirs in FIELDS.items()}
+        return DDPMScheduler(**chosen, prediction_type=objective)
+    for ours in FIELDS:
+        if ours in options.model_fields_set and not (objective == FLOW_OBJECTIVE and ours == "ddpm_num_steps"):
+            raise UsageError(f"--{ours.replace('_', '-')}: the path of --objective {objective} has no betas")
+    if objective == FLOW_OBJECTIVE:
+        return FlowMatchEulerDiscreteScheduler(num_train_timesteps=options.ddpm_num_steps)
+    return EDMEulerScheduler(sigma_data=options.sigma_data)
+
+
+def scheduler_of(folder: ModelFolder, options: ScheduleOptions, objective: str | None) -> Any:
+    """Build the scheduler of a model that training starts from, or that a classifier is for.
+
+    Args:
+        objective: what the user asks for; None to take that of the model.
+
+    Raises:
+        UsageError: an option was set that contradicts the model.
+    """
+    import diffusers
+
+    part, name = folder.parts.scheduler[0], folder.stub.name
+    betas = folder.stub.schedule.whole is not None and part.config.get("beta_schedule") != "exp"  # DDPM has none
+    cls = diffusers.DDPMScheduler if betas else getattr(diffusers, part.kind)
+    scheduler = cls.from_config(part.config)
+    for ours, theirs in FIELDS.items():
+        if ours in options.model_fields_set and getattr(options, ours) != scheduler.config.get(theirs):
+            flag = f"--{ours.replace('_', '-')}"
+            raise UsageError(f"{name} was trained with {theirs} {scheduler.config.get(theirs)}: leave out {flag}")
+    trained = folder.stub.parametrization.name
+    if objective not in (None, trained):
+        raise UsageError(f"{name} was trained for {trained}: leave out --objective")
+    return scheduler
+
+
+def check_trainable(model: Model, what: str) -> None:
+    """Refuse a model whose kind cannot be trained further here.
+
+    Raises:
+        UsageError: says why.
+    """
+    name = model.name
+    if isinstance(model.codec, Latents):
+        raise UsageError(f"{what} {name}: it is a model of latents ({model.codec.name}), and training is on pixels")
+    if not model.averages:
+        raise UsageError(f"{what} {name}: it is a consistency model, which is distilled and not trained by denoising")
+    if model.parametrization.name == "score":
+        raise UsageError(f"{what} {name}: it is a score model, whose loss is not known here; train --objective edm")

@@ -1,0 +1,357 @@
+"""Folders as people keep them: each is read for what it is, or refused in one line that names it and the way out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import folders
+import pytest
+import torch
+
+import samplerzoo as zoo
+from samplerzoo.core.paths import VP
+from samplerzoo.models.load import ModelFolder
+from samplerzoo.models.options import ReadingOptions
+from samplerzoo.models.parts import read_parts
+
+
+def scheduled(folder: Path, scheduler: Any) -> Path:
+    """Put a network and this scheduler's config into a folder, without an index."""
+    folders.ddpm(folder)
+    (folder / "model_index.json").unlink()
+    shutil.rmtree(folder / "scheduler")
+    scheduler.save_pretrained(folder / "scheduler")
+    return folder
+
+
+def images(folder: Path, **options: Any) -> torch.Tensor:
+    model = zoo.load(folder, device="cpu", dtype="float32", **options)
+    labels = None if model.num_classes is None else [0, 1]
+    sampler = "ddim" if model.averages else "consistency"
+    return zoo.sample(model, sampler, steps=3, num_images=2, labels=labels, clip_x0="off").images
+
+
+# -- A: what a folder is taken for
+
+REFUSED: dict[str, Callable[[], Any]] = {
+    "IPNDMScheduler": diffusers.IPNDMScheduler,
+    "TCDScheduler": diffusers.TCDScheduler,
+    "FlowMatchLCMScheduler": diffusers.FlowMatchLCMScheduler,
+    "UnCLIPScheduler": diffusers.UnCLIPScheduler,
+    "CogVideoXDDIMScheduler": diffusers.CogVideoXDDIMScheduler,
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_scheduler_that_nobody_reads_is_named(tmp_path: Path, name: str) -> None:
+    folder = scheduled(tmp_path / "m", REFUSED[name]())
+    with pytest.raises(zoo.ZooError, match=rf"no architecture reads scheduler \({name}\)"):
+        ModelFolder.open(folder)
+
+
+def test_a_pipeline_with_other_parts_is_named_as_a_whole(tmp_path: Path) -> None:
+    folder = folders.ddpm(tmp_path / "m")
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {"_class_name": "StableDiffusionPipeline", "text_encoder": ["transformers", "CLIPTextModel"],
+              "safety_checker": [None, None]}  # fmt: skip
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "text_encoder").mkdir()
+    (folder / "text_encoder" / "config.json").write_text('{"architectures": ["CLIPTextModel"]}')
+    with pytest.raises(zoo.ZooError, match=r"is a StableDiffusionPipeline of .*no architecture reads text_encoder"):
+        ModelFolder.open(folder)
+
+
+def test_a_part_beside_network_and_scheduler_is_not_passed_over(tmp_path: Path) -> None:
+    """Without an index, too: a folder with a VQ model makes pictures by it."""
+    folder = folders.ldm(tmp_path / "m")
+    with_index = images(folder)
+    (folder / "model_index.json").unlink()
+    assert torch.equal(images(folder), with_index)
+    assert ModelFolder.open(folder).stub.image_shape == (3, 16, 16)
+    shutil.copytree(folder / "vqvae", folder / "other")
+    with pytest.raises(zoo.ZooError, match="one network, one scheduler and one autoencoder"):
+        ModelFolder.open(folder)
+
+
+def test_a_part_that_the_index_names_and_is_not_there_is_missed(tmp_path: Path) -> None:
+    folder = folders.ldm(tmp_path / "m")
+    shutil.rmtree(folder / "vqvae")
+    with pytest.raises(zoo.ZooError, match=r"names vqvae \(VQModel\), and there is no such folder"):
+        ModelFolder.open(folder)
+
+
+def test_an_autoencoder_of_other_latents_is_refused(tmp_path: Path) -> None:
+    folder, other = folders.ldm(tmp_path / "m"), folders.dit(tmp_path / "dit")
+    shutil.rmtree(folder / "vqvae")
+    shutil.copytree(other / "vae", folder / "vae")
+    (folder / "model_index.json").unlink()
+    with pytest.raises(zoo.ZooError, match=r"4 latent channels, and the network in .* has 3"):
+        ModelFolder.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "reason"),
+    [
+        (diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True), "invert_sigmas"),
+        (diffusers.ScoreSdeVeScheduler(), "whether its output is the score or the noise"),
+        (diffusers.DDPMScheduler(variance_type="learned"), "variance_type 'learned' means different things"),
+        (diffusers.DDPMScheduler(variance_type="learned_range"), "no output for a variance"),
+        (diffusers.UniPCMultistepScheduler(use_flow_sigmas=True), "use_flow_sigmas with prediction_type 'epsilon'"),
+        (diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction"), "prediction_type 'flow_prediction'"),
+        (diffusers.EDMEulerScheduler(sigma_min=3.0, sigma_max=2.0), "0 < sigma_min < sigma_max"),
+    ],
+)
+def test_a_config_that_cannot_be_honoured_is_refused_by_its_key(tmp_path: Path, scheduler: Any, reason: str) -> None:
+    folder = scheduled(tmp_path / "m", scheduler)
+    with pytest.raises(zoo.ZooError, match=reason) as raised:
+        ModelFolder.open(folder)
+    assert "\n" not in str(raised.value)
+    assert str(folder / "scheduler") in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        diffusers.DDPMScheduler(beta_schedule="laplace"),
+        diffusers.HeunDiscreteScheduler(beta_schedule="exp"),
+        diffusers.DDPMScheduler(beta_schedule="sigmoid"),
+        diffusers.KDPM2DiscreteScheduler(),
+    ],
+)
+def test_betas_are_diffusers_own(tmp_path: Path, scheduler: Any) -> None:
+    schedule = ModelFolder.open(scheduled(tmp_path / "m", scheduler)).stub.schedule
+    assert isinstance(schedule, VP)
+    torch.testing.assert_close(torch.from_numpy(schedule.alphas[1:] ** 2).float(), scheduler.alphas_cumprod, rtol=1e-3,
+                               atol=1e-6)  # fmt: skip
+
+
+def test_betas_that_a_config_leaves_out_are_those_of_its_class(tmp_path: Path) -> None:
+    folder = scheduled(tmp_path / "m", diffusers.HeunDiscreteScheduler())
+    before = ModelFolder.open(folder).stub.schedule.at(1000)
+    file = folder / "scheduler" / "scheduler_config.json"
+    config = {
+        key: value for key, value in json.loads(file.read_text()).items() if key not in ("beta_start", "beta_end")
+    }
+    file.write_text(json.dumps(config))
+    assert ModelFolder.open(folder).stub.schedule.at(1000) == before
+
+
+@pytest.mark.parametrize(
+    ("most", "clip"), [(1.0, "static:1.0"), (1.5, "dynamic:0.995:1.5"), (1e6, "dynamic:0.995:1000000.0")]
+)
+def test_thresholding_is_bounded_by_sample_max_value(tmp_path: Path, most: float, clip: str) -> None:
+    folder = folders.ddpm(tmp_path / "m", scheduler_class="DDIMScheduler", thresholding=True, clip_sample=False,
+                          sample_max_value=most)  # fmt: skip
+    model = zoo.load(folder, device="cpu", dtype="float32")
+    assert str(model.clip) == clip
+    scheduler = diffusers.DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+    x = 4 * torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    level = model.schedule.at(400)
+    p = zoo.Prediction.of(zoo.PARAMETRIZATIONS["sample"], x, level, x)
+    torch.testing.assert_close(model.clip(p).x0, scheduler._threshold_sample(x))
+
+
+def test_a_table_of_times_is_asked_at_whole_timesteps(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    unet = folders._unet(0, time_embedding_type="learned", num_train_timesteps=1000)
+    diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler(**folders.MILD, clip_sample=False)).save_pretrained(folder)
+    stock = folders.stock_ddim(folder, folders.latents(folder), 5)
+    model = zoo.load(folder, device="cpu", dtype="float32")
+    assert zoo.sample(model, "heun", steps=4, spacing="karras", num_images=1).images.isfinite().all()
+    with torch.no_grad():
+        answer = model.denoise(folders.latents(folder), model.schedule.at(801)).eps
+    expected = folders.stock_answer(folder, folders.latents(folder), torch.tensor(800))
+    torch.testing.assert_close(answer, expected)
+    assert stock.pixels.isfinite().all()
+
+
+@pytest.mark.parametrize("scheduler", [diffusers.FlowMatchEulerDiscreteScheduler(), diffusers.EDMEulerScheduler()])
+def test_a_table_of_times_on_a_path_without_timesteps_is_refused(tmp_path: Path, scheduler: Any) -> None:
+    folder = tmp_path / "m"
+    unet = folders._unet(0, time_embedding_type="learned", num_train_timesteps=1000)
+    diffusers.DDPMPipeline(unet, scheduler).save_pretrained(folder)
+    with pytest.raises(zoo.ZooError, match="time_embedding_type 'learned'"):
+        ModelFolder.open(folder)
+
+
+@pytest.mark.parametrize(("kind", "variance"), [("fixed_small", "small"), ("fixed_large", "large")])
+def test_the_variance_of_ddpm_is_that_of_the_model(tmp_path: Path, kind: str, variance: str) -> None:
+    folder = folders.ddpm(tmp_path / "m", variance_type=kind)
+    model = zoo.load(folder, device="cpu", dtype="float32")
+    plan = zoo.make_plan(zoo.Recipe(sampler="ddpm"), model, 1)
+    assert plan.sampler.model_dump() == {"variance": variance}
+    given = zoo.Recipe(sampler="ddpm", sampler_options={"variance": "small"})
+    assert zoo.make_plan(given, model, 1).sampler.model_dump() == {"variance": "small"}
+
+
+# -- a network by itself
+
+
+def test_a_bare_network_takes_a_scheduler(tmp_path: Path) -> None:
+    folder = folders.flow(tmp_path / "m")
+    whole = images(folder)
+    bare = folder / "unet"
+    with pytest.raises(zoo.ZooError, match=r"without a scheduler.*--scheduler"):
+        ModelFolder.open(bare)
+    for scheduler in (folder / "scheduler", folder / "scheduler" / "scheduler_config.json", folder):
+        assert torch.equal(images(bare, scheduler=str(scheduler)), whole)
+    with pytest.raises(zoo.UsageError, match="no such file"):
+        ModelFolder.open(bare, ReadingOptions(scheduler="nowhere"))
+    with pytest.raises(zoo.UsageError, match="no architecture reads UNet2DModel"):
+        ModelFolder.open(bare, ReadingOptions(scheduler=str(bare / "config.json")))
+
+
+def test_a_size_that_is_left_open_is_given(tmp_path: Path) -> None:
+    folder = folders.ddpm(tmp_path / "m")
+    whole, file = images(folder), folder / "unet" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "sample_size": None}))
+    with pytest.raises(zoo.ZooError, match=r"sample_size .*--shape 3,HEIGHT,WIDTH"):
+        ModelFolder.open(folder)
+    assert torch.equal(images(folder, shape=(3, 8, 8)), whole)
+    assert images(folder, shape=(3, 16, 12)).shape == (2, 3, 16, 12)
+    with pytest.raises(zoo.UsageError, match="3 channels"):
+        ModelFolder.open(folder, ReadingOptions(shape=(1, 8, 8)))
+
+
+def test_a_shape_that_contradicts_the_config_is_refused(tmp_path: Path) -> None:
+    folder = folders.ddpm(tmp_path / "m")
+    with pytest.raises(zoo.UsageError, match=r"--shape 3,16,16: .* says \(3, 8, 8\)"):
+        ModelFolder.open(folder, ReadingOptions(shape=(3, 16, 16)))
+
+
+# -- B: weights as people keep them
+
+
+def variant_alone(folder: Path, part: str, variant: str = "fp16") -> None:
+    """Leave the weights of a variant alone."""
+    plain = folder / part / "diffusion_pytorch_model.safetensors"
+    plain.rename(folder / part / f"diffusion_pytorch_model.{variant}.safetensors")
+
+
+def test_a_variant_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
+    folder = folders.ddpm(tmp_path / "m")
+    plain = images(folder)
+    variant_alone(folder, "unet")
+    with pytest.raises(zoo.ZooError, match=r"diffusion_pytorch_model\.fp16\.safetensors: take --variant fp16"):
+        zoo.load(folder)
+    with pytest.raises(zoo.ZooError, match=r"--variant fp32: .*take --variant fp16"):
+        zoo.load(folder, variant="fp32")
+    assert torch.equal(images(folder, variant="fp16"), plain)
+
+
+def test_a_variant_of_the_network_goes_with_the_only_weights_of_the_decoder(tmp_path: Path) -> None:
+    folder = folders.dit(tmp_path / "m")
+    plain = images(folder)
+    variant_alone(folder, "transformer")
+    assert torch.equal(images(folder, variant="fp16"), plain)
+    with pytest.raises(zoo.ZooError, match="take --variant fp16"):
+        zoo.load(folder)
+
+
+def test_a_variant_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+    folder = folders.ddpm(tmp_path / "m")
+    with pytest.raises(zoo.ZooError, match=r"--variant fp16: .* alone: leave --variant out"):
+        zoo.load(folder, variant="fp16")
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_sharded_weights_are_read(tmp_path: Path, variant: str | None) -> None:
+    folder = folders.ddpm(tmp_path / "m")
+    plain = images(folder)
+    unet = diffusers.UNet2DModel.from_pretrained(folder, subfolder="unet")
+    shutil.rmtree(folder / "unet")
+    unet.save_pretrained(folder / "unet", max_shard_size="50KB", variant=variant)
+    assert len(list((folder / "unet").glob("*.safetensors"))) > 1
+    assert torch.equal(images(folder, variant=variant), plain)
+
+
+def test_a_pickle_is_named_with_a_command_that_converts_it(tmp_path: Path) -> None:
+    import re
+    import shlex
+    import subprocess
+    import sys
+
+    folder = folders.ddpm(tmp_path / "m")
+    plain = images(folder)
+    unet = diffusers.UNet2DModel.from_pretrained(folder, subfolder="unet")
+    shutil.rmtree(folder / "unet")
+    unet.save_pretrained(folder / "unet", safe_serialization=False)
+    with pytest.raises(zoo.ZooError, match=r"diffusion_pytorch_model.bin is a pickle") as raised:
+        zoo.load(folder)
+    command = re.search(r"python -c '.*'", str(raised.value))
+    assert command
+    subprocess.run([sys.executable, *shlex.split(command[0])[1:]], check=True, capture_output=True)
+    assert torch.equal(images(folder), plain)
+
+
+def test_checkpoints_of_diffusers_trainer_are_read_with_a_scheduler(tmp_path: Path) -> None:
+    """Its folders checkpoint-N hold `unet`, and `unet_ema` with the keys of the average in its config."""
+    from diffusers.training_utils import EMAModel
+
+    whole = folders.ddpm(tmp_path / "out")
+    plain = images(whole)
+    checkpoint = tmp_path / "out" / "checkpoint-500"
+    shutil.move(whole / "unet", checkpoint / "unet")
+    unet = diffusers.UNet2DModel.from_pretrained(checkpoint / "unet")
+    ema = EMAModel(unet.parameters(), model_cls=diffusers.UNet2DModel, model_config=unet.config)
+    ema.save_pretrained(str(checkpoint / "unet_ema"))
+    with pytest.raises(zoo.ZooError, match=r"2 networks, unet and unet_ema: name one of them, as --model .*unet_ema"):
+        ModelFolder.open(checkpoint)
+    for name in ("unet", "unet_ema"):
+        assert torch.equal(images(checkpoint / name, scheduler=str(whole / "scheduler")), plain)
+
+
+def test_the_layout_of_the_first_repositories_is_read(tmp_path: Path) -> None:
+    whole = folders.ddpm(tmp_path / "whole", clip_sample=False)
+    root = tmp_path / "root"
+    shutil.copytree(whole / "unet", root)
+    shutil.copy(whole / "scheduler" / "scheduler_config.json", root)
+    assert torch.equal(images(root), images(whole))
+    config = json.loads((root / "scheduler_config.json").read_text())
+    del config["_class_name"], config["_diffusers_version"]  # as in 2022
+    (root / "scheduler_config.json").write_text(json.dumps({**config, "tensor_format": "pt"}))
+    assert torch.equal(images(root), images(whole))
+
+
+# -- C: null labels of others
+
+
+def test_a_null_label_of_others_is_named(tmp_path: Path) -> None:
+    folder = folders.ddpm(tmp_path / "m", classes=11)
+    opened = ModelFolder.open(folder)
+    assert (opened.stub.num_classes, opened.stub.null_label) == (11, None)
+    assert any("--null-label 10" in guess for guess in opened.guesses)
+    with pytest.raises(zoo.UsageError, match=r"cfg needs a null label.*--null-label 10"):
+        zoo.sample(zoo.load(folder), "ddim", guidance="cfg", guidance_scale=2.0, steps=2, num_images=1)
+    told = zoo.load(folder, null_label=10, device="cpu")
+    assert (told.num_classes, told.null_label) == (10, 10)
+    assert zoo.sample(told, "ddim", guidance="cfg", guidance_scale=2.0, steps=2, num_images=11).labels == [
+        *range(10),
+        0,
+    ]
+    assert ModelFolder.open(folder, ReadingOptions(null_label=10)).guesses == ()
+
+
+@pytest.mark.parametrize(("label", "reason"), [(11, "11 rows, 0 to 10"), (3, "lies among the classes 0 to 9")])
+def test_a_null_label_that_cannot_be_is_refused(tmp_path: Path, label: int, reason: str) -> None:
+    folder = folders.ddpm(tmp_path / "m", classes=11)
+    with pytest.raises(zoo.UsageError, match=reason):
+        ModelFolder.open(folder, ReadingOptions(null_label=label))
+
+
+def test_a_null_label_of_an_unconditional_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(zoo.UsageError, match=r"--null-label 10: .* is unconditional"):
+        ModelFolder.open(folders.ddpm(tmp_path / "m"), ReadingOptions(null_label=10))
+
+
+def test_the_parts_of_a_folder_are_listed(tmp_path: Path) -> None:
+    parts = read_parts(folders.dit(tmp_path / "m"))
+    assert parts.pipeline == "DiTPipeline"
+    assert [str(part) for part in parts] == [
+        "transformer (DiTTransformer2DModel)", "scheduler (DDIMScheduler)", "vae (AutoencoderKL)",
+    ]  # fmt: skip
