@@ -154,7 +154,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
                     batch_size=per_generator, on_step=self._listener(model.schedule, bar, callback_on_step_end),
                     **options,
                 )  # fmt: skip
-                made.append(model.decode(result.images.to(model.device)))
+                made.append(result.images)
         self.maybe_free_model_hooks()
         images = _as(output_type, torch.cat(made).to(self.device))
         return ImagePipelineOutput(images=images) if return_dict else (images,)

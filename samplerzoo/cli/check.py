@@ -97,7 +97,7 @@ def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> 
     refused = refused_paths(seen)
     paths = [] if kind != "sampler" else [path.kind for path in PATHS if path.kind not in refused]
     if not quiet:
-        on = f" on {', '.join(paths)} paths" if paths else ""
+        on = f", on {' and '.join(paths)} paths" if paths else ""
         click.echo(", ".join(f"{number} {status}" for status, number in count.items()) + on)
     return {
         "name": name,

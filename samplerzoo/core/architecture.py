@@ -101,6 +101,10 @@ class NetworkArchitecture(Architecture):
         """Return the class of the network, which has `from_pretrained` as those of diffusers."""
         raise NotImplementedError(f"{type(self).__name__} has no module")
 
+    def parametrization(self, config: Config, path: PathFacts) -> Parametrization:
+        """Return how the output is read, where that is a matter of the network and not of its scheduler."""
+        return path.parametrization
+
     def call(self, module: Any) -> Network:
         """Return the network as a function (x, time, condition) -> output, float32 in and out."""
         raise NotImplementedError(f"{type(self).__name__} has no call")

@@ -26,7 +26,7 @@ CALLED: dict[str, tuple[str, ...]] = {
     "guidance": ("guide", "within_interval"),
     "features": ("load", "load_head"),
     "source": ("names", "refusal", "sampler"),
-    "network": ("claims", "facts", "module", "call"),
+    "network": ("claims", "facts", "module", "parametrization", "call"),
     "path": ("claims", "path"),
     "codec": ("claims", "codec", "module"),
 }

@@ -265,6 +265,7 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     shape = _shape(parts, network, reading)
     network = dataclasses.replace(network, shape=shape)
     path: PathFacts = _asked_of(parts.scheduler[0], lambda: parts.scheduler[1].path(parts.scheduler[0].config, network))
+    read = _asked_of(parts.network[0], lambda: parts.network[1].parametrization(parts.network[0].config, path))
     codec = _codec(parts, network, path)
     null_label, num_classes, guesses = _classes(parts, network, info, reading)
     classes = _classifier_classes(parts.root)
@@ -278,7 +279,7 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     model = Model(
         echo,
         path.schedule,
-        path.parametrization,
+        read,
         shape=shape,
         num_classes=num_classes,
         null_label=null_label,

@@ -42,7 +42,7 @@ OnStep = Callable[[int, Level, torch.Tensor], None]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Finished images: their indices in the run, (N, *shape) float32 on the model's device, and what they cost.
+    """Finished states: their indices in the run, (N, *shape) float32 on the model's device, and what they cost.
 
     Attributes:
         clipped: share of the values of x0 that were beyond the clip's bound, over all steps; None without a clip.
@@ -59,7 +59,8 @@ class Result:
     """Images that `sample` made.
 
     Attributes:
-        images: (N, *shape) float32 on the CPU, about [-1, 1] for pixels.
+        images: pictures (N, C, H, W) float32 on the CPU, in about [-1, 1].
+        states: (N, *shape) float32 on the CPU, what the sampler ended with: latents, or the pictures themselves.
         labels: one per image, or None.
         grid: levels that were visited.
         cost: network calls and evaluations.
@@ -67,6 +68,7 @@ class Result:
     """
 
     images: torch.Tensor
+    states: torch.Tensor = field(repr=False)
     labels: list[int] | None
     grid: Grid
     cost: Cost
@@ -135,12 +137,14 @@ def sample(
     ).with_weights(model)
     start = time.perf_counter()
     batches = list(stream(plan, batch_size=batch_size, on_step=on_step))
-    shares = gather([(list(b.indices), b.images.cpu(), b.cost) for b in batches])
-    order = torch.tensor([index for indices, _, _ in shares for index in indices]).argsort()
-    images = torch.cat([images for _, images, _ in shares])[order]
-    cost = sum((cost for _, _, cost in shares), Cost())
+    shares = gather([(list(b.indices), b.images.cpu(), plan.model.decode(b.images).cpu(), b.cost) for b in batches])
+    order = torch.tensor([index for indices, *_ in shares for index in indices]).argsort()
+    states = torch.cat([states for _, states, _, _ in shares])[order]
+    images = torch.cat([images for _, _, images, _ in shares])[order]
+    cost = sum((cost for *_, cost in shares), Cost())
     seconds = time.perf_counter() - start
-    return Result(images, list(plan.labels) if plan.labels else None, plan.grid, cost, seconds, model.class_names)
+    labels = list(plan.labels) if plan.labels else None
+    return Result(images, states, labels, plan.grid, cost, seconds, model.class_names)
 
 
 def stream(

@@ -67,7 +67,7 @@ def save_forward(real: Tensor, schedule: Schedule, path: Path) -> None:
             axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.axis("off")
             if not row:
-                axes.set_title("real" if level.clean else f"t = {schedule.timestep(level.tau):.3g}")
+                axes.set_title("real" if level.clean else f"t = {schedule.timestep(level.tau):.4g}")
     _save(figure, path)
 
 

@@ -481,12 +481,14 @@ def test_every_family_is_drawn_alike_by_library_and_pipeline(tmp_path: Path, fam
     sampler = "ddim" if model.averages else "consistency"
     labels = None if model.num_classes is None else LABELS
     result = zoo.sample(model, sampler, steps=4, num_images=3, labels=labels, seed=3)
-    pixels = model.decode(result.images)
-    assert pixels.shape == (3, *model.image_shape)
+    assert result.images.shape == (3, *model.image_shape)
+    assert result.states.shape == (3, *model.shape)
+    torch.testing.assert_close(model.decode(result.states), result.images, rtol=0, atol=SAME)
+    assert result.picture().width > 3 * model.image_shape[-1]
     pipeline = zoo.SamplerPipeline.from_pretrained(folder)
     call: dict[str, Any] = {"sampler": sampler, "num_inference_steps": 4, "class_labels": labels, "output_type": "pt"}
     images = pipeline(batch_size=3, generator=torch.Generator().manual_seed(3), **call).images
-    assert off(images, (pixels / 2 + 0.5).clamp(0, 1)) < SAME
+    assert off(images, (result.images / 2 + 0.5).clamp(0, 1)) < SAME
 
 
 @pytest.mark.parametrize("family", ["ddpm", "flow", "edm", "ve", "ldm", "dit", "dit_flow"])

@@ -1,0 +1,60 @@
+"""Examples of the docs, run as they are there."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import diffusers
+import folders
+import pytest
+import torch
+
+import samplerzoo as zoo
+from samplerzoo import registry
+from samplerzoo.cli import main
+
+MODELS = Path(__file__).parents[1] / "docs" / "models.md"
+
+
+@pytest.fixture
+def sit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write the architecture of the page to a file, and the module that it imports."""
+
+    class SiTTransformer2DModel(diffusers.DiTTransformer2DModel):
+        """Stand-in for a network that runs time the other way and has the other sign."""
+
+        def forward(self, x: Any, time: Any, class_labels: Any) -> Any:  # type: ignore[override]
+            answer = super().forward(x, timestep=1000 * (1 - time), class_labels=class_labels)
+            answer.sample = -answer.sample
+            return answer
+
+    module = ModuleType("transformer_sit")
+    module.SiTTransformer2DModel = SiTTransformer2DModel  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "transformer_sit", module)
+    monkeypatch.setattr(registry, "_files", {})
+    (source,) = re.findall(r"^```python\n(.*?)^```$", MODELS.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "sit.py").write_text(source)
+    return tmp_path / "sit.py"
+
+
+def test_the_architecture_of_the_page_drives_a_network_of_ones_own(tmp_path: Path, sit: Path) -> None:
+    """It has to make the images of the same weights with the usual time and sign."""
+    folder = folders.dit_flow(tmp_path / "model")
+    usual = zoo.load(folder, device="cpu", dtype="float32")
+    expected = zoo.sample(usual, "ddim", steps=4, labels=[0, 3]).images
+    file = folder / "transformer" / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "_class_name": "SiTTransformer2DModel", "num_classes": 10}))
+    with pytest.raises(zoo.ZooError, match=r"no architecture reads transformer \(SiTTransformer2DModel\)"):
+        zoo.load(folder)
+    words = ["--plugin", str(sit), "--model", str(folder), "--num-images", "2", "--steps", "2"]
+    assert main(["run", *words, "-o", str(tmp_path / "out")]) == 0
+    own = zoo.load(folder, device="cpu", dtype="float32")
+    assert (own.num_classes, own.null_label, own.schedule.spacing) == (10, 10, "scheduler")
+    found = zoo.sample(own, "ddim", steps=4, labels=[0, 3]).images
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)  # its times are told as 1 - sigma, in float32
