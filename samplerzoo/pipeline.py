@@ -18,7 +18,8 @@ from samplerzoo.errors import UsageError
 from samplerzoo.images import picture, to_uint8
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.folder import INFO_FILE, find_model
-from samplerzoo.models.load import CLASSIFIER, model_of_modules, read_info
+from samplerzoo.models.load import CLASSIFIER, ModelFolder, model_of_modules, read_info
+from samplerzoo.models.parts import INDEX_FILE
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.labels import parse_class_labels
 from samplerzoo.system.files import atomic_file
@@ -79,6 +80,14 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         """
         folder = find_model(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
         info = read_info(folder)
+        if not (folder / INDEX_FILE).is_file():  # a network and a scheduler that no pipeline of diffusers takes
+            opened = ModelFolder.open(folder)
+            scheduler = opened.parts.scheduler[0]
+            kept = getattr(diffusers, scheduler.kind).from_config(scheduler.config)
+            modules = {opened.parts.network[0].name: opened.load_network("cpu", "float32"), "scheduler": kept}
+            pipeline = cls(**modules, null_label=info.null_label)
+            pipeline._info, pipeline._folder = info, folder
+            return pipeline
         absent = {name: None for name in (*NETWORKS, *AUTOENCODERS) if not (folder / name).is_dir()}
         pipeline = super().from_pretrained(
             folder, **{"use_safetensors": True, "null_label": info.null_label, **absent, **options}

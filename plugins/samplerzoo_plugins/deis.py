@@ -33,9 +33,9 @@ class DEIS(Sampler):
             if s.clean:
                 x = p.x0
             else:
-                x = s.alpha / t.alpha * x
-                for c, (_, eps) in zip(self._integrals(known, s, denoise.schedule), known, strict=True):
-                    x = x + s.alpha * c * eps
+                x = s.alpha * p.x0 + s.sigma * p.eps  # the weights sum to the step in rho, so that DDIM is one part
+                for c, (_, eps) in list(zip(self._integrals(known, s, denoise.schedule), known, strict=True))[1:]:
+                    x = x + s.alpha * c * (eps - p.eps)
             yield x
 
     def _integrals(self, known, s, schedule):

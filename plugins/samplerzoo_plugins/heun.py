@@ -36,9 +36,10 @@ class Heun(Sampler):
         p = denoise(x, t)
         if s.clean:
             return p.x0
-        q = denoise(s.alpha * p.x0 + s.sigma * p.eps, s)
+        euler = s.alpha * p.x0 + s.sigma * p.eps
+        q = denoise(euler, s)
         h = s.sigma / s.alpha - t.sigma / t.alpha
-        return s.alpha * (x / t.alpha + h * (p.eps + q.eps) / 2)
+        return euler + s.alpha * h / 2 * (q.eps - p.eps)
 
     def _raised(self, t, steps, schedule):
         """Return the level up to which noise is added before a step from t."""

@@ -33,6 +33,8 @@ class IPNDM(Sampler):
                 x = p.x0
             else:
                 weights = ADAMS_BASHFORTH[len(slopes)]
-                eps = sum((w * e for w, e in zip(weights[1:], slopes[1:], strict=True)), weights[0] * p.eps)
-                x = s.alpha / t.alpha * (x - t.sigma * eps) + s.sigma * eps
+                h = s.sigma / s.alpha - t.sigma / t.alpha
+                x = s.alpha * p.x0 + s.sigma * p.eps  # the weights sum to 1, so that DDIM is one part
+                for w, e in zip(weights[1:], slopes[1:], strict=True):
+                    x = x + s.alpha * h * w * (e - p.eps)
             yield x

@@ -10,15 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from samplerzoo.core.level import Level
 from samplerzoo.core.schedule import LEAST_ALPHA, Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-PredictionType = Literal["epsilon", "sample", "v_prediction", "flow", "score", "edm"]
 
 Coefficient = Callable[[Level], float]
 

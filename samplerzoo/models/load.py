@@ -369,7 +369,7 @@ def _classes(
 
 def _classifier_classes(root: Path) -> int | None:
     """Return the number of classes of the folder's noise-aware classifier, if there is one."""
-    if not (root / CLASSIFIER).is_dir():
+    if not (root / CLASSIFIER / "config.json").is_file():  # none, or one that is being trained
         return None
     # transformers leaves its default, two labels, out of the file
     return len(read_json(root / CLASSIFIER, "config.json").get("id2label", [])) or 2

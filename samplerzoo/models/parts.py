@@ -74,7 +74,7 @@ def read_parts(root: Path, scheduler: str | None = None) -> Parts:
     Raises:
         ZooError: a part is missing, or is read by no architecture; says what the folder is.
     """
-    if (root / CHECKPOINT_FILES[-1]).is_file() and (root.parent.parent / INDEX_FILE).is_file():
+    if (root / CHECKPOINT_FILES[-1]).is_file() and (root.parent.parent / "scheduler").is_dir():
         return _checkpoint(root, scheduler)
     pipeline, parts = _parts(root)
     return assemble(root, pipeline, parts, scheduler)

@@ -26,7 +26,8 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options
 from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, PATH_CHECKS, SAMPLER_CHECKS
-from samplerzoo.testing.fixtures import PATHS, Path
+from samplerzoo.testing.checks.refusals import check_takes_some_path, refusal
+from samplerzoo.testing.fixtures import ON_VP, PATHS, Path
 
 if TYPE_CHECKING:
     import pytest
@@ -38,6 +39,9 @@ Reasons = Mapping[str, str]
 Status = Literal["passed", "failed", "skipped", "expected"]
 
 NO_REASONS: Reasons = {}
+
+REFUSES = "it refuses"
+"""Beginning of the reason for which checks on a path are skipped."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,12 @@ def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check
         raise UsageError("the checks are assertions, and python -O leaves those out: run it without -O")
     own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
     if isinstance(plugin, Sampler):
-        paths: dict[str, Check] = {
-            f"{check.__name__}_on_{path.kind.lower()}": _on_path(check, path)
-            for path in PATHS[1:]
-            for check in PATH_CHECKS
-        }
-        return own | {check.__name__: check for check in SAMPLER_CHECKS} | paths
+        own[check_takes_some_path.__name__] = check_takes_some_path
+        own |= {check.__name__: _on_path(check, ON_VP) for check in SAMPLER_CHECKS}
+        for path in PATHS:
+            if path is not ON_VP:  # whose checks bear their plain names
+                own |= {f"{check.__name__}_on_{path.kind.lower()}": _on_path(check, path) for check in PATH_CHECKS}
+        return own
     if isinstance(plugin, Guidance):
         return own | {check.__name__: _on(model, check) for check in GUIDANCE_CHECKS}
     what = f"the class {plugin.__name__}; make an object of it" if isinstance(plugin, type) else repr(plugin)
@@ -102,10 +106,9 @@ def outcomes(
 def refused_paths(found: Sequence[Outcome]) -> dict[str, str]:
     """Return the kinds of path that a sampler refuses, with its reasons, from the outcomes of all checks."""
     refused: dict[str, str] = {}
-    for path in PATHS[1:]:
-        suffix = f"_on_{path.kind.lower()}"
+    for path in PATHS:
         for outcome in found:
-            if outcome.check.endswith(suffix) and outcome.reason.startswith("it refuses"):
+            if outcome.reason.startswith(f"{REFUSES} a {path.kind} path"):
                 refused[path.kind] = outcome.reason
     return refused
 
@@ -161,13 +164,16 @@ def parametrize_with_checks(
 
 
 def _on_path(check: Callable[..., None], path: Path) -> Check:
-    """Make a check on another kind of path. A sampler that refuses it in one line is excused there."""
+    """Make a check on a kind of path. A sampler that refuses the path in one line, from the start, is excused there."""
 
     def on_path(sampler: Sampler) -> None:
-        try:
+        reason = refusal(sampler, path)
+        if reason is not None:
+            raise SkipTest(f"{REFUSES} a {path.kind} path: {reason}")
+        if check in PATH_CHECKS:
             check(sampler, path)
-        except UsageError as refusal:
-            raise SkipTest(f"it refuses a {path.kind} path: {refusal}") from refusal
+        else:
+            check(sampler)
 
     return on_path
 

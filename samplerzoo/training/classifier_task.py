@@ -27,7 +27,7 @@ from samplerzoo.system.files import atomic_folder
 from samplerzoo.training import card, pictures
 from samplerzoo.training.forward import LevelDistribution, noised
 from samplerzoo.training.options import ClassifierOptions
-from samplerzoo.training.schedulers import check_trainable, new_scheduler, scheduler_of
+from samplerzoo.training.schedulers import FIELDS, check_pixels, new_scheduler
 from samplerzoo.training.task import Report, Task
 
 EVALUATION_BATCH = 500
@@ -50,7 +50,7 @@ class ClassifierTask(Task):
         self.data = data
         self.test = test
         self.illustrate_epochs = 1
-        model = _guided_model(options)
+        model = _guided_model(options, data)
         self.schedule = VP.from_config(new_scheduler(options).config) if model is None else model.schedule
         self.codec = PIXELS if model is None else model.codec
         self.distribution = LevelDistribution.of(self.schedule)
@@ -116,18 +116,37 @@ class ClassifierTask(Task):
         return right / len(test)
 
 
-def _guided_model(options: ClassifierOptions) -> Model | None:
+def _guided_model(options: ClassifierOptions, data: ImageData) -> Model | None:
     """Return the model that the classifier is to guide, without weights, if one is named.
 
     Raises:
-        UsageError: an option contradicts it, or its states are no pictures.
+        UsageError: an option contradicts it, or such a classifier could not guide it.
     """
     if options.model is None:
         return None
-    folder = ModelFolder.open(options.model)
-    check_trainable(folder.stub, "--model")
-    scheduler_of(folder, options, None)
-    return folder.stub
+    folder = ModelFolder.open(options.model, options.reading)
+    model, config = folder.stub, folder.parts.scheduler[0].config
+    check_pixels(model, "--model")
+    for ours, theirs in FIELDS.items():
+        if ours in options.model_fields_set and getattr(options, ours) != config.get(theirs):
+            raise UsageError(f"--{ours.replace('_', '-')}: {model.name} has a noise path of its own; leave it out")
+    if not options.clean:
+        _check_guidable(model, data)
+    return model
+
+
+def _check_guidable(model: Model, data: ImageData) -> None:
+    """Refuse a model that a classifier of these data cannot guide."""
+    size = (data.channels, data.image_size, data.image_size)
+    if model.shape != size:
+        raise UsageError(f"--model {model.name} makes images {model.shape}, and the data has {size}")
+    if model.num_classes not in (None, data.num_classes):
+        raise UsageError(f"--model {model.name} has {model.num_classes} classes, and the data {data.num_classes}")
+    if model.num_classes is not None and model.null_label is None:
+        raise UsageError(
+            f"--model {model.name} is conditional and has no null label, and classifier guidance shifts the "
+            "unconditional prediction; say the null label in its samplerzoo.json, if it was trained with one"
+        )
 
 
 def shift(images: Tensor, most: int, rng: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from samplerzoo.core.level import Level
 from samplerzoo.core.parametrization import EXACT, Parametrization
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import UsageError
 
 LEVELS = {"VP": ("uniform",), "flow": ("uniform", "logit-normal"), "VE": ("log-normal",)}
 """Distributions of levels that are known for a kind of path, the usual one first."""
@@ -41,6 +42,10 @@ class LevelDistribution:
         cls, schedule: Schedule, kind: str | None = None, mean: float | None = None, std: float | None = None
     ) -> LevelDistribution:
         """Make the usual distribution of a path, unless another is named."""
+        if schedule.kind not in LEVELS:
+            raise UsageError(
+                f"at which levels of a {schedule.kind} path to train is not known: {', '.join(LEVELS)} are"
+            )
         kind = kind or LEVELS[schedule.kind][0]
         usual = MOMENTS[kind]
         return cls(schedule, kind, usual[0] if mean is None else mean, usual[1] if std is None else std)

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from samplerzoo.data.options import DataOptions
+from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Options
 
 Precision = Literal["auto", "no", "fp16", "bf16"]
@@ -47,6 +48,10 @@ class LoopOptions(DataOptions):
     )
     checkpointing_steps: PositiveInt = Field(500, description="optimizer steps between checkpoints")
     checkpoints_total_limit: PositiveInt = Field(2, description="checkpoints to keep")
+    variant: str | None = Field(None, description="which weights of the model that is named, such as fp16")
+    scheduler: str | None = Field(
+        None, description="folder or file of the scheduler's config of the model that is named, if it lies by itself"
+    )
     resume_from_checkpoint: str | None = Field(None, description="'latest' or the path of a checkpoint")
     save_dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="precision of the weights in the model folder; checkpoints keep full precision"
@@ -60,6 +65,11 @@ class LoopOptions(DataOptions):
     ema_max_decay: float = Field(0.9999, gt=0, lt=1, description="largest EMA decay")
     seed: int = Field(0, ge=0, description="seed of the weights, the data order and all noise")
 
+    @property
+    def reading(self) -> ReadingOptions:
+        """What the user said of the folder of the model that is named."""
+        return ReadingOptions(variant=self.variant, scheduler=self.scheduler)
+
 
 class ScheduleOptions(Options):
     """Options of the forward process, with the meaning of diffusers' scheduler configs."""
@@ -69,7 +79,6 @@ class ScheduleOptions(Options):
     ddpm_beta_start: float = Field(1e-4, gt=0, lt=1, description="first beta")
     ddpm_beta_end: float = Field(0.02, gt=0, lt=1, description="last beta")
     rescale_betas_zero_snr: bool = Field(False, description="rescale so that the last level holds no signal")
-    sigma_data: float = Field(0.5, gt=0, description="standard deviation of the data, for the objective edm")
 
 
 class TrainOptions(LoopOptions, ScheduleOptions):
@@ -85,6 +94,7 @@ class TrainOptions(LoopOptions, ScheduleOptions):
         "epsilon", description="what the network learns to say: the noise, the image, v, the velocity of a straight "
         "path (flow), or the image preconditioned on a VE path (edm)"
     )  # fmt: skip
+    sigma_data: float = Field(0.5, gt=0, description="standard deviation of the data, for the objective edm")
     levels: Levels | None = Field(
         None, description="distribution of the noise levels; default: uniform, or log-normal for edm"
     )
@@ -107,6 +117,7 @@ class TrainOptions(LoopOptions, ScheduleOptions):
 class ClassifierOptions(LoopOptions, ScheduleOptions):
     """Options for training a classifier: of noisy images for guidance, or with `clean` of clean ones for metrics."""
 
+    mixed_precision: Precision = Field("no", description="autocast type of the forward pass; auto is bf16 where native")
     clean: bool = Field(False, description="train on clean images, without the noise-level channel")
     model: str | None = Field(None, description="take the noise schedule from this model (name, folder or hub id)")
     test_split: str = Field("test", description="split on which the accuracy is measured")

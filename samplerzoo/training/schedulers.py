@@ -20,7 +20,7 @@ FIELDS = {
 """Names of our options, and the names of diffusers for them."""
 
 
-def new_scheduler(options: ScheduleOptions, objective: str = "epsilon") -> Any:
+def new_scheduler(options: ScheduleOptions, objective: str = "epsilon", sigma_data: float = 0.5) -> Any:
     """Build the diffusers scheduler of an objective: the config that says how the network is to be read.
 
     Raises:
@@ -32,11 +32,12 @@ def new_scheduler(options: ScheduleOptions, objective: str = "epsilon") -> Any:
         chosen = {theirs: getattr(options, ours) for ours, theirs in FIELDS.items()}
         return DDPMScheduler(**chosen, prediction_type=objective)
     for ours in FIELDS:
-        if ours in options.model_fields_set and not (objective == FLOW_OBJECTIVE and ours == "ddpm_num_steps"):
+        given = ours in options.model_fields_set and getattr(options, ours) is not False
+        if given and not (objective == FLOW_OBJECTIVE and ours == "ddpm_num_steps"):
             raise UsageError(f"--{ours.replace('_', '-')}: the path of --objective {objective} has no betas")
     if objective == FLOW_OBJECTIVE:
         return FlowMatchEulerDiscreteScheduler(num_train_timesteps=options.ddpm_num_steps)
-    return EDMEulerScheduler(sigma_data=options.sigma_data)
+    return EDMEulerScheduler(sigma_data=sigma_data)
 
 
 def scheduler_of(folder: ModelFolder, options: ScheduleOptions, objective: str | None) -> Any:
@@ -51,17 +52,33 @@ def scheduler_of(folder: ModelFolder, options: ScheduleOptions, objective: str |
     import diffusers
 
     part, name = folder.parts.scheduler[0], folder.stub.name
-    betas = folder.stub.schedule.whole is not None and part.config.get("beta_schedule") != "exp"  # DDPM has none
-    cls = diffusers.DDPMScheduler if betas else getattr(diffusers, part.kind)
-    scheduler = cls.from_config(part.config)
+    own = getattr(diffusers, part.kind if "_class_name" in part.config else "DDPMScheduler", None)
+    if own is None:
+        raise UsageError(f"{name}: diffusers has no {part.kind}, and training saves a scheduler of diffusers")
+    scheduler = own.from_config(part.config)  # with the defaults of its own class
+    if folder.stub.schedule.whole is not None and scheduler.config.get("beta_schedule") != "exp":  # which DDPM lacks
+        scheduler = diffusers.DDPMScheduler.from_config(scheduler.config)
     for ours, theirs in FIELDS.items():
         if ours in options.model_fields_set and getattr(options, ours) != scheduler.config.get(theirs):
-            flag = f"--{ours.replace('_', '-')}"
-            raise UsageError(f"{name} was trained with {theirs} {scheduler.config.get(theirs)}: leave out {flag}")
+            flag, was = f"--{ours.replace('_', '-')}", scheduler.config.get(theirs)
+            trained = f"with {theirs} {was}" if was is not None else f"on a path without {theirs}"
+            raise UsageError(f"{name} was trained {trained}: leave out {flag}")
     trained = folder.stub.parametrization.name
     if objective not in (None, trained):
         raise UsageError(f"{name} was trained for {trained}: leave out --objective")
     return scheduler
+
+
+def check_pixels(model: Model, what: str) -> None:
+    """Refuse a model of latents, since training is on pixels.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if isinstance(model.codec, Latents):
+        raise UsageError(
+            f"{what} {model.name}: it is a model of latents ({model.codec.name}), and training is on pixels"
+        )
 
 
 def check_trainable(model: Model, what: str) -> None:
@@ -70,9 +87,10 @@ def check_trainable(model: Model, what: str) -> None:
     Raises:
         UsageError: says why.
     """
+    check_pixels(model, what)
     name = model.name
-    if isinstance(model.codec, Latents):
-        raise UsageError(f"{what} {name}: it is a model of latents ({model.codec.name}), and training is on pixels")
+    if model.variance == "learned":
+        raise UsageError(f"{what} {name}: its network has a learned variance, whose loss is not known here")
     if not model.averages:
         raise UsageError(f"{what} {name}: it is a consistency model, which is distilled and not trained by denoising")
     if model.parametrization.name == "score":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,14 @@ from samplerzoo.models.parts import Part, architecture_of
 from samplerzoo.sampling.driver import sample
 from samplerzoo.training import card, pictures
 from samplerzoo.training.forward import LEVELS, LevelDistribution, as_factor, loss_weight, noised, target
-from samplerzoo.training.options import TrainOptions
+from samplerzoo.training.options import EDM_OBJECTIVE, TrainOptions
 from samplerzoo.training.schedulers import check_trainable, new_scheduler, scheduler_of
 from samplerzoo.training.task import Report, Task
 
+NETWORK_FLAGS = (
+    "block_out_channels", "layers_per_block", "attention_levels", "attention_head_dim", "norm_num_groups",
+)  # fmt: skip
+"""Options of a new network."""
 FORWARD_ROWS = 3
 """Images in the picture of the forward process."""
 
@@ -51,9 +55,10 @@ class UNetTask(Task):
             raise UsageError(f"{options.dataset} has no labels to be conditional on: leave out --conditional")
         if options.rescale_betas_zero_snr and options.objective == "epsilon" and options.init_from is None:
             raise UsageError("--rescale-betas-zero-snr leaves no x0 in the last level's eps: --objective v_prediction")
-        self.old = None if options.init_from is None else ModelFolder.open(options.init_from)
+        self.old = None if options.init_from is None else ModelFolder.open(options.init_from, options.reading)
+        _check_flags(options)
         if self.old is None:
-            self.scheduler = new_scheduler(options, options.objective)
+            self.scheduler = new_scheduler(options, options.objective, options.sigma_data)
         else:
             check_trainable(self.old.stub, "--init-from")
             asked = options.objective if "objective" in options.model_fields_set else None
@@ -166,13 +171,38 @@ class UNetTask(Task):
             return None
 
 
+def _check_flags(options: TrainOptions) -> None:
+    """Refuse flags that cannot apply: the card would print them as used.
+
+    Raises:
+        UsageError: names the flag.
+    """
+    given = options.sigma_data != type(options).model_fields["sigma_data"].default
+    if given and (options.init_from is not None or options.objective != EDM_OBJECTIVE):
+        raise UsageError("--sigma-data is for a new model with --objective edm: leave it out")
+
+
+def _check_same(options: TrainOptions, config: Mapping[str, Any], name: str) -> None:
+    """Refuse flags of the network that contradict that of the model which training starts from.
+
+    Raises:
+        UsageError: names the flag.
+    """
+    levels = sum(kind.startswith("Attn") for kind in config["down_block_types"])
+    for flag in NETWORK_FLAGS:
+        asked, was = getattr(options, flag), levels if flag == "attention_levels" else config[flag]
+        was = tuple(was) if isinstance(was, list) else was
+        if asked not in (type(options).model_fields[flag].default, was):
+            raise UsageError(f"--{flag.replace('_', '-')} {asked}: --init-from takes the network of {name}, with {was}")
+
+
 def _distribution(options: TrainOptions, model: Model) -> LevelDistribution:
     """Return the distribution of levels that the options ask for.
 
     Raises:
         UsageError: it is not one of this path's.
     """
-    known = LEVELS[model.schedule.kind]
+    known = LEVELS.get(model.schedule.kind, ("uniform",))
     if options.levels is not None and options.levels not in known:
         raise UsageError(f"--levels {options.levels}: on a {model.schedule.kind} path there are {' and '.join(known)}")
     if (options.levels or known[0]) == "uniform":
@@ -194,7 +224,7 @@ def build_unet(
     with torch.random.fork_rng():
         torch.manual_seed(keyed_generator(options.seed).initial_seed())
         if old is not None:
-            return _pretrained_unet(old, data, embeds)
+            return _pretrained_unet(old, options, data, embeds)
         channels = options.block_out_channels
         _check_shape(options, data.image_size)
         plain = len(channels) - options.attention_levels
@@ -213,12 +243,13 @@ def build_unet(
         )
 
 
-def _pretrained_unet(folder: ModelFolder, data: ImageData, embeds: int | None) -> UNet2DModel:
+def _pretrained_unet(folder: ModelFolder, options: TrainOptions, data: ImageData, embeds: int | None) -> UNet2DModel:
     """Load the U-Net of a model for these images. Class embeddings of another number start at random."""
     old, name = folder.load_network("cpu", "float32"), folder.stub.name
     if not isinstance(old, UNet2DModel):
         raise UsageError(f"--init-from {name}: its network is a {type(old).__name__}, and a UNet2DModel is trained")
     config = {key: value for key, value in old.config.items() if key != "_name_or_path"}  # a path of this machine
+    _check_same(options, config, name)
     if (config["in_channels"], config["out_channels"]) != (data.channels, data.channels):
         raise UsageError(f"{name} has {config['in_channels']} channels and the data {data.channels}: add --channels")
     _check_size(data.image_size, tuple(config["block_out_channels"]), "")

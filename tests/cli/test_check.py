@@ -43,7 +43,7 @@ def test_a_line_a_check(cli) -> None:
     assert lines[0] == "  check_keeps_the_protocol: passed"
     assert lines[-1] == "  check_order_on_flow: passed"
     assert "  check_shift_is_applied: skipped, it takes no mean shift, and says so" in lines
-    assert last == "35 passed, 1 skipped, on VP and VE and flow paths"
+    assert last == "36 passed, 1 skipped, on VP and VE and flow paths"
 
 
 def test_a_failure_says_why_and_exits_with_1(cli, wrong: Path) -> None:

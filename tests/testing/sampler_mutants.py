@@ -23,6 +23,7 @@ from samplerzoo_plugins.reverse_sde import ReverseSDE
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.level import transition_variance
 from samplerzoo.core.sampler import Sampler
+from samplerzoo.errors import UsageError
 from samplerzoo.testing.fixtures import Flow
 
 # -- the originals of the mutants that the built-in plugins are not
@@ -381,6 +382,22 @@ class Forgetful(Flow):
         return round(much, 1)
 
 
+class Coward(Flow):
+    """Refuses every kind of path (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        raise UsageError("it is not for this kind of path")
+
+
+class HardCodedLevel(Flow):
+    """Asks for a timestep of VP, whatever the path: what the schedule says to that is no refusal (Song et al. 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        if denoise.schedule.at(999.0).clean:
+            return x
+        return super().step(x, t, s, denoise, noise)
+
+
 class TakesAFlag(Flow):
     """A field that is a flag of `run` (Song, Meng, Ermon 2021)."""
 
@@ -454,4 +471,9 @@ SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
     (Forgetful(), {"check_options_survive"}),
     (local(), {"check_options_survive"}),
     (TakesAFlag(), {"check_keeps_the_protocol"}),
+    (Coward(), {"check_takes_some_path"}),
+    (
+        HardCodedLevel(),
+        on_other_paths("check_one_state_a_step", "check_levels_are_on_the_schedule", "check_lands_on_the_point"),
+    ),
 ]

@@ -89,7 +89,7 @@ def test_a_sampler_that_is_right_passes_all_that_applies_to_it() -> None:
 
 def test_every_check_of_a_path_is_made_on_all_kinds_of_path() -> None:
     names = [*checks_of(DDIM())]
-    first = len(OPTIONS_CHECKS) + len(SAMPLER_CHECKS)
+    first = len(OPTIONS_CHECKS) + 1 + len(SAMPLER_CHECKS)  # check_takes_some_path is about all of them
     expected = [f"{check.__name__}_on_{path}" for path in ("ve", "flow") for check in PATH_CHECKS]
     assert names[first:] == expected
     assert {check.__name__ for check in PATH_CHECKS} < {*names[:first]}
@@ -115,7 +115,7 @@ def test_a_failure_names_every_check_and_its_numbers() -> None:
     with pytest.raises(AssertionError) as caught:
         check_sampler(TwoDegrees())
     first, *rest = str(caught.value).splitlines()
-    assert first == "TwoDegrees(eta=0.0) fails 4 of 36 checks:"
+    assert first == "TwoDegrees(eta=0.0) fails 4 of 37 checks:"
     failed = ["check_cites_its_source", "check_order", "check_order_on_ve", "check_order_on_flow"]
     assert [line.partition(":")[0] for line in rest] == failed
     assert all("declares order 2, and 1.0" in line for line in rest[1:])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 from transformers import ResNetForImageClassification
 
@@ -16,6 +18,8 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.classifier import LOG_SNR_SCALE, MAX_LOG_SNR, NoisyClassifier, load_classifier
+from samplerzoo.models.configs import ModelInfo
+from samplerzoo.models.load import load, save_model
 from samplerzoo.training.classifier_task import ClassifierTask, shift
 from samplerzoo.training.options import ClassifierOptions
 from samplerzoo.training.train import train_classifier
@@ -74,8 +78,15 @@ def test_clean_classifier_learns_and_is_a_transformers_folder(small: dict[str, o
     assert f"| test accuracy | {right:.2%} |" in (folder / "README.md").read_text()
 
 
-def test_noisy_classifier_learns_and_loads(small: dict[str, object], tiny_model: Path, linear: Schedule) -> None:
-    train_classifier(options := ClassifierOptions(**small, model=str(tiny_model)))
+def test_noisy_classifier_learns_and_loads(
+    small: dict[str, object], tmp_path: Path, tiny_unet: Callable[..., torch.nn.Module], linear: Schedule
+) -> None:
+    """Into the folder of the model that it is for, as the README does."""
+    info = ModelInfo(num_classes=10, null_label=10)
+    save_model(tmp_path / "model", tiny_unet(sample_size=16, num_class_embeds=11), DDPMScheduler(), info, "# tiny\n")
+    own = {**small, "model": str(tmp_path / "model"), "output_dir": str(tmp_path / "model" / "classifier")}
+    train_classifier(options := ClassifierOptions(**own))
+    assert load(tmp_path / "model", device="cpu").classifier_classes == 10
     classifier = load_classifier(options.output_dir)
     images, labels = (test := data.load_images(options, "test")).__getitems__(range(len(test)))
     clean, noise = images.float() / 127.5 - 1, torch.randn(images.shape, generator=torch.Generator().manual_seed(0))

@@ -7,9 +7,6 @@ from samplerzoo import Condition, NetworkArchitecture, NetworkFacts, ZooError
 if TYPE_CHECKING:
     import torch
 
-TABLES = (None, "learned")
-"""Kinds of class embedding whose rows are labels."""
-
 
 class UNet2D(NetworkArchitecture):
     """UNet2DModel of diffusers, on pixels or latents, with class labels or without.

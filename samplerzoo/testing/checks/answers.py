@@ -11,6 +11,7 @@ from samplerzoo.core.level import Grid
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, FLOW, SAMPLE, SCORE, V_PREDICTION, edm
 from samplerzoo.core.sampler import Sampler, grid_of
+from samplerzoo.core.schedule import LEAST_ALPHA
 from samplerzoo.testing.convergence import convergence
 from samplerzoo.testing.fixtures import COSINE, LINEAR, ON_VP, ZERO_SNR, Path, given_noise, made_for, normal, states
 from samplerzoo.testing.moments import moments
@@ -28,7 +29,8 @@ alpha_T of the data's mean is left there, and it ends in a denoised state, whose
 def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that on data that is a single point every run ends there: no fresh noise is left, and nothing of x_T.
 
-    In float64, at any number of steps, also where the first level is pure noise. Only rounding is allowed.
+    In float64, at any number of steps, also where the first level is pure noise. Only rounding is allowed, and on a
+    straight path the alpha that is kept at its top.
     """
     schedules = {path.kind: path.schedule}
     if path is ON_VP:
@@ -36,7 +38,7 @@ def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
     for name, spacing, steps in itertools.product(schedules, path.spacings, (1, 2, 3, 7, 50)):
         model = normal(POINTS, 0.0, shape=(4,), parametrization=SAMPLE, schedule=schedules[name])
         off = off_the_point(sampler, model, grid_of(sampler, model.schedule, steps, spacing))
-        assert off < 1e-9, (
+        assert off < (2 * LEAST_ALPHA if path.kind == "flow" else 1e-9), (
             f"data that is a single point is missed by {off:.2g} at {steps} steps, {spacing}, on the {name} schedule: "
             "noise is added at the clean level, or x0 is clipped, or something of x_T is left; where s.clean, return "
             "the prediction's x0 (if it is off by a millionth, coefficients are in float32: let them be Python floats)"

@@ -1,0 +1,39 @@
+"""Kinds of path that a sampler refuses: in one line, at once, and not all of them."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from samplerzoo.core.sampler import Sampler, grid_of
+from samplerzoo.errors import UsageError
+from samplerzoo.testing.fixtures import PATHS, Path, given_noise, made_for, states
+
+STEPS = 3
+LOOKED_UP = ("at", "at_log_snr")
+"""Methods of a schedule whose errors are about a level that a sampler made up, and refuse no path."""
+
+
+def refusal(sampler: Sampler, path: Path) -> str | None:
+    """Return the reason for which a sampler refuses a kind of path, from a run of a few steps; None if it takes it."""
+    model = made_for(sampler, 0.5, 0.5, path.schedule)
+    try:
+        list(states(sampler, model, grid_of(sampler, path.schedule, STEPS), given_noise(2, (1,))))
+    except UsageError as error:
+        return None if _innermost(error.__traceback__) in LOOKED_UP else str(error)
+    except Exception:  # the checks say what it is
+        return None
+    return None
+
+
+def check_takes_some_path(sampler: Sampler) -> None:
+    """Check that there is a kind of path that the sampler does not refuse."""
+    reasons = [refusal(sampler, path) for path in PATHS]
+    assert None in reasons, f"it refuses every kind of path: {'; '.join(filter(None, reasons))}"
+
+
+def _innermost(traceback: TracebackType | None) -> str:
+    """Return the name of the function that raised."""
+    name = ""
+    while traceback is not None:
+        name, traceback = traceback.tb_frame.f_code.co_name, traceback.tb_next
+    return name
