@@ -33,6 +33,11 @@ PIPELINES = {
     ("transformer", "vae"): "DiTPipeline",
 }
 """Pipelines of diffusers that hold these parts, in which a model is saved."""
+BY_SCHEDULER = {
+    "CMStochasticIterativeScheduler": "ConsistencyModelPipeline",
+    "ScoreSdeVeScheduler": "ScoreSdeVePipeline",
+}
+"""Pipelines of diffusers for pixel networks with these schedulers."""
 
 OnStepEnd = Callable[["SamplerPipeline", int, float, dict[str, torch.Tensor]], Any]
 """Type of diffusers' callback_on_step_end: (pipeline, number of the step from 0, timestep, {"latents": states})."""
@@ -80,11 +85,15 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         """
         folder = find_model(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
         info = read_info(folder)
+        if options.get("null_label") is not None:
+            info = info.model_copy(update={"null_label": options["null_label"]})
         if not (folder / INDEX_FILE).is_file():  # a network and a scheduler that no pipeline of diffusers takes
             opened = ModelFolder.open(folder)
             scheduler = opened.parts.scheduler[0]
             kept = getattr(diffusers, scheduler.kind).from_config(scheduler.config)
-            modules = {opened.parts.network[0].name: opened.load_network("cpu", "float32"), "scheduler": kept}
+            name = opened.parts.network[0].name
+            network = opened.load_network("cpu", "float32")
+            modules = {name if name in NETWORKS else "unet": network, "scheduler": kept}
             pipeline = cls(**modules, null_label=info.null_label)
             pipeline._info, pipeline._folder = info, folder
             return pipeline
@@ -101,8 +110,15 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         samplerzoo.json and the classifier lie beside its parts.
         """
         parts = self._modules_by_name()
-        pipeline = getattr(diffusers, PIPELINES[tuple(sorted(set(parts) - {"scheduler"}))])
-        pipeline(**parts).save_pretrained(save_directory, **options)
+        kind = type(self.scheduler).__name__
+        name = BY_SCHEDULER.get(kind) or PIPELINES.get(tuple(sorted(set(parts) - {"scheduler"})))
+        model = model_of_modules(parts, self._info)
+        scaled = model.averages and model.parametrization.c_in(model.schedule.at(model.schedule.T)) != 1.0
+        if name is None or (scaled and name == "DDPMPipeline"):  # no pipeline of diffusers would draw it right
+            for part, module in parts.items():
+                module.save_pretrained(Path(save_directory) / part)
+        else:
+            getattr(diffusers, name)(**parts).save_pretrained(save_directory, **options)
         folder = Path(save_directory)
         with atomic_file(folder / INFO_FILE) as partial:
             partial.write_text(self._info.model_dump_json(indent=2) + "\n")

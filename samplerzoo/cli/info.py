@@ -12,10 +12,14 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import facts, flags, validated
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.errors import UsageError, did_you_mean
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.models.folder import pretrained
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Plugin
+
+SHOWN_STEPS = 10
+"""Steps of the default grid that is shown of a model."""
 
 
 @click.command("info", params=[plugin_flag, *flags(ReadingOptions)])
@@ -97,7 +101,7 @@ def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
         "T": schedule.T,
         "log_snr": [round(schedule.at(tau).log_snr, 3) for tau in (schedule.T, schedule.low)],
         "spacing": schedule.spacing,
-        "grid_of_10": [round(timestep, 4) for timestep in schedule.timesteps(schedule.grid(10))],
+        "grid": _shown_grid(schedule),
         "clip_x0": str(model.clip),
         "variance": model.variance,
         "num_classes": model.num_classes,
@@ -110,12 +114,22 @@ def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
     }
 
 
+def _shown_grid(schedule: Schedule) -> list[float] | str:
+    """Return the default grid of ten steps, or of fewer where so many do not fit; else why there is none."""
+    for steps in (SHOWN_STEPS, 4, 2, 1):
+        try:
+            return [round(timestep, 4) for timestep in schedule.timesteps(schedule.grid(steps))]
+        except ZooError as error:
+            reason = str(error)
+    return reason
+
+
 def _print(found: dict[str, Any]) -> None:
     options = found.pop("options", None)
     about = found.pop("about", None)
     width = max(map(len, found)) + 2
     for name, value in found.items():
-        if value not in (None, {}, []):
+        if value not in (None, {}, [], ()):
             shown = value if isinstance(value, (str, int, float)) else json.dumps(value)
             click.echo(f"{name:{width}}{shown}")
     if about:

@@ -157,8 +157,8 @@ class Clip:
             raise UsageError(f"clip-x0 {text!r}: {':'.join(numbers)!r} is not a number") from None
         if not 0 < value < math.inf or (mode == "dynamic" and value > 1):
             raise UsageError(f"clip-x0 {text!r}: a bound must be above 0, a quantile above 0 and at most 1")
-        if not most >= 1:
-            raise UsageError(f"clip-x0 {text!r}: the largest bound must be at least 1")
+        if not most > 0:
+            raise UsageError(f"clip-x0 {text!r}: the largest bound must be above 0")
         return cls(mode, value, None if most == math.inf else most)  # type: ignore[arg-type]
 
     def __str__(self) -> str:

@@ -195,7 +195,10 @@ def _scheduler(schedule: Schedule, steps: int) -> Sequence[float]:
             f"this model's scheduler has no grid of its own; the usual spacing of a {schedule.kind} path is "
             f"--spacing {schedule.usual}"
         )
-    return schedule.own(steps)
+    taus = schedule.own(steps)
+    if len(taus) != steps:
+        raise UsageError(f"the scheduler's own grid of {steps} steps has {len(taus)} levels: give --spacing")
+    return taus
 
 
 SPACINGS: dict[str, Callable[[Schedule, int], Sequence[float]]] = {

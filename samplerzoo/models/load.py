@@ -164,10 +164,10 @@ class ModelFolder:
 def fingerprint(folder: Path, parts: Parts) -> str:
     """Return the SHA-256 of the files that images depend on, of the model in a folder."""
     digest = hashlib.sha256()
-    files = {path for part in parts for path in part.path.glob("*") if path.is_file()}
+    files = {path for part in parts for path in (part.path.glob("*") if part.path.is_dir() else [part.path])}
     files |= {part.weights for part in parts if part.weights is not None}
     files |= {path for path in (folder / CLASSIFIER).glob("*") if path.is_file()}
-    for path in sorted(path for path in files if path.suffix in (".json", ".safetensors")):
+    for path in sorted(path for path in files if path.is_file() and path.suffix in (".json", ".safetensors")):
         digest.update(str(path.relative_to(folder) if path.is_relative_to(folder) else path.name).encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -188,6 +188,8 @@ def check_second(second: Model, model: Model) -> None:
         raise UsageError(f"the second model, {second.name}, has other classes than {model.name}")
     if second.codec.name != model.codec.name:
         raise UsageError(f"the second model, {second.name}, is of {second.codec.name}, not of {model.codec.name}")
+    if second.averages != model.averages:
+        raise UsageError(f"the second model, {second.name}, is a consistency model, or {model.name} is, and not both")
     if not _same_path(second, model):
         raise UsageError(f"the second model, {second.name}, was trained on another noise schedule than {model.name}")
 
@@ -293,6 +295,8 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
         clip=path.clip or _usual_clip(path, network, codec),
         name=name,
     )
+    if path.clip is None and model.clip.mode != "off":
+        guesses = (*guesses, "x0 is clipped to [-1, 1], as pixels are, since the scheduler says nothing of it")
     return model, (*network.guesses, *path.guesses, *guesses)
 
 
@@ -351,7 +355,8 @@ def _classes(
         return None, None, ()
     if null_label is not None and null_label >= rows:
         raise wrong(f"{where} {null_label}: the network's table of labels has {rows} rows, 0 to {rows - 1}")
-    num_classes = info.num_classes or rows - (null_label is not None)
+    named = len(info.class_names) if info.class_names else None
+    num_classes = info.num_classes or named or rows - (null_label is not None)
     if rows < num_classes:
         raise ZooError(f"{parts.root / INFO_FILE}: more classes than the network's num_class_embeds, {rows}")
     if null_label is not None and null_label < num_classes:
@@ -359,7 +364,7 @@ def _classes(
             f"{where} {null_label} lies among the classes 0 to {num_classes - 1}: a null label is known behind the "
             f"classes, as {num_classes}"
         )
-    if null_label is None and info.num_classes is None:
+    if null_label is None and info.num_classes is None and named is None:
         return None, rows, (
             f"all {rows} rows of its table of labels are classes; if one of them is a null label: --null-label "
             f"{rows - 1}",
@@ -369,7 +374,8 @@ def _classes(
 
 def _classifier_classes(root: Path) -> int | None:
     """Return the number of classes of the folder's noise-aware classifier, if there is one."""
-    if not (root / CLASSIFIER / "config.json").is_file():  # none, or one that is being trained
+    folder = root / CLASSIFIER
+    if not (folder / "config.json").is_file() and not any(folder.glob("*.safetensors")):  # or one in the making
         return None
     # transformers leaves its default, two labels, out of the file
     return len(read_json(root / CLASSIFIER, "config.json").get("id2label", [])) or 2

@@ -11,7 +11,9 @@ class ReadingOptions(Options):
     """What a user knows of a model, and its folder does not say."""
 
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
-    variant: str | None = Field(None, description="which weights of a folder that holds several, such as fp16")
+    variant: str | None = Field(
+        None, pattern=r"^[\w-]+$", description="which weights of a folder that holds several, such as fp16"
+    )
     scheduler: str | None = Field(
         None, description="folder or file of the scheduler's config, for a network that lies by itself"
     )

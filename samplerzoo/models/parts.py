@@ -9,7 +9,6 @@ from typing import Any
 
 from samplerzoo import registry
 from samplerzoo.core.architecture import Architecture, CodecArchitecture, NetworkArchitecture, PathArchitecture
-from samplerzoo.core.blame import blaming
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.folder import read_json
 
@@ -83,6 +82,10 @@ def read_parts(root: Path, scheduler: str | None = None) -> Parts:
 def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str | None = None) -> Parts:
     """Give each part its architecture, and refuse what makes no model; see `read_parts`."""
     claimed = [(part, architecture_of(part)) for part in parts]
+    if scheduler is not None:
+        if any(isinstance(found, PathArchitecture) for _, found in claimed):
+            raise UsageError(f"--scheduler {scheduler}: {root} has a scheduler of its own; leave --scheduler out")
+        claimed = [(part, found) for part, found in claimed if found is not None or not part.kind.endswith("Scheduler")]
     lost = [part for part, found in claimed if found is None]
     if lost:
         raise ZooError(_refusal(root, pipeline, parts, lost))
@@ -137,9 +140,11 @@ def architecture_of(part: Part) -> Architecture | None:
     """
     claiming = []
     for name, each in architectures():
-        with blaming(each):
+        try:
             if each.claims(part.config):
                 claiming.append((name, each))
+        except Exception:  # of a plugin, which must not take the others down
+            continue
     if len(claiming) > 1:
         names = " and ".join(name for name, _ in claiming)
         raise ZooError(f"{part.path}: {part.kind} is read by {len(claiming)} architectures, {names}")
@@ -197,7 +202,7 @@ def _named_scheduler(name: str) -> tuple[Part, PathArchitecture]:
     """
     path = Path(name).expanduser()
     if path.is_file():
-        part = Part("scheduler", path.parent, read_json(path.parent, path.name))
+        part = Part("scheduler", path, read_json(path.parent, path.name))
     elif (path / "scheduler_config.json").is_file():
         part = Part("scheduler", path, read_json(path, "scheduler_config.json"))
     elif (path / "scheduler" / "scheduler_config.json").is_file():
@@ -215,8 +220,8 @@ def _refusal(root: Path, pipeline: str | None, parts: list[Part], lost: list[Par
     whole = f"a {pipeline} of {_listed(parts)}" if pipeline else _listed(parts)
     return (
         f"{root} is {whole}, and no architecture reads {_listed(lost)}: samplerzoo drives unconditional and "
-        f"class-conditional image models{_known(NetworkArchitecture)}; for another, write a plugin of "
-        "samplerzoo.architectures"
+        f"class-conditional image models{_known(NetworkArchitecture)}, on paths of{_known(PathArchitecture)}; for "
+        "another, write a plugin of samplerzoo.architectures"
     )
 
 

@@ -39,7 +39,7 @@ def test_a_line_a_check(cli) -> None:
     first, *lines, last = answer.out.splitlines()
     assert answer.code == 0
     assert first == "DDIM(eta=0.5)"
-    assert len(lines) == 36
+    assert len(lines) == 37
     assert lines[0] == "  check_keeps_the_protocol: passed"
     assert lines[-1] == "  check_order_on_flow: passed"
     assert "  check_shift_is_applied: skipped, it takes no mean shift, and says so" in lines

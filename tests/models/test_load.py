@@ -303,8 +303,19 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "names for other classes": (lambda f: edit(f / "samplerzoo.json", class_names=["a"]), "samplerzoo.json"),
     "counts of other classes": (lambda f: edit(f / "samplerzoo.json", class_counts=[1, 2]), "samplerzoo.json"),
     "counts of nothing": (lambda f: edit(f / "samplerzoo.json", class_counts=[0, 0, 0]), "samplerzoo.json"),
-    "half a classifier": (lambda f: (f / "classifier").mkdir(), "classifier"),
+    "half a classifier": (lambda f: touch(f / "classifier" / "model.safetensors"), "classifier"),
 }
+
+
+def touch(file: Path) -> None:
+    file.parent.mkdir()
+    file.touch()
+
+
+def test_a_classifier_in_the_making_stops_no_run(tiny_model: Path) -> None:
+    """It is trained into the folder of its model, and holds a lock and checkpoints until its first save."""
+    touch(tiny_model / "classifier" / ".lock")
+    assert load(tiny_model).classifier is None
 
 
 @pytest.mark.parametrize("what", BROKEN)

@@ -62,7 +62,7 @@ def clip_of(config: Any) -> Clip | None:
     most, ratio = config.get("sample_max_value", 1.0), config.get("dynamic_thresholding_ratio", 0.995)
     if config.get("thresholding"):
         # the bound is the quantile, at least 1 and at most sample_max_value
-        return Clip("static", 1.0) if most <= 1 else Clip.parse(f"dynamic:{ratio}:{most}")
+        return Clip("static", 1.0) if most == 1 else Clip.parse(f"dynamic:{ratio}:{most}")
     clipped = config.get("clip_sample")
     if clipped is None:
         return None

@@ -19,7 +19,6 @@ from samplerzoo import (
     PathFacts,
     ZooError,
 )
-from samplerzoo_plugins.architectures.betas import clip_of
 
 
 class Consistency(PathArchitecture):
@@ -35,6 +34,8 @@ class Consistency(PathArchitecture):
             raise ZooError(
                 f"time_embedding_type {network.time!r} of the network: consistency models are known with 'positional'"
             )
+        if config.get("s_noise", 1.0) != 1.0:
+            raise ZooError(f"s_noise {config['s_noise']}: noise of another size than the model's own is not known")
         path = FromSigmaMin(
             config.get("sigma_min", 0.002), config.get("sigma_max", 80.0), config.get("rho", 7.0),
             int(config.get("num_train_timesteps", 40)),
@@ -87,6 +88,10 @@ def _ending_at(end: float, std: float) -> Parametrization:
     )
 
 
+LCM_BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+"""Betas of an LCMScheduler where its config leaves them out."""
+
+
 class LatentConsistency(PathArchitecture):
     """Models that are distilled as latent consistency models (Luo et al. 2023), on a path with betas.
 
@@ -99,7 +104,11 @@ class LatentConsistency(PathArchitecture):
         kind = config.get("prediction_type") or "epsilon"
         if kind not in ("epsilon", "sample", "v_prediction"):
             raise ZooError(f"prediction_type {kind!r} of an LCMScheduler; known: epsilon, sample and v_prediction")
-        vp = VP.from_config(config)
+        if config.get("clip_sample") or config.get("thresholding"):
+            raise ZooError("clip_sample or thresholding of an LCMScheduler: it clips before x0 goes over to x")
+        if network.time == "fourier":
+            raise ZooError("time_embedding_type 'fourier' of the network, on a path with betas")
+        vp = VP.from_config({**LCM_BETAS, **config})
         vp.own = LCMGrid(int(vp.T), int(config.get("original_inference_steps", 50)))
         inner, scaling = PARAMETRIZATIONS[kind], float(config.get("timestep_scaling", 10.0))
 
@@ -117,7 +126,7 @@ class LatentConsistency(PathArchitecture):
             c_out=lambda t: out(t) * inner.c_out(t),
             c_noise=lambda t: t.tau - 1,
         )
-        return PathFacts(vp, told, averages=False, clip=clip_of(config))
+        return PathFacts(vp, told, averages=False, clip=Clip("off"))
 
 
 @dataclasses.dataclass(frozen=True)

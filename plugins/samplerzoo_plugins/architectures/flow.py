@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from samplerzoo import PARAMETRIZATIONS, NetworkFacts, PathArchitecture, PathFacts, RectifiedFlow, UsageError, ZooError
+from samplerzoo_plugins.architectures.betas import clip_of
 
 MULTISTEP = (
     "DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "SASolverScheduler",
@@ -42,7 +43,7 @@ class Flow(PathArchitecture):
         grid = ShiftedGrid.of(config, network)
         schedule = RectifiedFlow(T, own=grid)
         told = dataclasses.replace(PARAMETRIZATIONS["flow"], c_noise=lambda t: t.tau * T)
-        return PathFacts(schedule, told, guesses=grid.guesses)
+        return PathFacts(schedule, told, clip=clip_of(config), guesses=grid.guesses)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +54,14 @@ class ShiftedGrid:
         shift: static shift s, in s sigma / (1 + (s - 1) sigma); a dynamic one comes to such a number, too.
         terminal: sigma that the last level is stretched to, above 0; None to leave it.
         spread: how the shifted levels are spread between their ends: "even", "karras" or "exponential".
+        multistep: lay it as the multistep schedulers do, which end a step before the cleanest level.
     """
 
     low: float
     shift: float
     terminal: float | None
     spread: str
+    multistep: bool
     guesses: tuple[str, ...]
 
     @classmethod
@@ -73,12 +76,14 @@ class ShiftedGrid:
         spread = [name for name in ("karras", "exponential", "beta") if config.get(f"use_{name}_sigmas")]
         return cls(
             1 / int(config.get("num_train_timesteps", 1000)), shift, float(config.get("shift_terminal") or 0.0) or None,
-            spread[0] if spread else "even", guesses,
+            spread[0] if spread else "even", config.get("_class_name") in MULTISTEP, guesses,
         )  # fmt: skip
 
     def __call__(self, steps: int) -> Sequence[float]:
         """Return the decreasing sigmas of a run."""
-        sigma = np.linspace(1.0, self.low, steps)
+        if self.multistep and self.spread != "even":
+            raise UsageError(f"the scheduler's own grid, use_{self.spread}_sigmas, is not known here: give --spacing")
+        sigma = np.linspace(1.0, self.low, steps + 1)[:-1] if self.multistep else np.linspace(1.0, self.low, steps)
         sigma = self.shift * sigma / (1 + (self.shift - 1) * sigma)
         if self.terminal is not None and steps > 1:
             sigma = 1 - (1 - sigma) * (1 - self.terminal) / (1 - sigma[-1])

@@ -26,7 +26,7 @@ class UNet2D(NetworkArchitecture):
         if config.get("class_embed_type") is not None:
             raise ZooError(f"class_embed_type {config['class_embed_type']!r}: labels are known for a table of classes")
         size = config.get("sample_size")
-        sides = (size, size) if isinstance(size, int) else size
+        sides = (size, size) if isinstance(size, int) and size is not True else size
         if sides is not None and not (isinstance(sides, (list, tuple)) and len(sides) == 2):
             raise ZooError(f"sample_size {size!r} is neither a side of an image, nor its height and width")
         return NetworkFacts(
