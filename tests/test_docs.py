@@ -17,6 +17,7 @@ import torch
 import samplerzoo as zoo
 from samplerzoo import registry
 from samplerzoo.cli import main
+from samplerzoo.models.load import ModelFolder
 
 MODELS = Path(__file__).parents[1] / "docs" / "models.md"
 
@@ -42,7 +43,9 @@ def sit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "sit.py"
 
 
-def test_the_architecture_of_the_page_drives_a_network_of_ones_own(tmp_path: Path, sit: Path) -> None:
+def test_the_architecture_of_the_page_drives_a_network_of_ones_own(
+    tmp_path: Path, sit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has to make the images of the same weights with the usual time and sign."""
     folder = folders.dit_flow(tmp_path / "model")
     usual = zoo.load(folder, device="cpu", dtype="float32")
@@ -54,7 +57,44 @@ def test_the_architecture_of_the_page_drives_a_network_of_ones_own(tmp_path: Pat
         zoo.load(folder)
     words = ["--plugin", str(sit), "--model", str(folder), "--num-images", "2", "--steps", "2"]
     assert main(["run", *words, "-o", str(tmp_path / "out")]) == 0
+    before = ModelFolder.open(folder).fingerprint
+    monkeypatch.setattr(registry, "_files", {})
+    sit.write_text(sit.read_text().replace('"""Scalable', '"""The scalable'))
+    registry.load_file(sit)
+    assert ModelFolder.open(folder).fingerprint != before  # a run is not resumed with another reading of its folder
     own = zoo.load(folder, device="cpu", dtype="float32")
     assert (own.num_classes, own.null_label, own.schedule.spacing) == (10, 10, "scheduler")
     found = zoo.sample(own, "ddim", steps=4, labels=[0, 3]).images
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)  # its times are told as 1 - sigma, in float32
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("def facts(self, config): return {'shape': (3, 8, 8)}", r"facts .*has to .*a NetworkFacts"),
+        ("def facts(self, config): return config['no such key']", "its config makes no model: KeyError"),
+        ("def claims(self, config): return config['version'] == 1", "no architecture reads transformer"),
+    ],
+)
+def test_a_broken_architecture_is_one_line_and_stops_no_other_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str
+) -> None:
+    monkeypatch.setattr(registry, "_files", {})
+    head = "from samplerzoo import NetworkArchitecture, NetworkFacts\n\n\nclass Broken(NetworkArchitecture):\n"
+    members = [
+        "reads = ('MyNetwork',)",
+        body,
+        "def module(self, config): return None",
+        "def call(self, module): return 0",
+    ]
+    if "def facts" not in body:
+        members.append("def facts(self, config): return NetworkFacts((3, 8, 8), 3)")
+    (tmp_path / "broken.py").write_text(head + "".join(f"    {line}\n" for line in members))
+    registry.load_file(tmp_path / "broken.py")
+    folder = folders.dit_flow(tmp_path / "model")
+    file = folder / "transformer" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "_class_name": "MyNetwork"}))
+    with pytest.raises(zoo.ZooError, match=message) as raised:
+        ModelFolder.open(folder)
+    assert "\n" not in str(raised.value)
+    assert ModelFolder.open("mnist").stub.num_classes == 10

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from samplerzoo.core.architecture import NetworkFacts, PathFacts
-from samplerzoo.core.blame import blaming
+from samplerzoo import registry
+from samplerzoo.core.architecture import Architecture, NetworkFacts, PathFacts
+from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.codec import Codec, Latents
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Layout, Model
+from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Clip
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.folder import INFO_FILE, find_model, read_json
@@ -164,6 +167,10 @@ class ModelFolder:
 def fingerprint(folder: Path, parts: Parts) -> str:
     """Return the SHA-256 of the files that images depend on, of the model in a folder."""
     digest = hashlib.sha256()
+    for architecture in (parts.network[1], parts.scheduler[1], *([parts.codec[1]] if parts.codec else [])):
+        for plugin in registry.plugins("architecture"):
+            if plugin.file is not None and plugin.target is type(architecture):  # how a folder is read is its file's
+                digest.update(plugin.file.read_bytes())
     files = {path for part in parts for path in (part.path.glob("*") if part.path.is_dir() else [part.path])}
     files |= {part.weights for part in parts if part.weights is not None}
     files |= {path for path in (folder / CLASSIFIER).glob("*") if path.is_file()}
@@ -264,10 +271,14 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
         ZooError: the configs, samplerzoo.json and what the user said do not go together; names file and key.
     """
     network = _asked_of(parts.network[0], lambda: parts.network[1].facts(parts.network[0].config))
+    _check_answer(parts.network[1], "facts", network, NetworkFacts)
     shape = _shape(parts, network, reading)
     network = dataclasses.replace(network, shape=shape)
     path: PathFacts = _asked_of(parts.scheduler[0], lambda: parts.scheduler[1].path(parts.scheduler[0].config, network))
+    _check_answer(parts.scheduler[1], "path", path, PathFacts)
+    _check_answer(parts.scheduler[1], "path", path.schedule, Schedule)
     read = _asked_of(parts.network[0], lambda: parts.network[1].parametrization(parts.network[0].config, path))
+    _check_answer(parts.network[1], "parametrization", read, Parametrization)
     codec = _codec(parts, network, path)
     null_label, num_classes, guesses = _classes(parts, network, info, reading)
     classes = _classifier_classes(parts.root)
@@ -310,6 +321,12 @@ def _asked_of(part: Part, question: Any) -> Any:
         raise ZooError(f"{part.path}: its config makes no model: {reason(error)}") from error
 
 
+def _check_answer(architecture: Architecture, method: str, found: object, wanted: type) -> None:
+    """Refuse an answer of an architecture that is of another type."""
+    if not isinstance(found, wanted):
+        raise bad_answer(architecture, method, found, f"a {wanted.__name__}")
+
+
 def _shape(parts: Parts, network: NetworkFacts, reading: ReadingOptions) -> tuple[int, ...]:
     part = parts.network[0]
     if network.shape is None and reading.shape is None:
@@ -331,6 +348,7 @@ def _codec(parts: Parts, network: NetworkFacts, path: PathFacts) -> Codec:
         return path.codec
     part, architecture = parts.codec
     codec: Latents = _asked_of(part, lambda: architecture.codec(part.config))
+    _check_answer(architecture, "codec", codec, Latents)
     if codec.latent_channels != network.channels:
         raise ZooError(
             f"{part.path}: {codec.latent_channels} latent channels, and the network in {parts.network[0].path} has "
