@@ -14,7 +14,7 @@ from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
 from samplerzoo.core.level import Grid
-from samplerzoo.core.parametrization import PARAMETRIZATIONS, SAMPLE, V_PREDICTION, PredictionType
+from samplerzoo.core.parametrization import PARAMETRIZATIONS, SAMPLE, V_PREDICTION
 from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
@@ -146,7 +146,7 @@ def test_lands_on_the_point_from_levels_off_the_grid(linear: Schedule, sampler: 
 
 
 @pytest.mark.parametrize("kind", ["sample", "v_prediction"])
-def test_the_kind_of_network_does_not_matter(linear: Schedule, sampler: Sampler, kind: PredictionType) -> None:
+def test_the_kind_of_network_does_not_matter(linear: Schedule, sampler: Sampler, kind: str) -> None:
     grid = linear.grid(12, "logsnr")
     eps, other = (
         moments(gaussian(linear, 0.3, parametrization=PARAMETRIZATIONS[kind]), sampler, grid)
@@ -178,7 +178,7 @@ def test_lands_on_the_point(linear: Schedule, sampler: Sampler, spacing: str, st
 @pytest.mark.parametrize(
     ("kind", "steps"), [("epsilon", 1), ("epsilon", 7), ("epsilon", 1000), ("v_prediction", 1), ("v_prediction", 7)]
 )
-def test_lands_on_the_point_by_way_of_eps(linear: Schedule, sampler: Sampler, steps: int, kind: PredictionType) -> None:
+def test_lands_on_the_point_by_way_of_eps(linear: Schedule, sampler: Sampler, steps: int, kind: str) -> None:
     model = gaussian(linear, 0.3, 0.0, parametrization=PARAMETRIZATIONS[kind])
     result = sample(model, sampler, steps=steps, num_images=2)
     # x0 = (x - sigma eps) / alpha is rounded at the size of x, 4 at most, and divided by the last step's alpha
