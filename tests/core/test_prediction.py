@@ -185,7 +185,7 @@ def test_parse_and_back(text: str, clip: Clip) -> None:
         "dynamic:1.01",
         "dynamic:0",
         "dynamic:0.9:x",
-        "dynamic:0.9:0.5",
+        "dynamic:0.9:0",
         "dynamic:0.9:nan",
         "dynamic:0.9:1:1",
     ],
