@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from samplerzoo.core.prediction import Prediction as Prediction
     from samplerzoo.core.sampler import Sampler as Sampler
     from samplerzoo.core.schedule import Schedule as Schedule
+    from samplerzoo.core.schedule import karras as karras
     from samplerzoo.core.source import Source as Source
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
@@ -77,6 +78,7 @@ _HOME = {
     "find_model": "models.folder",
     "Grid": "core.level",
     "Guidance": "core.guidance",
+    "karras": "core.schedule",
     "keep_freed_memory": "system.memory",
     "Latents": "core.codec",
     "Level": "core.level",

@@ -67,11 +67,6 @@ class Suite(SuiteHeader):
 
     rows: tuple[dict[str, Any], ...]
 
-    @property
-    def reading(self) -> ReadingOptions:
-        """What the user said of the model's folder."""
-        return ReadingOptions(**{name: getattr(self, name) for name in ReadingOptions.model_fields})
-
     @functools.cached_property
     def points(self) -> list[tuple[Recipe, int]]:
         """Recipes of all rows, multiplied out, and the number of images of each."""

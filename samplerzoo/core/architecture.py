@@ -27,7 +27,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What the config of a network says.
+    """Facts from the config of a network.
 
     Attributes:
         shape: shape (C, H, W) of a state; None if the config leaves the size open, and `channels` alone is known.
@@ -59,7 +59,7 @@ class NetworkFacts:
 
 @dataclass(frozen=True, eq=False)
 class PathFacts:
-    """What the config of a scheduler says: the noise path, and how the network's output is read.
+    """Facts from the config of a scheduler: the noise path, and how the network's output is read.
 
     Attributes:
         averages: False if x0 is one possible image, in place of the mean.

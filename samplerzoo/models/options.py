@@ -8,7 +8,7 @@ from samplerzoo.options import Field, Options
 
 
 class ReadingOptions(Options):
-    """What a user knows of a model, and its folder does not say."""
+    """Facts that a user knows of a model, and its folder does not say."""
 
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
     variant: str | None = Field(
@@ -23,6 +23,11 @@ class ReadingOptions(Options):
     null_label: int | None = Field(
         None, ge=0, description="label that the network was trained to read as no label, if its folder does not say"
     )
+
+    @property
+    def reading(self) -> ReadingOptions:
+        """These fields alone, of options that have others, too."""
+        return ReadingOptions(**{name: getattr(self, name) for name in ReadingOptions.model_fields})
 
 
 AS_FOUND = ReadingOptions()

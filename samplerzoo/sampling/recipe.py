@@ -130,11 +130,6 @@ class Recipe(DrawOptions, ReadingOptions):
         except ValidationError as error:
             raise UsageError(reason(error)) from error
 
-    @property
-    def reading(self) -> ReadingOptions:
-        """What the user said of the model's folder."""
-        return ReadingOptions(**{name: getattr(self, name) for name in ReadingOptions.model_fields})
-
     def metadata(self, index: int, label: int | None) -> dict[str, Any]:
         """Return what the file of an image carries."""
         return {"samplerzoo": __version__, "index": index, "label": label, "recipe": self.model_dump(mode="json")}

@@ -67,7 +67,7 @@ class LoopOptions(DataOptions):
 
     @property
     def reading(self) -> ReadingOptions:
-        """What the user said of the folder of the model that is named."""
+        """Facts that the user gave of the folder of the model that is named."""
         return ReadingOptions(variant=self.variant, scheduler=self.scheduler)
 
 

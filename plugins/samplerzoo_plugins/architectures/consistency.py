@@ -18,6 +18,7 @@ from samplerzoo import (
     PathArchitecture,
     PathFacts,
     ZooError,
+    karras,
 )
 
 
@@ -50,9 +51,9 @@ class FromSigmaMin(VE):
     def __init__(self, end: float, high: float, rho: float, count: int) -> None:
         if not 0 < end < high:
             raise ZooError(f"a consistency model needs 0 < sigma_min < sigma_max, not {end:g} and {high:g}")
-        self.end, self._high, self._rho, self._count = end, high, rho, count
-        whole = self._karras(np.arange(count - 1) / (count - 1)) if count > 1 else [high]
-        super().__init__(self.tau(whole[-1]), self.tau(high), own=self._every)
+        self.end = end
+        self._levels = [float(sigma) for sigma in karras(high, end, count, rho)]
+        super().__init__(self.tau(self._levels[-2]) if count > 2 else end, self.tau(high), own=self._every)
         self.prior_std = high  # as diffusers draws it
 
     def timestep(self, tau: float) -> float:
@@ -63,14 +64,10 @@ class FromSigmaMin(VE):
         return math.sqrt(max(timestep**2 - self.end**2, 0.0))
 
     def _every(self, steps: int) -> Sequence[float]:
-        if steps > self._count:
-            raise ZooError(f"the model's scheduler has {self._count} levels: take fewer steps, or give --spacing")
-        ramp = np.arange(steps) * (self._count // steps) / max(self._count - 1, 1)
-        return [self.T, *(self.tau(sigma) for sigma in self._karras(ramp)[1:])]
-
-    def _karras(self, ramp: Any) -> list[float]:
-        top, low = self._high ** (1 / self._rho), self.end ** (1 / self._rho)
-        return [float(sigma) for sigma in (top + ramp * (low - top)) ** self._rho]
+        if steps > len(self._levels):
+            raise ZooError(f"the model's scheduler has {len(self._levels)} levels: take fewer steps, or give --spacing")
+        chosen = self._levels[:: len(self._levels) // steps][1:steps]
+        return [self.T, *map(self.tau, chosen)]
 
 
 def _ending_at(end: float, std: float) -> Parametrization:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from samplerzoo import VE, VP, NetworkFacts, PathArchitecture, PathFacts, ZooError, edm
+from samplerzoo import VE, VP, NetworkFacts, PathArchitecture, PathFacts, ZooError, edm, karras
 from samplerzoo_plugins.architectures.betas import clip_of, is_continuous
 
 
@@ -57,7 +57,7 @@ class EDMGrid:
     def __call__(self, steps: int) -> Sequence[float]:
         """Return the decreasing sigmas of a run."""
         if self.spread == "karras":
-            sigma = np.linspace(self.high ** (1 / self.rho), self.low ** (1 / self.rho), steps) ** self.rho
+            sigma = karras(self.high, self.low, steps, self.rho)
         else:
             sigma = np.exp(np.linspace(math.log(self.high), math.log(self.low), steps))
         inner = map(float, sigma[1:-1])

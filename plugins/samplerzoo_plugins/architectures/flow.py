@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from samplerzoo import PARAMETRIZATIONS, NetworkFacts, PathArchitecture, PathFacts, RectifiedFlow, UsageError, ZooError
+from samplerzoo import (
+    PARAMETRIZATIONS,
+    NetworkFacts,
+    PathArchitecture,
+    PathFacts,
+    RectifiedFlow,
+    UsageError,
+    ZooError,
+    karras,
+)
 from samplerzoo_plugins.architectures.betas import clip_of
 
 MULTISTEP = (
@@ -89,7 +98,7 @@ class ShiftedGrid:
             sigma = 1 - (1 - sigma) * (1 - self.terminal) / (1 - sigma[-1])
         match self.spread:
             case "karras":
-                sigma = np.linspace(sigma[0] ** (1 / 7), sigma[-1] ** (1 / 7), steps) ** 7
+                sigma = karras(sigma[0], sigma[-1], steps)
             case "exponential":
                 sigma = np.exp(np.linspace(math.log(sigma[0]), math.log(sigma[-1]), steps))
             case "beta":
