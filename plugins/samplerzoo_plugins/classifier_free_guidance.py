@@ -38,8 +38,8 @@ class ClassifierFreeGuidance(Guidance):
         if model.num_classes is None:
             return f"{model.name} is unconditional; take --guidance classifier, if it has a classifier"
         return (
-            f"nothing says that {model.name} was trained with one; if it was, name it, as in --null-label "
-            f"{model.num_classes - 1} for the last row of its table of labels; a model of samplerzoo gets one by "
+            f"nothing says that {model.name} was trained with one; if it was, name it by --null-label: "
+            "`samplerzoo info` says which row of its table of labels that may be; a model of samplerzoo gets one by "
             "train --label-dropout 0.1"
         )
 

@@ -374,6 +374,12 @@ def _classes(
     if null_label is not None and null_label >= rows:
         raise wrong(f"{where} {null_label}: the network's table of labels has {rows} rows, 0 to {rows - 1}")
     named = len(info.class_names) if info.class_names else None
+    possible = [rows - 1] if null_label is not None else [rows, rows - 1]
+    if info.num_classes is None and named is not None and named not in possible:
+        raise ZooError(
+            f"{parts.root / INFO_FILE}: {named} class_names, and the network's table of labels has room for "
+            f"{' or '.join(map(str, possible))}"
+        )
     num_classes = info.num_classes or named or rows - (null_label is not None)
     if rows < num_classes:
         raise ZooError(f"{parts.root / INFO_FILE}: more classes than the network's num_class_embeds, {rows}")
@@ -387,6 +393,9 @@ def _classes(
             f"all {rows} rows of its table of labels are classes; if one of them is a null label: --null-label "
             f"{rows - 1}",
         )  # fmt: skip
+    if null_label is None and rows > num_classes:
+        unknown = f"row {rows - 1} of its table of labels is no class; if it is a null label: --null-label {rows - 1}"
+        return None, num_classes, (unknown,)
     return null_label, num_classes, ()
 
 

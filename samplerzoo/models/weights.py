@@ -91,10 +91,10 @@ def _check_files(folder: Path, cls: Any, variant: str | None) -> None:
         raise ZooError(f"{folder}: no {STEM}.safetensors; it holds {', '.join(there)}")
     pickles = [path.name for pattern in PICKLES for path in folder.glob(pattern)]
     if pickles:
-        raise ZooError(
-            f"{folder}: {pickles[0]} is a pickle, which may run code when read; convert it where you trust it: "
-            f"{_conversion(cls, str(folder))}"
-        )
+        way = "and not in the form of diffusers, whose from_single_file reads some of such files where you trust them"
+        if pickles[0].startswith(STEM):
+            way = f"convert it where you trust it: {_conversion(cls, str(folder))}"
+        raise ZooError(f"{folder}: {pickles[0]} is a pickle, which may run code when read; {way}")
     raise ZooError(
         f"{folder}: no weights ({STEM}.safetensors): the folder is not whole, or its repository has pickles (.bin) "
         f"alone, which are not fetched, since reading one may run code; where you trust it: {_conversion(cls, 'NAME')}"

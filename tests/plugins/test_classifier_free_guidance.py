@@ -144,7 +144,7 @@ def test_rescale_of_an_image_without_contrast_leaves_it(linear: Schedule) -> Non
 
 
 def test_a_model_without_a_null_label_is_refused(model: Model) -> None:
-    with pytest.raises(UsageError, match=r"needs a null label, .*nothing says .*; .*--null-label 2 .*--label-dropout"):
+    with pytest.raises(UsageError, match=r"needs a null label, .*nothing says .*; .*--null-label: .*--label-dropout"):
         sample(dataclasses.replace(model, null_label=None), "ddim", guidance="cfg", num_images=1)
 
 
