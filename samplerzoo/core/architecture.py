@@ -36,6 +36,7 @@ class NetworkFacts:
         null_label: label that it was trained to read as "no label", if the config says so.
         learns_variance: True if its output has a learned variance in its second half.
         time: kind of the input for time, in messages: "positional", "fourier" or "learned".
+        times: number of rows in its table of times, if it has one: it knows the timesteps 0 to times - 1.
         tokens: pixels in one token, along each side; by them flow schedulers count the length of an image.
         guesses: what was assumed where the config is silent, in sentences.
     """
@@ -46,11 +47,13 @@ class NetworkFacts:
     null_label: int | None = None
     learns_variance: bool = False
     time: str = "positional"
+    times: int | None = None
     tokens: int = 1
     guesses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("shape", 1), ("channels", 1), ("labels", 0), ("null_label", 0), ("tokens", 1)):
+        least_of = {"shape": 1, "channels": 1, "labels": 0, "null_label": 0, "times": 1, "tokens": 1}
+        for name, least in least_of.items():
             value = getattr(self, name)
             numbers = value if isinstance(value, tuple) else (value,)
             if value is not None and not all(isinstance(number, int) and number >= least for number in numbers):

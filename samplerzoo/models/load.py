@@ -139,7 +139,7 @@ class ModelFolder:
         architecture = self.parts.network[1]
         module = with_layout(self.load_network(device, dtype), layout)
         model = dataclasses.replace(
-            self.stub, device=device, dtype=dtype, compiled=compiled, layout=layout, codec=self._load_codec(device)
+            self.stub, device=device, dtype=dtype, compiled=compiled, layout=layout, codec=self._codec(device)
         )
         net = compiled_network(architecture, module) if compiled else architecture.call(module)
         return with_networks(model, net, self.parts.root)
@@ -148,14 +148,16 @@ class ModelFolder:
         """Read the weights to the device of another model, in its dtype and layout, compiled if it is."""
         return self.load(device=model.device, dtype=model.dtype, compiled=model.compiled, layout=model.layout)
 
-    def _load_codec(self, device: str) -> Codec:
-        """Read the weights of the autoencoder, if there is one. It computes in float32: half precision shows."""
-        if self.parts.codec is None:
-            return self.stub.codec
+    def load_codec(self, device: str) -> Any:
+        """Read the weights of the autoencoder, as a module of torch. It computes in float32: half precision shows."""
+        assert self.parts.codec is not None
         part, architecture = self.parts.codec
-        module = load_module(part, architecture.module(part.config), "float32", self._variant(part))
-        assert isinstance(self.stub.codec, Latents)
-        return self.stub.codec.with_weights(module.to(device))
+        return load_module(part, architecture.module(part.config), "float32", self._variant(part)).to(device)
+
+    def _codec(self, device: str) -> Codec:
+        """Return the codec of the model, with the weights of the autoencoder if there is one."""
+        codec = self.stub.codec
+        return codec.with_weights(self.load_codec(device)) if isinstance(codec, Latents) else codec
 
     def _variant(self, part: Part) -> str | None:
         """Return the variant of a part's weights; beside one of a variant another may have the usual ones alone."""
@@ -192,7 +194,12 @@ def check_second(second: Model, model: Model) -> None:
             f"the second model, {second.name}, makes images {second.shape}, and {model.name} {model.shape}"
         )
     if second.num_classes not in (None, model.num_classes):
-        raise UsageError(f"the second model, {second.name}, has other classes than {model.name}")
+        null = second.num_classes - 1 if second.null_label is None else None
+        way = f"; if its last label is a null label: echo '{{\"null_label\": {null}}}' > {second.name}/{INFO_FILE}"
+        fits = null is not None and null == model.num_classes
+        raise UsageError(
+            f"the second model, {second.name}, has other classes than {model.name}" + (way if fits else "")
+        )
     if second.codec.name != model.codec.name:
         raise UsageError(f"the second model, {second.name}, is of {second.codec.name}, not of {model.codec.name}")
     if second.averages != model.averages:
@@ -270,14 +277,15 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     Raises:
         ZooError: the configs, samplerzoo.json and what the user said do not go together; names file and key.
     """
-    network = _asked_of(parts.network[0], lambda: parts.network[1].facts(parts.network[0].config))
+    network = _asked_of(parts, parts.network[0], lambda: parts.network[1].facts(parts.network[0].config))
     _check_answer(parts.network[1], "facts", network, NetworkFacts)
     shape = _shape(parts, network, reading)
     network = dataclasses.replace(network, shape=shape)
-    path: PathFacts = _asked_of(parts.scheduler[0], lambda: parts.scheduler[1].path(parts.scheduler[0].config, network))
+    scheduler, reader = parts.scheduler
+    path: PathFacts = _asked_of(parts, scheduler, lambda: reader.path(scheduler.config, network))
     _check_answer(parts.scheduler[1], "path", path, PathFacts)
     _check_answer(parts.scheduler[1], "path", path.schedule, Schedule)
-    read = _asked_of(parts.network[0], lambda: parts.network[1].parametrization(parts.network[0].config, path))
+    read = _asked_of(parts, parts.network[0], lambda: parts.network[1].parametrization(parts.network[0].config, path))
     _check_answer(parts.network[1], "parametrization", read, Parametrization)
     codec = _codec(parts, network, path)
     null_label, num_classes, guesses = _classes(parts, network, info, reading)
@@ -311,14 +319,15 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     return model, (*network.guesses, *path.guesses, *guesses)
 
 
-def _asked_of(part: Part, question: Any) -> Any:
-    """Ask an architecture about a part; its refusal names the part's file."""
+def _asked_of(parts: Parts, part: Part, question: Any) -> Any:
+    """Ask an architecture about a part; its refusal names the part's file and what the whole folder is."""
+    whole = "" if parts.pipeline is None else f" of a {parts.pipeline}"
     try:
         return question()
     except ZooError as error:
-        raise ZooError(f"{part.path}: {error}") from error
+        raise ZooError(f"{part.path}{whole}: {error}") from error
     except (TypeError, ValueError, KeyError, ArithmeticError) as error:
-        raise ZooError(f"{part.path}: its config makes no model: {reason(error)}") from error
+        raise ZooError(f"{part.path}{whole}: its config makes no model: {reason(error)}") from error
 
 
 def _check_answer(architecture: Architecture, method: str, found: object, wanted: type) -> None:
@@ -347,7 +356,7 @@ def _codec(parts: Parts, network: NetworkFacts, path: PathFacts) -> Codec:
     if parts.codec is None:
         return path.codec
     part, architecture = parts.codec
-    codec: Latents = _asked_of(part, lambda: architecture.codec(part.config))
+    codec: Latents = _asked_of(parts, part, lambda: architecture.codec(part.config))
     _check_answer(architecture, "codec", codec, Latents)
     if codec.latent_channels != network.channels:
         raise ZooError(

@@ -154,26 +154,44 @@ def architecture_of(part: Part) -> Architecture | None:
 def _parts(root: Path) -> tuple[str | None, list[Part]]:
     if (root / INDEX_FILE).is_file():
         index = read_json(root, INDEX_FILE)
-        named = {
-            name: value[1]
-            for name, value in index.items()
-            if not name.startswith("_") and isinstance(value, list) and len(value) == 2 and value[1] is not None
-        }
-        return index.get("_class_name"), [_part(root, name, kind) for name, kind in named.items()]
-    if (root / "config.json").is_file():  # as in the first repositories of diffusers
-        own = [Part("", root, read_json(root, "config.json"))]
-        there = (root / "scheduler_config.json").is_file()
-        own += [Part("", root, read_json(root, "scheduler_config.json"))] if there else []
-        beside = root / "scheduler"
-        own += [_part(root, "scheduler", "")] if not there and beside.is_dir() else []
-        return None, own
+        return index.get("_class_name"), [_part(root, name, kind) for name, kind in _named(root, index).items()]
+    parts = [Part("", root, read_json(root, file)) for file in CONFIG_FILES if (root / file).is_file()]
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not _ours(path.name))
-    parts = [_part(root, name, "") for name in folders if any((root / name / file).is_file() for file in CONFIG_FILES)]
+    if (root / CONFIG_FILES[1]).is_file():  # as in the first repositories of diffusers
+        folders = [name for name in folders if name != "scheduler"]
+    holding = [name for name in folders if any((root / name / file).is_file() for file in CONFIG_FILES)]
+    parts += [part for part in (_part(root, name, "") for name in holding) if _is_module(part)]
     if not parts:
         raise ZooError(
             f"{root}: no {INDEX_FILE}, and no folder with a config.json in it; it is no model folder of diffusers"
         )
     return None, parts
+
+
+def _named(root: Path, index: dict[str, Any]) -> dict[str, str]:
+    """Return the classes of the parts that an index names.
+
+    Raises:
+        ZooError: it names a part in a way that diffusers would not, so that the part would be passed over.
+    """
+    named = {}
+    for name, value in index.items():
+        pair = isinstance(value, list) and len(value) == 2 and all(it is None or isinstance(it, str) for it in value)
+        if name.startswith("_") or (pair and value[1] is None):
+            continue
+        if pair and not name.isidentifier():
+            raise ZooError(f"{root / INDEX_FILE}: {name!r} is no name of a part: it would lie elsewhere")
+        if pair:
+            named[name] = value[1]
+        elif name.isidentifier() and any((root / name / file).is_file() for file in CONFIG_FILES):
+            raise ZooError(f'{root / INDEX_FILE}: {name} is {value!r}; write the pair ["LIBRARY", "CLASS"]')
+    return named
+
+
+def _is_module(part: Part) -> bool:
+    """Tell whether a config is one of a module, and not of anything else that lies in the folder, such as logs."""
+    said = part.config.get("_class_name") or part.config.get("architectures")
+    return bool(said) or (part.path / CONFIG_FILES[1]).is_file() or architecture_of(part) is not None
 
 
 def _ours(name: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import samplerzoo as zoo
+from samplerzoo.cli import main
 from samplerzoo.core.paths import VP
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.models.options import ReadingOptions
@@ -177,6 +178,14 @@ def test_a_table_of_times_on_a_path_without_timesteps_is_refused(tmp_path: Path,
         ModelFolder.open(folder)
 
 
+def test_a_table_of_fewer_times_than_the_scheduler_has_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    unet = folders._unet(0, time_embedding_type="learned", num_train_timesteps=100)
+    diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler(**folders.MILD)).save_pretrained(folder)
+    with pytest.raises(zoo.ZooError, match="1000 timesteps, and the network's table of times has 100 rows"):
+        ModelFolder.open(folder)
+
+
 @pytest.mark.parametrize(("kind", "variance"), [("fixed_small", "small"), ("fixed_large", "large")])
 def test_the_variance_of_ddpm_is_that_of_the_model(tmp_path: Path, kind: str, variance: str) -> None:
     folder = folders.ddpm(tmp_path / "m", variance_type=kind)
@@ -304,6 +313,20 @@ def test_checkpoints_of_diffusers_trainer_are_read_with_a_scheduler(tmp_path: Pa
         assert torch.equal(images(checkpoint / name, scheduler=str(whole / "scheduler")), plain)
 
 
+@pytest.mark.parametrize("objective", ["epsilon", "flow", "edm"])
+def test_checkpoints_of_our_trainer_are_read(tmp_path: Path, objective: str) -> None:
+    """A checkpoint holds weights alone; what they mean is read from the folder that it lies in."""
+    out = tmp_path / "out"
+    words = "--dataset digits --train-batch-size 16 --max-train-steps 2 --checkpointing-steps 1"
+    tiny = "--block-out-channels 8,16 --layers-per-block 1 --attention-levels 0 --eval-images 1 --eval-steps 1"
+    asked = ["--objective", objective, "--output-dir", str(out), "--mixed-precision", "no"]
+    assert main(["train", *words.split(), *tiny.split(), *asked]) == 0
+    first, last = (out / "checkpoints" / name for name in ("checkpoint-0000001", "checkpoint-0000002"))
+    assert [ModelFolder.open(it).stub.parametrization.name for it in (out, first)] == [objective] * 2
+    assert torch.equal(images(last), images(out))
+    assert not torch.equal(images(first), images(out))
+
+
 def test_the_layout_of_the_first_repositories_is_read(tmp_path: Path) -> None:
     whole = folders.ddpm(tmp_path / "whole", clip_sample=False)
     root = tmp_path / "root"
@@ -314,6 +337,53 @@ def test_the_layout_of_the_first_repositories_is_read(tmp_path: Path) -> None:
     del config["_class_name"], config["_diffusers_version"]  # as in 2022
     (root / "scheduler_config.json").write_text(json.dumps({**config, "tensor_format": "pt"}))
     assert torch.equal(images(root), images(whole))
+
+
+def test_an_autoencoder_beside_the_first_layout_decodes(tmp_path: Path) -> None:
+    """A network in the root is no reason to pass over the folders beside it."""
+    whole = folders.ldm(tmp_path / "whole")
+    root = tmp_path / "root"
+    shutil.copytree(whole / "unet", root)
+    shutil.copytree(whole / "scheduler", root / "scheduler")
+    shutil.copytree(whole / "vqvae", root / "vqvae")
+    assert torch.equal(images(root), images(whole))
+
+
+def test_a_folder_that_holds_no_module_is_passed_over(tmp_path: Path) -> None:
+    folder = folders.ddpm(tmp_path / "m")
+    before = images(folder)
+    (folder / "model_index.json").unlink()
+    (folder / "logs").mkdir()
+    (folder / "logs" / "config.json").write_text('{"learning_rate": 0.1}')
+    assert torch.equal(images(folder), before)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"vqvae": "VQModel"}, r"vqvae is 'VQModel'; write the pair"),
+        ({"vqvae": ["VQModel"]}, r"vqvae is \['VQModel'\]"),
+        ({"../elsewhere": ["diffusers", "VQModel"]}, "no name of a part"),
+    ],
+)
+def test_an_index_that_names_a_part_wrongly_is_refused(tmp_path: Path, entry: dict[str, Any], reason: str) -> None:
+    folder = folders.ldm(tmp_path / "m")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, **entry}))
+    with pytest.raises(zoo.ZooError, match=reason):
+        ModelFolder.open(folder)
+
+
+def test_a_network_that_does_not_fit_is_named_with_its_pipeline(tmp_path: Path) -> None:
+    """As LDMSuperResolutionPipeline, whose network also takes the small picture."""
+    folder = folders.ldm(tmp_path / "m")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["_class_name"] = "LDMSuperResolutionPipeline"
+    (folder / "model_index.json").write_text(json.dumps(index))
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps({**config, "in_channels": 6}))
+    with pytest.raises(zoo.ZooError, match="unet of a LDMSuperResolutionPipeline: out_channels is 3; for 6"):
+        ModelFolder.open(folder)
 
 
 # -- C: null labels of others

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
+import folders
 import pytest
 import torch
 from samplerzoo_plugins.autoguidance import Autoguidance
@@ -15,6 +18,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.models.load import ModelFolder, load
+from samplerzoo.models.options import ReadingOptions
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.plan import make_plan
 from samplerzoo.sampling.recipe import Recipe
@@ -141,3 +145,29 @@ def test_a_model_of_something_else_is_refused_before_weights_are_read(
         make_plan(
             Recipe.of("ddim", "autoguidance", {"guidance_model": str(second)}), ModelFolder.open(tiny_model).stub, 1
         )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (folders.dit, folders.ddpm, r"makes images \(3, 8, 8\), and"),
+        (folders.ldm, folders.ddpm, "is of pixels, not of VQModel"),
+        (folders.flow, folders.edm, "another noise schedule"),
+        (folders.flow, folders.ve, "is of pixels in .0, 1., not of pixels"),
+        (folders.flow, folders.consistency, "is a consistency model, or .* is, and not both"),
+    ],
+)
+def test_a_second_model_of_another_family_is_refused(tmp_path: Path, first: Any, second: Any, reason: str) -> None:
+    given = Recipe.of("euler-ancestral", "autoguidance", {"guidance_model": str(second(tmp_path / "second"))})
+    with pytest.raises(UsageError, match=reason):
+        make_plan(given, ModelFolder.open(first(tmp_path / "first")).stub, 1)
+
+
+def test_a_second_model_that_does_not_name_its_null_label_is_told_how(tmp_path: Path) -> None:
+    first = ModelFolder.open(folders.ddpm(tmp_path / "first", classes=11), ReadingOptions(null_label=10)).stub
+    second = folders.ddpm(tmp_path / "second", classes=11, seed=1)
+    given = Recipe.of("ddim", "autoguidance", {"guidance_model": str(second)})
+    with pytest.raises(UsageError, match="if its last label is a null label: echo") as told:
+        make_plan(given, first, 1)
+    subprocess.run(str(told.value).split("null label: ")[1], shell=True, check=True)
+    assert make_plan(given, first, 1).second is not None

@@ -49,8 +49,11 @@ class Betas(PathArchitecture):
                 f"prediction_type {kind!r} of a scheduler with betas; known: epsilon, sample and v_prediction"
             )
         usual = K_DIFFUSION_BETAS if config.get("_class_name") in K_DIFFUSION else {}
+        schedule = VP.from_config({**usual, **config})
+        if network.times is not None and network.times < schedule.T:
+            raise ZooError(f"{schedule.T} timesteps, and the network's table of times has {network.times} rows")
         return PathFacts(
-            VP.from_config({**usual, **config}),
+            schedule,
             dataclasses.replace(PARAMETRIZATIONS[kind], c_noise=lambda t: t.tau - 1),
             clip=clip_of(config),
             variance=variance_of(config, network),

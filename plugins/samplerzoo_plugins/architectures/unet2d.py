@@ -29,12 +29,14 @@ class UNet2D(NetworkArchitecture):
         sides = (size, size) if isinstance(size, int) and size is not True else size
         if sides is not None and not (isinstance(sides, (list, tuple)) and len(sides) == 2):
             raise ZooError(f"sample_size {size!r} is neither a side of an image, nor its height and width")
+        time = config.get("time_embedding_type") or "positional"
         return NetworkFacts(
             shape=None if sides is None else (channels, *sides),
             channels=channels,
             labels=config.get("num_class_embeds") or 0,
             learns_variance=out == 2 * channels,
-            time=config.get("time_embedding_type") or "positional",
+            time=time,
+            times=config.get("num_train_timesteps") if time == "learned" else None,
         )
 
     def module(self, config: Any) -> Any:
