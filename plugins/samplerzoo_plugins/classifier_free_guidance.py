@@ -19,6 +19,8 @@ class ClassifierFreeGuidance(Guidance):
 
         if model.null_label is None:
             raise UsageError(f"cfg needs a null label, and {self._reason(model)}")
+        if self.channels is not None and self.channels > model.shape[0]:
+            raise UsageError(f"--guidance-channels {self.channels}: {model.name} has {model.shape[0]}")
         null = model.unconditional(condition)
 
         def guided(x, t):

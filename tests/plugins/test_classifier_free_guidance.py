@@ -152,3 +152,8 @@ def test_a_model_without_a_null_label_is_refused(model: Model) -> None:
 def test_impossible_scales(model: Model, scale: float) -> None:
     with pytest.raises(UsageError, match="scale"):
         sample(model, "ddim", guidance="cfg", guidance_scale=scale, num_images=1)
+
+
+def test_more_channels_than_there_are_cannot_be_guided(model: Model) -> None:
+    with pytest.raises(UsageError, match=r"--guidance-channels 5: .* has 2"):
+        sample(model, "ddim", guidance="cfg", guidance_scale=2.0, guidance_channels=5, steps=1, num_images=1)
