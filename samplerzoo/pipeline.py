@@ -19,6 +19,7 @@ from samplerzoo.images import picture, to_uint8
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.folder import INFO_FILE, find_model
 from samplerzoo.models.load import CLASSIFIER, ModelFolder, model_of_modules, read_info
+from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.labels import parse_class_labels
@@ -87,14 +88,8 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         info = read_info(folder)
         if options.get("null_label") is not None:
             info = info.model_copy(update={"null_label": options["null_label"]})
-        if not (folder / INDEX_FILE).is_file():  # a network and a scheduler that no pipeline of diffusers takes
-            opened = ModelFolder.open(folder)
-            scheduler = opened.parts.scheduler[0]
-            kept = getattr(diffusers, scheduler.kind).from_config(scheduler.config)
-            name = opened.parts.network[0].name
-            network = opened.load_network("cpu", "float32")
-            modules = {name if name in NETWORKS else "unet": network, "scheduler": kept}
-            pipeline = cls(**modules, null_label=info.null_label)
+        if not _named_as_here(folder):
+            pipeline = cls(**_modules_of(folder, options), null_label=info.null_label)
             pipeline._info, pipeline._folder = info, folder
             return pipeline
         absent = {name: None for name in (*NETWORKS, *AUTOENCODERS) if not (folder / name).is_dir()}
@@ -205,6 +200,29 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
             start = schedule.timestep(level.tau)
 
         return on_step
+
+
+def _named_as_here(folder: Path) -> bool:
+    """Tell whether a folder has an index in which every part has the name that it has in this pipeline."""
+    if not (folder / INDEX_FILE).is_file():
+        return False
+    return {part.name for part in ModelFolder.open(folder).parts} <= {*NETWORKS, *AUTOENCODERS, "scheduler"}
+
+
+def _modules_of(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Load the parts of a folder that no pipeline of diffusers takes, by the names that they have in this one."""
+    dtype = str(options.pop("torch_dtype", None) or torch.float32).removeprefix("torch.")
+    opened = ModelFolder.open(folder, ReadingOptions(variant=options.pop("variant", None)))
+    left = sorted(set(options) - {"null_label", "use_safetensors"})
+    if left:
+        raise UsageError(f"{folder} is no pipeline of diffusers, and takes no {left[0]}: torch_dtype and variant alone")
+    network, (scheduler, _) = opened.load_network("cpu", dtype), opened.parts.scheduler
+    named = NETWORKS["Transformer" in type(network).__name__]
+    modules = {named: network, "scheduler": getattr(diffusers, scheduler.kind).from_config(scheduler.config)}
+    if opened.parts.codec is not None:
+        codec = opened.load_codec("cpu")
+        modules[AUTOENCODERS["KL" in type(codec).__name__]] = codec.to(getattr(torch, dtype))
+    return modules
 
 
 def seed_of(generator: torch.Generator | None) -> int:

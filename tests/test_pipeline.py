@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,23 @@ def test_callback_and_progress(plain: Path, capsys: pytest.CaptureFixture[str]) 
 def test_schedulers_of_diffusers_too(plain: Path) -> None:
     out = quiet(plain)(sampler="diffusers:UniPCMultistepScheduler", solver_order=3, num_inference_steps=4)
     assert len(out.images) == 1
+
+
+def test_parts_of_other_names_are_loaded_by_what_they_are(tmp_path: Path) -> None:
+    """Or an index that is not there, or that names parts as its author liked."""
+    import folders
+
+    folder = folders.ldm(tmp_path / "m")
+    how: dict[str, Any] = {"num_inference_steps": 2, "output_type": "pt", "sampler": "ddim"}
+    expected = quiet(folder)(generator=seeded(0), **how).images
+    index = json.loads((folder / "model_index.json").read_text())
+    index["denoiser"], index["decoder"] = index.pop("unet"), index.pop("vqvae")
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "unet").rename(folder / "denoiser")
+    (folder / "vqvae").rename(folder / "decoder")
+    assert torch.equal(quiet(folder)(generator=seeded(0), **how).images, expected)
+    (folder / "model_index.json").unlink()
+    assert torch.equal(quiet(folder)(generator=seeded(0), **how).images, expected)
+    assert SamplerPipeline.from_pretrained(folder, torch_dtype=torch.bfloat16).dtype == torch.bfloat16
+    with pytest.raises(UsageError, match="takes no safety_checker: torch_dtype and variant alone"):
+        SamplerPipeline.from_pretrained(folder, safety_checker=None)
