@@ -29,6 +29,12 @@ def reason(error: BaseException) -> str:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """Return ` (did you mean ...?)` with the nearest known word; an empty text if none is near."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    """Return ` (did you mean ...?)` with the nearest known word; an empty text if none is near.
+
+    Capitals do not matter, and the last part of a word stands for all of it, as scale for guidance_scale.
+    """
+    spelled, small = {each.lower(): each for each in known}, word.lower()
+    close = difflib.get_close_matches(small, spelled, n=1, cutoff=0.8)
+    close += [each for each in spelled if each.endswith((f"_{small}", f"-{small}"))]
+    close += difflib.get_close_matches(small, spelled, n=1)
+    return f" (did you mean {spelled[close[0]]}?)" if close else ""

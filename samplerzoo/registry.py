@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
@@ -301,15 +301,18 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     return for_sampler, for_guidance
 
 
-def unknown_option(kind: Kind, name: str, option: str) -> str:
-    """Say which plugins have an option that this one does not have, or else which of its own is nearest."""
+def unknown_option(kind: Kind, name: str, option: str, beside: Sequence[str] = ()) -> str:
+    """Say which plugins have an option that this one does not have, or else which word is nearest.
+
+    Args:
+        beside: words that may be meant, beside the plugin's own options.
+    """
     having = owners(kind, option)
     if having:
         return f"{kind} {name} has no option {option!r}; it belongs to: {', '.join(having)}"
     fields = _fields(get(kind, name))
-    return (
-        f"{kind} {name} has no option {option!r}{did_you_mean(option, fields)}; it has: {', '.join(fields) or 'none'}"
-    )
+    near = did_you_mean(option, [*fields, *beside])
+    return f"{kind} {name} has no option {option!r}{near}; it has: {', '.join(fields) or 'none'}"
 
 
 def owners(kind: Kind, option: str) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from samplerzoo.bench.cell import Cell
 from samplerzoo.errors import ZooError
-from samplerzoo.sampling.driver import timed_batches
+from samplerzoo.sampling.driver import seconds_per_evaluation
 from samplerzoo.sampling.plan import Plan
-from samplerzoo.system.processes import processes, share
+from samplerzoo.system.processes import share
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,6 @@ class Remaining:
 class StepTimer:
     """Estimates the time of cells from one step of a full batch, timed once for all cells with network calls alike.
 
-    Every call is made twice, and the second one is timed: the first warms up.
-
     Args:
         load: returns the plan of a cell with weights.
         batch_size: images of a full batch.
@@ -67,17 +65,8 @@ class StepTimer:
         kind = recipe.dtype, recipe.guidance, recipe.second_fingerprint, *rows
         if kind not in self._seconds:
             try:
-                self._time_step(cell)
-                self._seconds[kind] = self._time_step(cell)
+                size = min(self._batch_size, cell.images)
+                self._seconds[kind] = seconds_per_evaluation(self._load(cell), size)
             except ZooError:  # the error is reported when the cell is made, and stops no other
                 return 0.0
         return self._seconds[kind]
-
-    def _time_step(self, cell: Cell) -> float:
-        """Time one step of a full batch, in seconds per network evaluation."""
-        plan, size = self._load(cell), min(self._batch_size, cell.images)
-        first = dataclasses.replace(
-            plan, grid=plan.model.schedule.grid_at(plan.model.schedule.timesteps(plan.grid)[:1])
-        )
-        ((batch, _, seconds),) = timed_batches(first, [range(size)] * processes()[1])
-        return seconds / batch.cost.evaluations

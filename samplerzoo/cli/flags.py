@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -107,13 +108,24 @@ class FieldType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         parsed: Any = self.known.choices.get(value, value)
         if self.known.choices and value not in self.known.choices:
-            self.fail(f"{value} is none of {', '.join(self.known.choices)}", param, ctx)
+            self.fail(f"{value} is none of {', '.join(self.known.choices)}{self._hint(value, ctx)}", param, ctx)
         if self.known.is_list and isinstance(value, str):
             parsed = [part.strip() for part in value.split(",")]
         try:
             return self.adapter.validate_python(parsed)
         except ValidationError as error:
-            self.fail(f"{value} {plain(error.errors()[0]['msg'])}", param, ctx)
+            self.fail(f"{value} {plain(error.errors()[0]['msg'])}{self._hint(value, ctx)}", param, ctx)
+
+    def _hint(self, value: Any, ctx: click.Context | None) -> str:
+        """Say which command takes several values, where `run` is given them with commas between."""
+        parts = [part.strip() for part in str(value).split(",")]
+        if len(parts) == 1 or ctx is None or ctx.info_name != "run":
+            return ""
+        with suppress(ValidationError):
+            for part in parts:
+                self.adapter.validate_python(self.known.choices.get(part, part))
+            return "; `run` takes one value, and `samplerzoo bench` makes every combination of lists"
+        return ""
 
 
 def _flag(name: str, field: FieldInfo, known: Facts, prefix: str) -> click.Option:

@@ -82,16 +82,26 @@ def command(
     asked = tuning_request(batch_size, layout, compiled=compiled)
     from samplerzoo.sampling.run import (
         GRID_FILE,
+        IMAGE_FOLDER,
+        MANIFEST_FILE,
+        RECORD_FILE,
         RunOptions,
         default_folder,
         execute_run,
         like_before,
         prepare_run,
     )
+    from samplerzoo.sampling.trajectory import FILM_FILE, STRIP_FILE
 
     if resume and output is not None:
         asked = like_before(asked, output)
-    run = prepare_run(recipe_of(wanted), num_images, asked=asked, device=device, compiled=compiled, weights=not dry_run)
+    run = prepare_run(
+        recipe_of(wanted),
+        num_images,
+        asked=asked,
+        device=device,
+        compiled=compiled,
+    )
     if dry_run:
         _show(run, as_json)
         return
@@ -110,7 +120,8 @@ def command(
         click.echo(json.dumps({"folder": str(folder), **record}))
         return
     click.echo(folder / GRID_FILE)
-    click.echo(_summary(record))
+    beside = [f"{IMAGE_FOLDER}/", MANIFEST_FILE, RECORD_FILE, *((STRIP_FILE, FILM_FILE) if trajectory else ())]
+    click.echo(f"{_summary(record)}; beside the picture: {', '.join(beside)}")
 
 
 def recipe_of(wanted: dict[str, Any]) -> Recipe:
@@ -140,12 +151,18 @@ def _summary(record: dict[str, Any]) -> str:
 
 def _show(run: Run, as_json: bool) -> None:
     """Print what would be done, and what it would cost."""
+    from samplerzoo.sampling.driver import seconds_per_evaluation
+    from samplerzoo.system.processes import processes
+
     cost, levels, schedule = run.cost, run.plan.grid.levels, run.plan.model.schedule
+    count = run.plan.num_images
+    seconds = count * cost.nfe * seconds_per_evaluation(run.plan, min(count, run.batch_size)) / processes()[1]
     options = {
         **run.recipe.model_dump(mode="json"),
-        "num_images": run.plan.num_images,
+        "num_images": count,
         "device": run.plan.model.device,
         **cost.per_image(),
+        "seconds": float(f"{seconds:.2g}"),
     }
     if as_json:
         click.echo(json.dumps({**options, "grid": [*map(schedule.describe, levels)]}))

@@ -53,6 +53,8 @@ def name_lines(recipes: Sequence[Recipe], axis: Axis) -> pandas.Categorical:
     keys = [json.dumps(each, sort_keys=True) for each in every]
     values = pandas.DataFrame([{field: json.dumps(value) for field, value in each.items()} for each in every])
     varying = {*values.columns[values.nunique() > 1]}
+    if (values.groupby(["sampler", "guidance"])["plugins"].nunique() == 1).all():
+        varying.discard("plugins")  # the name alone says which file it is
     samplers = [*dict.fromkeys(recipe.sampler for recipe in recipes)]
 
     def rank(line: tuple[str, dict[str, Any]]) -> tuple[int, str, list[float]]:

@@ -6,14 +6,16 @@ network -> guidance -> clip -> sampler, and the counting sits at the network, so
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from samplerzoo import registry
 from samplerzoo.core.blame import blaming, place_of, plugin_title
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.cost import Cost
@@ -26,6 +28,7 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.walk import FiniteCheck, walk
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import Pixels, to_uint8
+from samplerzoo.registry import GUIDANCE_PREFIX, split_options
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.processes import gather, processes, share
@@ -119,6 +122,7 @@ def sample(
     Raises:
         UsageError: the request cannot be met.
     """
+    _check_keywords(sampler, guidance, options)
     text = labels if isinstance(labels, str) else None
     listed = None if labels is None or isinstance(labels, str) else labels
     if num_images is None:
@@ -145,6 +149,23 @@ def sample(
     seconds = time.perf_counter() - start
     labels = list(plan.labels) if plan.labels else None
     return Result(images, states, labels, plan.grid, cost, seconds, model.class_names)
+
+
+def _check_keywords(sampler: str | Sampler, guidance: str | Guidance | None, options: Mapping[str, Any]) -> None:
+    """Refuse a keyword that is no option of the sampler; it may be meant for another place, so that all are near.
+
+    Raises:
+        UsageError: names the nearest keyword of `sample`, the sampler or the guidance.
+    """
+    if not isinstance(sampler, str):
+        return
+    keywords = [*inspect.signature(sample).parameters]
+    if isinstance(guidance, str):
+        keywords += [GUIDANCE_PREFIX + name for name in registry.get("guidance", guidance).load().model_fields]
+    known = registry.get("sampler", sampler).load().model_fields
+    for option in split_options(options)[0]:
+        if option not in known:
+            raise UsageError(registry.unknown_option("sampler", sampler, option, keywords))
 
 
 def stream(
@@ -192,6 +213,18 @@ def timed_batches(
         except torch.OutOfMemoryError as error:
             raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
         yield batch, pixels, time.perf_counter() - start
+
+
+def seconds_per_evaluation(plan: Plan, size: int) -> float:
+    """Time the first step of a batch of this size, in seconds per network evaluation.
+
+    The step is made twice, and the second one is timed: the first warms up.
+    """
+    schedule = plan.model.schedule
+    first = dataclasses.replace(plan, grid=schedule.grid_at(schedule.timesteps(plan.grid)[:1]))
+    for _ in range(2):
+        ((batch, _, seconds),) = timed_batches(first, [range(size)] * processes()[1])
+    return seconds / batch.cost.evaluations
 
 
 def count_cost(plan: Plan) -> Cost:

@@ -6,7 +6,6 @@ whole or not there, so a run that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
@@ -39,7 +38,7 @@ from samplerzoo.system.environment import choose_device, choose_dtype, device_na
 from samplerzoo.system.files import atomic_file, contents, locked, write_json
 from samplerzoo.system.processes import gather, on_main, processes
 
-RECORD_FILE, MANIFEST_FILE, GRID_FILE = "run.json", "manifest.jsonl", "grid.png"
+RECORD_FILE, MANIFEST_FILE, GRID_FILE, IMAGE_FOLDER = "run.json", "manifest.jsonl", "grid.png", "images"
 IMAGE_FILE = re.compile(r"\d{6,}\.png")
 GRID_IMAGES = 64
 RUNS = Path("runs")
@@ -51,7 +50,7 @@ class Run:
 
     Attributes:
         recipe: recipe with every default filled in.
-        plan: plan of the recipe; without weights it can be shown, and not executed.
+        plan: plan of the recipe, with the weights of its models.
         cost: cost of one image.
         batch_size: images drawn at once.
     """
@@ -84,13 +83,11 @@ def prepare_run(
     asked: TuningRequest = FASTEST,
     device: str = "auto",
     compiled: bool = False,
-    weights: bool = True,
 ) -> Run:
     """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
         asked: batch size and layout asked for; by default the fastest.
-        weights: leave them out to see what would be done; such a run cannot be executed.
 
     Raises:
         UsageError: the request cannot be met.
@@ -102,9 +99,6 @@ def prepare_run(
     device = choose_device(device)
     recipe = fill_defaults(recipe, plan, folder.fingerprint)
     recipe = recipe.model_copy(update={"dtype": choose_dtype(recipe.dtype, device)})
-    if not weights:
-        stub = dataclasses.replace(folder.stub, device=device, dtype=recipe.dtype)
-        return Run(recipe, dataclasses.replace(plan, model=stub), cost, asked.unmeasured.batch_size)
     chosen = asked.unmeasured
     if not compiled:
         evaluations = num_images * cost.nfe
@@ -121,7 +115,7 @@ def draw_image(run: Run, index: int) -> images.Pixels:
 
 def image_path(index: int) -> str:
     """Return the path of an image in its run folder."""
-    return f"images/{index:06d}.png"
+    return f"{IMAGE_FOLDER}/{index:06d}.png"
 
 
 def default_folder(recipe: Recipe) -> Path:
@@ -256,7 +250,7 @@ def _clear(folder: Path) -> None:
     """Remove the files of a run, and nothing else."""
     for name in (RECORD_FILE, MANIFEST_FILE, GRID_FILE, trajectory.STRIP_FILE, trajectory.FILM_FILE):
         (folder / name).unlink(missing_ok=True)
-    for path in (folder / "images").glob("*.png"):
+    for path in (folder / IMAGE_FOLDER).glob("*.png"):
         if IMAGE_FILE.fullmatch(path.name):
             path.unlink()
 

@@ -172,7 +172,9 @@ def test_an_unconditional_model_of_diffusers_own(cli, plain_model: Path) -> None
 
 
 def test_a_trajectory_is_a_strip_and_a_film(cli, tiny_model: Path) -> None:
-    cli("run", "--model", tiny_model, *FEW, "--trajectory", "-o", "out")
+    answer = cli("run", "--model", tiny_model, *FEW, "--trajectory", "-o", "out")
+    assert answer.out.splitlines()[0] == "out/grid.png"
+    assert "beside the picture: images/, manifest.jsonl, run.json, trajectory.png, trajectory.gif" in answer.out
     with Image.open("out/trajectory.png") as strip, Image.open("out/trajectory.gif") as film:
         assert strip.width > strip.height  # 4 moments, 2 images: those of the first batch
         assert film.n_frames == 4
@@ -227,8 +229,7 @@ def test_a_plugin_file_is_recorded(cli, tiny_model: Path, tmp_path: Path, monkey
     assert answer.err == ""
 
 
-def test_a_dry_run_reads_no_weights_and_writes_nothing(cli, tiny_model: Path) -> None:
-    (tiny_model / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(cli, tiny_model: Path) -> None:
     answer = cli(
         "run", "--model", tiny_model, "--dry-run", "--guidance", "cfg", "--guidance-scale", 3, "--timesteps", "9,3"
     )
@@ -237,7 +238,27 @@ def test_a_dry_run_reads_no_weights_and_writes_nothing(cli, tiny_model: Path) ->
         ["nfe", "4.0"],
         ["grid", "9", "3", "clean"],
     ]
+    seconds = [float(line.split()[1]) for line in answer.out.splitlines() if line.startswith("seconds")]
+    assert len(seconds) == 1
+    assert seconds[0] > 0
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--guidance", "cfg", "--guidance-scale", "0,1,3"],
+        ["--steps", "5,10"],
+        ["--eta", "0, 1"],
+        ["--spacing", "karras,logsnr"],
+    ],
+)
+def test_lists_are_for_bench(cli, tiny_model: Path, words: list[str]) -> None:
+    cli("run", "--model", tiny_model, *words).refuses(2, "`run` takes one value, and `samplerzoo bench`")
+
+
+def test_what_is_no_list_of_values_gets_no_such_hint(cli, tiny_model: Path) -> None:
+    assert "samplerzoo bench" not in cli("run", "--model", tiny_model, "--eta", "2,a").err
 
 
 # nothing lost
@@ -288,7 +309,7 @@ def test_a_resumed_run_equals_a_straight_one_byte_for_byte(
     answer = cli(*words, "-o", "resumed", "--resume", "--json")
     assert json.loads(answer.out)["images_made"] == 5  # the film needs the first batch again
     assert files_of(Path("resumed")) == files_of(Path("straight"))
-    assert cli(*words, "-o", "resumed", "--resume").out.splitlines()[1] == "all 5 images were there already"
+    assert cli(*words, "-o", "resumed", "--resume").out.splitlines()[1].startswith("all 5 images were there already")
 
 
 def test_resume_makes_only_the_batches_that_lack_an_image(cli, tiny_model: Path) -> None:

@@ -385,6 +385,16 @@ def test_names_of_guidances_leave_out_what_is_off() -> None:
     ]  # fmt: skip
 
 
+def test_the_files_of_plugins_are_told_apart_only_where_their_names_do_not() -> None:
+    def of(sampler: str, **plugins: str) -> Row:
+        made = row(sampler, 5, 1.0, options={"c": 0.5})
+        return made.model_copy(update={"recipe": made.recipe.model_copy(update={"plugins": plugins})})
+
+    one, other = of("etd2", a="6cbfccf4" + "0" * 56), of("etd2", a="cc96bdbb" + "0" * 56)
+    assert names([of("ddim"), one]) == ["ddim c 0.5", "etd2 c 0.5"]
+    assert names([one, other]) == ["etd2 c 0.5, plugins 6cbfccf4", "etd2 c 0.5, plugins cc96bdbb"]
+
+
 def test_different_settings_never_share_a_name() -> None:
     """A guidance option that is 0 goes without saying, and so would one that an older row lacks."""
     rows = [row("ddim", 20, fd, guidance="cfg", scale=2.0) for fd in (1.0, 2.0)]

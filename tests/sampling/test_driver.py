@@ -395,3 +395,25 @@ def test_no_tensor_is_kept_of_a_step(linear: Schedule, sampler: str) -> None:
     finally:
         gc.enable()
     assert alive[1] <= alive[0]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "meant"),
+    [
+        ({"class_labels": [1]}, "labels"),
+        ({"guidance": "cfg", "scale": 2.0}, "guidance_scale"),
+        ({"num_image": 3}, "num_images"),
+        ({"Eta": 0.0}, "eta"),
+    ],
+)
+def test_a_keyword_that_is_meant_for_another_place_is_told(
+    linear: Schedule, keywords: dict[str, Any], meant: str
+) -> None:
+    model = mixture(linear, torch.tensor([[0.0], [1.0]], dtype=torch.float64))
+    with pytest.raises(UsageError, match=rf"has no option '.*' \(did you mean {meant}\?\)"):
+        sample(model, "ddim", steps=1, **keywords)
+
+
+def test_a_name_in_capitals_is_found(linear: Schedule) -> None:
+    with pytest.raises(UsageError, match=r"'DDIM' \(did you mean ddim\?\)"):
+        sample(gaussian(linear), "DDIM", steps=1)
