@@ -21,12 +21,12 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
 from samplerzoo.images import check_channels
-from samplerzoo.models.load import ModelFolder
+from samplerzoo.models.handle import ModelHandle
+from samplerzoo.models.load import open_model
 from samplerzoo.registry import Kind
 from samplerzoo.sampling.driver import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan, needs_labels
 from samplerzoo.sampling.recipe import Recipe
-from samplerzoo.system.environment import choose_dtype
 from samplerzoo.system.files import atomic_file, digest_text
 
 RECIPE_FILE = "recipe.json"
@@ -60,30 +60,30 @@ class Cell:
             partial.write_text(json.dumps(self.recipe.model_dump(mode="json"), indent=2) + "\n")
 
 
-def make_cells(suite: Suite, folder: ModelFolder, device: str, class_counts: Sequence[int] = ()) -> list[Cell]:
+def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequence[int] = ()) -> list[Cell]:
     """Make the cells of a suite, each once, and refuse what does not go together. No weights are read.
 
     Cheap cells come first: a suite that is interrupted then has short rows of every sampler.
 
     Args:
-        folder: folder of the suite's model.
+        found: the suite's model.
         device: device that draws the images; a dtype of "auto" depends on it.
         class_counts: class counts of the reference, after which natural labels are drawn; by default the model's own.
 
     Raises:
         UsageError: a recipe does not go with the model.
     """
-    model = folder.stub
+    model = found.stub
     check_channels(model.image_shape[0], f"an image of {model.name}")
     if class_counts:
         model = dataclasses.replace(model, class_counts=_counts(class_counts, model))
-    open_folder = functools.cache(ModelFolder.open)  # there are many cells, and a fingerprint reads all weights
+    open_second = functools.cache(open_model)  # there are many cells, and a fingerprint reads all weights
     cells: dict[tuple[str, int], Cell] = {}
     for recipe, images in suite.points:
-        asked = {"dtype": choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, model)}
+        asked = {"dtype": found.choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, model)}
         recipe = recipe.model_copy(update=asked)
-        plan = make_plan(recipe, model, images, open_folder=open_folder)
-        recipe = fill_defaults(recipe, plan, folder.fingerprint)
+        plan = make_plan(recipe, model, images, open_second=open_second)
+        recipe = fill_defaults(recipe, plan, found.fingerprint)
         name = cell_name(recipe, plan)
         if (name, images) not in cells:
             cells[name, images] = Cell(name, recipe, plan, count_cost(plan))

@@ -27,7 +27,7 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
-from samplerzoo.models.load import ModelFolder
+from samplerzoo.models.load import open_model
 from samplerzoo.sampling.driver import Batch, timed_batches
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.tuning import FASTEST, Tuning, TuningRequest, choose_tuning
@@ -80,8 +80,8 @@ class Harness:
         self._device = choose_device(options.device)
         self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
         self._meter = Meter(suite, self._device)
-        self._model_folder = ModelFolder.open(suite.model, suite.reading)
-        self._cells = make_cells(suite, self._model_folder, self._device, self._meter.class_counts)
+        self._found = open_model(suite.model, suite.reading)
+        self._cells = make_cells(suite, self._found, self._device, self._meter.class_counts)
         self._tuning = self._chosen_tuning()
         self._models: dict[tuple[str, str | None], Model] = {}
 
@@ -102,7 +102,7 @@ class Harness:
         with locked(self._folder):
             on_main(self._clear)
             if not all(remaining.done for remaining in work):
-                self._meter.check(self._model_folder.stub.image_shape)
+                self._meter.check(self._found.stub.image_shape)
             total = sum(
                 len(batch) * remaining.cell.cost.nfe for remaining in work for batch in share(remaining.batches)
             )
@@ -140,7 +140,7 @@ class Harness:
         if self._options.compiled:
             return asked.unmeasured
         evaluations = sum(cell.images * cell.cost.nfe for cell in self._cells)
-        return on_main(lambda: choose_tuning(self._model_folder, self._device, recipe.dtype, evaluations, asked))
+        return on_main(lambda: choose_tuning(self._found, self._device, recipe.dtype, evaluations, asked))
 
     def _key(self, cell: Cell) -> tuple[str, Protocol]:
         return cell.name, self._meter.protocol(cell)
@@ -153,7 +153,7 @@ class Harness:
         """Return the plan of a cell with weights, in its dtype, with the second model that its guidance may have."""
         dtype, second = cell.recipe.dtype, cell.recipe.second_fingerprint
         if (dtype, None) not in self._models:
-            self._models[dtype, None] = self._model_folder.load(
+            self._models[dtype, None] = self._found.load(
                 device=self._device, dtype=dtype, compiled=self._options.compiled, layout=self._tuning.layout
             )
         if (dtype, second) not in self._models:

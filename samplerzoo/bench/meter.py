@@ -14,7 +14,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.metrics import names, reference
 from samplerzoo.metrics.embed import Embedder
 from samplerzoo.metrics.evaluate import compute_metrics
-from samplerzoo.models.folder import pretrained
+from samplerzoo.models.load import title
 from samplerzoo.system.files import digest_text
 
 NO_FLOOR = "none"
@@ -36,9 +36,8 @@ class Meter:
         return self._reference.class_counts
 
     def protocol(self, cell: Cell) -> Protocol:
-        model = cell.recipe.model
         return Protocol(
-            model=model if model in pretrained() or not Path(model).is_dir() else Path(model).name,
+            model=title(cell.recipe.model),
             fingerprint=cell.recipe.fingerprint or "",
             images=cell.images,
             labels=cell.recipe.class_labels,

@@ -28,16 +28,16 @@ SHOWN_STEPS = 10
 def command(plugin: tuple[str, ...], name: str, as_json: bool, **reading: Any) -> None:
     """Print all about a sampler, a guidance, a feature network or a model.
 
-    For a plugin: what it is, its paper, its options with bounds and defaults. For a model (an embedded name, a folder
-    or a hub id): images, schedule, classes, and how it was made. If a guidance and a feature network share a name, both
-    are printed.
+    For a plugin: what it is, its paper, its options with bounds and defaults. For a model (an embedded name, a folder,
+    a hub id or exact:DATASET): images, schedule, classes, and how it was made. If a guidance and a feature network
+    share a name, both are printed.
     """
     for file in plugin:
         registry.load_file(file)
     kinds = registry.kinds(name)
     if kinds:
         found = [_plugin(registry.get(kind, name)) for kind in kinds]
-    elif name in pretrained() or "/" in name or name.startswith(".") or Path(name).is_dir():
+    elif name in pretrained() or "/" in name or name.startswith((".", "exact:")) or Path(name).is_dir():
         found = [_model(name, validated(ReadingOptions, reading))]
     else:
         known = [plugin.name for kind in registry.GROUPS for plugin in registry.plugins(kind)]
@@ -81,17 +81,16 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
 
 
 def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
-    """Return all that was understood of a model's folder."""
-    from samplerzoo.models.load import ModelFolder
+    """Return all that is known of a model."""
+    from samplerzoo.models.load import open_model
 
-    folder = ModelFolder.open(name, reading)
-    model, info, schedule = folder.stub, folder.info, folder.stub.schedule
+    found = open_model(name, reading)
+    model, schedule = found.stub, found.stub.schedule
     return {
         "name": name,
         "kind": "model",
-        "folder": str(folder.path),
-        "fingerprint": folder.fingerprint,
-        "family": folder.family,
+        "fingerprint": found.fingerprint,
+        "family": found.family,
         "path": schedule.kind,
         "parametrization": model.parametrization.name,
         "x0": "the mean" if model.averages else "one possible image",
@@ -107,10 +106,9 @@ def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
         "num_classes": model.num_classes,
         "null_label": model.null_label,
         "classifier": model.classifier is not None,
-        "class_names": info.class_names,
-        "data": info.data,
-        "recipe": info.recipe,
-        "guessed": folder.guesses,
+        "class_names": model.class_names,
+        **found.about(),
+        "guessed": found.guesses,
     }
 
 

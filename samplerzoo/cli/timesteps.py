@@ -19,7 +19,7 @@ from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import ModelFolder
+from samplerzoo.models.load import open_model
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Options
 from samplerzoo.sampling.recipe import GridRequest
@@ -86,7 +86,7 @@ def _schedule(wanted: dict[str, Any]) -> Schedule:
         return request.schedule()
     if request.model_fields_set:
         raise UsageError("a model has a schedule of its own: give --model, or --T and --beta-schedule")
-    return ModelFolder.open(model, reading).stub.schedule
+    return open_model(model, reading).stub.schedule
 
 
 def _print(schedule: Schedule, levels: Sequence[Level]) -> None:

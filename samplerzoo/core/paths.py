@@ -193,6 +193,16 @@ class RectifiedFlow(Schedule):
         return _batch(tau, np.maximum(1.0 - times, LEAST_ALPHA), times, -one, one)
 
 
+NAMED_PATHS: dict[str, Callable[[], Schedule]] = {
+    "vp": lambda: VP.from_config({}),
+    "cosine": lambda: VP.from_config({"beta_schedule": "squaredcos_cap_v2"}),
+    "ve": VE,
+    "flow": RectifiedFlow,
+}
+"""Paths of models that are computed, by the word in their names: the linear betas of DDPM, the cosine ones of Nichol
+and Dhariwal 2021, EDM's range of sigma, and the straight path."""
+
+
 def _batch(tau: torch.Tensor, *values: NDArray[np.float64]) -> Level:
     """Make a Level of tensors on the device of tau."""
     import torch

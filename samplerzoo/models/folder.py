@@ -10,6 +10,8 @@ from samplerzoo.errors import UsageError, ZooError, reason
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the embedded models."""
+EXACT = "exact:"
+"""Start of the names of models that are computed from data, and have no folder."""
 INFO_FILE = "samplerzoo.json"
 """Name of samplerzoo's own file in a model folder."""
 
@@ -28,6 +30,8 @@ def find_model(name: str, *, revision: str | None = None) -> Path:
     """
     if name in pretrained():
         return PRETRAINED / name
+    if name.startswith(EXACT):
+        raise UsageError(f"{name} is computed from data, and has no folder: a model with weights is needed here")
     path = Path(name).expanduser()
     if path.is_dir():
         return path

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +15,6 @@ from samplerzoo import registry
 from samplerzoo.core.architecture import Architecture, NetworkFacts, PathFacts
 from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.codec import Codec, Latents
-from samplerzoo.core.condition import Condition
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Layout, Model
 from samplerzoo.core.parametrization import Parametrization
@@ -23,7 +22,9 @@ from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.configs import ModelInfo, parse
-from samplerzoo.models.folder import INFO_FILE, find_model, read_json
+from samplerzoo.models.exact import ExactModel, ExactOptions, is_exact
+from samplerzoo.models.folder import INFO_FILE, find_model, pretrained, read_json
+from samplerzoo.models.handle import ModelHandle, echo, slope
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_parts
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, with_layout
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import SchedulerMixin, UNet2DModel
 
-    from samplerzoo.core.model import Classifier
+    from samplerzoo.core.model import Classifier, Network
 
 CLASSIFIER = "classifier"
 """Folder of the noise-aware classifier, beside the parts of the pipeline."""
@@ -52,7 +53,7 @@ def load(
     """Load a model from its folder: one that samplerzoo trained, or any that diffusers saved and an architecture reads.
 
     Args:
-        name: an embedded model ("mnist"), a local folder, or a hub id.
+        name: an embedded model ("mnist"), a local folder, a hub id, or an exact model ("exact:digits").
         device: "auto" is the first of cuda, mps, cpu that there is.
         dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 where the device computes it natively, else
             float32.
@@ -69,20 +70,28 @@ def load(
         options = ReadingOptions(**reading)
     except ValueError as error:
         raise UsageError(reason(error)) from error
-    return ModelFolder.open(name, options).load(device=device, dtype=dtype, compiled=compiled, layout=layout)
+    return open_model(name, options).load(device=device, dtype=dtype, compiled=compiled, layout=layout)
+
+
+def open_model(name: str | os.PathLike[str], reading: ReadingOptions = AS_FOUND) -> ModelHandle:
+    """Find a model by its name: an embedded model, a folder, a hub id, or exact:DATASET.
+
+    Raises:
+        UsageError: there is no such model.
+        ZooError: its folder is not whole, or not one that can be sampled from.
+    """
+    name = os.fspath(name)
+    return ExactModel.open(name, reading) if is_exact(name) else ModelFolder.open(name, reading)
 
 
 @dataclass(frozen=True, eq=False)
-class ModelFolder:
+class ModelFolder(ModelHandle):
     """A model on disk, by its configs, which are read once; `load` reads the weights.
 
     Attributes:
         path: the folder.
         info: content of samplerzoo.json.
         reading: what the user said of the folder.
-        stub: the model with functions in place of its networks, for dry runs. They answer with their input: never
-            zero, so that a sampler that divides by an answer can.
-        guesses: what was assumed where the folder is silent, in sentences.
     """
 
     path: Path
@@ -144,9 +153,12 @@ class ModelFolder:
         net = compiled_network(architecture, module) if compiled else architecture.call(module)
         return with_networks(model, net, self.parts.root)
 
-    def load_like(self, model: Model) -> Model:
-        """Read the weights to the device of another model, in its dtype and layout, compiled if it is."""
-        return self.load(device=model.device, dtype=model.dtype, compiled=model.compiled, layout=model.layout)
+    def network_in(self, device: str, dtype: str) -> Callable[[Layout], Network]:
+        architecture, module = self.parts.network[1], self.load_network(device, dtype)
+        return lambda layout: architecture.call(with_layout(module, layout))
+
+    def about(self) -> dict[str, Any]:
+        return {"folder": str(self.path), "data": self.info.data, "recipe": self.info.recipe}
 
     def load_codec(self, device: str) -> Any:
         """Read the weights of the autoencoder, as a module of torch. It computes in float32: half precision shows."""
@@ -164,6 +176,25 @@ class ModelFolder:
         variant = self.reading.variant
         elsewhere = variant is not None and any(holds_variant(other, variant) for other in self.parts)
         return None if variant is None or (elsewhere and not holds_variant(part, variant)) else variant
+
+
+def lasting(name: str) -> str:
+    """Make the path in a model's name absolute, so that a recipe works from any directory; keep other names."""
+    if is_exact(name):
+        options = ExactOptions.parse(name)
+        path = Path(options.dataset).expanduser()
+        return options.name(str(path.resolve()) if path.exists() else options.dataset)
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if name not in pretrained() and folder.is_dir() else name
+
+
+def title(name: str) -> str:
+    """Return the name of a model in reports, which has no path of this machine."""
+    if is_exact(name):
+        options = ExactOptions.parse(name)
+        path = Path(options.dataset).expanduser()
+        return options.name(path.name if path.is_absolute() or path.exists() else options.dataset)
+    return name if name in pretrained() or not Path(name).is_dir() else Path(name).name
 
 
 def fingerprint(folder: Path, parts: Parts) -> str:
@@ -291,14 +322,8 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     null_label, num_classes, guesses = _classes(parts, network, info, reading)
     classes = _classifier_classes(parts.root)
 
-    def echo(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
-        return x.repeat(1, 2 if network.learns_variance else 1, *[1] * (x.ndim - 2))
-
-    def slope(x: torch.Tensor, level: Level) -> torch.Tensor:
-        return x.flatten(1).mean(1, keepdim=True) * x.new_tensor(range(classes or 1))
-
     model = Model(
-        echo,
+        echo(2 if network.learns_variance else 1),
         path.schedule,
         read,
         shape=shape,
@@ -309,7 +334,7 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
         averages=path.averages,
         codec=codec,
         variance=path.variance,
-        classifier=None if classes is None else slope,
+        classifier=None if classes is None else slope(classes),
         classifier_classes=classes,
         clip=path.clip or _usual_clip(path, network, codec),
         name=name,

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from samplerzoo import registry
@@ -17,8 +16,8 @@ from samplerzoo.core.prediction import Clip
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
 from samplerzoo.errors import UsageError
-from samplerzoo.models.folder import pretrained
-from samplerzoo.models.load import ModelFolder, check_second
+from samplerzoo.models.handle import ModelHandle
+from samplerzoo.models.load import check_second, lasting, open_model
 from samplerzoo.sampling.labels import parse_class_labels
 from samplerzoo.sampling.recipe import EXPLICIT, Recipe
 
@@ -28,10 +27,10 @@ class Plan:
     """Everything that the images of a run depend on, as live objects.
 
     Attributes:
-        model: the model; a stub, as of `ModelFolder`, until `with_weights` gives the real one.
+        model: the model; a stub, as of `ModelHandle`, until `with_weights` gives the real one.
         clip: bound on x0.
         labels: one per image, or None.
-        second: folder of the guidance's own model, if it has one.
+        second: the guidance's own model, if it has one.
 
     Raises:
         UsageError: the parts do not go together.
@@ -44,7 +43,7 @@ class Plan:
     clip: Clip = NO_CLIP
     labels: Sequence[int] | None = None
     guidance: Guidance | None = None
-    second: ModelFolder | None = None
+    second: ModelHandle | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,14 +79,14 @@ def make_plan(
     sampler: Sampler | None = None,
     guidance: Guidance | None = None,
     labels: Sequence[int] | None = None,
-    open_folder: Callable[[str], ModelFolder] = ModelFolder.open,
+    open_second: Callable[[str], ModelHandle] = open_model,
 ) -> Plan:
     """Make a plan; the one place where defaults that depend on the model are filled in.
 
     Args:
         sampler, guidance: objects of one's own, in the place of those that the recipe names.
         labels: one per image, in the place of the recipe's `class_labels`.
-        open_folder: finds a guidance's own model by its name.
+        open_second: finds a guidance's own model by its name.
 
     Raises:
         UsageError: recipe and model do not go together.
@@ -113,7 +112,7 @@ def make_plan(
     clip = model.clip if recipe.clip_x0 is None else Clip.parse(recipe.clip_x0)
     second = None
     if isinstance(guidance, TwoModelGuidance) and guidance.model is not None:
-        second = open_folder(guidance.model)
+        second = open_second(guidance.model)
         check_second(second.stub, model)
         model = dataclasses.replace(model, second=second.stub)
     return Plan(model, sampler, grid, num_images, clip, labels, guidance, second, recipe.seed)
@@ -127,9 +126,9 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
     """
     guidance_options = {} if plan.guidance is None else plan.guidance.model_dump(mode="json")
     if plan.second is not None:
-        guidance_options["model"] = _lasting(guidance_options["model"])
+        guidance_options["model"] = lasting(guidance_options["model"])
     filled: dict[str, Any] = {
-        "model": _lasting(recipe.model),
+        "model": lasting(recipe.model),
         "fingerprint": fingerprint,
         "second_fingerprint": None if plan.second is None else plan.second.fingerprint,
         "sampler_options": plan.sampler.model_dump(mode="json"),
@@ -139,7 +138,7 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
         "class_labels": "balanced" if recipe.class_labels is None and plan.labels else recipe.class_labels,
         "clip_x0": str(plan.clip),
         "plugins": _plugin_code(recipe),
-        "scheduler": recipe.scheduler and _lasting(recipe.scheduler),
+        "scheduler": recipe.scheduler and lasting(recipe.scheduler),
     }
     return recipe.model_copy(update=filled)
 
@@ -147,12 +146,6 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
 def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:
     """Tell whether images belong to classes: the network's, or those that the guidance speaks of."""
     return model.num_classes is not None or (guidance is not None and guidance.needs_labels)
-
-
-def _lasting(name: str) -> str:
-    """Make a local folder absolute, so that the recipe works from any directory; keep embedded names and hub ids."""
-    folder = Path(name).expanduser()
-    return str(folder.resolve()) if name not in pretrained() and folder.is_dir() else name
 
 
 def _plugin_code(recipe: Recipe) -> dict[str, str]:

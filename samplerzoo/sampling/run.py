@@ -27,14 +27,14 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.level import Level
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.folder import read_json
-from samplerzoo.models.load import ModelFolder
+from samplerzoo.models.load import open_model
 from samplerzoo.sampling import trajectory, tuning
 from samplerzoo.sampling.driver import count_cost, split_batches, stream, timed_batches
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.trajectory import Trajectory
 from samplerzoo.sampling.tuning import FASTEST, TuningRequest
-from samplerzoo.system.environment import choose_device, choose_dtype, device_name, versions
+from samplerzoo.system.environment import choose_device, device_name, versions
 from samplerzoo.system.files import atomic_file, contents, locked, write_json
 from samplerzoo.system.processes import gather, on_main, processes
 
@@ -92,18 +92,18 @@ def prepare_run(
     Raises:
         UsageError: the request cannot be met.
     """
-    folder = ModelFolder.open(recipe.model, recipe.reading)
-    images.check_channels(folder.stub.image_shape[0], f"an image of {folder.stub.name}")
-    plan = make_plan(recipe, folder.stub, num_images)
+    found = open_model(recipe.model, recipe.reading)
+    images.check_channels(found.stub.image_shape[0], f"an image of {found.stub.name}")
+    plan = make_plan(recipe, found.stub, num_images)
     cost = count_cost(plan)
     device = choose_device(device)
-    recipe = fill_defaults(recipe, plan, folder.fingerprint)
-    recipe = recipe.model_copy(update={"dtype": choose_dtype(recipe.dtype, device)})
+    recipe = fill_defaults(recipe, plan, found.fingerprint)
+    recipe = recipe.model_copy(update={"dtype": found.choose_dtype(recipe.dtype, device)})
     chosen = asked.unmeasured
     if not compiled:
         evaluations = num_images * cost.nfe
-        chosen = on_main(lambda: tuning.choose_tuning(folder, device, recipe.dtype, evaluations, asked))
-    model = folder.load(device=device, dtype=recipe.dtype, compiled=compiled, layout=chosen.layout)
+        chosen = on_main(lambda: tuning.choose_tuning(found, device, recipe.dtype, evaluations, asked))
+    model = found.load(device=device, dtype=recipe.dtype, compiled=compiled, layout=chosen.layout)
     return Run(recipe, plan.with_weights(model), cost, chosen.batch_size)
 
 

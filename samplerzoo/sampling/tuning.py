@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING
 from pydantic import PositiveInt, ValidationError
 
 from samplerzoo.core.model import LAYOUTS, Layout
-from samplerzoo.models.weights import with_layout
 from samplerzoo.options import Field, Options
 from samplerzoo.system.environment import device_name
 from samplerzoo.system.files import atomic_file, digest_text
 
 if TYPE_CHECKING:
     from samplerzoo.core.model import Model, Network
-    from samplerzoo.models.load import ModelFolder
+    from samplerzoo.models.handle import ModelHandle
 
 CPU_BATCHES, ACCELERATOR_BATCHES = (16, 64, 256), (64, 256, 1024)
 CALLS = 3
@@ -62,11 +61,11 @@ class TuningRequest(Options):
         """Tuning without a measurement: defaults where nothing is asked for."""
         return Tuning(**self.model_dump(exclude_none=True))
 
-    def candidates(self, device: str) -> list[Tuning]:
+    def candidates(self, device: str, layouts: Sequence[Layout] = LAYOUTS) -> list[Tuning]:
         """List all tunings that may be chosen from, the smallest batches first."""
         usual = CPU_BATCHES if device == "cpu" else ACCELERATOR_BATCHES
         sizes = usual if self.batch_size is None else (self.batch_size,)
-        layouts = LAYOUTS if self.layout is None else (self.layout,)
+        layouts = layouts if self.layout is None else (self.layout,)
         return [Tuning(batch_size=size, layout=layout) for size, layout in itertools.product(sizes, layouts)]
 
 
@@ -74,34 +73,33 @@ FASTEST = TuningRequest()
 
 
 def choose_tuning(
-    folder: ModelFolder, device: str, dtype: str, evaluations: float, asked: TuningRequest = FASTEST
+    found: ModelHandle, device: str, dtype: str, evaluations: float, asked: TuningRequest = FASTEST
 ) -> Tuning:
     """Return the fastest tuning of a network on this machine, from memory, or measured if the run is long enough.
 
     Args:
         evaluations: network evaluations that the run is going to take.
     """
-    candidates = asked.candidates(device)
+    candidates = asked.candidates(device, found.layouts)
     if len(candidates) == 1:
         return candidates[0]
-    file = cache_file(folder.fingerprint, device, dtype, asked)
+    file = cache_file(found.fingerprint, device, dtype, asked)
     with suppress(OSError, ValidationError):  # the file is missing, or of another version
         return Tuning.model_validate_json(file.read_bytes())
     if evaluations < PAYS_FROM * CALLS * sum(each.batch_size for each in candidates):
         return asked.unmeasured
-    fastest = measure_tunings(folder, device, dtype, candidates)
+    fastest = measure_tunings(found, device, dtype, candidates)
     with suppress(OSError), atomic_file(file) as partial:  # a home that is read-only costs the measurement each time
         partial.write_text(fastest.model_dump_json())
     return fastest
 
 
-def measure_tunings(folder: ModelFolder, device: str, dtype: str, candidates: Sequence[Tuning]) -> Tuning:
+def measure_tunings(found: ModelHandle, device: str, dtype: str, candidates: Sequence[Tuning]) -> Tuning:
     """Return the candidate with the most images a second through the network; the first if none fits into memory."""
-    architecture, module = folder.parts.network[1], folder.load_network(device, dtype)
+    network_in = found.network_in(device, dtype)
     rates: dict[Tuning, float] = {}
     for each in candidates:
-        network = architecture.call(with_layout(module, each.layout))
-        seconds = _seconds(network, folder.stub, device, each.batch_size)
+        seconds = _seconds(network_in(each.layout), found.stub, device, each.batch_size)
         if seconds is None:
             break  # larger ones will not fit either
         rates[each] = each.batch_size / seconds

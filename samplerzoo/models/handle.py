@@ -1,0 +1,85 @@
+"""Handle of a model: what is known of it before its weights are read, and how they are read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.level import Level
+from samplerzoo.core.model import LAYOUTS, Layout, Model
+from samplerzoo.system.environment import choose_dtype
+
+if TYPE_CHECKING:
+    import torch
+
+    from samplerzoo.core.model import Classifier, Network
+
+
+class ModelHandle(ABC):
+    """Model that was found by its name. There are folders with weights, and models that are computed from data.
+
+    Attributes:
+        stub: the model with functions in place of its networks, for dry runs. They answer with their input: never
+            zero, so that a sampler that divides by an answer can.
+        guesses: what was assumed where nothing is said, in sentences.
+    """
+
+    stub: Model
+    guesses: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 of all that the model's answers depend on."""
+
+    @property
+    @abstractmethod
+    def family(self) -> str:
+        """Kind of model, as a person would call it."""
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """Memory layouts that the network may have."""
+        return LAYOUTS
+
+    def choose_dtype(self, dtype: str, device: str) -> str:
+        """Return the dtype to compute in; see `samplerzoo.system.environment.choose_dtype`."""
+        return choose_dtype(dtype, device)
+
+    @abstractmethod
+    def load(
+        self, *, device: str = "auto", dtype: str = "auto", compiled: bool = False, layout: Layout = "contiguous"
+    ) -> Model:
+        """Read the weights; the arguments are those of `samplerzoo.load`."""
+
+    def load_like(self, model: Model) -> Model:
+        """Read the weights to the device of another model, in its dtype and layout, compiled if it is."""
+        return self.load(device=model.device, dtype=model.dtype, compiled=model.compiled, layout=model.layout)
+
+    @abstractmethod
+    def network_in(self, device: str, dtype: str) -> Callable[[Layout], Network]:
+        """Read the weights once, and return a function that lays the network out in memory, in place."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """Return what else there is to say of the model, as JSON."""
+
+
+def echo(channels: int = 1) -> Network:
+    """Return a function in the place of a network, which repeats its input along the channels."""
+
+    def net(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return x.repeat(1, channels, *[1] * (x.ndim - 2))
+
+    return net
+
+
+def slope(classes: int) -> Classifier:
+    """Return a function in the place of a classifier, whose logits and gradients differ."""
+
+    def classifier(x: torch.Tensor, level: Level) -> torch.Tensor:
+        return x.flatten(1).mean(1, keepdim=True) * x.new_tensor(range(classes))
+
+    return classifier
