@@ -1,4 +1,4 @@
-"""Rows for data N(0.5, 0.5^2), whose denoiser and whose Fréchet distance are exact.
+"""Rows for data N(0.5, 0.5^2), whose denoiser and whose Fréchet distance are exact, on any kind of noise path.
 
 No network and no image takes part, so a row is the error of the sampler alone, to the last digit.
 """
@@ -15,20 +15,19 @@ from samplerzoo import testing
 from samplerzoo.bench import results
 from samplerzoo.bench.cell import cell_name
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
-from samplerzoo.bench.suite import GAUSSIAN, Warn, say
+from samplerzoo.bench.suite import Warn, gaussian_path, say
 from samplerzoo.core.blame import blame
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
-from samplerzoo.core.paths import VP
+from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError, reason
 from samplerzoo.sampling.driver import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.environment import versions
+from samplerzoo.testing.fixtures import usual
 
 MEAN, STD = 0.5, 0.5
-SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
-FINGERPRINT = hashlib.sha256(json.dumps([MEAN, STD, SCHEDULE]).encode()).hexdigest()
 
 Order = tuple[float | None, tuple[str, ...]]
 """Measured order of convergence, or None, and the warnings about it."""
@@ -36,7 +35,7 @@ Order = tuple[float | None, tuple[str, ...]]
 
 def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
     """Yield one row a recipe. A recipe without an exact answer is left out, and `warn` gets the reason in one line."""
-    orders: dict[tuple[str, str], Order] = {}
+    orders: dict[tuple[str, ...], Order] = {}
     found = versions()
     for recipe in recipes:
         try:
@@ -55,23 +54,29 @@ def prepare_exact(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
     """
     if recipe.guidance is not None:
         raise UsageError("the exact Gaussian is not guided; leave --guidance out")
-    plan = make_plan(recipe, _model(), 1)
+    plan = make_plan(recipe, _model(recipe.model), 1)
     if plan.clip.mode != "off":
         raise UsageError("the exact moments are those of a run without a clip; give --clip-x0 off")
-    filled = fill_defaults(recipe, plan, FINGERPRINT).model_copy(update={"model": GAUSSIAN})  # no folder of that name
+    filled = fill_defaults(recipe, plan, _fingerprint(recipe.model))
+    filled = filled.model_copy(update={"model": recipe.model})  # no folder of that name
     return filled, plan, count_cost(plan)
 
 
 @functools.cache
-def _model() -> Model:
-    return testing.gaussian(VP.from_config(SCHEDULE), MEAN, STD)
+def _model(name: str) -> Model:
+    schedule = NAMED_PATHS[gaussian_path(name)]()
+    return testing.gaussian(schedule, MEAN, STD, parametrization=usual(schedule))
 
 
-def _row(recipe: Recipe, orders: dict[tuple[str, str], Order]) -> Row:
+def _fingerprint(name: str) -> str:
+    return hashlib.sha256(json.dumps([MEAN, STD, gaussian_path(name)]).encode()).hexdigest()
+
+
+def _row(recipe: Recipe, orders: dict[tuple[str, ...], Order]) -> Row:
     recipe, plan, cost = prepare_exact(recipe)
     out = testing.moments(plan.model, plan.sampler, plan.grid)
     fd = (out.mean.item() - MEAN) ** 2 + (out.std.item() - STD) ** 2  # Dowson and Landau 1982, in one dimension
-    key = recipe.sampler, repr(plan.sampler)
+    key = recipe.model, recipe.sampler, repr(plan.sampler)
     if key not in orders:
         orders[key] = _order(plan)
     order, warnings = orders[key]
@@ -79,7 +84,7 @@ def _row(recipe: Recipe, orders: dict[tuple[str, str], Order]) -> Row:
         cell=cell_name(recipe, plan),
         recipe=recipe,
         timesteps=tuple(plan.model.schedule.timesteps(plan.grid)),
-        protocol=_PROTOCOL,
+        protocol=_protocol(recipe.model),
         metrics=Metrics(fd=fd, order=order),
         cost=results.CostPerImage(**cost.per_image()),
         warnings=warnings,
@@ -89,7 +94,7 @@ def _row(recipe: Recipe, orders: dict[tuple[str, str], Order]) -> Row:
 def _order(plan: Plan) -> Order:
     sampler = plan.sampler
     try:
-        found = testing.convergence(sampler)
+        found = testing.convergence(sampler, path=plan.model.schedule.kind)
     except Exception as error:
         return None, (f"its order was not measured: {reason(blame(error) or error)}",)
     if math.isinf(found.order):
@@ -99,14 +104,16 @@ def _order(plan: Plan) -> Order:
     return found.order, (f"it declares order {sampler.order}, and order {found.order:.2f} was measured",)
 
 
-_PROTOCOL = Protocol(
-    model=GAUSSIAN,
-    fingerprint=FINGERPRINT,
-    images=None,
-    labels=None,
-    features=EXACT,
-    features_id="moments",
-    reference=f"N({MEAN:g}, {STD:g}^2)",
-    reference_id=FINGERPRINT[:16],
-    reference_images=None,
-)
+def _protocol(model: str) -> Protocol:
+    fingerprint = _fingerprint(model)
+    return Protocol(
+        model=model,
+        fingerprint=fingerprint,
+        images=None,
+        labels=None,
+        features=EXACT,
+        features_id="moments",
+        reference=f"N({MEAN:g}, {STD:g}^2)",
+        reference_id=fingerprint[:16],
+        reference_images=None,
+    )

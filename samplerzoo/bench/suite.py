@@ -20,13 +20,14 @@ from pydantic.fields import FieldInfo
 
 from samplerzoo import registry
 from samplerzoo.core.blame import blame
+from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
 from samplerzoo.sampling.recipe import DrawOptions, Recipe
 
 GAUSSIAN = "gaussian"
-"""Name of the model whose denoiser and whose output distribution are exact."""
+"""Name of the model whose denoiser and whose output distribution are exact; `gaussian:ve` is it on another path."""
 GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
 
 Warn = Callable[[str], None]
@@ -35,7 +36,7 @@ Warn = Callable[[str], None]
 class SuiteHeader(ReadingOptions):
     """Keys that all rows of a suite share: the model, and how its images are measured."""
 
-    model: str = Field("mnist", description="an embedded model, a folder, a hub id, or gaussian, which is exact")
+    model: str = Field("mnist", description="an embedded model, a folder, a hub id, exact:DATASET, or gaussian[:PATH]")
     features: str | None = Field(
         None, description="feature network that images are compared by, NAME:SOURCE; default: that of the model"
     )
@@ -134,7 +135,9 @@ def parse_suite(
         subject |= {key: value for key, value in flags.items() if key in SuiteHeader.model_fields}
         rows = [*rows, *more_rows] or _every_sampler(subject, {**shared, **above})
         suite = Suite(**subject, rows=tuple(_over(_over(shared, row), above) for row in rows))
-        _ = suite.points  # refuses what cannot be
+        if is_gaussian(suite.model):
+            gaussian_path(suite.model)  # refuses what there is not, as the next line does
+        _ = suite.points
     except ValidationError as error:
         raise UsageError(f"{name}: {reason(error)}") from error
     except UsageError as error:
@@ -160,10 +163,29 @@ def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
 
 def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Make rows of all samplers, for a benchmark of the exact model that names none."""
-    if subject.get("model") != GAUSSIAN:
+    if not is_gaussian(subject.get("model", "")):
         raise UsageError("there are no rows: add --sampler NAME, or [[rows]] to the file")
     row = {"sampler": [recipe.sampler for recipe in default_recipes(steps=[1])]}
     return [row if "steps" in keys or "timesteps" in keys else {**row, "steps": GAUSSIAN_STEPS}]
+
+
+def is_gaussian(model: str) -> bool:
+    """Tell whether a model is the exact Gaussian, on whatever path."""
+    return model.partition(":")[0] == GAUSSIAN
+
+
+def gaussian_path(model: str) -> str:
+    """Return the word for the path of an exact Gaussian.
+
+    Raises:
+        UsageError: there is no such path.
+    """
+    path = model.partition(":")[2] or "vp"
+    if path not in NAMED_PATHS:
+        raise UsageError(
+            f"no model {model!r}: the exact Gaussian is on {', '.join(f'{GAUSSIAN}:{name}' for name in NAMED_PATHS)}"
+        )
+    return path
 
 
 def say(message: str) -> None:

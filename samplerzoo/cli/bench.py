@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samplerzoo.bench.suite import GAUSSIAN, RowOptions, Suite, SuiteHeader, parse_suite, read_suite
+from samplerzoo.bench.suite import RowOptions, Suite, SuiteHeader, is_gaussian, parse_suite, read_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
@@ -87,7 +87,7 @@ def command(
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
     tell = _silent if as_json or processes()[0] else _tell
     try:
-        if found.model == GAUSSIAN:
+        if is_gaussian(found.model):
             if dry_run:
                 _say_exact(found, as_json)
                 return
