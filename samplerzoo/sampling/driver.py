@@ -185,7 +185,7 @@ def stream(
     """
     wanted = list(range(plan.num_images) if indices is None else indices)
     for batch in share(split_batches(wanted, batch_size)):
-        yield _sample_batch(plan, batch, on_step)
+        yield draw_batch(plan, batch, on_step)
 
 
 def split_batches(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
@@ -208,7 +208,7 @@ def timed_batches(
     for indices in share(batches):
         start = time.perf_counter()
         try:
-            batch = _sample_batch(plan, indices, on_step)
+            batch = draw_batch(plan, indices, on_step)
             pixels = to_uint8(plan.model.decode(batch.images))  # waits for the device
         except torch.OutOfMemoryError as error:
             raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
@@ -245,7 +245,8 @@ def count_cost(plan: Plan) -> Cost:
 
 
 @torch.no_grad()
-def _sample_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None) -> Batch:
+def draw_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None = None) -> Batch:
+    """Draw these images at once, on this process alone."""
     model, cost = plan.model, Cost(images=len(indices))
     condition = model.condition(None if plan.labels is None else [plan.labels[i] for i in indices])
     prompt = model.device in PROMPT_DEVICES
