@@ -16,10 +16,11 @@ from typing import Any, cast
 
 from samplerzoo import registry
 from samplerzoo.bench.shards import CELLS
-from samplerzoo.bench.suite import Suite
+from samplerzoo.bench.suite import Suite, say
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
+from samplerzoo.errors import ZooError
 from samplerzoo.images import check_channels
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import open_model
@@ -40,12 +41,14 @@ class Cell:
         name: hash of all that image i depends on.
         plan: plan for as many images as the suite wants, with a stub of the model.
         cost: cost of one image.
+        converges: True of a converged solution, which errors are the distances to, and which has no row.
     """
 
     name: str
     recipe: Recipe
     plan: Plan
     cost: Cost
+    converges: bool = False
 
     @property
     def images(self) -> int:
@@ -79,14 +82,23 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
         model = dataclasses.replace(model, class_counts=_counts(class_counts, model))
     open_second = functools.cache(open_model)  # there are many cells, and a fingerprint reads all weights
     cells: dict[tuple[str, int], Cell] = {}
+    left_out: list[ZooError] = []
     for recipe, images in suite.points:
-        asked = {"dtype": found.choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, model)}
-        recipe = recipe.model_copy(update=asked)
-        plan = make_plan(recipe, model, images, open_second=open_second)
-        recipe = fill_defaults(recipe, plan, found.fingerprint)
-        name = cell_name(recipe, plan)
-        if (name, images) not in cells:
-            cells[name, images] = Cell(name, recipe, plan, count_cost(plan))
+        try:
+            asked = {"dtype": found.choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, model)}
+            recipe = recipe.model_copy(update=asked)
+            plan = make_plan(recipe, model, images, open_second=open_second)
+            recipe = fill_defaults(recipe, plan, found.fingerprint)
+            name = cell_name(recipe, plan)
+            if (name, images) not in cells:
+                cells[name, images] = Cell(name, recipe, plan, count_cost(plan))
+        except ZooError as error:
+            if not suite.every:
+                raise
+            left_out.append(error)
+            say(f"{recipe.sampler} is left out: {error}")
+    if not cells:
+        raise left_out[0]
     return sorted(cells.values(), key=lambda cell: cell.images * cell.cost.nfe)
 
 

@@ -18,7 +18,7 @@ class Remaining:
     """Work that is left of a cell.
 
     Attributes:
-        done: whether the cell has its row.
+        done: whether the cell has its rows, or the converged solution all of its images.
         batches: images to make; none for a cell that is done, or of which only the figures are missing.
         seconds: estimated time of this process.
     """

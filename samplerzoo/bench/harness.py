@@ -17,6 +17,14 @@ from tqdm.auto import tqdm
 
 from samplerzoo.bench import results, shards
 from samplerzoo.bench.cell import CELLS, Cell, cell_title, make_cells
+from samplerzoo.bench.error import (
+    CONVERGED,
+    ErrorMeter,
+    is_deterministic,
+    save_converged,
+    solution_name,
+    solutions,
+)
 from samplerzoo.bench.estimate import Remaining, StepTimer
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.meter import Meter
@@ -28,6 +36,7 @@ from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import open_model
+from samplerzoo.sampling.converged import LEAST_STEPS, converge
 from samplerzoo.sampling.driver import Batch, timed_batches
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.tuning import FASTEST, Tuning, TuningRequest, choose_tuning
@@ -79,9 +88,11 @@ class Harness:
         self._folder, self._options = folder, options
         self._device = choose_device(options.device)
         self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
-        self._meter = Meter(suite, self._device)
+        self._meter = Meter(suite, self._device) if "fd" in suite.measures else None
+        self._errors = ErrorMeter(folder, self._meter) if "error" in suite.measures else None
         self._found = open_model(suite.model, suite.reading)
-        self._cells = make_cells(suite, self._found, self._device, self._meter.class_counts)
+        self._cells = make_cells(suite, self._found, self._device, self._meter.class_counts if self._meter else ())
+        self._solutions = solutions(self._cells) if self._errors else []
         self._tuning = self._chosen_tuning()
         self._models: dict[tuple[str, str | None], Model] = {}
 
@@ -89,7 +100,8 @@ class Harness:
         """Estimate what is left to do of every cell, and for how long."""
         left = on_main(self._left)
         timer = StepTimer(self._loaded, self._tuning.batch_size)
-        return [timer.estimate(Remaining(cell, *of_cell)) for cell, of_cell in zip(self._cells, left, strict=True)]
+        cells = [*self._solutions, *self._cells]
+        return [timer.estimate(Remaining(cell, *of_cell)) for cell, of_cell in zip(cells, left, strict=True)]
 
     def run(self, work: Sequence[Remaining], on_row: Callable[[Row], None]) -> SuiteOutcome:
         """Make and measure what is left. A cell that fails stops no other.
@@ -101,7 +113,7 @@ class Harness:
         measured: list[Future[list[str]]] = []
         with locked(self._folder):
             on_main(self._clear)
-            if not all(remaining.done for remaining in work):
+            if self._meter and not all(remaining.done for remaining in work):
                 self._meter.check(self._found.stub.image_shape)
             total = sum(
                 len(batch) * remaining.cell.cost.nfe for remaining in work for batch in share(remaining.batches)
@@ -116,7 +128,7 @@ class Harness:
                         continue
                     lost = self._complete(remaining, bar)
                     failures += lost
-                    if not lost and not processes()[0]:
+                    if not lost and not remaining.cell.converges and not processes()[0]:
                         measured.append(measurer.submit(self._measure, remaining.cell, on_row))
                         if not self._measures_beside:
                             wait(measured)
@@ -124,15 +136,23 @@ class Harness:
             return SuiteOutcome(on_main(self._rows), failures)
 
     def _left(self) -> list[tuple[bool, list[range]]]:
-        """Return for every cell whether it is done, and the batches that are still to be made."""
+        """Return for every solution and cell whether it is done, and the batches that are still to be made."""
         done = {row.key for row in results.read_rows(self._folder)}
         coming: dict[str, list[range]] = {}  # a cell may be wanted twice, with more images the second time
         left: list[tuple[bool, list[range]]] = []
+        wanted = set()  # solutions that a cell is still to be compared with
         for cell in self._cells:
-            batches = [] if self._key(cell) in done else self._missing(cell, coming.get(cell.name, []))
+            lacking = [key for key in self._keys(cell) if key not in done]
+            batches = self._missing(cell, lacking, coming.get(cell.name, []))
             coming.setdefault(cell.name, []).extend(batches)
-            left.append((self._key(cell) in done, batches))
-        return left
+            left.append((not lacking, batches))
+            if any(self._is_error(key) for key in lacking) and is_deterministic(cell):
+                wanted.add(solution_name(cell))
+        solved = [
+            self._errors.missing(each, self._tuning.batch_size) if self._errors and each.name in wanted else []
+            for each in self._solutions
+        ]
+        return [*((not batches, batches) for batches in solved), *left]
 
     def _chosen_tuning(self) -> Tuning:
         """Return the tuning asked for, else the fastest one for the suite as a whole."""
@@ -142,12 +162,25 @@ class Harness:
         evaluations = sum(cell.images * cell.cost.nfe for cell in self._cells)
         return on_main(lambda: choose_tuning(self._found, self._device, recipe.dtype, evaluations, asked))
 
-    def _key(self, cell: Cell) -> tuple[str, Protocol]:
-        return cell.name, self._meter.protocol(cell)
+    def _keys(self, cell: Cell) -> list[tuple[str, Protocol]]:
+        """Return the keys of a cell's rows, one for each meter."""
+        return [(cell.name, meter.protocol(cell)) for meter in (self._meter, self._errors) if meter is not None]
 
-    def _missing(self, cell: Cell, coming: Sequence[range]) -> list[range]:
+    def _is_error(self, key: tuple[str, Protocol]) -> bool:
+        return key[1].features == results.ERROR
+
+    def _missing(self, cell: Cell, lacking: Sequence[tuple[str, Protocol]], coming: Sequence[range]) -> list[range]:
+        """Return the batches to draw for the rows that a cell lacks.
+
+        Images that are there in 8 bits are drawn again for their errors.
+        """
+        errors = any(map(self._is_error, lacking)) and is_deterministic(cell)
+        if not errors and all(map(self._is_error, lacking)):
+            return []
         there = shards.present(cell.folder(self._folder), shards.IMAGES)
-        return shards.missing([*there, *coming], cell.images, self._tuning.batch_size)
+        batches = shards.missing([*there, *coming], cell.images, self._tuning.batch_size)
+        again = self._errors.lacking(cell) if self._errors and errors else []
+        return sorted([*(shard for shard in again if shard not in coming), *batches], key=lambda shard: shard[0])
 
     def _loaded(self, cell: Cell) -> Plan:
         """Return the plan of a cell with weights, in its dtype, with the second model that its guidance may have."""
@@ -167,6 +200,8 @@ class Harness:
 
     def _complete(self, remaining: Remaining, bar: tqdm) -> list[str]:
         """Make the missing images of a cell and their features; return the reasons of a failure."""
+        if remaining.cell.converges:
+            return gather(_failures(remaining.cell, lambda: self._solve(remaining, bar)))
         for work in (lambda: self._make(remaining, bar), lambda: self._extract(remaining.cell)):
             failures = gather(_failures(remaining.cell, work))
             if failures:
@@ -174,14 +209,30 @@ class Harness:
         return []
 
     def _measure(self, cell: Cell, on_row: Callable[[Row], None]) -> list[str]:
-        """Compute the row of a cell from its features; return the reasons of a failure."""
+        """Compute the rows of a cell that are not there; return the reasons of a failure."""
 
         def measure() -> None:
-            row = self._row(cell)
-            results.append_rows(self._folder, [row])
-            on_row(row)
+            done = {row.key for row in results.read_rows(self._folder)}
+            for key in self._keys(cell):
+                if key not in done:
+                    row = self._row(cell, key[1])
+                    results.append_rows(self._folder, [row])
+                    on_row(row)
 
         return _failures(cell, measure)
+
+    def _solve(self, remaining: Remaining, bar: tqdm) -> None:
+        """Make this process's share of a converged solution."""
+        cell = remaining.cell
+        if not remaining.batches:
+            return
+        plan, folder = self._loaded(cell), self._folder / CONVERGED / cell.name
+
+        def on_step(number: int, level: Level, x: torch.Tensor) -> None:
+            bar.update(len(x) * cell.cost.nfe / LEAST_STEPS if number else 0)
+
+        for batch in share(remaining.batches):
+            save_converged(folder, batch, converge(plan, batch, on_step))
 
     def _make(self, remaining: Remaining, bar: tqdm) -> None:
         """Make this process's share of the images."""
@@ -202,7 +253,10 @@ class Harness:
                 shard = range(batch.indices[0], batch.indices[-1] + 1)
                 if saving is not None:
                     saving.result()
-                saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, seconds))
+                if not shards.path(folder, shards.IMAGES, shard).exists():
+                    saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, seconds))
+                if self._errors and is_deterministic(cell):
+                    self._errors.save(cell, batch.indices, plan.model.decode(batch.images).float().cpu().numpy())
                 reset_peak(self._device)
             if saving is not None:
                 saving.result()
@@ -226,23 +280,33 @@ class Harness:
 
     def _extract(self, cell: Cell) -> None:
         """Compute features of this process's share of the shards that have none."""
+        if (meter := self._meter) is None:
+            return
         folder = cell.folder(self._folder)
-        for shard in share(on_main(lambda: self._meter.lacking(folder, cell.images))):
-            self._meter.extract(folder, shard)
+        for shard in share(on_main(lambda: meter.lacking(folder, cell.images))):
+            meter.extract(folder, shard)
 
-    def _row(self, cell: Cell) -> Row:
+    def _row(self, cell: Cell, protocol: Protocol) -> Row:
         folder = cell.folder(self._folder)
-        metrics, warnings = self._meter.measure(cell, folder)
+        metrics, error = None, None
+        if self._errors is not None and protocol.features == results.ERROR:
+            error, warnings = self._errors.measure(cell)
+        else:
+            assert self._meter is not None
+            metrics, warnings = self._meter.measure(cell, folder)
         there = [shard for shard in shards.present(folder, shards.IMAGES) if shard[0] < cell.images]
         made = {shard: shards.made(folder, shard) for shard in there}
         return Row(
             cell=cell.name,
             recipe=cell.recipe,
             timesteps=tuple(cell.plan.model.schedule.timesteps(cell.plan.grid)),
-            protocol=self._meter.protocol(cell),
+            protocol=protocol,
             metrics=metrics,
-            cost=CostPerImage(**sum((it.cost(len(shard)) for shard, it in made.items()), Cost()).per_image()),
-            speed=speed(made),
+            error=error,
+            cost=CostPerImage(
+                **(sum((it.cost(len(shard)) for shard, it in made.items()), Cost()) if made else cell.cost).per_image()
+            ),
+            speed=speed(made) if made else None,
             clipped=clipped(made),
             warnings=tuple(warnings),
             command=self._options.command,
@@ -251,7 +315,7 @@ class Harness:
 
     def _rows(self) -> list[Row]:
         found = {row.key: row for row in results.read_rows(self._folder)}
-        return [found[key] for key in map(self._key, self._cells) if key in found]
+        return [found[key] for cell in self._cells for key in self._keys(cell) if key in found]
 
 
 def speed(made: Mapping[range, ShardRecord]) -> Speed:

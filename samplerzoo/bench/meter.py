@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samplerzoo.bench import shards
 from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.results import Metrics, Protocol
 from samplerzoo.bench.suite import Suite
+from samplerzoo.core.features import Features
 from samplerzoo.errors import UsageError
 from samplerzoo.metrics import names, reference
 from samplerzoo.metrics.embed import Embedder
@@ -29,6 +32,11 @@ class Meter:
         self._floor = self._find_floor(suite)
         self._device = device
         self._loaded: Embedder | None = None
+
+    @property
+    def features(self) -> Features:
+        """Feature network that images are measured with."""
+        return self._features
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -73,6 +81,10 @@ class Meter:
         names = [f"image {index}" for index in shard]
         found, predicted = self._embedder()(shards.read_images(cell, shard), names)
         shards.save_features(self.folder(cell), shard, found, predicted)
+
+    def embed(self, images: NDArray[np.uint8], names: Sequence[str]) -> NDArray[np.float32]:
+        """Return the features (N, D) of images (N, C, H, W); names are for errors."""
+        return self._embedder()(images, names)[0]
 
     def measure(self, cell: Cell, folder: Path) -> tuple[Metrics, list[str]]:
         """Return the metrics of a cell, of which all features are there, and warnings about them."""

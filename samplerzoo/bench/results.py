@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RESULTS_FILE = "results.jsonl"
 EXACT = "exact"
 """Name of the features where the output distribution is known, so that the distance is computed without images."""
+ERROR = "error"
+"""Name of the features of rows that tell how far images are from the converged solution of the same noise."""
 
 
 class Protocol(Options):
@@ -51,6 +53,8 @@ class Protocol(Options):
     @property
     def metric(self) -> str:
         """Name of the distance: fd_mnist@5000. Only features of the published Inception network give fid@5000."""
+        if self.features == ERROR:
+            return f"{ERROR}@{self.images}"
         return metric_name(self.features, self.features_id, self.images)
 
 
@@ -76,11 +80,33 @@ class Speed(Machine):
     peak_memory: int
 
 
+class ImageError(Options):
+    """Mean distance of images to the converged solutions of the same noise, with a 95% interval over the images.
+
+    All is None if the sampler is stochastic.
+
+    Attributes:
+        mean, low, high: root mean square over the pixels of an image, in [-1, 1].
+        features_mean, features_low, features_high: distance in the features, if there are some.
+        solution: name of the folder of converged solutions.
+    """
+
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    features_mean: float | None = None
+    features_low: float | None = None
+    features_high: float | None = None
+    solution: str | None = None
+
+
 class Row(Options):
     """One line of results.jsonl.
 
     Attributes:
         cell: name of the cell, a hash of all that image i depends on.
+        metrics: metrics of all images together, or None in a row of errors.
+        error: error of single images, or None in a row of metrics.
         clipped: share of the values of x0 that were clipped; None if clipping was off.
     """
 
@@ -88,7 +114,8 @@ class Row(Options):
     recipe: Recipe
     timesteps: tuple[float, ...]
     protocol: Protocol
-    metrics: Metrics
+    metrics: Metrics | None = None
+    error: ImageError | None = None
     cost: CostPerImage
     speed: Speed | None = None
     clipped: float | None = None

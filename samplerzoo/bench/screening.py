@@ -58,6 +58,7 @@ def _verdict(library: str, source: Source, name: str) -> Verdict:
     row = next(gaussian.rows([Recipe(model=GAUSSIAN, sampler=title, steps=STEPS)], said.append), None)
     if row is None:
         return Verdict(name, reason=said[0].removeprefix(f"{title} at {STEPS} steps: ").replace(f"{title} ", "it ", 1))
+    assert row.metrics is not None
     error = row.metrics.fd
     if not torch.equal(torch.random.get_rng_state(), state):
         return Verdict(name, error, "it draws from the global random state")

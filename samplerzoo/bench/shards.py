@@ -97,7 +97,7 @@ def save_features(folder: Path, shard: range, features: Values, predicted: NDArr
 
 def read_images(folder: Path, shard: range) -> Pixels:
     """Read the images (N, C, H, W) of a shard."""
-    return _read(path(folder, IMAGES, shard), IMAGES)
+    return read(path(folder, IMAGES, shard), IMAGES)
 
 
 def first_images(folder: Path, count: int) -> Pixels | None:
@@ -128,14 +128,19 @@ def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64]
         file, wanted = path(folder, FEATURES, shard), min(len(shard), count - shard[0])
         if wanted <= 0:
             break
-        parts.append(file if wanted == len(shard) else _read(file, feature_files.FEATURES)[:wanted])
+        parts.append(file if wanted == len(shard) else read(file, feature_files.FEATURES)[:wanted])
         with _opened(file) as content:
             if PREDICTED in content.keys():  # noqa: SIM118 (no mapping)
                 predicted.append(content.get_tensor(PREDICTED)[:wanted])
     return parts, np.concatenate(predicted) if predicted else None
 
 
-def _read(file: Path, name: str) -> NDArray:
+def read(file: Path, name: str) -> NDArray:
+    """Read a tensor of a file.
+
+    Raises:
+        ZooError: the file is not whole.
+    """
     with _opened(file) as content:
         tensor: NDArray = content.get_tensor(name)
         return tensor

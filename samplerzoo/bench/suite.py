@@ -13,7 +13,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,6 +22,7 @@ from samplerzoo import registry
 from samplerzoo.core.blame import blame
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError, did_you_mean, reason
+from samplerzoo.models.folder import has_features
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
 from samplerzoo.sampling.recipe import DrawOptions, Recipe
@@ -33,10 +34,22 @@ GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
 Warn = Callable[[str], None]
 
 
+Measure = Literal["error", "fd"]
+ERROR_STEPS, ERROR_IMAGES, IMAGES = [5, 10, 20], 64, 1000
+"""Steps and images of a benchmark of errors alone that names none, and images of any other."""
+
+
 class SuiteHeader(ReadingOptions):
     """Keys that all rows of a suite share: the model, and how its images are measured."""
 
     model: str = Field("mnist", description="an embedded model, a folder, a hub id, exact:DATASET, or gaussian[:PATH]")
+    metrics: tuple[Measure, ...] | None = Field(
+        None,
+        min_length=1,
+        description="error: distance of each image to the converged solution of the same noise, which needs no data; "
+        "fd: Fréchet distance and all else that features and a reference give; default: fd, or error if there are no "
+        "features",
+    )
     features: str | None = Field(
         None, description="feature network that images are compared by, NAME:SOURCE; default: that of the model"
     )
@@ -53,7 +66,7 @@ class RowOptions(DrawOptions):
     At the top of a suite they hold for all rows.
     """
 
-    images: PositiveInt = Field(1000, description="how many of each cell")
+    images: PositiveInt | None = Field(None, description="how many of each cell; default: 1000, or 64 for errors alone")
     seeds: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i; every seed is a cell")
     class_labels: str | None = Field(
         None,
@@ -67,6 +80,17 @@ class Suite(SuiteHeader):
     """Header and rows; each row has all of its keys."""
 
     rows: tuple[dict[str, Any], ...]
+    every: bool = False
+    """True if the rows are of every sampler: one that does not suit the model is left out."""
+
+    @functools.cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """Metrics to compute, by default those for which there is all that they need."""
+        if self.metrics is not None:
+            return self.metrics
+        if self.features is not None or {"reference", "floor"} & self.model_fields_set or has_features(self.model):
+            return ("fd",)
+        return ("error",)
 
     @functools.cached_property
     def points(self) -> list[tuple[Recipe, int]]:
@@ -90,7 +114,7 @@ class Suite(SuiteHeader):
                     seed=how.seeds,
                     **how.model_dump(exclude={"images", "seeds"}, exclude_unset=True),
                 )
-                yield recipe, how.images
+                yield recipe, how.images or (ERROR_IMAGES if self.measures == ("error",) else IMAGES)
         except ValidationError as error:
             raise UsageError(f"row {number}: {reason(error)}") from error
         except UsageError as error:
@@ -133,8 +157,9 @@ def parse_suite(
         subject, shared, rows = _parts(content)
         above = {key: value for key, value in flags.items() if key in RowOptions.model_fields or _of_guidance(key)}
         subject |= {key: value for key, value in flags.items() if key in SuiteHeader.model_fields}
-        rows = [*rows, *more_rows] or _every_sampler(subject, {**shared, **above})
-        suite = Suite(**subject, rows=tuple(_over(_over(shared, row), above) for row in rows))
+        named = [*rows, *more_rows]
+        rows = named or _every_sampler(subject, {**shared, **above})
+        suite = Suite(**subject, rows=tuple(_over(_over(shared, row), above) for row in rows), every=not named)
         if is_gaussian(suite.model):
             gaussian_path(suite.model)  # refuses what there is not, as the next line does
         _ = suite.points
@@ -162,11 +187,12 @@ def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
 
 
 def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Make rows of all samplers, for a benchmark of the exact model that names none."""
-    if not is_gaussian(subject.get("model", "")):
-        raise UsageError("there are no rows: add --sampler NAME, or [[rows]] to the file")
+    """Make rows of all samplers, for a benchmark of the exact Gaussian or of errors that names none."""
+    steps = GAUSSIAN_STEPS if is_gaussian(subject.get("model", "")) else ERROR_STEPS
+    if steps is ERROR_STEPS and "error" not in (subject.get("metrics") or ()):
+        raise UsageError("there are no rows: add --sampler NAME, or [[rows]] to the file; --metrics error takes all")
     row = {"sampler": [recipe.sampler for recipe in default_recipes(steps=[1])]}
-    return [row if "steps" in keys or "timesteps" in keys else {**row, "steps": GAUSSIAN_STEPS}]
+    return [row if "steps" in keys or "timesteps" in keys else {**row, "steps": steps}]
 
 
 def is_gaussian(model: str) -> bool:

@@ -134,7 +134,8 @@ def _tell(row: Row) -> None:
 
     from samplerzoo.bench.cell import cell_title
 
-    parts = [f"{row.protocol.metric} {row.metrics.fd:.5g}", f"NFE {row.cost.nfe:g}"]
+    figure = row.metrics.fd if row.metrics is not None else row.error and row.error.mean
+    parts = [f"{row.protocol.metric} {'–' if figure is None else f'{figure:.5g}'}", f"NFE {row.cost.nfe:g}"]
     if row.speed is not None:
         parts.append(f"{row.speed.images_per_second:.3g} images/s")
     tqdm.write("  ".join([*parts, cell_title(row.recipe)]))

@@ -52,6 +52,14 @@ def find_model(name: str, *, revision: str | None = None) -> Path:
         ) from error
 
 
+def has_features(name: str) -> bool:
+    """Tell whether a model may have a feature network of its own; a hub id is not asked."""
+    if name.startswith(EXACT):
+        return False
+    root = PRETRAINED / name if name in pretrained() else Path(name).expanduser()
+    return not root.is_dir() or (root / "features").is_dir()
+
+
 def read_json(folder: Path, *names: str) -> dict[str, Any]:
     """Read the first of these files that exists, which must hold a JSON object.
 

@@ -17,6 +17,8 @@ from samplerzoo.sampling.plan import Plan
 
 FIRST_STEPS, MOST_STEPS = 16, 256
 """Steps that the doubling begins and ends with."""
+LEAST_STEPS = FIRST_STEPS + 2 * FIRST_STEPS
+"""Steps that an image takes whose first doubling shows that it has converged."""
 TOLERANCE = 1e-3
 """Root mean square by which an image in [-1, 1] may still move when the steps are doubled: a quarter of a grey level.
 
@@ -61,7 +63,7 @@ def with_steps(plan: Plan, steps: int) -> Plan:
 
 
 def least_cost(plan: Plan) -> Cost:
-    """Count what the solution of one image costs if a single doubling shows that it has converged."""
+    """Count what the solution of one image costs if its first doubling shows that it has converged."""
     costs = [count_cost(with_steps(plan, steps)) for steps in (FIRST_STEPS, 2 * FIRST_STEPS)]
     return dataclasses.replace(sum(costs, Cost()), images=1)
 

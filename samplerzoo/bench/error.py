@@ -1,0 +1,217 @@
+"""Errors of images: their distances to the converged solution of the probability flow from the same noise.
+
+A converged solution is made once for all samplers with the same model, guidance, clip, labels and seed, and kept in the
+benchmark's folder. The errors of a cell lie beside its images, a file a shard.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from samplerzoo import registry
+from samplerzoo.bench import shards
+from samplerzoo.bench.cell import Cell, identity
+from samplerzoo.bench.meter import Meter
+from samplerzoo.bench.results import ERROR, ImageError, Protocol
+from samplerzoo.core.exact import is_stochastic
+from samplerzoo.core.features import Features
+from samplerzoo.errors import ZooError
+from samplerzoo.images import to_uint8
+from samplerzoo.metrics.feature_files import Rows
+from samplerzoo.models.load import title
+from samplerzoo.sampling import converged
+from samplerzoo.sampling.converged import Converged
+from samplerzoo.system.files import atomic_file, digest_text
+
+CONVERGED = "converged"
+"""Folder of the converged solutions, and kind of their shards."""
+ERRORS = "errors"
+MOVED, STEPS = "moved", "steps"
+STOCHASTIC = "it draws noise on the way: no one image is right for the noise that it begins with, so it has no error"
+"""Reason for which a row has no error."""
+RESAMPLES, CONFIDENCE = 2000, 0.95
+"""Number of bootstrap samples of the images, and level of the interval that they give."""
+
+
+@functools.cache
+def is_deterministic(cell: Cell) -> bool:
+    """Tell whether a cell's sampler draws no noise after x_T."""
+    return not is_stochastic(cell.plan.sampler, cell.plan.grid, cell.plan.model.schedule)
+
+
+def solutions(cells: Iterable[Cell]) -> list[Cell]:
+    """Return the converged solutions that the deterministic cells are compared with, each once, as cells to make."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if is_deterministic(cell):
+            converged.check_flow(cell.plan)
+            name = solution_name(cell)
+            if name not in found or found[name].images < cell.images:
+                found[name] = _solution(cell, name)
+    return [*found.values()]
+
+
+def _solution(cell: Cell, name: str) -> Cell:
+    """Return the cell of a converged solution. It is computed in float32, whatever the precision of the others."""
+    plan = converged.with_steps(cell.plan, 2 * converged.FIRST_STEPS)
+    told: dict[str, Any] = {"sampler": "converged solution", "sampler_options": {}, "spacing": None, "timesteps": None}
+    recipe = cell.recipe.model_copy(update={**told, "steps": len(plan.grid), "dtype": "float32"})
+    return Cell(name, recipe, plan, converged.least_cost(cell.plan), converges=True)
+
+
+@functools.cache
+def solution_name(cell: Cell) -> str:
+    """Hash all that the converged solution of image i depends on."""
+    recipe = cell.recipe
+    known = identity(recipe, cell.plan)
+    for name in ("sampler", "sampler_options", "plugins", "grid", "dtype"):
+        del known[name]
+    if recipe.guidance is not None:
+        plugin = registry.get("guidance", recipe.guidance)
+        known["plugin"] = recipe.plugins.get(str(plugin.file or plugin.source))
+    return digest_text(json.dumps({**known, "method": converged.METHOD}, sort_keys=True))
+
+
+def save_converged(folder: Path, shard: range, found: Converged) -> None:
+    """Save the converged solutions of a shard in their folder."""
+    tensors = {CONVERGED: found.images.numpy(), MOVED: found.moved.numpy(), STEPS: found.steps.numpy()}
+    with atomic_file(shards.path(folder, CONVERGED, shard)) as partial:
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, partial)
+
+
+def read_converged(folder: Path, wanted: Sequence[int], name: str = CONVERGED) -> NDArray:
+    """Read the converged solutions of some images, or by name how far they moved.
+
+    Raises:
+        ZooError: some are not there.
+    """
+    rows: dict[int, NDArray] = {}
+    for shard in shards.present(folder, CONVERGED):
+        if shard[0] <= wanted[-1] and wanted[0] <= shard[-1]:
+            rows |= zip(shard, shards.read(shards.path(folder, CONVERGED, shard), name), strict=True)
+    lacking = [index for index in wanted if index not in rows]
+    if lacking:
+        raise ZooError(f"{folder}: there is no converged solution of image {lacking[0]}")
+    return np.stack([rows[index] for index in wanted])
+
+
+class ErrorMeter:
+    """Meter of errors.
+
+    Args:
+        folder: folder of the benchmark.
+        meter: meter of a feature network, in which distances are measured, too.
+    """
+
+    def __init__(self, folder: Path, meter: Meter | None) -> None:
+        self._folder, self._meter = folder, meter
+
+    def protocol(self, cell: Cell) -> Protocol:
+        features: Features | None = None if self._meter is None else self._meter.features
+        return Protocol(
+            model=title(cell.recipe.model),
+            fingerprint=cell.recipe.fingerprint or "",
+            images=cell.images,
+            labels=cell.recipe.class_labels,
+            features=ERROR,
+            features_id="rmse of pixels in [-1, 1]" + ("" if features is None else f"; {features.id}"),
+            reference="converged solution",
+            reference_id=converged.METHOD,
+            reference_images=None,
+        )
+
+    def missing(self, solution: Cell, batch_size: int) -> list[range]:
+        """Return the batches of a converged solution that are not there."""
+        there = shards.present(self._folder / CONVERGED / solution.name, CONVERGED)
+        return shards.missing(there, solution.images, batch_size)
+
+    def lacking(self, cell: Cell) -> list[range]:
+        """Return the shards of a cell's images whose errors are not there. They have to be drawn again for them."""
+        folder = cell.folder(self._folder)
+        there = {*shards.present(self._errors(cell), ERRORS)}
+        return [it for it in shards.present(folder, shards.IMAGES) if it[0] < cell.images and it not in there]
+
+    def save(self, cell: Cell, indices: Sequence[int], pictures: NDArray[np.float32]) -> None:
+        """Save the errors of a shard of pictures (N, C, H, W)."""
+        expected = read_converged(self._solution(cell), indices)
+        errors = np.sqrt(np.square(pictures - expected).reshape(len(pictures), -1).mean(axis=1))
+        shard = range(indices[0], indices[-1] + 1)
+        with atomic_file(shards.path(self._errors(cell), ERRORS, shard)) as partial:
+            save_file({ERRORS: errors}, partial)
+
+    def measure(self, cell: Cell) -> tuple[ImageError, list[str]]:
+        """Return the mean error of a cell's images with its interval, and warnings about it."""
+        if not is_deterministic(cell):
+            return ImageError(), [STOCHASTIC]
+        solution = solution_name(cell)
+        found = dict(
+            zip(
+                ("mean", "low", "high"),
+                interval(errors_of(self._folder, cell.name, solution, cell.images)),
+                strict=True,
+            )
+        )
+        if self._meter is not None:
+            in_features = interval(self._feature_distances(cell, self._meter))
+            found |= zip(("features_mean", "features_low", "features_high"), in_features, strict=True)
+        moved = read_converged(self._solution(cell), range(cell.images), MOVED)
+        astray = int((moved > converged.TOLERANCE).sum())
+        return ImageError(**found, solution=solution), [
+            f"the converged solution of {astray} of {cell.images} images still moved by more than "
+            f"{converged.TOLERANCE:g} at {converged.MOST_STEPS} steps"
+        ] if astray else []
+
+    def _feature_distances(self, cell: Cell, meter: Meter) -> NDArray[np.float64]:
+        """Return the distance of each image to the converged one in the features."""
+        own, _ = shards.features_of(meter.folder(cell.folder(self._folder)), cell.images)
+        folder = meter.folder(self._solution(cell))
+        for shard in shards.present(self._solution(cell), CONVERGED):
+            if shard not in shards.present(folder, shards.FEATURES):
+                pictures = read_converged(self._solution(cell), shard)
+                found = meter.embed(_pixels(pictures), [f"converged image {index}" for index in shard])
+                shards.save_features(folder, shard, found, None)
+        expected, _ = shards.features_of(folder, cell.images)
+        blocks = zip(Rows(own).blocks(), Rows(expected).blocks(), strict=True)
+        return np.concatenate([np.linalg.norm(a.astype(np.float64) - b, axis=1) for a, b in blocks])
+
+    def _solution(self, cell: Cell) -> Path:
+        return self._folder / CONVERGED / solution_name(cell)
+
+    def _errors(self, cell: Cell) -> Path:
+        return cell.folder(self._folder) / solution_name(cell)
+
+
+def _pixels(pictures: NDArray[np.float32]) -> NDArray[np.uint8]:
+    import torch
+
+    return np.ascontiguousarray(to_uint8(torch.from_numpy(pictures)).transpose(0, 3, 1, 2))
+
+
+def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.float64]:
+    """Return the errors of a cell's first images, in the folder of a benchmark.
+
+    Raises:
+        ZooError: they are not all there.
+    """
+    where = folder / shards.CELLS / cell / solution
+    parts = [shards.read(shards.path(where, ERRORS, it), ERRORS) for it in shards.present(where, ERRORS)]
+    errors = np.concatenate([np.zeros(0), *parts])[:count]
+    if len(errors) < count:
+        raise ZooError(f"{where}: there are the errors of {len(errors)} images, not of {count}")
+    return errors
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the mean over images, and the ends of its 95% bootstrap interval (Efron 1979), the same at every call."""
+    rng = np.random.default_rng(0)
+    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(values.mean()), float(low), float(high)
