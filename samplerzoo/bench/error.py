@@ -9,21 +9,23 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from samplerzoo import registry
 from samplerzoo.bench import shards
 from samplerzoo.bench.cell import Cell, identity
 from samplerzoo.bench.meter import Meter
-from samplerzoo.bench.results import ERROR, ImageError, Protocol
+from samplerzoo.bench.results import ERROR, ImageError, Protocol, Row
 from samplerzoo.core.exact import is_stochastic
 from samplerzoo.core.features import Features
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import ZooError, reason
 from samplerzoo.images import to_uint8
 from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.models.load import title
@@ -33,9 +35,9 @@ from samplerzoo.system.files import atomic_file, digest_text
 
 CONVERGED = "converged"
 """Folder of the converged solutions, and kind of their shards."""
-ERRORS = "errors"
+ERRORS, KEPT_FILE = "errors", "errors.safetensors"
 MOVED, STEPS = "moved", "steps"
-STOCHASTIC = "it draws noise on the way: no one image is right for the noise that it begins with, so it has no error"
+STOCHASTIC = "no error: it draws noise on the way, so that no one image is right for the noise it begins with"
 """Reason for which a row has no error."""
 RESAMPLES, CONFIDENCE = 2000, 0.95
 """Number of bootstrap samples of the images, and level of the interval that they give."""
@@ -207,6 +209,33 @@ def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.
     if len(errors) < count:
         raise ZooError(f"{where}: there are the errors of {len(errors)} images, not of {count}")
     return errors
+
+
+def collect_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.float64]]:
+    """Return the errors of the single images of rows, by cell: from the cells, or as kept from those that are gone.
+
+    All are kept in one file of the folder, so that a report needs the cells no longer.
+
+    Raises:
+        ZooError: that file cannot be read.
+    """
+    path = folder / KEPT_FILE
+    try:
+        kept = load_file(path) if path.exists() else {}
+    except (OSError, SafetensorError) as error:
+        raise ZooError(f"{path}: cannot be read: {reason(error)}; remove it, and it is made of the cells") from error
+    found = {}
+    for row in rows:
+        if row.error is not None and row.error.solution is not None and row.protocol.images is not None:
+            key = f"{row.cell} {row.error.solution}"
+            with suppress(ZooError):
+                kept[key] = errors_of(folder, row.cell, row.error.solution, row.protocol.images)
+            if len(kept.get(key, ())) >= row.protocol.images:
+                found[row.cell] = kept[key][: row.protocol.images]
+    if kept:
+        with atomic_file(path) as partial:
+            save_file({key: np.ascontiguousarray(kept[key], dtype=np.float32) for key in sorted(kept)}, partial)
+    return found
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:

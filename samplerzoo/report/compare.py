@@ -9,6 +9,7 @@ from pathlib import Path
 from pandas import DataFrame
 
 from samplerzoo.bench.results import Protocol, read_some
+from samplerzoo.errors import UsageError
 from samplerzoo.report.line_names import number
 from samplerzoo.report.series import FD, POINT, along, average, by_protocol
 from samplerzoo.report.tables import NOTHING, markdown, measured
@@ -20,7 +21,9 @@ def compare(folders: Sequence[Path]) -> str:
     Raises:
         UsageError: a folder holds no rows.
     """
-    found = [(str(folder), row) for folder in folders for row in read_some(folder)]
+    found = [(str(folder), row) for folder in folders for row in read_some(folder) if row.metrics is not None]
+    if not found:
+        raise UsageError("these folders hold errors of images alone: `samplerzoo report FOLDER` shows those of each")
     rows = along([row for _, row in found], "steps").assign(folder=[folder for folder, _ in found])
     tables = by_protocol(rows)
     parts = [part for protocol, own in tables.items() for part in _table(protocol, own, [*tables])]

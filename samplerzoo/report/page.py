@@ -13,6 +13,7 @@ from pandas import DataFrame
 
 from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, read_some, tabulate
 from samplerzoo.report import plots, tables
+from samplerzoo.report.errors import error_tables, section
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
@@ -49,17 +50,20 @@ def write_report(folder: Path) -> Path:
     Raises:
         UsageError: the folder holds no rows.
     """
-    rows = read_some(folder)
+    every = read_some(folder)
     with atomic_file(folder / CSV_FILE) as partial:
-        partial.write_text(_as_csv(rows))
-    models = [*dict.fromkeys(row.protocol.model for row in rows)]
-    lines, sweeps = along(rows, "steps"), along(rows, "scale")
+        partial.write_text(_as_csv(every))
+    models = [*dict.fromkeys(row.protocol.model for row in every)]
+    errors = error_tables(folder, [row for row in every if row.error is not None])
+    rows = [row for row in every if row.metrics is not None]
+    lines, sweeps = (along(rows, axis) if rows else along(every, axis)[:0] for axis in ("steps", "scale"))
     parts = [
         f"# Samplers compared: {', '.join(models)}",
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
-        *_protocols(lines, sweeps, folder),
-        *_pictures(lines, sweeps, folder),
-        *_colophon(lines),
+        *(part for table in errors for part in section(table)),
+        *(_protocols(lines, sweeps, folder) if rows else ()),
+        *_pictures(along(every, "steps"), along(every, "scale"), folder),
+        *_colophon(along(every, "steps")),
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")

@@ -1,0 +1,199 @@
+"""Errors of images in a report: how far each sampler is from the converged solution of the same noise, by evaluations.
+
+All rows begin with the same noise, so that they are compared image by image, with a bootstrap over the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplerzoo.bench.error import STOCHASTIC, collect_errors, interval
+from samplerzoo.bench.results import Protocol, Row
+from samplerzoo.errors import UsageError
+from samplerzoo.report.line_names import name_lines, number
+from samplerzoo.report.tables import NOTHING, figure, markdown
+
+DIGITS = 3
+"""Significant digits of an error."""
+
+Errors = NDArray[np.float64]
+Seeded = dict[int, Errors]
+"""Errors of the images of each seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorTable:
+    """Rows of one protocol, by line and number of network evaluations an image.
+
+    Attributes:
+        rows: rows that have an error, by line and evaluations; those of several seeds stand together.
+        errors: errors of the single images of each row, by its cell; none of rows whose images are gone.
+        without: lines without an error.
+    """
+
+    protocol: Protocol
+    rows: Mapping[tuple[str, float], Sequence[Row]]
+    errors: Mapping[str, Errors]
+    without: Sequence[str]
+
+    @property
+    def lines(self) -> list[str]:
+        return [*dict.fromkeys(line for line, _ in self.rows)]
+
+    @property
+    def budgets(self) -> list[float]:
+        """Numbers of evaluations, the columns."""
+        return sorted({work for _, work in self.rows})
+
+    def mean(self, line: str, work: float) -> float:
+        """Return the mean error over all images of all seeds."""
+        return float(
+            np.mean([row.error.mean for row in self.rows[line, work] if row.error and row.error.mean is not None])
+        )
+
+    def seeded(self, line: str, work: float) -> Seeded:
+        """Return the errors of single images, by seed."""
+        return {row.recipe.seed: self.errors[row.cell] for row in self.rows[line, work] if row.cell in self.errors}
+
+    def difference(self, line: str, other: str, work: float) -> tuple[float, float, float] | None:
+        """Return the mean difference of two lines, image by image, with its interval; None if images are gone."""
+        if (line, work) not in self.rows or (other, work) not in self.rows:
+            return None
+        mine, theirs = self.seeded(line, work), self.seeded(other, work)
+        pairs = [mine[seed] - theirs[seed] for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
+        return interval(np.concatenate(pairs)) if pairs else None
+
+    def best(self, work: float) -> str:
+        """Return the line with the lowest error at so many evaluations."""
+        return min((line for line, own in self.rows if own == work), key=lambda line: self.mean(line, work))
+
+    def baseline(self, wanted: str | None = None) -> str:
+        """Return the line that others are compared with: by default the one that is the best most often.
+
+        Raises:
+            UsageError: there is no such line.
+        """
+        if wanted is not None and wanted not in self.lines:
+            raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(self.lines)}")
+        best = [self.best(work) for work in self.budgets]
+        return wanted or max(
+            self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line]))
+        )
+
+    def equals(self, line: str, work: float) -> bool:
+        """Tell whether a row cannot be told from the best one at as many evaluations."""
+        best = self.best(work)
+        found = self.difference(line, best, work)
+        return line == best or (found is not None and found[1] <= 0 <= found[2])
+
+
+def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
+    """Split rows of errors into those that can be compared."""
+    found = []
+    for protocol in dict.fromkeys(row.protocol for row in rows):
+        own = [row for row in rows if row.protocol == protocol]
+        lines = name_lines([row.recipe for row in own], "steps")
+        order = [*lines.categories]
+        known: dict[tuple[str, float], list[Row]] = {}
+        for line, row in sorted(zip(lines, own, strict=True), key=lambda pair: order.index(pair[0])):
+            if row.error is not None and row.error.mean is not None:
+                known.setdefault((line, row.cost.nfe + row.cost.classifier_gradients + row.cost.second_nfe), []).append(
+                    row
+                )
+        without = [line for line in order if line not in {name for name, _ in known}]
+        found.append(ErrorTable(protocol, known, collect_errors(folder, own), without))
+    return found
+
+
+def findings(table: ErrorTable) -> list[str]:
+    """Say which row is the best at each number of evaluations, and which cannot be told from it."""
+    found = []
+    for work in table.budgets:
+        lines = [line for line, own in table.rows if own == work]
+        if len(lines) > 1:
+            best = table.best(work)
+            equal = [line for line in lines if line != best and table.equals(line, work)]
+            tail = f"; not told from it: {', '.join(equal)}" if equal else ""
+            found.append(f"At {work:g} evaluations the nearest is {best} ({_mean(table, best, work)}){tail}.")
+    return found
+
+
+def section(table: ErrorTable, wanted: str | None = None) -> Iterator[str]:
+    """Write the parts of a report on these rows."""
+    yield f"## {table.protocol.model}: {table.protocol.metric}"
+    yield (
+        "Error of an image: root mean square over its pixels, in [-1, 1], of the difference to the converged solution "
+        f"of the probability flow from the same noise ({table.protocol.reference_id}). Means over "
+        f"{table.protocol.images} images, with 95% intervals by a bootstrap over them. No data take part: this is the "
+        "sampler's own error on this model."
+    )
+    if table.rows:
+        yield "\n".join(f"- {sentence}" for sentence in findings(table))
+        yield "Error by evaluations of the network, in bold the lowest of each column and what is not told from it:"
+        yield _means(table)
+        baseline = table.baseline(wanted)
+        differences = _differences(table, baseline)
+        if differences:
+            yield f"Difference to {baseline}, image by image, with its interval:\n\n{differences}"
+        in_features = _in_features(table)
+        if in_features:
+            yield f"Distance in the features, by evaluations:\n\n{in_features}"
+    if table.without:
+        yield f"{', '.join(table.without)}: {STOCHASTIC}."
+
+
+def _mean(table: ErrorTable, line: str, work: float) -> str:
+    """Write a mean with its interval."""
+    seeded = table.seeded(line, work)
+    rows = table.rows[line, work]
+    if len(seeded) == len(rows):
+        return _with_interval(*interval(np.concatenate([*seeded.values()])))
+    error = rows[0].error
+    if len(rows) == 1 and error is not None and error.low is not None and error.high is not None:
+        return _with_interval(table.mean(line, work), error.low, error.high)
+    return figure(table.mean(line, work), DIGITS)
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{figure(value, DIGITS)} [{figure(low, DIGITS)}, {figure(high, DIGITS)}]"
+
+
+def _means(table: ErrorTable) -> str:
+    body = []
+    for line in table.lines:
+        cells = []
+        for work in table.budgets:
+            text = _mean(table, line, work) if (line, work) in table.rows else NOTHING
+            bold = (line, work) in table.rows and len(table.lines) > 1 and table.equals(line, work)
+            cells.append(f"**{text}**" if bold else text)
+        body.append([line, *cells])
+    return markdown(["", *map(number, table.budgets)], body)
+
+
+def _differences(table: ErrorTable, baseline: str) -> str:
+    """Table the paired differences to a line; empty if none is known."""
+    body = []
+    for line in table.lines:
+        found = [table.difference(line, baseline, work) for work in table.budgets]
+        if line != baseline and any(found):
+            body.append([line, *(NOTHING if each is None else _with_interval(*each) for each in found)])
+    return markdown(["", *map(number, table.budgets)], body) if body else ""
+
+
+def _in_features(table: ErrorTable) -> str:
+    """Table the distances in features; empty if none was measured."""
+    body = []
+    for line in table.lines:
+        cells = []
+        for work in table.budgets:
+            errors = [row.error for row in table.rows.get((line, work), ()) if row.error is not None]
+            means = [each.features_mean for each in errors if each.features_mean is not None]
+            cells.append(figure(float(np.mean(means)), DIGITS) if means else NOTHING)
+        body.append([line, *cells])
+    known = any(cell != NOTHING for _, *cells in body for cell in cells)
+    return markdown(["", *map(number, table.budgets)], body) if known else ""
