@@ -31,6 +31,8 @@ from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file, digest_text
 
 RECIPE_FILE = "recipe.json"
+ERROR_DTYPE = "float32"
+"""Dtype in the place of auto where errors are measured: bfloat16 rounds by as much as good samplers err."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,8 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
     left_out: list[ZooError] = []
     for recipe, images in suite.points:
         try:
-            asked = {"dtype": found.choose_dtype(recipe.dtype, device), "class_labels": _labels(recipe, model)}
+            dtype = ERROR_DTYPE if recipe.dtype == "auto" and "error" in suite.measures else recipe.dtype
+            asked = {"dtype": found.choose_dtype(dtype, device), "class_labels": _labels(recipe, model)}
             recipe = recipe.model_copy(update=asked)
             plan = make_plan(recipe, model, images, open_second=open_second)
             recipe = fill_defaults(recipe, plan, found.fingerprint)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 
 from samplerzoo.core.level import Grid, Level
@@ -12,50 +13,61 @@ from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule, karras
 
+ORDER = 4
 EDGE = 1e-6
-"""Relative distance from a jump of the denoiser at which a step ends before it, and the next one begins behind it."""
+"""Relative distance in rho from a jump of the denoiser at which a step ends before it, and the next one begins."""
 
 
-class RungeKutta(Sampler):
-    """Runge-Kutta method of order 4 for the probability flow (Song et al. 2021, eq. 13), four evaluations a step.
+class AdamsBashforth(Sampler):
+    """Adams-Bashforth method of order 4 for the probability flow (Song et al. 2021, eq. 13), on steps of any size.
 
-    In rho = sigma / alpha it reads dy / drho = eps for y = x / alpha, which is smooth at both ends of every path.
-    The last step returns x0 at the cleanest level that the network knows.
+    In rho = sigma / alpha it reads dy / drho = eps for y = x / alpha, which is smooth at both ends of every path. The
+    first steps, at the top and behind a jump of the denoiser, know fewer levels. The last step returns x0.
     """
 
     @property
     def order(self) -> int:
-        return 4
+        return ORDER
 
-    def step(
-        self, x: torch.Tensor, t: Level, s: Level, denoise: Denoiser, noise: Callable[[], torch.Tensor]
-    ) -> torch.Tensor:
-        p = denoise(x, t)
-        if s.clean:
-            return p.x0
-        rho, h = _rho(t), _rho(s) - _rho(t)
-        middle = _level(denoise.schedule, rho + h / 2)
-        y, k1 = x / t.alpha, p.eps
-        k2 = denoise(middle.alpha * (y + h / 2 * k1), middle).eps
-        k3 = denoise(middle.alpha * (y + h / 2 * k2), middle).eps
-        k4 = denoise(s.alpha * (y + h * k3), s).eps
-        return s.alpha * (y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
+    def walk(
+        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
+    ) -> Iterator[torch.Tensor]:
+        known: list[tuple[float, torch.Tensor]] = []  # rho and eps of levels, the newest first
+        for t, s in grid.pairs():
+            p = denoise(x, t)
+            known = [(_rho(t), p.eps), *known][:ORDER]
+            if s.clean:
+                x = p.x0
+            else:
+                h = _rho(s) - _rho(t)
+                nodes = np.array([(rho - _rho(t)) / h for rho, _ in known])
+                powers = np.vander(nodes, increasing=True).T
+                weights = np.linalg.solve(powers, 1 / np.arange(1, len(nodes) + 1))  # exact for polynomials
+                slope = sum((float(w) * eps for w, (_, eps) in zip(weights, known, strict=True)), 0 * x)
+                x = s.alpha * (x / t.alpha + h * slope)
+                if -h < 3 * EDGE * _rho(t):  # over a jump: what was before it tells nothing of what follows
+                    known = []
+            yield x
 
 
 def flow_grid(schedule: Schedule, steps: int, jumps: Iterable[float] = ()) -> Grid:
-    """Return the grid of Karras et al. 2022 with a step that leaps over each jump of the denoiser.
+    """Return the levels of Karras et al. 2022, down to the cleanest one that a network knows, at whole timesteps.
+
+    Between the timesteps that it was trained on a network answers less smoothly, and would need far more steps.
 
     Args:
-        steps: number of steps down to the cleanest level that the network knows; jumps add some.
+        steps: number of levels, of which those are dropped that coincide; jumps add some.
         jumps: values of rho at which the denoiser is not continuous, as at the ends of a guidance's interval.
     """
     top, low = schedule.at(schedule.T), schedule.at(schedule.low)
-    rhos = karras(_rho(top), _rho(low), steps + 1)[1:-1].tolist()
+    taus = [_level(schedule, rho).tau for rho in karras(_rho(top), _rho(low), steps)[1:-1].tolist()]
+    if schedule.whole is not None:
+        taus = [float(round(tau)) for tau in taus]
     for jump in jumps:
         if _rho(low) < jump < _rho(top):
-            rhos += [jump * (1 + EDGE), jump * (1 - EDGE)]
-    inner = [_level(schedule, rho) for rho in sorted(rhos, reverse=True)]
-    return Grid((top, *inner, low, schedule.at(0.0)))
+            taus += [_level(schedule, jump * factor).tau for factor in (1 + EDGE, 1 - EDGE)]
+    inner = sorted({tau for tau in taus if low.tau < tau < top.tau}, reverse=True)
+    return Grid((top, *map(schedule.at, inner), low, schedule.at(0.0)))
 
 
 def _rho(level: Level) -> float:
