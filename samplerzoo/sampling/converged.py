@@ -15,7 +15,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.sampling.driver import OnStep, count_cost, draw_batch
 from samplerzoo.sampling.plan import Plan
 
-FIRST_STEPS, MOST_STEPS = 128, 1024
+FIRST_STEPS, MOST_STEPS = 128, 2048
 """Steps that the doubling begins and ends with."""
 LEAST_STEPS = FIRST_STEPS + 2 * FIRST_STEPS
 """Steps that an image takes whose first doubling shows that it has converged."""
