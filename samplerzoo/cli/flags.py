@@ -106,11 +106,13 @@ class FieldType(click.ParamType):
         self.adapter = TypeAdapter[Any](annotated, config=ConfigDict(allow_inf_nan=False))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        parsed: Any = self.known.choices.get(value, value)
-        if self.known.choices and value not in self.known.choices:
-            self.fail(f"{value} is none of {', '.join(self.known.choices)}{self._hint(value, ctx)}", param, ctx)
-        if self.known.is_list and isinstance(value, str):
-            parsed = [part.strip() for part in value.split(",")]
+        listed = self.known.is_list and isinstance(value, str)
+        parts = [part.strip() for part in value.split(",")] if listed else [value]
+        for part in parts if self.known.choices else ():
+            if part not in self.known.choices:
+                self.fail(f"{part} is none of {', '.join(self.known.choices)}{self._hint(part, ctx)}", param, ctx)
+        chosen: list[Any] = [self.known.choices.get(part, part) for part in parts]
+        parsed: Any = chosen if listed else chosen[0]
         try:
             return self.adapter.validate_python(parsed)
         except ValidationError as error:
