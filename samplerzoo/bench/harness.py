@@ -91,6 +91,8 @@ class Harness:
         self._meter = Meter(suite, self._device) if "fd" in suite.measures else None
         self._errors = ErrorMeter(folder, self._meter) if "error" in suite.measures else None
         self._found = open_model(suite.model, suite.reading)
+        if options.compiled:
+            self._found.check_compiled()
         self._cells = make_cells(suite, self._found, self._device, self._meter.class_counts if self._meter else ())
         self._solutions = solutions(self._cells) if self._errors else []
         self._tuning = self._chosen_tuning()

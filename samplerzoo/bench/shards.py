@@ -105,7 +105,7 @@ def first_images(folder: Path, count: int) -> Pixels | None:
     for shard in present(folder, IMAGES):
         if shard[0] == 0:
             with _opened(path(folder, IMAGES, shard)) as content:
-                images: Pixels = content.get_slice(IMAGES)[:count]
+                images: Pixels = content.get_slice(IMAGES)[: min(count, len(shard))]
                 return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     return None
 

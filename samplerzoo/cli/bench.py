@@ -17,6 +17,7 @@ from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.errors import ZooError
+from samplerzoo.models.load import title
 
 if TYPE_CHECKING:
     from samplerzoo.bench.estimate import Remaining
@@ -79,7 +80,7 @@ def command(
     After an interruption, the same command goes on.
     """
     found = parse_suite({} if suite is None else read_suite(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
-    folder = output or ROOT / (suite.stem if suite else Path(found.model).name)
+    folder = output or ROOT / (suite.stem if suite else Path(title(found.model)).name.replace(":", "-"))
     asked = tuning_request(batch_size, layout, compiled=compiled)
     from samplerzoo.bench.harness import BenchOptions, Harness, run_exactly
     from samplerzoo.system.processes import processes

@@ -94,6 +94,7 @@ class ExactModel(ModelHandle):
     name: str
     options: ExactOptions
 
+    compiles = False
     guesses = ()
 
     @classmethod
@@ -143,7 +144,7 @@ class ExactModel(ModelHandle):
     ) -> Model:
         self.choose_dtype(dtype, device)
         if compiled:
-            raise UsageError(f"{self.name} has no network that could be compiled: leave --compile out")
+            self.check_compiled()
         return self._model(choose_device(device))
 
     def network_in(self, device: str, dtype: str) -> Callable[[Layout], Network]:

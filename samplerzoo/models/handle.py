@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import LAYOUTS, Layout, Model
+from samplerzoo.errors import UsageError
 from samplerzoo.system.environment import choose_dtype
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ class ModelHandle(ABC):
             zero, so that a sampler that divides by an answer can.
         guesses: what was assumed where nothing is said, in sentences.
     """
+
+    compiles: ClassVar[bool] = True
+    """Tells whether there is a network that can be compiled."""
 
     stub: Model
     guesses: tuple[str, ...]
@@ -47,6 +51,15 @@ class ModelHandle(ABC):
     def choose_dtype(self, dtype: str, device: str) -> str:
         """Return the dtype to compute in; see `samplerzoo.system.environment.choose_dtype`."""
         return choose_dtype(dtype, device)
+
+    def check_compiled(self) -> None:
+        """Refuse to compile where there is no network.
+
+        Raises:
+            UsageError: there is nothing to compile.
+        """
+        if not self.compiles:
+            raise UsageError(f"{self.stub.name} has no network that could be compiled: leave --compile out")
 
     @abstractmethod
     def load(

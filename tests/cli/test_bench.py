@@ -13,10 +13,12 @@ from samplerzoo_plugins.ddim import DDIM
 
 from samplerzoo import registry
 from samplerzoo.bench import results
+from samplerzoo.bench.error import STOCHASTIC
 from samplerzoo.bench.suite import Suite
 from samplerzoo.cli import bench as module
 from samplerzoo.cli import sweep_flags
 from samplerzoo.models.load import ModelFolder
+from samplerzoo.sampling import converged
 
 FEW = ["--steps", 2, "--images", 6, "--batch-size", 4, "--device", "cpu"]
 
@@ -177,6 +179,99 @@ def test_a_second_network_is_counted_apart_and_no_path_of_it_is_reported(
     assert f"worse@{ModelFolder.open(tiny_model).fingerprint[:8]}" in report
     tables, _, _ = report.partition("samplerzoo bench")
     assert str(tmp_path / "worse") not in tables
+
+
+def test_from_a_folder_to_a_ranked_report_in_one_command(
+    cli, plain_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model without data and without features: only the number of steps of its solution is smaller here."""
+    monkeypatch.setattr(converged, "FIRST_STEPS", 8)
+    monkeypatch.setattr(converged, "MOST_STEPS", 16)
+    answer = cli(
+        "bench", "--model", plain_model, "--metrics", "error", "--steps", "2,3", "--images", "3", "--device", "cpu"
+    )
+    assert answer.code == 0, answer
+    rows = results.read_rows(Path("bench/plain"))
+    suited = [plugin.name for plugin in registry.plugins("sampler") if plugin.load().needs_mean]
+    assert {row.recipe.sampler for row in rows} == {*suited}
+    assert {row.recipe.steps for row in rows} == {2, 3}
+    report = Path("bench/plain/report.md").read_text()
+    assert "At 2 evaluations the nearest is " in report
+    assert "Error by evaluations of the network" in report
+    assert "image by image" in report
+    assert f"ddpm small, euler-ancestral, reverse-diffusion, reverse-sde, predictor-corrector: {STOCHASTIC}." in report
+    for row in rows:
+        assert row.recipe.dtype == "float32"
+        assert (row.error is not None and row.error.mean is None) == (STOCHASTIC in row.warnings)
+        assert row.cost.nfe > 0
+        assert (row.speed is None) == (STOCHASTIC in row.warnings)
+    assert len([*Path("bench/plain/converged").iterdir()]) == 1
+    again = cli("bench", "--model", plain_model, "--metrics", "error", "--steps", "2,3", "--images", "3", "--json")
+    assert [row["cell"] for row in json.loads(again.out)["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("--metrics error,fid --sampler ddim", ["--metrics", "fid is none of error, fd"]),
+        ("--metrics fd --steps 5", ["no rows", "--metrics error"]),
+        ("--model gaussian:cosin", ["gaussian:cosin", "gaussian:cosine"]),
+        ("--model exact:digits:cosin --metrics error", ["'cosin'", "did you mean cosine?"]),
+        ("--model exact:digits --metrics error --sampler ddim --compile", ["leave --compile out"]),
+        ("--model exact:digits --metrics error --sampler ddim --dtype float16", ["leave --dtype out"]),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(cli, words: str, parts: list[str]) -> None:
+    cli("bench", *words.split(), "--images", 2, "--device", "cpu").refuses(2, *parts)
+
+
+def test_a_model_without_features_is_measured_by_its_errors(composed, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "whole" / "features").mkdir(parents=True)
+    for model, line, measures, images in (
+        (tmp_path / "bare", "", ("error",), 64),
+        (tmp_path / "whole", "", ("fd",), 1000),
+        (tmp_path / "bare", "--features pixels", ("fd",), 1000),
+        (tmp_path / "bare", "--reference x.npz", ("fd",), 1000),
+        (tmp_path / "whole", "--metrics error", ("error",), 64),
+        ("exact:digits", "--images 9", ("error",), 9),
+        ("mnist", "", ("fd",), 1000),
+    ):
+        suite = composed(f"--model {model} --sampler ddim {line}")
+        assert suite.measures == measures
+        assert [count for _, count in suite.points] == [images]
+
+
+def test_an_exact_model_from_command_to_report(cli) -> None:
+    words = ["--sampler", "ddim", "--sampler", "ddpm", "--steps", "2,3", "--images", "4", "--device", "cpu"]
+    dry = cli("bench", "--model", "exact:digits:flow", *words, "--dry-run")
+    assert dry.code == 0, dry
+    assert "converged solution" in dry.out
+    answer = cli("bench", "--model", "exact:digits:flow", *words)
+    assert answer.code == 0, answer
+    assert answer.out.splitlines()[-1] == "bench/exact-digits-flow/report.md"
+    first = results.read_rows(Path("bench/exact-digits-flow"))
+    assert {row.recipe.model for row in first} == {"exact:digits:flow"}
+    again = cli("bench", "--model", "exact:digits:flow", *words)
+    assert "5 cells, 5 of them done" in again.out
+    assert results.read_rows(Path("bench/exact-digits-flow")) == first
+
+
+def test_a_sampler_that_does_not_suit_the_model_is_left_out_of_all(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_files", {})
+    (tmp_path / "choosy.py").write_text(
+        "from samplerzoo import Sampler, UsageError\n\n\nclass Choosy(Sampler):\n"
+        "    def grid(self, schedule, steps, spacing):\n        raise UsageError('not on this path')\n\n"
+        "    def step(self, x, t, s, denoise, noise):\n        return denoise(x, t).x0\n"
+    )
+    line = ["--plugin", tmp_path / "choosy.py", "--model", "exact:digits", "--metrics", "error", "--steps", "2"]
+    answer = cli("bench", *line, "--images", "2", "--device", "cpu", "-o", "out")
+    assert answer.code == 0, answer
+    assert "choosy is left out: not on this path" in answer.err
+    assert "choosy" not in {row.recipe.sampler for row in results.read_rows(Path("out"))}
+    cli("bench", *line, "--images", "2", "--sampler", "choosy", "-o", "out").refuses(2, "not on this path")
 
 
 FAILING = """
