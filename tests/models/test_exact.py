@@ -120,6 +120,11 @@ def test_data_without_classes(tmp_path: Path) -> None:
         sample(model, "ddim", guidance="cfg", steps=2, num_images=1)
 
 
+def test_labels_may_be_left_out() -> None:
+    model = load("exact:digits:labels=false", device="cpu")
+    assert (model.num_classes, model.class_names, model.classifier) == (None, None, None)
+
+
 def test_some_images_are_a_fixed_choice_that_grows(folder: Path) -> None:
     few, more = (set(map(bytes, ExactModel.open(f"exact:{folder}:images={n}")._data[0].numpy())) for n in (6, 9))
     assert len(few) == 6
