@@ -121,7 +121,7 @@ def test_data_without_classes(tmp_path: Path) -> None:
 
 
 def test_labels_may_be_left_out() -> None:
-    model = load("exact:digits:labels=false", device="cpu")
+    model = load("exact:digits:conditional=false", device="cpu")
     assert (model.num_classes, model.class_names, model.classifier) == (None, None, None)
 
 
