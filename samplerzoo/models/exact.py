@@ -39,7 +39,7 @@ class ExactOptions(DataOptions):
 
     path: str = Field("vp", description=f"noise path: {', '.join(NAMED_PATHS)}")
     images: PositiveInt | None = Field(None, description="so many of the images, chosen at random; default: all")
-    conditional: bool = Field(True, description="take class labels, if the data have classes")
+    conditional: bool = Field(True, description="take class labels, if the data have several classes")
     bandwidth: float = Field(0.0, ge=0.0, description="deviation of a Gaussian around each image")
 
     @classmethod
@@ -183,13 +183,14 @@ class ExactModel(ModelHandle):
         if wanted is not None and wanted > len(data):
             raise UsageError(f"{self.name}: the data set has {len(data)} images, not {wanted}")
         chosen = torch.randperm(len(data), generator=keyed_generator(SUBSET_SEED))[:wanted]
-        if self.options.conditional:
+        conditional = self.options.conditional and data.num_classes > 1
+        if conditional:
             chosen = chosen[data.labels[chosen].argsort(stable=True)]
         images, labels = data.__getitems__(chosen.tolist())
         if self.options.random_flip:
             images = torch.stack([images, images.flip(-1)], dim=1).flatten(0, 1)
             labels = labels.repeat_interleave(2)
-        if not (data.num_classes and self.options.conditional):
+        if not conditional:
             return images, (), None
         counts = torch.bincount(labels, minlength=data.num_classes).tolist()
         if 0 in counts:

@@ -12,6 +12,7 @@ from samplerzoo.bench.gaussian import rows
 from samplerzoo.bench.results import Row
 from samplerzoo.bench.suite import default_recipes, parse_suite, read_suite
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import UsageError
 from samplerzoo.registry import Plugin
 from samplerzoo.sampling.recipe import Recipe
 
@@ -130,3 +131,54 @@ def test_our_suite_has_every_installed_sampler() -> None:
     assert {recipe.sampler for recipe in recipes} == means
     assert {recipe.steps for recipe in recipes} == {5, 10, 20, 50, 100, 200, 500, 1000}
     assert len(recipes) == 152
+
+
+# -- other paths
+
+
+@pytest.mark.parametrize("path", ["vp", "cosine", "ve", "flow"])
+def test_every_path_has_its_rows(path: str) -> None:
+    """More steps come nearer on every path, second order methods faster, and orders are measured on that path."""
+    model = f"gaussian:{path}"
+    ddim, second = (
+        [*rows([Recipe(model=model, sampler=name, steps=n) for n in (10, 40, 160)], pytest.fail)]
+        for name in ("ddim", "dpm-solver++")
+    )
+    for found in (ddim, second):
+        distances = [each.metrics.fd for each in found if each.metrics]
+        assert distances == sorted(distances, reverse=True)
+        assert {each.recipe.model for each in found} == {each.protocol.model for each in found} == {model}
+    assert second[1].metrics.fd < ddim[1].metrics.fd / 10
+    assert ddim[0].metrics.order == pytest.approx(1, abs=0.15)
+    assert second[0].metrics.order > 1.85
+
+
+def test_paths_are_other_protocols_and_other_cells() -> None:
+    found = [*rows([Recipe(model=f"gaussian:{path}", sampler="ddim", steps=5) for path in ("vp", "ve", "flow")])]
+    assert len({each.cell for each in found}) == len({each.protocol.fingerprint for each in found}) == 3
+    (plain,) = rows([Recipe(model="gaussian", sampler="ddim", steps=5)])
+    assert plain.cell == found[0].cell
+
+
+def test_flow_matching_on_a_gaussian_by_hand() -> None:
+    """Euler on the straight path scales a Gaussian by 1 + h v'(tau) a step, and the last step is the mean."""
+    (found,) = rows([Recipe(model="gaussian:flow", sampler="probability-flow", steps=4)])
+    mean, std = 0.0, 1.0
+    for t, s in ((1.0, 0.75), (0.75, 0.5), (0.5, 0.25), (0.25, 0.0)):
+        alpha = max(1 - t, 2**-12)
+        variance = alpha**2 * 0.25 + t**2
+        gain = (t - alpha * 0.25) / variance  # slope of E[eps - x0 | x] in x
+        shift = -0.5 - gain * alpha * 0.5  # its value where x is 0
+        mean, std = mean + (s - t) * (gain * mean + shift), std * (1 + (s - t) * gain)
+    assert found.metrics.fd == pytest.approx((mean - 0.5) ** 2 + (std - 0.5) ** 2, rel=1e-3)
+
+
+def test_a_path_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="gaussian:vp, gaussian:cosine, gaussian:ve, gaussian:flow"):
+        parse_suite({"model": "gaussian:fow"}, "a suite")
+
+
+def test_a_suite_on_another_path_has_every_sampler() -> None:
+    suite = parse_suite({"model": "gaussian:ve", "steps": 5}, "a suite")
+    assert {recipe.model for recipe, _ in suite.points} == {"gaussian:ve"}
+    assert len(suite.points) == len(default_recipes([5]))

@@ -120,8 +120,9 @@ def test_data_without_classes(tmp_path: Path) -> None:
         sample(model, "ddim", guidance="cfg", steps=2, num_images=1)
 
 
-def test_labels_may_be_left_out() -> None:
-    model = load("exact:digits:conditional=false", device="cpu")
+@pytest.mark.parametrize("name", ["exact:digits:conditional=false", "exact:digits:classes=3"])
+def test_labels_may_be_left_out_and_one_class_has_none(name: str) -> None:
+    model = load(name, device="cpu")
     assert (model.num_classes, model.class_names, model.classifier) == (None, None, None)
 
 
