@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,13 +14,18 @@ import diffusers
 import folders
 import pytest
 import torch
+from PIL import Image
 
 import samplerzoo as zoo
 from samplerzoo import registry
 from samplerzoo.cli import main
+from samplerzoo.core.paths import NAMED_PATHS
+from samplerzoo.data.options import DataOptions
+from samplerzoo.models.exact import ExactOptions
 from samplerzoo.models.load import ModelFolder
 
-MODELS = Path(__file__).parents[1] / "docs" / "models.md"
+DOCS = Path(__file__).parents[1] / "docs"
+MODELS, EXACT = DOCS / "models.md", DOCS / "exact.md"
 
 
 @pytest.fixture
@@ -98,3 +104,31 @@ def test_a_broken_architecture_is_one_line_and_stops_no_other_model(
         ModelFolder.open(folder)
     assert "\n" not in str(raised.value)
     assert ModelFolder.open("mnist").stub.num_classes == 10
+
+
+def test_the_page_of_exact_models_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my" / "photos" / "train").mkdir(parents=True)
+    for number in range(3):
+        picture = Image.new("RGB", (12, 9), (80 * number, 200, 50))
+        picture.save(tmp_path / "my" / "photos" / "train" / f"{number}.png")
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", EXACT.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for kind, block in blocks if kind == "sh" for line in block.splitlines()]
+    assert len(lines) == 7
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "samplerzoo"
+        assert main(words) == 0, (line, capsys.readouterr().err)
+    assert "the nearest is unipc" in (tmp_path / "errors" / "report.md").read_text()
+    (python,) = (block for kind, block in blocks if kind == "python")
+    scope: dict[str, Any] = {}
+    exec(python, scope)
+    assert scope["result"].images.shape == (2, 1, 8, 8)
+
+
+def test_the_table_of_exact_models_names_every_option_of_its_own() -> None:
+    own = set(ExactOptions.model_fields) - set(DataOptions.model_fields) - {"path"}
+    for word in (*(f"`:{path}`" for path in NAMED_PATHS), *(f"`:{name}=" for name in own)):
+        assert word in EXACT.read_text()

@@ -14,7 +14,7 @@ from samplerzoo.cli.flags import facts, flags, validated
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
-from samplerzoo.models.folder import pretrained
+from samplerzoo.models.folder import is_exact, pretrained
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Plugin
 
@@ -34,10 +34,10 @@ def command(plugin: tuple[str, ...], name: str, as_json: bool, **reading: Any) -
     """
     for file in plugin:
         registry.load_file(file)
-    kinds = registry.kinds(name)
+    kinds = [] if is_exact(name) else registry.kinds(name)
     if kinds:
         found = [_plugin(registry.get(kind, name)) for kind in kinds]
-    elif name in pretrained() or "/" in name or name.startswith((".", "exact:")) or Path(name).is_dir():
+    elif name in pretrained() or "/" in name or name.startswith(".") or is_exact(name) or Path(name).is_dir():
         found = [_model(name, validated(ReadingOptions, reading))]
     else:
         known = [plugin.name for kind in registry.GROUPS for plugin in registry.plugins(kind)]

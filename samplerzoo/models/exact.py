@@ -79,11 +79,6 @@ class ExactOptions(DataOptions):
         return ":".join(filter(None, [f"{EXACT}{dataset}", *words]))
 
 
-def is_exact(name: str) -> bool:
-    """Tell whether a model of this name is computed from data."""
-    return name.startswith(EXACT)
-
-
 @dataclass(frozen=True, eq=False)
 class ExactModel(ModelHandle):
     """Exact denoiser of the images of a data set. The images are read when they are first needed.

@@ -21,6 +21,11 @@ def pretrained() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob("*/model_index.json"))
 
 
+def is_exact(name: str) -> bool:
+    """Tell whether a model of this name is computed from data."""
+    return name.startswith(EXACT)
+
+
 def find_model(name: str, *, revision: str | None = None) -> Path:
     """Return the folder of an embedded model, a local path or a hub id. Only a hub id may use the network.
 
@@ -30,7 +35,7 @@ def find_model(name: str, *, revision: str | None = None) -> Path:
     """
     if name in pretrained():
         return PRETRAINED / name
-    if name.startswith(EXACT):
+    if is_exact(name):
         raise UsageError(f"{name} is computed from data, and has no folder: a model with weights is needed here")
     path = Path(name).expanduser()
     if path.is_dir():
@@ -54,7 +59,7 @@ def find_model(name: str, *, revision: str | None = None) -> Path:
 
 def has_features(name: str) -> bool:
     """Tell whether a model may have a feature network of its own; a hub id is not asked."""
-    if name.startswith(EXACT):
+    if is_exact(name):
         return False
     root = PRETRAINED / name if name in pretrained() else Path(name).expanduser()
     return not root.is_dir() or (root / "features").is_dir()

@@ -22,8 +22,8 @@ from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.configs import ModelInfo, parse
-from samplerzoo.models.exact import ExactModel, ExactOptions, is_exact
-from samplerzoo.models.folder import INFO_FILE, find_model, pretrained, read_json
+from samplerzoo.models.exact import ExactModel, ExactOptions
+from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
 from samplerzoo.models.handle import ModelHandle, echo, slope
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_parts

@@ -1,0 +1,134 @@
+"""Errors in words and tables: rigged errors in both directions, seeds, baselines, and rows without an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from synthetic import protocol, row
+
+from samplerzoo.bench import results
+from samplerzoo.bench.error import STOCHASTIC, interval
+from samplerzoo.bench.results import ERROR, ImageError, Protocol, Row
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.report.errors import ErrorTable, error_tables, findings, section
+from samplerzoo.report.page import write_report
+
+IMAGES = 64
+
+
+def under(**changes: object) -> Protocol:
+    told = {"features": ERROR, "features_id": "rmse", "reference": "converged solution", "reference_images": None}
+    return protocol(images=IMAGES, **{**told, **changes})
+
+
+def rigged(folder: Path, sampler: str, steps: int, errors: np.ndarray, **keys: object) -> Row:
+    """Save errors of single images, and return their row."""
+    mean, low, high = interval(errors)
+    error = ImageError(mean=mean, low=low, high=high, solution="s")
+    found = row(sampler, steps, 0.0, under=under(), error=error, **keys).model_copy(update={"metrics": None})
+    path = folder / "cells" / found.cell / "s" / f"errors-000000-{len(errors) - 1:06d}.safetensors"
+    path.parent.mkdir(parents=True)
+    save_file({"errors": errors}, path)
+    return found
+
+
+def noise(seed: int, scale: float = 0.02) -> np.ndarray:
+    return scale * (1 + np.abs(np.random.default_rng(seed).standard_normal(IMAGES)))
+
+
+def table(folder: Path, rows: Sequence[Row]) -> ErrorTable:
+    [found] = error_tables(folder, rows)
+    return found
+
+
+def test_a_difference_that_all_images_share_is_told_though_the_errors_overlap(tmp_path: Path) -> None:
+    common = noise(0, 0.1)
+    rows = [rigged(tmp_path, "ddim", 5, common + 0.002), rigged(tmp_path, "unipc", 5, common)]
+    found = table(tmp_path, rows)
+    assert found.mean("ddim", 5) < interval(common)[2]  # alone, one lies within the interval of the other
+    assert findings(found) == [f"At 5 evaluations the nearest is unipc ({written(common)})."]
+    difference = found.difference("ddim", "unipc", 5)
+    assert difference is not None
+    assert difference == pytest.approx((0.002, 0.002, 0.002), rel=1e-4)
+
+
+def test_a_difference_that_images_do_not_share_is_not_told(tmp_path: Path) -> None:
+    rows = [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, noise(1))]
+    [sentence] = findings(table(tmp_path, rows))
+    assert sentence.startswith("At 5 evaluations the nearest is ")
+    assert "; not told from it: " in sentence
+    text = "\n".join(section(table(tmp_path, rows)))
+    assert text.count("**") == 4  # both are bold
+
+
+@pytest.mark.parametrize("better", ["ddim", "unipc"])
+def test_the_nearest_is_named_in_each_column(tmp_path: Path, better: str) -> None:
+    rows = [
+        rigged(tmp_path, name, steps, noise(0) * (1 if name == better else 2) / steps)
+        for name in ("ddim", "unipc")
+        for steps in (5, 10)
+    ]
+    found = table(tmp_path, rows)
+    assert [sentence.split(" (")[0] for sentence in findings(found)] == [
+        f"At {steps} evaluations the nearest is {better}" for steps in (5, 10)
+    ]
+    assert found.baseline() == better
+    assert found.baseline("ddim") == "ddim"
+    with pytest.raises(UsageError, match=r"no row 'heun'.*ddim, unipc"):
+        found.baseline("heun")
+    assert f"Difference to {better}, image by image" in "\n".join(section(found))
+
+
+def test_seeds_are_pooled_and_paired_with_their_own(tmp_path: Path) -> None:
+    common = {seed: noise(seed, 0.1) for seed in (0, 1)}
+    rows = [
+        rigged(tmp_path, name, 5, common[seed] + (0.01 if name == "ddim" else 0), seed=seed)
+        for name in ("ddim", "unipc")
+        for seed in (0, 1)
+    ]
+    found = table(tmp_path, rows)
+    assert found.mean("unipc", 5) == pytest.approx(np.mean([*common.values()]))
+    assert found.difference("ddim", "unipc", 5) == pytest.approx((0.01, 0.01, 0.01), rel=1e-4)
+    assert written(np.concatenate([*common.values()])) in "\n".join(section(found))
+
+
+def test_rows_stand_by_evaluations_and_not_by_steps(tmp_path: Path) -> None:
+    rows = [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "ddim", 10, noise(1), guidance="cfg", scale=2.0)]
+    assert table(tmp_path, rows).budgets == [5, 20]
+
+
+def test_what_has_no_error_says_why(tmp_path: Path) -> None:
+    without = row("ddpm", 5, 0.0, under=under(), error=ImageError(), warnings=(STOCHASTIC,))
+    rows = [rigged(tmp_path, "ddim", 5, noise(0)), without.model_copy(update={"metrics": None})]
+    assert [*section(table(tmp_path, rows))][-1] == f"ddpm: {STOCHASTIC}."
+    assert [*section(table(tmp_path, rows[1:]))][-1] == f"ddpm: {STOCHASTIC}."
+
+
+def test_a_page_with_distances_and_errors(tmp_path: Path) -> None:
+    rows = [row("ddim", 5, 1.5), row("ddim", 10, 1.0), rigged(tmp_path, "ddim", 5, noise(0))]
+    results.append_rows(tmp_path, rows)
+    text = write_report(tmp_path).read_text()
+    assert "## mnist: error@64" in text
+    assert "## mnist: fd_mnist@2000" in text
+    assert "error.mean" in (tmp_path / "results.csv").read_text()
+
+
+def test_errors_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    rows = [rigged(tmp_path, "ddim", 5, noise(0))]
+    (tmp_path / "errors.safetensors").write_text("no tensors")
+    with pytest.raises(ZooError, match=r"errors\.safetensors: cannot be read: .*remove it"):
+        error_tables(tmp_path, rows)
+
+
+def test_without_single_images_the_row_itself_is_shown(tmp_path: Path) -> None:
+    found = rigged(tmp_path / "elsewhere", "ddim", 5, noise(0))
+    assert written(noise(0)) in "\n".join(section(table(tmp_path, [found])))
+
+
+def written(errors: np.ndarray) -> str:
+    mean, low, high = interval(errors)
+    return f"{mean:#.3g} [{low:#.3g}, {high:#.3g}]"
