@@ -34,21 +34,28 @@ class DEIS(Sampler):
                 x = p.x0
             else:
                 x = s.alpha * p.x0 + s.sigma * p.eps  # the weights sum to the step in rho, so that DDIM is one part
-                for c, (_, eps) in list(zip(self._integrals(known, s, denoise.schedule), known, strict=True))[1:]:
-                    x = x + s.alpha * c * (eps - p.eps)
+                if len(known) > 1:
+                    for c, (_, eps) in zip(self._integrals(known, s, denoise.schedule)[1:], known[1:], strict=True):
+                        x = x + s.alpha * c * (eps - p.eps)
             yield x
 
     def _integrals(self, known, s, schedule):
         """Integrate each Lagrange polynomial over rho, from the newest level to s, by Gauss-Legendre in -log rho."""
         levels = [level for level, _ in known]
-        t = levels[0]
-        h = s.lam - t.lam
-        lam = t.lam + h / 2 * (NODES + 1)
-        at = np.array([self._coordinate(schedule.at_log_snr(2 * value)) for value in lam])
-        drho = -np.exp(-lam) * WEIGHTS * h / 2
-        u = [self._coordinate(level) for level in levels]
+        ends = [levels[0], *self._kinks(levels[0], s, schedule), s]
+        lam = np.array([level.lam for level in ends])
+        h = np.diff(lam)[:, None]
+        lam = (lam[:-1, None] + h / 2 * (NODES + 1)).ravel()
+        drho = (-h / 2 * WEIGHTS).ravel() * np.exp(-lam)
+        at, u = self._coordinates(lam, ends, schedule), [self._coordinate(level) for level in levels]
         basis = [math.prod([(at - b) / (a - b) for b in u if b != a], start=np.ones_like(at)) for a in u]
         return [float(values @ drho) for values in basis]
+
+    def _kinks(self, t, s, schedule):
+        """List the levels between t and s where tau has a kink as a function of rho: beta jumps at a whole tau."""
+        if self.variable != "t" or schedule.whole is None:
+            return []
+        return [schedule.at(tau) for tau in range(math.ceil(t.tau) - 1, math.floor(s.tau), -1)]
 
     def _coordinate(self, level):
         match self.variable:
@@ -58,3 +65,16 @@ class DEIS(Sampler):
                 return level.sigma / level.alpha
             case "log-rho":
                 return -level.lam
+
+    def _coordinates(self, lam, ends, schedule):
+        """Return the variable at each lambda = -log rho; between kinks -log abar is linear in tau."""
+        match self.variable:
+            case "t" if schedule.whole is None:
+                return np.array([schedule.at_log_snr(2 * value).tau for value in lam])
+            case "t":
+                depth, tau = np.array([(-2 * math.log(level.alpha), level.tau) for level in reversed(ends)]).T
+                return np.interp(np.logaddexp(0.0, -2 * lam), depth, tau)
+            case "rho":
+                return np.exp(-lam)
+            case "log-rho":
+                return -lam
