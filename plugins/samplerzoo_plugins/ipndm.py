@@ -1,19 +1,15 @@
-from samplerzoo import Field, Sampler
+import numpy as np
 
-ADAMS_BASHFORTH = {
-    1: (1.0,),
-    2: (3 / 2, -1 / 2),
-    3: (23 / 12, -16 / 12, 5 / 12),
-    4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
-}
-"""Weights of the newest slope and those before it, for steps of one size (Liu et al. 2022, eq. 12)."""
+from samplerzoo import Field, Sampler
 
 
 class IPNDM(Sampler):
     """Improved pseudo numerical methods (Zhang and Chen 2023, after Liu et al. 2022), up to fourth order in name.
 
-    A step is a DDIM step along the Adams-Bashforth mean of the last few eps; the first steps know fewer of them. The
-    weights are those of equal steps, which the levels of a grid are not: that limits the order to two.
+    A step is a DDIM step along the Adams-Bashforth mean of the last few eps over the times of the step; the first steps
+    know fewer of them. The weights are those of the steps as they are. On equal steps in time they are the paper's (Liu
+    et al. 2022, eq. 12). A mean over time is not one over sigma / alpha, in which DDIM steps: that limits the order to
+    two, but for variance-exploding paths, where the two are one.
     """
 
     solver_order: int = Field(
@@ -25,16 +21,26 @@ class IPNDM(Sampler):
         return min(self.solver_order, 2)
 
     def walk(self, x, grid, denoise, noise):
-        slopes = []  # the newest first
+        known = []  # times and eps there, the newest first
         for t, s in grid.pairs():
             p = denoise(x, t)
-            slopes = [p.eps, *slopes][: self.solver_order]
+            known = [(t.tau, p.eps), *known][: self.solver_order]
             if s.clean:
                 x = p.x0
             else:
-                weights = ADAMS_BASHFORTH[len(slopes)]
+                weights = adams_bashforth([tau for tau, _ in known], s.tau)
                 h = s.sigma / s.alpha - t.sigma / t.alpha
                 x = s.alpha * p.x0 + s.sigma * p.eps  # the weights sum to 1, so that DDIM is one part
-                for w, e in zip(weights[1:], slopes[1:], strict=True):
-                    x = x + s.alpha * h * w * (e - p.eps)
+                for w, (_, eps) in zip(weights[1:], known[1:], strict=True):
+                    x = x + s.alpha * h * w * (eps - p.eps)
             yield x
+
+
+def adams_bashforth(times, end):
+    """Return the weights of the values at these times, the newest first, in the mean from the newest time to `end`.
+
+    The polynomial through the values has the mean of u^k, which is 1 / (k + 1) in steps u from the newest time.
+    """
+    u = (np.array(times) - times[0]) / (end - times[0])
+    moments = 1 / np.arange(1, len(u) + 1)
+    return np.linalg.solve(np.vander(u, increasing=True).T, moments).tolist()
