@@ -3,13 +3,16 @@ import math
 from samplerzoo import Field, Sampler
 
 MAX_GAMMA = math.sqrt(2) - 1  # no more noise is added than there is (Karras et al. 2022, table 1)
+FARTHEST = 8192.0  # sigma / alpha above which eps, in float32, no longer tells x0; the paper's runs start at 80
 
 
 class Heun(Sampler):
     """Heun's method in the noise level r = sigma / alpha, where dy/dr = eps for y = x / alpha, with churn.
 
     This is algorithm 2 of Karras et al. 2022, and algorithm 1 at s_churn = 0. A step costs two evaluations, the last
-    one costs one. Churn raises no level above the schedule's top, so that the first step of a whole run has none.
+    one costs one, and so does a step from a level without signal, as the first one of a cosine schedule: half the
+    slope there, times so long a step, is an error larger than the image. Churn raises no level above the schedule's
+    top, so that the first step of a whole run has none.
     """
 
     s_churn: float = Field(
@@ -37,9 +40,13 @@ class Heun(Sampler):
         if s.clean:
             return p.x0
         euler = s.alpha * p.x0 + s.sigma * p.eps
+        if t.sigma > FARTHEST * t.alpha:
+            return euler
         q = denoise(euler, s)
+        # q.eps - p.eps by way of v, since eps alone has lost its last digits where r is large, and x0 where it is small
+        change = s.alpha / (s.alpha**2 + s.sigma**2) * (s.alpha * (q.eps - p.eps) - s.sigma * (q.x0 - p.x0))
         h = s.sigma / s.alpha - t.sigma / t.alpha
-        return euler + s.alpha * h / 2 * (q.eps - p.eps)
+        return euler + s.alpha * h / 2 * change
 
     def _raised(self, t, steps, schedule):
         """Return the level up to which noise is added before a step from t."""
