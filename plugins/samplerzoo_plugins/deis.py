@@ -12,8 +12,8 @@ class DEIS(Sampler):
     """Diffusion exponential integrator, Adams-Bashforth (Zhang and Chen 2023, eq. 14 and 15: tAB-DEIS).
 
     In rho = sigma / alpha, y = x / alpha moves by the integral of eps; along a step eps is the polynomial through its
-    values at this level and at those before. The first steps know fewer levels. The very first step has order one,
-    which limits solver_order 3 to second order.
+    values at this level and at those before. The first steps know fewer levels. The very first step has order one, so
+    that a whole run of solver_order 3 is of second order, unless its first steps are small.
     """
 
     solver_order: int = Field(3, ge=1, le=3, description="levels that a step uses: its own and those before; 1 is DDIM")
@@ -23,7 +23,7 @@ class DEIS(Sampler):
 
     @property
     def order(self) -> int:
-        return min(self.solver_order, 2)
+        return self.solver_order
 
     def walk(self, x, grid, denoise, noise):
         known = []  # levels and eps there, the newest first

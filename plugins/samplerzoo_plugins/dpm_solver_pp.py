@@ -8,8 +8,8 @@ class DPMSolverPP(Sampler):
 
     In lambda = log(alpha / sigma), x_s = sigma_s / sigma_t x_t + sigma_s int e^lambda x0 dlambda (eq. 9), and x0 along
     a step is the polynomial through its values at this level and at those before. The first steps know fewer levels.
-    The last steps have lower order too, which is more stable if steps are few. The very first step has order one, which
-    limits 3M to second order.
+    The last steps have lower order too, which is more stable if steps are few. The very first step has order one, so
+    that a whole run of 3M is of second order, unless its first steps are small.
     """
 
     solver_order: int = Field(2, ge=1, le=3, description="levels that a step uses: 2 is 2M, 3 is 3M, and 1 is DDIM")
@@ -17,7 +17,7 @@ class DPMSolverPP(Sampler):
 
     @property
     def order(self) -> int:
-        return min(self.solver_order, 2)
+        return min(self.solver_order, 2) if self.eta else self.solver_order
 
     def walk(self, x, grid, denoise, noise):
         known = []  # levels and x0 there, the newest first

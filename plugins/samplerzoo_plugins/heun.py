@@ -3,6 +3,7 @@ import math
 from samplerzoo import Field, Sampler
 
 MAX_GAMMA = math.sqrt(2) - 1  # no more noise is added than there is (Karras et al. 2022, table 1)
+MOST_CHURN = 10.0  # above it, runs of 25 steps have less churn than is asked for
 FARTHEST = 8192.0  # sigma / alpha above which eps, in float32, no longer tells x0; the paper's runs start at 80
 
 
@@ -20,11 +21,14 @@ class Heun(Sampler):
     )
     s_min: float = Field(0.0, ge=0, description="sigma/alpha below which there is no churn")
     s_max: float = Field(1e6, ge=0, description="sigma/alpha above which there is no churn")
-    s_noise: float = Field(1.0, gt=0, le=2, description="factor on the standard deviation of the added noise")
+    s_noise: float = Field(
+        1.0, ge=0.9, le=1.1, description="factor on the standard deviation of the added noise; the paper's is 1 to 1.01"
+    )
 
     @property
     def order(self) -> int:
-        return 2
+        """2, or 0 with so much churn that most runs cut it (MAX_GAMMA), and with added noise of the wrong size."""
+        return 2 if not self.s_churn or (self.s_churn <= MOST_CHURN and self.s_noise == 1) else 0
 
     def walk(self, x, grid, denoise, noise):
         for t, s in grid.pairs():

@@ -10,14 +10,15 @@ class PredictorCorrector(Sampler):
     The paper's step size is made of the norms of noise and score in a batch. Here it is the expectation of that, 2 (snr
     sigma)^2, which depends on the level alone, so that no image depends on its neighbours. The factor 1 - beta_i, which
     is 1 within two percent on the paper's thousand levels, is left out: it would depend on how many levels are skipped.
-    Langevin steps have a fixed size, so that a bias stays on any grid: there is no order of convergence.
+    Langevin steps have a fixed size, so that a bias stays on any grid: there is no order of convergence. Many of them
+    end in a variance that is too large by 1 / (1 - snr^2), which bounds snr: the paper's are below 0.25 (appendix G).
     """
 
     predictor: Literal["reverse-diffusion", "ddim"] = Field(
         "reverse-diffusion", description="the step between levels: the paper's, or one without noise"
     )
     corrector_steps: int = Field(1, ge=0, le=100, description="Langevin steps at every level, one evaluation each")
-    snr: float = Field(0.16, gt=0, le=1, description="signal-to-noise ratio of a Langevin step, the paper's r")
+    snr: float = Field(0.16, gt=0, le=0.5, description="signal-to-noise ratio of a Langevin step, the paper's r")
 
     @property
     def order(self) -> int:

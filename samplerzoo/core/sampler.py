@@ -34,7 +34,11 @@ class Sampler(Options):
 
     @property
     def order(self) -> int:
-        """Order of convergence in the step size: the weak order if it draws noise after x_T."""
+        """Order of convergence in the step size: the weak order if it draws noise after x_T.
+
+        Above 2 it is that of the steps after the first few ones, in which a method with memory knows less. It is 0 if
+        images do not converge on the data as steps grow small.
+        """
         return 1
 
     def suited(self, model: Model) -> Self:

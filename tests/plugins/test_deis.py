@@ -71,14 +71,14 @@ def test_of_order_1_it_is_ddim(linear: Schedule, variable: Variable, spacing: st
 
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_order(variable: Variable) -> None:
-    """Check that solver_order 3 has a smaller error, though its first step limits it to second order."""
+    """Check each order in the middle of a run, after small first steps."""
     one, two, three = (convergence(DEIS(solver_order=n, variable=variable)) for n in (1, 2, 3))
-    assert [DEIS(solver_order=n, variable=variable).order for n in (1, 2, 3)] == [1, 2, 2]
+    assert [DEIS(solver_order=n, variable=variable).order for n in (1, 2, 3)] == [1, 2, 3]
     assert one.reaches(1)
     assert not one.reaches(2)
     assert two.reaches(2)
     assert not two.reaches(3)
-    assert three.reaches(2)
+    assert three.reaches(3)
     assert three.errors[-1] < two.errors[-1] / 8
 
 

@@ -40,7 +40,7 @@ def test_up_to_eta_1_it_is_ddim(eta: float, spacing: str, steps: int) -> None:
     torch.testing.assert_close(ancestral, ddim, rtol=0, atol=1e-9)
 
 
-@given(eta=st.floats(0, 100), tau_t=st.floats(0.1, 1000), share=st.floats(0, 0.999))
+@given(eta=st.floats(0, 1), tau_t=st.floats(0.1, 1000), share=st.floats(0, 0.999))
 def test_noise_left_and_fresh_are_what_the_level_has(eta: float, tau_t: float, share: float) -> None:
     """Check that the variance of x = alpha x0 + sigma eps holds before and after a step, whatever eta is."""
     schedule = VP.from_config({})
@@ -51,18 +51,12 @@ def test_noise_left_and_fresh_are_what_the_level_has(eta: float, tau_t: float, s
     assert a * t.alpha == pytest.approx(s.alpha)
 
 
-def test_a_large_eta_replaces_all_noise(linear: Schedule) -> None:
-    a, b, c = one_step(EulerAncestral(eta=50.0), linear, 500, 480).tolist()
-    t, s = linear.at(500), linear.at(480)
-    assert (a, b, c) == pytest.approx((s.alpha / t.alpha, -s.alpha / t.alpha * t.sigma, s.sigma))
-
-
 def test_s_noise_scales_what_is_fresh(linear: Schedule) -> None:
     plain, more = (one_step(EulerAncestral(s_noise=s), linear, 500, 480) for s in (1.0, 1.1))
     torch.testing.assert_close(more - plain, 0.1 * plain[2] * Z)
 
 
-@pytest.mark.parametrize("eta", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("eta", [0.5, 1.0])
 @pytest.mark.parametrize("steps", [1, 2, 50, 1000])
 def test_is_finite_on_the_cosine_schedule(eta: float, spacing: str, steps: int) -> None:
     """Check the cosine schedule, where rounding makes diffusers' sigma_up exceed sigma_to."""
@@ -71,6 +65,6 @@ def test_is_finite_on_the_cosine_schedule(eta: float, spacing: str, steps: int) 
     assert out.isfinite().all()
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_order(eta: float) -> None:
     assert convergence(EulerAncestral(eta=eta)).order == pytest.approx(1, abs=TOLERANCE)
