@@ -41,7 +41,8 @@ class CheckCommand(PluginCommand):
 
 @click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])
 @click.argument("name")
-def command(name: str, plugin: tuple[str, ...], as_json: bool, **wanted: Any) -> int:
+@click.option("--thorough", is_flag=True, help="also check long runs and all combinations of options: minutes")
+def command(name: str, plugin: tuple[str, ...], as_json: bool, thorough: bool, **wanted: Any) -> int:
     """Run every check of the conformance kit on a sampler or a guidance, and print what each found.
 
     The plugin is checked with the given options, against exact answers. That needs no network, no data and no Monte
@@ -56,7 +57,7 @@ def command(name: str, plugin: tuple[str, ...], as_json: bool, **wanted: Any) ->
             for flag, value in wanted.items()
             if value is not None and flag.startswith(GUIDANCE_PREFIX) == bool(prefix)
         }
-        found.append(_checked(kind, name, options, quiet=as_json))
+        found.append(_checked(kind, name, options, quiet=as_json, thorough=thorough))
     if as_json:
         click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
     return int(any(not each["passed"] for each in found))
@@ -78,7 +79,7 @@ def kinds_of(name: str) -> list[Kind]:
     raise UsageError(f"no sampler or guidance {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
 
 
-def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool, thorough: bool) -> dict[str, Any]:
     """Run the checks, and print a line for each as soon as it is done unless `quiet`."""
     made: Any = registry.make(kind, name, options)
     from samplerzoo.testing import outcomes, refused_paths
@@ -87,10 +88,11 @@ def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> 
     seen: list[Outcome] = []
     if not quiet:
         click.echo(f"{made!r}")
-    for outcome in outcomes(made):
+    for outcome in outcomes(made, thorough=thorough):
+        first = outcome.status == "failed" and all(before.status != "failed" for before in seen)
         seen.append(outcome)
         if not quiet:
-            click.echo(f"  {outcome}")
+            click.echo(f"  {outcome.whole if first else outcome}")
         if outcome.error is not None and click.get_current_context().find_root().obj:  # --debug
             traceback.print_exception(outcome.error)
     count = Counter(outcome.status for outcome in seen)
@@ -105,5 +107,8 @@ def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool) -> 
         "plugin": repr(made),
         "passed": not count["failed"],
         "paths": paths,
-        "checks": [{"check": each.check, "status": each.status, "reason": each.reason} for each in seen],
+        "checks": [
+            {"check": each.check, "status": each.status, "reason": each.reason, "details": [*each.details]}
+            for each in seen
+        ],
     }

@@ -14,6 +14,7 @@ makes a test of every check. Both work without a network, data or Monte Carlo.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,14 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options
-from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, PATH_CHECKS, SAMPLER_CHECKS
+from samplerzoo.testing.checks import (
+    GUIDANCE_CHECKS,
+    OPTIONS_CHECKS,
+    SAMPLER_CHECKS,
+    SLOW_CHECKS,
+    STYLE_CHECKS,
+    THOROUGH_CHECKS,
+)
 from samplerzoo.testing.checks.refusals import check_takes_some_path, refusal
 from samplerzoo.testing.fixtures import ON_VP, PATHS, Path
 
@@ -36,7 +44,7 @@ Check = Callable[[Any], None]
 Reasons = Mapping[str, str]
 """Name of a check -> why it is expected to fail."""
 
-Status = Literal["passed", "failed", "skipped", "expected"]
+Status = Literal["passed", "failed", "skipped", "expected", "warning"]
 
 NO_REASONS: Reasons = {}
 
@@ -50,26 +58,36 @@ class Outcome:
 
     Attributes:
         check: name of the check.
-        status: "expected" is a failure that was expected. A check that passes against expectation is "failed".
+        status: "expected" is a failure that was expected. A check that passes against expectation is "failed". A check
+            of style, which changes no image, gives a "warning".
         reason: one line; empty if the check passed.
+        details: more lines about a failure, such as levels and numbers.
         error: what was raised, with its traceback.
     """
 
     check: str
     status: Status
     reason: str = ""
+    details: tuple[str, ...] = ()
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         word = {"failed": "FAILED", "expected": "fails, as expected"}.get(self.status, self.status)
         return f"{self.check}: {word}" + (f", {self.reason}" if self.reason else "")
 
+    @property
+    def whole(self) -> str:
+        """Everything that is known of it, in lines."""
+        return "\n    ".join([str(self), *self.details])
 
-def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check]:
+
+def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = False) -> dict[str, Check]:
     """Return the checks of a sampler or a guidance, by name, in the order in which they are run.
 
     Args:
         model: model to check a guidance on, if it needs something that the exact mixture does not have.
+        thorough: add the checks of a sampler that take minutes: long runs and settings of options on every kind of
+            path, and all combinations of options.
 
     Raises:
         UsageError: the object is neither, or Python leaves assertions out.
@@ -79,10 +97,11 @@ def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check
     own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
     if isinstance(plugin, Sampler):
         own[check_takes_some_path.__name__] = check_takes_some_path
-        own |= {check.__name__: _on_path(check, ON_VP) for check in SAMPLER_CHECKS}
         for path in PATHS:
-            if path is not ON_VP:  # whose checks bear their plain names
-                own |= {f"{check.__name__}_on_{path.kind.lower()}": _on_path(check, path) for check in PATH_CHECKS}
+            suffix = "" if path is ON_VP else f"_on_{path.kind.lower()}"
+            left_out = () if thorough or path is ON_VP else SLOW_CHECKS
+            checks = [check for check in SAMPLER_CHECKS if check not in left_out] + [*THOROUGH_CHECKS] * thorough
+            own |= {check.__name__ + suffix: _on_path(check, path) for check in checks}
         return own
     if isinstance(plugin, Guidance):
         return own | {check.__name__: _on(model, check) for check in GUIDANCE_CHECKS}
@@ -91,14 +110,18 @@ def checks_of(plugin: Options, *, model: Model | None = None) -> dict[str, Check
 
 
 def outcomes(
-    plugin: Options, *, model: Model | None = None, expected_failures: Reasons | None = None
+    plugin: Options,
+    *,
+    model: Model | None = None,
+    expected_failures: Reasons | None = None,
+    thorough: bool = False,
 ) -> Iterator[Outcome]:
     """Run the checks one by one. All of them run, whichever fail.
 
     Raises:
         UsageError: a failure is expected of a check that does not exist.
     """
-    checks = checks_of(plugin, model=model)
+    checks = checks_of(plugin, model=model, thorough=thorough)
     expected = _known(expected_failures, checks)
     return (_outcome(name, check, plugin, expected.get(name)) for name, check in checks.items())
 
@@ -113,16 +136,19 @@ def refused_paths(found: Sequence[Outcome]) -> dict[str, str]:
     return refused
 
 
-def check_sampler(sampler: Sampler, *, expected_failures: Reasons | None = None) -> list[Outcome]:
+def check_sampler(
+    sampler: Sampler, *, expected_failures: Reasons | None = None, thorough: bool = False
+) -> list[Outcome]:
     """Run every check on a sampler.
 
     Args:
+        thorough: see `checks_of`.
         expected_failures: check -> reason. If such a check passes, that is a failure: no excuse outlives its reason.
 
     Raises:
-        AssertionError: checks failed; names all of them, with what they found.
+        AssertionError: checks failed; tells the first failure whole and the others in a line each.
     """
-    return _checked(sampler, outcomes(sampler, expected_failures=expected_failures))
+    return _checked(sampler, outcomes(sampler, expected_failures=expected_failures, thorough=thorough))
 
 
 def check_guidance(
@@ -158,6 +184,7 @@ def parametrize_with_checks(
         reasons = expected_failures(plugin) if callable(expected_failures) else expected_failures
         expected = _known(reasons, checks)
         for name, check in checks.items():
+            check = _warning(check) if name in {check.__name__ for check in STYLE_CHECKS} else check
             marks = [pytest.mark.xfail(reason=expected[name], strict=True)] if name in expected else []
             params.append(pytest.param(plugin, check, id=f"{plugin!r}-{name}", marks=marks))
     return pytest.mark.parametrize(("plugin", "check"), params)
@@ -170,12 +197,22 @@ def _on_path(check: Callable[..., None], path: Path) -> Check:
         reason = refusal(sampler, path)
         if reason is not None:
             raise SkipTest(f"{REFUSES} a {path.kind} path: {reason}")
-        if check in PATH_CHECKS:
-            check(sampler, path)
-        else:
-            check(sampler)
+        check(sampler, path)
 
     return on_path
+
+
+def _warning(check: Check) -> Check:
+    """Make a check of style warn."""
+
+    @functools.wraps(check)
+    def warns(plugin: Any) -> None:
+        try:
+            check(plugin)
+        except AssertionError as error:
+            warnings.warn(str(error), stacklevel=2)
+
+    return warns
 
 
 def _on(model: Model | None, check: Callable[..., None]) -> Check:
@@ -195,10 +232,11 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
     except SkipTest as why:
         return Outcome(name, "skipped", str(why))
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
-        said = _line(blame(error, plugin) or error)
+        said, *details = _lines(blame(error, plugin) or error)
         if expected is None:
-            return Outcome(name, "failed", said, error)
-        return Outcome(name, "expected", expected, error)
+            style = name in {check.__name__ for check in STYLE_CHECKS}
+            return Outcome(name, "warning" if style else "failed", said, tuple(details), error)
+        return Outcome(name, "expected", expected, error=error)
     if expected is not None:
         return Outcome(
             name, "failed", f"it passes, though expected to fail ({expected}): take it out of expected_failures"
@@ -206,14 +244,17 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
     return Outcome(name, "passed")
 
 
-def _line(error: BaseException) -> str:
-    """Tell an error in one line. Errors other than those of a check begin with their type."""
-    return " ".join(str(error).split()) if isinstance(error, AssertionError) and str(error) else reason(error)
+def _lines(error: BaseException) -> list[str]:
+    """Tell an error in lines, the first of which says it all. Errors other than those of a check are one line."""
+    if isinstance(error, AssertionError) and str(error).strip():
+        return [" ".join(line.split()) for line in str(error).strip().splitlines()]
+    return [reason(error)]
 
 
 def _checked(plugin: Options, found: Iterator[Outcome]) -> list[Outcome]:
     every = list(found)
-    failed = [str(outcome) for outcome in every if outcome.status == "failed"]
+    failed = [outcome for outcome in every if outcome.status == "failed"]
     if failed:
-        raise AssertionError(f"{plugin!r} fails {len(failed)} of {len(every)} checks:\n" + "\n".join(failed))
+        told = [failed[0].whole, *map(str, failed[1:])]
+        raise AssertionError(f"{plugin!r} fails {len(failed)} of {len(every)} checks:\n" + "\n".join(told))
     return every

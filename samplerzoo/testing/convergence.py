@@ -41,8 +41,13 @@ ROUNDING = 1e-12
 MEANS, SPREAD = (-1.0, 1.0), 0.3
 """Mixture on which deterministic samplers are compared with the exact flow."""
 
-MEAN, STD = 0.5, 0.5
-"""Gaussian on which mean and variance of samplers that draw noise are compared."""
+MEAN = torch.tensor([0.5, -0.5, 1.0, 0.0], dtype=torch.float64)
+STD = torch.tensor([0.5, 0.2, 1.0, 1.5], dtype=torch.float64)
+"""Gaussians on which mean and variance of samplers that draw noise are compared: on one alone the error of a method may
+cross zero at some number of steps."""
+
+LONG = 3.0
+"""Size of the long steps of an uneven grid, in short ones."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,10 @@ class Convergence:
         return self.order > order - TOLERANCE
 
 
-def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS, *, path: str = "VP") -> Convergence:
-    """Measure the errors of a sampler on grids that are uniform in log-SNR.
+def convergence(
+    sampler: Sampler, steps: tuple[int, ...] = STEPS, *, path: str = "VP", uneven: bool = False
+) -> Convergence:
+    """Measure the errors of a sampler between two levels, on grids that are uniform in log-SNR.
 
     A deterministic sampler is compared with the exact flow of the probability flow ODE, by the root mean square over
     nine points. A sampler that draws noise is compared by mean and variance, from an exact start: its weak order.
@@ -76,15 +83,17 @@ def convergence(sampler: Sampler, steps: tuple[int, ...] = STEPS, *, path: str =
 
     Args:
         path: kind of noise path: VP, VE or flow.
+        uneven: make the steps long and short in turn.
 
     Raises:
         ZooError: a stochastic sampler is not affine in its draws, options and grid do not decide whether it draws, or
             an error is not finite.
     """
     schedule, ramp = _schedule(path), sampler.order > 2
-    finest = _grid(path, max(steps), ramp=ramp)  # the others have no level that it does not have
+    grids = [_grid(path, n, ramp=ramp, uneven=uneven) for n in steps]
+    finest = max(grids, key=len)
     error = _weak_error if _draws(sampler, finest, schedule) else _flow_error
-    errors = tuple(error(sampler, _grid(path, n, ramp=ramp), schedule) for n in steps)
+    errors = tuple(error(sampler, grid, schedule) for grid in grids)
     if not all(map(math.isfinite, errors)):
         raise ZooError(f"{sampler!r} returns NaN or infinity between log-SNR {LOG_SNR[0]:g} and {LOG_SNR[1]:g}")
     return Convergence(steps, errors)
@@ -109,18 +118,18 @@ def _flow_error(sampler: Sampler, grid: Grid, schedule: Schedule) -> float:
 
 
 def _weak_error(sampler: Sampler, grid: Grid, schedule: Schedule) -> float:
-    """Compare mean and variance on one Gaussian, where they are exact without Monte Carlo."""
-    model = learned(gaussian(schedule, MEAN, STD, parametrization=usual(schedule)))
+    """Compare mean and variance on Gaussians, where they are exact without Monte Carlo."""
+    model = learned(gaussian(schedule, MEAN, STD, shape=MEAN.shape, parametrization=usual(schedule)))
     t, s = _ends(grid)
 
-    def variance(level: Level) -> float:
+    def variance(level: Level) -> Tensor:
         return level.alpha**2 * STD**2 + level.sigma**2
 
     def output(noise: Callable[[], Tensor]) -> Tensor:
-        x = t.alpha * MEAN + math.sqrt(variance(t)) * noise()
+        x = t.alpha * MEAN + variance(t).sqrt() * noise()
         return _reached(sampler, x, grid, Denoiser(model.denoise, schedule), noise)
 
-    out = moments_of(output, (1,), 1 + _draws(sampler, grid, schedule), sampler)
+    out = moments_of(output, tuple(MEAN.shape), 1 + _draws(sampler, grid, schedule), sampler)
     return _size(torch.cat([out.mean - s.alpha * MEAN, out.std**2 - variance(s)]))
 
 
@@ -151,13 +160,15 @@ def _schedule(path: str) -> Schedule:
 
 
 @functools.cache
-def _grid(path: str, steps: int, *, ramp: bool) -> Grid:
+def _grid(path: str, steps: int, *, ramp: bool, uneven: bool) -> Grid:
     """Make the grid of a number of steps. A ramp breaks the first step into 1/n, 1/n, 2/n, 4/n ... of it.
 
     Euler's method then leaves an error of about h^4 there.
     """
     schedule = _schedule(path)
-    log_snr = np.linspace(*LOG_SNR, steps + 1)
+    low, high = LOG_SNR
+    sizes = np.where(np.arange(steps) % 2, LONG if uneven else 1.0, 1.0)
+    log_snr = low + (high - low) * np.concatenate([[0.0], np.cumsum(sizes)]) / sizes.sum()
     if ramp:
         halves = 2.0 ** -np.arange(math.ceil(math.log2(steps)), 0, -1)
         log_snr = np.insert(log_snr, 1, log_snr[0] + (log_snr[1] - log_snr[0]) * halves)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,20 +28,40 @@ LINEAR = VP.from_config({})
 """Schedule of Ho, Jain, Abbeel 2020."""
 
 
+COSINE = VP.from_config({"beta_schedule": "squaredcos_cap_v2"})
+ZERO_SNR = VP.from_config({"rescale_betas_zero_snr": True})
+
+
 @dataclass(frozen=True)
 class Path:
     """Kind of noise path that samplers are checked on.
 
     Attributes:
-        uneven: grid with steps of all sizes, between timesteps, and at levels cleaner than a network is trained on.
+        schedules: schedules of this kind by name, the usual one first.
+        timesteps: timesteps of steps of all sizes, between whole timesteps, and cleaner than a network is trained on.
     """
 
-    schedule: Schedule
-    uneven: Grid
+    schedules: Mapping[str, Schedule]
+    timesteps: tuple[float, ...]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The usual schedule."""
+        return next(iter(self.schedules.values()))
 
     @property
     def kind(self) -> str:
         return self.schedule.kind
+
+    @property
+    def uneven(self) -> Grid:
+        """Grid of the timesteps on the usual schedule."""
+        return self.schedule.grid_at(self.timesteps)
+
+    @property
+    def some(self) -> Grid:
+        """Grid of a few uneven steps at levels that networks are trained on."""
+        return self.schedule.grid_at(self.timesteps[:4])
 
     @property
     def spacings(self) -> tuple[str, str]:
@@ -49,13 +69,19 @@ class Path:
         return self.schedule.usual, "logsnr"
 
 
-ON_VP = Path(LINEAR, LINEAR.grid_at([998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99]))
-ON_VE = Path(VE(), VE().grid_at([79.5, 23.25, 20.0, 3.0, 0.5, 0.01, 0.0005]))
-ON_FLOW = Path(RectifiedFlow(), RectifiedFlow().grid_at([999.5, 812.25, 800, 300.0, 20.0, 0.6, 0.01]))
+ON_VP = Path(
+    {
+        "linear": LINEAR,
+        "scaled-linear": VP.from_config({"beta_schedule": "scaled_linear"}),
+        "cosine": COSINE,
+        "sigmoid": VP.from_config({"beta_schedule": "sigmoid"}),
+        "zero terminal SNR": ZERO_SNR,
+    },
+    (998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99),
+)
+ON_VE = Path({"VE": VE()}, (79.5, 23.25, 20.0, 3.0, 0.5, 0.01, 0.0005))
+ON_FLOW = Path({"flow": RectifiedFlow()}, (999.5, 812.25, 800, 300.0, 20.0, 0.6, 0.01))
 PATHS = (ON_VP, ON_VE, ON_FLOW)
-
-COSINE = VP.from_config({"beta_schedule": "squaredcos_cap_v2"})
-ZERO_SNR = VP.from_config({"rescale_betas_zero_snr": True})
 
 
 def normal(
@@ -76,9 +102,12 @@ def usual(schedule: Schedule) -> Parametrization:
     return FLOW if schedule.kind == "flow" else SAMPLE if schedule.ends_in_noise else EPSILON
 
 
-def made_for(sampler: Sampler, mean: float, std: float, schedule: Schedule = LINEAR) -> Model:
+def made_for(sampler: Sampler, mean: float | Tensor, std: float | Tensor, schedule: Schedule = LINEAR) -> Model:
     """Make Gaussian data as the sampler takes it: as a consistency model, if it does not need the mean."""
-    return normal(mean, std, schedule=schedule) if sampler.needs_mean else consistency(schedule, mean, std)
+    shape = tuple(mean.shape) if isinstance(mean, Tensor) else (1,)
+    if sampler.needs_mean:
+        return normal(mean, std, shape=shape, schedule=schedule)
+    return consistency(schedule, mean, std, shape=shape)
 
 
 def bimodal(shape: tuple[int, ...] = (2,), schedule: Schedule = LINEAR) -> Model:

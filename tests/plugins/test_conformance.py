@@ -14,6 +14,9 @@ from samplerzoo import registry
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import TOLERANCE, checks_of, convergence, parametrize_with_checks
+from samplerzoo.testing.checks import check_all_settings, check_moments
+from samplerzoo.testing.checks.sweep import neighbours
+from samplerzoo.testing.fixtures import PATHS, Path
 
 GUIDANCES = [
     ClassifierFreeGuidance(scale=3.0),
@@ -26,10 +29,25 @@ GUIDANCES = [
 CHECKS = checks_of(DDPM())
 """Checks of every sampler, by name."""
 
+SWEPT = ("heun-churn", "euler-ancestral-0.5", "predictor-corrector-ddim", "dpm-solver++-3m-sde", "deis-3-rho")
+"""Samplers whose options are swept in the fast tests; their neighbours differ in one option."""
+
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=[*CHECKS])
 def test_samplers(sampler: Sampler, check: Any) -> None:
     check(sampler)
+
+
+@pytest.mark.parametrize("sampler", SWEPT, indirect=True)
+def test_settings_at_the_bounds_of_options_have_the_right_moments(sampler: Sampler) -> None:
+    for other in neighbours(sampler):
+        check_moments(other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.kind)
+def test_every_setting_that_the_bounds_admit_passes(sampler: Sampler, path: Path) -> None:
+    check_all_settings(sampler, path)
 
 
 @parametrize_with_checks([DDPM(variance="learned"), *GUIDANCES])

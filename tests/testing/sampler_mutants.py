@@ -461,8 +461,8 @@ SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
     (DrawsAhead(), {"check_draws_are_used"}),
     (AroundTheCounter(), {"check_nfe_is_what_it_calls"}),
     (RawNetwork(), {"check_kinds_of_network_agree"} | on_other_paths("check_kinds_of_network_agree")),
-    (Truncated(), {"check_levels_are_on_the_schedule"} | on_other_paths("check_levels_are_on_the_schedule")),
-    (DeafToTheShift(), {"check_shift_is_applied"}),
+    (Truncated(), {"check_every_step"} | on_other_paths("check_every_step")),
+    (DeafToTheShift(), {"check_noise_is_as_predicted"}),
     (Biased(), {"check_moments"} | on_other_paths("check_moments")),
     (HalfTheNoise(), {"check_moments", "check_order"} | on_other_paths("check_moments", "check_order")),
     (UnitVariance(), on_other_paths("check_irregular_grids", "check_moments", "check_order")),
@@ -474,6 +474,6 @@ SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
     (Coward(), {"check_takes_some_path"}),
     (
         HardCodedLevel(),
-        on_other_paths("check_one_state_a_step", "check_levels_are_on_the_schedule", "check_lands_on_the_point"),
+        on_other_paths("check_one_state_a_step", "check_every_step", "check_lands_on_the_point"),
     ),
 ]

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from unittest import SkipTest
 
 import pytest
+from correct_methods import CORRECT
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
+from step_mutants import (
+    STEP_MUTANTS,
+    EpsAtTheNextLevel,
+    FirstStepIsLost,
+    LogSnrForLambda,
+    MidpointLambda,
+    NetworkToldTheNextLevel,
+    YieldsX0,
+)
 
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import check_guidance, check_sampler, checks_of
-from samplerzoo.testing.fixtures import Flow
+from samplerzoo.testing.checks import check_every_step, check_moments, check_order
+from samplerzoo.testing.fixtures import PATHS, Flow, Path
 
 MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS]
+
+CAUSES: dict[type[Sampler], str] = {
+    EpsAtTheNextLevel: "the level is the one that the step leads to",
+    NetworkToldTheNextLevel: "the level is the one that the step leads to",
+    FirstStepIsLost: "the state is still at the level that the step begins at",
+    LogSnrForLambda: "log-SNR is taken for lambda",
+    MidpointLambda: "at_log_snr was given the lambda",
+    YieldsX0: "the prediction is yielded in place of the state",
+}
+"""What is wrong with the mutants whose numbers tell it for certain. Of the others no cause is named."""
 
 
 def found(mutant: Options, check: str) -> str | None:
@@ -34,9 +57,36 @@ def test_a_mutant_is_caught_by_the_check_that_is_for_it(mutant: Options, caught_
         assert found(mutant, check), check
 
 
+@pytest.mark.parametrize(("mutant", "check"), STEP_MUTANTS, ids=[type(mutant).__name__ for mutant, _ in STEP_MUTANTS])
+def test_a_mutant_is_caught_and_the_message_names_its_cause_or_none(mutant: Sampler, check: str) -> None:
+    said = found(mutant, check)
+    assert said
+    assert "?" not in said, "a guess"
+    causes = [line.removeprefix("cause: ") for line in said.splitlines() if line.startswith("cause: ")]
+    assert len(causes) == (type(mutant) in CAUSES)
+    assert all(cause.startswith(CAUSES[type(mutant)]) or CAUSES[type(mutant)] in cause for cause in causes)
+
+
+@pytest.mark.parametrize("sampler", CORRECT, ids=[type(sampler).__name__ for sampler in CORRECT])
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.kind)
+def test_methods_that_are_right_are_not_refused(sampler: Sampler, path: Path) -> None:
+    check_every_step(sampler, path)
+    check_moments(sampler, path)
+    check_order(sampler, path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", CORRECT, ids=[type(sampler).__name__ for sampler in CORRECT])
+def test_methods_that_are_right_pass_all_checks(sampler: Sampler) -> None:
+    check_sampler(sampler, thorough=True)
+
+
 def test_every_check_catches_a_mutant() -> None:
-    caught = set().union(*(checks for _, checks in MUTANTS))
-    assert caught == {*checks_of(Flow()), *checks_of(Guiding())}
+    def kinds(names: Iterable[str]) -> set[str]:
+        return {re.sub("_on_(ve|flow)$", "", name) for name in names}
+
+    caught = set().union(*(checks for _, checks in MUTANTS), (check for _, check in STEP_MUTANTS))
+    assert kinds(caught) == kinds(checks_of(Flow())) | kinds(checks_of(Guiding()))
 
 
 def test_what_is_right_on_one_path_alone_is_caught_on_the_others_alone() -> None:

@@ -41,15 +41,19 @@ from samplerzoo.testing.checks.options import (
     check_options_are_documented,
     check_options_survive,
 )
+from samplerzoo.testing.checks.steps import check_every_step, check_long_runs
+from samplerzoo.testing.checks.sweep import check_all_settings, check_options_act, check_settings_hold
 from samplerzoo.testing.checks.walk import (
     check_any_shape,
+    check_coefficients_have_all_digits,
     check_draws_are_used,
     check_dtype_is_kept,
+    check_float32_is_enough,
     check_irregular_grids,
-    check_levels_are_on_the_schedule,
+    check_noise_is_as_predicted,
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
-    check_shift_is_applied,
+    check_pixels_are_independent,
 )
 
 OPTIONS_CHECKS = (
@@ -59,37 +63,42 @@ OPTIONS_CHECKS = (
     check_options_survive,
 )
 
+STYLE_CHECKS = (check_cites_its_source,)
+"""Checks of what changes no image: what they find is a warning."""
+
 SAMPLER_CHECKS = (
     check_one_state_a_step,
-    check_levels_are_on_the_schedule,
+    check_every_step,
     check_any_shape,
-    check_dtype_is_kept,
-    check_nothing_is_changed_in_place,
+    check_pixels_are_independent,
     check_batch_is_not_mixed,
+    check_nothing_is_changed_in_place,
     check_deterministic,
     check_global_random_state,
     check_runs_leave_nothing_behind,
     check_recording_changes_nothing,
     check_nfe_is_what_it_calls,
     check_draws_are_used,
-    check_shift_is_applied,
+    check_noise_is_as_predicted,
+    check_dtype_is_kept,
+    check_coefficients_have_all_digits,
+    check_float32_is_enough,
     check_lands_on_the_point,
     check_irregular_grids,
     check_kinds_of_network_agree,
     check_moments,
     check_order,
+    check_options_act,
+    check_settings_hold,
+    check_long_runs,
 )
+"""Checks of a sampler, which are made on every kind of path."""
 
-PATH_CHECKS = (
-    check_one_state_a_step,
-    check_levels_are_on_the_schedule,
-    check_lands_on_the_point,
-    check_irregular_grids,
-    check_kinds_of_network_agree,
-    check_moments,
-    check_order,
-)
-"""Checks of a sampler that are made on every kind of path."""
+SLOW_CHECKS = (check_long_runs, check_options_act, check_settings_hold)
+"""Checks of a sampler that are made on VP alone, unless they are to be thorough."""
+
+THOROUGH_CHECKS = (check_all_settings,)
+"""Checks of a sampler that are made only if they are to be thorough."""
 
 GUIDANCE_CHECKS = (
     check_scale_1_is_conditional,

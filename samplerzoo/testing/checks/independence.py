@@ -10,55 +10,76 @@ from typing import Any
 import numpy as np
 import torch
 
+from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.testing.fixtures import LINEAR, bimodal, farthest, given_noise, last, normal, states
+from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, farthest, given_noise, last, normal, states
 
-SOME = LINEAR.grid_at([999, 640.5, 600, 17, 3.25])
-
-
-def check_batch_is_not_mixed(sampler: Sampler) -> None:
-    """Check that a part of a batch, in another order, gives the same images: on a nonlinear network, in float64."""
-    whole = last(sampler, bimodal(), SOME, given_noise(5, (2,)))
-    for chosen in ([3, 0, 4], [1], [4, 3, 2, 1, 0]):
-        source = given_noise(5, (2,))
-        part = last(sampler, bimodal(), SOME, lambda: source()[chosen])  # noqa: B023
-        off = farthest(part, whole[chosen])
-        assert off < 1e-10, (
-            f"images {chosen} of a batch of 5 differ by {off:.2g} when they are made without the others, or in "
-            "another order: is there a mean or a norm over the batch?"
-        )
+MANY = 2100
+"""Images of a large batch, more than parts that one might divide it into."""
 
 
-def check_deterministic(sampler: Sampler) -> None:
+def check_batch_is_not_mixed(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that images of batches of many sizes are those that are made alone, or with others in another order.
+
+    It is checked on a nonlinear network, in float64.
+    """
+    model, grid = bimodal(schedule=path.schedule), path.some
+    for images in (2, 3, 4, 5, 8, MANY):
+        whole = last(sampler, model, grid, given_noise(images, (2,)))
+        for chosen in ([0], [images - 1], [images - 1, 0]):
+            source = given_noise(images, (2,))
+            part = last(sampler, model, grid, lambda: source()[chosen])  # noqa: B023
+            off = farthest(part, whole[chosen])
+            assert off < 1e-10, (
+                f"images {chosen} of a batch of {images} differ by {off:.2g} when they are made without the others, or "
+                "in another order"
+            )
+
+
+def check_deterministic(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that the same draws give the same image, bit for bit."""
-    first, second = (last(sampler, bimodal(), SOME, given_noise(3, (2,))) for _ in range(2))
+    model = bimodal(schedule=path.schedule)
+    first, second = (last(sampler, model, path.some, given_noise(3, (2,))) for _ in range(2))
     off = farthest(first, second)
-    assert torch.equal(first, second), f"two runs with the same draws differ by {off:.2g}: noise from elsewhere?"
+    assert torch.equal(first, second), f"two runs with the same draws differ by {off:.2g}"
 
 
-def check_global_random_state(sampler: Sampler) -> None:
+def check_global_random_state(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that the global random states of torch, numpy and random are neither read nor written."""
     images = []
     with kept_random_state():
         for seed in (1, 2):
             seed_everything(seed)
             before = random_state()
-            images.append(last(sampler, bimodal(), SOME, given_noise(3, (2,))))
+            images.append(last(sampler, bimodal(schedule=path.schedule), path.some, given_noise(3, (2,))))
             for library, state in random_state().items():
                 assert state == before[library], f"it draws from the global random state of {library}: use noise()"
     off = farthest(*images)
     assert torch.equal(*images), f"images differ by {off:.2g} with the global random seed: use noise()"
 
 
-def check_runs_leave_nothing_behind(sampler: Sampler) -> None:
-    """Check that a run is the same after another one, beside another one, and by a fresh object."""
+def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that a run is the same after others and beside others, by a fresh object too, and that its states stay.
+
+    The others have another batch, shape, dtype, number of steps, first level and schedule, one at a time.
+    """
     fresh = type(sampler).model_validate_json(sampler.model_dump_json())
-    expected = list(states(fresh, bimodal(), SOME, given_noise(3, (2,))))
-    list(states(sampler, normal(5.0, shape=(4, 1)), LINEAR.grid(2), given_noise(7, (4, 1))))
-    next(states(sampler, bimodal(), SOME, given_noise(2, (2,))))  # and one that is given up
-    _assert_same(expected, list(states(sampler, bimodal(), SOME, given_noise(3, (2,)))), "after another run")
-    beside = states(sampler, normal(-1.0, shape=(2,)), SOME, given_noise(3, (2,), seed=1))
-    found = [x for x, _ in zip(states(sampler, bimodal(), SOME, given_noise(3, (2,))), beside, strict=True)]
+    schedule, some = path.schedule, path.some
+    model = bimodal(schedule=schedule)
+    first = list(states(fresh, model, some, given_noise(3, (2,))))
+    expected = [x.clone() for x in first]
+    list(states(sampler, normal(5.0, shape=(4, 1), schedule=schedule), schedule.grid(2), given_noise(7, (4, 1))))
+    list(states(sampler, model, some, given_noise(3, (2,), torch.float32)))
+    list(states(sampler, model, some, given_noise(3, (2,), seed=1)))
+    list(states(sampler, model, Grid(some.levels[1:]), given_noise(3, (2,))))
+    for other in path.schedules.values():
+        grid = Grid(tuple(other.at(level.tau) for level in some.levels))
+        list(states(sampler, normal(shape=(2,), schedule=other), grid, given_noise(3, (2,))))
+    next(states(sampler, model, some, given_noise(2, (2,))))  # and one that is given up
+    _assert_same(expected, first, "after other runs, the states that it had given")
+    _assert_same(expected, list(states(sampler, model, some, given_noise(3, (2,)))), "after other runs")
+    beside = states(sampler, normal(-1.0, shape=(2,), schedule=schedule), some, given_noise(3, (2,), seed=1))
+    found = [x for x, _ in zip(states(sampler, model, some, given_noise(3, (2,))), beside, strict=True)]
     _assert_same(expected, found, "while another one is under way")
 
 
@@ -71,8 +92,8 @@ def _assert_same(expected: list[torch.Tensor], found: list[torch.Tensor], when: 
             f"{when} state {number} has the shape {tuple(y.shape)}, and {tuple(x.shape)} otherwise"
         )
         assert torch.equal(x, y), (
-            f"{when} state {number} of a run differs by {farthest(x, y):.2g}: is something kept on the object or its "
-            "class? Keep it in local variables of walk"
+            f"{when} state {number} of a run differs by {farthest(x, y):.2g}; what a run keeps belongs in "
+            "local variables of walk"
         )
 
 

@@ -1,0 +1,196 @@
+"""Check of every single step on exact data: is each x at the level that the network is told, each state at its own?
+
+It is the check that sees most. What it finds it tells with the step, the levels, and the terms of the state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.sampler import Sampler, grid_of
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.testing.fixtures import ON_VP, Path
+from samplerzoo.testing.steps import MEANS, SAME, STDS, Point, fine_grids, log_snr_of, points
+
+SECOND_ORDER = 2.0
+"""Error of a step that is allowed, in squares of its size: twice that of Euler's method where a path is steepest."""
+
+BIAS_OF_ORDER_0 = 0.15
+"""Share of the fresh noise by which the deviation of a step may be off for good, if order 0 is declared."""
+
+COARSE = 1.0
+"""Size of a step above which a method that is right may be far off."""
+
+LONG_RUN = 1000
+
+MATCH = 1e-6
+"""Relative distance up to which a mistake is recognised by the numbers that it gives."""
+
+
+def check_every_step(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check every step of long and short runs on exact data: what the network is asked, and where the state gets to.
+
+    A step from t asks about the state that it begins with at level t, if at all. Every x that the network is asked
+    about at a level, and every state that is yielded for one, has the mean and the deviation of the data there, but for
+    an error of second order. Grids have steps that are long and short in turn, on all schedules of the path, with the
+    same times on each, so that nothing which is kept from one schedule goes unseen on another.
+    """
+    for name, schedule in path.schedules.items():
+        grids = fine_grids(schedule)
+        if schedule is path.schedule:
+            grids |= {f"7 {spacing} steps": grid_of(sampler, schedule, 7, spacing) for spacing in path.spacings}
+            grids |= {"a few uneven steps": path.uneven}
+        check_steps(sampler, schedule, grids, name)
+
+
+def check_long_runs(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check every step of a run of a thousand steps, as `check_every_step` does."""
+    grid = grid_of(sampler, path.schedule, LONG_RUN)
+    check_steps(sampler, path.schedule, {f"{LONG_RUN} {path.spacings[0]} steps": grid}, path.kind)
+
+
+def check_steps(sampler: Sampler, schedule: Schedule, grids: Mapping[str, Grid], name: str) -> None:
+    """Check every step of runs on these grids. The first error is told whole.
+
+    Args:
+        name: name of the schedule, for messages.
+    """
+    for what, grid in grids.items():
+        levels = grid.levels
+        found = points(sampler, schedule, grid)
+        where = f"a run of {what} on the {name} schedule"
+        assert grid.levels == levels, f"it changes the grid that it is handed, in {where}"
+        last = {(point.number, point.level.tau): point for point in found if point.asked}
+        for point in found:
+            _check_point(point, found, schedule, f"step {point.number} of {len(grid)}, in {where}")
+            guess = point.asked and last[point.number, point.level.tau] is not point  # of a method that iterates
+            if not guess and not _right(point, sampler.order):
+                step = f"step {point.number} of {len(grid)}, in {where}"
+                raise AssertionError("\n".join([f"{_verdict(point)}: {step}", *_details(point)]))
+
+
+def _check_point(point: Point, found: list[Point], schedule: Schedule, where: str) -> None:
+    """Check that a level is one of the schedule, and that the state as it is is asked about at its own level."""
+    level = point.level
+    at = schedule.at(level.tau)
+    assert (at.alpha, at.sigma) == (level.alpha, level.sigma), (
+        f"it denoises at tau {level.tau:g} with alpha {level.alpha:.6f}, sigma {level.sigma:.6f}, where the "
+        f"schedule has {at.alpha:.6f} and {at.sigma:.6f}: {where}\ntake levels from denoise.schedule.at or .at_log_snr"
+    )
+    if point.as_begun and not _same(level.lam, point.t.lam):
+        other = [
+            one for one in found if one.number == point.number and one.as_begun and _same(one.level.lam, one.t.lam)
+        ]
+        assert other, (
+            f"the network is asked about the state at one level as if it were at another: {where}\n"
+            f"the state is at {told(point.t)}\nthe network is told {told(level)}"
+            + "\ncause: the level is the one that the step leads to"
+            * _same(level.lam, point.s.lam)
+        )
+
+
+def _right(point: Point, order: int) -> bool:
+    mean, std = point.mean_error.abs(), point.std_error.abs()
+    if point.level.clean:  # E[x0 | x] has less variance than the data by about the square of the noise that is left
+        wide = STDS >= 0.5
+        allowed = 4.0 * (point.t.sigma / point.t.alpha) ** 2 + SAME
+        return bool((mean[wide] <= allowed).all() and (std[wide] <= allowed).all())
+    if point.size > COARSE:
+        return bool(mean.isfinite().all() and std.isfinite().all())
+    allowed = SECOND_ORDER * point.size**2 + SAME
+    if order == 0:
+        allowed += BIAS_OF_ORDER_0 * point.fresh_share
+    return bool((mean <= allowed).all() and (std <= allowed).all())
+
+
+def _verdict(point: Point) -> str:
+    if point.asked:
+        return "the network is asked about an x that is not at the level that it is told"
+    return "the last step does not end in the data" if point.level.clean else "a step misses its level"
+
+
+def _details(point: Point) -> Iterator[str]:
+    """Tell where a step goes, what was expected and found, and which terms are off; and the cause, if it is certain."""
+    yield f"the step goes from {told(point.t)} to {told(point.s)}"
+    if point.asked:
+        yield f"the network is told {told(point.level)}"
+    terms = [] if point.level.clean else [*_terms(point)]
+    if terms:
+        yield (
+            f"on data that is a single point the {_what(point)} holds {point.x0_share:.6g} of x0, where alpha is "
+            f"{point.level.alpha:.6g}, and noise of deviation {point.noise_share:.6g}, where sigma is "
+            f"{point.level.sigma:.6g}"
+        )
+        yield from terms
+    else:
+        first = 2 if point.level.clean else 1
+        n = first + int((point.mean_error.abs() + point.std_error.abs()).nan_to_num(nan=math.inf)[first:].argmax())
+        yield (
+            f"on data N({float(MEANS[n]):g}, {float(STDS[n]):g}^2) the {_what(point)} has the mean "
+            f"{float(point.mean[n]):.6g}, expected {point.level.alpha * float(MEANS[n]):.6g}, and the deviation "
+            f"{float(point.std[n]):.6g}, expected {float(point.expected[n]):.6g}"
+        )
+    yield from (f"cause: {cause}" for cause in _causes(point))
+
+
+def _what(point: Point) -> str:
+    return "x" if point.asked else "state"
+
+
+def _terms(point: Point) -> Iterator[str]:
+    """Tell which terms of a state of a single point are off."""
+    if not abs(float(point.mean_error[0])) <= SECOND_ORDER * point.size**2:
+        yield f"the term of x0 is off by {point.x0_share - point.level.alpha:+.3g}"
+    if not abs(float(point.std_error[0])) <= SECOND_ORDER * point.size**2:
+        fresh, rest = float(point.fresh[0]), max(point.noise_share**2 - float(point.fresh[0]) ** 2, 0.0)
+        needed = point.level.sigma**2 - rest
+        if fresh and needed > 0:
+            yield (
+                f"its fresh noise has the deviation {fresh:.6g}; with the other terms as they are, "
+                f"{math.sqrt(needed):.6g} would be right"
+            )
+        else:
+            yield f"the term of eps is off by {point.noise_share - point.level.sigma:+.3g}"
+
+
+def _causes(point: Point) -> Iterator[str]:
+    """Name a mistake that gives exactly these numbers."""
+    t, s, level = point.t, point.s, point.level
+    x0, noise, lam = point.x0_share, point.noise_share, log_snr_of(point) / 2
+    if point.asked:
+        if _same(level.log_snr, lam):
+            yield f"at_log_snr was given the lambda {lam:.6g} of x, and takes log-SNR, which is 2 lambda"
+        elif _same(level.lam, 2 * lam):
+            yield f"the level is that of twice the log-SNR of x, {2 * lam:.6g}; log-SNR is 2 lambda"
+        elif _same(lam, t.lam):
+            yield "x is still at the level that the step begins at"
+        elif _same(lam, s.lam):
+            yield "x is already at the level that the step leads to"
+        return
+    if s.clean:
+        return
+    h = s.lam - t.lam
+    twice_in_x0 = s.sigma / t.sigma * t.alpha - s.alpha * math.expm1(-2 * h)
+    twice_in_eps = s.alpha / t.alpha * t.sigma - s.sigma * math.expm1(2 * h)
+    if (_same(x0, twice_in_x0) and _same(noise, s.sigma)) or (_same(x0, s.alpha) and _same(noise, abs(twice_in_eps))):
+        yield f"log-SNR is taken for lambda: h is {h:.6g}, the difference of log(alpha / sigma), and not {2 * h:.6g}"
+    elif _same(x0, t.alpha) and _same(noise, t.sigma):
+        yield "the state is still at the level that the step begins at: nothing was done, or an old state is yielded"
+    elif noise < MATCH and abs(x0 - 1) < MATCH:
+        yield "the state is x0: the prediction is yielded in place of the state"
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= MATCH * max(abs(a), abs(b))
+
+
+def told(level: Level) -> str:
+    """Tell a level with all that it may be called by."""
+    if level.clean:
+        return "the clean level"
+    return (
+        f"tau {level.tau:.6g} (alpha {level.alpha:.6g}, sigma {level.sigma:.6g}, lambda {level.lam:.6g}, "
+        f"log-SNR {level.log_snr:.6g})"
+    )

@@ -1,0 +1,260 @@
+"""Every step of a sampler on exact data: what its state, and each x that the network is asked about, is made of.
+
+On Gaussian data a sampler is affine in its draws, so that a few rows of given draws show what a step does: the factor
+of the state that it began with, what it adds, and how large its fresh noise is. From that follow mean and deviation
+that the step's result would have if it had begun with an exact state. They have to be those of the result's level, but
+for an error of second order in the size of the step. So each step is judged alone, whatever happened before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplerzoo.core.exact import consistency, gaussian, learned
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import SAMPLE
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Schedule
+
+MEANS = torch.tensor([0.5, -1.5, 2.0, 0.5, -1.0], dtype=torch.float64)
+STDS = torch.tensor([0.0, 0.1, 0.5, 1.0, 2.0], dtype=torch.float64)
+"""Data of five elements. The first one is a single point: its state is alpha x0 + sigma eps and nothing else."""
+
+WEIGHT = 0.3
+"""Learned variance of the model: not one half, so that its two bounds cannot be taken for each other."""
+
+SAME = 1e-9
+"""Relative distance up to which numbers of float64 are the same."""
+
+FADED = 1e-12
+"""Share of the power of recent draws below which the first state tells nothing any more."""
+
+REMEMBERED = 4
+"""Steps before that a method with memory is taken to build on."""
+
+DRAWS = 2
+"""Draws of one step that are told apart in a first run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Tensor that a sampler has made in a step: an x that it asks the network about, or the state that it yields.
+
+    Attributes:
+        number: number of the step, from 1.
+        t, s: levels at which the step begins and ends.
+        level: level that the tensor is said to be at.
+        asked: True if it is given to the network, False if it is yielded.
+        as_begun: True if it is the state that the step began with.
+        span: distance in lambda of the farthest levels that the step has visited so far, or one of the steps before,
+            which a method with memory builds on.
+        mean, std: mean and deviation, (5,), that it has if the step begins with an exact state.
+        fresh: deviation of the fresh noise in it, (5,).
+    """
+
+    number: int
+    t: Level
+    s: Level
+    level: Level
+    asked: bool
+    as_begun: bool
+    span: float
+    mean: Tensor
+    std: Tensor
+    fresh: Tensor
+
+    @property
+    def expected(self) -> Tensor:
+        """Deviation of an exact state at the level."""
+        return exact_std(self.level)
+
+    @property
+    def mean_error(self) -> Tensor:
+        """Error of the mean, in deviations of the level: infinity or NaN for a single point at the clean level."""
+        return (self.mean - self.level.alpha * MEANS) / self.expected
+
+    @property
+    def std_error(self) -> Tensor:
+        """Relative error of the deviation."""
+        return self.std / self.expected - 1.0
+
+    @property
+    def size(self) -> float:
+        """Size of the step up to here: that of its noise level, and of the share of fresh noise in the deviation."""
+        return math.expm1(self.span) + self.fresh_share / 2
+
+    @property
+    def fresh_share(self) -> float:
+        """Share of the fresh noise in the variance of the level."""
+        return float((self.fresh / self.expected).square().max())
+
+    @property
+    def x0_share(self) -> float:
+        """Factor of x0 in a state of a single point, which is alpha at the level of the state."""
+        return float(self.mean[0] / MEANS[0])
+
+    @property
+    def noise_share(self) -> float:
+        """Deviation of the noise in a state of a single point, which is sigma at the level of the state."""
+        return float(self.std[0])
+
+
+def exact_std(level: Level) -> Tensor:
+    """Return the deviation of an exact state at a level, (5,)."""
+    return (level.alpha**2 * STDS**2 + level.sigma**2).sqrt()
+
+
+def points(sampler: Sampler, schedule: Schedule, grid: Grid) -> list[Point]:
+    """Walk once over a grid from an exact state, and return what the sampler makes on the way, in its order."""
+    run = _Run(sampler, schedule, grid, DRAWS)
+    if run.most > DRAWS:
+        run = _Run(sampler, schedule, grid, run.most)
+    return list(run.points())
+
+
+def exact_model(sampler: Sampler, schedule: Schedule) -> Model:
+    """Make the data as the sampler takes it: as a consistency model, if it does not need the mean."""
+    if not sampler.needs_mean:
+        return consistency(schedule, MEANS, STDS, shape=MEANS.shape)
+    return learned(gaussian(schedule, MEANS, STDS, shape=MEANS.shape, parametrization=SAMPLE), WEIGHT)
+
+
+class _Run:
+    """Run whose rows have one draw each: row 0 none, row 1 that of the first state, and the others one in turn.
+
+    Twice as many rows as one step has draws are left for the draws, so that there is always a row which holds noise of
+    earlier steps and none of this one.
+    """
+
+    @torch.no_grad()
+    def __init__(self, sampler: Sampler, schedule: Schedule, grid: Grid, draws: int) -> None:
+        self.rows, self.drawn, self.most = 2 + 2 * draws, 0, 0
+        self.hits = torch.zeros(self.rows, dtype=torch.float64)
+        self.made: list[tuple[int, Level, bool, Tensor, Tensor]] = []
+        self.grid, self.step = list(grid.pairs()), 0
+        model, top = exact_model(sampler, schedule), grid.levels[0]
+
+        def predict(x: Tensor, level: Level) -> Prediction:
+            self.made.append((self.step, level, True, x.clone(), self.hits))
+            return model.denoise(x, level)
+
+        x = top.alpha * MEANS.expand(self.rows, -1).clone()
+        x[1] += exact_std(top)
+        self.states = [x.clone()]
+        walk = sampler.walk(x, grid, Denoiser(predict, schedule), self._noise)
+        for state, (_, s) in zip(walk, self.grid, strict=False):  # how many states there are is checked elsewhere
+            self.states.append(state.clone())
+            self.made.append((self.step, s, False, state.clone(), self.hits))
+            self.most = max(self.most, int(self.hits.abs().sum()))
+            self.hits = torch.zeros_like(self.hits)
+            self.step += 1
+
+    def _noise(self) -> Tensor:
+        z = torch.zeros(self.rows, len(MEANS), dtype=torch.float64)
+        turn, row = divmod(self.drawn, self.rows - 2)
+        sign = -1.0 if turn % 2 else 1.0  # in turn, so that the draws of a row do not pile up
+        z[2 + row] = sign
+        self.hits = self.hits.clone()
+        self.hits[2 + row] += sign
+        self.drawn += 1
+        return z
+
+    def points(self) -> Iterator[Point]:
+        """Tell what every tensor is made of, from the rows: those without fresh noise tell the factor of the state."""
+        steps, levels, asked, made, hits = zip(*self.made, strict=True)
+        before, x = torch.stack([self.states[i] for i in steps]), torch.stack(made)
+        fresh_rows = torch.stack(hits)[..., None]
+        old = (fresh_rows == 0.0) * (before - before[:, :1])
+        first, others = old[:, 1:2].square(), old[:, 2:].square().amax(1, keepdim=True)
+        old[:, 2:] *= first < FADED * others  # a method with memory has not yet forgotten how recent draws came in
+        new = x - x[:, :1]
+        power = old.square().sum(1)
+        factor = torch.where(power > 0, (old * new).sum(1) / power.clamp(min=1e-300), 0.0)
+        noise = (fresh_rows != 0.0) * (new - factor[:, None] * (before - before[:, :1]))
+        fresh = noise.square().sum(1)
+        alpha, std = self._begun()
+        begun = torch.tensor(steps)
+        mean = x[:, 0] + factor * (alpha[begun] * MEANS - before[:, 0])
+        deviation = (factor.square() * std[begun].square() + fresh).sqrt()
+        same = (x - before).abs().amax((1, 2)) <= SAME * x.abs().amax((1, 2)).clamp(min=1.0)
+        span = _Span(self.grid)
+        for n, step in enumerate(steps):
+            t, s = self.grid[step]
+            yield Point(
+                step + 1, t, s, levels[n], asked[n], asked[n] and bool(same[n]), span(step, levels[n]),
+                mean[n], deviation[n], fresh[n].sqrt(),
+            )  # fmt: skip
+
+    def _begun(self) -> tuple[Tensor, Tensor]:
+        """Return alpha, (steps, 1), and the exact deviation, (steps, 5), of the levels that steps begin at."""
+        begun = [t for t, _ in self.grid]
+        alpha = torch.tensor([t.alpha for t in begun], dtype=torch.float64)[:, None]
+        sigma = torch.tensor([t.sigma for t in begun], dtype=torch.float64)[:, None]
+        return alpha, (alpha**2 * STDS**2 + sigma**2).sqrt()
+
+
+class _Span:
+    """Distance in lambda of the farthest levels of a step so far, or of one of the steps before it."""
+
+    def __init__(self, grid: list[tuple[Level, Level]]) -> None:
+        self._grid, self._step, self._seen = grid, -1, [0.0]
+        self._before: deque[float] = deque([0.0], maxlen=REMEMBERED)
+
+    def __call__(self, step: int, level: Level) -> float:
+        if step != self._step:
+            self._before.append(max(self._seen) - min(self._seen))
+            self._step, self._seen = step, [self._grid[step][0].lam]
+        if not level.clean:
+            self._seen.append(level.lam)
+        return max(max(self._seen) - min(self._seen), *self._before)
+
+
+def fine_grids(schedule: Schedule) -> dict[str, Grid]:
+    """Lay grids of small steps, long and short in turn, over parts of a path, from its top to little noise.
+
+    Few steps and many: a method may begin or end in its own way. One grid has the same times on every schedule, so that
+    what is kept by time from another schedule is seen.
+    """
+    top = schedule.at(schedule.T).log_snr
+    starts = [top, *(start for start in FINE_STARTS if start > top + 1.0)]
+    found = {
+        f"{FINE_STEPS} small steps from log-SNR {start:.3g}": _fine(schedule, start, FINE_STEPS) for start in starts
+    }
+    few = {f"{n} small step{'s' * (n > 1)} from log-SNR -1": _fine(schedule, -1.0, n) for n in (1, 2, 3, 5)}
+    return found | few | {f"{FINE_STEPS} small steps from 0.6 T": _by_time(schedule)}
+
+
+FINE_STARTS = (-6.0, -2.0, 1.0, 4.0)
+FINE_STEPS = 24
+SHORT, LONG = 0.02, 0.06
+"""Sizes of small steps in lambda."""
+
+
+def _fine(schedule: Schedule, start: float, steps: int) -> Grid:
+    first = schedule.at(schedule.T) if start == schedule.at(schedule.T).log_snr else schedule.at_log_snr(start)
+    levels, log_snr = [first], start
+    for n in range(steps):
+        log_snr += 2 * (LONG if n % 2 else SHORT)
+        levels.append(schedule.at_log_snr(log_snr))
+    return Grid((*levels, schedule.at(0.0)))
+
+
+def _by_time(schedule: Schedule) -> Grid:
+    shares = 0.6 - 0.003 * np.cumsum([0, *([1, 3] * (FINE_STEPS // 2))])
+    return Grid((*(schedule.at(float(share) * schedule.T) for share in shares), schedule.at(0.0)))
+
+
+def log_snr_of(point: Point) -> float:
+    """Return the log-SNR that a state of a single point has."""
+    if not (point.x0_share > 0 and point.noise_share > 0):
+        return math.nan
+    return 2.0 * math.log(point.x0_share / point.noise_share)

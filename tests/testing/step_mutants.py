@@ -1,0 +1,714 @@
+"""Samplers with bugs of authors, all good enough to make images, each with the check that is to see it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from samplerzoo_plugins import unipc
+from samplerzoo_plugins.ddim import DDIM
+from samplerzoo_plugins.ddpm import DDPM, posterior_mean
+from samplerzoo_plugins.deis import DEIS
+from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
+from samplerzoo_plugins.euler_ancestral import EulerAncestral
+from samplerzoo_plugins.heun import Heun
+from samplerzoo_plugins.predictor_corrector import PredictorCorrector
+from samplerzoo_plugins.reverse_sde import ReverseSDE
+from samplerzoo_plugins.unipc import UniPC
+
+from samplerzoo import Field, Sampler, posterior_std, transition_variance
+
+
+class LogSnrForLambda(DPMSolverPP):
+    def _update(self, x, known, s, noise):
+        (t, d0), *before = known
+        h = s.log_snr - t.log_snr
+        x = s.sigma / t.sigma * x - s.alpha * math.expm1(-h) * d0
+        if before:
+            x = x - s.alpha * math.expm1(-h) / 2 * h / (t.log_snr - before[0][0].log_snr) * (d0 - before[0][1])
+        return x
+
+
+class LambdaForLogSnr(Sampler):
+    order = property(lambda self: 2)
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        m = denoise.schedule.at_log_snr((t.lam + s.lam) / 2 if (t.lam + s.lam) / 2 > t.log_snr else t.log_snr)
+        q = denoise(m.alpha * p.x0 + m.sigma * p.eps, m)
+        return s.alpha / t.alpha * x - s.sigma * math.expm1(s.lam - t.lam) * q.eps
+
+
+class MidpointLambda(Sampler):
+    order = property(lambda self: 2)
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        m = denoise.schedule.at_log_snr((t.lam + s.lam) / 2)
+        h = s.lam - t.lam
+        u = denoise.schedule.at_log_snr(t.lam + s.lam)
+        q = denoise(u.alpha / t.alpha * x - u.sigma * math.expm1(h / 2) * p.eps, m)
+        return s.alpha / t.alpha * x - s.sigma * math.expm1(h) * q.eps
+
+
+class HalfStepOff(Sampler):
+    order = property(lambda self: 2)
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        u = denoise.schedule.at_log_snr((t.log_snr + s.log_snr) / 2)
+        q = denoise(u.alpha * p.x0 + u.sigma * p.eps, s)
+        return s.alpha * q.x0 + s.sigma * q.eps
+
+
+class HeunWrongWeight(Heun):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        e = s.alpha * p.x0 + s.sigma * p.eps
+        q = denoise(e, s)
+        h = s.sigma / s.alpha - t.sigma / t.alpha
+        return e + s.alpha * h / 3 * (q.eps - p.eps)
+
+
+class UniPCWrong(UniPC):
+    def _update(self, x, known, s, at_s=None):
+        (t, m0), *before = known
+        h = s.lam - t.lam
+        r = [(u.lam - t.lam) / h for u, _ in before]
+        differences = [(m - m0) / r_i for r_i, (_, m) in zip(r, before, strict=True)]
+        if at_s is not None:
+            r, differences = [*r, 1.0], [*differences, at_s - m0]
+        phi_1 = math.expm1(-h)
+        b = -h if self.solver_type == "bh1" else phi_1
+        x = s.sigma / t.sigma * x - s.alpha * phi_1 * m0
+        for a, d in zip([0.45 * w / 0.5 for w in unipc._weights(r, h, b)], differences, strict=True):
+            x = x - s.alpha * b * a * d
+        return x
+
+
+class DEISWrongNode(DEIS):
+    def _integrals(self, known, s, schedule):
+        w = super()._integrals(known, s, schedule)
+        return [w[0], *[1.1 * v for v in w[1:]]]
+
+
+class AlphaOfT(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        a = t.alpha if not s.clean else 1.0
+        return a * p.x0 + s.sigma * p.eps
+
+
+class NoiseNotSubtracted(DDIM):
+    eta: float = Field(1.0, ge=0, le=1, description="e")
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        std = self.eta * posterior_std(t, s)
+        x = s.alpha * p.x0 + s.sigma * p.eps
+        return x + std * noise() if std else x
+
+
+class EtaZeroFine(DDIM):
+    """off only at eta>0"""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        std = self.eta * posterior_std(t, s)
+        x = s.alpha * p.x0 + s.sigma * p.eps
+        return x + std * noise() if std else x
+
+
+class VarianceForStd(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        v = self._variance(p, t, s)
+        m = posterior_mean(p, t, s)
+        if p.shift is not None:
+            m = m + v * p.shift
+        return m if s.clean else m + v * noise()
+
+
+class LearnedExchanged(DDPM):
+    def _variance(self, p, t, s):
+        if self.variance != "learned" or s.clean:
+            return super()._variance(p, t, s)
+        small, large = posterior_std(t, s) ** 2, transition_variance(t, s)
+        return small**p.variance * large ** (1 - p.variance)
+
+
+class ReusedNoise(DDPM):
+    def walk(self, x, grid, denoise, noise):
+        z = None
+        for i, (t, s) in enumerate(grid.pairs()):
+            if i % 2 == 0:
+                z = noise() if not s.clean else z
+            if i % 2 == 0 and z is None:
+                z = noise()
+            x = self.step(x, t, s, denoise, lambda z=z: z)
+            yield x
+
+
+class FlippedNoise(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: noise().flip(-1))
+
+
+class BatchFlipped(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: noise().flip(0))
+
+
+class PerImageNorm(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        def n():
+            z = noise()
+            f = z.flatten(1)
+            return z / f.std(1).reshape(-1, *[1] * (z.ndim - 1)) if f.shape[1] > 2 else z
+
+        return super().step(x, t, s, denoise, n)
+
+
+class CentredNoise(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        def n():
+            z = noise()
+            f = z.flatten(1)
+            return z - f.mean(1).reshape(-1, *[1] * (z.ndim - 1)) if f.shape[1] > 8 else z
+
+        return super().step(x, t, s, denoise, n)
+
+
+class OneBuffer(DDIM):
+    _b = None
+
+    def walk(self, x, grid, denoise, noise):
+        b = type(self).__dict__.get("_buf", {})
+        type(self)._buf = b
+        for t, s in grid.pairs():
+            y = self.step(x, t, s, denoise, noise)
+            k = (tuple(y.shape), y.dtype, t.tau)
+            if k not in b:
+                b[k] = torch.empty_like(y)
+            b[k].copy_(y)
+            x = b[k]
+            yield x
+
+
+class Bf16Inside(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        y = s.alpha * p.x0 + s.sigma * p.eps
+        return y.half().to(x.dtype) if x.dtype == torch.float32 else y
+
+
+class WrongBeyond512(DDIM):
+    def walk(self, x, grid, denoise, noise):
+        for i, (t, s) in enumerate(grid.pairs()):
+            x = self.step(x, t, s, denoise, noise)
+            if i >= 512 and not s.clean:
+                x = x * 0.99
+            yield x
+
+
+class WrongOnEvenBatches(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        y = super().step(x, t, s, denoise, noise)
+        return y if len(y) % 4 else torch.cat([y[:-1], y[:1]])
+
+
+class ChunksOf1024(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        y = super().step(x, t, s, denoise, noise)
+        return torch.cat([y[:1024], y[: len(y) - 1024]]) if len(y) > 1024 else y
+
+
+class RoundsTau(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        u = denoise.schedule.at(max(1.0, round(t.tau))) if denoise.schedule.whole else t
+        return super().step(x, u, s, denoise, noise)
+
+
+class LinearOnly(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        if denoise.schedule.kind != "VP" or s.clean:
+            return super().step(x, t, s, denoise, noise)
+        p = denoise(x, t)
+        a = math.exp(-(0.1 * s.tau / 1000 + 9.95 * (s.tau / 1000) ** 2) / 2)
+        return a * p.x0 + math.sqrt(1 - a * a) * p.eps
+
+
+class StaleX0AtEnd(DDIM):
+    def walk(self, x, grid, denoise, noise):
+        p = None
+        for t, s in grid.pairs():
+            if s.clean and p is not None:
+                x = p.x0
+            else:
+                p = denoise(x, t)
+                x = s.alpha * p.x0 + s.sigma * p.eps
+            yield x
+
+
+class YieldsX0(DDIM):
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            p = denoise(x, t)
+            x = s.alpha * p.x0 + s.sigma * p.eps
+            yield p.x0
+
+
+class LastStepSkipped(DPMSolverPP):
+    def walk(self, x, grid, denoise, noise):
+        *most, _ = super().walk(x, grid, denoise, noise)
+        yield from most
+        yield most[-1] if most else denoise(x, grid.levels[0]).x0
+
+
+class LangevinHalfNoise(PredictorCorrector):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        x = self._predicted(p, s, noise)
+        size = 2 * (self.snr * s.sigma) ** 2
+        for _ in range(self.corrector_steps):
+            x = x + size * denoise(x, s).score + math.sqrt(size) * noise()
+        return x
+
+
+class LangevinTwiceScore(PredictorCorrector):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        x = self._predicted(p, s, noise)
+        size = 2 * (self.snr * s.sigma) ** 2
+        for _ in range(self.corrector_steps):
+            x = x + 2 * size * denoise(x, s).score + math.sqrt(2 * size) * noise()
+        return x
+
+
+class SNoiseSquared(EulerAncestral):
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: self.s_noise**2 * noise())
+
+
+class DriftHalved(ReverseSDE):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        h = t.tau - s.tau
+        beta = t.rate * h
+        return x - t.drift * h * x / 2 + beta * p.score + math.sqrt(beta) * noise()
+
+
+class FirstChannelOnly(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        def n():
+            z = noise()
+            if z.ndim > 3 and z.shape[1] > 2:
+                z = torch.cat([z[:, :1]] * z.shape[1], 1)
+            return z
+
+        return super().step(x, t, s, denoise, n)
+
+
+class ViewsFlat(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        y = s.alpha * p.x0 + s.sigma * p.eps
+        return y.as_strided(y.shape, torch.empty(y.shape).stride())
+
+
+class SolverOrderIgnored(DPMSolverPP):
+    def walk(self, x, grid, denoise, noise):
+        yield from DPMSolverPP(solver_order=2, eta=self.eta).walk(x, grid, denoise, noise)
+
+
+class SDENoiseWrong(DPMSolverPP):
+    """sde noise without its half"""
+
+    def _update(self, x, known, s, noise):
+        if not self.eta:
+            return super()._update(x, known, s, noise)
+        h = s.lam - known[0][0].lam
+        y = super()._update(x, known, s, lambda: torch.zeros_like(x))
+        return y + s.sigma * math.sqrt(-math.expm1(-self.eta * h)) * noise()
+
+
+class ChurnTwiceNoise(Heun):
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            u = self._raised(t, len(grid), denoise.schedule)
+            if u.tau > t.tau:
+                added = u.alpha * ((u.sigma / u.alpha) - (t.sigma / t.alpha))
+                x = u.alpha / t.alpha * x + added * self.s_noise * noise()
+            x = self.step(x, u, s, denoise, noise)
+            yield x
+
+
+class SMinIgnored(Heun):
+    def _raised(self, t, steps, schedule):
+        return Heun(s_churn=self.s_churn, s_max=self.s_max, s_noise=self.s_noise)._raised(t, steps, schedule)
+
+
+class VEwrong(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        return (
+            s.alpha * p.x0
+            + (math.sqrt(1 - s.alpha**2) if denoise.schedule.kind == "VP" else s.sigma * 0.999 if not s.clean else 0)
+            * p.eps
+        )
+
+
+class ZeroSnrWrong(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        k = 0.98 if t.alpha < 3e-4 and not s.clean else 1
+        return s.alpha * p.x0 + k * s.sigma * p.eps
+
+
+class HistoryByMutableDefault(DPMSolverPP):
+    def walk(self, x, grid, denoise, noise, known=[]):  # noqa: B006
+        for i, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            if known and known[0][1].shape != p.x0.shape:
+                known.clear()
+            if known and known[0][0].tau <= t.tau:
+                known.clear()
+            known.insert(0, (t, p.x0))
+            del known[2:]
+            x = p.x0 if s.clean else self._update(x, known[: min(2, len(grid) - i)], s, noise)
+            yield x
+
+
+class WarmUpMissing(DPMSolverPP):
+    """second step uses first again"""
+
+    def walk(self, x, grid, denoise, noise):
+        known = []
+        for i, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            known = [(t, p.x0), *known][: 2 if i != 1 else 1]
+            x = p.x0 if s.clean else self._update(x, known, s, noise)
+            yield x
+
+
+_coefficients = {}
+
+
+class CacheForgetsTheSchedule(DPMSolverPP):
+    """Coefficients are cached in the module by the two taus (Lu et al. 2022)."""
+
+    def _update(self, x, known, s, noise):
+        (t, d0), *before = known
+        key = (t.tau, s.tau, len(before))
+        if key not in _coefficients:
+            h = s.lam - t.lam
+            _coefficients[key] = (
+                s.sigma / t.sigma,
+                s.alpha * math.expm1(-h),
+                h / (t.lam - before[0][0].lam) / 2 if before else 0.0,
+            )
+        a, b, c = _coefficients[key]
+        d = d0 + c * (d0 - before[0][1]) if before else d0
+        return a * x - b * d
+
+
+class ChurnOfTheWrongSign(Heun):
+    """Heun that goes down where churn has to go up; off by default (Karras et al. 2022)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            u = self._raised(t, len(grid), denoise.schedule)
+            if u.tau > t.tau:
+                added = u.alpha * math.sqrt((u.sigma / u.alpha) ** 2 - (t.sigma / t.alpha) ** 2)
+                x = u.alpha / t.alpha * x + added * self.s_noise * noise()
+                x = self.step(x, t, s, denoise, noise)
+            else:
+                x = self.step(x, t, s, denoise, noise)
+            yield x
+
+
+class CorrectorAtTheLevelBefore(PredictorCorrector):
+    """The Langevin step asks the network at t, where the state is at s (Song et al. 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        x = self._predicted(p, s, noise)
+        size = 2 * (self.snr * s.sigma) ** 2
+        for _ in range(self.corrector_steps):
+            x = x + size * denoise(x, t).score + math.sqrt(2 * size) * noise()
+        return x
+
+
+class DownToHalfOnSmallNumbers(DDIM):
+    """Computes float32 states in bfloat16 and casts back; float64 stays (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        y = super().step(x, t, s, denoise, noise)
+        return y.bfloat16().to(x.dtype) if x.dtype == torch.float32 else y
+
+
+class EpsAtTheNextLevel(DDIM):
+    """The network's eps at the wrong time: index of the timesteps off by one (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        eps = denoise(x, t if s.clean else s).eps
+        x0 = (x - t.sigma * eps) / t.alpha
+        std = self.eta * posterior_std(t, s)
+        x = s.alpha * x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * eps
+        return x + std * noise() if std else x
+
+
+class EtaIsIgnored(DDIM):
+    """Has an eta and does not look at it: 1 always (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        std = posterior_std(t, s)
+        x = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+        return x + std * noise() if std else x
+
+
+class EvenStepsAssumed(DPMSolverPP):
+    """2M with r = 1: the extrapolation of even steps, on any grid (Lu et al. 2022)."""
+
+    def _update(self, x, known, s, noise):
+        (t, d0), *before = known
+        h = s.lam - t.lam
+        phi = math.expm1(-h)
+        d = d0 if not before else 1.5 * d0 - 0.5 * before[0][1]
+        return s.sigma / t.sigma * x - s.alpha * phi * d
+
+
+class FirstStepIsLost(DPMSolverPP):
+    """The first step returns its input: warm-up of a multistep method, off by one (Lu et al. 2022)."""
+
+    def walk(self, x, grid, denoise, noise):
+        known = []
+        for i, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            known = [(t, p.x0), *known][: min(self.solver_order, len(grid) - i)]
+            if s.clean:
+                x = p.x0
+            elif i:
+                x = self._update(x, known, s, noise)
+            yield x
+
+
+class Float32Coefficients(DPMSolverPP):
+    """Coefficients from float32 tables (Lu et al. 2022)."""
+
+    def _update(self, x, known, s, noise):
+        def f(v):
+            return float(np.float32(v))
+
+        def lam(level):
+            return f(f(math.log(f(level.alpha))) - f(math.log(f(level.sigma))))
+
+        (t, d0), *before = known
+        h = f(lam(s) - lam(t))
+        phi = f(math.expm1(-h))
+        d = d0
+        if before:
+            u, m1 = before[0]
+            d = d0 + f(h / (lam(t) - lam(u)) / 2) * (d0 - m1)
+        return f(f(s.sigma) / f(t.sigma)) * x - f(f(s.alpha) * phi) * d
+
+
+class HardCodedLinearBetas(ReverseSDE):
+    """beta(t) = 0.1 + 19.9 t, whatever the model's schedule (Song et al. 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        T = denoise.schedule.T
+        beta = (0.1 + 19.9 * t.tau / T) * (t.tau - s.tau) / T
+        return x + (beta / 2) * x + beta * p.score + math.sqrt(beta) * noise()
+
+
+class MutatesTheGrid(DDIM):
+    """Puts its own rounding of the levels into the grid that it was handed (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        at = denoise.schedule.at
+        levels = tuple(at(float(max(1, round(level.tau)))) if not level.clean else level for level in grid.levels)
+        if len({level.tau for level in levels}) == len(levels):
+            object.__setattr__(grid, "levels", levels)
+        yield from super().walk(x, grid, denoise, noise)
+
+
+class NetworkToldTheNextLevel(DDIM):
+    """DDIM whose network is told the level it goes to, not the one x is at (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t if s.clean else s)
+        x0 = p.x0
+        eps = (x - t.alpha * x0) / t.sigma
+        std = self.eta * posterior_std(t, s)
+        x = s.alpha * x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * eps
+        return x + std * noise() if std else x
+
+
+class NoiseOfOnePixel(DDPM):
+    """One number of noise an image, on all its pixels (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(
+            x, t, s, denoise, lambda: noise().flatten(1)[:, :1].reshape(-1, *[1] * (x.ndim - 1)).expand_as(x)
+        )
+
+
+class ShiftByTheDeviation(DDPM):
+    """The shift of a guidance times the standard deviation, not the variance (Dhariwal and Nichol 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        variance = self._variance(p, t, s)
+        mean = posterior_mean(p, t, s)
+        if p.shift is not None:
+            mean = mean + variance**0.5 * p.shift
+        return mean if s.clean else mean + variance**0.5 * noise()
+
+
+class ThirdOrderCoefficient(DPMSolverPP):
+    """3M whose parabola has a factor 2 too little: declares the order of its first step (Lu et al. 2022)."""
+
+    solver_order: int = Field(3, ge=1, le=3, description="levels")
+
+    def _update(self, x, known, s, noise):
+        if len(known) < 3:
+            return super()._update(x, known, s, noise)
+        (t, d0), (u, m1), (v, m2) = known
+        h = s.lam - t.lam
+        phi_1 = math.expm1(-h)
+        phi_2 = phi_1 / h + 1
+        phi_3 = phi_2 / h - 0.5
+        h0, h1 = t.lam - u.lam, u.lam - v.lam
+        d10, d11 = (d0 - m1) / h0, (m1 - m2) / h1
+        d2 = (d10 - d11) / (h0 + h1)
+        d1 = d10 + h0 * d2
+        return s.sigma / t.sigma * x - s.alpha * phi_1 * d0 + s.alpha * (h * phi_2 * d1 - h**2 * phi_3 * d2)
+
+
+class WrongAtOneStepOnly(DDIM):
+    """The step in the middle is done with the eps of zeros (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        n = len(grid)
+        for i, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            if i == n // 2 and n > 2 and not s.clean:
+                x = s.alpha / t.alpha * x
+            else:
+                x = s.alpha * p.x0 + s.sigma * p.eps
+            yield x
+
+
+class WrongBeyondThreeHundredSteps(DDPM):
+    """An index of eight bits and a bit: beyond 300 steps the noise is halved (Ho, Jain, Abbeel 2020)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for i, (t, s) in enumerate(grid.pairs()):
+            x = self.step(x, t, s, denoise, (lambda: 0.5 * noise()) if i >= 300 else noise)
+            yield x
+
+
+class WrongForLargeBatches(DDPM):
+    """Goes through large batches in parts of 512, and forgets the rest of the noise (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        def draw():
+            z = noise()
+            return torch.cat([z[:512], z[: len(z) - 512]]) if len(z) > 512 else z
+
+        return super().step(x, t, s, denoise, draw)
+
+
+class YieldsTheOldState(PredictorCorrector):
+    """Yields the state before the step, and the image at the end: its trajectory is late by one (Song et al. 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            old, x = x, self.step(x, t, s, denoise, noise)
+            yield x if s.clean else old
+
+
+STEP_MUTANTS: list[tuple[Sampler, str]] = [
+    (LogSnrForLambda(), "check_every_step"),
+    (LambdaForLogSnr(), "check_irregular_grids"),
+    (MidpointLambda(), "check_every_step"),
+    (HalfStepOff(), "check_every_step"),
+    (HeunWrongWeight(), "check_order"),
+    (UniPCWrong(), "check_order"),
+    (DEISWrongNode(), "check_order"),
+    (AlphaOfT(), "check_every_step"),
+    (NoiseNotSubtracted(), "check_every_step"),
+    (EtaZeroFine(), "check_settings_hold"),
+    (VarianceForStd(), "check_every_step"),
+    (LearnedExchanged(), "check_settings_hold"),
+    (ReusedNoise(), "check_every_step"),
+    (FlippedNoise(), "check_any_shape"),
+    (BatchFlipped(), "check_every_step"),
+    (PerImageNorm(), "check_every_step"),
+    (CentredNoise(), "check_pixels_are_independent"),
+    (OneBuffer(), "check_batch_is_not_mixed"),
+    (Bf16Inside(), "check_float32_is_enough"),
+    (WrongBeyond512(), "check_long_runs"),
+    (WrongOnEvenBatches(), "check_batch_is_not_mixed"),
+    (ChunksOf1024(), "check_batch_is_not_mixed"),
+    (RoundsTau(), "check_every_step"),
+    (LinearOnly(), "check_every_step"),
+    (StaleX0AtEnd(), "check_every_step"),
+    (YieldsX0(), "check_every_step"),
+    (LastStepSkipped(), "check_lands_on_the_point"),
+    (LangevinHalfNoise(), "check_every_step"),
+    (LangevinTwiceScore(), "check_every_step"),
+    (SNoiseSquared(), "check_settings_hold"),
+    (DriftHalved(), "check_every_step"),
+    (FirstChannelOnly(), "check_any_shape"),
+    (ViewsFlat(), "check_any_shape"),
+    (SolverOrderIgnored(), "check_options_act"),
+    (SDENoiseWrong(), "check_settings_hold"),
+    (ChurnTwiceNoise(), "check_settings_hold"),
+    (SMinIgnored(), "check_options_act"),
+    (VEwrong(), "check_every_step_on_ve"),
+    (ZeroSnrWrong(), "check_every_step"),
+    (HistoryByMutableDefault(), "check_runs_leave_nothing_behind"),
+    (WarmUpMissing(), "check_options_act"),
+    (CacheForgetsTheSchedule(), "check_every_step"),
+    (ChurnOfTheWrongSign(), "check_settings_hold"),
+    (CorrectorAtTheLevelBefore(), "check_every_step"),
+    (DownToHalfOnSmallNumbers(), "check_float32_is_enough"),
+    (EpsAtTheNextLevel(), "check_every_step"),
+    (EtaIsIgnored(), "check_options_act"),
+    (EvenStepsAssumed(), "check_order"),
+    (FirstStepIsLost(), "check_every_step"),
+    (Float32Coefficients(), "check_coefficients_have_all_digits"),
+    (HardCodedLinearBetas(), "check_every_step_on_ve"),
+    (MutatesTheGrid(), "check_every_step"),
+    (NetworkToldTheNextLevel(), "check_every_step"),
+    (NoiseOfOnePixel(), "check_pixels_are_independent"),
+    (ShiftByTheDeviation(), "check_noise_is_as_predicted"),
+    (ThirdOrderCoefficient(), "check_order"),
+    (WrongAtOneStepOnly(), "check_every_step"),
+    (WrongBeyondThreeHundredSteps(), "check_long_runs"),
+    (WrongForLargeBatches(), "check_batch_is_not_mixed"),
+    (YieldsTheOldState(), "check_every_step"),
+]
