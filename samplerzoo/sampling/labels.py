@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from samplerzoo.core.noise import check_seed
-from samplerzoo.errors import UsageError
+from samplerzoo.data.class_names import are_numbers, find_class, listed, split_list
+from samplerzoo.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from samplerzoo.core.model import Model
@@ -23,8 +25,8 @@ def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> l
     """Return one label an image. It depends on the image's index and the seed, not on the number of images.
 
     Args:
-        text: `3`, `0-9`, `1,3,5-7` (repeated in turn), `balanced` (all classes in turn), or `natural` (drawn with the
-            frequencies of the training data).
+        text: `cat`, `3`, `0-9`, `cat,dog,5-7` (repeated in turn), `balanced` (all classes in turn), or `natural` (drawn
+            with the frequencies of the training data). A class is named, or numbered where its name is no number.
 
     Raises:
         UsageError: the text is none of these, or the model has no such class.
@@ -34,7 +36,7 @@ def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> l
         raise UsageError(f"{model.name} is unconditional and has no classifier: it takes no class labels")
     if text == "natural":
         return _natural(model, num_images, seed)
-    ranges = [range(K)] if text == "balanced" else _parse(text)
+    ranges = [range(K)] if text == "balanced" else _parse(text, model.class_names or (), model.name)
     for labels in ranges:
         if labels[-1] >= K:
             wrong = max(labels[0], K)
@@ -43,17 +45,36 @@ def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> l
     return [cycle[i % len(cycle)] for i in range(num_images)]
 
 
-def _parse(text: str) -> list[range]:
+def _parse(text: str, names: Sequence[str], model: str) -> list[range]:
+    """Return the labels that a list of names, numbers and ranges of numbers asks for, one range for each."""
     ranges = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if not match:
+    for word, labels in split_list(text, names, lambda word: _range(word, names)):
+        if labels is None and names:
+            near = did_you_mean(word, list(names))
+            raise UsageError(
+                f"class labels {text!r}: {model} has no class {word!r}{near}; its classes: {listed(names)}; "
+                "or give numbers, balanced or natural"
+            )
+        if labels is None:
             raise UsageError(f"class labels {text!r}: give 3, 0-9, 1,3,5-7, balanced or natural")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise UsageError(f"class labels {text!r}: {part} runs backwards")
-        ranges.append(range(first, last + 1))
+        if not labels:
+            raise UsageError(f"class labels {text!r}: {word} runs backwards")
+        ranges.append(labels)
     return ranges
+
+
+def _range(word: str, names: Sequence[str]) -> range | None:
+    """Return the labels of a class or of a range of classes. Return None if the word is neither."""
+    found = find_class(word, names)
+    if found is not None:
+        return range(found, found + 1)
+    match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", word)
+    if match is None:
+        return None
+    ends = [match[1], match[2] or match[1]]
+    labels = [find_class(end, names) for end in ends] if names and are_numbers(names) else [int(end) for end in ends]
+    first, last = labels
+    return None if first is None or last is None else range(first, last + 1)
 
 
 def _natural(model: Model, num_images: int, seed: int) -> list[int]:

@@ -1,0 +1,75 @@
+"""Class names: their order, and the classes that a user names. Imports no heavy library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from samplerzoo.errors import UsageError, did_you_mean
+
+T = TypeVar("T")
+
+NAMED = 20
+"""Largest number of classes that an error or a summary names."""
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Sort class names: as numbers if all of them are, so that 2 comes before 10, else as text."""
+    found = sorted(set(names))
+    return tuple(sorted(found, key=int) if are_numbers(found) else found)
+
+
+def are_numbers(names: Collection[str]) -> bool:
+    """Return True if every name is a whole number."""
+    return all(re.fullmatch(r"[+-]?[0-9]+", name) for name in names)
+
+
+def find_class(text: str, names: Sequence[str]) -> int | None:
+    """Return the class of this name, or else of this number. Return None if there is none.
+
+    Where the names are numbers, as 0, 5 and 7 may be, a number is a name.
+    """
+    if text in names:
+        return list(names).index(text)
+    by_number = re.fullmatch(r"[0-9]+", text) and not are_numbers(names)
+    return int(text) if by_number and int(text) < len(names) else None
+
+
+def split_list(text: str, names: Sequence[str], known: Callable[[str], T | None]) -> Iterator[tuple[str, T | None]]:
+    """Yield the words of a list such as `cat,dog` or `tench, Tinca tinca`, with what is known of each.
+
+    A word may hold as many commas as a name: at each place the longest one that is known is taken.
+    """
+    parts = text.split(",")
+    most = 1 + max((name.count(",") for name in names), default=0)
+    while parts:
+        for length in range(min(most, len(parts)), 0, -1):
+            word = ",".join(parts[:length]).strip()
+            meaning = known(word)
+            if meaning is not None or length == 1:
+                yield word, meaning
+                del parts[:length]
+                break
+
+
+def parse_classes(text: str, names: Sequence[str]) -> list[int]:
+    """Return the classes that a user names, or numbers, in a list.
+
+    Raises:
+        UsageError: there is no such class, or one is named twice.
+    """
+    found: list[int] = []
+    for word, chosen in split_list(text, names, lambda word: find_class(word, names)):
+        if chosen is None:
+            known = listed(names) if names else "none: the data have no labels"
+            raise UsageError(f"no class named {word!r}{did_you_mean(word, list(names))}; the data's classes: {known}")
+        if chosen in found:
+            raise UsageError(f"--classes {text}: {names[chosen]} is named twice")
+        found.append(chosen)
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in one line, the first of them if they are many."""
+    return ", ".join(names[:NAMED]) + (f", ... ({len(names)} in all)" if len(names) > NAMED else "")
