@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,14 @@ class CleanClassifier(Features):
                 f"--output-dir {folder}`"
             )
         return folder
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        try:
+            names = json.loads((self.folder / "config.json").read_text()).get("id2label") or {}
+            return tuple(str(names[number]) for number in sorted(names, key=int)) or None
+        except (OSError, ValueError, AttributeError) as error:
+            raise ZooError(f"{self.folder / 'config.json'}: cannot be read: {reason(error)}") from error
 
     def load(self, device: str = "cpu") -> Callable[[torch.Tensor], torch.Tensor]:
         net = self._read().to(device)

@@ -90,7 +90,10 @@ class Meter:
         """Return the metrics of a cell, of which all features are there, and warnings about them."""
         parts, predicted = shards.features_of(self.folder(folder), cell.images)
         labels = None if cell.plan.labels is None else list(cell.plan.labels)
-        return compute_metrics(parts, predicted, labels, self._reference, self._floor)
+        return compute_metrics(
+            parts, predicted, labels, self._reference, self._floor,
+            label_names=cell.plan.model.class_names, predicted_names=self._features.class_names,
+        )  # fmt: skip
 
     def _find_floor(self, suite: Suite) -> reference.Reference | None:
         """Load the real images of the floor.

@@ -33,8 +33,8 @@ flags: list[click.Parameter] = [
     ),
     features_flag,
     click.Option(["--num-images"], type=click.IntRange(min=2), help="how many to measure; by default all"),
-    click.Option(["--fake-split"], default="test", show_default=True, help="split, where --fake is a data set"),
-    click.Option(["--split"], default="train", show_default=True, help="split, where --real is a data set"),
+    click.Option(["--fake-split"], default="test", show_default=True, help="split, where --fake has splits"),
+    click.Option(["--split"], default="train", show_default=True, help="split, where --real has splits"),
     plugin_flag,
     device_flag,
     json_flag,
@@ -72,11 +72,16 @@ def command(
     for file in plugin:
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
+    images = source.image_batches(fake, fake_split, num_images)
+    click.echo(images.summary, err=True)
     against = _reference(real, split, embedder)
     test = _test(floor, real, embedder)
     with TemporaryDirectory() as folder:
-        found = embed_to_files(source.image_batches(fake, fake_split, num_images), embedder, Path(folder))
-        metrics, warnings = compute_metrics(found.files, found.predicted, found.labels, against, test)
+        found = embed_to_files(images, embedder, Path(folder))
+        metrics, warnings = compute_metrics(
+            found.files, found.predicted, found.labels, against, test,
+            label_names=images.class_names, predicted_names=embedder.class_names,
+        )  # fmt: skip
     record = {
         "metric": metric_name(embedder.features.name, embedder.features.id, found.count),
         "images": found.count,
@@ -99,8 +104,10 @@ def _reference(name: str, split: str, embedder: Embedder) -> Reference:
 
     if reference.is_reference(name, embedder.features) or not source.names_images(name):
         return reference.load_reference(name, embedder.features)
+    images = source.image_batches(name, split)
+    click.echo(images.summary, err=True)
     return reference.make_reference(
-        embed_stream(source.image_batches(name, split), embedder), embedder.features.id, name
+        embed_stream(images, embedder), embedder.features.id, name, class_names=images.class_names
     )
 
 

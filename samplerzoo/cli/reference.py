@@ -25,7 +25,9 @@ flags: list[click.Parameter] = [
         help=".safetensors, or .npz in pytorch-fid's form: mu and sigma alone",
     ),
     features_flag,
-    click.Option(["--split"], default="train", show_default=True, help="split, where DATA is a data set"),
+    click.Option(["--split"], default="train", show_default=True, help="split, where DATA is divided into splits"),
+    click.Option(["--image-column"], metavar="TEXT", help="column with the images, where DATA is a table"),
+    click.Option(["--label-column"], metavar="TEXT", help="column with the labels, where DATA is a table"),
     click.Option(
         ["--sample-size"],
         type=click.IntRange(min=0),
@@ -40,7 +42,15 @@ flags: list[click.Parameter] = [
 
 @command.command("make", params=flags)
 def keep_reference(
-    data: str, output: Path, features: str, split: str, sample_size: int, plugin: tuple[str, ...], device: str
+    data: str,
+    output: Path,
+    features: str,
+    split: str,
+    image_column: str | None,
+    label_column: str | None,
+    sample_size: int,
+    plugin: tuple[str, ...],
+    device: str,
 ) -> None:
     """Keep mean, covariance and a sample of the features of DATA: images as `samplerzoo eval` takes them.
 
@@ -57,8 +67,10 @@ def keep_reference(
     for file in plugin:
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
+    images = source.image_batches(data, split, image_column=image_column, label_column=label_column)
+    click.echo(images.summary, err=True)
     found = reference.make_reference(
-        embed_stream(source.image_batches(data, split), embedder), embedder.features.id, data, sample_size=sample_size
+        embed_stream(images, embedder), embedder.features.id, data, sample_size, class_names=images.class_names
     )
     reference.save_reference(found, output)
     click.echo(f"{output}: {found.count} images, {found.dimensions} features")

@@ -39,6 +39,11 @@ class Features(Options):
         """Folder of the named references, such as train.safetensors, or None."""
         return None
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes that `load_head` predicts, or None. Labels of images are matched with them by name."""
+        return None
+
     def load(self, device: str = "cpu") -> Network:
         """Return a function from uint8 images (N, C, H, W) to floating-point features (N, D).
 

@@ -6,11 +6,8 @@ Images of another size are cropped to their centre square and resized with PIL's
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,18 +15,19 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from samplerzoo.data.class_names import NAMED, parse_classes
+from samplerzoo.data.labels import UNLABELLED, check_labelled
 from samplerzoo.data.options import DataOptions
-from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.data.pictures import PictureError, open_picture
+from samplerzoo.data.tables import Table, open_table
+from samplerzoo.errors import UsageError, ZooError
 
-if TYPE_CHECKING:
-    import datasets
-
+DIGITS = "digits"
+"""Name of scikit-learn's digits as a data set."""
 IN_MEMORY_BYTES = 2**31
 """Largest size of decoded images that are kept in memory."""
 PROBED_ROWS = 64
 """Rows that are read to find the number of channels and the size."""
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
-"""PIL modes without colour."""
 NAMED_FAILURES = 5
 """Largest number of broken images that an error names."""
 
@@ -43,6 +41,8 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         labels: int64 tensor (N,), all zero if the data have no labels.
         class_names: one name per class; empty if the data have no labels.
         channels, image_size: number of channels, and side in pixels.
+        name: the data set, as the user named it.
+        notes: what was taken for what, and what was left out, in sentences.
     """
 
     source: Tensor | LazyImages
@@ -50,6 +50,8 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     class_names: tuple[str, ...]
     channels: int
     image_size: int
+    name: str = "data"
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,51 +76,72 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         """Number of images of each class, empty if the data have no labels."""
         return torch.bincount(self.labels, minlength=self.num_classes).tolist() if self.class_names else []
 
+    @property
+    def summary(self) -> str:
+        """What was read, in one line: how many images, and which classes."""
+        shape = f"{self.image_size}x{self.image_size}, {'grey' if self.channels == 1 else 'colour'}"
+        return summary(self.name, len(self), self.class_names, self.class_counts, (shape, *self.notes))
+
 
 @dataclass(frozen=True)
 class LazyImages:
-    """Rows of a `datasets` table that are decoded when they are read.
+    """Rows of a table that are decoded when they are read.
 
     Attributes:
-        rows: the table, whose images are still encoded.
-        column: name of its image column.
         channels, size: shape of a decoded image, (channels, size, size).
-        name: name of the data set in errors.
+        fitted: crop and resize images of another size. Without it they are refused.
+        turned_grey: turn colour into grey if there is one channel. Without it colour is refused.
     """
 
-    rows: datasets.Dataset
-    column: str
+    table: Table
     channels: int
     size: int
-    name: str
+    fitted: bool
+    turned_grey: bool
 
     def decode(self, indices: Sequence[int]) -> Tensor:
         """Return the images of these rows as a uint8 tensor (n, channels, size, size).
 
         Raises:
+            UsageError: an image has another size, or colour among grey ones.
             ZooError: some images cannot be read. The message names the first of them.
         """
         images = torch.empty((len(indices), self.channels, self.size, self.size), dtype=torch.uint8)
         broken: list[str] = []
         for slot, index in enumerate(indices):
-            entry = self.rows[int(index)][self.column]
             try:
-                images[slot] = self._pixels(_open(entry))
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-                broken.append(_describe(entry, int(index)))
+                images[slot] = self._pixels(open_picture(self.table.content(int(index))))
+            except PictureError as error:
+                path = self.table.path(int(index))
+                broken.append(f"{path} (row {index}): {error}" if path else f"row {index}: {error}")
         if broken:
             some = ", ".join(broken[:NAMED_FAILURES]) + (", ..." if len(broken) > NAMED_FAILURES else "")
-            raise ZooError(f"{self.name}: {len(broken)} of {len(indices)} images cannot be read: {some}")
+            raise ZooError(f"{self.table.name}: {len(broken)} of {len(indices)} images cannot be read: {some}")
         return images
 
     def _pixels(self, image: Image.Image) -> Tensor:
-        if self.channels == 1 and image.mode not in GREY_MODES:
-            raise UsageError(f"{self.name} mixes grey and colour images: choose with --channels 1 or 3")
+        name = self.table.name
+        if self.channels == 1 and image.mode != "L" and not self.turned_grey:
+            raise UsageError(f"{name} mixes grey and colour images: choose with --channels 1 or 3")
+        if not self.fitted and image.size != (self.size, self.size):
+            sizes = f"{self.size}x{self.size}, {image.width}x{image.height}"
+            raise UsageError(f"{name} has images of {sizes}: choose one size with --image-size")
         return to_tensor(image, self.channels, self.size)
 
 
+def summary(name: str, images: int, classes: Sequence[str], counts: Sequence[int], notes: Sequence[str]) -> str:
+    """Say what was read of a data set in one line: how many images, which classes, and notes."""
+    said = "no labels"
+    if classes and len(classes) <= NAMED:
+        kinds = ", ".join(f"{label} {count:,}" for label, count in zip(classes, counts, strict=True))
+        said = f"{len(classes)} class{'es' * (len(classes) > 1)}: {kinds}"
+    elif classes:
+        said = f"{len(classes):,} classes of {min(counts):,} to {max(counts):,} images: {classes[0]} to {classes[-1]}"
+    return "; ".join([f"{name}: {images:,} images, {said}", *notes])
+
+
 def to_tensor(image: Image.Image, channels: int, size: int) -> Tensor:
-    """Convert a picture of any mode and size to a uint8 tensor (channels, size, size)."""
+    """Convert a picture of mode L or RGB and any size to a uint8 tensor (channels, size, size)."""
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
@@ -136,24 +159,7 @@ def load_images(options: DataOptions, split: str | None = None) -> ImageData:
         ZooError: the data cannot be read.
     """
     split = split or options.split
-    data = _digits(options, split) if options.dataset == "digits" else _table(options, split)
-    return _keep(data, options.classes) if options.classes else data
-
-
-def _keep(data: ImageData, classes: str) -> ImageData:
-    """Return the images of the named classes only. Their labels become 0, 1, ... in the order of the names."""
-    names = tuple(part.strip() for part in classes.split(","))
-    unknown = [name for name in names if name not in data.class_names]
-    if unknown:
-        known = ", ".join(data.class_names) or "none: the data have no labels"
-        raise UsageError(f"no class named {unknown[0]!r}; the data's classes: {known}")
-    old = [data.class_names.index(name) for name in names]
-    rows = torch.isin(data.labels, torch.tensor(old)).nonzero().squeeze(1)
-    number = torch.full((data.num_classes,), -1)
-    number[old] = torch.arange(len(old))
-    source = data.source
-    source = source[rows] if isinstance(source, Tensor) else replace(source, rows=source.rows.select(rows.tolist()))
-    return replace(data, source=source, labels=number[data.labels[rows]], class_names=names)
+    return _digits(options, split) if options.dataset == DIGITS else _from_table(options, split)
 
 
 def _digits(options: DataOptions, split: str) -> ImageData:
@@ -162,6 +168,9 @@ def _digits(options: DataOptions, split: str) -> ImageData:
         from sklearn.datasets import load_digits
     except ImportError:
         raise UsageError("--dataset digits needs scikit-learn: pip install 'samplerzoo[digits]'") from None
+    for flag in ("dataset_config_name", "image_column", "label_column"):
+        if getattr(options, flag) is not None:
+            raise UsageError(f"--{flag.replace('_', '-')}: digits has none to choose from; leave it out")
     if split not in ("train", "test"):
         raise UsageError(f"digits has the splits train and test, not {split!r}")
     digits = load_digits()
@@ -171,101 +180,49 @@ def _digits(options: DataOptions, split: str) -> ImageData:
     channels = options.channels or 1
     images = torch.stack([to_tensor(Image.fromarray(image), channels, size) for image in pixels])
     labels = torch.from_numpy(digits.target[rows].astype(np.int64))
-    return ImageData(images, labels, tuple(str(name) for name in digits.target_names), channels, size)
+    names = tuple(str(name) for name in digits.target_names)
+    if options.classes is not None:
+        chosen = parse_classes(options.classes, names)
+        kept = torch.isin(labels, torch.tensor(chosen))
+        number = torch.full((len(names),), UNLABELLED)
+        number[chosen] = torch.arange(len(chosen))
+        images, labels, names = images[kept], number[labels[kept]], tuple(names[index] for index in chosen)
+    return ImageData(images, labels, names, channels, size, DIGITS)
 
 
-def _table(options: DataOptions, split: str) -> ImageData:
-    import datasets
-
-    rows = _rows(options, split)
-    if not len(rows):
-        raise ZooError(f"{options.dataset} holds no images in its split {split!r}")
-    column = _image_column(rows, options.image_column, options.dataset)
-    rows = rows.cast_column(column, datasets.Image(decode=False))
-    channels, size = _shape(rows, column, options)
-    labels, names = _labels(rows, options.label_column)
-    lazy = LazyImages(rows.select_columns([column]), column, channels, size, options.dataset)
-    fits = len(rows) * channels * size * size <= IN_MEMORY_BYTES
-    source = lazy.decode(tqdm(range(len(rows)), desc="decoding", disable=None, leave=False)) if fits else lazy
-    return ImageData(source, labels, names, channels, size)
-
-
-def _rows(options: DataOptions, split: str) -> datasets.Dataset:
-    """Open one split of a parquet file, a folder or a hub data set, whichever `options.dataset` names."""
-    import datasets
-
-    path = Path(options.dataset)
-    try:
-        if path.is_file():
-            if path.suffix != ".parquet":
-                raise UsageError(f"{path} is not a .parquet file; give that, a folder of images, or a hub name")
-            if split != options.split:
-                raise UsageError(f"{path} is one file and has no split {split!r}: give the folder with all splits")
-            return datasets.load_dataset("parquet", data_files={split: str(path)}, split=split)
-        if path.is_dir():
-            if any(path.rglob("*.parquet")):
-                return datasets.load_dataset("parquet", data_dir=str(path), split=split)
-            return datasets.load_dataset("imagefolder", data_dir=str(path), split=split)
-        if path.is_absolute() or options.dataset.startswith("."):
-            raise UsageError(f"no such file or folder: {path}")
-        return datasets.load_dataset(options.dataset, options.dataset_config_name, split=split)
-    except ZooError:
-        raise
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ZooError(f"cannot load {options.dataset} (split {split}): {reason(error)}") from error
+def _from_table(options: DataOptions, split: str) -> ImageData:
+    table = open_table(options, split)
+    labels, notes = table.labels, table.notes
+    known = (labels.values != UNLABELLED).all()
+    if options.wants_labels:
+        check_labelled(labels, options.dataset)
+    elif labels.names and not known:
+        notes += (f"the column {labels.column!r} has no label for some rows, and is left out",)
+    named = bool(labels.names and known)
+    channels, size = _shape(table, options)
+    lazy = LazyImages(table, channels, size, options.image_size is not None, options.channels is not None)
+    fits = len(table) * channels * size * size <= IN_MEMORY_BYTES
+    source = lazy.decode(tqdm(range(len(table)), desc="decoding", disable=None, leave=False)) if fits else lazy
+    values = labels.values if named else torch.zeros(len(table), dtype=torch.int64)
+    return ImageData(source, values, labels.names if named else (), channels, size, options.dataset, notes)
 
 
-def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str:
-    import datasets
-
-    images = [key for key, feature in rows.features.items() if isinstance(feature, datasets.Image)]
-    if name is not None and name not in rows.column_names:
-        raise UsageError(f"{dataset} has no column {name!r}; its columns: {', '.join(rows.column_names)}")
-    if name is None and not images:
-        raise UsageError(f"{dataset} has no image column; its columns: {', '.join(rows.column_names)}")
-    return name or images[0]
-
-
-def _labels(rows: datasets.Dataset, name: str | None) -> tuple[Tensor, tuple[str, ...]]:
-    import datasets
-
-    if name is None:
-        named = [key for key, feature in rows.features.items() if isinstance(feature, datasets.ClassLabel)]
-        name = named[0] if named else None
-    if name is None:
-        return torch.zeros(len(rows), dtype=torch.int64), ()
-    if name not in rows.column_names:
-        raise UsageError(f"no label column {name!r}; the columns: {', '.join(rows.column_names)}")
-    if not isinstance(rows.features[name], datasets.ClassLabel):
-        rows = rows.class_encode_column(name)
-    return torch.tensor(rows[name][:], dtype=torch.int64), tuple(rows.features[name].names)
-
-
-def _shape(rows: datasets.Dataset, column: str, options: DataOptions) -> tuple[int, int]:
+def _shape(table: Table, options: DataOptions) -> tuple[int, int]:
     """Return the number of channels and the size, from the options or else from the first rows."""
-    entries = rows[: min(PROBED_ROWS, len(rows))][column]
+    first = min(PROBED_ROWS, len(table))
     probed: list[Image.Image] = []
-    for entry in entries:
+    for index in range(first):
         try:
-            probed.append(_open(entry))
-        except (OSError, SyntaxError, ValueError):
+            probed.append(open_picture(table.content(index)))
+        except PictureError:
             continue  # `decode` reports the broken ones
     if not probed:
-        raise ZooError(f"{options.dataset}: none of its first {len(entries)} images can be read")
-    channels = options.channels or (1 if all(image.mode in GREY_MODES for image in probed) else 3)
+        LazyImages(table, 1, 1, True, True).decode(range(first))  # says why
+    channels = options.channels or (1 if all(image.mode == "L" for image in probed) else 3)
     sizes = {image.size for image in probed}
     if options.image_size:
         return channels, options.image_size
     if len(sizes) > 1 or len(set(next(iter(sizes)))) > 1:
         shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:3])
-        raise UsageError(f"{options.dataset} has images of {shown}: choose one size with --image-size")
+        raise UsageError(f"{table.name} has images of {shown}: choose one size with --image-size")
     return channels, next(iter(sizes))[0]
-
-
-def _open(entry: Any) -> Image.Image:
-    content = entry["bytes"] if entry["bytes"] is not None else Path(entry["path"]).read_bytes()
-    return Image.open(io.BytesIO(content))
-
-
-def _describe(entry: Any, index: int) -> str:
-    return f"{entry['path']} (row {index})" if entry.get("path") else f"row {index}"

@@ -21,8 +21,16 @@ class DataOptions(Options):
     dataset_config_name: str | None = Field(None, description="configuration of a hub data set")
     split: str = Field("train", description="split of the data set to train on")
     image_column: str | None = Field(None, description="column with the images; default: the first image column")
-    label_column: str | None = Field(None, description="column with the labels; default: the first class-label column")
-    classes: str | None = Field(None, description="keep only these classes, by name, as in 3 or 0,1,7 or cat,dog")
+    label_column: str | None = Field(
+        None,
+        description="column with the labels; default: a column of class labels, or one called label, class or category",
+    )
+    classes: str | None = Field(None, description="keep only these classes, by name or number, as in cat,dog or 0,1,7")
     image_size: PositiveInt | None = Field(None, description="side in pixels; default: that of the data")
     channels: Literal[1, 3] | None = Field(None, description="1 for grey, 3 for colour; default: that of the data")
     random_flip: bool = Field(False, description="mirror a random half of the images, drawn anew at every step")
+
+    @property
+    def wants_labels(self) -> bool:
+        """True unless the images are wanted without labels, so that a row may lack one."""
+        return True

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from samplerzoo.data.folders import MANIFEST
+from samplerzoo.data.image_sets import DIGITS, ImageData, load_images, summary
+from samplerzoo.data.labels import UNLABELLED
+from samplerzoo.data.options import DataOptions
 from samplerzoo.data.order import keyed_generator
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.data.pictures import PictureError, open_picture
+from samplerzoo.data.tables import Table, open_table
+from samplerzoo.errors import ZooError
 
 BATCH_SIZE = 250
 """Images per batch."""
 SUBSET_SEED = 0
 """Seed of the random choice of images."""
-MANIFEST = "manifest.jsonl"
-"""File that marks a run folder and lists its images."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-"""Suffixes of image files, in lower case."""
-MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
-"""PIL modes that can be read without loss, and the mode that each is converted to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,104 +34,112 @@ class ImageBatch:
     names: list[str]
 
 
-def image_batches(name: str, split: str, num_images: int | None = None) -> Iterator[ImageBatch]:
-    """Read images in batches: the first ones of a run, or a random subset of a folder or data set.
+@dataclass(frozen=True, eq=False)
+class ImageSource:
+    """Images to measure, which are read in batches when it is iterated over.
+
+    Attributes:
+        name: the images, as the user named them.
+        data: where they are read from.
+        chosen: rows of the data to read, in order.
+        labels: labels of all rows of the data; None if they have none.
+        class_names: names of the labels; empty if only their numbers are known.
+        notes: what was taken for what, and what was left out, in sentences.
+    """
+
+    name: str
+    data: Table | ImageData
+    chosen: Sequence[int]
+    labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @property
+    def summary(self) -> str:
+        """What is read, in one line: how many images, and which classes."""
+        classes, counts = self.class_names, []
+        if self.labels is not None:
+            counts = np.bincount(self.labels[self.chosen], minlength=len(classes)).tolist()
+        return summary(self.name, len(self), classes, counts, self.notes)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        """Read the images.
+
+        Raises:
+            ZooError: one cannot be read, or has another size or number of channels than the first.
+        """
+        shape: tuple[int, ...] | None = None
+        first = ""
+        for start in range(0, len(self.chosen), BATCH_SIZE):
+            rows = self.chosen[start : start + BATCH_SIZE]
+            names, images = [self._row(row) for row in rows], []
+            for row, name in zip(rows, names, strict=True):
+                pixels = self._pixels(row, name)
+                if shape is None:
+                    shape, first = pixels.shape, name
+                if pixels.shape != shape:
+                    raise ZooError(f"{name} is {_size(pixels.shape)}, and {first} is {_size(shape)}: make them alike")
+                images.append(pixels)
+            yield ImageBatch(np.stack(images), None if self.labels is None else self.labels[rows], names)
+
+    def _row(self, row: int) -> str:
+        path = self.data.path(row) if isinstance(self.data, Table) else None
+        return path or f"row {row} of {self.name}"
+
+    def _pixels(self, row: int, name: str) -> NDArray[np.uint8]:
+        """Read the pixels (C, H, W) of an image, without resizing."""
+        if isinstance(self.data, ImageData):
+            return self.data[row][0].numpy()
+        try:
+            pixels = np.asarray(open_picture(self.data.content(row)))
+        except PictureError as error:
+            raise ZooError(f"{name}: cannot be read as a picture: {error}") from error
+        return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def image_batches(name: str, split: str, num_images: int | None = None, **options: str | None) -> ImageSource:
+    """Open images to read in batches: the first ones of a run, or a random subset of a folder or data set.
 
     The subset is random because data are often sorted: the halves of MNIST's test split come from different writers.
     It is the same in every call.
 
     Args:
         name: a run folder; a folder of images from any program, nested or not; or a data set as `train --dataset`
-            takes it. If a folder of images has a subfolder named like the split, only that one is read, and its
-            subfolders are the classes.
-        split: split of a folder or data set. Ignored for a run.
+            takes it.
+        split: split of a data set, or of a folder that is divided into splits. Ignored for others.
         num_images: number of images; all of them if None.
+        options: further options of the data set, as `label_column`.
 
     Raises:
-        ZooError: there are too few images, or an image has another size or mode than the first.
+        ZooError: there are no such images, or too few.
     """
-    folder = Path(name).expanduser()
-    if (folder / MANIFEST).is_file():
-        return _run(folder, num_images)
-    if folder.is_dir() and not any(folder.rglob("*.parquet")):
-        return _pictures(folder / split if (folder / split).is_dir() else folder, (folder / split).is_dir(), num_images)
-    return _data_set(name, split, num_images)
+    asked = DataOptions(dataset=name, split=split, **options)
+    if name == DIGITS:
+        data = load_images(asked)
+        chosen = _random(len(data), num_images, name)
+        return ImageSource(name, data, chosen, data.labels.numpy(), data.class_names)
+    table = open_table(asked, split, whole=True)
+    labels, notes = table.labels, table.notes
+    known = bool((labels.values != UNLABELLED).all()) and labels.column is not None
+    if labels.column is not None and not known:
+        notes += (f"the column {labels.column!r} has no label for some rows, and is left out",)
+    is_run = (Path(name).expanduser() / MANIFEST).is_file()
+    chosen = list(range(_enough(len(table), num_images, name))) if is_run else _random(len(table), num_images, name)
+    return ImageSource(
+        name, table, chosen, labels.values.numpy() if known else None, labels.names if known else (), notes
+    )
 
 
 def names_images(name: str) -> bool:
     """Return True if `name` can mean images: an existing path, scikit-learn's digits, or a hub name."""
-    return name == "digits" or "/" in name or Path(name).expanduser().exists()
-
-
-def _run(folder: Path, num_images: int | None) -> Iterator[ImageBatch]:
-    entries = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
-    entries = entries[: _enough(len(entries), num_images, str(folder))]
-    labels = [entry.get("label") for entry in entries]
-    return _read([folder / entry["file"] for entry in entries], None if None in labels else labels)
-
-
-def _pictures(folder: Path, classed: bool, num_images: int | None) -> Iterator[ImageBatch]:
-    """Read a random subset of a folder. If `classed`, its subfolders are the classes."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    chosen = _random(len(files), num_images, str(folder))
-    first = [path.relative_to(folder).parts for path in files]
-    labels = None
-    if classed and files and all(len(parts) > 1 for parts in first):
-        classes = sorted({parts[0] for parts in first})
-        labels = [classes.index(first[index][0]) for index in chosen]
-    return _read([files[index] for index in chosen], labels)
-
-
-def _read(files: Sequence[Path], labels: Sequence[int] | None) -> Iterator[ImageBatch]:
-    shape: tuple[int, ...] | None = None
-    for start in range(0, len(files), BATCH_SIZE):
-        part = files[start : start + BATCH_SIZE]
-        images = []
-        for path in part:
-            pixels = _pixels(path)
-            shape = shape or pixels.shape
-            if pixels.shape != shape:
-                raise ZooError(f"{path} is {_size(pixels.shape)}, and {files[0]} is {_size(shape)}: make them alike")
-            images.append(pixels)
-        known = None if labels is None else np.array(labels[start : start + BATCH_SIZE], dtype=np.int64)
-        yield ImageBatch(np.stack(images), known, [str(path) for path in part])
-
-
-def _pixels(path: Path) -> NDArray[np.uint8]:
-    """Read the pixels (C, H, W) of an image file, without resizing.
-
-    Raises:
-        UsageError: its mode cannot be read without loss.
-        ZooError: it cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            mode = MODES.get(image.mode)
-            if mode is None:
-                raise UsageError(f"{path} has the mode {image.mode}: metrics see 8-bit grey or RGB; convert it")
-            pixels = np.asarray(image.convert(mode))
-    except ZooError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ZooError(f"{path}: cannot be read as a picture: {error}") from error
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return name == DIGITS or "/" in name or Path(name).expanduser().exists()
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[2]}x{shape[1]} in {'colour' if shape[0] == 3 else 'grey'}"
-
-
-def _data_set(name: str, split: str, num_images: int | None) -> Iterator[ImageBatch]:
-    from samplerzoo.data import image_sets as data
-    from samplerzoo.data.options import DataOptions
-
-    found = data.load_images(DataOptions(dataset=name, split=split))
-    chosen = _random(len(found), num_images, name)
-    for start in range(0, len(chosen), BATCH_SIZE):
-        rows = chosen[start : start + BATCH_SIZE]
-        images, labels = found.__getitems__(rows)
-        names = [f"row {row} of {name}" for row in rows]
-        yield ImageBatch(images.numpy(), labels.numpy() if found.num_classes else None, names)
 
 
 def _random(there: int, wanted: int | None, name: str) -> list[int]:
@@ -144,8 +150,6 @@ def _random(there: int, wanted: int | None, name: str) -> list[int]:
 
 def _enough(there: int, wanted: int | None, name: str) -> int:
     """Return `wanted`, or `there` if it is None. Raise ZooError if there are too few images."""
-    if not there:
-        raise ZooError(f"{name} has no images")
     if wanted is not None and wanted > there:
         raise ZooError(f"{name} has {there} images, not {wanted}")
     return there if wanted is None else wanted

@@ -34,6 +34,7 @@ class Embedder:
         self.features = features
         with blaming(features):
             self._net, self._head = features.load(device), features.load_head(device)
+            self.class_names = features.class_names
         if not callable(self._net):
             raise bad_answer(features, "load", self._net, "a function of images (N, C, H, W)")
         if self._head is not None and not callable(self._head):

@@ -47,6 +47,9 @@ def compute_metrics(
     labels: Sequence[int] | None,
     reference: Reference,
     test: Reference | None,
+    *,
+    label_names: Sequence[str] | None = None,
+    predicted_names: Sequence[str] | None = None,
 ) -> tuple[Metrics, list[str]]:
     """Compute all metrics of a set of images, and warnings about them.
 
@@ -58,6 +61,7 @@ def compute_metrics(
         labels: classes (N,) that the images were generated for, if any.
         reference: real images to compare with.
         test: held-out real images, from which the floor is computed.
+        label_names, predicted_names: names of the classes. Where both are known, classes are matched by name.
 
     Raises:
         ZooError: a feature is NaN or infinite, or the reference has another number of dimensions.
@@ -68,17 +72,45 @@ def compute_metrics(
     warnings = _doubts(moments, reference)
     if test is not None:
         try:
-            found["floor"] = floor(test, reference, labels, moments.count)
+            same = None if labels is None else renumbered(labels, label_names, test.class_names)
+            found["floor"] = floor(test, reference, same, moments.count)
         except NoFloor as reason:
             warnings.append(str(reason))
+        except UnknownClass as reason:
+            warnings.append(f"no floor: {test.name} has no class {reason}")
     if reference.sample is not None:
         real = Rows([reference.sample])
         found["kid"], found["kid_sd"] = kernel_distance(rows, real)
         if min(len(rows), len(real)) > NEIGHBOURS:
             found["precision"], found["recall"] = precision_recall(Manifold(rows), reference.manifold)
     if predicted is not None and labels is not None:
-        found["label_accuracy"] = float(np.mean(predicted == np.asarray(labels)))
+        try:
+            meant = renumbered(labels, label_names, predicted_names)
+            found["label_accuracy"] = float(np.mean(predicted == np.asarray(meant)))
+        except UnknownClass as reason:
+            warnings.append(f"no label accuracy: the feature network knows no class {reason}")
     return Metrics(**found), warnings
+
+
+class UnknownClass(ZooError):
+    """Error raised for labels of a class that others do not have. Its message is the name of the class."""
+
+
+def renumbered(labels: Sequence[int], names: Sequence[str] | None, others: Sequence[str] | None) -> list[int]:
+    """Return labels in the numbering of others, which may have the same classes in another order.
+
+    Labels whose names are not known, here or there, keep their numbers.
+
+    Raises:
+        UnknownClass: the others have no class of this name.
+    """
+    if not names or not others or tuple(names) == tuple(others):
+        return list(labels)
+    number = {name: index for index, name in enumerate(others)}
+    for label in set(labels):
+        if names[label] not in number:
+            raise UnknownClass(names[label])
+    return [number[names[label]] for label in labels]
 
 
 def refuse_nonfinite(values: Values, names: Sequence[str]) -> None:

@@ -55,6 +55,7 @@ class Reference:
         count: number of images; None if the file does not say.
         features_id: id of the feature network; None if the file does not say.
         class_counts: images per class; empty if the data have no labels.
+        class_names: names of the classes; empty if they are not known.
         sample, sample_labels: random features (M, D) and their classes (M,).
         id: first 16 hex digits of the file's SHA-256; empty if it was never saved.
     """
@@ -65,6 +66,7 @@ class Reference:
     count: int | None = None
     features_id: str | None = None
     class_counts: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
     sample: Values | None = None
     sample_labels: NDArray[np.int64] | None = None
     id: str = ""
@@ -129,11 +131,13 @@ def save_reference(reference: Reference, path: Path) -> None:
             tensors["sample"] = _compact(reference.sample)
         if reference.sample_labels is not None:
             tensors["sample_labels"] = reference.sample_labels.astype(np.int32)
-        record = {
+        record: dict[str, Any] = {
             "count": reference.count,
             "features": reference.features_id,
             "class_counts": reference.class_counts,
         }
+        if reference.class_names:
+            record["class_names"] = reference.class_names
         # a single entry, because safetensors writes several in random order and the hash of the file is the id
         save_file(tensors, partial, {RECORD: json.dumps(record)})
 
@@ -144,6 +148,7 @@ def make_reference(
     name: str,
     sample_size: int = SAMPLE_SIZE,
     seed: int = 0,
+    class_names: Sequence[str] = (),
 ) -> Reference:
     """Compute a reference from batches of features (N, D) and labels (N,) or None.
 
@@ -154,6 +159,7 @@ def make_reference(
         name: name of the data, for errors.
         sample_size: number of features to keep.
         seed: seed of the random choice of the sample.
+        class_names: names of the labels, if they are known.
 
     Raises:
         ZooError: there are no images, or only some of them have labels.
@@ -179,6 +185,7 @@ def make_reference(
         count=total.count,
         features_id=features_id,
         class_counts=tuple(counts.tolist()),
+        class_names=tuple(class_names),
         sample=sample.values,
         sample_labels=sample.labels,
     )
@@ -283,6 +290,7 @@ def _load(path: Path) -> Reference:
             count=record["count"],
             features_id=record["features"],
             class_counts=tuple(record["class_counts"]),
+            class_names=tuple(record.get("class_names", ())),
             sample=None if sample is None else sample.astype(np.float32),
             sample_labels=None if labels is None else labels.astype(np.int64),
         )

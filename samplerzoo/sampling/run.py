@@ -262,6 +262,7 @@ def _record(run: Run) -> dict[str, Any]:
         "command": ["samplerzoo", *sys.argv[1:]],
         "recipe": run.recipe.model_dump(mode="json"),
         "num_images": plan.num_images,
+        "class_names": plan.model.class_names,
         "batch_size": run.batch_size,
         "layout": run.plan.model.layout,
         "processes": processes()[1],

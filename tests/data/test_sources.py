@@ -64,13 +64,6 @@ def test_one_that_is_not_like_the_others_is_named(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "CMYK", "LA"])
-def test_a_mode_that_is_no_picture_of_ours_is_named(tmp_path: Path, mode: str) -> None:
-    put(tmp_path / "odd.tif", PIXELS[0], mode)
-    with pytest.raises(ZooError, match=rf"odd\.tif has the mode {mode}"):
-        read(tmp_path)
-
-
 def test_a_broken_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     with pytest.raises(ZooError, match=r"broken\.png: cannot be read"):

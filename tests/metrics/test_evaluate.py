@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -92,11 +93,11 @@ def test_a_run_from_memory_equals_its_files(figures, tiny_model: Path, toy: Path
 
 
 def test_folders_that_others_made_on_both_sides(figures, tmp_path: Path) -> None:
-    """Compare nested image files with the data set itself. Only the labels are missing in files."""
+    """Compare image files in parts with the data set itself. Only the labels are missing in files."""
     for split in ("train", "test"):
         for batch in source.image_batches("digits", split):
             for index, image in enumerate(batch.images):
-                path = tmp_path / split / f"{index % 3}" / f"{batch.names[index].replace(' ', '-')}.png"
+                path = tmp_path / split / f"{index % 3:06d}" / f"{batch.names[index].replace(' ', '-')}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image[0]).save(path)
     found = figures(
@@ -277,3 +278,26 @@ def test_what_is_no_feature_network_is_refused(member: str, value: Any, said: st
 def test_images_of_other_channels_are_refused(toy: Path) -> None:
     with pytest.raises(UsageError, match="images of 1 channel, and these have 3"):
         Embedder(parse_features(f"classifier:{toy}"))(np.zeros((2, 3, 8, 8), dtype=np.uint8), ["", ""])
+
+
+def test_labels_of_a_folder_are_matched_with_the_classes_of_the_features_by_name(
+    figures, toy: Path, tmp_path: Path
+) -> None:
+    """Give the classes other names than numbers, so that their order in the folder is another one."""
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    config = json.loads((toy / "features" / "config.json").read_text())
+    named = {str(number): word for number, word in enumerate(words)}
+    shutil.copytree(toy, tmp_path / "toy")
+    (tmp_path / "toy" / "features" / "config.json").write_text(json.dumps({**config, "id2label": named}))
+    for batch in source.image_batches("digits", "test"):
+        for index, (image, label) in enumerate(zip(batch.images, batch.labels, strict=True)):
+            path = tmp_path / "set" / words[label] / f"{batch.names[index]}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0]).save(path)
+    features = f"classifier:{tmp_path / 'toy'}"
+    found, expected = figures("--fake", tmp_path / "set", features=features), figures("--fake", "digits")
+    assert found["label_accuracy"] == expected["label_accuracy"]
+    (tmp_path / "set" / "nine").rename(tmp_path / "set" / "ten")
+    found = figures("--fake", tmp_path / "set", features=features)
+    assert found["label_accuracy"] is None
+    assert "no label accuracy: the feature network knows no class ten" in found["warnings"]

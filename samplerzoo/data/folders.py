@@ -1,0 +1,180 @@
+"""Folders of pictures: which files are read, which of them are a split, and which classes they are of."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samplerzoo.data.pictures import is_picture, walk
+from samplerzoo.errors import UsageError, ZooError, reason
+
+MANIFEST = "manifest.jsonl"
+"""File that marks a run folder and lists its images."""
+RUN_FILE = "run.json"
+"""File of a run folder that names the classes of its images."""
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""Names of folders and files that may be splits, and the split that each is."""
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""Files that say more of the pictures beside them, as `datasets` takes them: `file_name`, and further columns."""
+UNREAD = frozenset(".heic .heif .jxl .svg .psd .exr .hdr .raw .dng .cr2 .cr3 .nef .arw .npy .npz .zip .tar".split())
+"""Suffixes of files that may hold pictures and are not read, which a note counts."""
+SHARD = re.compile(r"[0-9]{5,}")
+"""Name of a folder that holds a part of one set and no class, as StyleGAN and EDM write them."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Pictures of a folder.
+
+    Attributes:
+        files: paths of the pictures, in order.
+        columns: what is known of each picture, by name: a row of a metadata file, its class, its label.
+        divided: True if the folder is divided into splits, of which one is listed.
+        class_names: names of the integers in the column label, if it holds integers.
+        notes: what was left out, in sentences.
+    """
+
+    files: list[Path]
+    columns: dict[str, list[Any]]
+    divided: bool = False
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def list_pictures(folder: Path, split: str) -> Listing:
+    """List the pictures of a run, of a folder, or of one split of a folder that is divided into splits.
+
+    Args:
+        split: ignored for a folder that is not divided.
+
+    Raises:
+        UsageError: there is no such split.
+        ZooError: a file beside the pictures cannot be read, or does not go with them.
+    """
+    if (folder / MANIFEST).is_file():
+        return _run(folder)
+    root, files = _unwrapped(folder, sorted(walk(folder, is_picture)))
+    notes = _unread(folder)
+    splits = _splits(root, files)
+    if splits:
+        wanted = [name for name in splits if name == split] or [
+            name for name, found in splits.items() if found == SPLITS.get(split.lower(), split)
+        ]
+        if not wanted:
+            raise UsageError(f"{folder} has no split {split!r}; its splits: {', '.join(sorted(splits))}")
+        beside = sum(path.relative_to(root).parts[0] not in splits for path in files)
+        notes += [f"{beside} pictures that lie in no split are left out"] * bool(beside)
+        root, files = _unwrapped(
+            root / wanted[0], [path for path in files if path.relative_to(root).parts[0] == wanted[0]]
+        )
+    columns, more = _classes(root, files)
+    return Listing(files, {**columns, **_metadata(folder, files)}, bool(splits), notes=(*notes, *more))
+
+
+def _run(folder: Path) -> Listing:
+    entries = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
+    labels = [entry.get("label") for entry in entries]
+    names: tuple[str, ...] = ()
+    if (folder / RUN_FILE).is_file():
+        names = tuple(json.loads((folder / RUN_FILE).read_text()).get("class_names") or ())
+    files = [folder / entry["file"] for entry in entries]
+    if None in labels:
+        return Listing(files, {})
+    names = names or tuple(map(str, range(max(labels, default=-1) + 1)))  # label k is class k, whichever there are
+    return Listing(files, {"label": labels}, class_names=names)
+
+
+def _unwrapped(root: Path, files: list[Path]) -> tuple[Path, list[Path]]:
+    """Go down to the folder in which the pictures begin to differ: images/cat and images/dog differ in images."""
+    while True:
+        parts = [path.relative_to(root).parts for path in files]
+        tops = {each[0] for each in parts}
+        if len(tops) != 1 or any(len(each) < 3 for each in parts) or min(tops).lower() in SPLITS:
+            return root, files
+        root /= tops.pop()
+
+
+def _splits(root: Path, files: list[Path]) -> dict[str, str]:
+    """Return the folders that are splits, by name; none if folders of such names are classes like the others.
+
+    They are splits if there are no other folders. Beside others, as classes train and test of a set may be, they are
+    if a split for training and another one hold folders of their own.
+    """
+    tops: dict[str, list[int]] = {}
+    for path in files:
+        parts = path.relative_to(root).parts
+        if len(parts) > 1:
+            tops.setdefault(parts[0], []).append(len(parts))
+    found = {name: SPLITS[name.lower()] for name in tops if name.lower() in SPLITS}
+    loose = len(files) > sum(map(len, tops.values()))
+    alone = len(found) == len(tops) and (not loose or len(found) > 1)
+    kinds = set(found.values())
+    divided = "train" in kinds and len(kinds) > 1 and all(depth > 2 for name in found for depth in tops[name])
+    return found if alone or divided else {}
+
+
+def _classes(root: Path, files: list[Path]) -> tuple[dict[str, list[Any]], list[str]]:
+    """Return the class of each picture, the first folder that it lies in, and notes."""
+    parts = [path.relative_to(root).parts for path in files]
+    inside = [each[0] for each in parts if len(each) > 1]
+    if not inside:
+        return {}, []
+    if all(SHARD.fullmatch(name) for name in inside):
+        return {}, [f"folders such as {inside[0]} are taken for parts of one set, not for classes"]
+    if len(inside) < len(files):
+        return {}, [f"{len(files) - len(inside)} pictures lie beside the folders {', '.join(sorted(set(inside))[:3])}, "
+                    "so that these are not taken for classes"]  # fmt: skip
+    return {"label": inside}, []
+
+
+def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
+    """Return the columns of the metadata files, in the order of the pictures.
+
+    Raises:
+        ZooError: one cannot be read, or says nothing of some of the pictures.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    named = sorted(walk(folder, lambda path: path.name in METADATA))
+    for path in named:
+        for row in _rows(path):
+            rows[os.path.normpath(path.parent / str(row.pop("file_name")))] = row
+    found = [rows.get(os.path.normpath(path)) for path in files]
+    missing = [path for path, row in zip(files, found, strict=True) if row is None]
+    if len(missing) == len(files):
+        return {}
+    if missing:
+        raise ZooError(
+            f"{named[0]}: no row with the file_name of {len(missing)} of {len(files)} pictures, such as {missing[0]}"
+        )
+    names = list(dict.fromkeys(name for row in found if row is not None for name in row))
+    return {name: [(row or {}).get(name) for row in found] for name in names}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    import pandas
+
+    readers = {".csv": pandas.read_csv, ".jsonl": lambda file: pandas.read_json(file, lines=True)}
+    try:
+        frame = readers.get(path.suffix, pandas.read_parquet)(path).convert_dtypes()
+    except (OSError, ValueError) as error:  # those of pandas and pyarrow are ValueErrors
+        raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
+    if "file_name" not in frame.columns:
+        raise ZooError(f"{path}: no column file_name that says which picture a row is of")
+    frame = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _unread(folder: Path) -> list[str]:
+    """Return a note that counts the files that may hold pictures and are not read."""
+    others = Counter(path.suffix.lower() for path in walk(folder, lambda path: path.suffix.lower() in UNREAD))
+    said = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    return [f"not read: {said}, which are no pictures that Pillow opens"] if said else []

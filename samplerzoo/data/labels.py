@@ -1,0 +1,133 @@
+"""Labels of a table of images: the column that holds them, and the classes that its values are of."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from samplerzoo.data.class_names import NAMED, in_order
+from samplerzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    import datasets
+
+COLUMNS = ("label", "labels", "class", "class_name", "class_label", "category", "target")
+"""Columns that are taken for labels if none is asked for and none is declared as class labels."""
+UNLABELLED = -1
+"""Number of a row without a label, as data sets have it that keep the labels of a split to themselves."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of all rows.
+
+    Attributes:
+        values: class of each row, int64 (N,); UNLABELLED where it has none.
+        names: one name per class; empty if there are no labels.
+        column: column that they were read from.
+        note: why a column was left out, if one was.
+    """
+
+    values: Tensor
+    names: tuple[str, ...] = ()
+    column: str | None = None
+    note: str | None = None
+
+
+def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str) -> Labels:
+    """Read the labels of a table from a column that is asked for, or else from one that looks like labels.
+
+    Integers keep their order as numbers: 2 comes before 10. A column that was not asked for and holds no labels is
+    left out with a note.
+
+    Args:
+        asked: name of the column.
+        dataset: name of the data set, for errors.
+
+    Raises:
+        UsageError: the column that is asked for is not there, or does not hold one class per image.
+    """
+    nothing = torch.full((len(rows),), UNLABELLED)
+    if asked is not None and asked not in rows.column_names:
+        raise UsageError(f"{dataset}: no label column {asked!r}; the columns: {', '.join(rows.column_names)}")
+    column = asked or _found(rows)
+    if column is None:
+        return Labels(nothing)
+    names: tuple[str, ...] | None = getattr(rows.features[column], "names", None)  # of a datasets.ClassLabel
+    try:
+        classes = [_plain(value) for value in rows[column][:]]
+        values, names = _numbered(classes) if names is None else (_declared(classes, len(names)), tuple(names))
+    except _Unfit as error:
+        what = f"{dataset}: the column {column!r} {error}"
+        if asked is not None:
+            raise UsageError(f"{what}; give another --label-column, or leave it out to learn without labels") from error
+        return Labels(nothing, note=f"{what}, and is left out")
+    if not names or (values == UNLABELLED).all():
+        if asked is not None:
+            raise UsageError(f"{dataset}: the column {column!r} holds no label at all: leave out --label-column")
+        return Labels(nothing, note=f"the column {column!r} holds no label at all, and is left out")
+    return Labels(values, names, column)
+
+
+def check_labelled(labels: Labels, dataset: str) -> None:
+    """Refuse labels that some rows lack.
+
+    Raises:
+        UsageError: says how many, and what to do.
+    """
+    lacking = (labels.values == UNLABELLED).nonzero().squeeze(1)
+    if labels.names and len(lacking):
+        words = shlex.quote(",".join(labels.names[:NAMED]) + (",..." if len(labels.names) > NAMED else ""))
+        raise UsageError(
+            f"{dataset}: {len(lacking)} of {len(labels.values)} rows have no label in the column {labels.column!r}, "
+            f"such as row {int(lacking[0])}: leave them out with --classes {words}, or give another --label-column"
+        )
+
+
+class _Unfit(Exception):
+    """Error raised for values that are not one class per image."""
+
+
+def _found(rows: datasets.Dataset) -> str | None:
+    declared = [name for name, feature in rows.features.items() if hasattr(feature, "names")]
+    named = [name for name in COLUMNS if name in rows.column_names]
+    return next(iter([*declared, *named]), None)
+
+
+def _plain(value: Any) -> Any:
+    """Return the value of a cell: None where there is none, the only one of a list, an integer for a whole float."""
+    if isinstance(value, list) and len(value) == 1:
+        return _plain(value[0])
+    if isinstance(value, (list, dict, bytes)):
+        raise _Unfit(f"holds a {type(value).__name__} for an image ({value!r:.40}), and not one class")
+    if isinstance(value, float):
+        if value != value:
+            return None
+        if not value.is_integer():
+            raise _Unfit(f"holds numbers such as {value:g}, which are no classes")
+        return int(value)
+    return None if value == "" else value
+
+
+def _declared(classes: list[Any], count: int) -> Tensor:
+    """Return the labels of a column that says how many classes it has."""
+    values = torch.tensor([UNLABELLED if value is None else int(value) for value in classes], dtype=torch.int64)
+    outside = values[(values < UNLABELLED) | (values >= count)]
+    if len(outside):
+        raise _Unfit(f"holds {int(outside[0])}, and declares {count} classes")
+    return values
+
+
+def _numbered(classes: list[Any]) -> tuple[Tensor, tuple[str, ...]]:
+    """Give the classes of a column that declares none their numbers; return the labels and the names."""
+    integers = {value for value in classes if isinstance(value, int)}
+    if UNLABELLED in integers and integers != {UNLABELLED, 1}:  # which are the two sides of a binary question
+        classes = [None if value == UNLABELLED else value for value in classes]
+    names = in_order(str(value) for value in classes if value is not None)
+    number = {name: index for index, name in enumerate(names)}
+    values = [UNLABELLED if value is None else number[str(value)] for value in classes]
+    return torch.tensor(values, dtype=torch.int64), names

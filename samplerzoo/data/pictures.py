@@ -1,0 +1,110 @@
+"""Picture files: one way to find them in a folder, and one way to read them, for training and for metrics.
+
+A picture is read as every viewer shows it: upright, in 8 bits, grey or RGB, its first frame, and what is transparent is
+white.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from samplerzoo.errors import ZooError
+
+SUFFIXES = frozenset(
+    ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .avif .avifs .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .jp2 "
+    ".j2k .jpx .qoi .pcx .sgi .dds .ico".split()
+)
+"""Suffixes of picture files, in lower case."""
+SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
+"""Folders in which programs keep previews and copies of their own. They are passed over, as hidden ones are."""
+BACKGROUND = "white"
+"""Colour of what is transparent."""
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+"""PIL modes without colour."""
+DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+"""PIL modes of 16 bits. In mode I these two formats hold 16 bits, and others what they like."""
+DEEP_FORMATS = ("PNG", "PPM")
+LFS = b"version https://git-lfs"
+"""First bytes of a file that git-lfs has not fetched."""
+
+
+class PictureError(ZooError):
+    """Error raised for a picture that cannot be read. Its message says why, and not which."""
+
+
+def walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield the wanted files of a folder and the folders in it, without hidden ones and those of the system.
+
+    Links to folders are followed, once each.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    seen: set[str] = set()
+    for root, folders, files in os.walk(folder, onerror=stop, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SYSTEM_FOLDERS)
+        yield from (path for name in files if not name.startswith(".") and wanted(path := Path(root, name)))
+
+
+def is_picture(path: Path) -> bool:
+    """Return True if a file has the suffix of a picture."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def open_picture(content: bytes) -> Image.Image:
+    """Read a picture in mode L or RGB.
+
+    Raises:
+        PictureError: it cannot be read, or its numbers have no agreed white.
+    """
+    if content.startswith(LFS):
+        raise PictureError("git-lfs has not fetched it: run `git lfs pull`")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            shown = ImageOps.exif_transpose(image)
+            return _on_background(_in_8_bits(shown, image.format))
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PictureError("its content is no picture that Pillow knows") from error
+    except Exception as error:  # a broken file makes Pillow's readers raise what they like
+        raise PictureError((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+
+
+def _in_8_bits(image: Image.Image, kind: str | None) -> Image.Image:
+    """Turn 16 bits into 8. A value of 65535 becomes 255."""
+    if image.mode == "F" or (image.mode == "I" and kind not in DEEP_FORMATS):
+        raise PictureError(f"its mode {image.mode} has no agreed white: save it in 8 or 16 bits")
+    if image.mode not in DEEP_MODES:
+        return image
+    values = np.asarray(image).astype(np.float64)
+    grey = Image.fromarray(np.round(values / 257).clip(0, 255).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if clear is not None:
+        grey.paste(255, mask=Image.fromarray(values == clear))
+    return grey
+
+
+def _on_background(image: Image.Image) -> Image.Image:
+    """Lay a picture on the background, and return it in mode L or RGB."""
+    mode = "L" if image.mode in GREY_MODES else "RGB"
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert(mode)

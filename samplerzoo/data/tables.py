@@ -1,0 +1,273 @@
+"""Tables of images: one way to open a data set, whatever it is kept in, for training and for metrics.
+
+A row is a picture that is still encoded, with its label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samplerzoo.data.class_names import parse_classes
+from samplerzoo.data.folders import METADATA, SPLITS, list_pictures
+from samplerzoo.data.labels import Labels, read_labels
+from samplerzoo.data.options import DataOptions
+from samplerzoo.data.pictures import LFS, PictureError, walk
+from samplerzoo.errors import UsageError, ZooError, reason
+
+if TYPE_CHECKING:
+    import datasets
+
+SAVED = ("dataset_dict.json", "state.json")
+"""Files that mark a folder written by `save_to_disk` of datasets."""
+PARQUET = b"PAR1"
+"""First bytes of a parquet file."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a data set.
+
+    Attributes:
+        name: the data set as the user named it.
+        rows: the rows that have a picture, of the classes that are kept.
+        column: column of the pictures, whose cells are dicts of bytes and path.
+        labels: labels of the rows.
+        notes: what was taken for what, and what was left out, in sentences.
+    """
+
+    name: str
+    rows: datasets.Dataset
+    column: str
+    labels: Labels
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def content(self, index: int) -> bytes:
+        """Return the content of the file of a row.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        entry = self.rows[index][self.column]
+        if entry["bytes"] is not None:
+            content: bytes = entry["bytes"]
+            return content
+        try:
+            return Path(entry["path"]).read_bytes()
+        except OSError as error:
+            raise PictureError(reason(error)) from error
+
+    def path(self, index: int) -> str | None:
+        """Return the file of a row, if it has one."""
+        path: str | None = self.rows[index][self.column]["path"]
+        return path
+
+
+def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Table:
+    """Open one split of a data set: a parquet file, a folder, or a set of the hub, whichever `options.dataset` names.
+
+    Args:
+        whole: take all of a folder that is not divided into splits, whatever the split.
+
+    Raises:
+        UsageError: the options do not fit the data, or there is no such data set on disk.
+        ZooError: the data cannot be read.
+    """
+    import datasets
+
+    dataset = options.dataset
+    rows, notes = _rows(options, split, whole=whole)
+    if not len(rows):
+        raise ZooError(f"{dataset} holds no images in its split {split!r}")
+    column = _image_column(rows, options.image_column, dataset)
+    try:
+        rows = rows.cast_column(column, datasets.Image(decode=False))
+    except Exception as error:  # datasets and pyarrow raise what they like
+        held = rows.features[column]
+        raise UsageError(
+            f"{dataset}: the column {column!r} holds {str(held)[:60]}, and no pictures: name another --image-column"
+        ) from error
+    rows, lacking = _with_pictures(rows, column, dataset)
+    labels = read_labels(rows, options.label_column, dataset)
+    notes += [note for note in (lacking, labels.note) if note]
+    if options.classes is not None:
+        rows, labels = _keep(rows, labels, options.classes)
+    return Table(dataset, rows.select_columns([column]), column, labels, tuple(notes))
+
+
+def _rows(options: DataOptions, split: str, *, whole: bool) -> tuple[datasets.Dataset, list[str]]:
+    import datasets
+
+    path = Path(options.dataset).expanduser()
+    local = path.exists()
+    if local and options.dataset_config_name is not None:
+        raise UsageError(f"--dataset-config-name is for a set of the hub, and {path} lies here: leave it out")
+    try:
+        if path.is_file():
+            return _file(path, split, whole=whole or split == options.split), []
+        if local:
+            return _folder(path, split, whole=whole)
+        if path.is_absolute() or options.dataset.startswith("."):
+            raise UsageError(f"no such file or folder: {path}")
+        return datasets.load_dataset(options.dataset, options.dataset_config_name, split=split), []
+    except ZooError:
+        raise
+    except Exception as error:  # of readers of many formats, which raise what they like
+        cause = error
+        while cause.__cause__ is not None:  # datasets' own says that an error occurred
+            cause = cause.__cause__  # type: ignore[assignment]
+        raise ZooError(f"cannot load {options.dataset} (split {split}): {reason(cause)}") from error
+
+
+def _file(path: Path, split: str, *, whole: bool) -> datasets.Dataset:
+    import datasets
+
+    if path.suffix != ".parquet":
+        unpack = "; unpack it first" if path.suffix in (".zip", ".tar", ".gz", ".tgz", ".7z") else ""
+        raise UsageError(f"{path} is not a .parquet file{unpack}; give that, a folder of images, or a hub name")
+    if not whole:
+        raise UsageError(f"{path} is one file and has no split {split!r}: give the folder with all splits")
+    _check_parquet(path)
+    return datasets.load_dataset("parquet", data_files={"rows": str(path)}, split="rows")
+
+
+def _folder(path: Path, split: str, *, whole: bool) -> tuple[datasets.Dataset, list[str]]:
+    import datasets
+
+    if any((path / name).is_file() for name in SAVED):
+        found = datasets.load_from_disk(str(path))
+        if isinstance(found, datasets.Dataset):
+            _check_undivided(path, split, whole=whole)
+            return found, []
+        if split not in found:
+            raise UsageError(f"{path} has no split {split!r}; its splits: {', '.join(found)}")
+        return found[split], []
+    tables = sorted(walk(path, lambda file: file.suffix == ".parquet" and file.name not in METADATA))
+    if tables and (_holds_images(tables[0]) or not list_pictures(path, split).files):
+        chosen, divided = _parquet_split(path, tables, split)
+        if not divided:
+            _check_undivided(path, split, whole=whole)
+        for file in chosen:
+            _check_parquet(file)
+        return datasets.load_dataset("parquet", data_files={"rows": [*map(str, chosen)]}, split="rows"), []
+    found = list_pictures(path, split)
+    if not found.files:
+        raise ZooError(f"{path} has no images: no pictures and no parquet files lie in it")
+    if not found.divided:
+        _check_undivided(path, split, whole=whole)
+    cells = [{"bytes": None, "path": str(file)} for file in found.files]
+    columns = {name: values for name, values in found.columns.items() if name != "image"}
+    rows = datasets.Dataset.from_dict({"image": cells, **columns})
+    if found.class_names:
+        rows = rows.cast_column("label", datasets.ClassLabel(names=list(found.class_names)))
+    return rows.cast_column("image", datasets.Image(decode=False)), list(found.notes)
+
+
+def _check_undivided(path: Path, split: str, *, whole: bool) -> None:
+    """Refuse a split of a folder that is not divided, unless it is the one for training or all of it is wanted."""
+    if not whole and SPLITS.get(split) != "train":
+        raise UsageError(f"{path} is not divided, and has no split {split!r}: put its images into train/ and {split}/")
+
+
+def _parquet_split(folder: Path, tables: list[Path], split: str) -> tuple[list[Path], bool]:
+    """Return the files of a split, such as train.parquet or train/0.parquet, and whether the folder is divided.
+
+    Raises:
+        UsageError: there is no such split, or some files are of a split and others of none.
+    """
+
+    def split_of(file: Path) -> str | None:
+        words = [file.stem.split("-")[0].split("_")[0].split(".")[0], *file.relative_to(folder).parts[-2::-1]]
+        return next((word for word in words if word.lower() in SPLITS or word == split), None)
+
+    named = {file: split_of(file) for file in tables}
+    if not any(named.values()):
+        return tables, False
+    none = [file for file, word in named.items() if word is None]
+    if none:
+        raise UsageError(f"{folder}: {none[0].name} is of no split, and others are: give one .parquet file")
+    wanted = SPLITS.get(split.lower(), split)
+    chosen = [file for file, word in named.items() if word and SPLITS.get(word.lower(), word) == wanted]
+    if not chosen:
+        raise UsageError(
+            f"{folder} has no split {split!r}; its splits: {', '.join(sorted(set(map(str, named.values()))))}"
+        )
+    return chosen, True
+
+
+def _check_parquet(path: Path) -> None:
+    """Refuse a file that is not parquet, or not whole.
+
+    Raises:
+        ZooError: says what it is.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    with path.open("rb") as file:
+        first = file.read(len(LFS))
+    if first == LFS:
+        raise ZooError(f"{path}: git-lfs has not fetched it: run `git lfs pull`")
+    if not first.startswith(PARQUET):
+        raise ZooError(f"{path}: not a parquet file, whatever its name says: it begins with {first[:8]!r}")
+    try:
+        pyarrow.parquet.read_schema(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise ZooError(f"{path}: a parquet file that is cut short or damaged: copy it again") from error
+
+
+def _holds_images(path: Path) -> bool:
+    """Return True if a parquet file has a column of pictures."""
+    import pyarrow.parquet
+
+    _check_parquet(path)
+    kinds = pyarrow.parquet.read_schema(path).types
+    return any(pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 for kind in kinds)
+
+
+def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str:
+    """Return the column of the pictures: the one that is asked for, declared, or made of bytes and path."""
+    import datasets
+
+    if name is not None and name not in rows.column_names:
+        raise UsageError(f"{dataset} has no column {name!r}; its columns: {', '.join(rows.column_names)}")
+    declared = [key for key, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+    alike = [key for key, feature in rows.features.items() if isinstance(feature, dict) and "bytes" in feature]
+    if name is None and not declared + alike:
+        raise UsageError(
+            f"{dataset} has no image column; its columns: {', '.join(rows.column_names)}: name one with --image-column"
+        )
+    return name or (declared + alike)[0]
+
+
+def _with_pictures(rows: datasets.Dataset, column: str, dataset: str) -> tuple[datasets.Dataset, str | None]:
+    """Leave out the rows without a picture, and return a note of them."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    cells = rows.flatten_indices().data.table.column(column) if rows._indices else rows.data.table.column(column)
+    none = pc.and_(*(pc.is_null(pc.struct_field(cells, name)) for name in ("bytes", "path"))).to_numpy()
+    lacking = np.flatnonzero(none)
+    if not len(lacking):
+        return rows, None
+    if len(lacking) == len(rows):
+        raise ZooError(f"{dataset}: no row has a picture in its column {column!r}")
+    note = f"{len(lacking)} of {len(rows)} rows have no picture and are left out, such as row {lacking[0]}"
+    return rows.select(np.flatnonzero(~none)), note
+
+
+def _keep(rows: datasets.Dataset, labels: Labels, classes: str) -> tuple[datasets.Dataset, Labels]:
+    """Keep the images of some classes. Their labels become 0, 1, ... in the order in which they are named."""
+    import torch
+
+    chosen = parse_classes(classes, labels.names)
+    number = torch.full((len(labels.names) + 1,), -1)  # the last one is for rows without a label
+    number[chosen] = torch.arange(len(chosen))
+    values = number[labels.values]
+    kept = (values >= 0).nonzero().squeeze(1)
+    names = tuple(labels.names[index] for index in chosen)
+    return rows.select(kept.tolist()), Labels(values[kept], names, labels.column)

@@ -1,0 +1,288 @@
+"""Folders and tables as people have them: which images are read, of which split, and of which classes."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from samplerzoo.data.image_sets import ImageData, load_images
+from samplerzoo.data.options import DataOptions
+from samplerzoo.data.sources import image_batches
+from samplerzoo.errors import UsageError, ZooError
+
+
+def png(value: int = 0) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), value, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def put(root: Path, *names: str) -> None:
+    for value, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(png(value))
+
+
+def load(path: Path, split: str | None = None, **options: object) -> ImageData:
+    return load_images(DataOptions(dataset=str(path), **options), split)
+
+
+def by_class(data: ImageData) -> dict[str, list[int]]:
+    """Return the grey values of each class."""
+    images, labels = data.__getitems__(range(len(data)))
+    names = np.array(data.class_names or ("none",))[labels]
+    return {name: sorted(images[names == name, 0, 0, 0].tolist()) for name in data.class_names}
+
+
+@pytest.mark.parametrize(
+    ("files", "images", "classes"),
+    [
+        pytest.param(["apple/0", "bus/0", "train/0", "train/1"], 4, ["apple", "bus", "train"], id="a class train"),
+        pytest.param(["control/0", "test/0"], 2, ["control", "test"], id="a class test"),
+        pytest.param(["dev/0", "ops/0", "val/0", "test/0"], 4, ["dev", "ops", "test", "val"], id="many such classes"),
+        pytest.param(["0", "1", "train"], 3, [], id="a file train"),
+        pytest.param(["apple-0", "test-0", "train-1"], 3, [], id="files train and test"),
+        pytest.param(["train/cat/0", "train/dog/1", "test/cat/2"], 2, ["cat", "dog"], id="splits"),
+        pytest.param(["Train/cat/0", "Val/cat/1", "Train/dog/1"], 2, ["cat", "dog"], id="splits in capitals"),
+        pytest.param(["training/0", "validation/1"], 1, [], id="splits without classes"),
+        pytest.param(["train/a/0", "test/a/0", "docs/0"], 1, ["a"], id="splits beside something else"),
+        pytest.param(["train/0", "test/0", "cover"], 1, [], id="splits beside a picture"),
+        pytest.param(["images/cat/0", "images/dog/1"], 2, ["cat", "dog"], id="one folder around it"),
+        pytest.param(["data/train/cat/0", "data/test/cat/1", "data/train/dog/1"], 2, ["cat", "dog"], id="around it"),
+        pytest.param(["cat/a/0", "cat/b/1", "dog/2"], 3, ["cat", "dog"], id="folders in classes"),
+        pytest.param(["cat/0", "dog/1", "2"], 3, [], id="pictures beside classes"),
+        pytest.param(["00000/0", "01000/1"], 2, [], id="parts of one set"),
+        pytest.param(["10/0", "2/0", "1/0"], 3, ["1", "2", "10"], id="numbers as numbers"),
+        pytest.param(["猫/0", "b c/1", "tench, Tinca tinca/2"], 3, ["b c", "tench, Tinca tinca", "猫"], id="any names"),
+    ],
+)  # fmt: skip
+def test_which_images_and_classes_a_folder_has(
+    tmp_path: Path, files: list[str], images: int, classes: list[str]
+) -> None:
+    put(tmp_path, *(f"{name}.png" for name in files))
+    found = load(tmp_path)
+    assert (len(found), list(found.class_names)) == (images, classes)
+    measured = image_batches(str(tmp_path), "train")
+    assert (len(measured), list(measured.class_names)) == (images, classes)
+    assert f"{images} images" in found.summary
+    assert all(name in found.summary for name in classes)
+
+
+def test_labels_are_those_of_the_folders(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{name}/{i}.png" for i in range(2) for name in range(12)))
+    assert by_class(load(tmp_path)) == {str(name): [name, 12 + name] for name in range(12)}
+    assert by_class(load(tmp_path, classes="10,2")) == {"10": [10, 22], "2": [2, 14]}
+
+
+def test_splits_are_asked_for_by_any_of_their_names(tmp_path: Path) -> None:
+    put(tmp_path / "a", "train/0.png", "val/1.png")
+    assert len(load(tmp_path / "a", "validation")) == 1
+    with pytest.raises(UsageError, match="a has no split 'test'; its splits: train, val"):
+        load(tmp_path / "a", "test")
+    put(tmp_path / "b", "0.png", "1.png")
+    with pytest.raises(UsageError, match=r"b is not divided, and has no split 'test': put its images into train/"):
+        load(tmp_path / "b", "test")
+    assert len(image_batches(str(tmp_path / "b"), "test")) == 2
+
+
+def test_class_names_with_commas_are_asked_for(tmp_path: Path) -> None:
+    put(tmp_path, "tench, Tinca tinca/0.png", "goldfish, Carassius auratus/1.png", "cat/2.png", "tench/3.png")
+    assert by_class(load(tmp_path, classes="tench, Tinca tinca,cat")) == {"tench, Tinca tinca": [0], "cat": [2]}
+    assert list(load(tmp_path, classes="0, tench").class_names) == ["cat", "tench"]
+    with pytest.raises(UsageError, match=r"no class named 'tensch' .did you mean tench"):
+        load(tmp_path, classes="tensch")
+    with pytest.raises(UsageError, match="cat is named twice"):
+        load(tmp_path, classes="cat,0")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_metadata_say_the_labels_of_a_folder(tmp_path: Path, suffix: str) -> None:
+    import pandas
+
+    put(tmp_path, "train/0.png", "train/1.png", "train/2.png", "test/3.png")
+    for split, files in (("train", [2, 0, 1]), ("test", [3])):
+        path = tmp_path / split / f"metadata.{suffix}"
+        frame = pandas.DataFrame({"file_name": [f"{i}.png" for i in files], "label": [f"class {i % 2}" for i in files]})
+        if suffix == "csv":
+            frame.to_csv(path, index=False)
+        elif suffix == "jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        else:
+            frame.to_parquet(path)
+    assert load(tmp_path).labels.tolist() == [0, 1, 0]
+    assert load(tmp_path).class_names == ("class 0", "class 1")
+    put(tmp_path, "train/4.png")
+    with pytest.raises(ZooError, match=r"no row with the file_name of 1 of 4 pictures, such as .*4\.png"):
+        load(tmp_path)
+
+
+def rows(path: Path, images: list[bytes | None], labels: list[object] | None, kind: object = None) -> Path:
+    import datasets
+
+    cells = [None if content is None else {"bytes": content, "path": None} for content in images]
+    table = datasets.Dataset.from_dict({"image": cells, **({} if labels is None else {"label": labels})})
+    table = table.cast_column("image", datasets.Image())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (table if kind is None else table.cast_column("label", kind)).to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ([10, 2, 0, 2], {"0": [2], "2": [1, 3], "10": [0]}),
+        ([10.0, 2.0, 0.0, 2.0], {"0": [2], "2": [1, 3], "10": [0]}),
+        (["10", "2", "0", "2"], {"0": [2], "2": [1, 3], "10": [0]}),
+        (["dog", "cat", "dog", "b"], {"b": [3], "cat": [1], "dog": [0, 2]}),
+        ([True, False, True, True], {"False": [1], "True": [0, 2, 3]}),
+        ([[7], [8], [8], [7]], {"7": [0, 3], "8": [1, 2]}),
+        ([-1, 1, 1, -1], {"-1": [0, 3], "1": [1, 2]}),
+        ([[1, 2], [1], [2], [2]], {}),
+        ([0.5, 1.0, 1.0, 0.25], {}),
+        ([None, None, None, None], {}),
+    ],
+)
+def test_a_column_called_label_is_found(tmp_path: Path, labels: list[object], classes: dict[str, list[int]]) -> None:
+    path = rows(tmp_path / "d.parquet", [*map(png, range(4))], labels)
+    found = load(path)
+    assert by_class(found) == classes
+    assert classes or "left out" in found.summary or labels[0] is None
+    measured = image_batches(str(path), "train")
+    assert measured.class_names == tuple(classes)
+    if not classes:
+        with pytest.raises(UsageError, match="label"):
+            load(path, label_column="label")
+
+
+@pytest.mark.parametrize("labels", [[None, 0, 1, 1], [-1, 0, 1, 1], [float("nan"), 0.0, 1.0, 1.0]])
+@pytest.mark.parametrize("declared", [True, False])
+def test_rows_without_a_label_are_named_with_the_way_out(tmp_path: Path, labels: list[object], declared: bool) -> None:
+    import datasets
+
+    kind = datasets.ClassLabel(names=["0", "1"]) if declared and not isinstance(labels[1], float) else None
+    path = rows(tmp_path / "d.parquet", [*map(png, range(4))], labels, kind)
+    with pytest.raises(
+        UsageError, match=r"1 of 4 rows have no label in the column 'label', such as row 0: .*--classes 0,1"
+    ):
+        load(path)
+    assert by_class(load(path, classes="0,1")) == {"0": [1], "1": [2, 3]}
+    assert "left out" in image_batches(str(path), "train").summary
+
+
+def test_rows_without_a_picture_are_left_out_and_said(tmp_path: Path) -> None:
+    path = rows(tmp_path / "d.parquet", [png(0), None, png(2)], ["a", "b", "c"])
+    found = load(path)
+    assert by_class(found) == {"a": [0], "c": [2]}
+    assert "1 of 3 rows have no picture and are left out, such as row 1" in found.summary
+
+
+def test_a_table_of_pandas_has_pictures_too(tmp_path: Path) -> None:
+    import pandas
+
+    path = tmp_path / "d.parquet"
+    frame = pandas.DataFrame({"picture": [{"bytes": png(i), "path": None} for i in range(3)], "target": [3, 1, 3]})
+    frame.to_parquet(path)
+    assert by_class(load(path)) == {"1": [1], "3": [0, 2]}
+    with pytest.raises(UsageError, match=r"the column 'target' holds .*int64.*, and no pictures"):
+        load(path, image_column="target")
+
+
+@pytest.mark.parametrize(
+    ("names", "split", "images"),
+    [
+        (["a", "b"], "train", 2), (["train-00000-of-00002", "train-00001-of-00002", "test-0"], "train", 2),
+        (["x/train/0", "x/test/0"], "test", 1), (["data/0", "trainer"], "train", 2),
+    ],
+)  # fmt: skip
+def test_parquet_folders_are_split_by_the_names_of_files(
+    tmp_path: Path, names: list[str], split: str, images: int
+) -> None:
+    for name in names:
+        rows(tmp_path / f"{name}.parquet", [png()], None)
+    assert len(load(tmp_path, split)) == images
+
+
+def test_a_parquet_file_of_no_split_beside_others_is_named(tmp_path: Path) -> None:
+    for name in ("a", "test"):
+        rows(tmp_path / f"{name}.parquet", [png()], None)
+    with pytest.raises(UsageError, match=r"a\.parquet is of no split, and others are"):
+        load(tmp_path)
+
+
+def test_a_table_of_figures_beside_pictures_is_no_data_set(tmp_path: Path) -> None:
+    import pandas
+
+    put(tmp_path, "0.png", "1.png")
+    pandas.DataFrame({"loss": [1.0]}).to_parquet(tmp_path / "results.parquet")
+    assert len(load(tmp_path)) == 2
+
+
+def test_what_datasets_saved_to_disk(tmp_path: Path) -> None:
+    import datasets
+
+    table = datasets.load_dataset("parquet", data_files=str(rows(tmp_path / "d.parquet", [png(5), png(6)], [1, 0])))
+    table.save_to_disk(tmp_path / "dict")
+    table["train"].save_to_disk(tmp_path / "one")
+    assert by_class(load(tmp_path / "dict")) == by_class(load(tmp_path / "one")) == {"0": [6], "1": [5]}
+    with pytest.raises(UsageError, match="no split 'test'; its splits: train"):
+        load(tmp_path / "dict", "test")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"hello", "not a parquet file, whatever its name says: it begins with b'hello'"),
+        (b"PAR1hello", "a parquet file that is cut short or damaged"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ],
+)
+def test_broken_parquet_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "d.parquet").write_bytes(content)
+    for path in (tmp_path, tmp_path / "d.parquet"):
+        with pytest.raises(ZooError, match=rf"d\.parquet: .*{message}"):
+            load(path)
+
+
+def test_colour_and_another_size_after_many_are_refused(tmp_path: Path) -> None:
+    put(tmp_path / "grey", *(f"{i:03d}.png" for i in range(70)))
+    put(tmp_path / "size", *(f"{i:03d}.png" for i in range(70)))
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "grey" / "999.png")
+    Image.new("L", (8, 12)).save(tmp_path / "size" / "999.png")
+    with pytest.raises(UsageError, match="grey mixes grey and colour images: choose with --channels 1 or 3"):
+        load(tmp_path / "grey")
+    assert [load(tmp_path / "grey", channels=channels).channels for channels in (1, 3)] == [1, 3]
+    with pytest.raises(UsageError, match="size has images of 8x8, 8x12: choose one size with --image-size"):
+        load(tmp_path / "size")
+    assert len(load(tmp_path / "size", image_size=8)) == 71
+
+
+def test_what_is_not_read_is_said(tmp_path: Path) -> None:
+    put(tmp_path, "0.png")
+    for name in ("a.heic", "b.HEIC", "c.svg"):
+        (tmp_path / name).touch()
+    assert "not read: 2 .heic, 1 .svg" in load(tmp_path).summary
+
+
+def test_flags_that_do_not_apply_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "0.png")
+    with pytest.raises(UsageError, match="--dataset-config-name is for a set of the hub"):
+        load(tmp_path, dataset_config_name="default")
+    with pytest.raises(UsageError, match="--label-column: digits has none"):
+        load_images(DataOptions(dataset="digits", label_column="label"))
+
+
+def test_a_run_is_read_by_its_manifest(tmp_path: Path) -> None:
+    put(tmp_path, "images/0.png", "images/1.png", "images/.partial-1-2.png", "grid.png")
+    lines = [{"file": f"images/{i}.png", "label": 1 - i} for i in range(2)]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "run.json").write_text(json.dumps({"class_names": ["cat", "dog"]}))
+    assert by_class(load(tmp_path)) == {"cat": [1], "dog": [0]}
+    (batch,) = image_batches(str(tmp_path), "test")
+    assert batch.labels is not None
+    assert batch.labels.tolist() == [1, 0]
+    assert len(load(tmp_path / "images")) == 2
