@@ -20,11 +20,22 @@ from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from samplerzoo.data.class_names import listed
 from samplerzoo.errors import UsageError, ZooError, reason
 
 EMA_FILE = "ema.safetensors"
 PROGRESS_FILE = "progress.json"
 OPTIONS_FILE = "options.json"
+DATA = "data"
+"""Record of the data: number of images, and the classes."""
+DATA_FLAGS = ("dataset", "dataset_config_name", "split", "image_column", "label_column", "classes")
+"""Options that choose the data."""
+FIXED = frozenset(
+    "seed channels objective sigma_data ddpm_num_steps ddpm_beta_schedule ddpm_beta_start ddpm_beta_end "
+    "rescale_betas_zero_snr block_out_channels layers_per_block attention_levels attention_head_dim norm_num_groups "
+    "init_from use_ema clean model hidden_sizes depths".split()
+)
+"""Options that a checkpoint is bound to: the network, what it learns, the order of the data."""
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -38,6 +49,10 @@ class Progress:
     """Epochs done."""
     batch: int = 0
     """Batches of the current epoch that each process has done. Each is one forward pass."""
+    seen: int = 0
+    """Images of the current epoch that all processes together have seen: the first so many in its order."""
+    images: int = 0
+    """Images seen in all epochs."""
     seconds: float = 0.0
     """Training time so far."""
     losses: list[float] = field(default_factory=list)
@@ -133,6 +148,24 @@ def find_checkpoint(output: Path, wanted: str) -> Path:
     return folder
 
 
+def read_progress(folder: Path) -> Progress:
+    """Read how far a checkpoint is. One that was written before images were counted has its batches counted.
+
+    Raises:
+        ZooError: it cannot be read.
+    """
+    try:
+        content = json.loads((folder / PROGRESS_FILE).read_text())
+        if "seen" not in content:
+            then = json.loads((folder / OPTIONS_FILE).read_text())
+            batch = then["train_batch_size"] * then["num_processes"]
+            images = content["step"] * batch * then["gradient_accumulation_steps"]
+            content = {**content, "seen": content["batch"] * batch, "images": images}
+        return Progress(**content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ZooError(f"{folder}: cannot be read: {reason(error)}") from error
+
+
 def restore(accelerator: Accelerator, folder: Path) -> None:
     """Load the training state. Raise ZooError if it cannot be read or does not fit the network."""
     try:
@@ -144,6 +177,57 @@ def restore(accelerator: Accelerator, folder: Path) -> None:
 
 
 def changed_options(folder: Path, options: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the options that differ from those in the checkpoint, as name -> (then, now)."""
+    """Return the options that differ from those in the checkpoint, as name -> (then, now).
+
+    Those that the checkpoint does not record, of an older version, are left out.
+    """
     then = json.loads((folder / OPTIONS_FILE).read_text())
-    return {name: (then.get(name), now) for name, now in options.items() if then.get(name) != now}
+    return {name: (then[name], now) for name, now in options.items() if name in then and then[name] != now}
+
+
+def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path) -> None:
+    """Refuse changes that a training cannot go on with.
+
+    Args:
+        changes: those that `changed_options` returns.
+
+    Raises:
+        UsageError: names the flag, and what it was.
+    """
+    if DATA in changes:
+        then, now = (f"{images:,} images of {listed(names) or 'no class'}" for images, names in changes[DATA])
+        flags = ", ".join(_flag(name) for name in DATA_FLAGS if name in changes) or "--dataset"
+        raise UsageError(
+            f"cannot resume from {folder}: {flags}: it was trained on other data ({then}; these: {now}); to go on with "
+            "other data, start anew in another --output-dir, with --init-from this one"
+        )
+    for name, (was, asked) in changes.items():
+        if _is_bound(name, was, asked):
+            before = "without it" if was in (None, False) else f"with {_typed(was)}"
+            keep = "leave it out" if was in (None, False) else f"give {_flag(name)} {_typed(was)}"
+            raise UsageError(
+                f"cannot resume from {folder}: {_flag(name)} {_typed(asked)}: it was trained {before}, and this cannot "
+                f"be changed on the way: {keep}, or start anew in another --output-dir"
+            )
+
+
+def _is_bound(name: str, was: Any, asked: Any) -> bool:
+    """Tell whether an option cannot be changed so. A moving average can be ended, and fp16 too, but not begun."""
+    if name == "mixed_precision":
+        return asked == "fp16"
+    return name in FIXED and not _same(was, asked) and (name != "use_ema" or asked)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _typed(value: Any) -> str:
+    """Return a value as a user types it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _same(was: Any, asked: Any) -> bool:
+    """Tell whether two values name the same folder, as the path of one that is given in another way."""
+    paths = isinstance(was, str) and isinstance(asked, str) and Path(was).exists() and Path(asked).exists()
+    return paths and Path(was).samefile(asked)

@@ -35,6 +35,7 @@ def make_accelerator(options: LoopOptions) -> Accelerator:
         cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         mixed_precision=options.mixed_precision,
+        step_scheduler_with_optimizer=False,  # else the schedule advances once per process and step
         log_with=None if options.logger == "none" else options.logger,
         project_dir=options.output_dir,
     )

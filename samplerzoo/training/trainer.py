@@ -52,7 +52,8 @@ class Trainer:
         self.options = options
         self.output = Path(options.output_dir)
         self.accelerator = accelerator
-        self.progress = Progress()
+        self.resumed = self._checkpoint_to_resume()
+        self.progress = Progress() if self.resumed is None else checkpoint.read_progress(self.resumed)
         self.signal: int | None = None
         self.stopping = False
         self.last_loss: float | None = None
@@ -79,12 +80,21 @@ class Trainer:
         """Return the current state of the training."""
         p, main = self.progress, self.accelerator.is_main_process
         changes = tuple(p.changes)
-        return Report(p.step, p.epoch, self._images(), p.seconds, self.last_loss, self.stopping, main, changes)
+        return Report(p.step, p.epoch, p.images, p.seconds, self.last_loss, self.stopping, main, changes)
 
-    def _images(self) -> int:
-        """Return the number of images seen so far, by all processes."""
-        o = self.options
-        return self.progress.step * o.train_batch_size * o.gradient_accumulation_steps * self.accelerator.num_processes
+    @property
+    def round(self) -> int:
+        """Images of one forward pass of all processes."""
+        return self.options.train_batch_size * self.accelerator.num_processes
+
+    def _last_step(self) -> int:
+        """Return the number of optimizer steps at which the training ends, from where it is now."""
+        o, p, size = self.options, self.progress, len(self.task.data)
+        if o.max_train_steps is not None:
+            return o.max_train_steps
+        here, whole = (-(-(images // self.round) // o.gradient_accumulation_steps) for images in (size - p.seen, size))
+        epochs = o.num_epochs - p.epoch
+        return p.step + (here + (epochs - 1) * whole if epochs > 0 else 0)
 
     def _prepare(self) -> None:
         o, accelerator = self.options, self.accelerator
@@ -99,14 +109,12 @@ class Trainer:
             pin_memory=accelerator.device.type == "cuda",
             generator=torch.Generator(),  # else the loader draws from the global random state
         )
-        batches = len(self.task.data) // (o.train_batch_size * accelerator.num_processes)
-        if not batches:
+        if len(self.task.data) < self.round:
             raise UsageError(
                 f"{len(self.task.data)} images do not fill one batch of {o.train_batch_size} on each of "
                 f"{accelerator.num_processes} processes: lower --train-batch-size"
             )
-        steps_per_epoch = -(-batches // o.gradient_accumulation_steps)
-        self.max_steps = o.max_train_steps or o.num_epochs * steps_per_epoch
+        self.max_steps = self._last_step()
         optimizer = torch.optim.AdamW(
             self.task.net.parameters(),
             lr=o.learning_rate,
@@ -114,12 +122,8 @@ class Trainer:
             weight_decay=o.adam_weight_decay,
             eps=o.adam_epsilon,
         )
-        # Accelerate advances the schedule once per process and step
         scheduler = get_scheduler(
-            o.lr_scheduler,
-            optimizer,
-            num_warmup_steps=o.lr_warmup_steps * accelerator.num_processes,
-            num_training_steps=self.max_steps * accelerator.num_processes,
+            o.lr_scheduler, optimizer, num_warmup_steps=o.lr_warmup_steps, num_training_steps=self.max_steps
         )
         self.net, self.optimizer, self.loader, self.scheduler = accelerator.prepare(
             self.task.net, optimizer, loader, scheduler
@@ -130,35 +134,67 @@ class Trainer:
         accelerator.init_trackers("samplerzoo", config=_flat(o.model_dump()))
 
     def _resume(self) -> None:
-        if self.options.resume_from_checkpoint is None:
+        if self.resumed is None:
             if self.accelerator.is_main_process:
                 _cut_metrics(self.output / METRICS_FILE, 0)
             return
-        folder = checkpoint.find_checkpoint(self.output, self.options.resume_from_checkpoint)
-        checkpoint.restore(self.accelerator, folder)
-        for name, (then, now) in checkpoint.changed_options(folder, self._recorded()).items():
+        place = copy.copy(self.progress)
+        checkpoint.restore(self.accelerator, self.resumed)
+        vars(self.progress).update(vars(place))
+        self._set_optimizer()
+        for name, (then, now) in checkpoint.changed_options(self.resumed, self._recorded()).items():
             self.progress.changes.append(f"from step {self.progress.step}, {name} {now} in place of {then}")
             self.accelerator.print(self.progress.changes[-1])
         if self.accelerator.is_main_process:
             _cut_metrics(self.output / METRICS_FILE, self.progress.step)
-        self.logged = (self._images(), self.progress.seconds)
-        self.accelerator.print(f"resuming from {folder}")
+        self.logged = (self.progress.images, self.progress.seconds)
+        self.accelerator.print(f"resuming from {self.resumed}")
+
+    def _checkpoint_to_resume(self) -> Path | None:
+        """Find the checkpoint to go on from, if the user names one, and refuse what it cannot go on with."""
+        if self.options.resume_from_checkpoint is None:
+            return None
+        folder = checkpoint.find_checkpoint(self.output, self.options.resume_from_checkpoint)
+        checkpoint.check_changes(checkpoint.changed_options(folder, self._recorded()), folder)
+        return folder
+
+    def _set_optimizer(self) -> None:
+        """Give the optimizer its options of today, and the learning rate its place in the schedule of today.
+
+        What was restored has those of the checkpoint. The schedule counts optimizer steps, whatever their size.
+        """
+        o, schedule = self.options, self.scheduler.scheduler
+        schedule.last_epoch, schedule.base_lrs = self.progress.step, [o.learning_rate]
+        schedule._last_lr = [o.learning_rate * factor(self.progress.step) for factor in schedule.lr_lambdas]
+        for group, rate in zip(self.optimizer.param_groups, schedule._last_lr, strict=True):
+            group.update(
+                lr=rate,
+                initial_lr=o.learning_rate,
+                betas=(o.adam_beta1, o.adam_beta2),
+                weight_decay=o.adam_weight_decay,
+                eps=o.adam_epsilon,
+            )
+        self.accelerator.step = 0  # of an accumulation, which starts anew
 
     def _recorded(self) -> dict[str, Any]:
-        """Return the options that determine the result. The output folder and the resumption do not."""
+        """Return what determines the result: the options, the processes, the data.
+
+        The output folder and the resumption do not.
+        """
         recorded = self.options.model_dump(mode="json", exclude={"output_dir", "overwrite", "resume_from_checkpoint"})
-        return {**recorded, "num_processes": self.accelerator.num_processes}
+        data = [len(self.task.data), list(self.task.data.class_names)]
+        return {**recorded, "num_processes": self.accelerator.num_processes, checkpoint.DATA: data}
 
     def _epoch(self, bar: tqdm[Any]) -> None:
         p, o = self.progress, self.options
-        self.sampler.start(p.epoch, p.batch * o.train_batch_size * self.accelerator.num_processes)
+        self.sampler.start(p.epoch, p.seen)
         losses: list[Tensor] = []
         self.net.train()
         mark = time.perf_counter()
         for images, labels in self.loader:
             rng = keyed_generator(o.seed, p.epoch, p.batch, self.accelerator.process_index)
             losses.append(self._batch(images, labels, rng))
-            p.batch += 1
+            p.batch, p.seen, p.images = p.batch + 1, p.seen + self.round, p.images + self.round
             mark, p.seconds = time.perf_counter(), p.seconds + time.perf_counter() - mark
             if not self.accelerator.sync_gradients:
                 continue
@@ -169,7 +205,7 @@ class Trainer:
             if p.step % o.checkpointing_steps == 0:
                 self._checkpoint()
                 mark = time.perf_counter()
-        p.epoch, p.batch = p.epoch + 1, 0
+        p.epoch, p.batch, p.seen = p.epoch + 1, 0, 0
 
     def _batch(self, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Do one forward and backward pass, and an optimizer step if one is due. Return the loss."""
@@ -183,7 +219,8 @@ class Trainer:
             if self.accelerator.sync_gradients:
                 self.accelerator.clip_grad_norm_(self.net.parameters(), self.options.max_grad_norm)
             self.optimizer.step()
-            self.scheduler.step()
+            if self.accelerator.sync_gradients:
+                self.scheduler.step()
             self.optimizer.zero_grad()
         return loss.detach()
 
@@ -210,8 +247,8 @@ class Trainer:
     def _log(self, bar: tqdm[Any]) -> None:
         p = self.progress
         self.last_loss = sum(p.losses) / len(p.losses)
-        images, seconds = (now - then for now, then in zip((self._images(), p.seconds), self.logged, strict=True))
-        self.logged = (self._images(), p.seconds)
+        images, seconds = (now - then for now, then in zip((p.images, p.seconds), self.logged, strict=True))
+        self.logged = (p.images, p.seconds)
         line = {"step": p.step, "epoch": p.epoch, "loss": self.last_loss, "lr": self.scheduler.get_last_lr()[0]}
         p.losses.clear()
         bar.set_postfix(loss=f"{self.last_loss:.4f}", images_per_s=f"{images / seconds:.0f}")
