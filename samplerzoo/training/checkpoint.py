@@ -203,8 +203,9 @@ def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path) -> None:
         )
     for name, (was, asked) in changes.items():
         if _is_bound(name, was, asked):
-            before = "without it" if was in (None, False) else f"with {_typed(was)}"
-            keep = "leave it out" if was in (None, False) else f"give {_flag(name)} {_typed(was)}"
+            without = was is None or was is False
+            before = "without it" if without else f"with {_typed(was)}"
+            keep = "leave it out" if without else f"give {_flag(name)} {_typed(was)}"
             raise UsageError(
                 f"cannot resume from {folder}: {_flag(name)} {_typed(asked)}: it was trained {before}, and this cannot "
                 f"be changed on the way: {keep}, or start anew in another --output-dir"

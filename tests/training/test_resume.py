@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ import torch
 from accelerate.utils.other import load as load_state
 from safetensors.torch import load_file
 
-from samplerzoo.errors import ZooError
+from samplerzoo.data.image_sets import ImageData, load_images
+from samplerzoo.data.order import EpochSampler
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import load
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.task import Report
@@ -184,6 +186,122 @@ def test_two_processes_train_one_model(options: Options, tmp_path: Path) -> None
     assert (output / "real_vs_generated.png").exists()
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [4]
+    alone = train(options(max_train_steps=6, checkpointing_steps=3, resume_from_checkpoint="checkpoint-0000003"))
+    assert (alone.step, alone.images) == (6, 3 * 2 * 8 + 3 * 8)
+    assert "from step 3, num_processes 1 in place of 2" in (output / "README.md").read_text()
+    optimizer = load_state(output / "checkpoints" / "checkpoint-0000006" / "optimizer.bin")
+    assert optimizer["param_groups"][0]["lr"] == 0.0  # the cosine ends with the steps, whoever does them
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save time."""
+    monkeypatch.setattr(Trainer, "_illustrate", lambda self: None)
+
+
+def order_of_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that collects the index of every image that is trained on from now on."""
+    seen: list[int] = []
+    fetch = ImageData.__getitems__
+
+    def spy(self: ImageData, indices: Sequence[int]) -> object:
+        seen.extend(indices if len(indices) in (5, 8, 16) else [])
+        return fetch(self, indices)
+
+    monkeypatch.setattr(ImageData, "__getitems__", spy)
+    return seen
+
+
+@pytest.mark.parametrize(("before", "after"), [(8, 16), (16, 8), (8, 5)])
+def test_another_batch_size_goes_on_in_the_epoch(
+    options: Options, no_pictures: None, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    """The images that come after are those that would have come: none twice, and none left out but the last few."""
+    small = {"classes": "0,1,2", "eval_images": 2, "mixed_precision": "no"}
+    seen = order_of_images(monkeypatch)
+    train(options(train_batch_size=before, max_train_steps=9, **small))
+    del seen[9 * before :]  # Accelerate fetches one batch ahead
+    report = train(
+        options(
+            train_batch_size=after,
+            num_epochs=1,
+            resume_from_checkpoint="latest",
+            gradient_accumulation_steps=2,
+            **small,
+        )
+    )
+    size = len(load_images(options(**small)))
+    whole = 9 * before + (size - 9 * before) // after * after
+    shuffled = EpochSampler(size, 0)
+    shuffled.start(0, 0)
+    assert seen == [*shuffled][:whole]
+    assert report.images == whole
+    assert report.epoch == 1
+
+
+def test_the_optimizer_has_the_options_of_today(options: Options, no_pictures: None) -> None:
+    constant = {"lr_scheduler": "constant_with_warmup", "checkpointing_steps": 2}
+    train(options(max_train_steps=2, **constant))
+    today = {
+        "learning_rate": 1e-5,
+        "adam_weight_decay": 0.5,
+        "adam_beta1": 0.5,
+        "adam_beta2": 0.9,
+        "adam_epsilon": 1e-3,
+    }
+    train(options(max_train_steps=4, resume_from_checkpoint="latest", **constant, **today))
+    checkpoint = Path(options().output_dir) / "checkpoints" / "checkpoint-0000004"
+    group = load_state(checkpoint / "optimizer.bin")["param_groups"][0]
+    assert {name: group[name] for name in ("lr", "betas", "weight_decay", "eps")} == {
+        "lr": 1e-5, "betas": (0.5, 0.9), "weight_decay": 0.5, "eps": 1e-3
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", ["linear", "constant_with_warmup"])
+def test_the_learning_rate_is_that_of_an_undisturbed_training(
+    options: Options, no_pictures: None, schedule: str
+) -> None:
+    rates = {"lr_scheduler": schedule, "lr_warmup_steps": 4, "logging_steps": 1, "checkpointing_steps": 3}
+    train(options("whole", max_train_steps=8, **rates))
+    train(options("cut", max_train_steps=3, learning_rate=0.5, lr_scheduler="linear", logging_steps=1))
+    train(options("cut", max_train_steps=8, resume_from_checkpoint="latest", train_batch_size=4, **rates))
+    whole, cut = (
+        [json.loads(line)["lr"] for line in (Path(options(name).output_dir) / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "cut")
+    )
+    assert cut[3:] == whole[3:]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": 1}, "--seed 1: it was trained with 0, and this cannot be changed on the way: give --seed 0"),
+        ({"objective": "sample"}, "--objective sample: it was trained with epsilon"),
+        ({"block_out_channels": (8, 16)}, "--block-out-channels 8,16: it was trained with 8,8"),
+        ({"norm_num_groups": 4}, "--norm-num-groups 4: it was trained with 8"),
+        ({"ddpm_num_steps": 10}, "--ddpm-num-steps 10: it was trained with 1000"),
+        ({"classes": "0,1"}, "--classes: it was trained on other data .1,438 images of 0, .*; these: 312 images"),
+        ({"split": "test"}, "--split: it was trained on other data"),
+    ],
+)  # fmt: skip
+def test_what_cannot_change_on_the_way_is_refused(
+    options: Options, no_pictures: None, changed: dict[str, object], message: str
+) -> None:
+    train(options(max_train_steps=1))
+    with pytest.raises(UsageError, match=f"cannot resume from .*checkpoint-0000001: {message}"):
+        train(options(max_train_steps=2, resume_from_checkpoint="latest", **changed))
+
+
+def test_a_moving_average_can_be_ended_and_not_begun(options: Options, no_pictures: None) -> None:
+    train(options(max_train_steps=1))
+    train(options(max_train_steps=2, use_ema=False, resume_from_checkpoint="latest"))
+    with pytest.raises(UsageError, match="--use-ema True: it was trained without it"):
+        train(options(max_train_steps=3, resume_from_checkpoint="latest"))
+
+
+def test_images_are_counted_where_an_accumulation_ends_with_the_epoch(options: Options, no_pictures: None) -> None:
+    made = options(num_epochs=2, classes="0,1", train_batch_size=64, gradient_accumulation_steps=3)  # 4 batches
+    assert (train(made).step, train(made.model_copy(update={"overwrite": True})).images) == (4, 2 * 4 * 64)
 
 
 def test_alone_among_many_is_refused(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
