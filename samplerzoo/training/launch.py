@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -16,7 +17,18 @@ from samplerzoo.errors import UsageError
 from samplerzoo.system import environment
 from samplerzoo.system.files import contents, locked
 from samplerzoo.system.processes import on_main, processes
-from samplerzoo.training.options import LoopOptions
+from samplerzoo.training.options import LoopOptions, Precision
+
+PRECISION, ACCUMULATION = "ACCELERATE_MIXED_PRECISION", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+"""Variables in which `accelerate launch` hands on its flags and its config."""
+PRECISIONS = ("no", "fp16", "bf16")
+UNKNOWN = {
+    "DeepSpeed": "ACCELERATE_USE_DEEPSPEED",
+    "FSDP": "ACCELERATE_USE_FSDP",
+    "Megatron-LM": "ACCELERATE_USE_MEGATRON_LM",
+    "parallelism of the network": "ACCELERATE_USE_PARALLELISM_CONFIG",
+}
+"""Ways to share one network among processes, and the variables by which a launcher asks for them."""
 
 Chosen = TypeVar("Chosen", bound=LoopOptions)
 
@@ -41,13 +53,63 @@ def make_accelerator(options: LoopOptions) -> Accelerator:
     )
 
 
-def with_precision(options: Chosen) -> Chosen:
-    """Fill in the mixed precision that "auto" is on this machine, so that card and checkpoints name it."""
-    if options.mixed_precision != "auto":
-        return options
+def with_launcher(options: Chosen) -> Chosen:
+    """Fill in what the launcher says, so that card and checkpoints name it: precision and accumulation.
+
+    A flag of our own command comes before the launcher's. "auto" is the launcher's precision, if it says one, and else
+    bf16 where the device computes it natively.
+
+    Raises:
+        UsageError: the launcher asks for what training here does not do.
+    """
+    for kind, variable in UNKNOWN.items():
+        if os.environ.get(variable, "false").lower() in ("1", "true"):
+            raise UsageError(
+                f"the launcher asks for {kind} ({variable}), and a network is trained whole on each process: leave it "
+                "out, as in `accelerate launch --multi_gpu -m samplerzoo train ...` or `torchrun`"
+            )
+    typed, device = options.model_fields_set, _device()
+    precision, launched = options.mixed_precision, os.environ.get(PRECISION)
+    source = "--mixed-precision"
+    if launched is not None and ("mixed_precision" not in typed or precision == "auto"):
+        if launched not in PRECISIONS:
+            raise UsageError(
+                f"the launcher asks for the precision {launched} ({PRECISION}), and training knows "
+                f"{', '.join(PRECISIONS)}: accelerate launch --mixed_precision bf16"
+            )
+        precision, source = cast(Precision, launched), PRECISION
+        _say(f"mixed precision {launched}, as the launcher says")
+    elif launched not in (None, "no", precision):
+        _say(f"mixed precision {precision}, as --mixed-precision says, and not {launched}, as the launcher does")
+    if precision == "auto":
+        precision = "bf16" if environment.native_bfloat16(device) else "no"
+    if precision == "fp16" and device == "cpu":
+        raise UsageError(f"{source}: fp16 is for a GPU, and this is a CPU: take bf16 or no")
+    return options.model_copy(
+        update={"mixed_precision": precision, "gradient_accumulation_steps": _accumulation(options)}
+    )
+
+
+def _accumulation(options: LoopOptions) -> int:
+    """Return the forward passes per optimizer step, which Accelerate takes from the launcher if that says them."""
+    asked = options.gradient_accumulation_steps
+    launched = int(os.environ.get(ACCUMULATION, asked))
+    if "gradient_accumulation_steps" in options.model_fields_set and launched != asked:
+        raise UsageError(
+            f"--gradient-accumulation-steps {asked}, and the launcher says {launched} ({ACCUMULATION}): give one"
+        )
+    return launched
+
+
+def _device() -> str:
+    """Return the kind of device that the training runs on."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    native = environment.native_bfloat16("cpu" if device is None else str(device.type))
-    return options.model_copy(update={"mixed_precision": "bf16" if native else "no"})
+    return "cpu" if device is None else str(device.type)
+
+
+def _say(text: str) -> None:
+    if not processes()[0]:
+        print(text)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from samplerzoo.data.options import DataOptions
+from samplerzoo.errors import UsageError
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Options
 
@@ -65,6 +66,16 @@ class LoopOptions(DataOptions):
     ema_max_decay: float = Field(0.9999, gt=0, lt=1, description="largest EMA decay")
     seed: int = Field(0, ge=0, description="seed of the weights, the data order and all noise")
 
+    def idle(self) -> list[tuple[str, bool, str]]:
+        """Return groups of options, whether they have no effect beside the others, and why."""
+        unwarmed = self.lr_scheduler == "constant" and self.lr_warmup_steps > 0
+        return [
+            ("ema_inv_gamma ema_power ema_max_decay", not self.use_ema, "without --use-ema there is no average"),
+            ("lr_warmup_steps", unwarmed, "--lr-scheduler constant has no warm-up, as constant_with_warmup has"),
+            ("overwrite", self.overwrite and self.resume_from_checkpoint is not None, "a training that goes on with "
+             "--resume-from-checkpoint keeps what is there"),
+        ]  # fmt: skip
+
     @property
     def reading(self) -> ReadingOptions:
         """Facts that the user gave of the folder of the model that is named."""
@@ -79,6 +90,18 @@ class ScheduleOptions(Options):
     ddpm_beta_start: float = Field(1e-4, gt=0, lt=1, description="first beta")
     ddpm_beta_end: float = Field(0.02, gt=0, lt=1, description="last beta")
     rescale_betas_zero_snr: bool = Field(False, description="rescale so that the last level holds no signal")
+
+
+def check_flags(options: LoopOptions) -> None:
+    """Refuse flags that were given and have no effect beside the others. The card would print them as used.
+
+    Raises:
+        UsageError: names the flag, and why.
+    """
+    for flags, idle, why in options.idle():
+        given = [name for name in flags.split() if name in options.model_fields_set]
+        if idle and given:
+            raise UsageError(f"--{given[0].replace('_', '-')} has no effect: {why}")
 
 
 class TrainOptions(LoopOptions, ScheduleOptions):
@@ -113,6 +136,19 @@ class TrainOptions(LoopOptions, ScheduleOptions):
     eval_images: PositiveInt = Field(40, description="images in a sample grid")
     eval_steps: PositiveInt = Field(50, description="DDIM steps of a sample grid")
 
+    @property
+    def wants_labels(self) -> bool:
+        return self.conditional is not False
+
+    def idle(self) -> list[tuple[str, bool, str]]:
+        new_edm = self.objective == EDM_OBJECTIVE and self.init_from is None
+        return [
+            *super().idle(),
+            ("variant scheduler", self.init_from is None, "it says how to read the model of --init-from"),
+            ("label_dropout", self.conditional is False, "with --no-conditional no label is learned"),
+            ("sigma_data", not new_edm, "it is for a new model with --objective edm"),
+        ]
+
 
 class ClassifierOptions(LoopOptions, ScheduleOptions):
     """Options for training a classifier: of noisy images for guidance, or with `clean` of clean ones for metrics."""
@@ -128,3 +164,11 @@ class ClassifierOptions(LoopOptions, ScheduleOptions):
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
     num_epochs: PositiveInt = Field(5, description="passes over the data")
     lr_warmup_steps: int = Field(100, ge=0, description="optimizer steps of linear warm-up")
+
+    def idle(self) -> list[tuple[str, bool, str]]:
+        schedule = " ".join(ScheduleOptions.model_fields)
+        return [
+            *super().idle(),
+            ("variant scheduler", self.model is None, "it says how to read the model of --model"),
+            (f"model {schedule}", self.clean, "with --clean the images are without noise"),
+        ]

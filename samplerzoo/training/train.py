@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
+
 from samplerzoo.data import image_sets as data
+from samplerzoo.data.class_names import listed
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.errors import ZooError
+from samplerzoo.system.processes import processes
 from samplerzoo.training.classifier_task import ClassifierTask
-from samplerzoo.training.launch import hold_folder, make_accelerator, with_precision
-from samplerzoo.training.options import ClassifierOptions, LoopOptions, TrainOptions
+from samplerzoo.training.launch import hold_folder, make_accelerator, with_launcher
+from samplerzoo.training.options import ClassifierOptions, LoopOptions, TrainOptions, check_flags
 from samplerzoo.training.task import Report, Task
 from samplerzoo.training.trainer import Trainer
 from samplerzoo.training.unet_task import UNetTask
@@ -21,7 +26,7 @@ Chosen = TypeVar("Chosen", bound=LoopOptions)
 
 def train(options: TrainOptions) -> Report:
     """Train a diffusion U-Net and write it to `options.output_dir` as a model folder."""
-    return _run(options, lambda chosen: UNetTask(chosen, data.load_images(chosen)))
+    return _run(options, lambda chosen: UNetTask(chosen, _images(chosen)))
 
 
 def train_classifier(options: ClassifierOptions) -> Report:
@@ -30,14 +35,23 @@ def train_classifier(options: ClassifierOptions) -> Report:
 
 
 def _run(options: Chosen, make_task: Callable[[Chosen], Task]) -> Report:
-    options = with_precision(options)
+    check_flags(options)
+    options = with_launcher(options)
     accelerator = make_accelerator(options)
     with hold_folder(options):  # locked before the data are read, which may take minutes
         return Trainer(make_task(options), options, accelerator).run()
 
 
-def _classifier_task(options: ClassifierOptions) -> ClassifierTask:
+def _images(options: LoopOptions) -> ImageData:
+    """Load the training images, and say what they are."""
     images = data.load_images(options)
+    if not processes()[0]:
+        print(images.summary)
+    return images
+
+
+def _classifier_task(options: ClassifierOptions) -> ClassifierTask:
+    images = _images(options)
     return ClassifierTask(options, images, _test_images(options, images))
 
 
@@ -54,6 +68,18 @@ def _test_images(options: ClassifierOptions, images: ImageData) -> ImageData | N
             raise
         print(f"no accuracy will be measured: {error}", file=sys.stderr)
         return None
-    if test.class_names != images.class_names:
-        raise ZooError(f"{options.dataset}: its splits {options.split} and {options.test_split} have other classes")
-    return test
+    return _with_classes(test, images.class_names, options)
+
+
+def _with_classes(test: ImageData, names: tuple[str, ...], options: ClassifierOptions) -> ImageData:
+    """Give the test images the labels that classes of these names have, of which some may be missing.
+
+    Raises:
+        ZooError: they have other classes.
+    """
+    others = [name for name in test.class_names if name not in names]
+    if others or not test.class_names:
+        lacking = f"has the classes {listed(others)}" if others else "has no labels"
+        raise ZooError(f"{options.dataset}: its split {options.test_split} {lacking}, and {options.split} has not")
+    number = torch.tensor([names.index(name) for name in test.class_names])
+    return dataclasses.replace(test, labels=number[test.labels], class_names=names)

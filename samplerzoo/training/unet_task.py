@@ -25,7 +25,7 @@ from samplerzoo.models.parts import Part, architecture_of
 from samplerzoo.sampling.driver import sample
 from samplerzoo.training import card, pictures
 from samplerzoo.training.forward import LEVELS, LevelDistribution, as_factor, loss_weight, noised, target
-from samplerzoo.training.options import EDM_OBJECTIVE, TrainOptions
+from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.schedulers import check_trainable, new_scheduler, scheduler_of
 from samplerzoo.training.task import Report, Task
 
@@ -53,10 +53,11 @@ class UNetTask(Task):
         self.conditional = data.num_classes > 1 if options.conditional is None else options.conditional
         if self.conditional and not data.num_classes:
             raise UsageError(f"{options.dataset} has no labels to be conditional on: leave out --conditional")
+        if "label_dropout" in options.model_fields_set and options.label_dropout and not self.conditional:
+            raise UsageError("--label-dropout has no effect: the data have one class or none, and no label is learned")
         if options.rescale_betas_zero_snr and options.objective == "epsilon" and options.init_from is None:
             raise UsageError("--rescale-betas-zero-snr leaves no x0 in the last level's eps: --objective v_prediction")
         self.old = None if options.init_from is None else ModelFolder.open(options.init_from, options.reading)
-        _check_flags(options)
         if self.old is None:
             self.scheduler = new_scheduler(options, options.objective, options.sigma_data)
         else:
@@ -171,17 +172,6 @@ class UNetTask(Task):
             return None
 
 
-def _check_flags(options: TrainOptions) -> None:
-    """Refuse flags that cannot apply: the card would print them as used.
-
-    Raises:
-        UsageError: names the flag.
-    """
-    given = options.sigma_data != type(options).model_fields["sigma_data"].default
-    if given and (options.init_from is not None or options.objective != EDM_OBJECTIVE):
-        raise UsageError("--sigma-data is for a new model with --objective edm: leave it out")
-
-
 def _check_same(options: TrainOptions, config: Mapping[str, Any], name: str) -> None:
     """Refuse flags of the network that contradict that of the model which training starts from.
 
@@ -192,7 +182,7 @@ def _check_same(options: TrainOptions, config: Mapping[str, Any], name: str) -> 
     for flag in NETWORK_FLAGS:
         asked, was = getattr(options, flag), levels if flag == "attention_levels" else config[flag]
         was = tuple(was) if isinstance(was, list) else was
-        if asked not in (type(options).model_fields[flag].default, was):
+        if flag in options.model_fields_set and asked != was:
             raise UsageError(f"--{flag.replace('_', '-')} {asked}: --init-from takes the network of {name}, with {was}")
 
 

@@ -236,7 +236,6 @@ def test_another_batch_size_goes_on_in_the_epoch(
     shuffled.start(0, 0)
     assert seen == [*shuffled][:whole]
     assert report.images == whole
-    assert report.epoch == 1
 
 
 def test_the_optimizer_has_the_options_of_today(options: Options, no_pictures: None) -> None:
