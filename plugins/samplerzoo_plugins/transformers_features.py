@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,17 @@ from samplerzoo import Features, UsageError, ZooError, digest, find_model, reaso
 if TYPE_CHECKING:
     import torch
 
-PREPROCESSING = "preprocessor_config.json"
+PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
+"""Files in which transformers keeps an image processor: by itself, or in a processor of images and text."""
 
 
 class TransformersFeatures(Features):
     """Vision model of transformers, from a folder or the hub, such as hf:facebook/dinov2-small.
 
     Images are prepared by the model's own image processor. Grey images are repeated in three channels. The features are
-    the image embedding of a model that has one (CLIP), else the pooled output, else the first token of the last layer.
+    the image embedding of a model that has one (CLIP), else the pooled output, else the first token of the last layer,
+    or the mean over the places of a map. A masked autoencoder sees the whole image. A model whose answers are random is
+    refused.
     """
 
     @property
@@ -26,7 +30,8 @@ class TransformersFeatures(Features):
     @property
     def id(self) -> str:
         weights = digest(*sorted(self.folder.glob("*.safetensors")))
-        return f"{weights} {PREPROCESSING} {digest(self.folder / PREPROCESSING)}"
+        preprocessing = self._preprocessing(self.folder)
+        return f"{weights} {preprocessing.name} {digest(preprocessing)}"
 
     @property
     def folder(self) -> Path:
@@ -39,23 +44,52 @@ class TransformersFeatures(Features):
         if not self.source:
             raise UsageError("features hf: say which model, as in hf:facebook/dinov2-small or hf:FOLDER")
         folder = find_model(self.source)
-        for needed in ("config.json", PREPROCESSING, "*.safetensors"):
+        for needed in ("config.json", "*.safetensors"):
             if not any(folder.glob(needed)):
                 raise ZooError(f"{folder}: no {needed}; hf: needs config, image processor and safetensors weights")
+        self._preprocessing(folder)
         return folder
 
+    @staticmethod
+    def _preprocessing(folder: Path) -> Path:
+        """Return the file of the image processor."""
+        for name in PREPROCESSING:
+            if (folder / name).is_file():
+                return folder / name
+        raise ZooError(
+            f"{folder}: no {' or '.join(PREPROCESSING)}; save its image processor there, as in "
+            "AutoImageProcessor.from_pretrained(MODEL).save_pretrained(FOLDER)"
+        )
+
     def load(self, device: str = "cpu") -> Callable[[torch.Tensor], torch.Tensor]:
+        import torch
+
         net, processor, pooled = self._read(device)
+        whole = _unmasked(net)
+        checked = False
 
         def features(images: torch.Tensor) -> torch.Tensor:
             colour = images if images.shape[1] != 1 else images.expand(-1, 3, -1, -1)
             pixels = processor(images=list(colour.cpu()), return_tensors="pt", input_data_format="channels_first")
             values = pixels["pixel_values"].to(device)
+            answer = embed(values)
+            nonlocal checked
+            if not checked and not torch.equal(answer, embed(values)):
+                raise ZooError(f"{self.folder}: two answers to the same images differ: {type(net).__name__} is random")
+            checked = True
+            return answer
+
+        def embed(values: torch.Tensor) -> torch.Tensor:
             if hasattr(net, "get_image_features"):
                 found = net.get_image_features(pixel_values=values)
                 return found if not hasattr(found, "pooler_output") else found.pooler_output
-            found = net(pixel_values=values)
-            return found.pooler_output.flatten(1) if pooled else found.last_hidden_state[:, 0]
+            found = net(pixel_values=values, **whole(len(values)))
+            if pooled and getattr(found, "pooler_output", None) is not None:
+                return found.pooler_output.flatten(1)
+            last = getattr(found, "last_hidden_state", None)
+            if last is None or last.ndim not in (3, 4):
+                raise ZooError(f"{self.folder}: {type(net).__name__} has neither pooled features nor tokens")
+            return last[:, 0] if last.ndim == 3 else last.mean((2, 3))
 
         return features
 
@@ -77,3 +111,18 @@ class TransformersFeatures(Features):
             raise ZooError(f"{self.folder}: weights are missing: {min(missing - made_up)}, ...")
         pooled = not made_up and getattr(net, "pooler", True) is not None
         return net.float().to(device).eval(), processor, pooled
+
+
+def _unmasked(net: Any) -> Callable[[int], dict[str, torch.Tensor]]:
+    """Let a masked autoencoder see the whole image; return a function of further inputs for so many images.
+
+    It sorts the patches by noise, and drops the last ones. Noise that rises leaves each where it is.
+    """
+    import torch
+
+    if getattr(net.config, "mask_ratio", None) is None or "noise" not in inspect.signature(net.forward).parameters:
+        return lambda count: {}
+    net.config.mask_ratio = 0.0
+    count = net.embeddings.patch_embeddings.num_patches
+    rising = torch.arange(count, dtype=torch.float32, device=net.device)
+    return lambda count: {"noise": rising.expand(count, -1)}

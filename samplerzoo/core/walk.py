@@ -40,14 +40,15 @@ class FiniteCheck:
     Args:
         steps: number of steps of the run, for messages.
         at_once: read every check when it is made, where that stalls nothing.
+        advice: what to do about such a value, the end of a sentence.
 
     Attributes:
         step: number of the step that is being made.
     """
 
-    def __init__(self, steps: int, *, at_once: bool) -> None:
+    def __init__(self, steps: int, *, at_once: bool, advice: str = "") -> None:
         self.step = INITIAL_STEP
-        self._steps, self._at_once = steps, at_once
+        self._steps, self._at_once, self._advice = steps, at_once, advice
         self._seen: list[tuple[torch.Tensor, str, int, Level]] = []
 
     def __call__(self, x: torch.Tensor, culprit: str, level: Level) -> None:
@@ -67,7 +68,5 @@ class FiniteCheck:
         finite = torch.stack([extremes for extremes, *_ in seen]).isfinite().all(dim=1).tolist() if seen else []
         for fine, (_, culprit, step, level) in zip(finite, seen, strict=True):
             if not fine:
-                raise ZooError(
-                    f"{culprit} returned NaN or infinity at step {step} of {self._steps}, tau {level.tau:g}; "
-                    "try --dtype float32 and --clip-x0 static"
-                )
+                where = f"at step {step} of {self._steps}, tau {level.tau:g}"
+                raise ZooError(f"{culprit} returned NaN or infinity {where}{self._advice}")

@@ -250,7 +250,7 @@ def draw_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None = None
     model, cost = plan.model, Cost(images=len(indices))
     condition = model.condition(None if plan.labels is None else [plan.labels[i] for i in indices])
     prompt = model.device in PROMPT_DEVICES
-    check = FiniteCheck(len(plan.grid), at_once=prompt)
+    check = FiniteCheck(len(plan.grid), at_once=prompt, advice=_advice(plan))
     clipped = _RunningMean(model.device)
     with blaming(plan.guidance):
         denoise = Denoiser(_predictor(_counted(model, cost), plan, condition, check, clipped), model.schedule)
@@ -258,6 +258,12 @@ def draw_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None = None
         x = _last_state(plan, denoise, noise, check, on_step)
     check.read()
     return Batch(indices, x, cost, clipped.value())
+
+
+def _advice(plan: Plan) -> str:
+    """Say what may help against values that are not finite, of what the run does not do already."""
+    flags = ["--dtype float32"] * (plan.model.dtype != "float32") + ["--clip-x0 static"] * (plan.clip.mode == "off")
+    return f"; try {' and '.join(flags)}" if flags else "; its weights or its config may be broken"
 
 
 def _predictor(

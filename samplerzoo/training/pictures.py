@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -38,14 +39,16 @@ def save_loss(metrics: Path, path: Path) -> None:
     _save(figure, path)
 
 
-def save_sheet(generated: Tensor, labels: list[int] | None, path: Path) -> None:
-    """Draw images (N, C, H, W) on one sheet, with their labels."""
-    images.save_png(images.grid(generated, labels), path)
+def save_sheet(generated: Tensor, labels: list[int] | None, class_names: Sequence[str], path: Path) -> None:
+    """Draw images (N, C, H, W) on one sheet, with their classes."""
+    images.save_png(images.grid(generated, labels, class_names), path)
 
 
-def save_beside(real: Tensor, generated: Tensor, labels: list[int] | None, path: Path) -> None:
-    """Draw a sheet of real images next to a sheet of generated ones with the same labels."""
-    sheets = {"real": images.grid(real, labels), "generated": images.grid(generated, labels)}
+def save_beside(
+    real: Tensor, generated: Tensor, labels: list[int] | None, class_names: Sequence[str], path: Path
+) -> None:
+    """Draw a sheet of real images next to a sheet of generated ones with the same classes."""
+    sheets = {name: images.grid(x, labels, class_names) for name, x in (("real", real), ("generated", generated))}
     width, height = sheets["real"].size
     figure = Figure(figsize=(12, 6 * height / width + 0.4), layout="constrained")
     for axes, (title, sheet) in zip(figure.subplots(1, 2), sheets.items(), strict=True):

@@ -39,6 +39,10 @@ METRICS_FILE = "metrics.jsonl"
 """File of the losses, one line for every `logging_steps` optimizer steps."""
 
 
+LINE_SECONDS = 30.0
+"""Shortest time between two lines of the loss, where there is no terminal."""
+
+
 class Trainer:
     """Training of one task.
 
@@ -56,6 +60,7 @@ class Trainer:
         self.progress = Progress() if self.resumed is None else checkpoint.read_progress(self.resumed)
         self.signal: int | None = None
         self.stopping = False
+        self.next_line = 0.0
         self.last_loss: float | None = None
         self.logged = (0, 0.0)  # images and seconds at the last line of metrics.jsonl
         self.bare = task.net
@@ -251,11 +256,23 @@ class Trainer:
         self.logged = (p.images, p.seconds)
         line = {"step": p.step, "epoch": p.epoch, "loss": self.last_loss, "lr": self.scheduler.get_last_lr()[0]}
         p.losses.clear()
+        self._say_loss(bar)
         bar.set_postfix(loss=f"{self.last_loss:.4f}", images_per_s=f"{images / seconds:.0f}")
         self.accelerator.log({key: line[key] for key in ("loss", "lr")}, step=p.step)
         if self.accelerator.is_main_process:
             with (self.output / METRICS_FILE).open("a") as file:
                 file.write(json.dumps({**line, "seconds": round(p.seconds, 1)}) + "\n")
+
+    def _say_loss(self, bar: tqdm[Any]) -> None:
+        """Print the loss in a line now and then, where there is no terminal to show a bar on."""
+        now = time.monotonic()
+        if bar.disable and now >= self.next_line and self.progress.step < self.max_steps:
+            self.next_line = now + LINE_SECONDS
+            rate = self.scheduler.get_last_lr()[0]
+            self.accelerator.print(
+                f"step {self.progress.step} of {self.max_steps}: loss {self.last_loss:.4f}, learning rate {rate:.3g}",
+                flush=True,
+            )
 
     def _interrupted(self) -> bool:
         """Return True if any process received a signal to stop. All processes learn of it at the same step."""

@@ -146,8 +146,9 @@ class UNetTask(Task):
         if generated is None:
             return
         (folder / "samples").mkdir(exist_ok=True)
-        pictures.save_sheet(generated, labels, folder / "samples" / f"step_{report.step:07d}.png")
-        pictures.save_beside(real, generated, labels, folder / "real_vs_generated.png")
+        names = self.data.class_names
+        pictures.save_sheet(generated, labels, names, folder / "samples" / f"step_{report.step:07d}.png")
+        pictures.save_beside(real, generated, labels, names, folder / "real_vs_generated.png")
 
     def _examples(self) -> tuple[Tensor, list[int] | None]:
         """Return real images in [-1, 1] and their labels. If the model is conditional, the classes take turns."""

@@ -247,3 +247,77 @@ def test_folders_that_are_not_whole_are_refused(dinov2: Path, tmp_path: Path) ->
         _ = parse_features(f"hf:{copy}").id
     with pytest.raises(UsageError, match="no model"):
         _ = parse_features("hf:nothing-of-that-name").id
+
+
+def transformers_folder(folder: Path, net: object) -> str:
+    """Save a network and an image processor of 32 pixels as transformers does today."""
+    from transformers import ViTImageProcessor
+
+    net.save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return f"hf:{folder}"
+
+
+VIT = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "image_size": 32,
+       "patch_size": 8}  # fmt: skip
+
+
+def test_a_masked_autoencoder_sees_the_whole_image(tmp_path: Path) -> None:
+    """Its weights without a mask make a plain ViT, whose last layer is normalised as well."""
+    from transformers import ViTConfig, ViTMAEConfig, ViTMAEModel, ViTModel
+
+    masked = ViTMAEModel(ViTMAEConfig(**VIT)).eval()
+    plain = ViTModel(ViTConfig(**VIT), add_pooling_layer=False).eval()
+    plain.load_state_dict(masked.state_dict())
+    spec = transformers_folder(tmp_path / "mae", masked)
+    pixels = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)).mul(255).byte()
+    with torch.inference_mode():
+        expected = plain(pixel_values=pixels.float() / 127.5 - 1).last_hidden_state[:, 0]
+    np.testing.assert_allclose(features(spec, pixels), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_networks_without_a_pooler(tmp_path: Path) -> None:
+    from transformers import SegformerConfig, SegformerModel, ViTMSNConfig, ViTMSNModel
+
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    tokens = ViTMSNModel(ViTMSNConfig(**VIT)).eval()
+    with torch.inference_mode():
+        expected = tokens(pixel_values=pixels.float() / 127.5 - 1).last_hidden_state[:, 0]
+    np.testing.assert_allclose(
+        features(transformers_folder(tmp_path / "msn", tokens), pixels), expected, rtol=1e-4, atol=1e-5
+    )
+    mapped = SegformerModel(SegformerConfig(hidden_sizes=[8, 8, 8, 16], depths=[1, 1, 1, 1])).eval()
+    with torch.inference_mode():
+        expected = mapped(pixel_values=pixels.float() / 127.5 - 1).last_hidden_state.mean((2, 3))
+    np.testing.assert_allclose(
+        features(transformers_folder(tmp_path / "map", mapped), pixels), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_network_whose_answers_are_random_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from samplerzoo_plugins import transformers_features
+    from transformers import ViTMAEConfig, ViTMAEModel
+
+    spec = transformers_folder(tmp_path / "mae", ViTMAEModel(ViTMAEConfig(**VIT)))
+    monkeypatch.setattr(transformers_features, "_unmasked", lambda net: lambda count: {})
+    with pytest.raises(ZooError, match="two answers to the same images differ: ViTMAEModel is random"):
+        features(spec, torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8))
+
+
+def test_an_image_processor_in_a_processor_of_images_and_text(tmp_path: Path) -> None:
+    from transformers import ViTMSNConfig, ViTMSNModel
+
+    spec = transformers_folder(tmp_path / "msn", ViTMSNModel(ViTMSNConfig(**VIT)))
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    expected = features(spec, pixels)
+    alone = tmp_path / "msn" / "preprocessor_config.json"
+    nested = {"image_processor": json.loads(alone.read_text()), "processor_class": "CLIPProcessor"}
+    (tmp_path / "msn" / "processor_config.json").write_text(json.dumps(nested))
+    alone.unlink()
+    np.testing.assert_array_equal(features(spec, pixels), expected)
+    assert "processor_config.json" in parse_features(spec).id
+    (tmp_path / "msn" / "processor_config.json").unlink()
+    with pytest.raises(
+        ZooError, match=r"no preprocessor_config.json or processor_config.json; save"
+    ):
+        features(spec, pixels)
