@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+import string
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 """Array of shape (N, H, W, C), as `to_uint8` returns it, or (H, W, C) for one image."""
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 METADATA_KEY = "samplerzoo"
 """Name of the PNG text chunk that holds the metadata."""
@@ -89,12 +94,51 @@ def sheet(
     channels = first.shape[-1]
     check_channels(channels, "an image")
     drawn = Image.new(MODES[channels], size, (PAPER,) * channels)
-    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(font_size)
+    draw, font = ImageDraw.Draw(drawn), font_for([text for _, text, _ in texts], font_size)
     for place, tile in tiles:
         drawn.paste(picture(tile).resize(tile_size(tile[None]), Image.Resampling.NEAREST), place)
     for position, text, anchor in texts:
         draw.text(position, text, (INK,) * channels, font, anchor=anchor)
     return drawn
+
+
+def font_for(texts: Sequence[str], size: int = FONT_SIZE) -> Font:
+    """Return a font that has all characters of these texts, or the one of Pillow if there is none."""
+    return _font(frozenset("".join(texts)) - frozenset(string.printable), size) or ImageFont.load_default(size)
+
+
+def is_drawable(texts: Sequence[str]) -> bool:
+    """Return True if a font of this machine has all characters of these texts."""
+    return _font(frozenset("".join(texts)) - frozenset(string.printable), FONT_SIZE) is not None
+
+
+@functools.cache
+def _font(characters: frozenset[str], size: int) -> Font | None:
+    """Return the first font that has these characters: that of Pillow, or one of this machine."""
+    default = ImageFont.load_default(size)
+    if _has(default, characters):
+        return default
+    from matplotlib.font_manager import findSystemFonts  # slow, and only for other scripts
+
+    for path in sorted(findSystemFonts()):
+        try:
+            font = ImageFont.truetype(path, size)
+            if _has(font, characters):
+                return font
+        except OSError:  # of a bitmap font, or a broken one
+            continue
+    return None
+
+
+def _has(font: Font, characters: Collection[str]) -> bool:
+    """Tell whether a font has these characters: what it lacks looks like a character that there is not."""
+    lacking = bytes(font.getmask("\U0010ffff"))
+    return all(bytes(font.getmask(character)) != lacking for character in characters)
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def grid(
@@ -112,6 +156,10 @@ def grid(
     if labels is None:
         return _in_rows(pixels, math.ceil(math.sqrt(len(pixels))), [])
     captions = [class_names[label] if class_names else str(label) for label in labels]
+    if not is_drawable(captions):
+        lacking = "".join(captions)[:1]
+        _say_once(f"class numbers are drawn: no font here has {lacking!r} and the like; install fonts-noto-cjk, say")
+        captions = [str(label) for label in labels]
     period = _period(labels)
     if period is not None:
         return _in_rows(pixels, period, captions[:period])
@@ -176,7 +224,7 @@ def _in_rows(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Ima
     columns = min(columns, len(pixels))
     rows = math.ceil(len(pixels) / columns)
     captioned = math.ceil(len(captions) / columns)
-    font, line = ImageFont.load_default(FONT_SIZE), FONT_SIZE + GAP
+    font, line = font_for(captions), FONT_SIZE + GAP
     tiles, texts = [], []
     for index, tile in enumerate(pixels):
         row, column = divmod(index, columns)
@@ -192,7 +240,7 @@ def _in_rows(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Ima
     return sheet(size, tiles, texts)
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _fitting(text: str, font: Font, width: int) -> str:
     """Cut a text that is wider than its cell."""
     if font.getlength(text) <= width:
         return text

@@ -103,3 +103,19 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ZooError, match=r"a\.png"):
         images.read_png(path)
+
+
+def test_class_names_of_any_script_are_told_apart_or_replaced_by_numbers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Take a font of this machine that has the characters. Without one draw numbers, and say so."""
+    black, labels = np.zeros((3, 8, 8, 1), np.uint8), [0, 1, 2]
+    greek = [np.asarray(images.grid(black, labels, names)) for names in (["α", "β", "γ"], ["γ", "β", "α"])]
+    assert images.is_drawable(["α"]) is not np.array_equal(*greek)
+    images._font.cache_clear()
+    images._say_once.cache_clear()
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
+    found = np.asarray(images.grid(black, labels, ["猫", "犬", "鳥"]))
+    np.testing.assert_array_equal(found, np.asarray(images.grid(black, labels)))
+    assert capsys.readouterr().err.count("class numbers are drawn: no font here has") == 1
+    images._font.cache_clear()

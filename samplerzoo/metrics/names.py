@@ -31,6 +31,16 @@ def parse_features(spec: str) -> Features:
     return cast(Features, registry.make("features", name, {"source": source}))
 
 
+def spec_of(features: Features) -> str:
+    """Return the spec that names these features, as a user types it."""
+    cls = type(features)
+    targets = {plugin.name: plugin.target for plugin in registry.plugins("features")}
+    entry = f"{cls.__module__}:{cls.__qualname__}"
+    known = (name for name, target in targets.items() if target is cls or getattr(target, "value", None) == entry)
+    name = next(known, features.name)
+    return f"{name}:{features.source}" if features.source else name
+
+
 def metric_name(features: str, features_id: str, images: int | None) -> str:
     """Return the name of a Fréchet distance, such as fd_mnist@5000.
 

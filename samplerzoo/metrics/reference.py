@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from samplerzoo.core.features import Features
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.metrics.feature_files import Rows, Values, in_blocks
 from samplerzoo.metrics.frechet import Array, FeatureMoments, frechet_distance
+from samplerzoo.metrics.names import spec_of
 from samplerzoo.metrics.precision_recall import Manifold
 from samplerzoo.system.files import atomic_file, digest
 
@@ -272,8 +274,16 @@ def _find(name: str, features: Features) -> Path:
         return path
     there = named_references(features)
     if name not in there:
+        words = ["samplerzoo", "ref", "make", "DATA", "--features", spec_of(features), "-o"]
+        if features.references is None:
+            make, then = [*words, f"{name}.safetensors"], f", and name that file in place of {name}"
+        else:
+            make, then = [*words, str(features.references / f"{name}.safetensors")], ""
         names = ", ".join(there) or "none"
-        raise UsageError(f"features {features.name} have no reference {name!r}; they have: {names}; or give a file")
+        raise UsageError(
+            f"features {features.name} have no reference {name!r}; they have: {names}; make one of your images DATA "
+            f"with `{shlex.join(make)}`{then}"
+        )
     return there[name]
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_part
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
+from samplerzoo.system.processes import processes
 
 if TYPE_CHECKING:
     import torch
@@ -113,6 +115,8 @@ class ModelFolder(ModelHandle):
         parts = read_parts(root, reading.scheduler)
         info = read_info(parts.root)
         stub, guesses = understand(parts, info, reading, os.fspath(name))
+        if is_unfinished(parts.root):
+            _warn_once(f"warning: {parts.root / CLASSIFIER} is not whole, and is passed over")
         return cls(root, info, reading, parts, stub, guesses)
 
     @functools.cached_property
@@ -433,10 +437,26 @@ def _classes(
     return null_label, num_classes, ()
 
 
+def holds_classifier(root: Path) -> bool:
+    """Return True if a folder has a whole classifier: config and weights."""
+    folder = root / CLASSIFIER
+    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+
+
+def is_unfinished(root: Path) -> bool:
+    """Return True if a folder has a classifier that is not whole, as one in training or one that was refused."""
+    return (root / CLASSIFIER).is_dir() and not holds_classifier(root)
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    if not processes()[0]:
+        print(text, file=sys.stderr)
+
+
 def _classifier_classes(root: Path) -> int | None:
     """Return the number of classes of the folder's noise-aware classifier, if there is one."""
-    folder = root / CLASSIFIER
-    if not (folder / "config.json").is_file() and not any(folder.glob("*.safetensors")):  # or one in the making
+    if not holds_classifier(root):
         return None
     # transformers leaves its default, two labels, out of the file
     return len(read_json(root / CLASSIFIER, "config.json").get("id2label", [])) or 2

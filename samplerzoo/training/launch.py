@@ -129,6 +129,11 @@ def hold_folder(options: LoopOptions) -> Iterator[None]:
         if options.overwrite and not options.resume_from_checkpoint:  # "latest" must not find an older run's checkpoint
             shutil.rmtree(output / "checkpoints", ignore_errors=True)
 
-    with locked(output, "training"):
-        on_main(make_room)
-        yield
+    there = output.exists()
+    try:
+        with locked(output, "training"):
+            on_main(make_room)
+            yield
+    finally:
+        if not there and not contents(output) and not processes()[0]:  # refused before anything was written
+            shutil.rmtree(output, ignore_errors=True)

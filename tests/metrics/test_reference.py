@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics import reference
 from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
@@ -192,3 +195,18 @@ def test_there_is_no_floor_without_a_sample_without_labels_or_against_itself(tmp
         floor(replace(made(), sample_labels=None), one, [0, 1], 2)
     with pytest.raises(NoFloor, match="keeps no sample"):
         floor(replace(made(), sample=None), one, None, 5)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_what_a_missing_reference_advises_works(
+    plain: bool, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(toy, tmp_path / "my toy")
+    features = "pixels" if plain else f"classifier:{tmp_path / 'my toy'}"
+    words = ["eval", "--fake", "digits", "--features", features, "--real"]
+    assert main([*words, "mine"]) == 2
+    error = capsys.readouterr().err
+    advised = error.split("`")[1].replace("DATA", "digits")
+    assert main(shlex.split(advised)[1:]) == 0
+    assert main([*words, "mine.safetensors" if plain else "mine"]) == 0

@@ -317,7 +317,5 @@ def test_an_image_processor_in_a_processor_of_images_and_text(tmp_path: Path) ->
     np.testing.assert_array_equal(features(spec, pixels), expected)
     assert "processor_config.json" in parse_features(spec).id
     (tmp_path / "msn" / "processor_config.json").unlink()
-    with pytest.raises(
-        ZooError, match=r"no preprocessor_config.json or processor_config.json; save"
-    ):
+    with pytest.raises(ZooError, match=r"no preprocessor_config.json or processor_config.json; save"):
         features(spec, pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from samplerzoo.cli import INTERRUPTED, main
+from samplerzoo.images import read_png
+from samplerzoo.training import trainer
 from samplerzoo.training.card import command_line
 from samplerzoo.training.options import ClassifierOptions, TrainOptions
 from samplerzoo.training.trainer import Trainer
@@ -82,3 +85,93 @@ def test_the_cards_command_is_the_training() -> None:
     assert (
         command_line("train-classifier", noisy) == "samplerzoo train-classifier --dataset digits --output-dir c --clean"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--no-use-ema", "--ema-power", "0.5"], "--ema-power has no effect: without --use-ema"),
+        (["--lr-scheduler", "constant", "--lr-warmup-steps", "5"], "--lr-warmup-steps has no effect: --lr-scheduler"),
+        (["--variant", "fp16"], "--variant has no effect: it says how to read the model of --init-from"),
+        (["--no-conditional", "--label-dropout", "0.5"], "--label-dropout has no effect: with --no-conditional"),
+        (["--classes", "3", "--label-dropout", "0.5"], "--label-dropout has no effect: the data have one class"),
+        (["--sigma-data", "0.7"], "--sigma-data has no effect: it is for a new model with --objective edm"),
+        (["--overwrite", "--resume-from-checkpoint", "latest"], "--overwrite has no effect: a training that goes on"),
+        (["--init-from", "mnist", "--norm-num-groups", "4"], "--norm-num-groups 4: --init-from takes the network of"),
+        (["--init-from", "mnist", "--layers-per-block", "3"], "--layers-per-block 3: --init-from takes the network of"),
+        (["--dataset-config-name", "x"], "--dataset-config-name: digits has none"),
+    ],
+)  # fmt: skip
+def test_flags_without_effect_are_refused(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = ("--block-out-channels", "8,8") if "--init-from" in words else ()  # the old model has its own
+    plain = [word for word in SMALL if word not in network]
+    assert main([*plain, "--image-size", "28", "--output-dir", str(tmp_path / "m"), *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_clean_images_have_no_schedule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train-classifier", "--dataset", "digits", "--output-dir", str(tmp_path / "c"), "--clean"]
+    assert main([*words, "--ddpm-num-steps", "10"]) == 2
+    assert "--ddpm-num-steps has no effect: with --clean" in capsys.readouterr().err
+
+
+def test_a_log_without_a_terminal_says_the_loss_and_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trainer, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(Trainer, "_illustrate", lambda self: None)
+    assert main([*SMALL, "--logging-steps", "1", "--classes", "3,1", "--output-dir", str(tmp_path / "model")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "digits: 292 images, 2 classes: 3 131, 1 161; 8x8, grey"
+    assert [line.split(":")[0] for line in lines if "loss" in line][:2] == ["step 1 of 3", "step 2 of 3"]
+    assert "learning rate" in lines[1]
+
+
+def test_a_refused_classifier_leaves_nothing_and_an_unfinished_one_is_passed_over(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_model / "classifier"
+    words = ["train-classifier", "--dataset", "digits", "--model", str(tiny_model), "--output-dir", str(folder)]
+    assert main(words) == 2  # ten classes, and the model has three
+    assert not folder.exists()
+    run = ["run", "--model", str(tiny_model), "--steps", "1", "--num-images", "1", "-o"]
+    for number, name in enumerate(["checkpoints/progress.json", "config.json"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+        assert main([*run, str(tiny_model / f"run{number}")]) == 0
+    assert f"{folder} is not whole, and is passed over" in capsys.readouterr().err
+
+
+def test_every_checkpoint_of_a_training_can_be_sampled_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Trainer, "_illustrate", lambda self: None)
+    output = tmp_path / "model"
+    words = ["--checkpointing-steps", "1", "--checkpoints-total-limit", "3", "--lr-warmup-steps", "0", "--no-use-ema"]
+    assert main([*SMALL, *words, "--learning-rate", "0.02", "--output-dir", str(output)]) == 0
+    pixels = []
+    for step in (1, 3):
+        model, run = output / "checkpoints" / f"checkpoint-{step:07d}", tmp_path / f"run{step}"
+        assert main(["run", "--model", str(model), "--steps", "2", "--num-images", "1", "-o", str(run)]) == 0
+        pixels.append(read_png(run / "images" / "000000.png")[0])
+    assert main(["run", "--model", str(output), "--steps", "2", "--num-images", "1", "-o", str(tmp_path / "last")]) == 0
+    last = read_png(tmp_path / "last" / "images" / "000000.png")[0]
+    assert (pixels[1] == last).all()
+    assert (pixels[0] != last).any()
+
+
+def test_class_labels_are_asked_for_by_name(tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    info = json.loads((tiny_model / "samplerzoo.json").read_text())
+    names = ["tench, Tinca tinca", "cat", "dog"]
+    (tiny_model / "samplerzoo.json").write_text(json.dumps({**info, "class_names": names}))
+    run = ["run", "--model", str(tiny_model), "--steps", "1", "--num-images", "3", "-o"]
+    assert main([*run, str(tiny_model / "run"), "--class-labels", "dog,tench, Tinca tinca,1"]) == 0
+    lines = [json.loads(line) for line in (tiny_model / "run" / "manifest.jsonl").read_text().splitlines()]
+    assert [line["label"] for line in lines] == [2, 0, 1]
+    assert json.loads((tiny_model / "run" / "run.json").read_text())["class_names"] == names
+    assert main([*run, str(tiny_model / "no"), "--class-labels", "cats"]) == 2
+    message = "has no class 'cats' (did you mean cat?); its classes: tench, Tinca tinca, cat, dog"
+    assert message in capsys.readouterr().err
