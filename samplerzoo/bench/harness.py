@@ -93,7 +93,8 @@ class Harness:
         self._found = open_model(suite.model, suite.reading)
         if options.compiled:
             self._found.check_compiled()
-        self._cells = make_cells(suite, self._found, self._device, self._meter.class_counts if self._meter else ())
+        counts = self._meter.class_counts(self._found.stub.class_names) if self._meter else ()
+        self._cells = make_cells(suite, self._found, self._device, counts)
         self._solutions = solutions(self._cells) if self._errors else []
         self._tuning = self._chosen_tuning()
         self._models: dict[tuple[str, str | None], Model] = {}

@@ -38,10 +38,17 @@ class Meter:
         """Feature network that images are measured with."""
         return self._features
 
-    @property
-    def class_counts(self) -> tuple[int, ...]:
-        """Images per class of the reference; empty if it does not say."""
-        return self._reference.class_counts
+    def class_counts(self, names: Sequence[str] | None) -> tuple[int, ...]:
+        """Return the images per class of the reference, of classes in the order of these names.
+
+        They are matched by name where both are known. The result is empty if the reference does not say.
+        """
+        counts, known = self._reference.class_counts, self._reference.class_names
+        if not names or not known or not counts:
+            return counts
+        found = dict(zip(known, counts, strict=True))
+        ordered = tuple(found.get(name, 0) for name in names)
+        return ordered if any(ordered) else ()
 
     def protocol(self, cell: Cell) -> Protocol:
         return Protocol(

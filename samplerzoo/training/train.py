@@ -13,6 +13,7 @@ from samplerzoo.data import image_sets as data
 from samplerzoo.data.class_names import listed
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.errors import ZooError
+from samplerzoo.models.load import ModelFolder
 from samplerzoo.system.processes import processes
 from samplerzoo.training.classifier_task import ClassifierTask
 from samplerzoo.training.launch import hold_folder, make_accelerator, with_launcher
@@ -52,6 +53,9 @@ def _images(options: LoopOptions) -> ImageData:
 
 def _classifier_task(options: ClassifierOptions) -> ClassifierTask:
     images = _images(options)
+    if options.model is not None:
+        names = ModelFolder.open(options.model, options.reading).stub.class_names
+        images = images if names is None else _with_classes(images, names, options.dataset, options.model)
     return ClassifierTask(options, images, _test_images(options, images))
 
 
@@ -68,18 +72,22 @@ def _test_images(options: ClassifierOptions, images: ImageData) -> ImageData | N
             raise
         print(f"no accuracy will be measured: {error}", file=sys.stderr)
         return None
-    return _with_classes(test, images.class_names, options)
+    split = f"{options.dataset}, split {options.test_split},"
+    return _with_classes(test, images.class_names, split, f"split {options.split}")
 
 
-def _with_classes(test: ImageData, names: tuple[str, ...], options: ClassifierOptions) -> ImageData:
-    """Give the test images the labels that classes of these names have, of which some may be missing.
+def _with_classes(images: ImageData, names: tuple[str, ...], what: str, other: str) -> ImageData:
+    """Give images the labels that classes of these names have, of which some may be missing among them.
+
+    Args:
+        what, other: what the images are, and what the names are of, for errors.
 
     Raises:
-        ZooError: they have other classes.
+        ZooError: they have other classes, or no labels.
     """
-    others = [name for name in test.class_names if name not in names]
-    if others or not test.class_names:
-        lacking = f"has the classes {listed(others)}" if others else "has no labels"
-        raise ZooError(f"{options.dataset}: its split {options.test_split} {lacking}, and {options.split} has not")
-    number = torch.tensor([names.index(name) for name in test.class_names])
-    return dataclasses.replace(test, labels=number[test.labels], class_names=names)
+    others = [name for name in images.class_names if name not in names]
+    if others or not images.class_names:
+        lacking = f"has the class {listed(others)}" if others else "has no labels"
+        raise ZooError(f"{what} {lacking}, and {other} has the classes {listed(names)}")
+    number = torch.tensor([names.index(name) for name in images.class_names])
+    return dataclasses.replace(images, labels=number[images.labels], class_names=names)

@@ -235,7 +235,10 @@ def build_unet(
 
 
 def _pretrained_unet(folder: ModelFolder, options: TrainOptions, data: ImageData, embeds: int | None) -> UNet2DModel:
-    """Load the U-Net of a model for these images. Class embeddings of another number start at random."""
+    """Load the U-Net of a model for these images. Classes that it does not know by name start at random.
+
+    A model without names keeps its embeddings, if the data have as many classes.
+    """
     old, name = folder.load_network("cpu", "float32"), folder.stub.name
     if not isinstance(old, UNet2DModel):
         raise UsageError(f"--init-from {name}: its network is a {type(old).__name__}, and a UNet2DModel is trained")
@@ -245,12 +248,29 @@ def _pretrained_unet(folder: ModelFolder, options: TrainOptions, data: ImageData
         raise UsageError(f"{name} has {config['in_channels']} channels and the data {data.channels}: add --channels")
     _check_size(data.image_size, tuple(config["block_out_channels"]), "")
     net = UNet2DModel.from_config({**config, "sample_size": data.image_size, "num_class_embeds": embeds})
-    weights = old.state_dict()
-    if config["num_class_embeds"] != embeds:
+    weights, names = old.state_dict(), folder.stub.class_names
+    if config["num_class_embeds"] != embeds or (names is not None and names != data.class_names):
         weights = {key: value for key, value in weights.items() if not key.startswith("class_embedding.")}
-        weights |= {key: value for key, value in net.state_dict().items() if key.startswith("class_embedding.")}
+        weights |= _class_embedding(old, net, folder.stub, data)
     net.load_state_dict(weights)
     return net
+
+
+def _class_embedding(old: UNet2DModel, net: UNet2DModel, model: Model, data: ImageData) -> dict[str, Tensor]:
+    """Return the class embedding of a new network: the rows of an old one for the classes that both name, and new ones.
+
+    The null label keeps its row if both have one.
+    """
+    found = {key: value.clone() for key, value in net.state_dict().items() if key.startswith("class_embedding.")}
+    before = {key: value for key, value in old.state_dict().items() if key in found}
+    rows = {name: row for row, name in enumerate(model.class_names or ())}
+    same = [(rows[name], row) for row, name in enumerate(data.class_names) if name in rows]
+    if same and model.null_label is not None:
+        same.append((model.null_label, data.num_classes))
+    for key, value in before.items():
+        for then, now in same:
+            found[key][now] = value[then]
+    return found
 
 
 def _check_shape(options: TrainOptions, size: int) -> None:

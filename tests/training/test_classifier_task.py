@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.load import load, save_model
 from samplerzoo.training.classifier_task import ClassifierTask, shift
 from samplerzoo.training.options import ClassifierOptions
-from samplerzoo.training.train import train_classifier
+from samplerzoo.training.train import _classifier_task, train_classifier
 
 SMALL = {
     "dataset": "digits", "train_batch_size": 64, "hidden_sizes": (16, 32), "depths": (1, 1), "num_epochs": 6,
@@ -144,3 +145,17 @@ def test_what_cannot_be(small: dict[str, object], tmp_path: Path) -> None:
             ClassifierTask(options, data.load_images(options), None)
     with pytest.raises(ZooError, match="not a noise-aware classifier"):
         load_classifier(tmp_path)
+
+
+def test_a_classifier_has_the_classes_of_the_model_that_it_guides_by_name(
+    small: dict[str, object], tiny_model: Path
+) -> None:
+    info = json.loads((tiny_model / "samplerzoo.json").read_text())
+    (tiny_model / "samplerzoo.json").write_text(json.dumps({**info, "class_names": ["2", "0", "1"]}))
+    options = ClassifierOptions(**{**small, "model": str(tiny_model), "classes": "0,1,2", "image_size": 8})
+    task = _classifier_task(options)
+    plain = data.load_images(options)
+    assert task.data.class_names == task.test.class_names == ("2", "0", "1")
+    assert task.data.labels.tolist() == [(label + 1) % 3 for label in plain.labels.tolist()]
+    with pytest.raises(ZooError, match=r"digits has the class 3, and .*tiny has the classes 2, 0, 1"):
+        _classifier_task(options.model_copy(update={"classes": "0,1,3"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError
 from samplerzoo.models.load import ModelFolder
+from samplerzoo.training import pictures
 from samplerzoo.training.forward import LevelDistribution
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.train import train
@@ -207,3 +209,27 @@ def test_a_folder_in_use(options: Options) -> None:
     Path(made.output_dir).mkdir()
     with FileLock(Path(made.output_dir) / ".lock"), pytest.raises(samplerzoo.ZooError, match="in use by another"):
         train(made)
+
+
+def test_fine_tuning_matches_classes_by_name(options: Options, tiny_model: Path) -> None:
+    info = json.loads((tiny_model / "samplerzoo.json").read_text())
+    (tiny_model / "samplerzoo.json").write_text(json.dumps({**info, "class_names": ["1", "0", "x"]}))
+    table = "class_embedding.weight"
+    old = UNet2DModel.from_pretrained(tiny_model / "unet").state_dict()[table]
+    new = make_task(options(init_from=str(tiny_model), classes="0,1,2")).net.state_dict()[table]
+    assert torch.equal(new[[0, 1, 3]], old[[1, 0, 3]])
+    assert not torch.equal(new[2], old[2])
+
+
+def test_a_grid_of_training_names_the_classes(tmp_path: Path) -> None:
+    x, labels = torch.zeros(3, 1, 8, 8), [0, 1, 2]
+    for name, classes in (("named", ["cat", "dog", "owl"]), ("again", ["cat", "dog", "owl"]), ("numbers", ())):
+        pictures.save_sheet(x, labels, classes, tmp_path / f"{name}.png")
+    found = [(tmp_path / f"{name}.png").read_bytes() for name in ("named", "again", "numbers")]
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_smoothed_loss_starts_at_the_loss() -> None:
+    """An exponential mean from 0 would lie far below, or one without correction above, what it averages."""
+    assert pictures._smooth([3.0, 3.0, 3.0]) == pytest.approx([3.0, 3.0, 3.0])
+    assert pictures._smooth([1.0, 2.0])[1] == pytest.approx((0.8 * 1 + 2) / 1.8)
