@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag, json_flag
 
 if TYPE_CHECKING:
+    from samplerzoo.data.sources import ImageBatch, ImageSource
     from samplerzoo.metrics.embed import Embedder
     from samplerzoo.metrics.reference import Reference
 
@@ -73,11 +75,10 @@ def command(
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
     images = source.image_batches(fake, fake_split, num_images)
-    click.echo(images.summary, err=True)
     against = _reference(real, split, embedder)
     test = _test(floor, real, embedder)
     with TemporaryDirectory() as folder:
-        found = embed_to_files(images, embedder, Path(folder))
+        found = embed_to_files(announced(images), embedder, Path(folder))
         metrics, warnings = compute_metrics(
             found.files, found.predicted, found.labels, against, test,
             label_names=images.class_names, predicted_names=embedder.class_names,
@@ -96,6 +97,14 @@ def command(
     click.echo(json.dumps(record) if as_json else _text(record))
 
 
+def announced(images: ImageSource) -> Iterator[ImageBatch]:
+    """Read images, and say which after the first batch, so that an error before it stays one line."""
+    for number, batch in enumerate(images):
+        yield batch
+        if not number:
+            click.echo(images.summary, err=True)
+
+
 def _reference(name: str, split: str, embedder: Embedder) -> Reference:
     """Load a reference by its name or file, or make one of images."""
     from samplerzoo.data import sources as source
@@ -105,9 +114,8 @@ def _reference(name: str, split: str, embedder: Embedder) -> Reference:
     if reference.is_reference(name, embedder.features) or not source.names_images(name):
         return reference.load_reference(name, embedder.features)
     images = source.image_batches(name, split)
-    click.echo(images.summary, err=True)
     return reference.make_reference(
-        embed_stream(images, embedder), embedder.features.id, name, class_names=images.class_names
+        embed_stream(announced(images), embedder), embedder.features.id, name, class_names=images.class_names
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from samplerzoo.cli.evaluate import features_flag
+from samplerzoo.cli.evaluate import announced, features_flag
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag
 
@@ -68,9 +68,12 @@ def keep_reference(
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
     images = source.image_batches(data, split, image_column=image_column, label_column=label_column)
-    click.echo(images.summary, err=True)
     found = reference.make_reference(
-        embed_stream(images, embedder), embedder.features.id, data, sample_size, class_names=images.class_names
+        embed_stream(announced(images), embedder),
+        embedder.features.id,
+        data,
+        sample_size,
+        class_names=images.class_names,
     )
     reference.save_reference(found, output)
     click.echo(f"{output}: {found.count} images, {found.dimensions} features")

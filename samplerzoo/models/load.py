@@ -31,7 +31,6 @@ from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_part
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
-from samplerzoo.system.processes import processes
 
 if TYPE_CHECKING:
     import torch
@@ -438,9 +437,8 @@ def _classes(
 
 
 def holds_classifier(root: Path) -> bool:
-    """Return True if a folder has a whole classifier: config and weights."""
-    folder = root / CLASSIFIER
-    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+    """Return True if a folder has a classifier: its weights are there, which training writes last."""
+    return any((root / CLASSIFIER).glob("*.safetensors"))
 
 
 def is_unfinished(root: Path) -> bool:
@@ -450,6 +448,8 @@ def is_unfinished(root: Path) -> bool:
 
 @functools.cache
 def _warn_once(text: str) -> None:
+    from samplerzoo.system.processes import processes  # imports torch
+
     if not processes()[0]:
         print(text, file=sys.stderr)
 

@@ -301,3 +301,18 @@ def test_labels_of_a_folder_are_matched_with_the_classes_of_the_features_by_name
     found = figures("--fake", tmp_path / "set", features=features)
     assert found["label_accuracy"] is None
     assert "no label accuracy: the feature network knows no class ten" in found["warnings"]
+
+
+def test_eval_and_ref_say_what_they_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, count in (("train", 2), ("bus", 3)):
+        for index in range(count):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), index).save(tmp_path / "set" / name / f"{index}.png")
+    line = f"{tmp_path / 'set'}: 5 images, 2 classes: bus 3, train 2\n"
+    made = str(tmp_path / "ref.safetensors")
+    assert main(["ref", "make", str(tmp_path / "set"), "--features", "pixels", "-o", made]) == 0
+    assert capsys.readouterr().err == line
+    assert main(["eval", "--fake", str(tmp_path / "set"), "--real", made, "--features", "pixels"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == line
+    assert captured.out.startswith("fd_pixels@5 against ref.safetensors: ")
