@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -51,7 +50,7 @@ def with_precision(options: Chosen) -> Chosen:
 
 @contextmanager
 def hold_folder(options: LoopOptions) -> Iterator[None]:
-    """Hold the output folder against other trainings, and delete the checkpoints of a run that is overwritten.
+    """Hold the output folder against other trainings.
 
     Raises:
         UsageError: the folder is a file, or holds other files and neither `overwrite` nor `resume_from_checkpoint` is
@@ -60,12 +59,10 @@ def hold_folder(options: LoopOptions) -> Iterator[None]:
     """
     output = Path(options.output_dir)
 
-    def make_room() -> None:
+    def check() -> None:
         if contents(output) and not (options.overwrite or options.resume_from_checkpoint):
             raise UsageError(f"{output} is not empty: add --resume-from-checkpoint latest to go on, or --overwrite")
-        if options.overwrite and not options.resume_from_checkpoint:  # "latest" must not find an older run's checkpoint
-            shutil.rmtree(output / "checkpoints", ignore_errors=True)
 
     with locked(output, "training"):
-        on_main(make_room)
+        on_main(check)
         yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -131,7 +132,8 @@ class Trainer:
 
     def _resume(self) -> None:
         if self.options.resume_from_checkpoint is None:
-            if self.accelerator.is_main_process:
+            if self.accelerator.is_main_process:  # only now, when nothing is left that could refuse the training
+                checkpoint.remove_all(self.output)  # of an older one, which "latest" must not find
                 _cut_metrics(self.output / METRICS_FILE, 0)
             return
         folder = checkpoint.find_checkpoint(self.output, self.options.resume_from_checkpoint)
@@ -191,14 +193,14 @@ class Trainer:
         """Update the counters, the moving average and the log after an optimizer step.
 
         Raises:
-            ZooError: the loss is NaN.
+            ZooError: the loss is NaN or infinite.
         """
         p = self.progress
         p.step += 1
         if self.ema is not None:
             self.ema.step(self.bare.parameters())
         loss = self.accelerator.reduce(torch.stack(losses).mean(), "mean").item()
-        if loss != loss:
+        if not math.isfinite(loss):
             raise ZooError(
                 f"the loss is not a number at step {p.step}: lower --learning-rate from {self.options.learning_rate:g}"
             )
