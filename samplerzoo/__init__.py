@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
     from samplerzoo.errors import reason as reason
+    from samplerzoo.limits import MOST_CLASSES as MOST_CLASSES
+    from samplerzoo.limits import MOST_TIMESTEPS as MOST_TIMESTEPS
     from samplerzoo.metrics.names import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
+    from samplerzoo.models.configs import refuse_kernels as refuse_kernels
     from samplerzoo.models.folder import find_model as find_model
     from samplerzoo.models.load import load as load
     from samplerzoo.options import Field as Field
@@ -86,6 +89,8 @@ _HOME = {
     "load_file": "registry",
     "make_plan": "sampling.plan",
     "Model": "core.model",
+    "MOST_CLASSES": "limits",
+    "MOST_TIMESTEPS": "limits",
     "NetworkArchitecture": "core.architecture",
     "NetworkFacts": "core.architecture",
     "Parametrization": "core.parametrization",
@@ -101,6 +106,7 @@ _HOME = {
     "Recipe": "sampling.recipe",
     "RectifiedFlow": "core.paths",
     "RESERVED": "registry",
+    "refuse_kernels": "models.configs",
     "Result": "sampling.driver",
     "sample": "sampling.driver",
     "Sampler": "core.sampler",

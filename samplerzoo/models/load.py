@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.models.configs import ModelInfo, parse
+from samplerzoo.limits import MOST_VALUES
+from samplerzoo.models.configs import ClassifierConfig, ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
 from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
 from samplerzoo.models.handle import ModelHandle, echo, slope
@@ -204,9 +206,10 @@ def fingerprint(folder: Path, parts: Parts) -> str:
         for plugin in registry.plugins("architecture"):
             if plugin.file is not None and plugin.target is type(architecture):  # how a folder is read is its file's
                 digest.update(plugin.file.read_bytes())
-    files = {path for part in parts for path in (part.path.glob("*") if part.path.is_dir() else [part.path])}
+    # hidden files are being written, or were left by a process that was killed while it wrote
+    files = {path for part in parts for path in (part.path.glob("[!.]*") if part.path.is_dir() else [part.path])}
     files |= {part.weights for part in parts if part.weights is not None}
-    files |= {path for path in (folder / CLASSIFIER).glob("*") if path.is_file()}
+    files |= {path for path in (folder / CLASSIFIER).glob("[!.]*") if path.is_file()}
     for path in sorted(path for path in files if path.is_file() and path.suffix in (".json", ".safetensors")):
         digest.update(str(path.relative_to(folder) if path.is_relative_to(folder) else path.name).encode())
         with path.open("rb") as file:
@@ -370,11 +373,20 @@ def _shape(parts: Parts, network: NetworkFacts, reading: ReadingOptions) -> tupl
         )
     if reading.shape is None:
         assert network.shape is not None
-        return network.shape
+        return _moderate(network.shape, part)
     if reading.shape[0] != network.channels or network.shape not in (None, reading.shape):
         said = network.shape or f"{network.channels} channels"
         raise UsageError(f"--shape {','.join(map(str, reading.shape))}: {part.path} says {said}")
-    return reading.shape
+    return _moderate(reading.shape, part)
+
+
+def _moderate(shape: tuple[int, ...], part: Part) -> tuple[int, ...]:
+    """Refuse a shape of states that are too large to be made, or that is none."""
+    if not all(type(side) is int and side > 0 for side in shape):
+        raise ZooError(f"{part.path}: sample_size {shape} is not of whole numbers above 0")
+    if math.prod(shape) > MOST_VALUES:
+        raise ZooError(f"{part.path}: states of {shape} have more than {MOST_VALUES} values")
+    return shape
 
 
 def _codec(parts: Parts, network: NetworkFacts, path: PathFacts) -> Codec:
@@ -439,7 +451,8 @@ def _classifier_classes(root: Path) -> int | None:
     if not (folder / "config.json").is_file() and not any(folder.glob("*.safetensors")):  # or one in the making
         return None
     # transformers leaves its default, two labels, out of the file
-    return len(read_json(root / CLASSIFIER, "config.json").get("id2label", [])) or 2
+    path = folder / "config.json"
+    return len(parse(ClassifierConfig, read_json(folder, path.name), path).id2label) or 2
 
 
 def _usual_clip(path: PathFacts, network: NetworkFacts, codec: Codec) -> Clip:
