@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ConfigDict, NonNegativeInt, field_validator
 
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.limits import MOST_VALUES
+from samplerzoo.options import Name, Options
+from samplerzoo.records import read_lines
 
 BATCH_SIZE = 250
 """Images per batch."""
@@ -36,6 +40,23 @@ class ImageBatch:
     names: list[str]
 
 
+class ManifestLine(Options):
+    """Line of a run's manifest.jsonl, as far as metrics read it. Its file lies in the run folder."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    file: Name
+    label: NonNegativeInt | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, file: str) -> str:
+        path = PurePath(file)
+        if path.is_absolute() or ".." in path.parts or "\0" in file:
+            raise ValueError(f"{file!r} is no file in the run folder")
+        return file
+
+
 def image_batches(name: str, split: str, num_images: int | None = None) -> Iterator[ImageBatch]:
     """Read images in batches: the first ones of a run, or a random subset of a folder or data set.
 
@@ -52,7 +73,7 @@ def image_batches(name: str, split: str, num_images: int | None = None) -> Itera
     Raises:
         ZooError: there are too few images, or an image has another size or mode than the first.
     """
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     if (folder / MANIFEST).is_file():
         return _run(folder, num_images)
     if folder.is_dir() and not any(folder.rglob("*.parquet")):
@@ -62,19 +83,21 @@ def image_batches(name: str, split: str, num_images: int | None = None) -> Itera
 
 def names_images(name: str) -> bool:
     """Return True if `name` can mean images: an existing path, scikit-learn's digits, or a hub name."""
-    return name == "digits" or "/" in name or Path(name).expanduser().exists()
+    return name == "digits" or "/" in name or Path(os.path.expanduser(name)).exists()
 
 
 def _run(folder: Path, num_images: int | None) -> Iterator[ImageBatch]:
-    entries = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
+    entries = read_lines(folder / MANIFEST, ManifestLine)
     entries = entries[: _enough(len(entries), num_images, str(folder))]
-    labels = [entry.get("label") for entry in entries]
-    return _read([folder / entry["file"] for entry in entries], None if None in labels else labels)
+    labels = [entry.label for entry in entries if entry.label is not None]
+    return _read([folder / entry.file for entry in entries], labels if len(labels) == len(entries) else None)
 
 
 def _pictures(folder: Path, classed: bool, num_images: int | None) -> Iterator[ImageBatch]:
     """Read a random subset of a folder. If `classed`, its subfolders are the classes."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    # hidden files and folders are the system's, or are being written
+    files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     chosen = _random(len(files), num_images, str(folder))
     first = [path.relative_to(folder).parts for path in files]
     labels = None
@@ -111,6 +134,8 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
             mode = MODES.get(image.mode)
             if mode is None:
                 raise UsageError(f"{path} has the mode {image.mode}: metrics see 8-bit grey or RGB; convert it")
+            if image.width * image.height > MOST_VALUES:
+                raise ZooError(f"{path} has {image.width}x{image.height} pixels; at most {MOST_VALUES} are read")
             pixels = np.asarray(image.convert(mode))
     except ZooError:
         raise

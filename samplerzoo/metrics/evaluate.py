@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import ZooError, reason
 from samplerzoo.metrics.feature_files import Part, Rows, Values
 from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
 from samplerzoo.metrics.kid import kernel_distance
@@ -69,8 +70,8 @@ def compute_metrics(
     if test is not None:
         try:
             found["floor"] = floor(test, reference, labels, moments.count)
-        except NoFloor as reason:
-            warnings.append(str(reason))
+        except NoFloor as none:
+            warnings.append(str(none))
     if reference.sample is not None:
         real = Rows([reference.sample])
         found["kid"], found["kid_sd"] = kernel_distance(rows, real)
@@ -78,7 +79,10 @@ def compute_metrics(
             found["precision"], found["recall"] = precision_recall(Manifold(rows), reference.manifold)
     if predicted is not None and labels is not None:
         found["label_accuracy"] = float(np.mean(predicted == np.asarray(labels)))
-    return Metrics(**found), warnings
+    try:
+        return Metrics(**found), warnings
+    except ValidationError as error:  # of features or moments so large that their squares are infinite
+        raise ZooError(f"compared with {reference.name}: {reason(error)}") from error
 
 
 def refuse_nonfinite(values: Values, names: Sequence[str]) -> None:
