@@ -10,6 +10,7 @@ import click
 
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag, json_flag
+from samplerzoo.cli.terminal import show
 
 if TYPE_CHECKING:
     from samplerzoo.metrics.embed import Embedder
@@ -88,7 +89,7 @@ def command(
         **metrics.model_dump(exclude={"order"}),
         "warnings": warnings,
     }
-    click.echo(json.dumps(record) if as_json else _text(record))
+    show(json.dumps(record) if as_json else _text(record))
 
 
 def _reference(name: str, split: str, embedder: Embedder) -> Reference:

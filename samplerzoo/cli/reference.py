@@ -9,6 +9,7 @@ import click
 from samplerzoo.cli.evaluate import features_flag
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag
+from samplerzoo.cli.terminal import show
 
 
 @click.group("ref")
@@ -52,8 +53,10 @@ def keep_reference(
     from samplerzoo.metrics.embed import Embedder, embed_stream
     from samplerzoo.metrics.names import parse_features
     from samplerzoo.system.environment import choose_device
+    from samplerzoo.system.files import remove_partials_of
 
     reference.check_suffix(output)
+    remove_partials_of(output)
     for file in plugin:
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
@@ -61,4 +64,4 @@ def keep_reference(
         embed_stream(source.image_batches(data, split), embedder), embedder.features.id, data, sample_size=sample_size
     )
     reference.save_reference(found, output)
-    click.echo(f"{output}: {found.count} images, {found.dimensions} features")
+    show(f"{output}: {found.count} images, {found.dimensions} features")
