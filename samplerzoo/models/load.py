@@ -184,9 +184,9 @@ def lasting(name: str) -> str:
     """Make the path in a model's name absolute, so that a recipe works from any directory; keep other names."""
     if is_exact(name):
         options = ExactOptions.parse(name)
-        path = Path(options.dataset).expanduser()
+        path = Path(os.path.expanduser(options.dataset))
         return options.name(str(path.resolve()) if path.exists() else options.dataset)
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     return str(folder.resolve()) if name not in pretrained() and folder.is_dir() else name
 
 
@@ -194,7 +194,7 @@ def title(name: str) -> str:
     """Return the name of a model in reports, which has no path of this machine."""
     if is_exact(name):
         options = ExactOptions.parse(name)
-        path = Path(options.dataset).expanduser()
+        path = Path(os.path.expanduser(options.dataset))
         return options.name(path.name if path.is_absolute() or path.exists() else options.dataset)
     return name if name in pretrained() or not Path(name).is_dir() else Path(name).name
 

@@ -30,10 +30,12 @@ from tqdm.auto import tqdm
 from samplerzoo.data.order import EpochSampler, keyed_generator
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.images import from_uint8
+from samplerzoo.records import read_lines, whole_lines
 from samplerzoo.system.files import atomic_file
 from samplerzoo.training import checkpoint
 from samplerzoo.training.checkpoint import Progress
 from samplerzoo.training.options import LoopOptions
+from samplerzoo.training.pictures import LogLine
 from samplerzoo.training.task import Report, Task
 
 METRICS_FILE = "metrics.jsonl"
@@ -313,7 +315,6 @@ def _flat(options: dict[str, Any]) -> dict[str, Any]:
 
 def _cut_metrics(path: Path, step: int) -> None:
     """Delete the lines that a killed training wrote after step `step`, that of its last checkpoint."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
+    lines = zip(whole_lines(path), read_lines(path, LogLine), strict=True)
     with atomic_file(path) as partial:
-        partial.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+        partial.write_bytes(b"".join(line + b"\n" for line, read in lines if read.step <= step))
