@@ -12,7 +12,6 @@ from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.folder import is_here
 
 if TYPE_CHECKING:
     from samplerzoo.images import Pixels
@@ -106,6 +105,8 @@ def _with_models(recipe: Recipe, model: str | None, guidance_model: str | None) 
 
 def _check_here(name: str, flag: str) -> None:
     """Refuse a model that would be fetched: a file may come from anywhere, and must not choose what is fetched."""
+    from samplerzoo.models.load import is_here
+
     if not is_here(name):
         raise UsageError(
             f"the image was made with the model {name}, which is not here, and what a file names is not fetched: "

@@ -66,11 +66,6 @@ def has_features(name: str) -> bool:
     return not root.is_dir() or (root / "features").is_dir()
 
 
-def is_here(name: str) -> bool:
-    """Tell whether a model is an embedded one or a local folder, so that nothing would be fetched."""
-    return name in pretrained() or Path(os.path.expanduser(name)).is_dir()
-
-
 def read_json(folder: Path, *names: str) -> dict[str, Any]:
     """Read the first of these files that exists, which must hold a JSON object.
 

@@ -180,6 +180,14 @@ class ModelFolder(ModelHandle):
         return None if variant is None or (elsewhere and not holds_variant(part, variant)) else variant
 
 
+def is_here(name: str) -> bool:
+    """Tell whether a model can be had without fetching: an embedded one, a local folder, or an exact one of such."""
+    if is_exact(name):
+        dataset = ExactOptions.parse(name).dataset
+        return dataset == "digits" or Path(os.path.expanduser(dataset)).exists()
+    return name in pretrained() or Path(os.path.expanduser(name)).is_dir()
+
+
 def lasting(name: str) -> str:
     """Make the path in a model's name absolute, so that a recipe works from any directory; keep other names."""
     if is_exact(name):

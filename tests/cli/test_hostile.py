@@ -61,6 +61,7 @@ def test_a_picture_decides_over_no_memory_and_no_time(cli, image: Path) -> None:
 
 def test_what_a_picture_names_is_not_fetched(cli, image: Path, no_network: None) -> None:
     cli("rerun", rewritten(image, model="owner/repo")).refuses(2, "owner/repo", "--model owner/repo")
+    cli("rerun", rewritten(image, model="exact:owner/data")).refuses(2, "exact:owner/data", "--model exact:owner/data")
     second = {"guidance": "autoguidance", "guidance_options": {"model": "owner/weak", "scale": 2.0}}
     cli("rerun", rewritten(image, **second)).refuses(2, "owner/weak", "--guidance-model owner/weak")
 
