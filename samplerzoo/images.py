@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.limits import MOST_VALUES
+from samplerzoo.markup import visible
+from samplerzoo.records import parse_object
 from samplerzoo.system.files import atomic_file
 
 if TYPE_CHECKING:
@@ -98,7 +101,7 @@ def sheet(
     for place, tile in tiles:
         drawn.paste(picture(tile).resize(tile_size(tile[None]), Image.Resampling.NEAREST), place)
     for position, text, anchor in texts:
-        draw.text(position, text, (INK,) * channels, font, anchor=anchor)
+        draw.text(position, visible(text), (INK,) * channels, font, anchor=anchor)
     return drawn
 
 
@@ -195,19 +198,18 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:
     """Read the pixels (H, W, C) of an image file, and the metadata that `save_png` put there."""
     try:
         with Image.open(path) as image:
-            text = image.info.get(METADATA_KEY)
+            if image.width * image.height > MOST_VALUES:
+                raise ZooError(
+                    f"{path}: a picture of {image.width}x{image.height}; at most {MOST_VALUES} pixels are read"
+                )
             pixels = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise UsageError(f"no file {path}") from error
+            text = image.info.get(METADATA_KEY)
+    except FileNotFoundError as error:
+        raise UsageError(f"no file {path}") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ZooError(f"{path}: not an image that can be read: {error}") from error
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    try:
-        metadata = None if text is None else json.loads(text)
-    except ValueError as error:
-        raise ZooError(f"{path}: its samplerzoo metadata is not JSON") from error
-    if metadata is not None and not isinstance(metadata, dict):
-        raise ZooError(f"{path}: its samplerzoo metadata is not a JSON object")
+    metadata = None if text is None else parse_object(text, f"{path}: its samplerzoo metadata")
     return pixels, metadata
 
 
@@ -242,8 +244,10 @@ def _in_rows(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Ima
 
 def _fitting(text: str, font: Font, width: int) -> str:
     """Cut a text that is wider than its cell."""
-    if font.getlength(text) <= width:
+    text = visible(text)
+    if len(text) <= width and font.getlength(text) <= width:
         return text
+    text = text[:width]  # few letters are narrower than a pixel, and measuring takes its time
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic import Field as Field
+
+from samplerzoo.limits import MOST_LETTERS
+
+Name = Annotated[str, StringConstraints(max_length=MOST_LETTERS)]
+"""Text of moderate length, which stands in a table or above a picture."""
 
 
 class Options(BaseModel):

@@ -94,7 +94,8 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
             return pipeline
         absent = {name: None for name in (*NETWORKS, *AUTOENCODERS) if not (folder / name).is_dir()}
         pipeline = super().from_pretrained(
-            folder, **{"use_safetensors": True, "null_label": info.null_label, **absent, **options}
+            folder,
+            **{"use_safetensors": True, "trust_remote_code": False, "null_label": info.null_label, **absent, **options},
         )
         pipeline._info, pipeline._folder = info, folder
         return pipeline
@@ -160,7 +161,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         if len(generators) > 1 and labels is None and model.num_classes is not None:
             labels = "balanced"
         if len(generators) > 1 and isinstance(labels, str):  # as they are spread over all images
-            labels = parse_class_labels(labels, model, count, seed=0)
+            labels = list(parse_class_labels(labels, model, count, seed=0))
         if isinstance(labels, list) and len(labels) == 1:
             labels = labels * count
         per_generator = count // len(generators)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplerzoo import Features, UsageError, ZooError, digest, find_model, reason
+from samplerzoo import Features, UsageError, ZooError, digest, find_model, read_object, reason, refuse_kernels
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ class CleanClassifier(Features):
 
     @property
     def name(self) -> str:
-        return Path(self.source).expanduser().resolve().name
+        return Path(os.path.expanduser(self.source)).resolve().name
 
     @property
     def id(self) -> str:
@@ -51,9 +51,9 @@ class CleanClassifier(Features):
     @property
     def class_names(self) -> tuple[str, ...] | None:
         try:
-            names = json.loads((self.folder / "config.json").read_text()).get("id2label") or {}
+            names = read_object(self.folder / "config.json").get("id2label") or {}
             return tuple(str(names[number]) for number in sorted(names, key=int)) or None
-        except (OSError, ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, TypeError) as error:
             raise ZooError(f"{self.folder / 'config.json'}: cannot be read: {reason(error)}") from error
 
     def load(self, device: str = "cpu") -> Callable[[torch.Tensor], torch.Tensor]:
@@ -76,15 +76,23 @@ class CleanClassifier(Features):
         return lambda features: head(features.to(device)).argmax(dim=1)
 
     def _read(self) -> Any:
-        from safetensors import SafetensorError
         from transformers import AutoModelForImageClassification
 
+        refuse_kernels(self.folder)
         try:
             net, report = AutoModelForImageClassification.from_pretrained(
-                self.folder, use_safetensors=True, local_files_only=True, output_loading_info=True
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ZooError(f"{self.folder}: the feature network cannot be read: {reason(error)}") from error
+                self.folder, use_safetensors=True, local_files_only=True, output_loading_info=True,
+                trust_remote_code=False,
+            )  # fmt: skip
+        except Exception as error:  # the kind of error depends on what is broken
+            raise unreadable(self.folder, error) from error
         if report["missing_keys"]:  # transformers would make them up
             raise ZooError(f"{self.folder}: weights are missing: {min(report['missing_keys'])}, ...")
         return net.float().eval()
+
+
+def unreadable(folder: Path, error: Exception) -> ZooError:
+    """Say why transformers cannot read a folder. Of code in a folder it asks to be trusted, which nothing here is."""
+    asks = "trust_remote_code" in str(error)
+    why = "it needs code of its own (auto_map), and no code of a folder is run" if asks else reason(error)
+    return ZooError(f"{folder}: the feature network cannot be read: {why}")

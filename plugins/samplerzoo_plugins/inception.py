@@ -33,7 +33,7 @@ class Inception(Features):
         """File of the network. It is downloaded if none is named and none is in the cache."""
         if not self.source:
             return _downloaded()
-        path = Path(self.source).expanduser()
+        path = Path(os.path.expanduser(self.source))
         if not path.is_file():
             raise UsageError(f"features inception: no file {self.source}; {WAY_OUT}")
         return path
@@ -63,7 +63,7 @@ WAY_OUT = f"get {URL} and give it as inception:FILE"
 
 def _cached() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "samplerzoo" / FILE
+    return Path(os.path.expanduser(base)) / "samplerzoo" / FILE
 
 
 def _downloaded() -> Path:

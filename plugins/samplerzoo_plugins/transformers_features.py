@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplerzoo import Features, UsageError, ZooError, digest, find_model, reason
+from samplerzoo import Features, UsageError, ZooError, digest, find_model, refuse_kernels
+from samplerzoo_plugins.clean_classifier import unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -25,11 +27,11 @@ class TransformersFeatures(Features):
 
     @property
     def name(self) -> str:
-        return Path(self.source).expanduser().resolve().name
+        return Path(os.path.expanduser(self.source)).resolve().name
 
     @property
     def id(self) -> str:
-        weights = digest(*sorted(self.folder.glob("*.safetensors")))
+        weights = digest(*sorted(self.folder.glob("[!.]*.safetensors")))
         preprocessing = self._preprocessing(self.folder)
         return f"{weights} {preprocessing.name} {digest(preprocessing)}"
 
@@ -45,7 +47,7 @@ class TransformersFeatures(Features):
             raise UsageError("features hf: say which model, as in hf:facebook/dinov2-small or hf:FOLDER")
         folder = find_model(self.source)
         for needed in ("config.json", "*.safetensors"):
-            if not any(folder.glob(needed)):
+            if not any(folder.glob(needed.replace("*", "[!.]*"))):
                 raise ZooError(f"{folder}: no {needed}; hf: needs config, image processor and safetensors weights")
         self._preprocessing(folder)
         return folder
@@ -95,16 +97,17 @@ class TransformersFeatures(Features):
 
     def _read(self, device: str) -> tuple[Any, Any, bool]:
         """Load the network and its image processor, and say whether the network has pooled features."""
-        from safetensors import SafetensorError
         from transformers import AutoImageProcessor, AutoModel
 
+        refuse_kernels(self.folder)
         try:
-            processor = AutoImageProcessor.from_pretrained(self.folder, local_files_only=True)
+            processor = AutoImageProcessor.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
             net, report = AutoModel.from_pretrained(
-                self.folder, use_safetensors=True, local_files_only=True, output_loading_info=True
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ZooError(f"{self.folder}: the feature network cannot be read: {reason(error)}") from error
+                self.folder, use_safetensors=True, local_files_only=True, output_loading_info=True,
+                trust_remote_code=False,
+            )  # fmt: skip
+        except Exception as error:  # the kind of error depends on what is broken
+            raise unreadable(self.folder, error) from error
         missing = set(report["missing_keys"])  # transformers makes them up
         made_up = {key for key in missing if "pooler" in key}
         if missing - made_up:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from tqdm.auto import tqdm
+
 from samplerzoo import registry
 from samplerzoo.bench.shards import CELLS
 from samplerzoo.bench.suite import Suite, say
@@ -33,6 +35,9 @@ from samplerzoo.system.files import atomic_file, digest_text
 RECIPE_FILE = "recipe.json"
 ERROR_DTYPE = "float32"
 """Dtype in the place of auto where errors are measured: bfloat16 rounds by as much as good samplers err."""
+
+SILENCE = 1.0
+"""Seconds after which work without a word shows its progress on a terminal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +89,9 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
         model = dataclasses.replace(model, class_counts=_counts(class_counts, model))
     open_second = functools.cache(open_model)  # there are many cells, and a fingerprint reads all weights
     cells: dict[tuple[str, int], Cell] = {}
+    costs: dict[tuple[object, ...], Cost] = {}  # counting walks the whole grid, and no seed changes what it finds
     left_out: list[ZooError] = []
-    for recipe, images in suite.points:
+    for recipe, images in tqdm(suite.points, desc="cells", unit="cell", delay=SILENCE, disable=None, leave=False):
         try:
             dtype = ERROR_DTYPE if recipe.dtype == "auto" and "error" in suite.measures else recipe.dtype
             asked = {"dtype": found.choose_dtype(dtype, device), "class_labels": _labels(recipe, model)}
@@ -94,7 +100,16 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
             recipe = fill_defaults(recipe, plan, found.fingerprint)
             name = cell_name(recipe, plan)
             if (name, images) not in cells:
-                cells[name, images] = Cell(name, recipe, plan, count_cost(plan))
+                walk = (
+                    repr(plan.sampler),
+                    repr(plan.guidance),
+                    recipe.second_fingerprint,
+                    plan.grid,
+                    plan.labels is None,
+                )
+                if walk not in costs:
+                    costs[walk] = count_cost(plan)
+                cells[name, images] = Cell(name, recipe, plan, costs[walk])
         except ZooError as error:
             if not suite.every:
                 raise

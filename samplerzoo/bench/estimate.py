@@ -61,7 +61,8 @@ class StepTimer:
 
     def _seconds_per_evaluation(self, cell: Cell) -> float:
         cost, recipe = cell.cost, cell.recipe
-        rows = [rows / cost.calls for rows in (cost.evaluations, cost.gradients, cost.second)]
+        # to a tenth: under guidance in an interval they are other ones with every number of steps
+        rows = [round(rows / cost.calls, 1) for rows in (cost.evaluations, cost.gradients, cost.second)]
         kind = recipe.dtype, recipe.guidance, recipe.second_fingerprint, *rows
         if kind not in self._seconds:
             try:

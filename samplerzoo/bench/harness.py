@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from samplerzoo.bench import results, shards
-from samplerzoo.bench.cell import CELLS, Cell, cell_title, make_cells
+from samplerzoo.bench.cell import Cell, cell_title, make_cells
 from samplerzoo.bench.error import (
     CONVERGED,
     ErrorMeter,
@@ -55,12 +55,14 @@ class BenchOptions:
         device: device that draws and measures the images.
         command: command line, for the report.
         compiled: let torch.compile make the network faster.
+        dry: only say what would be done. No tuning is measured for that.
     """
 
     asked: TuningRequest = FASTEST
     device: str = "auto"
     command: str = ""
     compiled: bool = False
+    dry: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,6 @@ class Harness:
         failures: list[str] = []
         measured: list[Future[list[str]]] = []
         with locked(self._folder):
-            on_main(self._clear)
             if self._meter and not all(remaining.done for remaining in work):
                 self._meter.check(self._found.stub.image_shape)
             total = sum(
@@ -162,7 +163,7 @@ class Harness:
         asked, recipe = self._options.asked, self._cells[0].recipe
         if self._options.compiled:
             return asked.unmeasured
-        evaluations = sum(cell.images * cell.cost.nfe for cell in self._cells)
+        evaluations = 0.0 if self._options.dry else sum(cell.images * cell.cost.nfe for cell in self._cells)
         return on_main(lambda: choose_tuning(self._found, self._device, recipe.dtype, evaluations, asked))
 
     def _keys(self, cell: Cell) -> list[tuple[str, Protocol]]:
@@ -195,11 +196,6 @@ class Harness:
         if (dtype, second) not in self._models:
             self._models[dtype, second] = cell.plan.with_weights(self._models[dtype, None]).model
         return dataclasses.replace(cell.plan, model=self._models[dtype, second])
-
-    def _clear(self) -> None:
-        """Remove files that a killed process has left half-written."""
-        for path in (self._folder / CELLS).rglob(".partial-*"):
-            path.unlink()
 
     def _complete(self, remaining: Remaining, bar: tqdm) -> list[str]:
         """Make the missing images of a cell and their features; return the reasons of a failure."""

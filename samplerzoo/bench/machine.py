@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveInt
+
 from samplerzoo.core.model import Layout
-from samplerzoo.options import Options
+from samplerzoo.options import Name, Options
 
 
 class Machine(Options):
     """Device, and how it was used."""
 
-    device: str
-    threads: int
-    processes: int
-    batch_size: int
+    device: Name
+    threads: PositiveInt
+    processes: PositiveInt
+    batch_size: PositiveInt
     compiled: bool = False
     layout: Layout = "contiguous"
 

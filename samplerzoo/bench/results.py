@@ -6,15 +6,17 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from samplerzoo.bench.machine import Machine
-from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.errors import UsageError
+from samplerzoo.limits import MOST_LETTERS, MOST_STEPS
 from samplerzoo.metrics.evaluate import Metrics
 from samplerzoo.metrics.names import metric_name
-from samplerzoo.options import Options
+from samplerzoo.options import Name, Options
+from samplerzoo.records import read_lines, whole_lines
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file
 
@@ -38,17 +40,23 @@ class Protocol(Options):
         floor, floor_id: name and SHA-256 of the real images that the floor is drawn from, if there are any.
     """
 
-    model: str
-    fingerprint: str
-    images: int | None
-    labels: str | None
-    features: str
-    features_id: str
-    reference: str
-    reference_id: str
-    reference_images: int | None
-    floor: str | None = None
-    floor_id: str | None = None
+    model: Name
+    fingerprint: Name
+    images: PositiveInt | None
+    labels: Name | None
+    features: Name
+    features_id: Name
+    reference: Name
+    reference_id: Name
+    reference_images: PositiveInt | None
+    floor: Name | None = None
+    floor_id: Name | None = None
+
+    @model_validator(mode="after")
+    def _counts_its_images(self) -> Self:
+        if self.images is None and self.features != EXACT:
+            raise ValueError(f"images are not counted, and the features are not {EXACT}")
+        return self
 
     @property
     def metric(self) -> str:
@@ -61,10 +69,10 @@ class Protocol(Options):
 class CostPerImage(Options):
     """Cost of an image, counted at the network."""
 
-    nfe: float
-    network_calls: float
-    classifier_gradients: float
-    second_nfe: float = 0.0
+    nfe: PositiveFloat
+    network_calls: PositiveFloat
+    classifier_gradients: NonNegativeFloat
+    second_nfe: NonNegativeFloat = 0.0
     """Evaluations of a guidance's own network."""
 
 
@@ -76,8 +84,8 @@ class Speed(Machine):
         peak_memory: most memory in use, in bytes.
     """
 
-    images_per_second: float
-    peak_memory: int
+    images_per_second: PositiveFloat
+    peak_memory: NonNegativeInt
 
 
 class ImageError(Options):
@@ -110,18 +118,18 @@ class Row(Options):
         clipped: share of the values of x0 that were clipped; None if clipping was off.
     """
 
-    cell: str
+    cell: str = Field(pattern=r"^[^./\\\x00][^/\\\x00]*$", max_length=MOST_LETTERS)  # also the name of a folder
     recipe: Recipe
-    timesteps: tuple[float, ...]
+    timesteps: tuple[float, ...] = Field(max_length=MOST_STEPS)
     protocol: Protocol
     metrics: Metrics | None = None
     error: ImageError | None = None
     cost: CostPerImage
     speed: Speed | None = None
-    clipped: float | None = None
+    clipped: float | None = Field(None, ge=0, le=1)
     warnings: tuple[str, ...] = ()
     command: str = ""
-    versions: dict[str, str] = Field(default_factory=dict)
+    versions: dict[Name, Name] = Field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, Protocol]:
@@ -138,15 +146,7 @@ def read_rows(folder: Path) -> list[Row]:
     Raises:
         ZooError: another line is no row.
     """
-    path = folder / RESULTS_FILE
-    rows = {}
-    for number, line in enumerate(_whole_lines(path), 1):
-        try:
-            row = Row.model_validate_json(line)
-        except ValidationError as error:
-            raise ZooError(f"{path}, line {number}: no row of a benchmark: {reason(error)}") from error
-        rows[row.key] = row
-    return [*rows.values()]
+    return [*{row.key: row for row in read_lines(folder / RESULTS_FILE, Row)}.values()]
 
 
 def read_some(folder: Path) -> list[Row]:
@@ -187,21 +187,9 @@ def tabulate(rows: Sequence[Row]) -> DataFrame:
 def append_rows(folder: Path, rows: Iterable[Row]) -> None:
     """Append rows to results.jsonl, in the place of a last line that is not whole."""
     path = folder / RESULTS_FILE
-    lines = _whole_lines(path)
+    lines = whole_lines(path)
     if path.exists() and not path.read_bytes().endswith(b"\n"):
         with atomic_file(path) as partial:
-            partial.write_text("".join(f"{line}\n" for line in lines))
+            partial.write_bytes(b"".join(line + b"\n" for line in lines))
     with path.open("a") as file:
         file.write("".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in rows))
-
-
-def _whole_lines(path: Path) -> list[str]:
-    """Return the lines of a file, without a last one that is no JSON; none if there is no file."""
-    if not path.exists():
-        return []
-    *lines, last = path.read_text().split("\n")
-    try:
-        json.loads(last)
-    except ValueError:
-        return lines
-    return [*lines, last]

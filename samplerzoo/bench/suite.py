@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import sys
 import tomllib
 from collections import Counter
@@ -22,6 +23,7 @@ from samplerzoo import registry
 from samplerzoo.core.blame import blame
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError, did_you_mean, reason
+from samplerzoo.limits import MOST_CELLS, MOST_IMAGES
 from samplerzoo.models.folder import has_features
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
@@ -66,7 +68,9 @@ class RowOptions(DrawOptions):
     At the top of a suite they hold for all rows.
     """
 
-    images: PositiveInt | None = Field(None, description="how many of each cell; default: 1000, or 64 for errors alone")
+    images: PositiveInt | None = Field(
+        None, le=MOST_IMAGES, description="how many of each cell; default: 1000, or 64 for errors alone"
+    )
     seeds: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i; every seed is a cell")
     class_labels: str | None = Field(
         None,
@@ -131,7 +135,7 @@ def read_suite(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise UsageError(f"no suite file {path}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not a TOML file: {error}") from error
 
 
@@ -288,6 +292,9 @@ def _multiplied(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for key, values in choices.items():
         if not values:
             raise UsageError(f"{key} is an empty list")
+    count = math.prod(map(len, choices.values()))
+    if count > MOST_CELLS:
+        raise UsageError(f"its lists multiply out to {count} cells; a row has at most {MOST_CELLS}")
     for combination in itertools.product(*choices.values()):
         yield dict(zip(choices, combination, strict=True))
 

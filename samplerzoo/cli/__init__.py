@@ -13,6 +13,7 @@ import click
 
 from samplerzoo.core.blame import blame
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
+from samplerzoo.markup import visible
 from samplerzoo.system.memory import keep_freed_memory
 from samplerzoo.version import __version__
 
@@ -96,23 +97,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not debug:
             warnings.simplefilter("ignore")
         try:
+            _refuse_bytes(words)
             return group.main(words, prog_name="samplerzoo", standalone_mode=False, obj=debug) or 0
         except (ZooError, click.ClickException, OSError) as error:
             if debug:
                 traceback.print_exc()
             _complain(error)
             return error.exit_code if isinstance(error, (ZooError, click.ClickException)) else 1
-        except (click.Abort, KeyboardInterrupt):
+        except (click.Abort, KeyboardInterrupt) as error:
+            if isinstance(error.__cause__, EOFError):  # of a file that ends too early, which click takes for Ctrl-D
+                raise error.__cause__ from None
             _say("interrupted")
             return INTERRUPTED
+        except MemoryError as error:
+            if debug:
+                traceback.print_exc()
+            _complain(ZooError(f"out of memory{f': {error}' if str(error) else ''}"))
+            return ZooError.exit_code
         except (Exception, SystemExit) as error:  # a plugin may fail anywhere, and in any way
-            told = blame(error)
+            told = blame(error) or _lost(error)
             if told is None:
                 raise
             if debug:
                 traceback.print_exc()
             _complain(told)
             return told.exit_code
+
+
+def _refuse_bytes(words: Sequence[str]) -> None:
+    """Refuse what can stand in no file name, no record and no line of text.
+
+    Raises:
+        UsageError: names the word.
+    """
+    for word in words:
+        if "\0" in word or not _encodes(word):
+            raise UsageError(f"{word!r} is no text in UTF-8; if it names a file, rename that")
+
+
+def _encodes(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _lost(error: BaseException) -> ZooError | None:
+    """Say in a line that another process of this launch has ended, if that is what an error is about."""
+    if "RANK" not in os.environ:
+        return None
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not any(os.path.join("torch", "distributed") in file for file in files):
+        return None
+    return ZooError("it stops, since another process of this launch has ended")
 
 
 def _complain(error: Exception) -> None:
@@ -125,7 +163,7 @@ def _complain(error: Exception) -> None:
 
 def _say(text: str) -> None:
     rank = os.environ.get("RANK", "0")
-    click.echo(f"samplerzoo: {text}" if rank == "0" else f"samplerzoo (process {rank}): {text}", err=True)
+    click.echo(visible(f"samplerzoo: {text}" if rank == "0" else f"samplerzoo (process {rank}): {text}"), err=True)
 
 
 def _line(error: Exception) -> str:

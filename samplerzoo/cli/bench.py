@@ -16,7 +16,9 @@ from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
+from samplerzoo.cli.terminal import show
 from samplerzoo.errors import ZooError
+from samplerzoo.markup import visible
 from samplerzoo.models.load import title
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def command(
                 return
             outcome = run_exactly(found, folder, line, tell)
         else:
-            harness = Harness(found, folder, BenchOptions(asked, device, line, compiled))
+            harness = Harness(found, folder, BenchOptions(asked, device, line, compiled, dry_run))
             work = harness.estimate()
             if not processes()[0] and (dry_run or not as_json):
                 _say_estimate(work, dry_run, as_json)
@@ -117,9 +119,9 @@ def _conclude(outcome: SuiteOutcome, folder: Path, as_json: bool) -> None:
         written = write_report(folder)
         if as_json:
             rows = [row.model_dump(mode="json") for row in outcome.rows]
-            click.echo(json.dumps({"folder": str(folder), "report": str(written), "rows": rows}))
+            show(json.dumps({"folder": str(folder), "report": str(written), "rows": rows}))
         else:
-            click.echo(written)
+            show(written)
     if outcome.failures:
         if processes()[0]:
             raise SystemExit(ZooError.exit_code)
@@ -139,7 +141,7 @@ def _tell(row: Row) -> None:
     parts = [f"{row.protocol.metric} {'–' if figure is None else f'{figure:.5g}'}", f"NFE {row.cost.nfe:g}"]
     if row.speed is not None:
         parts.append(f"{row.speed.images_per_second:.3g} images/s")
-    tqdm.write("  ".join([*parts, cell_title(row.recipe)]))
+    tqdm.write(visible("  ".join([*parts, cell_title(row.recipe)])))
 
 
 def _say_exact(suite: Suite, as_json: bool) -> None:
@@ -154,11 +156,11 @@ def _say_exact(suite: Suite, as_json: bool) -> None:
             {"recipe": recipe.model_dump(mode="json"), **cost.per_image()}
             for recipe, cost in zip(recipes, costs, strict=True)
         ]
-        click.echo(json.dumps({"cells": cells}))
+        show(json.dumps({"cells": cells}))
         return
-    click.echo(f"{'NFE':>7}  what")
+    show(f"{'NFE':>7}  what")
     for recipe, cost in zip(recipes, costs, strict=True):
-        click.echo(f"{cost.nfe:>7g}  {cell_title(recipe)}")
+        show(f"{cost.nfe:>7g}  {cell_title(recipe)}")
 
 
 def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None:
@@ -180,15 +182,15 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
             }
             for each in work
         ]
-        click.echo(json.dumps({"cells": cells, "seconds": round(seconds, 1)}))
+        show(json.dumps({"cells": cells, "seconds": round(seconds, 1)}))
         return
     if every:
-        click.echo(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{'time':>11}  what")
+        show(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{'time':>11}  what")
         for each in work:
             time = "done" if each.done else _duration(each.seconds)
             numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{time:>11}"
-            click.echo(f"{each.cell.name:18}{numbers}  {cell_title(each.cell.recipe)}")
-    click.echo(
+            show(f"{each.cell.name:18}{numbers}  {cell_title(each.cell.recipe)}")
+    show(
         f"{len(work)} cells, {done} of them done; {images:,} images and {evaluations:,.0f} network evaluations "
         f"to make, about {_duration(seconds)}"
     )

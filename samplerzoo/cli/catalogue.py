@@ -13,6 +13,7 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.summary import summary
+from samplerzoo.cli.terminal import show
 from samplerzoo.errors import ZooError
 from samplerzoo.models.folder import INFO_FILE, PRETRAINED, pretrained, read_json
 from samplerzoo.registry import Kind
@@ -48,7 +49,7 @@ def command(plugin: tuple[str, ...], check: bool, everything: bool, as_json: boo
     for library in registry.sources() if everything else ():
         found[f"{registry.load_source(library).noun}s of {library}"] = _foreign(library)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        show(json.dumps(found, indent=2))
     else:
         _print(found)
     return int(any(entry.get("broken") for entries in found.values() for entry in entries))
@@ -98,10 +99,10 @@ def _model(name: str) -> dict[str, Any]:
 def _print(found: dict[str, list[dict[str, Any]]]) -> None:
     width = max([len(entry["name"]) for entries in found.values() for entry in entries], default=0) + 2
     for heading, entries in found.items():
-        click.echo(f"{heading}:")
+        show(f"{heading}:")
         for entry in entries:
             line = f"BROKEN: {entry['broken']}" if "broken" in entry else entry["summary"]
             foreign = "" if entry["source"] == "samplerzoo" else f"  ({entry['source']} {entry['version']})".rstrip()
-            click.echo(f"  {entry['name']:{width}}{line}{foreign}".rstrip())
+            show(f"  {entry['name']:{width}}{line}{foreign}".rstrip())
         if not entries:
-            click.echo("  none")
+            show("  none")

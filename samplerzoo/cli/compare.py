@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from samplerzoo.cli.terminal import show
+
 
 @click.command("compare")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -16,4 +18,4 @@ def command(folders: tuple[Path, ...]) -> None:
     """
     from samplerzoo.report.compare import compare
 
-    click.echo(compare(folders))
+    show(compare(folders))

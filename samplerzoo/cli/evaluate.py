@@ -11,6 +11,7 @@ import click
 
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag, json_flag
+from samplerzoo.cli.terminal import show
 
 if TYPE_CHECKING:
     from samplerzoo.data.sources import ImageBatch, ImageSource
@@ -94,7 +95,7 @@ def command(
         **metrics.model_dump(exclude={"order"}),
         "warnings": warnings,
     }
-    click.echo(json.dumps(record) if as_json else _text(record))
+    show(json.dumps(record) if as_json else _text(record))
 
 
 def announced(images: ImageSource) -> Iterator[ImageBatch]:

@@ -12,6 +12,7 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import facts, flags, validated
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.terminal import show
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.models.folder import is_exact, pretrained
@@ -44,10 +45,11 @@ def command(plugin: tuple[str, ...], name: str, as_json: bool, **reading: Any) -
         names = sorted({*known, *pretrained()})
         raise UsageError(f"nothing is called {name!r}{did_you_mean(name, names)}; there are: {', '.join(names)}")
     if as_json:
-        click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
+        show(json.dumps(found if len(found) > 1 else found[0], indent=2))
         return
     for number, each in enumerate(found):
-        click.echo("\n" if number else "", nl=False)
+        if number:
+            show("")
         _print(each)
 
 
@@ -129,12 +131,12 @@ def _print(found: dict[str, Any]) -> None:
     for name, value in found.items():
         if value not in (None, {}, [], ()):
             shown = value if isinstance(value, (str, int, float)) else json.dumps(value)
-            click.echo(f"{name:{width}}{shown}")
+            show(f"{name:{width}}{shown}")
     if about:
-        click.echo("\n" + about)
+        show("\n" + about)
     if options:
-        click.echo("\noptions:")
+        show("\noptions:")
         for option in options:
             default = "" if option["default"] is None else f"default: {option['default']}"
             notes = "; ".join(filter(None, [default, option["bounds"]]))
-            click.echo(f"  {option['flag']} {option['type']}  {option['help']}" + (f"  [{notes}]" if notes else ""))
+            show(f"  {option['flag']} {option['type']}  {option['help']}" + (f"  [{notes}]" if notes else ""))

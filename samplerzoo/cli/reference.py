@@ -9,6 +9,7 @@ import click
 from samplerzoo.cli.evaluate import announced, features_flag
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag
+from samplerzoo.cli.terminal import show
 
 
 @click.group("ref")
@@ -62,8 +63,10 @@ def keep_reference(
     from samplerzoo.metrics.embed import Embedder, embed_stream
     from samplerzoo.metrics.names import parse_features
     from samplerzoo.system.environment import choose_device
+    from samplerzoo.system.files import remove_partials_of
 
     reference.check_suffix(output)
+    remove_partials_of(output)
     for file in plugin:
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
@@ -76,4 +79,4 @@ def keep_reference(
         class_names=images.class_names,
     )
     reference.save_reference(found, output)
-    click.echo(f"{output}: {found.count} images, {found.dimensions} features")
+    show(f"{output}: {found.count} images, {found.dimensions} features")

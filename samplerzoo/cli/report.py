@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from samplerzoo.cli.terminal import show
+
 
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -16,4 +18,4 @@ def command(folder: Path) -> None:
     """
     from samplerzoo.report.page import write_report
 
-    click.echo(write_report(folder))
+    show(write_report(folder))

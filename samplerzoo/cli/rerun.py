@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -27,15 +29,24 @@ Seen with a U-Net for digits and 20 steps of DDIM: 0 in float32, 4 in bfloat16.
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: IMAGE-rerun.png, beside IMAGE]"
 )
-@click.option("--model", help="the model, if it has moved since the image was made")
+@click.option("--model", help="the model, if it has moved since the image was made, or is one of the hub")
+@click.option("--guidance-model", help="the guidance's own model, likewise")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps")
-def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: str | None, device: str) -> None:
+def command(
+    plugin: tuple[str, ...],
+    image: Path,
+    output: Path | None,
+    model: str | None,
+    guidance_model: str | None,
+    device: str,
+) -> None:
     """Make IMAGE again from the recipe in its file, and say whether the pixels are the same.
 
-    Only the file and the model are needed. The exit code is 1 if the pixels differ by more than rounding.
+    Only the file and the model are needed. The exit code is 1 if the pixels differ by more than rounding. What the file
+    names is not fetched from the hub: name it yourself.
     """
     from samplerzoo.images import picture, read_png, save_png
-    from samplerzoo.sampling.recipe import Recipe
+    from samplerzoo.sampling.recipe import ImageRecord
     from samplerzoo.sampling.run import draw_image, prepare_run
     from samplerzoo.sampling.tuning import TuningRequest
 
@@ -45,9 +56,10 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
     old, metadata = read_png(image)
     if metadata is None:
         raise ZooError(f"{image} carries no samplerzoo metadata: samplerzoo did not make it, or they were removed")
-    recipe, index = Recipe.from_metadata(metadata, str(image))
+    record = ImageRecord.of(metadata, str(image))
+    recipe, index = record.recipe, record.index
     _load_plugins(recipe, plugin)
-    found = recipe if model is None else recipe.model_copy(update={"model": model})
+    found = _with_models(recipe, model, guidance_model)
     alone = TuningRequest(batch_size=1, layout="contiguous")
     run = prepare_run(found, index + 1, asked=alone, device=device)
     if run.recipe.fingerprint != recipe.fingerprint:
@@ -57,9 +69,9 @@ def command(plugin: tuple[str, ...], image: Path, output: Path | None, model: st
     if {*run.recipe.plugins.values()} != {*recipe.plugins.values()}:
         click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
     new = draw_image(run, index)
-    save_png(picture(new), output, run.recipe.metadata(index, metadata.get("label")))
-    click.echo(output)
-    click.echo(_verdict(old, new, ROUNDING[run.recipe.dtype]))
+    save_png(picture(new), output, run.recipe.metadata(index, record.label))
+    show(output)
+    show(_verdict(old, new, ROUNDING[run.recipe.dtype]))
 
 
 def _load_plugins(recipe: Recipe, files: tuple[str, ...]) -> None:
@@ -70,6 +82,36 @@ def _load_plugins(recipe: Recipe, files: tuple[str, ...]) -> None:
         raise UsageError(f"the image was made with a plugin from a file; if you trust that file, add {words}")
     for file in files:
         registry.load_file(file)
+
+
+def _with_models(recipe: Recipe, model: str | None, guidance_model: str | None) -> Recipe:
+    """Put the models that the user names into the recipe. Those that the file names must be here already.
+
+    Raises:
+        UsageError: one of them is not.
+    """
+    second = recipe.guidance_options.get("model")
+    if guidance_model is not None and second is None:
+        raise UsageError("--guidance-model: the image was made without a guidance that has a model of its own")
+    if model is None:
+        _check_here(recipe.model, "--model")
+    if second is not None and guidance_model is None:
+        _check_here(str(second), "--guidance-model")
+    options = (
+        recipe.guidance_options if guidance_model is None else {**recipe.guidance_options, "model": guidance_model}
+    )
+    return recipe.model_copy(update={"model": model or recipe.model, "guidance_options": options})
+
+
+def _check_here(name: str, flag: str) -> None:
+    """Refuse a model that would be fetched: a file may come from anywhere, and must not choose what is fetched."""
+    from samplerzoo.models.load import is_here
+
+    if not is_here(name):
+        raise UsageError(
+            f"the image was made with the model {name}, which is not here, and what a file names is not fetched: "
+            f"add {flag} {shlex.quote(name)} if it is one of the hub that you want, or {flag} FOLDER if it has moved"
+        )
 
 
 def _verdict(old: Pixels, new: Pixels, rounding: int) -> str:

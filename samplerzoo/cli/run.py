@@ -11,7 +11,9 @@ import click
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
 from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
+from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError
+from samplerzoo.limits import MOST_IMAGES
 from samplerzoo.registry import split_options
 from samplerzoo.sampling.recipe import Recipe
 
@@ -29,7 +31,7 @@ flags_of_run: list[click.Parameter] = [
     *flags(Recipe),
     click.Option(
         ["--num-images"],
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MOST_IMAGES),
         default=64,
         metavar="INTEGER",
         help="number of images  [default: 64]",
@@ -117,11 +119,11 @@ def command(
     if processes()[0]:
         return
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), **record}))
+        show(json.dumps({"folder": str(folder), **record}))
         return
-    click.echo(folder / GRID_FILE)
+    show(folder / GRID_FILE)
     beside = [f"{IMAGE_FOLDER}/", MANIFEST_FILE, RECORD_FILE, *((STRIP_FILE, FILM_FILE) if trajectory else ())]
-    click.echo(f"{_summary(record)}; beside the picture: {', '.join(beside)}")
+    show(f"{_summary(record)}; beside the picture: {', '.join(beside)}")
 
 
 def recipe_of(wanted: dict[str, Any]) -> Recipe:
@@ -165,11 +167,11 @@ def _show(run: Run, as_json: bool) -> None:
         "seconds": float(f"{seconds:.2g}"),
     }
     if as_json:
-        click.echo(json.dumps({**options, "grid": [*map(schedule.describe, levels)]}))
+        show(json.dumps({**options, "grid": [*map(schedule.describe, levels)]}))
         return
     width = max(map(len, options)) + 2
     for name, value in options.items():
         if value not in (None, {}, []):
-            click.echo(f"{name:{width}}{value if isinstance(value, str) else json.dumps(value)}")
+            show(f"{name:{width}}{value if isinstance(value, str) else json.dumps(value)}")
     names = ("clean" if level.clean else f"{schedule.timestep(level.tau):g}" for level in levels)
-    click.echo(f"{'grid':{width}}" + " ".join(names))
+    show(f"{'grid':{width}}" + " ".join(names))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplerzoo.errors import ZooError
+from samplerzoo.limits import MOST_TIMESTEPS
 
 
 def betas_of(config: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -20,6 +21,8 @@ def betas_of(config: Mapping[str, Any]) -> NDArray[np.float64]:
     if name not in BETA_SCHEDULES:
         raise ZooError(f"unknown beta_schedule {name!r}; known: {', '.join(BETA_SCHEDULES)}")
     T = int(config.get("num_train_timesteps", 1000))
+    if not 0 < T <= MOST_TIMESTEPS:
+        raise ZooError(f"num_train_timesteps {T}: a schedule has 1 to {MOST_TIMESTEPS}")
     return BETA_SCHEDULES[name](T, float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02)))
 
 

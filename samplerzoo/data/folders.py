@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, field_validator
 
 from samplerzoo.data.pictures import is_picture, walk
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.limits import MOST_CLASSES
+from samplerzoo.options import Name, Options
+from samplerzoo.records import read_lines, read_record
 
 MANIFEST = "manifest.jsonl"
 """File that marks a run folder and lists its images."""
@@ -80,15 +84,38 @@ def list_pictures(folder: Path, split: str) -> Listing:
     return Listing(files, {**columns, **_metadata(folder, files)}, bool(splits), notes=(*notes, *more))
 
 
+class ManifestLine(Options):
+    """Line of a run's manifest.jsonl, as far as it is read here. Its file lies in the run folder."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    file: Name
+    label: Annotated[int, Field(ge=0, lt=MOST_CLASSES)] | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, file: str) -> str:
+        path = PurePath(file)
+        if path.is_absolute() or ".." in path.parts or "\0" in file:
+            raise ValueError(f"{file!r} is no file in the run folder")
+        return file
+
+
+class RunNames(Options):
+    """Names of the classes, of a run's run.json."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    class_names: tuple[Name, ...] | None = None
+
+
 def _run(folder: Path) -> Listing:
-    entries = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
-    labels = [entry.get("label") for entry in entries]
-    names: tuple[str, ...] = ()
-    if (folder / RUN_FILE).is_file():
-        names = tuple(json.loads((folder / RUN_FILE).read_text()).get("class_names") or ())
-    files = [folder / entry["file"] for entry in entries]
-    if None in labels:
+    entries = read_lines(folder / MANIFEST, ManifestLine)
+    files = [folder / entry.file for entry in entries]
+    labels = [entry.label for entry in entries if entry.label is not None]
+    if len(labels) < len(entries):
         return Listing(files, {})
+    names = read_record(folder / RUN_FILE, RunNames).class_names if (folder / RUN_FILE).is_file() else None
     names = names or tuple(map(str, range(max(labels, default=-1) + 1)))  # label k is class k, whichever there are
     return Listing(files, {"label": labels}, class_names=names)
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samplerzoo.errors import ZooError
+from samplerzoo.limits import MOST_VALUES
 
 SUFFIXES = frozenset(
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .avif .avifs .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .jp2 "
@@ -76,6 +77,8 @@ def open_picture(content: bytes) -> Image.Image:
         raise PictureError("git-lfs has not fetched it: run `git lfs pull`")
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MOST_VALUES:
+                raise PictureError(f"it has {image.width}x{image.height} pixels, and at most {MOST_VALUES} are read")
             image.load()
             shown = ImageOps.exif_transpose(image)
             return _on_background(_in_8_bits(shown, image.format))

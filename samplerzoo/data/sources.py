@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +127,7 @@ def image_batches(name: str, split: str, num_images: int | None = None, **option
     known = bool((labels.values != UNLABELLED).all()) and labels.column is not None
     if labels.column is not None and not known:
         notes += (f"the column {labels.column!r} has no label for some rows, and is left out",)
-    is_run = (Path(name).expanduser() / MANIFEST).is_file()
+    is_run = (Path(os.path.expanduser(name)) / MANIFEST).is_file()
     chosen = list(range(_enough(len(table), num_images, name))) if is_run else _random(len(table), num_images, name)
     return ImageSource(
         name, table, chosen, labels.values.numpy() if known else None, labels.names if known else (), notes
@@ -135,7 +136,7 @@ def image_batches(name: str, split: str, num_images: int | None = None, **option
 
 def names_images(name: str) -> bool:
     """Return True if `name` can mean images: an existing path, scikit-learn's digits, or a hub name."""
-    return name == DIGITS or "/" in name or Path(name).expanduser().exists()
+    return name == DIGITS or "/" in name or Path(os.path.expanduser(name)).exists()
 
 
 def _size(shape: tuple[int, ...]) -> str:

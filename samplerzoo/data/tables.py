@@ -5,6 +5,7 @@ A row is a picture that is still encoded, with its label.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,7 +103,7 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
 def _rows(options: DataOptions, split: str, *, whole: bool) -> tuple[datasets.Dataset, list[str]]:
     import datasets
 
-    path = Path(options.dataset).expanduser()
+    path = Path(os.path.expanduser(options.dataset))
     local = path.exists()
     if local and options.dataset_config_name is not None:
         raise UsageError(f"--dataset-config-name is for a set of the hub, and {path} lies here: leave it out")

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import ZooError, reason
 from samplerzoo.metrics.feature_files import Part, Rows, Values
 from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
 from samplerzoo.metrics.kid import kernel_distance
@@ -74,10 +75,10 @@ def compute_metrics(
         try:
             same = None if labels is None else renumbered(labels, label_names, test.class_names)
             found["floor"] = floor(test, reference, same, moments.count)
-        except NoFloor as reason:
-            warnings.append(str(reason))
-        except UnknownClass as reason:
-            warnings.append(f"no floor: {test.name} has no class {reason}")
+        except NoFloor as none:
+            warnings.append(str(none))
+        except UnknownClass as unknown:
+            warnings.append(f"no floor: {test.name} has no class {unknown}")
     if reference.sample is not None:
         real = Rows([reference.sample])
         found["kid"], found["kid_sd"] = kernel_distance(rows, real)
@@ -87,9 +88,12 @@ def compute_metrics(
         try:
             meant = renumbered(labels, label_names, predicted_names)
             found["label_accuracy"] = float(np.mean(predicted == np.asarray(meant)))
-        except UnknownClass as reason:
-            warnings.append(f"no label accuracy: the feature network knows no class {reason}")
-    return Metrics(**found), warnings
+        except UnknownClass as unknown:
+            warnings.append(f"no label accuracy: the feature network knows no class {unknown}")
+    try:
+        return Metrics(**found), warnings
+    except ValidationError as error:  # of features or moments so large that their squares are infinite
+        raise ZooError(f"compared with {reference.name}: {reason(error)}") from error
 
 
 class UnknownClass(ZooError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shlex
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,15 +19,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from pydantic import NonNegativeInt, PositiveInt
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.core.features import Features
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.limits import MOST_FEATURES
 from samplerzoo.metrics.feature_files import Rows, Values, in_blocks
 from samplerzoo.metrics.frechet import Array, FeatureMoments, frechet_distance
 from samplerzoo.metrics.names import spec_of
 from samplerzoo.metrics.precision_recall import Manifold
+from samplerzoo.options import Name, Options
+from samplerzoo.records import parse_record
 from samplerzoo.system.files import atomic_file, digest
 
 TEST = "test"
@@ -39,6 +44,8 @@ SAMPLE_SIZE = 10_000
 """Features kept in the sample of a reference."""
 FLOOR_CHOICES = 5
 """Random choices of images that the floor is averaged over."""
+ROUNDING = 1e-6
+"""Largest error of a covariance, of its trace: what single precision leaves of symmetry and of eigenvalues at zero."""
 HALF_ERROR = 1e-3
 """Largest error of storing features in half precision, in standard deviations of each dimension."""
 
@@ -93,7 +100,8 @@ def is_reference(name: str, features: Features) -> bool:
 def named_references(features: Features) -> dict[str, Path]:
     """Return the references that come with features: all safetensors files in their folder except the weights."""
     root = features.references
-    return {path.stem: path for path in sorted(root.glob("*.safetensors")) if path.stem != "model"} if root else {}
+    files = sorted(root.glob("[!.]*.safetensors")) if root else []  # hidden ones are being written
+    return {path.stem: path for path in files if path.stem != "model"}
 
 
 def check_suffix(path: Path) -> None:
@@ -267,7 +275,7 @@ def _compact(sample: Values) -> NDArray[np.floating]:
 
 
 def _find(name: str, features: Features) -> Path:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.suffix in SUFFIXES:
         if not path.is_file():
             raise UsageError(f"no file {name}")
@@ -287,33 +295,97 @@ def _find(name: str, features: Features) -> Path:
     return there[name]
 
 
+class ReferenceRecord(Options):
+    """JSON record in the metadata of a reference."""
+
+    count: PositiveInt
+    features: str
+    class_counts: tuple[NonNegativeInt, ...]
+    class_names: tuple[Name, ...] = ()
+
+
 def _load(path: Path) -> Reference:
     try:
         with safe_open(path, framework="numpy") as content:
-            record = json.loads(content.metadata()[RECORD])
+            record = parse_record(content.metadata()[RECORD], ReferenceRecord, str(path))
+            _check_shapes(
+                tuple(content.get_slice("mean").get_shape()), tuple(content.get_slice("covariance").get_shape())
+            )
             tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
         sample, labels = tensors.get("sample"), tensors.get("sample_labels")
-        return Reference(
+        found = Reference(
             name=path.name,
-            mean=tensors["mean"],
-            covariance=tensors["covariance"],
-            count=record["count"],
-            features_id=record["features"],
-            class_counts=tuple(record["class_counts"]),
-            class_names=tuple(record.get("class_names", ())),
+            mean=tensors["mean"].astype(np.float64),
+            covariance=tensors["covariance"].astype(np.float64),
+            count=record.count,
+            features_id=record.features,
+            class_counts=record.class_counts,
+            class_names=record.class_names,
             sample=None if sample is None else sample.astype(np.float32),
             sample_labels=None if labels is None else labels.astype(np.int64),
         )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        _check_moments(found)
+        _check_sample(found)
+    except Exception as error:  # the kind of error depends on how the file is broken
         raise ZooError(f"{path}: not a reference: {reason(error)}; make it again with `samplerzoo ref make`") from error
+    return found
 
 
 def _load_npz(path: Path) -> Reference:
     try:
+        with zipfile.ZipFile(path) as archive:
+            shapes = [_npy_shape(archive, name) for name in ("mu.npy", "sigma.npy")]
+        _check_shapes(*shapes)
         with np.load(path, allow_pickle=False) as content:
-            mean, covariance = content["mu"].astype(np.float64), content["sigma"].astype(np.float64)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            found = Reference(path.name, content["mu"].astype(np.float64), content["sigma"].astype(np.float64))
+        _check_moments(found)
+    except Exception as error:  # the kind of error depends on how the file is broken
         raise ZooError(f"{path}: not a file of pytorch-fid, with mu and sigma: {reason(error)}") from error
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        raise ZooError(f"{path}: mu {mean.shape} and sigma {covariance.shape} are not a mean and a covariance")
-    return Reference(path.name, mean, covariance)
+    return found
+
+
+def _npy_shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    """Read the shape of an array in an .npz file, and not yet the array."""
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(file)
+    if dtype.kind not in "fiu":
+        raise ValueError(f"{name} holds {dtype}, not numbers")
+    return tuple(shape)
+
+
+def _check_shapes(mean: tuple[int, ...], covariance: tuple[int, ...]) -> None:
+    """Refuse shapes that are not those of moments, before anything of that size is read."""
+    if len(mean) != 1 or not mean[0] or covariance != (mean[0], mean[0]):
+        raise ZooError(f"shapes {mean} and {covariance} are not those of a mean and a covariance")
+    if mean[0] > MOST_FEATURES:
+        raise ZooError(f"{mean[0]} features; at most {MOST_FEATURES} are read")
+
+
+def _check_moments(reference: Reference) -> None:
+    """Refuse numbers that no set of features has as moments.
+
+    A covariance is symmetric and positive semidefinite, up to the rounding of a file in single precision.
+    """
+    mean, covariance = reference.mean, reference.covariance
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise ZooError("a mean or covariance with NaN or infinity")
+    rounding = ROUNDING * np.abs(np.diagonal(covariance)).sum()
+    if np.abs(covariance - covariance.T).max() > rounding:
+        raise ZooError("a covariance that is not symmetric")
+    try:
+        np.linalg.cholesky(covariance + (rounding + np.finfo(np.float64).tiny) * np.eye(len(mean)))
+    except np.linalg.LinAlgError:
+        raise ZooError("a covariance with negative eigenvalues, which none has") from None
+
+
+def _check_sample(reference: Reference) -> None:
+    """Refuse a sample of features that does not go with the moments."""
+    sample, labels = reference.sample, reference.sample_labels
+    if sample is not None and (sample.ndim != 2 or sample.shape[1] != reference.dimensions):
+        raise ZooError(f"a sample of shape {sample.shape} for {reference.dimensions} features")
+    if sample is not None and not np.isfinite(sample).all():
+        raise ZooError("a sample with NaN or infinity")
+    if labels is not None and (sample is None or labels.shape != (len(sample),) or (labels < 0).any()):
+        raise ZooError("labels that do not go with the sample")

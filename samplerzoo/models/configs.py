@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from samplerzoo.errors import ZooError, reason
+from samplerzoo.limits import MOST_CLASSES
+from samplerzoo.models.folder import read_json
+from samplerzoo.options import Name
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -24,9 +27,9 @@ class ModelInfo(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    num_classes: PositiveInt | None = None
-    null_label: int | None = Field(None, ge=0)
-    class_names: list[str] | None = None
+    num_classes: PositiveInt | None = Field(None, le=MOST_CLASSES)
+    null_label: int | None = Field(None, ge=0, le=MOST_CLASSES)
+    class_names: list[Name] | None = None
     class_counts: list[int] | None = None
     data: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
@@ -39,6 +42,29 @@ class ModelInfo(BaseModel):
         if self.class_counts is not None and not (min(self.class_counts, default=0) >= 0 < sum(self.class_counts)):
             raise ValueError("class_counts must be counts, not all of them 0")
         return self
+
+
+class ClassifierConfig(BaseModel):
+    """Contents of a classifier's config.json that the model of its folder depends on."""
+
+    id2label: dict[str, Name] = Field({}, max_length=MOST_CLASSES)
+
+
+def refuse_kernels(folder: Path) -> None:
+    """Refuse a folder of transformers whose config names code of the hub for the network to compute with.
+
+    transformers fetches such a kernel and runs it where the package `kernels` is installed, and asks nobody.
+
+    Raises:
+        ZooError: the config names one, or cannot be read.
+    """
+    left: list[Any] = [read_json(folder, "config.json")]
+    while left:
+        found = left.pop()
+        left += found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+        for key, value in found.items() if isinstance(found, dict) else ():
+            if key.endswith("_implementation") and "/" in str(value):
+                raise ZooError(f"{folder / 'config.json'}: {key} names code of the hub, and no code of a folder is run")
 
 
 def parse(kind: type[Config], content: dict[str, Any], path: Path) -> Config:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class ExactOptions(DataOptions):
         values = {key.replace("-", "_"): value for key, value in pairs}
         known = [field for field in cls.model_fields if field != "dataset"]
         dataset, _, unknown = first.partition(":")
-        if Path(first).expanduser().exists():
+        if Path(os.path.expanduser(first)).exists():
             dataset, unknown = first, ""
         for word in [*([unknown] if unknown else []), *(key for key in values if key not in known)]:
             hint = did_you_mean(word, [*known, *NAMED_PATHS])

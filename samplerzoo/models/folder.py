@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import Any
 
-from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.records import read_object
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the embedded models."""
@@ -37,7 +38,7 @@ def find_model(name: str, *, revision: str | None = None) -> Path:
         return PRETRAINED / name
     if is_exact(name):
         raise UsageError(f"{name} is computed from data, and has no folder: a model with weights is needed here")
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_dir():
         return path
     known = ", ".join(pretrained()) or "none"
@@ -61,7 +62,7 @@ def has_features(name: str) -> bool:
     """Tell whether a model may have a feature network of its own; a hub id is not asked."""
     if is_exact(name):
         return False
-    root = PRETRAINED / name if name in pretrained() else Path(name).expanduser()
+    root = PRETRAINED / name if name in pretrained() else Path(os.path.expanduser(name))
     return not root.is_dir() or (root / "features").is_dir()
 
 
@@ -74,11 +75,5 @@ def read_json(folder: Path, *names: str) -> dict[str, Any]:
     for name in names:
         path = folder / name
         if path.is_file():
-            try:
-                content = json.loads(path.read_text())
-            except (OSError, ValueError) as error:
-                raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
-            if not isinstance(content, dict):
-                raise ZooError(f"{path}: not a JSON object")
-            return content
+            return read_object(path)
     raise ZooError(f"{folder}: no {names[0]}; the folder is not a whole diffusers model")

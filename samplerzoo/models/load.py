@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -22,7 +23,8 @@ from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.models.configs import ModelInfo, parse
+from samplerzoo.limits import MOST_VALUES
+from samplerzoo.models.configs import ClassifierConfig, ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
 from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
 from samplerzoo.models.handle import ModelHandle, echo, slope
@@ -181,13 +183,21 @@ class ModelFolder(ModelHandle):
         return None if variant is None or (elsewhere and not holds_variant(part, variant)) else variant
 
 
+def is_here(name: str) -> bool:
+    """Tell whether a model can be had without fetching: an embedded one, a local folder, or an exact one of such."""
+    if is_exact(name):
+        dataset = ExactOptions.parse(name).dataset
+        return dataset == "digits" or Path(os.path.expanduser(dataset)).exists()
+    return name in pretrained() or Path(os.path.expanduser(name)).is_dir()
+
+
 def lasting(name: str) -> str:
     """Make the path in a model's name absolute, so that a recipe works from any directory; keep other names."""
     if is_exact(name):
         options = ExactOptions.parse(name)
-        path = Path(options.dataset).expanduser()
+        path = Path(os.path.expanduser(options.dataset))
         return options.name(str(path.resolve()) if path.exists() else options.dataset)
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     return str(folder.resolve()) if name not in pretrained() and folder.is_dir() else name
 
 
@@ -195,7 +205,7 @@ def title(name: str) -> str:
     """Return the name of a model in reports, which has no path of this machine."""
     if is_exact(name):
         options = ExactOptions.parse(name)
-        path = Path(options.dataset).expanduser()
+        path = Path(os.path.expanduser(options.dataset))
         return options.name(path.name if path.is_absolute() or path.exists() else options.dataset)
     return name if name in pretrained() or not Path(name).is_dir() else Path(name).name
 
@@ -207,9 +217,10 @@ def fingerprint(folder: Path, parts: Parts) -> str:
         for plugin in registry.plugins("architecture"):
             if plugin.file is not None and plugin.target is type(architecture):  # how a folder is read is its file's
                 digest.update(plugin.file.read_bytes())
-    files = {path for part in parts for path in (part.path.glob("*") if part.path.is_dir() else [part.path])}
+    # hidden files are being written, or were left by a process that was killed while it wrote
+    files = {path for part in parts for path in (part.path.glob("[!.]*") if part.path.is_dir() else [part.path])}
     files |= {part.weights for part in parts if part.weights is not None}
-    files |= {path for path in (folder / CLASSIFIER).glob("*") if path.is_file()}
+    files |= {path for path in (folder / CLASSIFIER).glob("[!.]*") if path.is_file()}
     for path in sorted(path for path in files if path.is_file() and path.suffix in (".json", ".safetensors")):
         digest.update(str(path.relative_to(folder) if path.is_relative_to(folder) else path.name).encode())
         with path.open("rb") as file:
@@ -373,11 +384,20 @@ def _shape(parts: Parts, network: NetworkFacts, reading: ReadingOptions) -> tupl
         )
     if reading.shape is None:
         assert network.shape is not None
-        return network.shape
+        return _moderate(network.shape, part)
     if reading.shape[0] != network.channels or network.shape not in (None, reading.shape):
         said = network.shape or f"{network.channels} channels"
         raise UsageError(f"--shape {','.join(map(str, reading.shape))}: {part.path} says {said}")
-    return reading.shape
+    return _moderate(reading.shape, part)
+
+
+def _moderate(shape: tuple[int, ...], part: Part) -> tuple[int, ...]:
+    """Refuse a shape of states that are too large to be made, or that is none."""
+    if not all(type(side) is int and side > 0 for side in shape):
+        raise ZooError(f"{part.path}: sample_size {shape} is not of whole numbers above 0")
+    if math.prod(shape) > MOST_VALUES:
+        raise ZooError(f"{part.path}: states of {shape} have more than {MOST_VALUES} values")
+    return shape
 
 
 def _codec(parts: Parts, network: NetworkFacts, path: PathFacts) -> Codec:
@@ -459,7 +479,8 @@ def _classifier_classes(root: Path) -> int | None:
     if not holds_classifier(root):
         return None
     # transformers leaves its default, two labels, out of the file
-    return len(read_json(root / CLASSIFIER, "config.json").get("id2label", [])) or 2
+    path = root / CLASSIFIER / "config.json"
+    return len(parse(ClassifierConfig, read_json(path.parent, path.name), path).id2label) or 2
 
 
 def _usual_clip(path: PathFacts, network: NetworkFacts, codec: Codec) -> Clip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,8 @@ class Part:
     def kind(self) -> str:
         """Name of its class."""
         architectures = self.config.get("architectures")  # as transformers names its classes
-        return str(self.config.get("_class_name") or (architectures or ["a thing without a class"])[0])
+        listed = architectures[:1] if isinstance(architectures, list) else []
+        return str(self.config.get("_class_name") or [*listed, "a thing without a class"][0])
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind})" if self.name else self.kind
@@ -154,7 +156,11 @@ def architecture_of(part: Part) -> Architecture | None:
 def _parts(root: Path) -> tuple[str | None, list[Part]]:
     if (root / INDEX_FILE).is_file():
         index = read_json(root, INDEX_FILE)
-        return index.get("_class_name"), [_part(root, name, kind) for name, kind in _named(root, index).items()]
+        pipeline = index.get("_class_name")
+        if not isinstance(pipeline, str | None):
+            where = root / INDEX_FILE
+            raise ZooError(f"{where}: _class_name is {pipeline!r:.60}, code of its own: no code of a folder is run")
+        return pipeline, [_part(root, name, kind) for name, kind in _named(root, index).items()]
     parts = [Part("", root, read_json(root, file)) for file in CONFIG_FILES if (root / file).is_file()]
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not _ours(path.name))
     if (root / CONFIG_FILES[1]).is_file():  # as in the first repositories of diffusers
@@ -180,11 +186,11 @@ def _named(root: Path, index: dict[str, Any]) -> dict[str, str]:
         if name.startswith("_") or (pair and value[1] is None):
             continue
         if pair and not name.isidentifier():
-            raise ZooError(f"{root / INDEX_FILE}: {name!r} is no name of a part: it would lie elsewhere")
+            raise ZooError(f"{root / INDEX_FILE}: {name!r:.60} is no name of a part: it would lie elsewhere")
         if pair:
             named[name] = value[1]
         elif name.isidentifier() and any((root / name / file).is_file() for file in CONFIG_FILES):
-            raise ZooError(f'{root / INDEX_FILE}: {name} is {value!r}; write the pair ["LIBRARY", "CLASS"]')
+            raise ZooError(f'{root / INDEX_FILE}: {name} is {value!r:.60}; write the pair ["LIBRARY", "CLASS"]')
     return named
 
 
@@ -218,7 +224,7 @@ def _named_scheduler(name: str) -> tuple[Part, PathArchitecture]:
     Raises:
         UsageError: there is none, or no architecture reads it.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_file():
         part = Part("scheduler", path, read_json(path.parent, path.name))
     elif (path / "scheduler_config.json").is_file():

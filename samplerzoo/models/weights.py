@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, StringConstraints
 
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.model import Layout
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.models.parts import Part
+from samplerzoo.records import read_record
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +22,12 @@ if TYPE_CHECKING:
 
 STEM = "diffusion_pytorch_model"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+class WeightIndex(BaseModel):
+    """Index of weights in several files: the file of each tensor, in the same folder."""
+
+    weight_map: dict[str, Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*\.safetensors$")]]
 
 
 def load_module(part: Part, cls: Any, dtype: str = "float32", variant: str | None = None) -> Any:
@@ -31,9 +41,9 @@ def load_module(part: Part, cls: Any, dtype: str = "float32", variant: str | Non
         ZooError: the folder does not hold all of the weights.
     """
     if part.weights is not None:
-        return _from_checkpoint(part.config, part.weights, cls, dtype)
+        return _from_checkpoint(part, part.weights, cls, dtype)
     folder = part.path
-    _check_files(folder, cls, variant)
+    _check_size(part, cls, _check_files(folder, cls, variant))
     import torch
 
     try:
@@ -54,13 +64,14 @@ def load_module(part: Part, cls: Any, dtype: str = "float32", variant: str | Non
     return module.eval()
 
 
-def _from_checkpoint(config: dict[str, Any], file: Path, cls: Any, dtype: str) -> Any:
+def _from_checkpoint(part: Part, file: Path, cls: Any, dtype: str) -> Any:
     """Load a network from a checkpoint of training, which holds its weights under their names."""
     import torch
     from safetensors.torch import load_file
 
-    module = cls.from_config(config)
+    _check_size(part, cls, [file])
     try:
+        module = cls.from_config(part.config)
         module.load_state_dict(load_file(file))
     except Exception as error:  # the kind of error depends on how the file is broken
         raise ZooError(f"{file}: the network cannot be read: {reason(error)}") from error
@@ -73,12 +84,52 @@ def holds_variant(part: Part, variant: str) -> bool:
     return any(any(part.path.glob(name)) for name in names)
 
 
-def _check_files(folder: Path, cls: Any, variant: str | None) -> None:
-    """Refuse a folder without the weights that are asked for; say what it has, and the way out."""
+def _check_size(part: Part, cls: Any, files: Sequence[Path]) -> None:
+    """Refuse a config of a network that its weights cannot fill, before it is given memory.
+
+    Raises:
+        ZooError: the config makes no network, or one of more values than the files have bytes.
+    """
+    from accelerate import init_empty_weights
+
+    try:
+        with init_empty_weights():
+            module = cls.from_config(part.config)
+    except Exception as error:  # the kind of error depends on what is wrong in the config
+        raise ZooError(f"{part.path}: its config makes no {part.kind}: {reason(error)}") from error
+    values, held = sum(it.numel() for it in module.state_dict().values()), sum(file.stat().st_size for file in files)
+    if values > held:
+        raise ZooError(
+            f"{part.path}: weights do not fit config.json: it is of {values:,} values, and they have {held:,} bytes"
+        )
+
+
+def _sharded(index: Path) -> list[Path]:
+    """Return the files that an index of weights names, which lie beside it.
+
+    Raises:
+        ZooError: it names others, or one that is not there.
+    """
+    names = sorted({*read_record(index, WeightIndex).weight_map.values()})
+    files = [index.parent / name for name in names]
+    for file in files:
+        if not file.is_file():
+            raise ZooError(f"{index}: {file.name} is not there; the folder is not whole")
+    return files
+
+
+def _check_files(folder: Path, cls: Any, variant: str | None) -> list[Path]:
+    """Refuse a folder without the weights that are asked for; say what it has, and the way out.
+
+    Returns:
+        The files of weights.
+    """
     dot = "" if variant is None else f".{variant}"
-    wanted = (f"{STEM}{dot}.safetensors", f"{STEM}.safetensors.index{dot}.json")
-    if any((folder / name).is_file() for name in wanted):
-        return
+    whole, index = folder / f"{STEM}{dot}.safetensors", folder / f"{STEM}.safetensors.index{dot}.json"
+    if index.is_file():  # which diffusers looks for first
+        return _sharded(index)
+    if whole.is_file():
+        return [whole]
     there = sorted(path.name for path in folder.glob("*.safetensors"))
     middles = [name.removeprefix(f"{STEM}.").split(".")[0] for name in there if name.count(".") > 1]
     if middles:

@@ -10,6 +10,7 @@ from pandas import DataFrame
 
 from samplerzoo.bench.results import Protocol, read_some
 from samplerzoo.errors import UsageError
+from samplerzoo.markup import plain
 from samplerzoo.report.line_names import number
 from samplerzoo.report.series import FD, POINT, along, average, by_protocol
 from samplerzoo.report.tables import NOTHING, markdown, measured
@@ -37,7 +38,7 @@ def _table(protocol: Protocol, rows: DataFrame, protocols: Sequence[Protocol]) -
     two folders, the last column is how much the second is above the first.
     """
     title = f"Protocol {protocols.index(protocol) + 1}: " if len(protocols) > 1 else ""
-    yield f"{title}{protocol.model}, {protocol.metric}"
+    yield f"{title}{plain(protocol.model)}, {plain(protocol.metric)}"
     folders = [*rows["folder"].unique()]
     body = []
     for (line, steps), place in rows.groupby(POINT, observed=True):
@@ -47,8 +48,8 @@ def _table(protocol: Protocol, rows: DataFrame, protocols: Sequence[Protocol]) -
             old, new = found[FD]
             change = new / old - 1 if old > 0 else math.nan
             texts.append(NOTHING if math.isnan(change) else f"{change:+.1%}")
-        body.append([line, number(steps), *texts])
-    yield markdown(["", "steps", *folders, *["change"][: len(folders) == 2]], body)
+        body.append([plain(line), number(steps), *texts])
+    yield markdown(["", "steps", *map(plain, folders), *["change"][: len(folders) == 2]], body)
 
 
 def _differences(protocols: Sequence[Protocol]) -> list[str]:
@@ -56,6 +57,6 @@ def _differences(protocols: Sequence[Protocol]) -> list[str]:
     found = []
     for index, protocol in enumerate(protocols[1:], 1):
         nearest = min(protocols[:index], key=lambda other: len(protocol.differences(other)))
-        first, words = protocols.index(nearest) + 1, "; ".join(protocol.differences(nearest))
+        first, words = protocols.index(nearest) + 1, plain("; ".join(protocol.differences(nearest)))
         found.append(f"Protocol {index + 1} cannot be compared with protocol {first}: {words}.")
     return found

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pandas import DataFrame, Series
 
+from samplerzoo.markup import plain
 from samplerzoo.report.series import FD, SEED, TELLING, Floor, Spread, common_seeds, near_to
 from samplerzoo.report.tables import figure, measured, orders
 
@@ -77,21 +78,23 @@ def _cheapest_near(points: DataFrame, goal: Series) -> Series | None:
 
 def _convergence(points: DataFrame) -> str:
     """Name the samplers that converge with a lower order than they declare."""
-    from samplerzoo.testing.convergence import TOLERANCE
-
     found = orders(points).dropna()
-    behind = found[found["measured"] < found["declared"] - TOLERANCE]
     if found.empty:
         return ""
+    from samplerzoo.testing.convergence import TOLERANCE  # imports torch
+
+    behind = found[found["measured"] < found["declared"] - TOLERANCE]
     if behind.empty:
         return f"All samplers converge with the order that they declare, or better (to within {TOLERANCE:g})."
-    named = [f"{line} declares {declared:g} and has {figure(real, 3)}" for line, declared, real in behind.itertuples()]
+    named = [
+        f"{plain(line)} declares {declared:g} and has {figure(real, 3)}" for line, declared, real in behind.itertuples()
+    ]
     return f"Of {len(found)} samplers, not all converge with the order that they declare: {'; '.join(named)}."
 
 
 def _named(point: Series) -> str:
     line, steps = point.name
-    return f"{line} at {steps:,g} step{'' if steps == 1 else 's'} ({figure(point[FD])})"
+    return f"{plain(line)} at {steps:,g} step{'' if steps == 1 else 's'} ({figure(point[FD])})"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from pandas import DataFrame
 
 from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, read_some, tabulate
+from samplerzoo.markup import code, fenced, plain, tagged
 from samplerzoo.report import plots, tables
 from samplerzoo.report.errors import error_tables, section
 from samplerzoo.report.findings import findings
@@ -40,6 +41,9 @@ GALLERIES: dict[Axis, str] = {"steps": "pictures", "scale": "pictures-guidance"}
 
 MOST_NAMES = 4
 
+LONGEST = 100
+"""Letters of the name of a file; disks take 255 bytes."""
+
 
 def write_report(folder: Path) -> Path:
     """Write the report of what a benchmark folder holds by now.
@@ -58,7 +62,7 @@ def write_report(folder: Path) -> Path:
     rows = [row for row in every if row.metrics is not None]
     lines, sweeps = (along(rows, axis) if rows else along(every, axis)[:0] for axis in ("steps", "scale"))
     parts = [
-        f"# Samplers compared: {', '.join(models)}",
+        f"# Samplers compared: {plain(', '.join(models))}",
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
         *(part for table in errors for part in section(table)),
         *(_protocols(lines, sweeps, folder) if rows else ()),
@@ -98,7 +102,7 @@ def _section(protocol: Protocol, rows: DataFrame, sweeps: DataFrame, folder: Pat
     """
     rows, machine = with_seconds(rows)
     points, scales, spread, floor = average(rows), average(sweeps), Spread.of(rows), _floor(rows)
-    yield f"## {protocol.model}: {protocol.metric}"
+    yield f"## {plain(protocol.model)}: {plain(protocol.metric)}"
     yield _measure(protocol)
     yield "\n".join(f"- {sentence}" for sentence in findings(rows, points, spread, floor))
     names = plots.plot_guidance(protocol, floor, scales, folder, stem)
@@ -111,7 +115,7 @@ def _section(protocol: Protocol, rows: DataFrame, sweeps: DataFrame, folder: Pat
         yield f"Distance by number of steps{_reading(points, spread)}:"
         yield tables.pivot(points, spread, floor)
     for title, table in tables.option_tables(points, spread):
-        yield f"Distance by {title} and number of steps, all else equal:\n\n{table}"
+        yield f"Distance by {plain(title)} and number of steps, all else equal:\n\n{table}"
     near = tables.near_table(points)
     if near and protocol.features != EXACT:
         yield f"Steps that each needs (≥: more steps than were measured may lower it further):\n\n{near}"
@@ -130,9 +134,9 @@ def _measure(protocol: Protocol) -> str:
             "no network and no chance. Lower is better."
         )
     against = f" of {protocol.reference_images:,} images" if protocol.reference_images is not None else ""
-    text = f"Fréchet distance of {protocol.images:,} images to `{protocol.reference}`{against}; lower is better."
+    text = f"Fréchet distance of {protocol.images:,} images to {code(protocol.reference)}{against}; lower is better."
     if not protocol.metric.startswith("fid@"):
-        text += f" The features are those of `{protocol.features}`: not comparable with published FIDs."
+        text += f" The features are those of {code(protocol.features)}: not comparable with published FIDs."
     return text
 
 
@@ -160,7 +164,7 @@ def _protocol_block(protocol: Protocol, rows: DataFrame) -> str:
             values[field] = rows[f"recipe.{field}"].iloc[0]
     values["seeds"] = ", ".join(map(str, sorted(rows[SEED].unique())))
     values |= _constants(rows)
-    return tables.markdown(["", ""], [[name, f"`{value}`"] for name, value in values.items()], texts=2)
+    return tables.markdown(["", ""], [[plain(name), code(str(value))] for name, value in values.items()], texts=2)
 
 
 def _constants(rows: DataFrame) -> dict[str, str]:
@@ -180,7 +184,7 @@ def _constants(rows: DataFrame) -> dict[str, str]:
 
 def _stem(protocol: Protocol, taken: set[str]) -> str:
     """Begin the names of a protocol's plots: fd_mnist-2000, or with -2 behind it where another has that."""
-    base = re.sub(r"[^A-Za-z0-9_.]+", "-", protocol.metric).strip("-")
+    base = re.sub(r"[^A-Za-z0-9_.]+", "-", protocol.metric).strip("-.")[:LONGEST] or "metric"
     return next(name for k in range(1, len(taken) + 2) if (name := base if k == 1 else f"{base}-{k}") not in taken)
 
 
@@ -188,12 +192,12 @@ def _alt(name: str, stem: str, protocol: Protocol) -> str:
     """Describe a plot by its file name."""
     kind = name.removeprefix(f"{stem}-").removesuffix(".png")
     if kind == "guidance":
-        return f"Guidance scale against {protocol.metric} and the other metrics"
-    return f"{protocol.metric} against {kind}"
+        return f"Guidance scale against {plain(protocol.metric)} and the other metrics"
+    return f"{plain(protocol.metric)} against {kind}"
 
 
 def _folded(title: str, content: str) -> str:
-    return f"<details>\n<summary>{title}</summary>\n\n{content}\n\n</details>"
+    return f"<details>\n<summary>{tagged(title)}</summary>\n\n{content}\n\n</details>"
 
 
 def _pictures(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str]:
@@ -204,7 +208,7 @@ def _pictures(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str
         for axis, rows in _shown(lines, sweeps, model).items():
             name = f"{GALLERIES[axis]}{tail}.png"
             if save_gallery(rows, axis, folder, name):
-                found.append(f"![{model}: pictures by {axis}]({name})")
+                found.append(f"![{plain(model)}: pictures by {axis}]({name})")
     if found:
         yield "## Pictures"
         labels = {row.protocol.labels for row in lines["row"]}
@@ -228,20 +232,21 @@ def _colophon(rows: DataFrame) -> Iterable[str]:
     if len(warned):
         yield "## Warnings"
         texts = warned.groupby("warnings", sort=False)
-        yield "\n".join(f"- {text} ({_names(found, len(rows))})" for text, found in texts)
+        yield "\n".join(f"- {plain(text)} ({_names(found, len(rows))})" for text, found in texts)
     yield "## Made with"
     commands = [command for command in rows["command"].unique() if command]
     if commands:
-        yield "```sh\n" + "\n".join(commands) + "\n```"
+        yield fenced("\n".join(commands), "sh")
     machines = Counter(row.speed.machine for row in rows["row"] if row.speed is not None)
     if machines:
         yield tables.markdown(
             ["device", "threads", "processes", "images at once", "compiled", "layout", "rows"],
             [
                 [
-                    *map(str, (machine.device, machine.threads, machine.processes, machine.batch_size)),
+                    plain(machine.device),
+                    *map(str, (machine.threads, machine.processes, machine.batch_size)),
                     "yes" if machine.compiled else "no",
-                    "the compiler's" if machine.compiled else machine.layout.replace("_", " "),
+                    "the compiler's" if machine.compiled else plain(machine.layout.replace("_", " ")),
                     str(count),
                 ]
                 for machine, count in machines.items()
@@ -251,7 +256,10 @@ def _colophon(rows: DataFrame) -> Iterable[str]:
         yield "Rows that were not timed in the same way: their speeds cannot be compared."
     versions = rows.filter(regex=r"^versions\.")
     if len(versions.columns):
-        body = [[name.removeprefix("versions."), ", ".join(versions[name].dropna().unique())] for name in versions]
+        body = [
+            [plain(name.removeprefix("versions.")), plain(", ".join(versions[name].dropna().unique()))]
+            for name in versions
+        ]
         yield _folded("Versions", tables.markdown(["", ""], body, texts=2))
 
 
@@ -260,5 +268,5 @@ def _names(some: DataFrame, every: int) -> str:
     if len(some) == every:
         return "all rows"
     points = some[["line", "place"]].drop_duplicates().sort_values(["line", "place"])
-    names = [f"{line} at {steps:g} steps" for line, steps in points.itertuples(index=False)]
+    names = [f"{plain(line)} at {steps:g} steps" for line, steps in points.itertuples(index=False)]
     return "; ".join(names) if len(names) <= MOST_NAMES else f"{len(some)} of {every} rows"

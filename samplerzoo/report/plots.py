@@ -13,6 +13,7 @@ from pandas import DataFrame
 
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import Protocol
+from samplerzoo.markup import plotted
 from samplerzoo.report.series import FD, Floor, drop_lone_points
 from samplerzoo.system.files import atomic_file
 
@@ -29,6 +30,8 @@ PAPER, INK, FAINT = "#fcfcfa", "#24292f", "#d8dce0"
 DPI = 150
 LETTER, LINE = 0.078, 0.19
 """Width of a letter and height of a line of the legend, in inches."""
+LONGEST, MOST_LINES = 120, 400
+"""Letters and lines of a legend that a picture has room for."""
 
 CROWDED = 0.045
 """Share of an axis. Ticks that are closer to each other lose their label."""
@@ -142,11 +145,11 @@ def _save(panels: Sequence[Panel], points: DataFrame, styles: dict[str, Style], 
     lines = points.index.get_level_values("line").unique()
     columns = 1 if len(panels) == 1 else 2
     rows = math.ceil(len(panels) / columns)
-    entry = LETTER * max(map(len, lines)) + 0.7
-    size = (6.8 + entry, max(4.8, LINE * (len(lines) + 2))) if columns == 1 else (11, 3.7 * rows)
+    entry = LETTER * min(max(map(len, lines)), LONGEST) + 0.7
+    size = (6.8 + entry, max(4.8, LINE * (min(len(lines), MOST_LINES) + 2))) if columns == 1 else (11, 3.7 * rows)
     figure = Figure(figsize=size, layout="constrained", facecolor=PAPER)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    figure.suptitle(title, x=0.012, ha="left", fontsize=11, color=INK)
+    figure.suptitle(plotted(title), x=0.012, ha="left", fontsize=11, color=INK)
     for axes, panel in zip(grid, panels, strict=False):
         _draw(axes, panel, points.reset_index().dropna(subset=[panel.x, panel.y]), styles)
     for axes in grid[len(panels) :]:
@@ -159,13 +162,13 @@ def _save(panels: Sequence[Panel], points: DataFrame, styles: dict[str, Style], 
 def _draw(axes: Axes, panel: Panel, points: DataFrame, styles: dict[str, Style]) -> None:
     for line, own in points.groupby("line", observed=True):
         axes.errorbar(
-            own[panel.x], own[panel.y], own[f"{panel.y} sd"], label=line, linewidth=1.6, markersize=5.5,
+            own[panel.x], own[panel.y], own[f"{panel.y} sd"], label=plotted(line), linewidth=1.6, markersize=5.5,
             markeredgecolor=PAPER, markeredgewidth=0.6, capsize=3, **styles[line],
         )  # fmt: skip
     if panel.floor is not None:
         axes.axhline(panel.floor, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="real images", zorder=1)
-    axes.set_xlabel(panel.xlabel, color=INK)
-    axes.set_ylabel(panel.ylabel, color=INK)
+    axes.set_xlabel(plotted(panel.xlabel), color=INK)
+    axes.set_ylabel(plotted(panel.ylabel), color=INK)
     _scales(axes, panel, points)
     axes.set_facecolor(PAPER)
     axes.grid(color=FAINT, linewidth=0.7)

@@ -14,6 +14,7 @@ from samplerzoo import registry
 from samplerzoo.bench.results import Row
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import ZooError
+from samplerzoo.markup import code, plain
 from samplerzoo.report.line_names import number, option_text, settings
 from samplerzoo.report.series import FD, Floor, Spread, drop_lone_points, near_to
 
@@ -24,14 +25,12 @@ NOTHING = "–"
 
 
 def markdown(head: Sequence[str], body: Iterable[Sequence[str]], texts: int = 1) -> str:
-    """Write a table; its first columns (`texts` of them) are aligned as text, the others as numbers."""
+    """Write a table; its first columns (`texts` of them) are aligned as text, the others as numbers.
+
+    Its cells are markdown already: text of other origin comes through `samplerzoo.markup`.
+    """
     marks = [":--" if column < texts else "--:" for column in range(len(head))]
-    return "\n".join("| " + " | ".join(map(escaped, line)) + " |" for line in (head, marks, *body))
-
-
-def escaped(text: str) -> str:
-    """Keep a text from ending its cell or its line."""
-    return " ".join(text.replace("|", "\\|").split())
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, marks, *body))
 
 
 def figure(value: float, digits: int = DIGITS) -> str:
@@ -69,7 +68,7 @@ def pivot(points: DataFrame, spread: Spread, floor: Floor | None = None, corner:
         apart = pandas.concat([spread.tells(column, column.loc[column[FD].idxmin()]) for column in columns])
         texts = texts.where(apart, "**" + texts + "**")
     wide = texts.unstack().fillna(NOTHING)
-    body = [[name, *cells] for name, cells in zip(wide.index, wide.to_numpy(), strict=True)]
+    body = [[plain(name), *cells] for name, cells in zip(wide.index, wide.to_numpy(), strict=True)]
     if floor is not None:
         body.append(["*real images*", *[f"*{measured(*floor)}*"] * len(wide.columns)])
     return markdown([corner, *map(number, wide.columns)], body)
@@ -102,7 +101,7 @@ def option_tables(points: DataFrame, spread: Spread) -> list[tuple[str, str]]:
             title = f"{option} of {first.replace(' ' + option_text(option, values[first]), '', 1)}"
             family = points[points.index.get_level_values("line").isin(values)]
             numbers = {line: number(value) for line, value in values.items()}
-            found.append((title, pivot(_renamed(family, numbers), spread, corner=f"{option} \\ steps")))
+            found.append((title, pivot(_renamed(family, numbers), spread, corner=f"{plain(option)} \\ steps")))
     return found
 
 
@@ -120,7 +119,7 @@ def near_table(points: DataFrame) -> str:
         steps = own.index.get_level_values("place")
         first = steps[near_to(own, own[FD].min())][0]
         lowest = steps[own[FD].argmin()]
-        body.append([line, number(lowest), f"≥ {number(first)}" if first == steps[-1] else number(first)])
+        body.append([plain(line), number(lowest), f"≥ {number(first)}" if first == steps[-1] else number(first)])
     return markdown(["", "lowest at steps", "within 5% of it from"], body) if body else ""
 
 
@@ -146,7 +145,7 @@ def _declared_order(row: Row) -> float:
 def order_table(points: DataFrame) -> str:
     """Table declared and measured orders of convergence; empty if none was measured."""
     body = [
-        [line, NOTHING if math.isnan(declared) else number(declared), figure(found, 3)]
+        [plain(line), NOTHING if math.isnan(declared) else number(declared), figure(found, 3)]
         for line, declared, found in orders(points).itertuples()
     ]
     return markdown(["", "declared order", "measured order"], body) if body else ""
@@ -172,10 +171,10 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 def full_table(points: DataFrame, metric: str) -> str:
     """Table all figures of every point, without the columns that say nothing new."""
     lines, places = (points.index.get_level_values(level) for level in ("line", "place"))
-    columns = {"": [*lines], "steps": [*map(number, places)]}
+    columns = {"": [*map(plain, lines)], "steps": [*map(number, places)]}
     if (points["seeds"] > 1).any():
         columns["seeds"] = [*map(str, points["seeds"])]
-    columns[f"`{metric}`"] = [*_distances(points)]
+    columns[code(metric)] = [*_distances(points)]
     for field, (head, show) in COLUMNS.items():
         values = points[field]
         unused = field in ("cost.classifier_gradients", "cost.second_nfe") and not values.any()

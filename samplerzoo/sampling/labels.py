@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -21,7 +21,36 @@ LABEL_STREAM = 2**64 - 1
 """Word of the noise generator's counter for labels; no step of a run reaches it."""
 
 
-def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> list[int]:
+class Labels(Sequence[int]):
+    """Labels of a run's images, each worked out when it is asked for: a run has as many as it likes.
+
+    Args:
+        label_of: function from an image's index to its label.
+    """
+
+    def __init__(self, num_images: int, label_of: Callable[[int], int]) -> None:
+        self._indices, self._label_of = range(num_images), label_of
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        found = self._indices[index]
+        return self._label_of(found) if isinstance(found, int) else [*map(self._label_of, found)]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+
+def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> Labels:
     """Return one label an image. It depends on the image's index and the seed, not on the number of images.
 
     Args:
@@ -35,14 +64,14 @@ def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> l
     if K is None:
         raise UsageError(f"{model.name} is unconditional and has no classifier: it takes no class labels")
     if text == "natural":
-        return _natural(model, num_images, seed)
+        return Labels(num_images, _natural(model, seed))
     ranges = [range(K)] if text == "balanced" else _parse(text, model.class_names or (), model.name)
     for labels in ranges:
         if labels[-1] >= K:
             wrong = max(labels[0], K)
             raise UsageError(f"class label {wrong} is out of range: {model.name} has the classes 0 to {K - 1}")
     cycle = [label for labels in ranges for label in labels]
-    return [cycle[i % len(cycle)] for i in range(num_images)]
+    return Labels(num_images, lambda image: cycle[image % len(cycle)])
 
 
 def _parse(text: str, names: Sequence[str], model: str) -> list[range]:
@@ -77,15 +106,16 @@ def _range(word: str, names: Sequence[str]) -> range | None:
     return None if first is None or last is None else range(first, last + 1)
 
 
-def _natural(model: Model, num_images: int, seed: int) -> list[int]:
+def _natural(model: Model, seed: int) -> Callable[[int], int]:
     if not model.class_counts:
         raise UsageError(f"{model.name} does not record how frequent its classes are; take balanced labels")
     check_seed(seed)
     counter = np.array([0, 0, LABEL_STREAM, 0], dtype=np.uint64)
     edges = list(accumulate(model.class_counts))
-    labels = []
-    for image in range(num_images):
+
+    def label_of(image: int) -> int:
         key = np.array([seed, image], dtype=np.uint64)
         word = int(np.random.Philox(key=key, counter=counter).random_raw())
-        labels.append(bisect_right(edges, word * edges[-1] >> 64))
-    return labels
+        return bisect_right(edges, word * edges[-1] >> 64)
+
+    return label_of

@@ -16,9 +16,10 @@ from samplerzoo.core.prediction import Clip
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
 from samplerzoo.errors import UsageError
+from samplerzoo.limits import MOST_IMAGES
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import check_second, lasting, open_model
-from samplerzoo.sampling.labels import parse_class_labels
+from samplerzoo.sampling.labels import Labels, parse_class_labels
 from samplerzoo.sampling.recipe import EXPLICIT, Recipe
 
 
@@ -48,8 +49,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuse labels that do not go with the model and the guidance."""
-        if self.num_images < 1:
-            raise UsageError(f"a run makes at least 1 image, not {self.num_images}")
+        if not 1 <= self.num_images <= MOST_IMAGES:
+            raise UsageError(f"a run makes at least 1 image and at most {MOST_IMAGES}, not {self.num_images}")
         needed = needs_labels(self.model, self.guidance)
         if self.labels is None:
             if needed:
@@ -59,6 +60,8 @@ class Plan:
             raise UsageError(f"{len(self.labels)} labels for {self.num_images} images")
         if not needed:
             raise UsageError(f"{self.model.name} is unconditional: labels need a guidance (--guidance classifier)")
+        if isinstance(self.labels, Labels):  # checked when they were parsed
+            return
         K = self.model.classes
         for label in self.labels:
             if K is not None and not 0 <= label < K:

@@ -9,33 +9,33 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import PositiveInt, ValidationError, model_validator
+from pydantic import PositiveInt, ValidationError, field_validator, model_validator
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import SPACINGS
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.limits import MOST_IMAGES, MOST_LETTERS, MOST_STEPS
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.options import Field, Options, kebab
+from samplerzoo.options import Field, Name, Options, kebab
 from samplerzoo.registry import split_options
 from samplerzoo.version import __version__
 
 EXPLICIT = "explicit"
 """Spacing of a recipe that lists its timesteps."""
 
-MOST_IMAGES = 10**9
-"""Upper bound of an image's index; a larger one is of a broken file."""
-
 
 class GridRequest(Options):
     """Levels to visit: so many steps, spread in some way, or a list of timesteps."""
 
-    steps: PositiveInt = Field(50, description="steps of the sampler")
+    steps: PositiveInt = Field(50, le=MOST_STEPS, description="steps of the sampler")
     spacing: str | None = Field(
         None, description="how they are spread over the schedule; default: as the model's scheduler has it, else "
         "trailing, or karras on a VE path", json_schema_extra={"enum": [*SPACINGS]},
     )  # fmt: skip
-    timesteps: tuple[float, ...] | None = Field(None, description="these timesteps, in place of steps and spacing")
+    timesteps: tuple[float, ...] | None = Field(
+        None, max_length=MOST_STEPS, description="these timesteps, in place of steps and spacing"
+    )
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:
@@ -48,11 +48,11 @@ class GridRequest(Options):
 class DrawOptions(GridRequest):
     """Options of how images are drawn, whatever the sampler and the guidance."""
 
-    class_labels: str | None = Field(
+    class_labels: Name | None = Field(
         None,
         description="3, 0-9, 1,3,5-7, balanced or natural; default: balanced, for a conditional model",
     )
-    clip_x0: str | None = Field(
+    clip_x0: Name | None = Field(
         None, description="bound on the predicted clean image: off, static:1.0, dynamic:0.995; default: the model's own"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -73,13 +73,28 @@ class Recipe(DrawOptions, ReadingOptions):
 
     seed: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i, on no batch and no process")
     model: str = Field("mnist", description="an embedded model, a folder, or a hub id")
-    sampler: str
+    sampler: Name
     sampler_options: dict[str, Any] = Field(default_factory=dict)
-    guidance: str | None = None
+    guidance: Name | None = None
     guidance_options: dict[str, Any] = Field(default_factory=dict)
-    plugins: dict[str, str] = Field(default_factory=dict)
-    fingerprint: str | None = None
-    second_fingerprint: str | None = None
+    plugins: dict[str, Name] = Field(default_factory=dict)
+    fingerprint: Name | None = None
+    second_fingerprint: Name | None = None
+
+    @field_validator("sampler_options", "guidance_options")
+    @classmethod
+    def _moderate(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a text too long for a table; numbers and lists are the plugin's own to judge."""
+        for name, value in options.items():
+            if len(name) > MOST_LETTERS or (isinstance(value, str) and len(value) > MOST_LETTERS):
+                raise ValueError(f"{name[:MOST_LETTERS]}: a text of more than {MOST_LETTERS} characters")
+        return options
+
+    @model_validator(mode="after")
+    def _names_its_second_model(self) -> Self:
+        if self.second_fingerprint is not None and not isinstance(self.guidance_options.get("model"), str):
+            raise ValueError("second_fingerprint of a guidance whose options name no model")
+        return self
 
     @classmethod
     def of(
@@ -134,20 +149,33 @@ class Recipe(DrawOptions, ReadingOptions):
         """Return what the file of an image carries."""
         return {"samplerzoo": __version__, "index": index, "label": label, "recipe": self.model_dump(mode="json")}
 
+
+class ImageRecord(Options):
+    """Metadata in an image file, which any hand may have written.
+
+    Attributes:
+        samplerzoo: version that made the image.
+        label: class that the image is of.
+    """
+
+    samplerzoo: Name
+    index: int = Field(ge=0, lt=MOST_IMAGES)
+    label: int | None
+    recipe: Recipe
+
     @classmethod
-    def from_metadata(cls, metadata: dict[str, Any], name: str) -> tuple[Self, int]:
-        """Read recipe and index from the metadata of the image file of this name.
+    def of(cls, metadata: Mapping[str, Any], name: str) -> Self:
+        """Read the metadata of the image file of this name.
 
         Raises:
             ZooError: they are not metadata of samplerzoo.
         """
         try:
-            recipe, index = cls.model_validate(metadata["recipe"]), int(metadata["index"])
-            if not 0 <= index < MOST_IMAGES:
-                raise ValueError(index)
-            return recipe, index
-        except (KeyError, TypeError, ValueError) as error:
-            raise ZooError(f"{name}: its metadata do not hold a recipe of samplerzoo {__version__}") from error
+            return cls.model_validate(metadata)
+        except ValidationError as error:
+            raise ZooError(
+                f"{name}: its metadata are not those of samplerzoo {__version__}: {reason(error)}"
+            ) from error
 
 
 def _whole(name: str, value: int) -> int:

@@ -19,15 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
+from pydantic import ConfigDict, PositiveInt, ValidationError
 from tqdm.auto import tqdm
 
 from samplerzoo import images
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.level import Level
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.folder import read_json
 from samplerzoo.models.load import open_model
+from samplerzoo.options import Options
+from samplerzoo.records import read_object, read_record
 from samplerzoo.sampling import trajectory, tuning
 from samplerzoo.sampling.driver import count_cost, split_batches, stream, timed_batches
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
@@ -59,6 +60,15 @@ class Run:
     plan: Plan
     cost: Cost
     batch_size: int
+
+
+class RunRecord(Options):
+    """What a resumed run reads of run.json; the rest is for people."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    recipe: Recipe
+    num_images: PositiveInt
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ def like_before(asked: TuningRequest, folder: Path) -> TuningRequest:
 
     The rest of the run is then equal to the bit to what an uninterrupted run makes.
     """
-    record = read_json(folder, RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
+    record = read_object(folder / RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
     before = {name: record[name] for name in TuningRequest.model_fields if name in record}
     with suppress(ValidationError):  # the record may have been edited
         return TuningRequest(**{**before, **asked.model_dump(exclude_none=True)})
@@ -159,7 +169,8 @@ def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
 def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, float]:
     """Write the images of this process; return cost and seconds of sampling of all processes."""
     rank, world = processes()
-    listener = Trajectory(run.plan) if options.trajectory and rank == 0 else None
+    shown = options.trajectory and rank == 0 and wanted[:1] == [0]  # a trajectory is of the first images, or none
+    listener = Trajectory(run.plan) if shown else None
     share = math.ceil(math.ceil(len(wanted) / run.batch_size) / world)
     cost, seconds = Cost(), 0.0
     writing: Future[None] | None = None
@@ -206,7 +217,7 @@ def _missing(run: Run, folder: Path, options: RunOptions) -> list[int]:
     """Return the images to make: all of every batch in which one is missing."""
     size, num_images = run.batch_size, run.plan.num_images
     batches = [range(start, min(start + size, num_images)) for start in range(0, num_images, size)]
-    no_way = options.trajectory and not (folder / trajectory.STRIP_FILE).exists()
+    no_way = options.trajectory and not all((folder / name).exists() for name in trajectory.FILES)
     return [
         index
         for batch in batches
@@ -231,24 +242,25 @@ def _open(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
 
 def _same_run(run: Run, folder: Path) -> dict[str, Any]:
     """Return the record of the run in the folder, which must have the same recipe."""
-    old = read_json(folder, RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
+    if not (folder / RECORD_FILE).exists():
+        raise UsageError(f"{folder} holds no run that could be resumed (no {RECORD_FILE}); take another folder")
     try:
-        recipe, num_images = Recipe.model_validate(old["recipe"]), int(old["num_images"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{folder} holds no run that could be resumed ({RECORD_FILE}); take another folder") from error
-    differences = recipe.differences(run.recipe)
+        old = read_record(folder / RECORD_FILE, RunRecord)
+    except ZooError as error:
+        raise UsageError(f"{error}; it is no run that could be resumed: take another folder, or --overwrite") from error
+    differences = old.recipe.differences(run.recipe)
     if differences:
         raise UsageError(f"{folder} holds another run, with {'; '.join(differences)}: --overwrite or another folder")
-    if num_images > run.plan.num_images:
+    if old.num_images > run.plan.num_images:
         raise UsageError(
-            f"the run in {folder} has {num_images} images: --num-images cannot be fewer when it is resumed"
+            f"the run in {folder} has {old.num_images} images: --num-images cannot be fewer when it is resumed"
         )
-    return old
+    return read_object(folder / RECORD_FILE)
 
 
 def _clear(folder: Path) -> None:
     """Remove the files of a run, and nothing else."""
-    for name in (RECORD_FILE, MANIFEST_FILE, GRID_FILE, trajectory.STRIP_FILE, trajectory.FILM_FILE):
+    for name in (RECORD_FILE, MANIFEST_FILE, GRID_FILE, *trajectory.FILES):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / IMAGE_FOLDER).glob("*.png"):
         if IMAGE_FILE.fullmatch(path.name):

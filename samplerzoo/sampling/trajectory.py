@@ -21,7 +21,7 @@ SHOWN = 8
 STRIP_COLUMNS = 11
 FILM_FRAMES = 60
 
-STRIP_FILE, FILM_FILE = "trajectory.png", "trajectory.gif"
+STRIP_FILE, FILM_FILE = FILES = ("trajectory.png", "trajectory.gif")
 
 
 class Trajectory:

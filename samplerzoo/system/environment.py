@@ -60,7 +60,7 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).add(1).item()  # "meta" and the like have tensors, and compute nothing
     except Exception as error:  # torch raises many kinds of errors here
         raise UsageError(f"device {device!r}: {reason(error)}") from error
     return device

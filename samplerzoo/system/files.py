@@ -1,6 +1,7 @@
 """Files on disk: atomic writes, a lock on output folders, and short SHA-256 names.
 
-A file is written under another name in the same folder and then renamed, so a reader never meets half of it.
+A file is written under another name in the same folder and then renamed, so a reader never meets half of it. Those
+other names begin with a dot, and every reader passes over such names: a killed process may have left them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +26,9 @@ DIGITS = 16
 LOCK_FILE = ".lock"
 """Name of the lock file in an output folder."""
 
+PARTIAL = ".partial-"
+"""Start of the names of what is being written, or removed."""
+
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -33,10 +38,14 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
+    partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")
     try:
         yield partial
         _move(partial, target)
+    except Exception as error:
+        if type(error).__name__ == "SafetensorError":  # what safetensors raises in place of OSError
+            raise ZooError(f"{target}: cannot be written: {reason(error)}") from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -49,7 +58,7 @@ def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+    beside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
     try:
         yield beside
         for source in sorted(path for path in beside.rglob("*") if path.is_file()):
@@ -58,6 +67,36 @@ def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
             _move(source, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder. It loses its name first, so that half of it is never found under that name."""
+    if folder.exists():
+        doomed = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
+        os.replace(folder, doomed)
+        shutil.rmtree(doomed)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes have left half-written below a folder, which must be locked.
+
+    A folder below it with a lock of its own is the place of another program, and is left alone.
+    """
+    for here, folders, names in os.walk(folder):
+        for name in [name for name in (*folders, *names) if name.startswith(PARTIAL)]:
+            path = Path(here, name)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        folders[:] = [
+            name for name in folders if not name.startswith(PARTIAL) and not Path(here, name, LOCK_FILE).exists()
+        ]
+
+
+def remove_partials_of(target: Path) -> None:
+    """Remove what killed processes have left half-written of a file."""
+    half = re.compile(rf"{re.escape(PARTIAL)}\d+-{re.escape(target.name)}(-mode)?")
+    for path in target.parent.glob(f"{PARTIAL}*"):
+        if half.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -71,21 +110,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def contents(folder: Path) -> list[str]:
-    """Return the names of all entries of a folder except the lock file. Return an empty list if it does not exist.
+    """Return the names of all whole entries of a folder, without the lock file; none if it does not exist.
 
     Raises:
         UsageError: `folder` is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder")
-    return [path.name for path in folder.iterdir() if path.name != LOCK_FILE] if folder.is_dir() else []
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [name for name in names if name != LOCK_FILE and not name.startswith(PARTIAL)]
 
 
 @contextmanager
 def locked(folder: Path, what: str = "run") -> Iterator[None]:
     """Lock an output folder until the block ends, so that no other program writes there. Create it if need be.
 
-    In a multi-process run every process calls this, and the main one takes the lock.
+    What a killed program has left half-written there is removed. In a multi-process run every process calls this, and
+    the main one takes the lock.
 
     Args:
         what: noun for the other program in the error message.
@@ -107,6 +148,7 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise ZooError(f"{folder} is in use by another {what}") from error
+        remove_partials(folder)
 
     on_main(take)
     try:

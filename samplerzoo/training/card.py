@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from samplerzoo.markup import code, plain, visible
 from samplerzoo.training.options import LoopOptions
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def render_card(
         figures: further rows of the table, by name.
     """
     kind = "unconditional-image-generation" if program == "train" else "image-classification"
-    classes = f", {data.num_classes} classes ({', '.join(data.class_names[:20])})" if data.class_names else ""
+    classes = f", {data.num_classes} classes ({plain(', '.join(data.class_names[:20]))})" if data.class_names else ""
     rows = {
-        "data": f"`{options.dataset}`, split `{options.split}`: {len(data):,} images{classes}",
+        "data": f"{code(options.dataset)}, split {code(options.split)}: {len(data):,} images{classes}",
         "images": f"{data.channels} x {data.image_size} x {data.image_size}, pixels in [-1, 1]",
         "optimizer steps": f"{report.step:,} ({report.images:,} images, {report.images / len(data):.1f} epochs)",
         "training time": f"{report.seconds / 3600:.2f} hours",
@@ -53,10 +54,10 @@ def render_card(
         **figures,
     }
     if report.changes:
-        rows["changed on the way"] = "; ".join(report.changes)
+        rows["changed on the way"] = plain("; ".join(report.changes))
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return (
         f"---\nlibrary_name: {'diffusers' if program == 'train' else 'transformers'}\n"
         f"pipeline_tag: {kind}\ntags: [samplerzoo, diffusion]\n---\n\n"
-        f"# {title}\n\n| | |\n|---|---|\n{table}\n\nMade with\n\n    {command_line(program, options)}\n"
+        f"# {plain(title)}\n\n| | |\n|---|---|\n{table}\n\nMade with\n\n    {visible(command_line(program, options))}\n"
     )

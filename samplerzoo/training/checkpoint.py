@@ -1,7 +1,11 @@
 """Training state on disk, in OUTPUT/checkpoints/checkpoint-N. It is written atomically and restored exactly.
 
 Accelerate saves network, optimizer, learning-rate schedule and random states. Hooks add the moving average as
-safetensors and the position in the data as JSON, because `register_for_checkpointing` would pickle them.
+safetensors and the position in the data as JSON, because `register_for_checkpointing` would pickle them. The last file
+lists the others with their SHA-256: a checkpoint is whole if it has that file, and all others are as it says.
+
+A checkpoint that is written again is kept under the name checkpoint-N-replaced until its successor has its name, and
+what is removed loses its name first. So at every moment the newest whole state stands under a name that is looked for.
 """
 
 from __future__ import annotations
@@ -10,18 +14,22 @@ import json
 import os
 import re
 import shutil
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
+from pydantic import NonNegativeInt, StringConstraints
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from samplerzoo.data.class_names import listed
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.records import parse_record, read_object, read_record
+from samplerzoo.system.files import PARTIAL, digest, remove_folder, write_json
 
 EMA_FILE = "ema.safetensors"
 PROGRESS_FILE = "progress.json"
@@ -36,22 +44,29 @@ FIXED = frozenset(
     "init_from use_ema clean model hidden_sizes depths".split()
 )
 """Options that a checkpoint is bound to: the network, what it learns, the order of the data."""
-CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+LIST_FILE = "files.json"
+"""File with the name and the SHA-256 of every other file."""
+REPLACED = "-replaced"
+"""End of the name of a checkpoint while another takes its place."""
+CHECKPOINT = re.compile(rf"checkpoint-(\d+)({REPLACED})?")
+
+FileName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
+"""Name of a file in a checkpoint, which leads nowhere else."""
 
 
 @dataclass
 class Progress:
     """Position of a training in its data, and what it has to remember until its next checkpoint."""
 
-    step: int = 0
+    step: NonNegativeInt = 0
     """Optimizer steps done."""
-    epoch: int = 0
+    epoch: NonNegativeInt = 0
     """Epochs done."""
-    batch: int = 0
+    batch: NonNegativeInt = 0
     """Batches of the current epoch that each process has done. Each is one forward pass."""
-    seen: int = 0
+    seen: NonNegativeInt = 0
     """Images of the current epoch that all processes together have seen: the first so many in its order."""
-    images: int = 0
+    images: NonNegativeInt = 0
     """Images seen in all epochs."""
     seconds: float = 0.0
     """Training time so far."""
@@ -72,7 +87,7 @@ def register_hooks(accelerator: Accelerator, net: nn.Module, ema: EMAModel | Non
             save_file(ema_weights(net, ema), Path(folder, EMA_FILE), {"steps": str(ema.optimization_step)})
 
     def load(models: list[nn.Module], folder: str) -> None:
-        vars(progress).update(json.loads(Path(folder, PROGRESS_FILE).read_text()))
+        vars(progress).update(vars(read_record(Path(folder, PROGRESS_FILE), Progress)))
         if ema is not None:
             stored = load_file(Path(folder, EMA_FILE))
             for (name, _), shadow in zip(net.named_parameters(), ema.shadow_params, strict=True):
@@ -104,7 +119,7 @@ def write_checkpoint(
         Folder of the new checkpoint.
     """
     folder = output / "checkpoints" / f"checkpoint-{progress.step:07d}"
-    partial = folder.with_name(f".partial-{folder.name}")
+    partial = folder.with_name(f"{PARTIAL}{folder.name}")
     if accelerator.is_main_process:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -113,38 +128,84 @@ def write_checkpoint(
         accelerator.save_state(str(partial))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            (partial / OPTIONS_FILE).write_text(json.dumps(options, indent=1))
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(partial, folder)
+            write_json(partial / OPTIONS_FILE, options)
+            write_json(partial / LIST_FILE, {path.name: digest(path) for path in sorted(partial.iterdir())})
+            _put_in_place(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     if accelerator.is_main_process:
-        for old in existing(output)[:-keep]:
-            shutil.rmtree(old)
+        found = existing(output)
+        older = [path for path in found if _order(path)[0] < progress.step]
+        left = [path for path in found if path not in older and path != folder]  # replaced, or abandoned
+        for path in [*left, *older[: len(older) - (keep - 1)]]:
+            remove_folder(path)
     return folder
 
 
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Give a finished checkpoint its name. An older one of that name keeps a name of its own until then."""
+    if folder.exists():
+        replaced = folder.with_name(folder.name + REPLACED)
+        remove_folder(replaced)
+        os.replace(folder, replaced)
+    os.replace(partial, folder)
+
+
 def existing(output: Path) -> list[Path]:
-    """Return the complete checkpoints, oldest first."""
+    """Return the checkpoints, whole or not, oldest first."""
     found = [path for path in (output / "checkpoints").glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+    return sorted(found, key=_order)
+
+
+def _order(folder: Path) -> tuple[int, bool]:
+    """Return the key by which checkpoints are sorted: their step, and of one step the replaced one first."""
+    match = CHECKPOINT.fullmatch(folder.name)
+    assert match is not None
+    return int(match[1]), match[2] is None
+
+
+def damage(folder: Path) -> str | None:
+    """Say what makes a checkpoint less than whole; None if nothing does."""
+    if not (folder / LIST_FILE).is_file():
+        return f"it has no {LIST_FILE}, which is written last"
+    try:
+        for name, expected in read_record(folder / LIST_FILE, dict[FileName, str]).items():
+            if digest(folder / name) != expected:
+                return f"{name} is not as it was written"
+    except ZooError as error:
+        return str(error)
+    return None
 
 
 def find_checkpoint(output: Path, wanted: str) -> Path:
     """Return the checkpoint that `--resume-from-checkpoint` names: "latest", a path, or a name in `output`.
 
+    The latest is the newest that is whole; a line on stderr names each newer one that is not, and says why.
+
     Raises:
         UsageError: there is no such checkpoint.
+        ZooError: none is whole.
     """
+    found = existing(output)
     if wanted == "latest":
-        found = existing(output)
+        for folder in reversed(found):
+            fault = damage(folder)
+            if fault is None:
+                return folder
+            print(f"{folder} is passed over: {fault}", file=sys.stderr)
         if not found:
-            raise UsageError(f"no checkpoint in {output / 'checkpoints'}: leave out --resume-from-checkpoint to start")
-        return found[-1]
+            raise UsageError(
+                f"no checkpoint in {output / 'checkpoints'}: --overwrite in place of --resume-from-checkpoint starts "
+                "from the beginning"
+            )
+        raise ZooError(
+            f"no checkpoint in {output / 'checkpoints'} is whole: name one, as --resume-from-checkpoint {found[-1]}, "
+            "to try it all the same, or start from the beginning with --overwrite in place of it"
+        )
     folder = Path(wanted) if Path(wanted).is_dir() else output / "checkpoints" / wanted
     if not (folder / PROGRESS_FILE).is_file():
-        raise UsageError(f"{wanted} is not a checkpoint; those of this run: {', '.join(map(str, existing(output)))}")
+        raise UsageError(f"{wanted} is not a checkpoint; those of this run: {', '.join(map(str, found)) or 'none'}")
     return folder
 
 
@@ -154,23 +215,30 @@ def read_progress(folder: Path) -> Progress:
     Raises:
         ZooError: it cannot be read.
     """
-    try:
-        content = json.loads((folder / PROGRESS_FILE).read_text())
-        if "seen" not in content:
-            then = json.loads((folder / OPTIONS_FILE).read_text())
+    file = folder / PROGRESS_FILE
+    content = read_object(file)
+    if "seen" not in content:
+        then = read_object(folder / OPTIONS_FILE)
+        try:
             batch = then["train_batch_size"] * then["num_processes"]
             images = content["step"] * batch * then["gradient_accumulation_steps"]
             content = {**content, "seen": content["batch"] * batch, "images": images}
-        return Progress(**content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ZooError(f"{folder}: cannot be read: {reason(error)}") from error
+        except (KeyError, TypeError) as error:
+            raise ZooError(f"{folder}: its images cannot be counted: {reason(error)}") from error
+    return parse_record(json.dumps(content), Progress, str(file))
+
+
+def remove_all(output: Path) -> None:
+    """Remove the checkpoints of an older training, the newest last."""
+    for folder in existing(output):
+        remove_folder(folder)
 
 
 def restore(accelerator: Accelerator, folder: Path) -> None:
     """Load the training state. Raise ZooError if it cannot be read or does not fit the network."""
     try:
         accelerator.load_state(str(folder))
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except Exception as error:  # the kind of error depends on which file is broken, and how
         raise ZooError(
             f"cannot resume from {folder}: {reason(error)} (same options as when it was written?)"
         ) from error
@@ -181,7 +249,7 @@ def changed_options(folder: Path, options: dict[str, Any]) -> dict[str, tuple[An
 
     Those that the checkpoint does not record, of an older version, are left out.
     """
-    then = json.loads((folder / OPTIONS_FILE).read_text())
+    then = read_object(folder / OPTIONS_FILE)
     return {name: (then[name], now) for name, now in options.items() if name in then and then[name] != now}
 
 

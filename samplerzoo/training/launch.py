@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ from accelerate import Accelerator
 
 from samplerzoo.errors import UsageError
 from samplerzoo.system import environment
-from samplerzoo.system.files import contents, locked
+from samplerzoo.system.files import contents, locked, remove_folder
 from samplerzoo.system.processes import on_main, processes
 from samplerzoo.training.options import LoopOptions, Precision
 
@@ -114,7 +113,7 @@ def _say(text: str) -> None:
 
 @contextmanager
 def hold_folder(options: LoopOptions) -> Iterator[None]:
-    """Hold the output folder against other trainings, and delete the checkpoints of a run that is overwritten.
+    """Hold the output folder against other trainings.
 
     Raises:
         UsageError: the folder is a file, or holds other files and neither `overwrite` nor `resume_from_checkpoint` is
@@ -123,17 +122,15 @@ def hold_folder(options: LoopOptions) -> Iterator[None]:
     """
     output = Path(options.output_dir)
 
-    def make_room() -> None:
+    def check() -> None:
         if contents(output) and not (options.overwrite or options.resume_from_checkpoint):
             raise UsageError(f"{output} is not empty: add --resume-from-checkpoint latest to go on, or --overwrite")
-        if options.overwrite and not options.resume_from_checkpoint:  # "latest" must not find an older run's checkpoint
-            shutil.rmtree(output / "checkpoints", ignore_errors=True)
 
     there = output.exists()
     try:
         with locked(output, "training"):
-            on_main(make_room)
+            on_main(check)
             yield
     finally:
         if not there and not contents(output) and not processes()[0]:  # refused before anything was written
-            shutil.rmtree(output, ignore_errors=True)
+            remove_folder(output)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from pydantic import ConfigDict, NonNegativeInt
 from torch import Tensor
 
 from samplerzoo import images
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.options import Options
+from samplerzoo.records import read_lines
 from samplerzoo.system.files import atomic_file
 
 SMOOTHING = 0.8
@@ -20,16 +22,25 @@ SHOWN_LEVELS = 9
 """Number of levels in the picture of the forward process."""
 
 
+class LogLine(Options):
+    """What is read again of a line of metrics.jsonl."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    step: NonNegativeInt
+    loss: float
+
+
 def save_loss(metrics: Path, path: Path) -> None:
     """Plot the loss over steps, raw and smoothed. Do nothing if there are no metrics yet.
 
     Args:
         metrics: the file metrics.jsonl.
     """
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = read_lines(metrics, LogLine)
     if not lines:
         return
-    steps, losses = [line["step"] for line in lines], [line["loss"] for line in lines]
+    steps, losses = [line.step for line in lines], [line.loss for line in lines]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.semilogy(steps, losses, alpha=0.3, label="mean of the logged steps")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -29,10 +30,12 @@ from tqdm.auto import tqdm
 from samplerzoo.data.order import EpochSampler, keyed_generator
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.images import from_uint8
+from samplerzoo.records import read_lines, whole_lines
 from samplerzoo.system.files import atomic_file
 from samplerzoo.training import checkpoint
 from samplerzoo.training.checkpoint import Progress
 from samplerzoo.training.options import LoopOptions
+from samplerzoo.training.pictures import LogLine
 from samplerzoo.training.task import Report, Task
 
 METRICS_FILE = "metrics.jsonl"
@@ -140,7 +143,8 @@ class Trainer:
 
     def _resume(self) -> None:
         if self.resumed is None:
-            if self.accelerator.is_main_process:
+            if self.accelerator.is_main_process:  # only now, when nothing is left that could refuse the training
+                checkpoint.remove_all(self.output)  # of an older one, which "latest" must not find
                 _cut_metrics(self.output / METRICS_FILE, 0)
             return
         place = copy.copy(self.progress)
@@ -233,14 +237,14 @@ class Trainer:
         """Update the counters, the moving average and the log after an optimizer step.
 
         Raises:
-            ZooError: the loss is NaN.
+            ZooError: the loss is NaN or infinite.
         """
         p = self.progress
         p.step += 1
         if self.ema is not None:
             self.ema.step(self.bare.parameters())
         loss = self.accelerator.reduce(torch.stack(losses).mean(), "mean").item()
-        if loss != loss:
+        if not math.isfinite(loss):
             raise ZooError(
                 f"the loss is not a number at step {p.step}: lower --learning-rate from {self.options.learning_rate:g}"
             )
@@ -365,7 +369,6 @@ def _flat(options: dict[str, Any]) -> dict[str, Any]:
 
 def _cut_metrics(path: Path, step: int) -> None:
     """Delete the lines that a killed training wrote after step `step`, that of its last checkpoint."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
+    lines = zip(whole_lines(path), read_lines(path, LogLine), strict=True)
     with atomic_file(path) as partial:
-        partial.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+        partial.write_bytes(b"".join(line + b"\n" for line, read in lines if read.step <= step))

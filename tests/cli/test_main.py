@@ -114,6 +114,33 @@ def test_of_several_processes_one_speaks_of_a_bad_request(cli, monkeypatch: pyte
     assert (answer.code, answer.err) == (2, "")
 
 
+def test_of_several_processes_those_that_are_left_say_a_line(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = compile("raise RuntimeError('Connection closed by peer')", "lib/torch/distributed/c10d.py", "exec")
+    monkeypatch.setattr(package.group, "get_command", lambda *_: click.Command("env", callback=lambda: exec(code)))
+    with pytest.raises(RuntimeError):  # of one process, it is a fault of ours
+        main(["env"])
+    monkeypatch.setenv("RANK", "1")
+    answer = cli("env")
+    assert answer.code == 1
+    assert answer.err == "samplerzoo (process 1): error: it stops, since another process of this launch has ended\n"
+
+
+def test_a_file_that_ends_too_early_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    _failing(monkeypatch, EOFError("Ran out of input"))
+    with pytest.raises(EOFError):
+        main(["env"])
+
+
+def test_memory_that_ran_out_is_one_line(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _failing(monkeypatch, MemoryError("Unable to allocate 745. GiB"))
+    cli("env").refuses(1, "out of memory: Unable to allocate 745. GiB")
+
+
+def test_control_characters_of_an_error_are_shown(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _failing(monkeypatch, OSError(errno.EIO, "\x1b[2Jgone"))
+    cli("env").refuses(1, r"\x1b[2Jgone")
+
+
 def _failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail() -> None:
         raise error

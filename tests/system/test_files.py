@@ -3,12 +3,26 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import resource
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.system.files import atomic_file, atomic_folder, contents, digest, digest_text, locked, write_json
+from samplerzoo.system.files import (
+    atomic_file,
+    atomic_folder,
+    contents,
+    digest,
+    digest_text,
+    locked,
+    remove_folder,
+    remove_partials_of,
+    write_json,
+)
 
 
 class Broken(Exception):
@@ -111,3 +125,48 @@ def test_a_file_is_no_output_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file is a file"), locked(tmp_path / "file"):
         pass
+
+
+def test_a_full_disk_is_one_line_whatever_library_writes(tmp_path: Path) -> None:
+    target = tmp_path / "big.safetensors"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # raises the same error as a full disk
+    try:
+        with pytest.raises(ZooError, match=r"big\.safetensors: cannot be written: "), atomic_file(target) as partial:
+            save_file({"x": np.zeros(10_000)}, partial)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_goes_when_the_folder_is_locked(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / ".partial-1-a.png").write_text("half")
+    (tmp_path / ".partial-xyz" / "unet").mkdir(parents=True)
+    (tmp_path / "classifier").mkdir()
+    (tmp_path / "classifier" / ".lock").touch()  # of another program, which may be writing
+    (tmp_path / "classifier" / ".partial-2-b").write_text("half")
+    assert sorted(contents(tmp_path)) == ["classifier", "images"]
+    with locked(tmp_path):
+        left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob(".partial-*"))
+        assert left == ["classifier/.partial-2-b"]
+
+
+def test_what_was_left_of_a_file_goes_and_of_no_other(tmp_path: Path) -> None:
+    for name in (".partial-1-a.npz", ".partial-22-a.npz-mode", ".partial-1-b.npz", ".partial-1-aa.npz"):
+        (tmp_path / name).touch()
+    remove_partials_of(tmp_path / "a.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".partial-1-aa.npz", ".partial-1-b.npz"]
+
+
+def test_a_folder_loses_its_name_before_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it" / "file").touch()
+
+    def fail(path: Path) -> None:
+        raise OSError("killed here")
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    with pytest.raises(OSError, match="killed here"):
+        remove_folder(tmp_path / "it")
+    assert contents(tmp_path) == []

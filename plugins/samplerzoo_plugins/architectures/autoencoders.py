@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samplerzoo import CodecArchitecture, Latents, ZooError
+from samplerzoo_plugins.architectures.configs import NetworkConfig
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,7 @@ class KL(CodecArchitecture):
     reads: ClassVar[tuple[str, ...]] = ("AutoencoderKL",)
 
     def codec(self, config: Any) -> Latents:
+        config = NetworkConfig.read(config)
         _check_statistics(config)
 
         def decode(module: Any, states: torch.Tensor) -> torch.Tensor:
@@ -50,6 +52,7 @@ class VQ(CodecArchitecture):
     reads: ClassVar[tuple[str, ...]] = ("VQModel",)
 
     def codec(self, config: Any) -> Latents:
+        config = NetworkConfig.read(config)
         _check_statistics(config)
         factor = float(config.get("scaling_factor", 0.18215))
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from samplerzoo import PARAMETRIZATIONS, VP, Clip, NetworkFacts, PathArchitecture, PathFacts, ZooError
+from samplerzoo_plugins.architectures.configs import SchedulerConfig
 
 VARIANCES = {
     "fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large", "fixed_large_log": "large",
@@ -40,6 +41,7 @@ class Betas(PathArchitecture):
         return name in self.reads and not (config.get("use_flow_sigmas") or is_continuous(config))
 
     def path(self, config: Any, network: NetworkFacts) -> PathFacts:
+        config = SchedulerConfig.read(config)
         if network.time == "fourier":
             raise ZooError("the network divides its output by the noise level (time_embedding_type 'fourier'), as only "
                            "those of a VE path do")  # fmt: skip

@@ -20,6 +20,7 @@ from samplerzoo import (
     ZooError,
     karras,
 )
+from samplerzoo_plugins.architectures.configs import SchedulerConfig
 
 
 class Consistency(PathArchitecture):
@@ -31,6 +32,7 @@ class Consistency(PathArchitecture):
     reads: ClassVar[tuple[str, ...]] = ("CMStochasticIterativeScheduler",)
 
     def path(self, config: Any, network: NetworkFacts) -> PathFacts:
+        config = SchedulerConfig.read(config)
         if network.time != "positional":
             raise ZooError(
                 f"time_embedding_type {network.time!r} of the network: consistency models are known with 'positional'"
@@ -98,6 +100,7 @@ class LatentConsistency(PathArchitecture):
     reads: ClassVar[tuple[str, ...]] = ("LCMScheduler",)
 
     def path(self, config: Any, network: NetworkFacts) -> PathFacts:
+        config = SchedulerConfig.read(config)
         kind = config.get("prediction_type") or "epsilon"
         if kind not in ("epsilon", "sample", "v_prediction"):
             raise ZooError(f"prediction_type {kind!r} of an LCMScheduler; known: epsilon, sample and v_prediction")

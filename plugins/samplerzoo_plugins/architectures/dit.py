@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samplerzoo import Condition, NetworkArchitecture, NetworkFacts, ZooError
+from samplerzoo_plugins.architectures.configs import NetworkConfig
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +23,7 @@ class DiT(NetworkArchitecture):
         return name == "DiTTransformer2DModel" or (name == "Transformer2DModel" and norm == "ada_norm_zero")
 
     def facts(self, config: Any) -> NetworkFacts:
+        config = NetworkConfig.read(config)
         norm = config.get("norm_type", "ada_norm_zero")
         if norm != "ada_norm_zero":
             raise ZooError(f"norm_type {norm!r}: a DiT that knows classes has 'ada_norm_zero'")

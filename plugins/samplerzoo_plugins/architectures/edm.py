@@ -9,6 +9,7 @@ import numpy as np
 
 from samplerzoo import VE, VP, NetworkFacts, PathArchitecture, PathFacts, ZooError, edm, karras
 from samplerzoo_plugins.architectures.betas import clip_of, is_continuous
+from samplerzoo_plugins.architectures.configs import SchedulerConfig
 
 
 class EDM(PathArchitecture):
@@ -26,6 +27,7 @@ class EDM(PathArchitecture):
         return name in self.reads or (name == "EulerDiscreteScheduler" and is_continuous(config))
 
     def path(self, config: Any, network: NetworkFacts) -> PathFacts:
+        config = SchedulerConfig.read(config)
         if network.time != "positional":
             raise ZooError(f"time_embedding_type {network.time!r} of the network: EDM is known with 'positional'")
         if config["_class_name"] in self.reads:

@@ -18,6 +18,7 @@ from samplerzoo import (
     karras,
 )
 from samplerzoo_plugins.architectures.betas import clip_of
+from samplerzoo_plugins.architectures.configs import SchedulerConfig
 
 MULTISTEP = (
     "DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "SASolverScheduler",
@@ -40,6 +41,7 @@ class Flow(PathArchitecture):
         return name in self.reads or (name in MULTISTEP and bool(config.get("use_flow_sigmas")))
 
     def path(self, config: Any, network: NetworkFacts) -> PathFacts:
+        config = SchedulerConfig.read(config)
         if network.time != "positional":
             raise ZooError(f"time_embedding_type {network.time!r} of the network: a flow is known with 'positional'")
         if config.get("invert_sigmas"):
@@ -82,6 +84,8 @@ class ShiftedGrid:
             mu = dynamic_mu(config, tokens)
             shift = mu if config.get("time_shift_type", "exponential") == "linear" else math.exp(mu)
             guesses = (f"dynamic shift {shift:.4g}, of images of {tokens} tokens",)
+        if not 0 < shift < math.inf:
+            raise ZooError(f"the shift of its grid is {shift:g}, and has to be above 0")
         spread = [name for name in ("karras", "exponential", "beta") if config.get(f"use_{name}_sigmas")]
         return cls(
             1 / int(config.get("num_train_timesteps", 1000)), shift, float(config.get("shift_terminal") or 0.0) or None,

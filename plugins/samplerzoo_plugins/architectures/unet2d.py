@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samplerzoo import Condition, NetworkArchitecture, NetworkFacts, ZooError
+from samplerzoo_plugins.architectures.configs import NetworkConfig
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,7 @@ class UNet2D(NetworkArchitecture):
     reads: ClassVar[tuple[str, ...]] = ("UNet2DModel",)
 
     def facts(self, config: Any) -> NetworkFacts:
+        config = NetworkConfig.read(config)
         channels, out = config.get("in_channels", 3), config.get("out_channels", 3)
         if out not in (channels, 2 * channels):
             raise ZooError(

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from samplerzoo import PARAMETRIZATIONS, UNSIGNED, VE, NetworkFacts, PathArchitecture, PathFacts, ZooError
+from samplerzoo_plugins.architectures.configs import SchedulerConfig
 
 
 class ScoreVE(PathArchitecture):
@@ -15,6 +16,7 @@ class ScoreVE(PathArchitecture):
     reads: ClassVar[tuple[str, ...]] = ("ScoreSdeVeScheduler",)
 
     def path(self, config: Any, network: NetworkFacts) -> PathFacts:
+        config = SchedulerConfig.read(config)
         if network.time != "fourier":
             raise ZooError(
                 f"time_embedding_type {network.time!r} of the network: whether its output is the score or the noise is "

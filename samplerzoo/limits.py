@@ -1,0 +1,30 @@
+"""Limits: the most that a request or a file may ask for. They are checked before any work begins, and nothing else is.
+
+They are far above what anybody needs, and low enough that a slip of a key, or a file from a stranger, takes neither
+memory nor hours. `docs/limits.md` has them as a table.
+"""
+
+from __future__ import annotations
+
+MOST_IMAGES = 10**7
+"""Images of one run or cell, and so the largest index of an image, plus one."""
+MOST_STEPS = 10_000
+"""Steps of a sampler, and timesteps in a list."""
+MOST_TIMESTEPS = 10**6
+"""Noise levels of a schedule, num_train_timesteps."""
+MOST_VALUES = 2**26
+"""Numbers in the state of one image, and pixels in a picture that is read: a square of 8192."""
+MOST_CLASSES = 10**6
+"""Classes of a model."""
+MOST_LETTERS = 1000
+"""Characters of a name: of a class, a model, a reference, an option's text."""
+MOST_FEATURES = 2**14
+"""Features of an image in a reference, whose covariance then has 2 GiB."""
+MOST_CELLS = 10**5
+"""Cells of a suite, before equal ones are made one."""
+MOST_JSON = 2**26
+"""Bytes of a JSON file, and of a line of a JSON Lines file."""
+MOST_DEPTH = 32
+"""Lists and objects inside of each other in JSON."""
+MOST_DIGITS = 20
+"""Digits of a whole number in JSON, which 2**64 has."""

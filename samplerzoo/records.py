@@ -1,0 +1,160 @@
+"""Records: JSON that another hand may have written, read in one way, with one clear line where it is wrong.
+
+Whatever reads JSON from a file reads it here. What comes back is finite, of moderate depth and size, printable as
+UTF-8, and of the shape that its schema says.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from samplerzoo.errors import ZooError, reason
+from samplerzoo.limits import MOST_DEPTH, MOST_DIGITS, MOST_JSON
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Schema = TypeVar("Schema")
+
+BOM = b"\xef\xbb\xbf"
+"""Mark that editors of Windows put at the start of a file."""
+
+
+def read_record(path: Path, schema: type[Schema]) -> Schema:
+    """Read a JSON file as a value of this type.
+
+    Args:
+        schema: any type that pydantic knows, such as a model or `dict[str, int]`.
+
+    Raises:
+        ZooError: it cannot be read, is no JSON, or does not fit; names file and key.
+    """
+    return parse_record(_bytes(path), schema, str(path))
+
+
+def parse_record(text: str | bytes, schema: type[Schema], name: str) -> Schema:
+    """Read JSON text as a value of this type; see `read_record`.
+
+    Args:
+        name: where the text is from, for errors.
+    """
+    from pydantic import ValidationError
+
+    content = _content(text, name)
+    try:
+        return cast("Schema", _adapter(cast("Hashable", schema)).validate_python(content))
+    except ValidationError as error:
+        raise ZooError(f"{name}: {reason(error)}") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object with any keys, without a library that takes its time to import.
+
+    Raises:
+        ZooError: it cannot be read, or holds none.
+    """
+    return parse_object(_bytes(path), str(path))
+
+
+def parse_object(text: str | bytes, name: str) -> dict[str, Any]:
+    """Read JSON text that holds an object; see `read_object`."""
+    content = _content(text, name)
+    if not isinstance(content, dict):
+        raise ZooError(f"{name}: not a JSON object")
+    return content
+
+
+def read_lines(path: Path, schema: type[Schema]) -> list[Schema]:
+    """Read a JSON Lines file; none if there is no file. A last line that is not whole is passed over.
+
+    A killed process may have left half a line, and without it the file is as good as before.
+
+    Raises:
+        ZooError: another line is wrong; names it.
+    """
+    lines = whole_lines(path)
+    return [parse_record(line, schema, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a JSON Lines file, without empty ones, and without a last one that is no JSON."""
+    if not path.exists():
+        return []
+    try:
+        *lines, last = path.read_bytes().removeprefix(BOM).split(b"\n")
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
+    try:
+        _parsed(last)
+        lines.append(last)
+    except (ValueError, RecursionError):
+        pass
+    return [line for line in lines if line.strip()]
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_JSON + 1)
+    except (OSError, ValueError) as error:  # ValueError: a path that cannot be
+        raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def _content(text: str | bytes, name: str) -> Any:
+    try:
+        return _parsed(text)
+    except RecursionError as error:
+        raise ZooError(f"{name}: cannot be read as JSON: more than {MOST_DEPTH} lists inside of each other") from error
+    except ValueError as error:
+        raise ZooError(f"{name}: cannot be read as JSON: {reason(error)}") from error
+
+
+def _parsed(text: str | bytes) -> Any:
+    """Parse JSON. Raise ValueError if it is none, or holds what no record has."""
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    if len(raw) > MOST_JSON:
+        raise ValueError(f"more than {MOST_JSON} bytes")
+    decoded = raw.removeprefix(BOM).decode()
+    content = json.loads(decoded, parse_int=_whole, parse_float=_finite, parse_constant=_refused)
+    _check_depth(content, MOST_DEPTH)
+    if "\\ud" in decoded.lower():
+        json.dumps(content, ensure_ascii=False).encode()  # half of a pair of surrogates cannot be written anywhere
+    return content
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS + 1:  # and a sign
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:MOST_DIGITS]} is too large a number")
+    return value
+
+
+def _refused(word: str) -> Any:
+    raise ValueError(f"{word} is not a number of JSON")
+
+
+def _check_depth(content: Any, depth: int) -> None:
+    if not depth:
+        raise ValueError(f"more than {MOST_DEPTH} lists inside of each other")
+    inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    for value in inner:
+        if isinstance(value, (dict, list)):
+            _check_depth(value, depth - 1)
+
+
+@functools.cache
+def _adapter(schema: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema)
