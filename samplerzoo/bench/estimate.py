@@ -20,12 +20,14 @@ class Remaining:
     Attributes:
         done: whether the cell has its rows, or the converged solution all of its images.
         batches: images to make; none for a cell that is done, or of which only the figures are missing.
+        errors: whether the errors of the images that are made have to be measured on the way.
         seconds: estimated time of this process.
     """
 
     cell: Cell
     done: bool
     batches: Sequence[range]
+    errors: bool = False
     seconds: float = 0.0
 
     @property

@@ -139,24 +139,26 @@ class Harness:
                 failures += on_main(lambda: [failure for future in measured for failure in future.result()])
             return SuiteOutcome(on_main(self._rows), failures)
 
-    def _left(self) -> list[tuple[bool, list[range]]]:
-        """Return for every solution and cell whether it is done, and the batches that are still to be made."""
+    def _left(self) -> list[tuple[bool, list[range], bool]]:
+        """Return for every solution and cell whether it is done, the batches to make, and whether errors are wanted."""
         done = {row.key for row in results.read_rows(self._folder)}
         coming: dict[str, list[range]] = {}  # a cell may be wanted twice, with more images the second time
-        left: list[tuple[bool, list[range]]] = []
+        left: list[tuple[bool, list[range], bool]] = []
         wanted = set()  # solutions that a cell is still to be compared with
         for cell in self._cells:
-            lacking = [key for key in self._keys(cell) if key not in done]
-            batches = self._missing(cell, lacking, coming.get(cell.name, []))
+            lacking = {key[1].features for key in self._keys(cell) if key not in done}
+            errors = results.ERROR in lacking and is_deterministic(cell)
+            images = errors or bool(lacking - {results.ERROR})
+            batches = self._missing(cell, coming.get(cell.name, []), errors=errors) if images else []
             coming.setdefault(cell.name, []).extend(batches)
-            left.append((not lacking, batches))
-            if any(self._is_error(key) for key in lacking) and is_deterministic(cell):
+            left.append((not lacking, batches, errors))
+            if errors:
                 wanted.add(solution_name(cell))
         solved = [
             self._errors.missing(each, self._tuning.batch_size) if self._errors and each.name in wanted else []
             for each in self._solutions
         ]
-        return [*((not batches, batches) for batches in solved), *left]
+        return [*((not batches, batches, False) for batches in solved), *left]
 
     def _chosen_tuning(self) -> Tuning:
         """Return the tuning asked for, else the fastest one for the suite as a whole."""
@@ -170,17 +172,8 @@ class Harness:
         """Return the keys of a cell's rows, one for each meter."""
         return [(cell.name, meter.protocol(cell)) for meter in (self._meter, self._errors) if meter is not None]
 
-    def _is_error(self, key: tuple[str, Protocol]) -> bool:
-        return key[1].features == results.ERROR
-
-    def _missing(self, cell: Cell, lacking: Sequence[tuple[str, Protocol]], coming: Sequence[range]) -> list[range]:
-        """Return the batches to draw for the rows that a cell lacks.
-
-        Images that are there in 8 bits are drawn again for their errors.
-        """
-        errors = any(map(self._is_error, lacking)) and is_deterministic(cell)
-        if not errors and all(map(self._is_error, lacking)):
-            return []
+    def _missing(self, cell: Cell, coming: Sequence[range], *, errors: bool) -> list[range]:
+        """Return the batches of a cell to draw. For errors, images that are there in 8 bits are drawn again."""
         there = shards.present(cell.folder(self._folder), shards.IMAGES)
         batches = shards.missing([*there, *coming], cell.images, self._tuning.batch_size)
         again = self._errors.lacking(cell) if self._errors and errors else []
@@ -254,7 +247,7 @@ class Harness:
                     saving.result()
                 if not shards.path(folder, shards.IMAGES, shard).exists():
                     saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, seconds))
-                if self._errors and is_deterministic(cell):
+                if self._errors and remaining.errors:
                     self._errors.save(cell, batch.indices, plan.model.decode(batch.images).float().cpu().numpy())
                 reset_peak(self._device)
             if saving is not None:

@@ -165,7 +165,9 @@ def parse_suite(
         rows = named or _every_sampler(subject, {**shared, **above})
         suite = Suite(**subject, rows=tuple(_over(_over(shared, row), above) for row in rows), every=not named)
         if is_gaussian(suite.model):
-            gaussian_path(suite.model)  # refuses what there is not, as the next line does
+            gaussian_path(suite.model)  # refuses what there is not, as `points` does
+            if suite.metrics is not None:
+                raise UsageError("the exact Gaussian has exact moments: leave --metrics out")
         _ = suite.points
     except ValidationError as error:
         raise UsageError(f"{name}: {reason(error)}") from error

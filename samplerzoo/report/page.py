@@ -59,19 +59,23 @@ def write_report(folder: Path) -> Path:
         partial.write_text(_as_csv(every))
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     errors = error_tables(folder, [row for row in every if row.error is not None])
-    rows = [row for row in every if row.metrics is not None]
-    lines, sweeps = (along(rows, axis) if rows else along(every, axis)[:0] for axis in ("steps", "scale"))
+    lines, sweeps = along(every, "steps"), along(every, "scale")
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
         *(part for table in errors for part in section(table)),
-        *(_protocols(lines, sweeps, folder) if rows else ()),
-        *_pictures(along(every, "steps"), along(every, "scale"), folder),
-        *_colophon(along(every, "steps")),
+        *_protocols(_measured(lines), _measured(sweeps), folder),
+        *_pictures(lines, sweeps, folder),
+        *_colophon(lines),
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
     return folder / REPORT_FILE
+
+
+def _measured(rows: DataFrame) -> DataFrame:
+    """Leave out the rows of errors."""
+    return rows.loc[[row.metrics is not None for row in rows["row"]]]
 
 
 def _as_csv(rows: Sequence[Row]) -> str:

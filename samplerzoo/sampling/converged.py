@@ -12,7 +12,7 @@ import torch
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.flow import AdamsBashforth, flow_grid
 from samplerzoo.errors import UsageError
-from samplerzoo.sampling.driver import OnStep, count_cost, draw_batch
+from samplerzoo.sampling.driver import OnStep, count_cost, draw_batch, fitting
 from samplerzoo.sampling.plan import Plan
 
 FIRST_STEPS, MOST_STEPS = 128, 2048
@@ -84,5 +84,6 @@ def distances(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
 
 def _solve(plan: Plan, steps: int, indices: Sequence[int], on_step: OnStep | None) -> torch.Tensor:
-    batch = draw_batch(with_steps(plan, steps), indices, on_step)
-    return plan.model.decode(batch.images).float().cpu()
+    with fitting(indices):
+        batch = draw_batch(with_steps(plan, steps), indices, on_step)
+        return plan.model.decode(batch.images).float().cpu()

@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -207,12 +207,23 @@ def timed_batches(
     """
     for indices in share(batches):
         start = time.perf_counter()
-        try:
+        with fitting(indices):
             batch = draw_batch(plan, indices, on_step)
             pixels = to_uint8(plan.model.decode(batch.images))  # waits for the device
-        except torch.OutOfMemoryError as error:
-            raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
         yield batch, pixels, time.perf_counter() - start
+
+
+@contextmanager
+def fitting(indices: Sequence[int]) -> Iterator[None]:
+    """Say what to do if these images do not fit into memory.
+
+    Raises:
+        ZooError: they do not.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
 
 
 def seconds_per_evaluation(plan: Plan, size: int) -> float:

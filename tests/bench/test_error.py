@@ -86,6 +86,22 @@ def test_what_is_done_is_not_done_again(tiny_model: Path, tmp_path: Path, monkey
     assert run(suite_of(tiny_model), tmp_path / "out").rows == first.rows
 
 
+def test_what_is_measured_needs_its_solution_no_longer(tiny_model: Path, tmp_path: Path) -> None:
+    """A row of errors stays when another metric has to draw the images again."""
+    rows = np.random.default_rng(0).random((400, 64))
+    np.savez(tmp_path / "noise.npz", mu=rows.mean(axis=0), sigma=np.cov(rows.T))
+    both = {"metrics": ["fd", "error"], "features": "pixels", "reference": str(tmp_path / "noise.npz")}
+    first = run(suite_of(tiny_model, **both), tmp_path / "out").rows
+    for folder in ("cells", CONVERGED):
+        shutil.rmtree(tmp_path / "out" / folder)
+    file = tmp_path / "out" / results.RESULTS_FILE
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if '"metrics": null' in line))
+    again = run(suite_of(tiny_model, **both), tmp_path / "out")
+    assert not again.failures
+    assert again.rows[1] == first[1]
+    assert not (tmp_path / "out" / CONVERGED).exists()
+
+
 def test_an_interrupted_suite_goes_on_with_the_same_figures(tiny_model: Path, tmp_path: Path) -> None:
     [whole] = run(suite_of(tiny_model), tmp_path / "out").rows
     assert whole.error is not None
