@@ -171,7 +171,10 @@ MOMENTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", MOMENTS)
 def test_moments_that_none_has(cli, image: Path, name: str) -> None:
     np.savez("it.npz", **{"mu": np.zeros(64), "sigma": np.eye(64), **MOMENTS[name]})
-    cli("eval", "--fake", "out", "--features", "pixels", "--real", "it.npz").refuses(1, "it.npz")
+    answer = cli("eval", "--fake", "out", "--features", "pixels", "--real", "it.npz")
+    assert (answer.code, answer.out) == (1, "")
+    assert "samplerzoo: error: " in (last := answer.err.splitlines()[-1])  # behind what the images are
+    assert "it.npz" in last
 
 
 def test_a_reference_with_a_flipped_byte_or_a_header_of_gigabytes(cli, image: Path) -> None:
