@@ -238,7 +238,7 @@ def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, monkeypa
         ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError: No module named"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("raise SystemExit", "cannot be imported: SystemExit: no reason given"),
-        ("x = 1", "defines no subclass of Sampler, Guidance, Features or an architecture"),
+        ("x = 1", "defines no subclass of Sampler, Guidance, Features, Spacing or an architecture"),
         ("from samplerzoo_plugins.ddim import DDIM", "defines no subclass"),
         (GOOD.replace("def step", "def stride"), "sampler 'good' of mine is broken: .*does not define step or walk"),
     ],

@@ -13,7 +13,6 @@ from pydantic import PositiveInt, ValidationError, model_validator
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import SPACINGS
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Field, Options, kebab
@@ -32,9 +31,10 @@ class GridRequest(Options):
 
     steps: PositiveInt = Field(50, description="steps of the sampler")
     spacing: str | None = Field(
-        None, description="how they are spread over the schedule; default: as the model's scheduler has it, else "
-        "trailing, or karras on a VE path", json_schema_extra={"enum": [*SPACINGS]},
-    )  # fmt: skip
+        None,
+        description="how they are spread over the schedule: a spacing of `samplerzoo list`, such as karras; default: "
+        "as the model's scheduler has it, else trailing, or karras on a VE path",
+    )
     timesteps: tuple[float, ...] | None = Field(None, description="these timesteps, in place of steps and spacing")
 
     @model_validator(mode="after")

@@ -43,7 +43,7 @@ def test_list_names_all_with_their_first_lines(cli) -> None:
         assert f"  {name} " in out
     assert "Denoising diffusion implicit models (Song, Meng, Ermon 2021, eq. 12)" in out
     found = json.loads(cli("list", "--json").out)
-    kinds = {"samplers", "guidances", "features", "architectures"}
+    kinds = {"samplers", "guidances", "features", "spacings", "architectures"}
     assert kinds | {"models"} == set(found)
     assert all(entry["summary"] for kind in kinds for entry in found[kind])
 
