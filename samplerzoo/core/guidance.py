@@ -34,6 +34,11 @@ class Guidance(Options):
     low: float = Field(0.0, ge=0.0, description="guide only where the noise level sigma/alpha is above this")
     high: float | None = Field(None, ge=0.0, description="guide only where sigma/alpha is at most this; default: all")
 
+    @property
+    def keeps_scale_1(self) -> bool:
+        """True if scale 1 is the plain conditional prediction. A guidance to another distribution says False."""
+        return True
+
     @model_validator(mode="after")
     def _runs_upwards(self) -> Self:
         if self.high is not None and self.high < self.low:

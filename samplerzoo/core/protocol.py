@@ -36,7 +36,7 @@ CALLED: dict[str, tuple[str, ...]] = {
 
 READ: dict[str, tuple[str, ...]] = {
     "sampler": ("order", "takes_shift", "needs_mean"),
-    "guidance": ("needs_labels",),
+    "guidance": ("needs_labels", "keeps_scale_1"),
     "features": ("name", "id", "references"),
     "spacing": ("needs_timesteps", "rounds", "has_one_step"),
     "source": ("noun", "version"),
@@ -50,6 +50,7 @@ VALUES: dict[str, tuple[type, str]] = {
     "order": (int, "a whole number"),
     "takes_shift": (bool, "True or False"),
     "needs_mean": (bool, "True or False"),
+    "keeps_scale_1": (bool, "True or False"),
     "name": (str, "a text"),
     "id": (str, "a text"),
 }
@@ -178,7 +179,7 @@ def _fault_of_value(name: str, raw: Any) -> str | None:
         getter = code_of(raw)
         waits = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
         return f"{name} yields or waits, and has to return its value" if getter and getter.co_flags & waits else None
-    if name in (*SWITCHES, "takes_shift", "needs_mean") and not isinstance(raw, bool):
+    if name in (*SWITCHES, "takes_shift", "needs_mean", "keeps_scale_1") and not isinstance(raw, bool):
         return f"{name} is {raw!r}, and has to be True or False"
     if name == "order" and not isinstance(raw, int):
         return f"order is {raw!r}, and has to be a whole number"

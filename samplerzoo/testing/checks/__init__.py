@@ -25,9 +25,14 @@ from samplerzoo.testing.checks.guided import (
     check_labels_are_respected,
     check_learned_variance_is_kept,
     check_missing_requirements_are_said,
+)
+from samplerzoo.testing.checks.guided_scale import (
+    check_interval_is_of_noise_to_signal,
+    check_no_noise_is_taken_for_signal,
     check_scale_0_is_unconditional,
     check_scale_1_is_conditional,
     check_scale_guides,
+    check_scale_is_exact,
 )
 from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
@@ -95,6 +100,9 @@ GUIDANCE_CHECKS = (
     check_scale_1_is_conditional,
     check_scale_0_is_unconditional,
     check_scale_guides,
+    check_scale_is_exact,
+    check_interval_is_of_noise_to_signal,
+    check_no_noise_is_taken_for_signal,
     check_labels_are_respected,
     check_guided_batch_is_not_mixed,
     check_guided_runs_are_independent,

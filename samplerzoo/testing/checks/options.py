@@ -24,6 +24,8 @@ def check_keeps_the_protocol(plugin: Options) -> None:
     check_plugin(type(plugin), "guidance" if isinstance(plugin, Guidance) else "sampler")
     if isinstance(plugin, Sampler):
         check_values(plugin, "order", "takes_shift")
+    if isinstance(plugin, Guidance):
+        check_values(plugin, "keeps_scale_1")
 
 
 def check_cites_its_source(plugin: Options) -> None:
