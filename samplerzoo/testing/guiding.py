@@ -21,7 +21,9 @@ from samplerzoo.errors import UsageError
 from samplerzoo.testing.fixtures import PATHS, given_noise, three_classes, usual
 from samplerzoo.testing.settings import settings
 
-IMAGES = 6
+LABELS = (2, 0, 1, 1, 2, 0)
+"""Labels of the images: rolled, reversed or sorted they are others."""
+IMAGES = len(LABELS)
 TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
 """Levels to look at, as shares of T: from those where classes are hard to tell apart to those where it is easy."""
 
@@ -40,8 +42,8 @@ class Bench:
     @classmethod
     def of(cls, model: Model | None) -> Bench:
         if model is None:
-            return cls(three_classes(), torch.tensor([2, 0, 1, 0, 2, 1]), torch.float64, 1e-8)
-        labels = torch.tensor([2, 0, 1, 0, 2, 1]) % (model.classes or 1)
+            return cls(three_classes(), torch.tensor(LABELS), torch.float64, 1e-8)
+        labels = torch.tensor(LABELS) % (model.classes or 1)
         return cls(model, labels.to(model.device), torch.float32, 1e-3)  # of networks, whose batches add up otherwise
 
     @classmethod
@@ -134,6 +136,17 @@ def settings_of(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
     for made in settings(guidance, leave=tuple(TwoModelGuidance.model_fields)):
         if made == guidance or not bench.refuses(made):
             yield made
+
+
+def guiding_settings(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
+    """Yield the settings of a guidance at a scale that guides."""
+    for made in settings_of(guidance, model):
+        yield guiding(made)
+
+
+def guiding(guidance: Guidance) -> Guidance:
+    """Copy a guidance at a scale that guides: its own, or 3 in place of 0 and 1."""
+    return guidance if guidance.scale not in (0, 1) else at(guidance, 3.0, guidance.low, guidance.high)
 
 
 def eps(p: Prediction) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
 
+from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import check_guidance, check_sampler, checks_of
@@ -32,6 +33,36 @@ def test_a_mutant_is_caught_by_the_check_that_is_for_it(mutant: Options, caught_
     assert caught_by
     for check in sorted(caught_by):
         assert found(mutant, check), check
+
+
+CAUSES = {
+    "ConventionOfW": "it guides as scale + 1 would",
+    "WrongHalf": "it guides away from the label",
+    "WrongRow": "it guides to the label of the image before it in the batch",
+    "BelowOneIsOff": "below scale 1 it is the conditional prediction",
+    "ScaleSquared": "it guides as the scale squared would",
+    "GuidedTwice": "it guides as the scale squared would",
+    "HalfScale": "it guides half as far beyond the conditional prediction",
+    "DoubledGradient": "it guides as twice the scale would",
+    "GradientOfAnUnscaledState": "on a VP path, where alpha^2 + sigma^2 = 1, it is right",
+    "IgnoredCondition": "it is the conditional prediction at every scale",
+    "IgnoredLabels": "it is the prediction without a label at every scale",
+}
+"""Causes that the first failure of the scale names, by mutant."""
+
+ALIKE = ("ConventionOfWBeyondOne", "GradientOnTheConditional", "LabelsShiftedBeyondOne")
+"""Mutants with a cause that others have, too."""
+
+
+@pytest.mark.parametrize(
+    ("mutant", "caught_by"), GUIDANCE_MUTANTS, ids=[type(it).__name__ for it, _ in GUIDANCE_MUTANTS]
+)
+def test_a_wrong_scale_is_explained_truly_or_not_at_all(mutant: Guidance, caught_by: set[str]) -> None:
+    said = found(mutant, "check_scale_is_exact") or ""
+    own = CAUSES.get(type(mutant).__name__)
+    assert own is None or own in said
+    others = {cause for name, cause in CAUSES.items() if cause != own}
+    assert type(mutant).__name__ in ALIKE or not [cause for cause in others if cause in said]
 
 
 def test_every_check_catches_a_mutant() -> None:

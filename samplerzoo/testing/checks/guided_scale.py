@@ -16,7 +16,7 @@ from torch import Tensor
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
-from samplerzoo.core.parametrization import SAMPLE
+from samplerzoo.core.parametrization import EPSILON, SAMPLE
 from samplerzoo.core.paths import VE
 from samplerzoo.testing.fixtures import farthest, three_classes
 from samplerzoo.testing.guiding import IMAGES, Bench, at, eps, settings_of
@@ -34,8 +34,9 @@ INTERVAL = (0.9, 2.2)
 WRONG_WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
     "it guides as the scale squared would: is the scale applied twice?": lambda u, c, other, s: u + s**2 * (c - u),
     "it guides as half the scale would": lambda u, c, other, s: u + s / 2 * (c - u),
+    "it guides half as far beyond the conditional prediction": lambda u, c, other, s: c + (s - 1) / 2 * (c - u),
     "it guides as twice the scale would": lambda u, c, other, s: u + 2 * s * (c - u),
-    "it guides as scale + 1 would: is it the convention of w, where w = scale - 1?": (
+    "it guides as scale + 1 would: is it taken for w = scale - 1, or is the label told twice?": (
         lambda u, c, other, s: c + s * (c - u)
     ),
     "it guides away from the label: are the two predictions taken for each other?": (
@@ -49,6 +50,12 @@ WRONG_WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
     "it is the prediction without a label at every scale: is the label ignored?": lambda u, c, other, s: u,
 }
 """Mistakes that are known, with what they predict of u and c at a scale; `other` is c of the wrong labels."""
+
+RIGHT_BEFORE = {
+    "VE": ": on a VP path, where alpha^2 + sigma^2 = 1, it is right",
+    "flow": ": on VP and VE paths, with a network that predicts eps, it is right",
+}
+"""Words for a mistake that a path of this kind is the first to show."""
 
 
 def check_scale_1_is_conditional(guidance: Guidance, model: Model | None = None) -> None:
@@ -82,21 +89,13 @@ def check_scale_0_is_unconditional(guidance: Guidance, model: Model | None = Non
 
 
 def check_scale_guides(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that a scale above 1 moves the prediction, and that a higher scale does not move it less."""
+    """Check that a scale above 1 moves the prediction."""
     for bench in Bench.each(guidance, model):
-        moved = [
-            max(
-                farthest(eps(bench.guide(at(guidance, scale))(x, t)), bench.towards(guidance, x, t))
-                for t, x in bench.states()
-            )
-            for scale in (2.0, 4.0)
-        ]
-        assert moved[0] > bench.tolerance, (
-            f"at scale 2 eps differs by {moved[0]:.2g} from that at scale 1: it guides nothing"
+        moved = max(
+            farthest(eps(bench.guide(at(guidance, 2.0))(x, t)), bench.towards(guidance, x, t))
+            for t, x in bench.states()
         )
-        assert moved[1] >= moved[0] - bench.tolerance, (
-            f"at scale 4 eps moves by {moved[1]:.3g}, and at scale 2 by {moved[0]:.3g}"
-        )
+        assert moved > bench.tolerance, f"at scale 2 eps differs by {moved:.2g} from that at scale 1: it guides nothing"
 
 
 def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None:
@@ -209,19 +208,17 @@ def check_no_noise_is_taken_for_signal(guidance: Guidance, model: Model | None =
     if bench.refuses(guidance):
         raise SkipTest("it refuses a VE path")
     t = bench.model.schedule.at(NOISIEST)
+    states = [bench.state(t, seed=seed) for seed in (1, 2)]
     for made in settings_of(guidance, model):
-        first, second = (_guided_x0(bench, at(made, FAR), bench.state(t, seed=seed), t) for seed in (1, 2))
+        found = [eps(bench.guide(at(made, FAR))(x, t)) for x in states]
+        first, second = (EPSILON.read(x, t, p)[1] for x, p in zip(states, found, strict=True))
         off, size = farthest(first, second), 1 + float(first.abs().max())
-        assert off <= 1e-2 * size, (  # of what is left of the signal, 1e-6, times the slope of a classifier
+        # of the signal 1e-6 is left, of which a steep classifier makes more; so small a change of eps makes an image
+        bent = farthest(found[0], bench.conditional(states[0], t)) < 1e-2
+        assert off <= 1e-2 * size, (
             f"at scale {FAR:g}{difference(guidance, made)} guided x0 differs by {off:.2g} between two states that are "
-            "noise alone: is eps rescaled or bounded, where x0 or v is meant?"
+            f"noise alone{': is eps rescaled, where x0 or v is meant?' if bent else ''}"
         )
-
-
-def _guided_x0(bench: Bench, guidance: Guidance, x: Tensor, t: Level) -> Tensor:
-    """Return x0 as it is sampled from: a shift of the mean is a shift of the score."""
-    p = bench.guide(guidance)(x, t)
-    return p.x0 if p.shift is None else p.x0 + t.sigma**2 / t.alpha * p.shift
 
 
 def _each(checked: Iterable[Guidance], model: Model | None) -> Iterator[tuple[Guidance, Bench, Level, Tensor]]:
@@ -233,7 +230,13 @@ def _each(checked: Iterable[Guidance], model: Model | None) -> Iterator[tuple[Gu
 
 
 def _cause(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> str:
-    """Name the known mistake that explains the predictions at three scales, as the end of a sentence; else nothing."""
+    """Name the known mistake that explains the predictions at three scales, as the end of a sentence; else nothing.
+
+    A mistake at scales above 1 alone is recognised, too. Paths are checked one after the other, so that on a later one
+    it is known that the others are right.
+    """
+    if bench.model.schedule.kind in RIGHT_BEFORE:
+        return RIGHT_BEFORE[bench.model.schedule.kind]
     try:
         u, c = bench.away(guidance, x, t), bench.towards(guidance, x, t)
     except SkipTest:  # a model without a null label, whose u is not known
@@ -241,6 +244,8 @@ def _cause(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> str:
     other = bench.conditional(x, t, bench.labels.roll(1))
     found = {scale: eps(bench.guide(at(guidance, scale))(x, t)) for scale in (HALF, MORE, FAR)}
     for cause, predicted in WRONG_WAYS.items():
-        if all(farthest(p, predicted(u, c, other, s)) <= 10 * bench.tolerance for s, p in found.items()):
+        off = {scale: farthest(p, predicted(u, c, other, scale)) for scale, p in found.items()}
+        off[HALF] = min(off[HALF], farthest(found[HALF], u + HALF * (c - u)))
+        if max(off.values()) <= 10 * bench.tolerance:
             return f": {cause}"
     return ""
