@@ -122,7 +122,7 @@ def check_methods(cls: type, kind: Kind) -> None:
         ZooError: samplerzoo could not call it; in one line, with file and line of the method that is wrong.
     """
     try:
-        check_members(cls, _bases()[kind], kind)
+        check_members(cls, bases()[kind], kind)
     except TypeError as error:
         raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {error}") from error
     remember(cls)
@@ -353,7 +353,7 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
     module = _import(file)
     found = [
         Plugin(kind, kebab(cls.__name__), file.stem, str(file), cls)
-        for kind, base in _bases().items()
+        for kind, base in bases().items()
         for cls in vars(module).values()
         if inspect.isclass(cls) and issubclass(cls, base) and cls.__module__ == module.__name__
         if not cls.__name__.startswith("_")
@@ -397,7 +397,7 @@ def _fields(plugin: Plugin) -> list[str]:
         return []
 
 
-def _bases() -> dict[Kind, type[Options]]:
+def bases() -> dict[Kind, type[Options]]:
     """Return the base class of each kind."""
     from samplerzoo.core.architecture import Architecture
     from samplerzoo.core.features import Features
@@ -420,7 +420,7 @@ def _check(cls: Any, kind: Kind) -> None:
     Raises:
         TypeError: says what is wrong.
     """
-    base = _bases()[kind]
+    base = bases()[kind]
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
     try:

@@ -29,6 +29,7 @@ class Leading(Spacing):
 
     needs_timesteps: ClassVar[bool] = True
     rounds: ClassVar[bool] = True
+    starts_at_top: ClassVar[bool] = False
 
     def taus(self, schedule, steps):
         return [schedule.tau(k * (schedule.T // steps)) for k in reversed(range(steps))]
@@ -52,6 +53,7 @@ class Quadratic(Spacing):
     """A quadratic grid (Song, Meng, Ermon 2021, appendix D.2), unrounded so that no timesteps coincide."""
 
     needs_timesteps: ClassVar[bool] = True
+    starts_at_top: ClassVar[bool] = False
 
     def taus(self, schedule, steps):
         top = min(SPAN * schedule.T, schedule.T - 1)  # below T = 5 the span would leave the schedule
@@ -81,6 +83,7 @@ class Scheduler(Spacing):
     """The grid of the scheduler that the model's folder holds, as diffusers lays it."""
 
     has_one_step: ClassVar[bool] = True
+    starts_at_top: ClassVar[bool] = False
 
     def taus(self, schedule, steps):
         if schedule.own is None:

@@ -38,7 +38,7 @@ READ: dict[str, tuple[str, ...]] = {
     "sampler": ("order", "takes_shift", "needs_mean"),
     "guidance": ("needs_labels", "keeps_scale_1"),
     "features": ("name", "id", "references"),
-    "spacing": ("needs_timesteps", "rounds", "has_one_step"),
+    "spacing": ("needs_timesteps", "rounds", "starts_at_top", "has_one_step"),
     "source": ("noun", "version"),
     "network": (),
     "path": (),
@@ -56,7 +56,7 @@ VALUES: dict[str, tuple[type, str]] = {
 }
 """Types of members whose value only an object has, where they are properties."""
 
-SWITCHES = ("needs_labels", "needs_timesteps", "rounds", "has_one_step")
+SWITCHES = ("needs_labels", "needs_timesteps", "rounds", "starts_at_top", "has_one_step")
 """Members that are True or False for the whole class."""
 
 LEVELS = frozenset("ts")

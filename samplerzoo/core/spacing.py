@@ -25,6 +25,9 @@ class Spacing(Options):
     rounds: ClassVar[bool] = False
     """True if it visits whole timesteps only, on the paths that have them, so that no more steps than T fit."""
 
+    starts_at_top: ClassVar[bool] = True
+    """True if a run starts at T for any number of steps; False if it may start at a level with less noise."""
+
     has_one_step: ClassVar[bool] = False
     """True if `taus` is asked for a run of one step, too."""
 

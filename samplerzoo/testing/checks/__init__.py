@@ -12,6 +12,17 @@ from samplerzoo.testing.checks.answers import (
     check_order,
 )
 from samplerzoo.testing.checks.driven import check_nfe_is_what_it_calls, check_recording_changes_nothing
+from samplerzoo.testing.checks.embedding import (
+    check_classes_are_whole_numbers,
+    check_features_are_finite_rows,
+    check_features_are_kept_in_order,
+    check_features_are_repeatable,
+    check_features_tell_images_apart,
+    check_id_tells_networks_apart,
+    check_images_are_left_as_they_are,
+    check_other_channels_are_refused_in_one_line,
+    check_references_are_a_folder,
+)
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -45,6 +56,14 @@ from samplerzoo.testing.checks.options import (
     check_keeps_the_protocol,
     check_options_are_documented,
     check_options_survive,
+)
+from samplerzoo.testing.checks.spaced import (
+    check_no_level_is_cleaner_than_those_of_training,
+    check_options_move_levels,
+    check_runs_start_at_the_top,
+    check_some_path_is_taken,
+    check_spacing_is_repeatable,
+    check_there_is_a_level_a_step,
 )
 from samplerzoo.testing.checks.walk import (
     check_any_shape,
@@ -115,4 +134,30 @@ GUIDANCE_CHECKS = (
     check_learned_variance_is_kept,
     check_composes_with_samplers,
     check_missing_requirements_are_said,
+)
+
+FEATURES_CHECKS = (
+    check_keeps_the_protocol,
+    check_options_survive,
+    check_features_are_finite_rows,
+    check_features_tell_images_apart,
+    check_features_are_kept_in_order,
+    check_features_are_repeatable,
+    check_images_are_left_as_they_are,
+    check_id_tells_networks_apart,
+    check_classes_are_whole_numbers,
+    check_other_channels_are_refused_in_one_line,
+    check_references_are_a_folder,
+)
+
+SPACING_CHECKS = (
+    check_keeps_the_protocol,
+    check_options_are_documented,
+    check_options_survive,
+    check_some_path_is_taken,
+    check_there_is_a_level_a_step,
+    check_runs_start_at_the_top,
+    check_no_level_is_cleaner_than_those_of_training,
+    check_spacing_is_repeatable,
+    check_options_move_levels,
 )
