@@ -150,6 +150,96 @@ def test_the_guide_leads_from_nothing_to_a_row_in_a_report(fresh: Fresh, monkeyp
     assert "my-sampler" in (fresh.cwd / "my-report" / "report.md").read_text()
 
 
+OTHERS = {
+    "guidance": """
+from samplerzoo import Guidance, UsageError
+
+
+class MyGuidance(Guidance):
+    '''Plain guidance in two calls (Ho and Salimans 2022).'''
+
+    def guide(self, denoise, condition, model):
+        if model.null_label is None:
+            raise UsageError("it needs a null label")
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            return denoise(x, t, condition).away_from(denoise(x, t, null), self.scale)
+
+        return guided
+""",
+    "features": """
+import torch
+
+from samplerzoo import Features, Field
+
+
+class MyFeatures(Features):
+    '''Mean and deviation of each row of pixels.'''
+
+    power: float = Field(1.0, ge=0.5, le=2, description="what pixels are raised to")
+
+    @property
+    def id(self):
+        return f"rows to the power of {self.power}"
+
+    def load(self, device="cpu"):
+        def features(images):
+            pixels = (images.to(device).float() / 255) ** self.power
+            return torch.cat([pixels.mean(3).flatten(1), pixels.std(3).flatten(1)], dim=1)
+
+        return features
+
+    def load_head(self, device="cpu"):
+        return lambda rows: rows.argmax(1)
+""",
+    "spacing": """
+from samplerzoo import Spacing
+
+
+class MySpacing(Spacing):
+    '''Times in a straight line.'''
+
+    def taus(self, schedule, steps):
+        step = (schedule.T - schedule.low) / (steps - 1)
+        return [schedule.T - step * k for k in range(steps)]
+""",
+}
+"""What authors put in the place of the examples; the sampler is that of the page."""
+
+
+def test_the_tests_of_a_new_plugin_hold_for_any_method(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They pass as they are, and when the author's method takes the example's place, options and all."""
+    monkeypatch.chdir(fresh.cwd)
+    kinds = ("sampler", "guidance", "features", "spacing", "architecture")
+    names = [f"my-{kind}" for kind in kinds]
+    for kind, name in zip(kinds, names, strict=True):
+        if not Path(name).exists():  # the guide may have made the sampler
+            assert main(["new-plugin", name, "--kind", kind]) == 0
+    fresh.pip("install", *(word for name in names for word in ("-e", name)))
+    (first,) = fresh.answers(["pytest", *names[1:]])
+    assert first.code == 0, first.out + first.err
+    (rk2,) = (
+        block for block in re.findall(r"^```python\n(.*?)^```$", AUTHORS.read_text(), re.M | re.S) if "RK2" in block
+    )
+    for kind, source in {**OTHERS, "sampler": rk2.replace("class RK2(", "class MySampler(")}.items():
+        Path(f"my-{kind}/src/my_{kind}.py").write_text(source)
+    Path("my-architecture/src/my_architecture_network.py").write_text(
+        Path("my-architecture/src/my_architecture_network.py")
+        .read_text()
+        .replace("size=8, classes=3", "size=6, classes=5")
+    )
+    second, ranked = fresh.answers(
+        ["pytest", *names],
+        ["samplerzoo", "bench", "--model", "gaussian", "--sampler", "my-sampler", "--spacing", "my-spacing",
+         "--steps", "5,10", "-o", "mine"],
+    )  # fmt: skip
+    assert second.code == 0, second.out + second.err
+    assert ranked.code == 0, ranked.out + ranked.err
+
+
 def test_what_the_registry_promises_of_installed_packages(fresh: Fresh, tmp_path: Path) -> None:
     """Listed unimported; a broken one is blamed and takes nothing down; of two with one name the package decides."""
     broken = "raise RuntimeError('no such luck')"

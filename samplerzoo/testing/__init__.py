@@ -11,6 +11,7 @@ from __future__ import annotations
 from samplerzoo.core.exact import conjugate, draws, gaussian, is_stochastic, learned, mixture
 from samplerzoo.testing.conformance import (
     Outcome,
+    check_architecture,
     check_features,
     check_guidance,
     check_sampler,
@@ -28,6 +29,7 @@ __all__ = [
     "Convergence",
     "Moments",
     "Outcome",
+    "check_architecture",
     "check_features",
     "check_guidance",
     "check_sampler",

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
+from samplerzoo.core.architecture import NetworkArchitecture
 from samplerzoo.core.blame import blame
 from samplerzoo.core.features import Features
 from samplerzoo.core.guidance import Guidance
@@ -28,12 +29,14 @@ from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options
 from samplerzoo.testing.checks import (
+    ARCHITECTURE_CHECKS,
     FEATURES_CHECKS,
     GUIDANCE_CHECKS,
     OPTIONS_CHECKS,
     PATH_CHECKS,
     SAMPLER_CHECKS,
     SPACING_CHECKS,
+    check_keeps_the_protocol,
 )
 from samplerzoo.testing.checks.refusals import check_takes_some_path, refusal
 from samplerzoo.testing.fixtures import ON_VP, PATHS, Path
@@ -165,6 +168,20 @@ def check_spacing(spacing: Spacing, *, expected_failures: Reasons | None = None)
         AssertionError: a check failed; names all that did.
     """
     return _checked(spacing, outcomes(spacing, expected_failures=expected_failures))
+
+
+def check_architecture(architecture: NetworkArchitecture, module: Any) -> list[Outcome]:
+    """Run every check of an architecture of networks.
+
+    Args:
+        module: a network of the class that it reads, such as a small one with random weights.
+
+    Raises:
+        AssertionError: a check failed; names all that did.
+    """
+    checks: dict[str, Check] = {check_keeps_the_protocol.__name__: check_keeps_the_protocol}
+    checks |= {check.__name__: functools.partial(check, module=module) for check in ARCHITECTURE_CHECKS}
+    return _checked(architecture, (_outcome(name, check, architecture, None) for name, check in checks.items()))
 
 
 def parametrize_with_checks(

@@ -11,6 +11,13 @@ from samplerzoo.testing.checks.answers import (
     check_moments,
     check_order,
 )
+from samplerzoo.testing.checks.architectures import (
+    check_claims_its_own_config,
+    check_facts_are_those_of_the_network,
+    check_images_are_answered_alone,
+    check_time_is_handed_on,
+    check_what_is_saved_is_read,
+)
 from samplerzoo.testing.checks.driven import check_nfe_is_what_it_calls, check_recording_changes_nothing
 from samplerzoo.testing.checks.embedding import (
     check_classes_are_whole_numbers,
@@ -161,3 +168,12 @@ SPACING_CHECKS = (
     check_spacing_is_repeatable,
     check_options_move_levels,
 )
+
+ARCHITECTURE_CHECKS = (
+    check_claims_its_own_config,
+    check_facts_are_those_of_the_network,
+    check_time_is_handed_on,
+    check_images_are_answered_alone,
+    check_what_is_saved_is_read,
+)
+"""Checks of an architecture and a network that it is to drive."""
