@@ -32,6 +32,7 @@ class GridRequest(Options):
     steps: PositiveInt = Field(50, description="steps of the sampler")
     spacing: str | None = Field(
         None,
+        pattern="^[^,]*$",
         description="how they are spread over the schedule: a spacing of `samplerzoo list`, such as karras; default: "
         "as the model's scheduler has it, else trailing, or karras on a VE path",
     )

@@ -27,6 +27,9 @@ IMAGES = len(LABELS)
 TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
 """Levels to look at, as shares of T: from those where classes are hard to tell apart to those where it is easy."""
 
+SHAPE = (4,)
+"""Shape of an image, with as many channels as most latents have: some guidances are of some channels alone."""
+
 Guided = Callable[[Tensor, Level], Prediction]
 
 
@@ -42,7 +45,7 @@ class Bench:
     @classmethod
     def of(cls, model: Model | None) -> Bench:
         if model is None:
-            return cls(three_classes(), torch.tensor(LABELS), torch.float64, 1e-8)
+            return cls(three_classes(SHAPE), torch.tensor(LABELS), torch.float64, 1e-8)
         labels = torch.tensor(LABELS) % (model.classes or 1)
         return cls(model, labels.to(model.device), torch.float32, 1e-3)  # of networks, whose batches add up otherwise
 
@@ -52,7 +55,9 @@ class Bench:
         bench = cls.of(model)
         if model is not None:
             return [bench]
-        others = (three_classes(schedule=path.schedule, parametrization=usual(path.schedule)) for path in PATHS[1:])
+        others = (
+            three_classes(SHAPE, schedule=path.schedule, parametrization=usual(path.schedule)) for path in PATHS[1:]
+        )
         return [
             bench,
             *(other for it in others if not (other := dataclasses.replace(bench, model=it)).refuses(guidance)),

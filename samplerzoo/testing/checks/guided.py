@@ -143,16 +143,16 @@ def check_guided_shape(guidance: Guidance, model: Model | None = None) -> None:
     if model is not None:
         raise SkipTest("a model of one's own has a shape of its own")
     guided = guiding(guidance)
-    flat, rows, squares = (Bench.of(three_classes(shape)) for shape in ((8,), (2, 4), (2, 2, 2)))
+    flat, rows, squares = (Bench.of(three_classes(shape)) for shape in ((16,), (4, 4), (4, 2, 2)))
     states = (bench.states(torch.float64) for bench in (flat, rows, squares))
     for (t, x), (_, row), (_, square) in zip(*states, strict=True):
         found = eps(flat.guide(guided)(x, t))
         assert found.shape == x.shape, (
-            f"images of shape (8,) are guided to {tuple(found.shape)[1:]}: are dimensions counted?"
+            f"images of shape (16,) are guided to {tuple(found.shape)[1:]}: are dimensions counted?"
         )
         off = farthest(eps(rows.guide(guided)(row, t)).flatten(1), eps(squares.guide(guided)(square, t)).flatten(1))
         assert off <= 1e-8 * max(1, guided.scale), (
-            f"images of shape (2, 2, 2) are guided otherwise than the same numbers as (2, 4), by {off:.2g}"
+            f"images of shape (4, 2, 2) are guided otherwise than the same numbers as (4, 4), by {off:.2g}"
         )
 
 

@@ -19,7 +19,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, SAMPLE
 from samplerzoo.core.paths import VE
 from samplerzoo.testing.fixtures import farthest, three_classes
-from samplerzoo.testing.guiding import IMAGES, Bench, at, eps, settings_of
+from samplerzoo.testing.guiding import IMAGES, SHAPE, Bench, at, eps, settings_of
 from samplerzoo.testing.settings import difference
 
 HALF, MORE, FAR = 0.5, 1.5, 3.0
@@ -204,7 +204,9 @@ def check_no_noise_is_taken_for_signal(guidance: Guidance, model: Model | None =
     """
     if model is not None:
         raise SkipTest("how much a model of one's own sees in noise is not known")
-    bench = dataclasses.replace(Bench.of(None), model=three_classes(parametrization=SAMPLE, schedule=VE(high=NOISIEST)))
+    bench = dataclasses.replace(
+        Bench.of(None), model=three_classes(SHAPE, parametrization=SAMPLE, schedule=VE(high=NOISIEST))
+    )
     if bench.refuses(guidance):
         raise SkipTest("it refuses a VE path")
     t = bench.model.schedule.at(NOISIEST)
