@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from samplerzoo import registry
 from samplerzoo.core.paths import VE, RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.testing import gaussian
+from samplerzoo.testing import check_spacing, gaussian
+
+AUTHORS = Path(__file__).parents[2] / "plugins" / "README.md"
 
 HALVES = '''
 from samplerzoo import Field, Spacing
@@ -87,6 +90,17 @@ def test_a_mistake_has_file_and_line(halves: Path, linear: Schedule, answer: str
     assert said in str(caught.value)
     assert "spacing halves" in str(caught.value)
     assert f"{halves}, line 1" in str(caught.value)
+
+
+def test_that_of_the_guide_passes_the_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_files", {})
+    blocks = re.findall(r"^```python\n(.*?)^```$", AUTHORS.read_text(), re.MULTILINE | re.DOTALL)
+    (source,) = (block for block in blocks if "(Spacing)" in block)
+    (tmp_path / "power.py").write_text(source)
+    registry.load_file(tmp_path / "power.py")
+    made = registry.spacing("power:power=3")
+    assert isinstance(made, zoo.Spacing)
+    check_spacing(made)
 
 
 def test_one_step_starts_at_the_top_of_every_path() -> None:
