@@ -243,7 +243,7 @@ def check_composes_with_samplers(guidance: Guidance, model: Model | None = None)
     """
     bench = Bench.of(model)
     t, x = bench.states()[0]
-    shifts = bench.guide(guiding(guidance))(x, t).shift is not None
+    shifts = bench.guide(at(guidance, 3.0))(x, t).shift is not None
     samplers: tuple[Sampler, ...] = (Ancestral(),) if shifts else (Flow(), Ancestral())
     for sampler in samplers:
         plan: dict[str, Any] = {"guidance": _moderate(guidance), "labels": bench.labels.tolist(), "steps": 5}
