@@ -76,6 +76,11 @@ class Bench:
         return f"at tau {t.tau:g} of a {self.model.schedule.kind} path"
 
     @property
+    def exact(self) -> bool:
+        """True for the kit's own model, in float64."""
+        return self.dtype == torch.float64
+
+    @property
     def classes(self) -> int:
         return self.model.classes or 1
 
@@ -136,7 +141,13 @@ def at(guidance: Guidance, scale: float, low: float = 0.0, high: float | None = 
 
 
 def settings_of(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
-    """Yield a guidance, and copies with one option of its own at another value that it does not refuse."""
+    """Yield a guidance, and copies with one option of its own at another value that it does not refuse.
+
+    On a model of one's own it is the guidance alone.
+    """
+    if model is not None:
+        yield guidance
+        return
     bench = Bench.of(model)
     for made in settings(guidance, leave=tuple(TwoModelGuidance.model_fields)):
         if made == guidance or not bench.refuses(made):

@@ -104,6 +104,8 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
     Above scale 1 a guidance may give levels weights of their own, or bound how far it goes, but not everywhere in one
     way. Where its eps is not on that line, nothing is known of it.
     """
+    if model is not None:
+        raise SkipTest("a network in float32 is too coarse to tell whether eps is on a line")
     seen = False
     for made in settings_of(guidance, model):
         for bench in Bench.each(made, model):
@@ -237,7 +239,7 @@ def _cause(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> str:
     A mistake at scales above 1 alone is recognised, too. Paths are checked one after the other, so that on a later one
     it is known that the others are right.
     """
-    if bench.model.schedule.kind in RIGHT_BEFORE:
+    if bench.exact and bench.model.schedule.kind in RIGHT_BEFORE:
         return RIGHT_BEFORE[bench.model.schedule.kind]
     try:
         u, c = bench.away(guidance, x, t), bench.towards(guidance, x, t)
