@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from samplerzoo.core import finder
 from samplerzoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from samplerzoo.core.schedule import Schedule as Schedule
     from samplerzoo.core.schedule import karras as karras
     from samplerzoo.core.source import Source as Source
+    from samplerzoo.core.spacing import Spacing as Spacing
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
     from samplerzoo.errors import reason as reason
@@ -115,6 +117,7 @@ _HOME = {
     "SamplerPipeline": "pipeline",
     "Schedule": "core.schedule",
     "Source": "core.source",
+    "Spacing": "core.spacing",
     "stream": "sampling.driver",
     "transition_variance": "core.level",
     "TwoModelGuidance": "core.guidance",
@@ -133,6 +136,15 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'samplerzoo' has no attribute {name!r}")
     return getattr(importlib.import_module(f"samplerzoo.{_HOME[name]}"), name)
+
+
+def _find_spacing(name: str) -> Spacing:
+    from samplerzoo import registry
+
+    return registry.spacing(name)
+
+
+finder.find_spacing = _find_spacing
 
 
 def __dir__() -> list[str]:

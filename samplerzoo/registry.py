@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from samplerzoo.core.blame import blame, blaming, import_fault, place_of, place_of_class, remember
 from samplerzoo.core.protocol import check_members
@@ -19,19 +19,22 @@ from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
 
 if TYPE_CHECKING:
     from samplerzoo.core.source import Source
+    from samplerzoo.core.spacing import Spacing
     from samplerzoo.options import Options
 
-Kind = Literal["sampler", "guidance", "features", "architecture"]
+Kind = Literal["sampler", "guidance", "features", "spacing", "architecture"]
 GROUPS: dict[Kind, str] = {
     "sampler": "samplerzoo.samplers",
     "guidance": "samplerzoo.guidance",
     "features": "samplerzoo.features",
+    "spacing": "samplerzoo.spacings",
     "architecture": "samplerzoo.architectures",
 }
 USAGE: dict[Kind, str] = {
     "sampler": "a sampler; type --sampler {}",
     "guidance": "a guidance, which works with every sampler; type --sampler ddim --guidance {}",
     "features": "a feature network, for metrics; type --features {}",
+    "spacing": "a spacing, which works with every sampler; type --spacing {}",
     "architecture": "an architecture, which reads model folders by itself",
 }
 """Hint for a plugin name that is given to the flag of another kind."""
@@ -119,7 +122,7 @@ def check_methods(cls: type, kind: Kind) -> None:
         ZooError: samplerzoo could not call it; in one line, with file and line of the method that is wrong.
     """
     try:
-        check_members(cls, _bases()[kind], kind)
+        check_members(cls, bases()[kind], kind)
     except TypeError as error:
         raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {error}") from error
     remember(cls)
@@ -290,6 +293,23 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
             raise ZooError(f"{kind} {name} {how}; make each option a field") from error
 
 
+def spacing(text: str) -> Spacing:
+    """Make a spacing of its name, with options behind it: `karras`, or `karras:rho=5`.
+
+    Raises:
+        UsageError: no spacing has the name, or it has no such option, or it refuses the value.
+    """
+    name, options = split_spacing(text)
+    return cast("Spacing", make("spacing", name, options))
+
+
+def split_spacing(text: str) -> tuple[str, dict[str, Any]]:
+    """Split `karras:rho=5` into the name and the options. A part without `=` belongs to the name, as a package's."""
+    parts = text.split(":")
+    options = dict(part.split("=", 1) for part in parts if "=" in part)
+    return ":".join(part for part in parts if "=" not in part), options
+
+
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split options into those of a sampler and those of a guidance, without their prefix."""
     for_sampler, for_guidance = {}, {}
@@ -333,14 +353,14 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
     module = _import(file)
     found = [
         Plugin(kind, kebab(cls.__name__), file.stem, str(file), cls)
-        for kind, base in _bases().items()
+        for kind, base in bases().items()
         for cls in vars(module).values()
         if inspect.isclass(cls) and issubclass(cls, base) and cls.__module__ == module.__name__
         if not cls.__name__.startswith("_")
     ]
     if not found:
         raise UsageError(
-            f"plugin {path}: the file defines no subclass of Sampler, Guidance, Features or an architecture"
+            f"plugin {path}: the file defines no subclass of Sampler, Guidance, Features, Spacing or an architecture"
         )
     for plugin in found:
         plugin.load()
@@ -377,14 +397,21 @@ def _fields(plugin: Plugin) -> list[str]:
         return []
 
 
-def _bases() -> dict[Kind, type[Options]]:
+def bases() -> dict[Kind, type[Options]]:
     """Return the base class of each kind."""
     from samplerzoo.core.architecture import Architecture
     from samplerzoo.core.features import Features
     from samplerzoo.core.guidance import Guidance
     from samplerzoo.core.sampler import Sampler
+    from samplerzoo.core.spacing import Spacing
 
-    return {"sampler": Sampler, "guidance": Guidance, "features": Features, "architecture": Architecture}
+    return {
+        "sampler": Sampler,
+        "guidance": Guidance,
+        "features": Features,
+        "spacing": Spacing,
+        "architecture": Architecture,
+    }
 
 
 def _check(cls: Any, kind: Kind) -> None:
@@ -393,7 +420,7 @@ def _check(cls: Any, kind: Kind) -> None:
     Raises:
         TypeError: says what is wrong.
     """
-    base = _bases()[kind]
+    base = bases()[kind]
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
     try:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from samplerzoo.bench.results import read_rows
-from samplerzoo.cli import main
+from samplerzoo.cli import main, new_plugin
 
 AUTHORS = Path(__file__).parents[1] / "plugins" / "README.md"
 
@@ -119,6 +119,13 @@ def guide() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in block.splitlines()]
 
 
+def write_plugin(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    """Run `new-plugin`, even where who runs these tests has followed the guide, and the name is taken."""
+    with monkeypatch.context() as patch:
+        patch.setattr(new_plugin, "_module", lambda name, kind: name.replace("-", "_"))
+        assert main([*words]) == 0
+
+
 def package(folder: Path, modules: dict[str, str], **points: str) -> Path:
     """Write the source of a distribution of the folder's name."""
     folder.mkdir()
@@ -132,7 +139,7 @@ def package(folder: Path, modules: dict[str, str], **points: str) -> Path:
 def test_the_guide_leads_from_nothing_to_a_row_in_a_report(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     new, install, *lines = guide()
     monkeypatch.chdir(fresh.cwd)
-    assert main(new[1:]) == 0
+    write_plugin(monkeypatch, *new[1:])
     assert install[0] == "pip"
     fresh.pip(*install[1:])
     listed, checked, tested, ranked = fresh.answers(*lines)
@@ -148,6 +155,94 @@ def test_the_guide_leads_from_nothing_to_a_row_in_a_report(fresh: Fresh, monkeyp
         ("my-sampler", steps) for steps in (5, 10, 20)
     ]
     assert "my-sampler" in (fresh.cwd / "my-report" / "report.md").read_text()
+
+
+OTHERS = {
+    "guidance": """
+from samplerzoo import Guidance, UsageError
+
+
+class MyGuidance(Guidance):
+    '''Plain guidance in two calls (Ho and Salimans 2022).'''
+
+    def guide(self, denoise, condition, model):
+        if model.null_label is None:
+            raise UsageError("it needs a null label")
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            return denoise(x, t, condition).away_from(denoise(x, t, null), self.scale)
+
+        return guided
+""",
+    "features": """
+import torch
+
+from samplerzoo import Features, Field
+
+
+class MyFeatures(Features):
+    '''Mean and deviation of each row of pixels.'''
+
+    power: float = Field(1.0, ge=0.5, le=2, description="what pixels are raised to")
+
+    @property
+    def id(self):
+        return f"rows to the power of {self.power}"
+
+    def load(self, device="cpu"):
+        def features(images):
+            pixels = (images.to(device).float() / 255) ** self.power
+            return torch.cat([pixels.mean(3).flatten(1), pixels.std(3).flatten(1)], dim=1)
+
+        return features
+
+    def load_head(self, device="cpu"):
+        return lambda rows: rows.argmax(1)
+""",
+    "spacing": """
+from samplerzoo import Spacing
+
+
+class MySpacing(Spacing):
+    '''Times in a straight line.'''
+
+    def taus(self, schedule, steps):
+        step = (schedule.T - schedule.low) / (steps - 1)
+        return [schedule.T - step * k for k in range(steps)]
+""",
+}
+"""What authors put in the place of the examples; the sampler is that of the page."""
+
+
+def test_the_tests_of_a_new_plugin_hold_for_any_method(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the author's method in the place of each example, with other options. The examples are checked beside."""
+    monkeypatch.chdir(fresh.cwd)
+    kinds = ("sampler", "guidance", "features", "spacing", "architecture")
+    names = [f"my-{kind}" for kind in kinds]
+    for kind, name in zip(kinds, names, strict=True):
+        if not Path(name).exists():  # the guide may have made the sampler
+            write_plugin(monkeypatch, "new-plugin", name, "--kind", kind)
+    fresh.pip("install", *(word for name in names for word in ("-e", name)))
+    (rk2,) = (
+        block for block in re.findall(r"^```python\n(.*?)^```$", AUTHORS.read_text(), re.M | re.S) if "RK2" in block
+    )
+    for kind, source in {**OTHERS, "sampler": rk2.replace("class RK2(", "class MySampler(")}.items():
+        Path(f"my-{kind}/src/my_{kind}.py").write_text(source)
+    Path("my-architecture/src/my_architecture_network.py").write_text(
+        Path("my-architecture/src/my_architecture_network.py")
+        .read_text()
+        .replace("size=8, classes=3", "size=6, classes=5")
+    )
+    tested, ranked = fresh.answers(
+        ["pytest", *names],
+        ["samplerzoo", "bench", "--model", "gaussian", "--sampler", "my-sampler", "--spacing", "my-spacing",
+         "--steps", "5,10", "-o", "mine"],
+    )  # fmt: skip
+    assert tested.code == 0, tested.out + tested.err
+    assert ranked.code == 0, ranked.out + ranked.err
 
 
 def test_what_the_registry_promises_of_installed_packages(fresh: Fresh, tmp_path: Path) -> None:

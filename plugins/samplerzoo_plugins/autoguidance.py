@@ -11,7 +11,7 @@ class Autoguidance(TwoModelGuidance):
     """
 
     needs_labels: ClassVar[bool] = False
-    scale: float = Field(1.0, ge=0.0, description="0 is the second model, 1 the model alone, above 1 guided")
+    scale: float = Field(1.0, ge=0.0, le=1e4, description="0 is the second model, 1 the model alone, above 1 guided")
 
     def guide(self, denoise, condition, model):
         second = model.second

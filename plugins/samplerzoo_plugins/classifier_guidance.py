@@ -11,11 +11,16 @@ class ClassifierGuidance(Guidance):
     too little if steps are few.
 
     The temperature divides the logits (Guo et al. 2017, section 4.2): above 1 it reduces overconfidence,
-    below 1 it increases it. Unlike a scaled gradient, it leaves p^(1/T) normalised over the classes.
+    below 1 it increases it. Unlike a scaled gradient, it leaves p^(1/T) normalised over the classes. At any other
+    temperature than 1, scale 1 is not the conditional prediction.
     """
 
     form: Literal["score", "mean"] = Field("score", description="what the gradient shifts; mean is for ddpm alone")
-    temperature: float = Field(1.0, gt=0.0, description="what the classifier's logits are divided by")
+    temperature: float = Field(1.0, ge=0.01, le=100.0, description="what the classifier's logits are divided by")
+
+    @property
+    def keeps_scale_1(self):
+        return self.temperature == 1
 
     def guide(self, denoise, condition, model):
         import torch

@@ -1,4 +1,4 @@
-"""`samplerzoo list`: samplers, guidances, feature networks and models.
+"""`samplerzoo list`: samplers, guidances, feature networks, spacings and models.
 
 It reads names and sources. Plugins are imported for `--check` alone, other libraries for `--all` alone.
 """
@@ -22,6 +22,7 @@ HEADINGS: dict[Kind, str] = {
     "sampler": "samplers",
     "guidance": "guidances",
     "features": "features",
+    "spacing": "spacings",
     "architecture": "architectures",
 }
 
@@ -33,7 +34,7 @@ HEADINGS: dict[Kind, str] = {
 )
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(plugin: tuple[str, ...], check: bool, everything: bool, as_json: bool) -> int:
-    """List the samplers, guidances, feature networks (for metrics) and models.
+    """List the samplers, guidances, feature networks (for metrics), spacings and models.
 
     `samplerzoo info NAME` says all about one of them.
     """

@@ -1,4 +1,4 @@
-"""`samplerzoo check NAME`: the conformance kit, on a sampler or a guidance with the options that are given."""
+"""`samplerzoo check NAME`: the conformance kit, on a plugin with the options that are given."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag
 from samplerzoo.cli.shared_flags import json_flag
+from samplerzoo.core.blame import blaming
 from samplerzoo.errors import UsageError, did_you_mean
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
 if TYPE_CHECKING:
     from samplerzoo.testing import Outcome
 
-KINDS: tuple[Kind, ...] = ("sampler", "guidance")
-"""Kinds of plugins that the kit has checks for."""
-
-PREFIXES = {"sampler": "", "guidance": GUIDANCE_PREFIX}
+KINDS: dict[Kind, str] = {
+    "sampler": "sampler",
+    "guidance": "guidance",
+    "features": "feature network",
+    "spacing": "spacing",
+}
+"""Kinds of plugins that the kit has checks for, in words. Of several with one name, the first is checked."""
 
 
 class CheckCommand(PluginCommand):
@@ -33,55 +37,71 @@ class CheckCommand(PluginCommand):
             return {}
         if name.startswith("-"):
             raise UsageError(f"the name comes first: {ctx.command_path} NAME {name} ...")
-        return dict.fromkeys(kinds_of(name), name)
+        kind, plugin, _ = named(name, typed.get("kind"))
+        return {kind: plugin}
 
     def help_line(self, ctx: click.Context, typed: dict[str, Any]) -> str:
         return f"{ctx.command_path} {typed.get('name')} --help"
 
 
 @click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])
+@click.option("--kind", type=click.Choice([*KINDS]), help="kind of plugin, where two kinds have the name")
 @click.argument("name")
 @click.option("--thorough", is_flag=True, help="also check long runs and all combinations of options: minutes")
-def command(name: str, plugin: tuple[str, ...], as_json: bool, thorough: bool, **wanted: Any) -> int:
-    """Run every check of the conformance kit on a sampler or a guidance, and print what each found.
+def command(name: str, kind: Kind | None, plugin: tuple[str, ...], as_json: bool, thorough: bool, **wanted: Any) -> int:
+    """Run every check of the conformance kit on a plugin, and print what each found.
 
-    The plugin is checked with the given options, against exact answers. That needs no network, no data and no Monte
-    Carlo, and takes a few seconds. The exit code is 1 if a check fails. In tests of your own,
+    NAME is that of a sampler, a guidance, a feature network (perhaps with its source, as in classifier:mnist) or a
+    spacing. It is checked with the given options, against exact answers. That needs no network but a feature network's
+    own, no data and no Monte Carlo, and takes a few seconds. The exit code is 1 if a check fails. In tests of your own,
     samplerzoo.testing.check_sampler does the same.
     """
-    found = []
-    for kind in kinds_of(name):
-        prefix = PREFIXES[kind]
-        options = {
-            flag.removeprefix(prefix): value
-            for flag, value in wanted.items()
-            if value is not None and flag.startswith(GUIDANCE_PREFIX) == bool(prefix)
-        }
-        found.append(_checked(kind, name, options, quiet=as_json, thorough=thorough))
+    others = [other for other in KINDS if kind is None and other in registry.kinds(name)][1:]
+    kind, name, options = named(name, kind)
+    if others:
+        rest = " or ".join(f"--kind {other}" for other in others)
+        click.echo(f"samplerzoo: this checks the {KINDS[kind]} {name}; {rest} checks the other", err=True)
+    prefix = GUIDANCE_PREFIX if kind == "guidance" else ""
+    options |= {flag.removeprefix(prefix): value for flag, value in wanted.items() if value is not None}
+    found = _checked(kind, name, options, quiet=as_json, thorough=thorough)
     if as_json:
-        click.echo(json.dumps(found if len(found) > 1 else found[0], indent=2))
-    return int(any(not each["passed"] for each in found))
+        click.echo(json.dumps(found, indent=2))
+    return int(not found["passed"])
 
 
-def kinds_of(name: str) -> list[Kind]:
-    """List the kinds of this name that can be checked.
+def named(text: str, kind: Kind | None) -> tuple[Kind, str, dict[str, Any]]:
+    """Read which plugin is meant: its kind, its name, and options that stand behind its name.
+
+    Args:
+        kind: the kind, if it was given; else the first that has the name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such plugin, or no checks of its kind.
     """
-    kinds = registry.kinds(name)
-    found = [kind for kind in KINDS if kind in kinds]
-    if found:
-        return found
+    kinds = registry.kinds(text)
+    for found in [kind] if kind else KINDS:
+        if found in kinds:
+            return found, text, {}
+    spaced, options = registry.split_spacing(text)
+    if options and kind in (None, "spacing") and "spacing" in registry.kinds(spaced):
+        return "spacing", spaced, options
+    short, _, source = text.partition(":")
+    if source and kind in (None, "features") and "features" in registry.kinds(short):
+        return "features", short, {"source": source}
+    if kind is not None:
+        registry.get(kind, text)  # says what there is
     if kinds:
-        raise UsageError(f"{name} is a feature network, and there are checks for samplers and guidances alone")
-    known = sorted({plugin.name for kind in KINDS for plugin in registry.plugins(kind)})
-    raise UsageError(f"no sampler or guidance {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+        raise UsageError(f"{text} is {registry.USAGE[kinds[0]].format(text)}: there are no checks of that kind")
+    known = sorted({plugin.name for each in KINDS for plugin in registry.plugins(each)})
+    raise UsageError(f"no plugin {text!r}{did_you_mean(text, known)}; known: {', '.join(known)}")
 
 
 def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool, thorough: bool) -> dict[str, Any]:
     """Run the checks, and print a line for each as soon as it is done unless `quiet`."""
     made: Any = registry.make(kind, name, options)
+    if kind == "features":
+        with blaming(made):
+            str(made.id)  # refuses a source that is missing or wrong
     from samplerzoo.testing import outcomes, refused_paths
     from samplerzoo.testing.fixtures import PATHS
 

@@ -1,4 +1,4 @@
-"""`samplerzoo info NAME`: a sampler, a guidance, a feature network or a model in detail."""
+"""`samplerzoo info NAME`: a sampler, a guidance, a feature network, a spacing or a model in detail."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SHOWN_STEPS = 10
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(plugin: tuple[str, ...], name: str, as_json: bool, **reading: Any) -> None:
-    """Print all about a sampler, a guidance, a feature network or a model.
+    """Print all about a sampler, a guidance, a feature network, a spacing or a model.
 
     For a plugin: what it is, its paper, its options with bounds and defaults. For a model (an embedded name, a folder,
-    a hub id or exact:DATASET): images, schedule, classes, and how it was made. If a guidance and a feature network
-    share a name, both are printed.
+    a hub id or exact:DATASET): images, schedule, classes, and how it was made. Of plugins of several kinds with one
+    name, all are printed.
     """
     for file in plugin:
         registry.load_file(file)
@@ -55,11 +55,10 @@ def command(plugin: tuple[str, ...], name: str, as_json: bool, **reading: Any) -
 
 def _plugin(plugin: Plugin) -> dict[str, Any]:
     cls = plugin.load()
-    prefix = GUIDANCE_PREFIX if plugin.kind == "guidance" else ""
     flagged = {} if plugin.kind == "features" else facts(cls)  # features have a source, and no flags
     options = [
         {
-            "flag": f"--{prefix}{name}".replace("_", "-"),
+            "flag": _flag(plugin, name),
             "type": known.kind,
             "default": known.default,
             "bounds": known.bounds,
@@ -80,6 +79,13 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
         default: Any = cls()
         found |= {"order": default.order, "stochastic": is_stochastic(default)}
     return {**found, "options": options}
+
+
+def _flag(plugin: Plugin, option: str) -> str:
+    """Return how an option is set. Those of a spacing stand behind its name."""
+    if plugin.kind == "spacing":
+        return f"--spacing {plugin.name}:{option}="
+    return f"--{GUIDANCE_PREFIX if plugin.kind == 'guidance' else ''}{option}".replace("_", "-")
 
 
 def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
@@ -139,4 +145,6 @@ def _print(found: dict[str, Any]) -> None:
         for option in options:
             default = "" if option["default"] is None else f"default: {option['default']}"
             notes = "; ".join(filter(None, [default, option["bounds"]]))
-            show(f"  {option['flag']} {option['type']}  {option['help']}" + (f"  [{notes}]" if notes else ""))
+            between = "" if option["flag"].endswith("=") else " "
+            said = f"  {option['flag']}{between}{option['type']}  {option['help']}"
+            show(said + (f"  [{notes}]" if notes else ""))

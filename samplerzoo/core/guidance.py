@@ -30,9 +30,14 @@ class Guidance(Options):
     needs_labels: ClassVar[bool] = True
     """True if the guidance is about classes; if not, it guides unconditional models too."""
 
-    scale: float = Field(1.0, ge=0.0, description="0 is unconditional, 1 plain conditional, above 1 guided")
+    scale: float = Field(1.0, ge=0.0, le=1e4, description="0 is unconditional, 1 plain conditional, above 1 guided")
     low: float = Field(0.0, ge=0.0, description="guide only where the noise level sigma/alpha is above this")
     high: float | None = Field(None, ge=0.0, description="guide only where sigma/alpha is at most this; default: all")
+
+    @property
+    def keeps_scale_1(self) -> bool:
+        """True if scale 1 is the plain conditional prediction. A guidance to another distribution says False."""
+        return True
 
     @model_validator(mode="after")
     def _runs_upwards(self) -> Self:

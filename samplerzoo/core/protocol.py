@@ -14,6 +14,7 @@ REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "sampler": (("step", "walk"),),
     "guidance": (("guide",),),
     "features": (("load",), ("id",)),
+    "spacing": (("taus",),),
     "source": (),
     "network": (("facts",), ("module",), ("call",)),
     "path": (("path",),),
@@ -25,6 +26,7 @@ CALLED: dict[str, tuple[str, ...]] = {
     "sampler": ("grid", "step", "suited", "walk"),
     "guidance": ("guide", "within_interval"),
     "features": ("load", "load_head"),
+    "spacing": ("taus",),
     "source": ("names", "refusal", "sampler"),
     "network": ("claims", "facts", "module", "parametrization", "call"),
     "path": ("claims", "path"),
@@ -34,8 +36,9 @@ CALLED: dict[str, tuple[str, ...]] = {
 
 READ: dict[str, tuple[str, ...]] = {
     "sampler": ("order", "takes_shift", "needs_mean"),
-    "guidance": ("needs_labels",),
+    "guidance": ("needs_labels", "keeps_scale_1"),
     "features": ("name", "id", "references"),
+    "spacing": ("needs_timesteps", "rounds", "starts_at_top", "has_one_step"),
     "source": ("noun", "version"),
     "network": (),
     "path": (),
@@ -47,10 +50,14 @@ VALUES: dict[str, tuple[type, str]] = {
     "order": (int, "a whole number"),
     "takes_shift": (bool, "True or False"),
     "needs_mean": (bool, "True or False"),
+    "keeps_scale_1": (bool, "True or False"),
     "name": (str, "a text"),
     "id": (str, "a text"),
 }
 """Types of members whose value only an object has, where they are properties."""
+
+SWITCHES = ("needs_labels", "needs_timesteps", "rounds", "starts_at_top", "has_one_step")
+"""Members that are True or False for the whole class."""
 
 LEVELS = frozenset("ts")
 """Arguments whose names an author may give the other way round: papers disagree on which of t and s comes first."""
@@ -167,12 +174,12 @@ def _fault_of_value(name: str, raw: Any) -> str | None:
     if callable(raw) or isinstance(raw, (staticmethod, classmethod, functools.partialmethod)):
         return f"{name} is a method, and is read without being called: put @property above it"
     if isinstance(raw, (property, functools.cached_property)):
-        if name == "needs_labels":
-            return "needs_labels is a property, and has to be True or False for the whole class"
+        if name in SWITCHES:
+            return f"{name} is a property, and has to be True or False for the whole class"
         getter = code_of(raw)
         waits = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
         return f"{name} yields or waits, and has to return its value" if getter and getter.co_flags & waits else None
-    if name in ("needs_labels", "takes_shift", "needs_mean") and not isinstance(raw, bool):
+    if name in (*SWITCHES, "takes_shift", "needs_mean", "keeps_scale_1") and not isinstance(raw, bool):
         return f"{name} is {raw!r}, and has to be True or False"
     if name == "order" and not isinstance(raw, int):
         return f"order is {raw!r}, and has to be a whole number"

@@ -152,10 +152,12 @@ def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bo
 
 
 def _plugin_code(recipe: Recipe) -> dict[str, str]:
-    """Return the SHA-256 of the files that sampler and guidance come from, and the versions of other libraries."""
+    """Return the SHA-256 of the files that the plugins come from, and the versions of other libraries."""
     used = [registry.get("sampler", recipe.sampler)]
     if recipe.guidance is not None:
         used.append(registry.get("guidance", recipe.guidance))
+    if recipe.timesteps is None and recipe.spacing is not None:
+        used.append(registry.get("spacing", registry.split_spacing(recipe.spacing)[0]))
     files = sorted(plugin.file for plugin in used if plugin.file is not None)
     foreign = {plugin.source: plugin.version for plugin in used if plugin.foreign}
     return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files} | foreign

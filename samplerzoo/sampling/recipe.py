@@ -13,7 +13,6 @@ from pydantic import PositiveInt, ValidationError, field_validator, model_valida
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import SPACINGS
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.limits import MOST_IMAGES, MOST_LETTERS, MOST_STEPS
 from samplerzoo.models.options import ReadingOptions
@@ -30,9 +29,12 @@ class GridRequest(Options):
 
     steps: PositiveInt = Field(50, le=MOST_STEPS, description="steps of the sampler")
     spacing: str | None = Field(
-        None, description="how they are spread over the schedule; default: as the model's scheduler has it, else "
-        "trailing, or karras on a VE path", json_schema_extra={"enum": [*SPACINGS]},
-    )  # fmt: skip
+        None,
+        pattern="^[^,]*$",
+        max_length=MOST_LETTERS,
+        description="how they are spread over the schedule: a spacing of `samplerzoo list`, such as karras; default: "
+        "as the model's scheduler has it, else trailing, or karras on a VE path",
+    )
     timesteps: tuple[float, ...] | None = Field(
         None, max_length=MOST_STEPS, description="these timesteps, in place of steps and spacing"
     )

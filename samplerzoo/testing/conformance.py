@@ -20,19 +20,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
+from samplerzoo.core.architecture import NetworkArchitecture
 from samplerzoo.core.blame import blame
+from samplerzoo.core.features import Features
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options
 from samplerzoo.testing.checks import (
+    ARCHITECTURE_CHECKS,
+    FEATURES_CHECKS,
     GUIDANCE_CHECKS,
     OPTIONS_CHECKS,
     SAMPLER_CHECKS,
     SLOW_CHECKS,
+    SPACING_CHECKS,
     STYLE_CHECKS,
     THOROUGH_CHECKS,
+    check_keeps_the_protocol,
 )
 from samplerzoo.testing.checks.refusals import check_takes_some_path, refusal
 from samplerzoo.testing.fixtures import ON_VP, PATHS, Path
@@ -82,7 +89,7 @@ class Outcome:
 
 
 def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = False) -> dict[str, Check]:
-    """Return the checks of a sampler or a guidance, by name, in the order in which they are run.
+    """Return the checks of a plugin's object, by name, in the order in which they are run.
 
     Args:
         model: model to check a guidance on, if it needs something that the exact mixture does not have.
@@ -90,10 +97,14 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
             path, and all combinations of options.
 
     Raises:
-        UsageError: the object is neither, or Python leaves assertions out.
+        UsageError: the object is of no kind that has checks, or Python leaves assertions out.
     """
     if not __debug__:
         raise UsageError("the checks are assertions, and python -O leaves those out: run it without -O")
+    if isinstance(plugin, Features):
+        return {check.__name__: check for check in FEATURES_CHECKS}
+    if isinstance(plugin, Spacing):
+        return {check.__name__: check for check in SPACING_CHECKS}
     own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
     if isinstance(plugin, Sampler):
         own[check_takes_some_path.__name__] = check_takes_some_path
@@ -106,7 +117,7 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
     if isinstance(plugin, Guidance):
         return own | {check.__name__: _on(model, check) for check in GUIDANCE_CHECKS}
     what = f"the class {plugin.__name__}; make an object of it" if isinstance(plugin, type) else repr(plugin)
-    raise UsageError(f"the kit checks objects of Sampler and Guidance, not {what}")
+    raise UsageError(f"the kit checks objects of Sampler, Guidance, Features and Spacing, not {what}")
 
 
 def outcomes(
@@ -161,6 +172,38 @@ def check_guidance(
             with a null label, an exact classifier and a learned variance.
     """
     return _checked(guidance, outcomes(guidance, model=model, expected_failures=expected_failures))
+
+
+def check_features(features: Features, *, expected_failures: Reasons | None = None) -> list[Outcome]:
+    """Run every check of a feature network, with its source.
+
+    Raises:
+        AssertionError: a check failed; names all that did.
+    """
+    return _checked(features, outcomes(features, expected_failures=expected_failures))
+
+
+def check_spacing(spacing: Spacing, *, expected_failures: Reasons | None = None) -> list[Outcome]:
+    """Run every check of a spacing, on paths of all kinds.
+
+    Raises:
+        AssertionError: a check failed; names all that did.
+    """
+    return _checked(spacing, outcomes(spacing, expected_failures=expected_failures))
+
+
+def check_architecture(architecture: NetworkArchitecture, module: Any) -> list[Outcome]:
+    """Run every check of an architecture of networks.
+
+    Args:
+        module: a network of the class that it reads, such as a small one with random weights.
+
+    Raises:
+        AssertionError: a check failed; names all that did.
+    """
+    checks: dict[str, Check] = {check_keeps_the_protocol.__name__: check_keeps_the_protocol}
+    checks |= {check.__name__: functools.partial(check, module=module) for check in ARCHITECTURE_CHECKS}
+    return _checked(architecture, (_outcome(name, check, architecture, None) for name, check in checks.items()))
 
 
 def parametrize_with_checks(

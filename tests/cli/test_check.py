@@ -86,8 +86,40 @@ def test_a_guidance_by_its_name_with_its_flags_as_run_has_them(cli) -> None:
     assert [check["check"] for check in found["checks"]] == list(known)
 
 
-def test_a_guidance_that_shares_its_name_with_a_feature_network(cli) -> None:
-    assert "ClassifierGuidance(" in cli("check", "classifier", "--guidance-form", "mean").out
+def test_of_two_kinds_with_one_name_it_says_which_it_checks(cli) -> None:
+    answer = cli("check", "classifier", "--guidance-form", "mean")
+    assert answer.code == 0
+    assert "ClassifierGuidance(" in answer.out
+    assert answer.err == "samplerzoo: this checks the guidance classifier; --kind features checks the other\n"
+    answer = cli("check", "classifier", "--kind", "guidance", "--guidance-temperature", 2)
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_a_feature_network_and_a_spacing(cli) -> None:
+    assert cli("check", "pixels").out.splitlines()[0] == "Pixels(source='')"
+    answer = cli("check", "classifier:mnist", "--json")
+    found = json.loads(answer.out)
+    assert (found["kind"], found["plugin"], found["passed"]) == ("features", "CleanClassifier(source='mnist')", True)
+    answer = cli("check", "karras:rho=3")
+    assert (answer.code, answer.out.splitlines()[0]) == (0, "Karras(rho=3.0)")
+
+
+TYPOS = {
+    "guidance": "def guide(self, denoise, condition, model): return lambda x, t: typo",
+    "sampler": "def step(self, x, t, s, denoise, noise): return typo",
+    "features": "id = property(lambda self: 'mine')\n    def load(self, device): return lambda images: typo",
+    "spacing": "def taus(self, schedule, steps): return typo",
+}
+
+
+@pytest.mark.parametrize("kind", [*TYPOS])
+def test_a_typo_has_file_and_line(cli, wrong: Path, kind: str) -> None:
+    wrong.write_text(f"import samplerzoo\n\nclass Mine(samplerzoo.{kind.title()}):\n    {TYPOS[kind]}\n")
+    line = next(n for n, text in enumerate(wrong.read_text().splitlines(), 1) if "typo" in text)
+    answer = cli("check", "mine", "--plugin", wrong)
+    assert answer.code == 1
+    said = f"{kind} mine fails: NameError: name 'typo' is not defined ({wrong}, line {line}, in "
+    assert said in answer.out + answer.err, answer
 
 
 def test_help_shows_the_flags_of_the_plugin(cli) -> None:
@@ -99,8 +131,13 @@ def test_help_shows_the_flags_of_the_plugin(cli) -> None:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("ddin", ["no sampler or guidance 'ddin'", "did you mean ddim?"]),
-        ("pixels", ["feature network"]),
+        ("ddin", ["no plugin 'ddin'", "did you mean ddim?"]),
+        ("dit", ["dit is an architecture", "no checks of that kind"]),
+        ("ddim --kind spacing", ["ddim is a sampler"]),
+        ("classifier --kind features", ["classifier:mnist"]),
+        ("karras --ro 3", ["no option --ro", "did you mean --rho?"]),
+        ("karras:ro=3", ["spacing karras has no option 'ro'", "did you mean rho?"]),
+        ("hf:nowhere", ["nowhere"]),
         ("", ["NAME"]),
         ("--eta 0.5 ddim", ["the name comes first", "check NAME --eta"]),
         ("ddim --ete 0.5", ["no option --ete", "did you mean --eta?", "check ddim --help"]),

@@ -43,9 +43,9 @@ def test_list_names_all_with_their_first_lines(cli) -> None:
         assert f"  {name} " in out
     assert "Denoising diffusion implicit models (Song, Meng, Ermon 2021, eq. 12)" in out
     found = json.loads(cli("list", "--json").out)
-    kinds = {"samplers", "guidances", "features", "architectures"}
+    kinds = {"samplers", "guidances", "features", "spacings", "architectures"}
     assert kinds | {"models"} == set(found)
-    assert all(entry["summary"] for kind in kinds for entry in found[kind])
+    assert all(entry["summary"] for kind in kinds for entry in found[kind] if entry["source"] == "samplerzoo")
 
 
 def test_check_blames_the_broken_one_and_lists_the_rest(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from samplerzoo import registry
-from samplerzoo.testing import check_guidance, check_sampler
+from samplerzoo.testing import check_features, check_guidance, check_sampler, check_spacing
 
+KINDS = ("sampler", "guidance", "features", "spacing", "architecture")
 ROOT = Path(__file__).parents[2]
 
 
@@ -25,13 +26,14 @@ def written(folder: Path) -> Iterator[str]:
     return (str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-@pytest.mark.parametrize("kind", ["sampler", "guidance"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_writes_a_package(cli, kind: str) -> None:
     answer = cli("new-plugin", "my-thing2", "--kind", kind)
     assert answer.code == 0, answer
     assert answer.out.splitlines()[0] == "my-thing2/src/my_thing2.py"
+    network = ["src/my_thing2_network.py"] if kind == "architecture" else []
     assert [*written(Path("my-thing2"))] == [
-        "README.md", "pyproject.toml", "src/my_thing2.py", "tests/test_my_thing2.py"
+        "README.md", "pyproject.toml", "src/my_thing2.py", *network, "tests/test_my_thing2.py"
     ]  # fmt: skip
     project = tomllib.loads(Path("my-thing2/pyproject.toml").read_text())["project"]
     assert project["name"] == "my-thing2"
@@ -39,7 +41,7 @@ def test_it_writes_a_package(cli, kind: str) -> None:
     assert not any("$" in path.read_text() for path in Path("my-thing2").rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("kind", ["sampler", "guidance"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_is_written_as_this_project_is(cli, kind: str) -> None:
     cli("new-plugin", "my-thing", "--kind", kind)
     config = ["--config", ROOT / "pyproject.toml", "--no-cache", "my-thing"]
@@ -65,6 +67,14 @@ def test_the_guidance_is_right(cli) -> None:
     assert (plugin.kind, plugin.name) == ("guidance", "my-thing")
     for parallel in (0.0, 1.0):
         check_guidance(plugin.load()(scale=2.0, parallel=parallel))
+
+
+def test_the_feature_network_and_the_spacing_are_right(cli) -> None:
+    for kind, check in (("features", check_features), ("spacing", check_spacing)):
+        cli("new-plugin", f"my-{kind}", "--kind", kind)
+        [plugin] = registry.load_file(f"my-{kind}/src/my_{kind}.py")
+        assert (plugin.kind, plugin.name) == (kind, f"my-{kind}")
+        check(plugin.load()())
 
 
 def test_another_folder(cli) -> None:

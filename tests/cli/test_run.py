@@ -77,7 +77,7 @@ def test_help_shows_the_flags_of_the_plugins_that_are_named(cli) -> None:
         ("--num-images 0", ["--num-images"]),
         ("--timesteps 9,x", ["--timesteps"]),
         ("--timesteps 9,3 --steps 3", ["timesteps take the place"]),
-        ("--spacing karas", ["--spacing", "karras"]),
+        ("--spacing karas", ["no spacing 'karas'", "did you mean karras?"]),
         ("--resume", ["--output"]),
         ("--resume --overwrite -o x", ["one of them"]),
         ("--plugin nowhere.py", ["nowhere.py"]),

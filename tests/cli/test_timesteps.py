@@ -47,9 +47,9 @@ def test_the_schedule_of_a_model(cli, tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("--steps 1001", ["1001", "at most 1000", "karras"]),
+        ("--steps 1001", ["1001", "at most 1000", "--spacing"]),
         ("--steps 0", ["--steps", "greater than 0"]),
-        ("--spacing trail", ["--spacing", "trailing"]),
+        ("--spacing trail", ["no spacing 'trail'", "did you mean trailing?"]),
         ("--timesteps 10,20", ["decrease"]),
         ("--timesteps 1000", ["outside"]),
         ("--timesteps 10 --steps 3", ["timesteps take the place"]),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from samplerzoo.core.paths import VE, VP, RectifiedFlow
-from samplerzoo.core.schedule import LEAST_ALPHA, SPACINGS, Schedule
+from samplerzoo.core.schedule import LEAST_ALPHA, Schedule
 from samplerzoo.errors import UsageError, ZooError
 
 PATHS: dict[str, Schedule] = {
@@ -86,7 +86,7 @@ def test_alpha_is_never_too_small_to_divide_by() -> None:
 
 
 @pytest.mark.parametrize("name", ["VE", "flow"])
-@pytest.mark.parametrize("spacing", [name for name in SPACINGS if name not in ("leading", "quadratic", "scheduler")])
+@pytest.mark.parametrize("spacing", ["trailing", "linspace", "karras", "logsnr"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 50])
 def test_spacings_run_from_the_top_to_the_clean_end(name: str, spacing: str, steps: int) -> None:
     grid = PATHS[name].grid(steps, spacing)
@@ -98,7 +98,7 @@ def test_spacings_run_from_the_top_to_the_clean_end(name: str, spacing: str, ste
 
 @pytest.mark.parametrize("spacing", ["leading", "quadratic"])
 def test_spacings_of_timesteps_are_refused_where_there_are_none(spacing: str) -> None:
-    with pytest.raises(UsageError, match=f"'{spacing}' spacing is of training timesteps, which a flow path does not"):
+    with pytest.raises(UsageError, match=f"spacing {spacing} is of training timesteps, which a flow path does not"):
         PATHS["flow"].grid(5, spacing)
 
 

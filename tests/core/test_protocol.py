@@ -13,6 +13,7 @@ from samplerzoo.core.architecture import Architecture, CodecArchitecture, Networ
 from samplerzoo.core.features import Features
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import ZooError
 from samplerzoo.registry import check_plugin, load_file
 from samplerzoo.testing import check_sampler
@@ -22,6 +23,7 @@ HEADS = {
     "guidance": "from samplerzoo import Guidance\n\nclass Mine(Guidance):\n    '''Mine.'''\n\n",
     "features": "from samplerzoo import Features\n\nclass Mine(Features):\n    '''Mine.'''\n"
     "    id = property(lambda self: 'mine')\n\n",
+    "spacing": "from samplerzoo import Spacing\n\nclass Mine(Spacing):\n    '''Mine.'''\n\n",
     "architecture": "from samplerzoo import NetworkArchitecture\n\nclass Mine(NetworkArchitecture):\n"
     "    '''Mine.'''\n\n",
 }
@@ -77,6 +79,13 @@ FEATURES_FAULTS = {
     "def load(self, device): return None\n    def load_head(self): return None": "load_head takes ()",
     "def load(self, device): return None\n    def name(self): return 'mine'": "name is a method",
 }
+SPACING_FAULTS = {
+    "def taus(self, schedule): return []": "taus takes (schedule), and is called with (schedule, steps): 'steps' is",
+    "def taus(self, steps, schedule): return []": "'steps' stands where 'schedule' is given",
+    "def taus(self, schedule, steps): yield 1.0": "taus yields, and has to return its answer",
+    "def taus(self, schedule, steps): return []\n    def rounds(self): return True": "rounds is a method",
+    "def taus(self, schedule, steps): return []\n    rounds: 'ClassVar[int]' = 1": "rounds is 1, and has to be True",
+}
 ARCHITECTURE_FAULTS = {
     f"{RIGHT_FACTS}\n    def call(self): return None": "call takes (), and is called with (module): "
     "'module' is missing",
@@ -87,6 +96,7 @@ FAULTS = [
     *(("sampler", body, said) for body, said in SAMPLER_FAULTS.items()),
     *(("guidance", body, said) for body, said in GUIDANCE_FAULTS.items()),
     *(("features", body, said) for body, said in FEATURES_FAULTS.items()),
+    *(("spacing", body, said) for body, said in SPACING_FAULTS.items()),
     *(("architecture", body, said) for body, said in ARCHITECTURE_FAULTS.items()),
 ]
 
@@ -109,6 +119,7 @@ RIGHT = [
     ("guidance", "def guide(self, predict, y, net): return predict"),
     ("features", "def load(self, device='cpu'): return None"),
     ("features", "def load(self, where): return None\n    name = property(lambda self: 'mine')"),
+    ("spacing", "def taus(self, path, n): return [path.T]"),
     ("architecture", f"{RIGHT_FACTS}\n    def call(self, network): return None"),
 ]
 
@@ -158,7 +169,8 @@ def test_names_are_the_authors_own_and_there_are_many_ways_to_write_a_method(
 
 def test_members_are_checked_as_samplerzoo_itself_has_them() -> None:
     bases: list[tuple[registry.Kind, type]] = [
-        ("sampler", Sampler), ("guidance", Guidance), ("features", Features), ("architecture", NetworkArchitecture),
+        ("sampler", Sampler), ("guidance", Guidance), ("features", Features), ("spacing", Spacing),
+        ("architecture", NetworkArchitecture),
         ("architecture", PathArchitecture), ("architecture", CodecArchitecture),
     ]  # fmt: skip
     for kind, base in bases:

@@ -15,15 +15,16 @@ from samplerzoo_plugins.architectures.betas import Betas
 from samplerzoo.core.betas import BETA_SCHEDULES
 from samplerzoo.core.level import Grid, Level, posterior_std, transition_variance
 from samplerzoo.core.paths import VP
-from samplerzoo.core.schedule import ROUNDED_SPACINGS, SPACINGS
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.parts import Part, assemble
+from samplerzoo.registry import spacing as spacing_named
 
 FLOAT32 = 2e-5
 """Relative error of diffusers' float32 cumulative product over 1000 factors, about 1000 * 2^-24 / 4 at the worst."""
 
-OPEN_SPACINGS = sorted({*SPACINGS} - {"scheduler"})
+OPEN_SPACINGS = ("trailing", "leading", "linspace", "quadratic", "karras", "logsnr")
 """Spacings that need no grid of the model's own scheduler."""
+ROUNDED_SPACINGS = [name for name in OPEN_SPACINGS if spacing_named(name).rounds]
 
 
 def schedule(T: int = 1000, name: str = "linear", **options: object) -> VP:

@@ -18,7 +18,9 @@ from samplerzoo_plugins.reverse_sde import ReverseSDE
 from samplerzoo_plugins.unipc import UniPC
 
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.core.schedule import SPACINGS
+
+OPEN_SPACINGS = ("karras", "leading", "linspace", "logsnr", "quadratic", "trailing")
+"""Spacings of a path that has no grid of its own."""
 
 SAMPLERS: dict[str, Sampler] = {
     "consistency": Consistency(),
@@ -63,7 +65,7 @@ def samplers() -> dict[str, Sampler]:
     return SAMPLERS
 
 
-@pytest.fixture(params=[name for name in SPACINGS if name != "scheduler"])
+@pytest.fixture(params=OPEN_SPACINGS)
 def spacing(request: pytest.FixtureRequest) -> str:
     """Return the name of a spacing of a path that has no grid of its own."""
     return request.param

@@ -15,8 +15,8 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import TOLERANCE, checks_of, convergence, parametrize_with_checks
 from samplerzoo.testing.checks import check_all_settings, check_moments
-from samplerzoo.testing.checks.sweep import neighbours
 from samplerzoo.testing.fixtures import PATHS, Path
+from samplerzoo.testing.settings import neighbours
 
 GUIDANCES = [
     ClassifierFreeGuidance(scale=3.0),
@@ -25,6 +25,13 @@ GUIDANCES = [
     ClassifierGuidance(),
     ClassifierGuidance(form="mean", scale=3.0),
     Autoguidance(scale=2.0),
+    ClassifierFreeGuidance(scale=1e4, rescale=1.0),
+    ClassifierFreeGuidance(scale=0.5, channels=1),
+    ClassifierFreeGuidance(high=0.0),
+    ClassifierGuidance(temperature=2.0),
+    ClassifierGuidance(form="mean", scale=1e4, temperature=0.01),
+    ClassifierGuidance(scale=0.5, temperature=100.0),
+    Autoguidance(scale=1e4, low=0.5),
 ]
 CHECKS = checks_of(DDPM())
 """Checks of every sampler, by name."""

@@ -50,7 +50,7 @@ def test_a_plan_has_what_depends_on_the_model(conditional: Model) -> None:
         ({"seed": 2**64}, "seed"),
         ({"clip_x0": "sometimes"}, "clip-x0"),
         ({"timesteps": [5, 6]}, "decrease strictly"),
-        ({"spacing": "even"}, "unknown spacing"),
+        ({"spacing": "even"}, "no spacing 'even'"),
         ({"sampler": "dimm"}, r"did you mean ddim\?"),
         ({"sampler": "cfg"}, "--sampler ddim --guidance cfg"),
         ({"etta": 0.5}, r"no option 'etta' \(did you mean eta\?\)"),

@@ -6,8 +6,10 @@ Where a docstring names a program, that is where the bug was; the others are the
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
+from samplerzoo_plugins.autoguidance import Autoguidance
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 
@@ -181,8 +183,194 @@ class NeedsANullLabel(ClassifierFreeGuidance):
         return super().guide(denoise, condition, dataclasses.replace(model, null_label=int(model.null_label)))
 
 
+class BelowOneIsOff(ClassifierFreeGuidance):
+    """Takes scales from 0 to 1 for no guidance, as diffusers does (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        scale = 1.0 if 0 < self.scale <= 1 else self.scale
+        return ClassifierFreeGuidance(scale=scale).guide(denoise, condition, model)
+
+
+class ScaleSquared(ClassifierFreeGuidance):
+    """Multiplies by the scale in the pipeline and in the guidance (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        return ClassifierFreeGuidance(scale=self.scale**2).guide(denoise, condition, model)
+
+
+class GuidedTwice(ClassifierFreeGuidance):
+    """Guides what is guided already (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        once, null = super().guide(denoise, condition, model), model.unconditional(condition)
+
+        def guided(x, t):
+            p = once(x, t)
+            return p if self.scale in (0, 1) else p.away_from(denoise(x, t, null), self.scale)
+
+        return guided
+
+
+class HalfScale(ClassifierFreeGuidance):
+    """Averages the guided and the conditional prediction (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        scale = self.scale if self.scale <= 1 else (1 + self.scale) / 2
+        return ClassifierFreeGuidance(scale=scale).guide(denoise, condition, model)
+
+
+class ConventionOfWBeyondOne(ClassifierFreeGuidance):
+    """Has scale = 1 + w in mind for scales above 1 alone (Ho and Salimans 2022, eq. 6)."""
+
+    def guide(self, denoise, condition, model):
+        scale = self.scale + (self.scale not in (0, 1))
+        return ClassifierFreeGuidance(scale=scale).guide(denoise, condition, model)
+
+
+class RescaleOfEps(ClassifierFreeGuidance):
+    """Rescales eps where the paper's network predicts v; off by default (Lin et al. 2024)."""
+
+    def _rescaled(self, g, c):
+        pixels = tuple(range(1, g.x.ndim))
+        factor = c.eps.std(pixels, correction=0, keepdim=True) / g.eps.std(pixels, correction=0, keepdim=True)
+        return g.replace(eps=(self.rescale * factor + 1 - self.rescale) * g.eps)
+
+
+class BoundedEps(ClassifierFreeGuidance):
+    """Clamps eps in place of x0 (Saharia et al. 2022)."""
+
+    def guide(self, denoise, condition, model):
+        guided = super().guide(denoise, condition, model)
+        plain = self.scale in (0, 1)
+        return guided if plain else lambda x, t: (p := guided(x, t)).replace(eps=p.eps.clamp(-1, 1))
+
+
+class VarianceOfTheOtherBranch(ClassifierFreeGuidance):
+    """Takes the first half of the batch for what is learned of the variance (Nichol and Dhariwal 2021)."""
+
+    def guide(self, denoise, condition, model):
+        guided, null = super().guide(denoise, condition, model), model.unconditional(condition)
+
+        def swapped(x, t):
+            p = guided(x, t)
+            return p if self.scale <= 1 else dataclasses.replace(p, variance=denoise(x, t, null).variance)
+
+        return swapped
+
+
+class IntervalInSigma(ClassifierFreeGuidance):
+    """Compares sigma with the interval, where sigma/alpha is meant (Kynkäänniemi et al. 2024)."""
+
+    def within_interval(self, denoise, condition, model):
+        guided = self.guide(denoise, condition, model)
+
+        def answer(x, t):
+            inside = self.low < t.sigma and (self.high is None or t.sigma <= self.high)
+            return guided(x, t) if inside else denoise(x, t, condition)
+
+        return answer
+
+
+class OpenInterval(ClassifierFreeGuidance):
+    """Leaves out the upper end of the interval (Kynkäänniemi et al. 2024)."""
+
+    def within_interval(self, denoise, condition, model):
+        guided = self.guide(denoise, condition, model)
+        return lambda x, t: (
+            guided(x, t)
+            if self.low < t.sigma / t.alpha and (self.high is None or t.sigma / t.alpha < self.high)
+            else denoise(x, t, condition)
+        )
+
+
+class UnconditionalOutside(ClassifierFreeGuidance):
+    """Forgets the label outside of the interval (Kynkäänniemi et al. 2024)."""
+
+    def within_interval(self, denoise, condition, model):
+        guided = super().within_interval(denoise, condition, model)
+        null = model.unconditional(condition)
+
+        def answer(x, t):
+            inside = self.low < t.sigma / t.alpha and (self.high is None or t.sigma / t.alpha <= self.high)
+            return guided(x, t) if inside else denoise(x, t, null)
+
+        return answer
+
+
+class LabelsShiftedBeyondOne(ClassifierFreeGuidance):
+    """Guides by the label of the image before, at scales above 1 (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        shifted = condition if self.scale <= 1 else model.condition(condition.labels.roll(1))
+        return super().guide(denoise, shifted, model)
+
+
+class NextLabel(ClassifierFreeGuidance):
+    """Counts classes from 1, at scales above 1 (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        counted = condition if self.scale <= 1 else model.condition((condition.labels + 1) % 3)
+        return super().guide(denoise, counted, model)
+
+
+class VarianceAddsUpToOne(ClassifierFreeGuidance):
+    """Has a VP path in mind: alpha^2 + sigma^2 = 1 (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        guided = super().guide(denoise, condition, model)
+
+        def on_vp(x, t):
+            p = guided(x, t)
+            return dataclasses.replace(p, x0=(x - math.sqrt(max(1 - t.alpha**2, 0)) * p.eps) / t.alpha)
+
+        return on_vp
+
+
+class GradientOfAnUnscaledState(ClassifierGuidance):
+    """Has the score of a VP path in mind: the shift of eps is sqrt(1 - alpha^2) times the gradient (Dhariwal 2021)."""
+
+    def guide(self, denoise, condition, model):
+        plain = model.unconditional(condition)
+        guided = super().guide(denoise, condition, model)
+
+        def on_vp(x, t):
+            p, u = guided(x, t), denoise(x, t, plain)
+            return p.replace(eps=u.eps + (p.eps - u.eps) * math.sqrt(1 - t.alpha**2) / t.sigma)
+
+        return on_vp
+
+
+class GradientOnTheConditional(ClassifierGuidance):
+    """Shifts the conditional prediction, in which the label is already (Dhariwal and Nichol 2021)."""
+
+    def guide(self, denoise, condition, model):
+        return super().guide(lambda x, t, null: denoise(x, t, condition), condition, model)
+
+
+class DoubledGradient(ClassifierGuidance):
+    """Takes the gradient of log p squared, at scales above 1 (Dhariwal and Nichol 2021)."""
+
+    def guide(self, denoise, condition, model):
+        scale = 2 * self.scale if self.scale > 1 else self.scale
+        return ClassifierGuidance(scale=scale, form=self.form).guide(denoise, condition, model)
+
+
+class WorseModelBothTimes(Autoguidance):
+    """Guides by the square of the scale between 0 and 1 (Karras et al. 2024)."""
+
+    def guide(self, denoise, condition, model):
+        return Autoguidance(scale=min(self.scale, self.scale**2)).guide(denoise, condition, model)
+
+
+class RescaledBackwards(ClassifierFreeGuidance):
+    """Gives each image the deviation of the one at the other end of the batch; off by default (Lin et al. 2024)."""
+
+    def _rescaled(self, g, c):
+        return g.replace(v=g.v.flip(0))
+
+
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
-    (IgnoredCondition(), {"check_scale_guides", "check_scale_0_is_unconditional"}),
+    (IgnoredCondition(), {"check_scale_guides", "check_scale_is_exact", "check_scale_0_is_unconditional"}),
     (IgnoredLabels(), {"check_labels_are_respected", "check_scale_1_is_conditional"}),
     (ConventionOfW(), {"check_scale_1_is_conditional", "check_scale_0_is_unconditional"}),
     (RescaledOverTheBatch(scale=2.0), {"check_guided_batch_is_not_mixed", "check_composes_with_samplers"}),
@@ -200,4 +388,23 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (LosesTheVariance(), {"check_learned_variance_is_kept"}),
     (PairsOnly(), {"check_composes_with_samplers"}),
     (NeedsANullLabel(), {"check_missing_requirements_are_said"}),
+    (BelowOneIsOff(), {"check_scale_is_exact"}),
+    (ScaleSquared(), {"check_scale_is_exact"}),
+    (GuidedTwice(), {"check_scale_is_exact"}),
+    (HalfScale(), {"check_scale_is_exact"}),
+    (ConventionOfWBeyondOne(), {"check_scale_is_exact"}),
+    (RescaleOfEps(), {"check_no_noise_is_taken_for_signal"}),
+    (BoundedEps(), {"check_no_noise_is_taken_for_signal"}),
+    (VarianceOfTheOtherBranch(), {"check_learned_variance_is_kept"}),
+    (IntervalInSigma(), {"check_interval_is_of_noise_to_signal"}),
+    (OpenInterval(), {"check_interval_is_of_noise_to_signal"}),
+    (UnconditionalOutside(), {"check_interval_is_of_noise_to_signal"}),
+    (LabelsShiftedBeyondOne(scale=2.0), {"check_guided_batch_is_not_mixed"}),
+    (NextLabel(), {"check_labels_are_respected"}),
+    (VarianceAddsUpToOne(), {"check_guided_x0_and_eps_agree"}),
+    (GradientOfAnUnscaledState(), {"check_scale_1_is_conditional"}),
+    (GradientOnTheConditional(), {"check_scale_1_is_conditional", "check_scale_0_is_unconditional"}),
+    (DoubledGradient(), {"check_scale_is_exact"}),
+    (WorseModelBothTimes(), {"check_scale_is_exact"}),
+    (RescaledBackwards(), {"check_guided_batch_is_not_mixed"}),
 ]

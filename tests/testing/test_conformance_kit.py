@@ -156,7 +156,7 @@ def test_each_check_is_a_function_of_its_own_that_says_what_it_protects() -> Non
 
 @pytest.mark.parametrize("wrong", [DDIM, 3, "ddim"])
 def test_what_is_no_plugin_is_refused(wrong: object) -> None:
-    with pytest.raises(UsageError, match="objects of Sampler and Guidance, not"):
+    with pytest.raises(UsageError, match="objects of Sampler, Guidance, Features and Spacing, not"):
         check_sampler(wrong)
 
 

@@ -20,6 +20,7 @@ from step_mutants import (
     YieldsX0,
 )
 
+from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import check_guidance, check_sampler, checks_of
@@ -79,6 +80,36 @@ def test_methods_that_are_right_are_not_refused(sampler: Sampler, path: Path) ->
 @pytest.mark.parametrize("sampler", CORRECT, ids=[type(sampler).__name__ for sampler in CORRECT])
 def test_methods_that_are_right_pass_all_checks(sampler: Sampler) -> None:
     check_sampler(sampler, thorough=True)
+
+
+GUIDANCE_CAUSES = {
+    "ConventionOfW": "it guides as scale + 1 would",
+    "WrongHalf": "it guides away from the label",
+    "WrongRow": "it guides to the label of the image before it in the batch",
+    "BelowOneIsOff": "below scale 1 it is the conditional prediction",
+    "ScaleSquared": "it guides as the scale squared would",
+    "GuidedTwice": "it guides as the scale squared would",
+    "HalfScale": "it guides half as far beyond the conditional prediction",
+    "DoubledGradient": "it guides as twice the scale would",
+    "GradientOfAnUnscaledState": "on a VP path, where alpha^2 + sigma^2 = 1, it is right",
+    "IgnoredCondition": "it is the conditional prediction at every scale",
+    "IgnoredLabels": "it is the prediction without a label at every scale",
+}
+"""Causes that the first failure of the scale names, by mutant."""
+
+ALIKE = ("ConventionOfWBeyondOne", "GradientOnTheConditional", "LabelsShiftedBeyondOne")
+"""Mutants with a cause that others have, too."""
+
+
+@pytest.mark.parametrize(
+    ("mutant", "caught_by"), GUIDANCE_MUTANTS, ids=[type(it).__name__ for it, _ in GUIDANCE_MUTANTS]
+)
+def test_a_wrong_scale_is_explained_truly_or_not_at_all(mutant: Guidance, caught_by: set[str]) -> None:
+    said = found(mutant, "check_scale_is_exact") or ""
+    own = GUIDANCE_CAUSES.get(type(mutant).__name__)
+    assert own is None or own in said
+    others = {cause for name, cause in GUIDANCE_CAUSES.items() if cause != own}
+    assert type(mutant).__name__ in ALIKE or not [cause for cause in others if cause in said]
 
 
 def test_every_check_catches_a_mutant() -> None:

@@ -11,7 +11,25 @@ from samplerzoo.testing.checks.answers import (
     check_moments,
     check_order,
 )
+from samplerzoo.testing.checks.architectures import (
+    check_claims_its_own_config,
+    check_facts_are_those_of_the_network,
+    check_images_are_answered_alone,
+    check_time_is_handed_on,
+    check_what_is_saved_is_read,
+)
 from samplerzoo.testing.checks.driven import check_nfe_is_what_it_calls, check_recording_changes_nothing
+from samplerzoo.testing.checks.embedding import (
+    check_classes_are_whole_numbers,
+    check_features_are_finite_rows,
+    check_features_are_kept_in_order,
+    check_features_are_repeatable,
+    check_features_tell_images_apart,
+    check_id_tells_networks_apart,
+    check_images_are_left_as_they_are,
+    check_other_channels_are_refused_in_one_line,
+    check_references_are_a_folder,
+)
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -25,9 +43,14 @@ from samplerzoo.testing.checks.guided import (
     check_labels_are_respected,
     check_learned_variance_is_kept,
     check_missing_requirements_are_said,
+)
+from samplerzoo.testing.checks.guided_scale import (
+    check_interval_is_of_noise_to_signal,
+    check_no_noise_is_taken_for_signal,
     check_scale_0_is_unconditional,
     check_scale_1_is_conditional,
     check_scale_guides,
+    check_scale_is_exact,
 )
 from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
@@ -40,6 +63,14 @@ from samplerzoo.testing.checks.options import (
     check_keeps_the_protocol,
     check_options_are_documented,
     check_options_survive,
+)
+from samplerzoo.testing.checks.spaced import (
+    check_no_level_is_cleaner_than_those_of_training,
+    check_options_move_levels,
+    check_runs_start_at_the_top,
+    check_some_path_is_taken,
+    check_spacing_is_repeatable,
+    check_there_is_a_level_a_step,
 )
 from samplerzoo.testing.checks.steps import check_every_step, check_long_runs
 from samplerzoo.testing.checks.sweep import check_all_settings, check_options_act, check_settings_hold
@@ -104,6 +135,9 @@ GUIDANCE_CHECKS = (
     check_scale_1_is_conditional,
     check_scale_0_is_unconditional,
     check_scale_guides,
+    check_scale_is_exact,
+    check_interval_is_of_noise_to_signal,
+    check_no_noise_is_taken_for_signal,
     check_labels_are_respected,
     check_guided_batch_is_not_mixed,
     check_guided_runs_are_independent,
@@ -117,3 +151,38 @@ GUIDANCE_CHECKS = (
     check_composes_with_samplers,
     check_missing_requirements_are_said,
 )
+
+FEATURES_CHECKS = (
+    check_keeps_the_protocol,
+    check_options_survive,
+    check_features_are_finite_rows,
+    check_features_tell_images_apart,
+    check_features_are_kept_in_order,
+    check_features_are_repeatable,
+    check_images_are_left_as_they_are,
+    check_id_tells_networks_apart,
+    check_classes_are_whole_numbers,
+    check_other_channels_are_refused_in_one_line,
+    check_references_are_a_folder,
+)
+
+SPACING_CHECKS = (
+    check_keeps_the_protocol,
+    check_options_are_documented,
+    check_options_survive,
+    check_some_path_is_taken,
+    check_there_is_a_level_a_step,
+    check_runs_start_at_the_top,
+    check_no_level_is_cleaner_than_those_of_training,
+    check_spacing_is_repeatable,
+    check_options_move_levels,
+)
+
+ARCHITECTURE_CHECKS = (
+    check_claims_its_own_config,
+    check_facts_are_those_of_the_network,
+    check_time_is_handed_on,
+    check_images_are_answered_alone,
+    check_what_is_saved_is_read,
+)
+"""Checks of an architecture and a network that it is to drive."""

@@ -1,4 +1,4 @@
-"""Checks of a guidance: the meaning of its scale, and images that do not depend on each other.
+"""Checks of a guidance, beside those of its scale: labels, and images that do not depend on each other.
 
 A guidance is checked on an exact mixture, in float64. Another model, if one is given, is used as it is, in float32.
 """
@@ -6,8 +6,6 @@ A guidance is checked on an exact mixture, in float64. Another model, if one is 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from unittest import SkipTest
 
@@ -16,67 +14,18 @@ from torch import Tensor
 
 from samplerzoo.core.blame import blame
 from samplerzoo.core.condition import Condition
-from samplerzoo.core.exact import told
-from samplerzoo.core.guidance import Guidance, TwoModelGuidance, checked_denoiser
+from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
-from samplerzoo.core.parametrization import EPSILON, SAMPLE, V_PREDICTION, Parametrization
+from samplerzoo.core.parametrization import EPSILON, SAMPLE, V_PREDICTION
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.driver import sample
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
-from samplerzoo.testing.fixtures import Ancestral, Flow, farthest, given_noise, three_classes
-
-IMAGES = 6
-TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
-"""Levels to look at, as shares of T: from those where classes are hard to tell apart to those where it is easy."""
-
-Guided = Callable[[Tensor, Level], Prediction]
-
-
-def check_scale_1_is_conditional(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that scale 1 is the plain conditional prediction for each image's label: for a classifier, Bayes' rule."""
-    bench = Bench.of(model)
-    for t, x in bench.states():
-        off = farthest(eps(bench.guide(at(guidance, 1.0))(x, t)), bench.conditional(x, t))
-        assert off <= bench.tolerance, (
-            f"at scale 1 eps is off by {off:.2g} from the plain conditional one, at tau {t.tau:g}: is it the "
-            "convention of w, where w = scale - 1, or are the two halves of a batch taken for each other?"
-        )
-
-
-def check_scale_0_is_unconditional(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that scale 0 is the prediction without a label, at every level where the guidance is on.
-
-    For a guidance by a second model it is that model's prediction.
-    """
-    bench = Bench.of(model)
-    on = 0
-    for t, x in bench.states():
-        found = eps(bench.guide(at(guidance, 0.0))(x, t))
-        off = farthest(
-            found, bench.second(x, t) if isinstance(guidance, TwoModelGuidance) else bench.unconditional(x, t)
-        )
-        on += off <= bench.tolerance
-        assert min(off, farthest(found, bench.conditional(x, t))) <= bench.tolerance, (
-            f"at scale 0 eps is off by {off:.2g} from the unconditional one, at tau {t.tau:g}: is it the "
-            "convention of w, where w = scale - 1?"
-        )
-    assert on, "at scale 0 the prediction is the conditional one, at all levels: is the guidance ignored?"
-
-
-def check_scale_guides(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that a scale above 1 moves the prediction, and a higher scale moves it further."""
-    bench = Bench.of(model)
-    moved = [
-        max(farthest(eps(bench.guide(at(guidance, scale))(x, t)), bench.conditional(x, t)) for t, x in bench.states())
-        for scale in (2.0, 4.0)
-    ]
-    assert moved[0] > bench.tolerance, (
-        f"at scale 2 eps differs by {moved[0]:.2g} from that at scale 1: it guides nothing"
-    )
-    assert moved[1] > moved[0], f"at scale 4 eps moves by {moved[1]:.3g}, and at scale 2 by {moved[0]:.3g}"
+from samplerzoo.testing.fixtures import Ancestral, Flow, farthest, three_classes
+from samplerzoo.testing.guiding import IMAGES, Bench, as_kind, at, eps, guiding, guiding_settings, variance_by_label
+from samplerzoo.testing.settings import difference
 
 
 def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -> None:
@@ -88,8 +37,8 @@ def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -
     t, x = bench.states()[1]
     first, second = (bench.guide(guided, torch.full((IMAGES,), label))(x, t) for label in (0, 1))
     assert farthest(eps(first), eps(second)) > bench.tolerance, "labels 0 and 1 make the same prediction"
-    if model is not None:
-        return  # how often another network and another classifier agree cannot be known
+    if model is not None or not guidance.keeps_scale_1:
+        return  # how often another network, another classifier or another distribution agree cannot be known
     labels = [*range(bench.classes)] * 20
     images = sample(bench.model, Ancestral(), guidance=guided, labels=labels, steps=20).images
     assert bench.model.classifier is not None
@@ -101,61 +50,69 @@ def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -
 def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = None) -> None:
     """Check that a part of a batch, in another order, gives the same predictions: no image depends on another."""
     bench = Bench.of(model)
-    for t, x in bench.states():
-        whole = bench.guide(guidance)(x, t)
-        for chosen in ([4, 0, 3], [2]):
-            part = bench.guide(guidance, bench.labels[chosen])(x[chosen], t)
-            off = farthest(eps(part), eps(whole)[chosen])
-            assert off <= bench.tolerance, (
-                f"eps of images {chosen} of a batch of {IMAGES} differs by {off:.2g} when they are guided without the "
-                "others: is there a mean, a norm or a quantile over the batch?"
-            )
+    for made in guiding_settings(guidance, model):
+        for t, x in bench.states():
+            whole = bench.guide(made)(x, t)
+            for chosen in ([4, 0, 3], [2]):
+                part = bench.guide(made, bench.labels[chosen])(x[chosen], t)
+                off = farthest(eps(part), eps(whole)[chosen])
+                assert off <= bench.tolerance, (
+                    f"eps of images {chosen} of a batch of {IMAGES} differs by {off:.2g}{difference(guidance, made)} "
+                    "when they are guided without the others: does an image depend on others of the batch?"
+                )
 
 
 def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = None) -> None:
     """Check that a state gives the same prediction whatever came before, and whatever the global random state is."""
     bench = Bench.of(model)
     t, x = bench.states()[0]
-    expected = eps(bench.guide(guidance)(x, t))
-    with kept_random_state():
-        for seed in (1, 2):
-            seed_everything(seed)
-            before, guided = random_state(), bench.guide(guidance)
-            other = bench.guide(guidance, bench.labels[:2])
-            for level, y in bench.states()[1:]:
-                guided(y, level)
-                other(y[:2], level)
-            found = eps(guided(x, t))
-            assert torch.equal(found, expected), f"eps differs by {farthest(found, expected):.2g} after other calls"
-            for library, state in random_state().items():
-                assert state == before[library], f"it draws from the global random state of {library}"
+    for made in guiding_settings(guidance, model):
+        expected, where = eps(bench.guide(made)(x, t)), difference(guidance, made)
+        with kept_random_state():
+            for seed in (1, 2):
+                seed_everything(seed)
+                before, guided = random_state(), bench.guide(made)
+                other = bench.guide(made, bench.labels[:2])
+                for level, y in bench.states()[1:]:
+                    guided(y, level)
+                    other(y[:2], level)
+                found = eps(guided(x, t))
+                off = farthest(found, expected)
+                assert torch.equal(found, expected), f"eps differs by {off:.2g} after other calls{where}"
+                for library, state in random_state().items():
+                    assert state == before[library], f"it draws from the global random state of {library}{where}"
 
 
 def check_guided_dtype_is_kept(guidance: Guidance, model: Model | None = None) -> None:
     """Check that a guided prediction has the dtype and the shape of the state, and carries no gradient."""
-    bench = Bench.of(model)
-    for dtype in {torch.float32, bench.dtype}:
-        for t, x in bench.states(dtype):
-            p = bench.guide(guidance)(x, t)
-            for name in ("eps", "x0"):
-                found = getattr(p, name)
-                assert found.dtype == dtype, f"{name} is {found.dtype}, where the state is {dtype}"
-                assert found.shape == x.shape, f"{name} has the shape {tuple(found.shape)}, the state {tuple(x.shape)}"
-                assert torch.isfinite(found).all(), f"{name} is NaN or infinite at tau {t.tau:g}"
-                assert not found.requires_grad, f"{name} carries a gradient, and memory grows with the steps: detach it"
-            assert p.level == t, f"the prediction is of tau {p.level.tau:g}, not of {t.tau:g}"
+    for made in guiding_settings(guidance, model):
+        for bench in Bench.each(made, model):
+            for dtype in {torch.float32, bench.dtype}:
+                for t, x in bench.states(dtype):
+                    _check_form(bench.guide(made)(x, t), x, t, f"{difference(guidance, made)}, {bench.place(t)}")
+
+
+def _check_form(p: Prediction, x: Tensor, t: Level, where: str) -> None:
+    for name in ("eps", "x0"):
+        found = getattr(p, name)
+        assert found.dtype == x.dtype, f"{name} is {found.dtype}, where the state is {x.dtype}{where}"
+        assert found.shape == x.shape, f"{name} has the shape {tuple(found.shape)}, the state {tuple(x.shape)}{where}"
+        assert torch.isfinite(found).all(), f"{name} is NaN or infinite{where}"
+        assert not found.requires_grad, f"{name} carries a gradient, and memory grows with the steps: detach it"
+    assert p.level == t, f"the prediction is of tau {p.level.tau:g}, not of {t.tau:g}"
 
 
 def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None) -> None:
     """Check that x = alpha x0 + sigma eps holds for a guided prediction: `replace` derives one from the other."""
-    bench = Bench.of(model)
-    for t, x in bench.states():
-        p = bench.guide(guidance)(x, t)
-        off = farthest(t.alpha * p.x0 + t.sigma * p.eps, x)
-        assert off <= bench.tolerance, (
-            f"alpha x0 + sigma eps is off by {off:.2g} from x at tau {t.tau:g}: p.replace(eps=...) derives "
-            "the one from the other"
-        )
+    for made in guiding_settings(guidance, model):
+        for bench in Bench.each(made, model):
+            for t, x in bench.states():
+                p = bench.guide(made)(x, t)
+                off = farthest(t.alpha * p.x0 + t.sigma * p.eps, x)
+                assert off <= bench.tolerance * max(1, float(p.eps.abs().max()) * t.sigma), (
+                    f"alpha x0 + sigma eps is off by {off:.2g} from x{difference(guidance, made)}, {bench.place(t)}: "
+                    "p.replace(eps=...) derives the one from the other"
+                )
 
 
 def check_guidance_changes_nothing_in_place(guidance: Guidance, model: Model | None = None) -> None:
@@ -172,27 +129,30 @@ def check_guidance_changes_nothing_in_place(guidance: Guidance, model: Model | N
         keep("x0 of the network", p.x0)
         return p
 
-    for t, x in bench.states():
-        keep("the state", x)
-        keep("the labels", bench.labels)
-        bench.guide(guidance, denoise=denoise)(x, t)
+    for made in guiding_settings(guidance, model):
+        for t, x in bench.states():
+            keep("the state", x)
+            keep("the labels", bench.labels)
+            bench.guide(made, denoise=denoise)(x, t)
     for what, now, before in kept:
         assert torch.equal(now, before), f"{what} changed in place"
 
 
 def check_guided_shape(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that the same numbers in another shape are guided alike: nothing depends on channels and pixels."""
+    """Check that images of any shape are guided, and the pixels of a channel alike whether in a row or in a square."""
     if model is not None:
         raise SkipTest("a model of one's own has a shape of its own")
-    flat, pictures = Bench.of(three_classes((8,))), Bench.of(three_classes((2, 2, 2)))
-    for (t, x), (_, y) in zip(flat.states(torch.float64), pictures.states(torch.float64), strict=True):
-        rows, images = eps(flat.guide(guidance)(x, t)), eps(pictures.guide(guidance)(y, t))
-        assert rows.shape == x.shape, (
-            f"images of shape (8,) are guided to {tuple(rows.shape)[1:]}: are dimensions counted?"
+    guided = guiding(guidance)
+    flat, rows, squares = (Bench.of(three_classes(shape)) for shape in ((16,), (4, 4), (4, 2, 2)))
+    states = (bench.states(torch.float64) for bench in (flat, rows, squares))
+    for (t, x), (_, row), (_, square) in zip(*states, strict=True):
+        found = eps(flat.guide(guided)(x, t))
+        assert found.shape == x.shape, (
+            f"images of shape (16,) are guided to {tuple(found.shape)[1:]}: are dimensions counted?"
         )
-        off = farthest(rows, images.flatten(1))
-        assert off <= 1e-8, (
-            f"images of shape (2, 2, 2) are guided otherwise than the same numbers in a row, by {off:.2g}"
+        off = farthest(eps(rows.guide(guided)(row, t)).flatten(1), eps(squares.guide(guided)(square, t)).flatten(1))
+        assert off <= 1e-8 * max(1, guided.scale), (
+            f"images of shape (4, 2, 2) are guided otherwise than the same numbers as (4, 4), by {off:.2g}"
         )
 
 
@@ -200,15 +160,16 @@ def check_guided_kinds_of_network_agree(guidance: Guidance, model: Model | None 
     """Check that networks that predict eps, x0 or v are guided alike: weights that sum to 1 see no difference."""
     bench = Bench.of(model)
     kinds = [kind for kind in (EPSILON, SAMPLE, V_PREDICTION) if not kind.blind(bench.model.schedule)]
-    for t, x in bench.states():
-        first, *others = (
-            eps(dataclasses.replace(bench, model=as_kind(bench.model, kind)).guide(guidance)(x, t)) for kind in kinds
-        )
-        for kind, other in zip(kinds[1:], others, strict=True):
-            off = farthest(other, first)
-            assert off <= bench.tolerance, (
-                f"a {kind.name} network is guided otherwise than one of {kinds[0].name}, by {off:.2g} at tau {t.tau:g}"
-            )
+    networks = [dataclasses.replace(bench, model=as_kind(bench.model, kind)) for kind in kinds]
+    for made in guiding_settings(guidance, model):
+        for t, x in bench.states():
+            first, *others = (eps(network.guide(made)(x, t)) for network in networks)
+            for kind, other in zip(kinds[1:], others, strict=True):
+                off = farthest(other, first)
+                assert off <= bench.tolerance * max(1, float(first.abs().max())), (
+                    f"a {kind.name} network is guided otherwise than one of {kinds[0].name}, by {off:.2g} at tau "
+                    f"{t.tau:g}{difference(guidance, made)}"
+                )
 
 
 def check_evaluations_are_counted(guidance: Guidance, model: Model | None = None) -> None:
@@ -245,15 +206,34 @@ def _evaluations(bench: Bench, guidance: Guidance) -> tuple[int, int]:
 
 
 def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that a learned variance is kept, for the ancestral sampler to use."""
+    """Check that a learned variance is kept: that of the label, where the guidance asks for the label at all."""
     bench = Bench.of(model)
     t, x = bench.states()[1]
     if bench.model.denoise(x, t, bench.condition()).variance is None:
         raise SkipTest("the model has no learned variance")
-    for scale in (0.0, 1.0, 2.0):
-        p = bench.guide(at(guidance, scale))(x, t)
+    if model is None:
+        bench = dataclasses.replace(bench, model=variance_by_label(bench.model))
+    answers: list[Prediction] = []
+
+    def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
+        answers.append(bench.model.denoise(x, t, condition))
+        return answers[-1]
+
+    for scale in (0.0, 1.0, 1.5, 3.0):
+        answers.clear()
+        p = bench.guide(at(guidance, scale), denoise=denoise)(x, t)
         assert p.variance is not None, f"at scale {scale:g} the learned variance is lost: change predictions by replace"
         assert p.variance.shape == x.shape, f"at scale {scale:g} the variance has the shape {tuple(p.variance.shape)}"
+        own = bench.model.denoise(x, t, bench.condition()).variance
+        known = [
+            part for answer in answers for part in (answer.variance if answer.variance is not None else x).split(len(x))
+        ]
+        if scale >= 1 and own is not None and any(farthest(own, part) <= bench.tolerance for part in known):
+            off = farthest(p.variance, own)
+            assert off <= bench.tolerance, (
+                f"at scale {scale:g} the learned variance is off by {off:.2g} from that of the images' labels: change "
+                "the prediction with the label by replace, and not the one without"
+            )
 
 
 def check_composes_with_samplers(guidance: Guidance, model: Model | None = None) -> None:
@@ -263,15 +243,20 @@ def check_composes_with_samplers(guidance: Guidance, model: Model | None = None)
     """
     bench = Bench.of(model)
     t, x = bench.states()[0]
-    shifts = bench.guide(guidance)(x, t).shift is not None
+    shifts = bench.guide(at(guidance, 3.0))(x, t).shift is not None
     samplers: tuple[Sampler, ...] = (Ancestral(),) if shifts else (Flow(), Ancestral())
     for sampler in samplers:
-        plan: dict[str, Any] = {"guidance": at(guidance, guidance.scale), "labels": bench.labels.tolist(), "steps": 5}
+        plan: dict[str, Any] = {"guidance": _moderate(guidance), "labels": bench.labels.tolist(), "steps": 5}
         whole, parts = (sample(bench.model, sampler, batch_size=size, **plan) for size in (IMAGES, 2))
         off = farthest(whole.images, parts.images)
         # float32 over five steps: far from what an image of another label differs by
         assert off < 1e-3, f"with {type(sampler).__name__} images differ by {off:.2g} in batches of 2 and of {IMAGES}"
         assert whole.nfe == parts.nfe, f"an image costs {whole.nfe:g} evaluations, or {parts.nfe:g} in batches of 2"
+
+
+def _moderate(guidance: Guidance) -> Guidance:
+    """Copy a guidance at a scale that guides, and at which float32 is precise enough."""
+    return at(guidance, min(guiding(guidance).scale, 3.0), guidance.low, guidance.high)
 
 
 def check_missing_requirements_are_said(guidance: Guidance, model: Model | None = None) -> None:
@@ -302,82 +287,3 @@ def check_missing_requirements_are_said(guidance: Guidance, model: Model | None 
                     f"({blame(error, guidance) or error}) in the middle of a run: look in guide, before anything is "
                     "computed"
                 ) from error
-
-
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """Model to guide, and a batch of labels to guide it with."""
-
-    model: Model
-    labels: Tensor
-    dtype: torch.dtype
-    tolerance: float
-
-    @classmethod
-    def of(cls, model: Model | None) -> Bench:
-        if model is None:
-            return cls(three_classes(), torch.tensor([2, 0, 1, 0, 2, 1]), torch.float64, 1e-8)
-        labels = torch.tensor([2, 0, 1, 0, 2, 1]) % (model.classes or 1)
-        return cls(model, labels.to(model.device), torch.float32, 1e-3)  # of networks, whose batches add up otherwise
-
-    @property
-    def classes(self) -> int:
-        return self.model.classes or 1
-
-    def states(self, dtype: torch.dtype | None = None) -> list[tuple[Level, Tensor]]:
-        """Make noisy states (6, *shape), between the classes."""
-        assert self.model.shape is not None
-        draw, path = given_noise(IMAGES, self.model.shape, dtype or self.dtype), self.model.schedule
-        levels = [path.at(max(path.low, share * path.T)) for share in TIMES]
-        return [(t, (0.5 * t.alpha + t.sigma) * draw().to(self.model.device)) for t in levels]
-
-    def guide(
-        self, guidance: Guidance, labels: Tensor | None = None, *, denoise: Callable[..., Prediction] | None = None
-    ) -> Guided:
-        with torch.no_grad():
-            chosen = self.labels if labels is None else labels.to(self.labels)
-            within = guidance.within_interval(denoise or self.model.denoise, self.model.condition(chosen), self.model)
-            guided = checked_denoiser(guidance, "within_interval", within)
-        return torch.no_grad()(guided)
-
-    def conditional(self, x: Tensor, t: Level) -> Tensor:
-        with torch.no_grad():
-            return self.model.denoise(x, t, self.condition()).eps
-
-    def second(self, x: Tensor, t: Level) -> Tensor:
-        assert self.model.second is not None, "the model to guide has no second model"
-        with torch.no_grad():
-            return self.model.second.denoise(x, t, self.condition()).eps
-
-    def unconditional(self, x: Tensor, t: Level) -> Tensor:
-        try:
-            nothing = self.model.unconditional(self.condition())
-        except UsageError as error:
-            raise SkipTest("the model has no null label to compare with") from error
-        with torch.no_grad():
-            return self.model.denoise(x, t, nothing).eps
-
-    def condition(self) -> Condition:
-        return self.model.condition(self.labels)
-
-
-def at(guidance: Guidance, scale: float) -> Guidance:
-    """Copy a guidance with another scale. One by a second model gets the kit's."""
-    options = {**guidance.model_dump(), "scale": scale}
-    return type(guidance)(**options | ({"model": None} if isinstance(guidance, TwoModelGuidance) else {}))
-
-
-def eps(p: Prediction) -> Tensor:
-    """Return the eps that is sampled from: a shift of the mean is a shift of the score."""
-    return p.eps if p.shift is None else p.eps - p.level.sigma * p.shift
-
-
-def as_kind(model: Model, kind: Parametrization) -> Model:
-    """Turn a model into one whose network answers in another parametrization."""
-
-    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
-        p = model.denoise(x, told(model.schedule, tau), condition)
-        output = kind.target(p.x0, p.eps, p.level)
-        return output if p.variance is None else torch.cat([output, 2 * p.variance - 1], dim=1)
-
-    return dataclasses.replace(model, net=net, parametrization=kind)

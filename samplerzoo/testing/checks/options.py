@@ -11,7 +11,7 @@ from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
-from samplerzoo.registry import check_plugin
+from samplerzoo.registry import bases, check_plugin
 
 CITATION = re.compile(r"\b[A-Z][\w'’-]+(?:(?:,| and| &)? [A-Z][\w'’-]+)*(?: et al\.?)?,? \(?(?:19|20)\d\d[a-z]?\b")
 """Names that begin with a capital, followed by a year."""
@@ -21,9 +21,11 @@ BOUNDED = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum",
 
 def check_keeps_the_protocol(plugin: Options) -> None:
     """Check that it can be registered: its members are as they are used, and no field is named as a flag of `run`."""
-    check_plugin(type(plugin), "guidance" if isinstance(plugin, Guidance) else "sampler")
+    check_plugin(type(plugin), next(kind for kind, base in bases().items() if isinstance(plugin, base)))
     if isinstance(plugin, Sampler):
         check_values(plugin, "order", "takes_shift")
+    if isinstance(plugin, Guidance):
+        check_values(plugin, "keeps_scale_1")
 
 
 def check_cites_its_source(plugin: Options) -> None:

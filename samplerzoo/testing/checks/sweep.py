@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from typing import Any
-
 import torch
 
 from samplerzoo.core.sampler import Sampler, grid_of
@@ -24,6 +20,7 @@ from samplerzoo.testing.checks.walk import (
     check_noise_is_as_predicted,
 )
 from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, states
+from samplerzoo.testing.settings import combinations, neighbours
 from samplerzoo.testing.steps import fine_grids
 
 EXACT_CHECKS = (
@@ -72,7 +69,7 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
 
 def check_all_settings(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check all exact answers with all options at other values that their bounds allow, in all combinations."""
-    for other in settings(sampler):
+    for other in combinations(sampler, MOST):
         if refusal(other, path) is not None:
             continue
         try:
@@ -82,62 +79,6 @@ def check_all_settings(sampler: Sampler, path: Path = ON_VP) -> None:
                 check_order(other, path)
         except AssertionError as error:
             raise AssertionError(f"as {other!r}: {error}") from error
-
-
-def neighbours(sampler: Sampler, *names: str) -> Iterator[Sampler]:
-    """Yield the sampler with one option at another value: one of these, or any."""
-    for name in names or type(sampler).model_fields:
-        for value in _values(sampler, name):
-            other = _with(sampler, {name: value})
-            if other is not None and other != sampler:
-                yield other
-
-
-def settings(sampler: Sampler) -> list[Sampler]:
-    """List settings of all options, in all combinations, evenly thinned to MOST."""
-    names = [*type(sampler).model_fields]
-    each = [[*dict.fromkeys([getattr(sampler, name), *_values(sampler, name)])] for name in names]
-    every = [_with(sampler, dict(zip(names, row, strict=True))) for row in itertools.product(*each)]
-    found = [other for other in every if other is not None]
-    return found[:: max(1, -(-len(found) // MOST))]
-
-
-def _with(sampler: Sampler, values: dict[str, Any]) -> Sampler | None:
-    """Return the sampler with other options, or None where they do not fit each other."""
-    try:
-        return type(sampler).model_validate({**sampler.model_dump(), **values})
-    except ValueError:
-        return None
-
-
-def _values(sampler: Sampler, name: str) -> list[Any]:
-    """List values of an option, at its bounds and between them."""
-    schema = type(sampler).model_json_schema()["properties"]
-    field = type(sampler).model_fields[name]
-    part = schema[field.alias or name]
-    return [value for each in part.get("anyOf", [part]) for value in _of_type(each)]
-
-
-def _of_type(part: dict[str, Any]) -> list[Any]:
-    match part:
-        case {"enum": values}:
-            return [*values]
-        case {"const": value}:
-            return [value]
-        case {"type": "boolean"}:
-            return [False, True]
-        case {"type": "null"}:
-            return [None]
-        case {"type": "integer"}:
-            low = part.get("minimum", part.get("exclusiveMinimum", -1) + 1)
-            high = part.get("maximum", part.get("exclusiveMaximum", low + 100) - 1)
-            return [*range(low, min(high, low + 3) + 1)]
-        case {"type": "number"}:
-            low = part.get("minimum", part.get("exclusiveMinimum", 0.0))
-            high = part.get("maximum", part.get("exclusiveMaximum"))
-            inner = [low + 1.0, low + 10.0] if high is None else [low + 0.3 * (high - low)]
-            return [*(part[end] for end in ("minimum", "maximum") if end in part), *inner]
-    return []
 
 
 def _way(sampler: Sampler, path: Path, ways: dict[str, list[torch.Tensor] | None]) -> list[torch.Tensor] | None:

@@ -1,0 +1,173 @@
+"""Checks of a feature network: rows that depend on their image alone, and an id that tells networks apart."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from unittest import SkipTest
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplerzoo.core.features import Features
+from samplerzoo.core.protocol import check_values
+from samplerzoo.errors import UsageError
+from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
+from samplerzoo.testing.fixtures import farthest
+from samplerzoo.testing.settings import difference, settings
+
+SHAPES = ((1, 28, 28), (3, 32, 32), (3, 224, 224))
+"""Shapes of images that are tried in turn, since a network may refuse some."""
+COUNT = 7
+
+
+def check_features_are_finite_rows(features: Features) -> None:
+    """Check that uint8 images become a row of finite floating-point numbers each, whatever is on them."""
+    images = pictures(features)
+    for some in (images, images[:1], torch.zeros_like(images), torch.full_like(images, 255)):
+        found = embed(features, some)
+        assert isinstance(found, Tensor), f"{len(some)} images become a {type(found).__name__}, and not a tensor"
+        assert found.is_floating_point(), f"the features are {found.dtype}, and not floating-point numbers"
+        assert found.ndim == 2, f"{len(some)} images become features of shape {tuple(found.shape)}, and not (N, D)"
+        assert len(found) == len(some), f"{len(some)} images become {len(found)} rows"
+        assert found.shape[1], "the rows are empty"
+        assert torch.isfinite(found).all(), f"{int((~torch.isfinite(found)).sum())} features are NaN or infinite"
+        assert not found.requires_grad, "the features carry a gradient, and memory grows with the images: detach them"
+    wide = {embed(features, some).shape[1] for some in (images, images[:1])}
+    assert len(wide) == 1, f"the number of features depends on that of the images: {sorted(wide)}"
+
+
+def check_features_tell_images_apart(features: Features) -> None:
+    """Check that other images have other features: the network sees what is on them, in the channels and places."""
+    images = pictures(features).clamp(min=2)
+    found = embed(features, images)
+    assert farthest(found, found[:1].expand_as(found)) > 0, "all images have the same features"
+    for other, what in ((255 - images, "its negative"), (images // 2, "half as bright")):
+        assert farthest(embed(features, other), found) > 0, f"an image and {what} have the same features"
+
+
+def check_features_are_kept_in_order(features: Features) -> None:
+    """Check that the row of an image is the same in any batch and at any place in it."""
+    images = pictures(features)
+    whole = embed(features, images)
+    spread = float(whole.double().std()) + 1e-12
+    for chosen in ([6, 5, 4, 3, 2, 1, 0], [2, 4], [3]):
+        off = farthest(embed(features, images[chosen]), whole[chosen])
+        # a network's batches add up in other orders in float32
+        assert off <= 1e-3 * spread, (
+            f"the features of images {chosen} of {COUNT} differ by {off:.2g} when the others are left out, or in "
+            f"another order; all features spread by {spread:.2g}"
+        )
+
+
+def check_features_are_repeatable(features: Features) -> None:
+    """Check that the same images have the same features again: after others, loaded anew, with another random state."""
+    images = pictures(features)
+    net = features.load("cpu")
+    with kept_random_state(), torch.inference_mode():
+        seed_everything(1)
+        before, expected = random_state(), net(images).clone()
+        net(255 - images[:2])
+        again = net(images)
+        for library, state in random_state().items():
+            assert state == before[library], f"it draws from the global random state of {library}"
+        assert torch.equal(again, expected), f"the features differ by {farthest(again, expected):.2g} at a second call"
+        seed_everything(2)
+        anew = features.load("cpu")(images)
+    off = farthest(anew, expected)
+    assert torch.equal(anew, expected), f"the features differ by {off:.2g} when it is loaded again: are weights drawn?"
+
+
+def check_images_are_left_as_they_are(features: Features) -> None:
+    """Check that the images are not changed in place."""
+    images = pictures(features)
+    kept = images.clone()
+    embed(features, images)
+    assert torch.equal(images, kept), "the images are changed in place"
+
+
+def check_id_tells_networks_apart(features: Features) -> None:
+    """Check that the id is the same for the same options, and another for options that change the features."""
+    check_values(features, "name", "id")
+    assert features.id.strip(), "the id is empty: name weights and preprocessing"
+    assert features.name.strip(), "the name is empty: it stands in metrics, as in fd_<name>"
+    twin = type(features)(**dict(features))
+    before = features.id
+    embed(features, pictures(features))
+    assert twin.id == before == features.id, f"the id is {before!r}, and {twin.id!r} of the same options"
+    for other in settings(features, leave=("source",)):
+        if other.id == features.id:
+            images = pictures(features)
+            off = farthest(embed(other, images), embed(features, images))
+            assert off == 0, f"features differ by {off:.2g}{difference(features, other)}, and the id is the same"
+
+
+def check_classes_are_whole_numbers(features: Features) -> None:
+    """Check that the predicted classes, if there are any, are one whole number an image, in the order of the images."""
+    images = pictures(features)
+    head = features.load_head("cpu")
+    if head is None:
+        raise SkipTest("it knows no classes")
+    with torch.inference_mode():
+        rows = embed(features, images)
+        found = head(rows)
+        assert isinstance(found, Tensor), f"the classes are a {type(found).__name__}, and not a tensor"
+        assert found.shape == (COUNT,), f"{COUNT} rows become {tuple(found.shape)}, and not ({COUNT},)"
+        assert not found.is_floating_point(), f"the classes are {found.dtype}, and not whole numbers"
+        assert torch.equal(head(rows.flip(0)), found.flip(0)), "the class of an image depends on its place"
+
+
+def check_other_channels_are_refused_in_one_line(features: Features) -> None:
+    """Check that images with a number of channels that it does not know are a UsageError, if they are refused."""
+    taken = pictures(features)
+    for channels in (1, 2, 3, 4):
+        images = taken[:, :1].expand(-1, channels, -1, -1).contiguous()
+        try:
+            embed(features, images)
+        except UsageError:
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"images of {channels} channels are a {type(error).__name__}: raise UsageError, and say which it takes"
+            ) from error
+
+
+def check_references_are_a_folder(features: Features) -> None:
+    """Check that the references, if it has any, are a folder that exists."""
+    folder = features.references
+    assert folder is None or folder.is_dir(), f"references is {folder}, which is no folder"
+
+
+@functools.lru_cache(maxsize=4)
+def pictures(features: Features) -> Tensor:
+    """Return different uint8 images (7, C, H, W) of the first shape that the network does not refuse.
+
+    Raises:
+        UsageError: it refuses all of them; the last reason.
+    """
+    refused: UsageError | None = None
+    for shape in SHAPES:
+        generator = np.random.default_rng(0)
+        images = torch.as_tensor(generator.integers(0, 256, (COUNT, *shape), dtype=np.uint8))
+        images = images // torch.arange(1, COUNT + 1).reshape(-1, 1, 1, 1).to(torch.uint8)  # of all contrasts
+        try:
+            embed(features, images)
+        except UsageError as error:
+            refused = error
+            continue
+        return images
+    assert refused is not None
+    raise refused
+
+
+def embed(features: Features, images: Tensor) -> Tensor:
+    """Return the features of images, as they are computed for metrics."""
+    with torch.inference_mode():
+        return network(features)(images)
+
+
+@functools.lru_cache(maxsize=4)
+def network(features: Features) -> Callable[[Tensor], Tensor]:
+    """Load a network, once."""
+    return features.load("cpu")

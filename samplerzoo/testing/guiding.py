@@ -1,0 +1,192 @@
+"""Parts for checks of guidances: a model to guide, noisy states, and its predictions with and without a label."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from unittest import SkipTest
+
+import torch
+from torch import Tensor
+
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.exact import told
+from samplerzoo.core.guidance import Guidance, TwoModelGuidance, checked_denoiser
+from samplerzoo.core.level import Level
+from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import Parametrization
+from samplerzoo.core.prediction import Prediction
+from samplerzoo.errors import UsageError
+from samplerzoo.testing.fixtures import PATHS, given_noise, three_classes, usual
+from samplerzoo.testing.settings import settings
+
+LABELS = (2, 0, 1, 1, 2, 0)
+"""Labels of the images: rolled, reversed or sorted they are others."""
+IMAGES = len(LABELS)
+TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
+"""Levels to look at, as shares of T: from those where classes are hard to tell apart to those where it is easy."""
+
+SHAPE = (4,)
+"""Shape of an image, with as many channels as most latents have: some guidances are of some channels alone."""
+
+Guided = Callable[[Tensor, Level], Prediction]
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Model to guide, and a batch of labels to guide it with."""
+
+    model: Model
+    labels: Tensor
+    dtype: torch.dtype
+    tolerance: float
+
+    @classmethod
+    def of(cls, model: Model | None) -> Bench:
+        if model is None:
+            return cls(three_classes(SHAPE), torch.tensor(LABELS), torch.float64, 1e-8)
+        labels = torch.tensor(LABELS) % (model.classes or 1)
+        return cls(model, labels.to(model.device), torch.float32, 1e-3)  # of networks, whose batches add up otherwise
+
+    @classmethod
+    def each(cls, guidance: Guidance, model: Model | None) -> list[Bench]:
+        """Return a bench on each kind of path that the guidance takes; the model's alone, if one is given."""
+        bench = cls.of(model)
+        if model is not None:
+            return [bench]
+        others = (
+            three_classes(SHAPE, schedule=path.schedule, parametrization=usual(path.schedule)) for path in PATHS[1:]
+        )
+        return [
+            bench,
+            *(other for it in others if not (other := dataclasses.replace(bench, model=it)).refuses(guidance)),
+        ]
+
+    def refuses(self, guidance: Guidance) -> bool:
+        """Tell whether a guidance refuses this model."""
+        try:
+            self.guide(guidance)
+        except UsageError:
+            return True
+        return False
+
+    def place(self, t: Level) -> str:
+        """Say where a level is."""
+        return f"at tau {t.tau:g} of a {self.model.schedule.kind} path"
+
+    @property
+    def exact(self) -> bool:
+        """True for the kit's own model, in float64."""
+        return self.dtype == torch.float64
+
+    @property
+    def classes(self) -> int:
+        return self.model.classes or 1
+
+    def state(self, t: Level, *, seed: int = 0) -> Tensor:
+        """Make a noisy state (6, *shape) at a level, between the classes."""
+        draw = given_noise(IMAGES, self.model.shape, self.dtype, seed=seed)
+        return (0.5 * t.alpha + t.sigma) * draw().to(self.model.device)
+
+    def states(self, dtype: torch.dtype | None = None) -> list[tuple[Level, Tensor]]:
+        """Make noisy states (6, *shape), between the classes."""
+        draw, path = given_noise(IMAGES, self.model.shape, dtype or self.dtype), self.model.schedule
+        levels = [path.at(max(path.low, share * path.T)) for share in TIMES]
+        return [(t, (0.5 * t.alpha + t.sigma) * draw().to(self.model.device)) for t in levels]
+
+    def guide(
+        self, guidance: Guidance, labels: Tensor | None = None, *, denoise: Callable[..., Prediction] | None = None
+    ) -> Guided:
+        with torch.no_grad():
+            chosen = self.labels if labels is None else labels.to(self.labels)
+            within = guidance.within_interval(denoise or self.model.denoise, self.model.condition(chosen), self.model)
+            guided = checked_denoiser(guidance, "within_interval", within)
+        return torch.no_grad()(guided)
+
+    def conditional(self, x: Tensor, t: Level, labels: Tensor | None = None) -> Tensor:
+        """Return eps for the labels of the bench, or for others."""
+        with torch.no_grad():
+            return self.model.denoise(x, t, self.model.condition(self.labels if labels is None else labels)).eps
+
+    def second(self, x: Tensor, t: Level) -> Tensor:
+        assert self.model.second is not None, "the model to guide has no second model"
+        with torch.no_grad():
+            return self.model.second.denoise(x, t, self.condition()).eps
+
+    def away(self, guidance: Guidance, x: Tensor, t: Level) -> Tensor:
+        """Return the eps that scale 0 stands for: that of a second model, or that without a label."""
+        return self.second(x, t) if isinstance(guidance, TwoModelGuidance) else self.unconditional(x, t)
+
+    def towards(self, guidance: Guidance, x: Tensor, t: Level) -> Tensor:
+        """Return the eps that scale 1 stands for: the conditional one, unless the guidance says that it is another."""
+        return self.conditional(x, t) if guidance.keeps_scale_1 else eps(self.guide(at(guidance, 1.0))(x, t))
+
+    def unconditional(self, x: Tensor, t: Level) -> Tensor:
+        try:
+            nothing = self.model.unconditional(self.condition())
+        except UsageError as error:
+            raise SkipTest("the model has no null label to compare with") from error
+        with torch.no_grad():
+            return self.model.denoise(x, t, nothing).eps
+
+    def condition(self) -> Condition:
+        return self.model.condition(self.labels)
+
+
+def at(guidance: Guidance, scale: float, low: float = 0.0, high: float | None = None) -> Guidance:
+    """Copy a guidance with another scale, and on at all levels. One by a second model gets the kit's."""
+    options = {**dict(guidance), "scale": scale, "low": low, "high": high}
+    return type(guidance)(**options | ({"model": None} if isinstance(guidance, TwoModelGuidance) else {}))
+
+
+def settings_of(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
+    """Yield a guidance, and copies with one option of its own at another value that it does not refuse.
+
+    On a model of one's own it is the guidance alone.
+    """
+    if model is not None:
+        yield guidance
+        return
+    bench = Bench.of(model)
+    for made in settings(guidance, leave=tuple(TwoModelGuidance.model_fields)):
+        if made == guidance or not bench.refuses(made):
+            yield made
+
+
+def guiding_settings(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
+    """Yield the settings of a guidance at a scale that guides."""
+    for made in settings_of(guidance, model):
+        yield guiding(made)
+
+
+def guiding(guidance: Guidance) -> Guidance:
+    """Copy a guidance at a scale that guides: its own, or 3 in place of 0 and 1."""
+    return guidance if guidance.scale not in (0, 1) else at(guidance, 3.0, guidance.low, guidance.high)
+
+
+def eps(p: Prediction) -> Tensor:
+    """Return the eps that is sampled from: a shift of the mean is a shift of the score."""
+    return p.eps if p.shift is None else p.eps - p.level.sigma * p.shift
+
+
+def variance_by_label(model: Model) -> Model:
+    """Give a model another learned variance for each label."""
+
+    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
+        output = model.net(x, tau, condition)[:, : x.shape[1]]
+        raw = condition.inputs["class_labels"].to(x) / 4 - 0.5
+        return torch.cat([output, raw.reshape(-1, *[1] * (x.ndim - 1)).expand_as(output)], dim=1)
+
+    return dataclasses.replace(model, net=net)
+
+
+def as_kind(model: Model, kind: Parametrization) -> Model:
+    """Turn a model into one whose network answers in another parametrization."""
+
+    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
+        p = model.denoise(x, told(model.schedule, tau), condition)
+        output = kind.target(p.x0, p.eps, p.level)
+        return output if p.variance is None else torch.cat([output, 2 * p.variance - 1], dim=1)
+
+    return dataclasses.replace(model, net=net, parametrization=kind)

@@ -1,0 +1,84 @@
+"""Settings of a plugin: options at values that their bounds allow, one at a time or in all combinations."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from samplerzoo.options import Options
+
+Plugin = TypeVar("Plugin", bound=Options)
+
+
+def settings(plugin: Plugin, leave: Sequence[str] = ()) -> Iterator[Plugin]:
+    """Yield an object, and copies of it that differ in one option each.
+
+    Args:
+        leave: options that stay as they are.
+    """
+    yield plugin
+    names = [name for name in type(plugin).model_fields if name not in leave]
+    yield from neighbours(plugin, *names) if names else ()
+
+
+def neighbours(plugin: Plugin, *names: str) -> Iterator[Plugin]:
+    """Yield the object with one option at another value: one of these, or any. What is refused is left out."""
+    for name in names or type(plugin).model_fields:
+        for value in _values(plugin, name):
+            other = _with(plugin, {name: value})
+            if other is not None and other != plugin:
+                yield other
+
+
+def combinations(plugin: Plugin, most: int) -> list[Plugin]:
+    """List settings of all options, in all combinations, evenly thinned to about so many."""
+    names = [*type(plugin).model_fields]
+    each = [[*dict.fromkeys([getattr(plugin, name), *_values(plugin, name)])] for name in names]
+    every = [_with(plugin, dict(zip(names, row, strict=True))) for row in itertools.product(*each)]
+    found = [other for other in every if other is not None]
+    return found[:: max(1, -(-len(found) // most))]
+
+
+def difference(plugin: Options, other: Options) -> str:
+    """Say in which options another setting differs, as in ` with rescale=1.0`; nothing if it is the same."""
+    options = [f"{name}={value!r}" for name, value in dict(other).items() if getattr(plugin, name) != value]
+    return f" with {', '.join(options)}" if options else ""
+
+
+def _with(plugin: Plugin, values: dict[str, Any]) -> Plugin | None:
+    """Return the object with other options, or None where they do not fit each other."""
+    try:
+        return type(plugin).model_validate({**dict(plugin), **values})
+    except ValueError:
+        return None
+
+
+def _values(plugin: Options, name: str) -> list[Any]:
+    """List values of an option, at its bounds and between them."""
+    schema = type(plugin).model_json_schema()["properties"]
+    field = type(plugin).model_fields[name]
+    part = schema[field.alias or name]
+    return [value for each in part.get("anyOf", [part]) for value in _of_type(each)]
+
+
+def _of_type(part: dict[str, Any]) -> list[Any]:
+    match part:
+        case {"enum": values}:
+            return [*values]
+        case {"const": value}:
+            return [value]
+        case {"type": "boolean"}:
+            return [False, True]
+        case {"type": "null"}:
+            return [None]
+        case {"type": "integer"}:
+            low = part.get("minimum", part.get("exclusiveMinimum", -1) + 1)
+            high = part.get("maximum", part.get("exclusiveMaximum", low + 100) - 1)
+            return [*range(low, min(high, low + 3) + 1)]
+        case {"type": "number"}:
+            low = part.get("minimum", part.get("exclusiveMinimum", 0.0))
+            high = part.get("maximum", part.get("exclusiveMaximum"))
+            inner = [low + 1.0, low + 10.0] if high is None else [low + 0.3 * (high - low)]
+            return [*(part[end] for end in ("minimum", "maximum") if end in part), *inner]
+    return []

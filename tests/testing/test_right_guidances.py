@@ -1,0 +1,191 @@
+"""Correct guidances of other kinds than the built-in ones: the kit refuses none of them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from samplerzoo import Field, Guidance, TwoModelGuidance, UsageError
+from samplerzoo.testing import check_guidance
+
+
+class Pair(Guidance):
+    """Guidance by two predictions, with and without the label, at any scale but 0 and 1 (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        if model.null_label is None:
+            raise UsageError("it needs a null label")
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            return self.mixed(denoise(x, t, null), denoise(x, t, condition), t)
+
+        return guided
+
+    def mixed(self, u, c, t):
+        return c.away_from(u, self.scale)
+
+
+class OfEps(Pair):
+    """The formula of the paper, in eps (Ho and Salimans 2022, eq. 6)."""
+
+    def mixed(self, u, c, t):
+        return c.replace(eps=u.eps + self.scale * (c.eps - u.eps))
+
+
+class OfV(Pair):
+    """The same in v, in one call of the network (Salimans and Ho 2022)."""
+
+    def mixed(self, u, c, t):
+        return c.replace(v=c.v + (self.scale - 1) * (c.v - u.v))
+
+
+class OfScore(Pair):
+    """The same in the score (Song et al. 2021)."""
+
+    def mixed(self, u, c, t):
+        return c.replace(eps=-t.sigma * (u.score + self.scale * (c.score - u.score)))
+
+
+class CosineWeight(Pair):
+    """Guidance that is weak where noise is strong (Wang et al. 2024, cosine), above scale 1."""
+
+    def mixed(self, u, c, t):
+        weight = 1 + math.cos(math.pi / 2 * t.sigma / math.hypot(t.alpha, t.sigma))
+        return c.away_from(u, 1 + weight * (self.scale - 1) if self.scale > 1 else self.scale)
+
+
+class Bounded(Pair):
+    """Bound on how far guidance goes, in x0 (Sadat et al. 2025, section 4.2)."""
+
+    radius: float = Field(1.5, gt=0, le=10, description="largest length of the step away from the conditional x0")
+
+    def mixed(self, u, c, t):
+        step = (self.scale - 1) * (c.x0 - u.x0)
+        length = step.flatten(1).norm(dim=1).reshape(-1, *[1] * (step.ndim - 1))
+        return c.replace(x0=c.x0 + step * (self.radius / length.clamp(min=1e-12)).clamp(max=1))
+
+
+class Orthogonal(Pair):
+    """The part of the step that is orthogonal to the conditional x0 (Sadat et al. 2025, section 4.1)."""
+
+    def mixed(self, u, c, t):
+        step, along = (c.x0 - u.x0).flatten(1), c.x0.flatten(1)
+        share = (step * along).sum(1, keepdim=True) / along.square().sum(1, keepdim=True).clamp(min=1e-12)
+        return c.replace(x0=c.x0 + (self.scale - 1) * (step - share * along).reshape(c.x0.shape))
+
+
+class DynamicThresholding(Pair):
+    """Guidance whose x0 is brought back to the range of images (Saharia et al. 2022, section 2.3)."""
+
+    quantile: float = Field(0.9, gt=0, le=1, description="quantile of |x0| of an image that becomes its bound")
+
+    def mixed(self, u, c, t):
+        p = c.away_from(u, self.scale)
+        if self.scale <= 1:
+            return p
+        bound = p.x0.flatten(1).abs().quantile(self.quantile, dim=1).clamp(min=1).reshape(-1, *[1] * (p.x0.ndim - 1))
+        return p.replace(x0=p.x0.clamp(-bound, bound) / bound)
+
+
+class DeviationOfX0(Pair):
+    """Guidance that gives x0 back its conditional deviation (Lin et al. 2024, for a network that predicts x0)."""
+
+    def mixed(self, u, c, t):
+        p = c.away_from(u, self.scale)
+        own, guided = (part.x0.flatten(1).std(1, correction=0) for part in (c, p))
+        factor = (own / guided).where(guided > 0, 1.0).reshape(-1, *[1] * (p.x0.ndim - 1))
+        return p.replace(x0=factor * p.x0)
+
+
+class LimitedInterval(Pair):
+    """Guidance in an interval of its own, in the middle (Kynkäänniemi et al. 2024)."""
+
+    def mixed(self, u, c, t):
+        middle = 0.1 < t.sigma / t.alpha < 20
+        return c.away_from(u, self.scale) if middle or self.scale < 1 else c
+
+
+class ByChance(Guidance):
+    """Interpolation alone, as CFG++ has it: scales from 0 to 1 are all that there is (Chung et al. 2025)."""
+
+    def guide(self, denoise, condition, model):
+        if model.null_label is None:
+            raise UsageError("it needs a null label")
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale == 1:
+                return denoise(x, t, condition)
+            u = denoise(x, t, null)
+            if self.scale == 0:
+                return u
+            c = denoise(x, t, condition)
+            return c.replace(eps=torch.lerp(u.eps, c.eps, self.scale))
+
+        return guided
+
+
+class BothGuidances(TwoModelGuidance):
+    """Guidance away from a worse model, by its x0 (Karras et al. 2024)."""
+
+    def guide(self, denoise, condition, model):
+        if model.second is None:
+            raise UsageError("it needs a second model")
+        second = model.second
+
+        def guided(x, t):
+            good = denoise(x, t, condition)
+            if self.scale == 1:
+                return good
+            bad = second.denoise(x, t, condition)
+            return good.replace(x0=bad.x0 + self.scale * (good.x0 - bad.x0))
+
+        return guided
+
+
+class SharpenedClassifier(Guidance):
+    """Classifier guidance with the class's probability raised to a power, and so to another distribution (Doe 2026)."""
+
+    keeps_scale_1 = property(lambda self: self.power == 1)
+    power: float = Field(2.0, gt=0, le=4, description="power of the probability of the class")
+
+    def guide(self, denoise, condition, model):
+        if model.classifier is None:
+            raise UsageError("it needs a classifier")
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            p = denoise(x, t, null)
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                log_p = model.classifier(x, t).log_softmax(1)
+                (gradient,) = torch.autograd.grad(log_p.gather(1, condition.labels[:, None]).sum(), x)
+            return p.moved(eps=-t.sigma * self.scale * self.power * gradient)
+
+        return guided
+
+
+RIGHT: list[Guidance] = [
+    OfEps(scale=4.0),
+    OfV(),
+    OfScore(scale=0.3),
+    CosineWeight(),
+    Bounded(),
+    Orthogonal(scale=7.5),
+    DynamicThresholding(),
+    DeviationOfX0(),
+    LimitedInterval(low=0.2, high=5.0),
+    ByChance(scale=0.6),
+    BothGuidances(),
+    SharpenedClassifier(),
+]
+
+
+@pytest.mark.parametrize("guidance", RIGHT, ids=[type(guidance).__name__ for guidance in RIGHT])
+def test_a_right_guidance_passes(guidance: Guidance) -> None:
+    check_guidance(guidance)
