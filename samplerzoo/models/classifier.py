@@ -57,8 +57,8 @@ def load_classifier(folder: str | Path, device: str = "cpu") -> Classifier:
         ZooError: the folder holds no such classifier, or its weights are incomplete.
     """
     folder = Path(folder)
-    refuse_kernels(folder)
     try:
+        refuse_kernels(folder)
         net, report = ResNetForImageClassification.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True, trust_remote_code=False
         )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PositiveInt, ValidationError
 
-from samplerzoo.core.empirical import empirical
 from samplerzoo.core.model import Layout, Model
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.data.options import DataOptions
@@ -153,6 +152,8 @@ class ExactModel(ModelHandle):
 
     def _model(self, device: str) -> Model:
         """Compute with the images on a device."""
+        from samplerzoo.core.empirical import empirical  # imports torch
+
         images, counts, names = self._data
         return empirical(
             NAMED_PATHS[self.options.path](), images.to(device), counts, self.options.bandwidth, name=self.name,

@@ -28,7 +28,7 @@ from torch import nn
 
 from samplerzoo.data.class_names import listed
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.records import parse_record, read_object, read_record
+from samplerzoo.records import read_object, read_record
 from samplerzoo.system.files import PARTIAL, digest, remove_folder, write_json
 
 EMA_FILE = "ema.safetensors"
@@ -216,16 +216,16 @@ def read_progress(folder: Path) -> Progress:
         ZooError: it cannot be read.
     """
     file = folder / PROGRESS_FILE
-    content = read_object(file)
-    if "seen" not in content:
+    progress = read_record(file, Progress)
+    if "seen" not in read_object(file):
         then = read_object(folder / OPTIONS_FILE)
         try:
             batch = then["train_batch_size"] * then["num_processes"]
-            images = content["step"] * batch * then["gradient_accumulation_steps"]
-            content = {**content, "seen": content["batch"] * batch, "images": images}
+            progress.images = progress.step * batch * then["gradient_accumulation_steps"]
+            progress.seen = progress.batch * batch
         except (KeyError, TypeError) as error:
-            raise ZooError(f"{folder}: its images cannot be counted: {reason(error)}") from error
-    return parse_record(json.dumps(content), Progress, str(file))
+            raise ZooError(f"{folder / OPTIONS_FILE}: images cannot be counted: {reason(error)}") from error
+    return progress
 
 
 def remove_all(output: Path) -> None:

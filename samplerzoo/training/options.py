@@ -99,7 +99,7 @@ def check_flags(options: LoopOptions) -> None:
         UsageError: names the flag, and why.
     """
     for flags, idle, why in options.idle():
-        given = [name for name in flags.split() if name in options.model_fields_set]
+        given = [name for name in flags.split() if getattr(options, name) != type(options).model_fields[name].default]
         if idle and given:
             raise UsageError(f"--{given[0].replace('_', '-')} has no effect: {why}")
 
