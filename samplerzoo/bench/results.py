@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -131,6 +131,11 @@ class Row(Options):
     command: str = ""
     versions: dict[Name, Name] = Field(default_factory=dict)
 
+    def record(self) -> dict[str, Any]:
+        """Return the row as JSON, without the one of metrics and error that it has not."""
+        lacking = {name for name in ("metrics", "error") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=lacking)
+
     @property
     def key(self) -> tuple[str, Protocol]:
         """Identity of a row. A later row with the same key replaces it."""
@@ -180,7 +185,7 @@ def tabulate(rows: Sequence[Row]) -> DataFrame:
     from pandas import json_normalize
 
     # under a name of their own, plain fields keep their place before and behind the nested ones
-    nested = [{"row": row.model_dump(mode="json")} for row in rows]
+    nested = [{"row": row.record()} for row in rows]
     return json_normalize(nested).rename(columns=lambda name: name.removeprefix("row."))
 
 
@@ -192,4 +197,4 @@ def append_rows(folder: Path, rows: Iterable[Row]) -> None:
         with atomic_file(path) as partial:
             partial.write_bytes(b"".join(line + b"\n" for line in lines))
     with path.open("a") as file:
-        file.write("".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in rows))
+        file.write("".join(json.dumps(row.record()) + "\n" for row in rows))

@@ -22,7 +22,7 @@ from samplerzoo.bench import harness as module
 from samplerzoo.bench import results, shards
 from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
-from samplerzoo.bench.results import Row
+from samplerzoo.bench.results import Protocol, Row
 from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
@@ -111,9 +111,9 @@ def test_a_cell_is_measured_while_the_next_is_made_unless_both_want_the_same_cor
             drawn.set()
         return real_stream(plan, *rest)
 
-    def row(harness: Harness, cell: Cell) -> Row:
+    def row(harness: Harness, cell: Cell, protocol: Protocol) -> Row:
         made_meanwhile.append(drawn.wait(timeout=60) if beside else drawn.is_set())
-        return real_row(harness, cell)
+        return real_row(harness, cell, protocol)
 
     harness = Harness(suite(*ROWS), tmp_path / "out", BenchOptions(TuningRequest(batch_size=8), "cpu"))
     assert not harness._measures_beside  # on a CPU
