@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -88,6 +88,10 @@ class Speed(Machine):
     peak_memory: NonNegativeInt
 
 
+FolderName = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$", max_length=MOST_LETTERS)]
+"""Text that is also the name of a folder, and of none elsewhere."""
+
+
 class ImageError(Options):
     """Mean distance of images to the converged solutions of the same noise, with a 95% interval over the images.
 
@@ -99,13 +103,13 @@ class ImageError(Options):
         solution: name of the folder of converged solutions.
     """
 
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-    features_mean: float | None = None
-    features_low: float | None = None
-    features_high: float | None = None
-    solution: str | None = None
+    mean: NonNegativeFloat | None = None
+    low: NonNegativeFloat | None = None
+    high: NonNegativeFloat | None = None
+    features_mean: NonNegativeFloat | None = None
+    features_low: NonNegativeFloat | None = None
+    features_high: NonNegativeFloat | None = None
+    solution: FolderName | None = None
 
 
 class Row(Options):
@@ -118,7 +122,7 @@ class Row(Options):
         clipped: share of the values of x0 that were clipped; None if clipping was off.
     """
 
-    cell: str = Field(pattern=r"^[^./\\\x00][^/\\\x00]*$", max_length=MOST_LETTERS)  # also the name of a folder
+    cell: FolderName
     recipe: Recipe
     timesteps: tuple[float, ...] = Field(max_length=MOST_STEPS)
     protocol: Protocol
