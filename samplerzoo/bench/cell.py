@@ -28,6 +28,7 @@ from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import open_model
 from samplerzoo.registry import Kind
 from samplerzoo.sampling.driver import count_cost
+from samplerzoo.sampling.labels import IN_PROPORTION, parse_class_labels
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan, needs_labels
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file, digest_text
@@ -61,6 +62,13 @@ class Cell:
     def images(self) -> int:
         return self.plan.num_images
 
+    def with_images(self, count: int) -> Cell:
+        """Return the cell with another number of images. Those that both have are the same."""
+        labels, asked = self.plan.labels, self.recipe.class_labels
+        if labels is not None and asked is not None:
+            labels = parse_class_labels(asked, self.plan.model, count, self.recipe.seed)
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, num_images=count, labels=labels))
+
     def folder(self, bench: Path) -> Path:
         return bench / CELLS / self.name
 
@@ -78,7 +86,7 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
     Args:
         found: the suite's model.
         device: device that draws the images; a dtype of "auto" depends on it.
-        class_counts: class counts of the reference, after which natural labels are drawn; by default the model's own.
+        class_counts: class counts of the reference, in whose proportion natural labels are; by default the model's own.
 
     Raises:
         UsageError: a recipe does not go with the model.
@@ -144,13 +152,18 @@ def identity(recipe: Recipe, plan: Plan) -> dict[str, Any]:
         "guidance_options": guided,
         "plugins": sorted(recipe.plugins.values()),
         "grid": [level.tau for level in plan.grid.levels],
-        "labels": recipe.class_labels,
+        "labels": kept_labels(recipe),
         "class_counts": model.class_counts if recipe.class_labels == "natural" else None,
         "clip_x0": recipe.clip_x0,
         "dtype": recipe.dtype,
         "seed": recipe.seed,
         **second,
     }
+
+
+def kept_labels(recipe: Recipe) -> str | None:
+    """Return the class labels of a recipe as cells and protocols know them, so that drawn labels have another name."""
+    return IN_PROPORTION if recipe.class_labels == "natural" else recipe.class_labels
 
 
 def _origin(kind: Kind, name: str) -> str:

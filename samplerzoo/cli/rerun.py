@@ -60,6 +60,9 @@ def command(
     recipe, index = record.recipe, record.index
     _load_plugins(recipe, plugin)
     found = _with_models(recipe, model, guidance_model)
+    if recipe.class_labels == "natural" and record.label is not None:
+        # the file knows the image's class; which image has which class was another rule in earlier versions
+        found = found.model_copy(update={"class_labels": str(record.label)})
     alone = TuningRequest(batch_size=1, layout="contiguous")
     run = prepare_run(found, index + 1, asked=alone, device=device)
     if run.recipe.fingerprint != recipe.fingerprint:

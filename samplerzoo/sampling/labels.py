@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import TYPE_CHECKING, overload
-
-import numpy as np
 
 from samplerzoo.core.noise import check_seed
 from samplerzoo.data.class_names import are_numbers, find_class, listed, split_list
 from samplerzoo.errors import UsageError, did_you_mean
+from samplerzoo.sampling.proportion import ProportionalLabels
 
 if TYPE_CHECKING:
     from samplerzoo.core.model import Model
 
-LABEL_STREAM = 2**64 - 1
-"""Word of the noise generator's counter for labels; no step of a run reaches it."""
+IN_PROPORTION = "natural, in proportion"
+"""Name of natural labels where figures and files are kept. Earlier ones, drawn at random, are called natural there."""
 
 
 class Labels(Sequence[int]):
@@ -54,8 +51,9 @@ def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> L
     """Return one label an image. It depends on the image's index and the seed, not on the number of images.
 
     Args:
-        text: `cat`, `3`, `0-9`, `cat,dog,5-7` (repeated in turn), `balanced` (all classes in turn), or `natural` (drawn
-            with the frequencies of the training data). A class is named, or numbered where its name is no number.
+        text: `cat`, `3`, `0-9`, `cat,dog,5-7` (repeated in turn), `balanced` (all classes in turn), or `natural` (in
+            proportion to the class counts of the data; see `ProportionalLabels`). A class is named, or numbered where
+            its name is no number.
 
     Raises:
         UsageError: the text is none of these, or the model has no such class.
@@ -110,12 +108,4 @@ def _natural(model: Model, seed: int) -> Callable[[int], int]:
     if not model.class_counts:
         raise UsageError(f"{model.name} does not record how frequent its classes are; take balanced labels")
     check_seed(seed)
-    counter = np.array([0, 0, LABEL_STREAM, 0], dtype=np.uint64)
-    edges = list(accumulate(model.class_counts))
-
-    def label_of(image: int) -> int:
-        key = np.array([seed, image], dtype=np.uint64)
-        word = int(np.random.Philox(key=key, counter=counter).random_raw())
-        return bisect_right(edges, word * edges[-1] >> 64)
-
-    return label_of
+    return ProportionalLabels.of(tuple(model.class_counts), seed)

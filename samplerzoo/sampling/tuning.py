@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import os
 import platform
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from pydantic import PositiveInt, ValidationError
 from samplerzoo.core.model import LAYOUTS, Layout
 from samplerzoo.options import Field, Options
 from samplerzoo.system.environment import device_name
-from samplerzoo.system.files import atomic_file, digest_text
+from samplerzoo.system.files import atomic_file, cache_folder, digest_text
 
 if TYPE_CHECKING:
     from samplerzoo.core.model import Model, Network
@@ -110,10 +109,9 @@ def cache_file(fingerprint: str, device: str, dtype: str, asked: TuningRequest) 
     """Return the file that remembers the tuning of a network on this machine."""
     import torch
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     where = [device_name(device), platform.node(), torch.get_num_threads(), torch.__version__]
     key = [fingerprint, dtype, *where, asked.batch_size, asked.layout]
-    return cache / "samplerzoo" / "pace" / f"{digest_text(json.dumps(key))}.json"
+    return cache_folder("pace") / f"{digest_text(json.dumps(key))}.json"
 
 
 def _seconds(network: Network, model: Model, device: str, size: int) -> float | None:

@@ -166,6 +166,12 @@ def _move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
+def cache_folder(name: str) -> Path:
+    """Return the folder of this user's cache for a purpose. It may not exist."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "samplerzoo" / name
+
+
 def digest_text(text: str) -> str:
     """Return the first 16 hex digits of the SHA-256 of a text, encoded as UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

@@ -68,3 +68,18 @@ def test_the_text_in_the_file_is_plain_json(image: Path) -> None:
 
     with Image.open(image) as file:
         assert json.loads(file.info["samplerzoo"])["index"] == 3
+
+
+def test_an_image_whose_label_was_drawn_has_it_again(cli, tiny_model: Path) -> None:
+    """Earlier versions drew natural labels by another rule; the label in the file is the image's."""
+    words = ["--steps", 2, "--num-images", 2, "--class-labels", 2, "--batch-size", 1]
+    assert cli("run", "--model", tiny_model, *words, "-o", "drawn").code == 0
+    for index in range(2):  # in proportion, one of the first two images has another class
+        file = Path(f"drawn/images/00000{index}.png")
+        pixels, metadata = images.read_png(file)
+        assert metadata is not None
+        metadata["recipe"]["class_labels"] = "natural"
+        images.save_png(images.picture(pixels), file, metadata)
+        answer = cli("rerun", file)
+        assert answer.code == 0, answer
+        assert "identical" in answer.out

@@ -7,11 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.labels import parse_class_labels
+from samplerzoo.sampling.proportion import BLOCK, ProportionalLabels
 from samplerzoo.testing import gaussian, mixture
 
 
@@ -48,13 +51,30 @@ def test_out_of_range_is_named(model: Model, text: str) -> None:
         parse_class_labels(text, model, 5, seed=0)
 
 
-def test_natural_frequencies(model: Model) -> None:
-    n = 4000
-    labels = parse_class_labels("natural", model, n, seed=0)
-    frequencies = np.bincount(labels, minlength=10) / n
-    expected = np.array(model.class_counts) / 100
-    # five standard errors; a class that the data does not have is never drawn
-    assert (np.abs(frequencies - expected) <= 5 * np.sqrt(expected * (1 - expected) / n)).all()
+@given(
+    counts=st.lists(st.integers(0, 30) | st.integers(0, 10_000), min_size=1, max_size=12).filter(any),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_every_prefix_has_the_mix_of_the_data(counts: list[int], seed: int) -> None:
+    """Class k has n p_k of the first n images, rounded up or down: in whole numbers, without rounding errors."""
+    n = 3 * BLOCK // 2
+    labels = [*map(ProportionalLabels(counts, seed), range(n))]
+    seen = np.cumsum(np.eye(len(counts), dtype=int)[labels], axis=0)
+    places = np.arange(1, n + 1)[:, None]
+    assert (np.abs(seen * sum(counts) - places * counts) < sum(counts)).all()
+
+
+def test_natural_labels_are_in_proportion(model: Model) -> None:
+    labels = parse_class_labels("natural", model, 4000, seed=0)
+    assert np.bincount(labels, minlength=10).tolist() == [40 * count for count in model.class_counts or ()]
+
+
+def test_the_seed_shuffles_the_order() -> None:
+    """Neighbours change places: no class comes in turn, and two seeds agree no more often than chance has it."""
+    counts = [60, 67, 59, 61, 58, 54, 59, 62, 58, 59]
+    one, other = (np.array([*map(ProportionalLabels(counts, seed), range(4000))]) for seed in (0, 1))
+    assert np.mean(one == other) < 0.25  # 0.1 by chance, and more since a class has its places
+    assert len({*zip(one[:-1].tolist(), one[1:].tolist(), strict=True)}) == 100  # every pair of neighbours is seen
 
 
 def test_natural_labels_depend_on_seed_and_index_alone(model: Model) -> None:
