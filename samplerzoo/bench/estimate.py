@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ class Remaining:
         done: whether the cell has its rows, or the converged solution all of its images.
         batches: images to make; none for a cell that is done, or of which only the figures are missing.
         errors: whether the errors of the images that are made have to be measured on the way.
-        seconds: estimated time of this process.
+        seconds: estimated time of this process, for images, features and metrics.
     """
 
     cell: Cell
@@ -53,13 +52,10 @@ class StepTimer:
         self._load, self._batch_size = load, batch_size
         self._seconds: dict[tuple[object, ...], float] = {}
 
-    def estimate(self, remaining: Remaining) -> Remaining:
-        """Fill in the seconds that this process's share of the images takes."""
-        mine = sum(map(len, share(remaining.batches)))
-        if not remaining.batches:
-            return remaining
-        seconds = mine * remaining.cell.cost.nfe * self._seconds_per_evaluation(remaining.cell)
-        return dataclasses.replace(remaining, seconds=seconds)
+    def seconds(self, cell: Cell, batches: Sequence[range]) -> float:
+        """Return the seconds that this process's share of the images takes."""
+        mine = sum(map(len, share(batches)))
+        return mine * cell.cost.nfe * self._seconds_per_evaluation(cell) if batches else 0.0
 
     def _seconds_per_evaluation(self, cell: Cell) -> float:
         cost, recipe = cell.cost, cell.recipe

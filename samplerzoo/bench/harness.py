@@ -7,7 +7,7 @@ earlier suite has left in the folder.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +39,15 @@ from samplerzoo.models.load import open_model
 from samplerzoo.sampling.converged import LEAST_STEPS, converge
 from samplerzoo.sampling.driver import Batch, timed_batches
 from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.tuning import FASTEST, Tuning, TuningRequest, choose_tuning
 from samplerzoo.system.environment import choose_device, device_name, versions
 from samplerzoo.system.files import locked
 from samplerzoo.system.memory import peak_memory, reset_peak
 from samplerzoo.system.processes import gather, on_main, processes, share
+
+DELAY = 2.0
+"""Seconds after which work shows its progress."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,46 @@ class Harness:
         self._tuning = self._chosen_tuning()
         self._models: dict[tuple[str, str | None], Model] = {}
 
+    @property
+    def recipes(self) -> list[Recipe]:
+        """Recipes of the cells."""
+        return [cell.recipe for cell in self._cells]
+
     def estimate(self) -> list[Remaining]:
-        """Estimate what is left to do of every cell, and for how long."""
+        """Estimate what is left to do of every cell, and for how long.
+
+        Raises:
+            UsageError: the images cannot be measured.
+        """
         left = on_main(self._left)
-        timer = StepTimer(self._loaded, self._tuning.batch_size)
         cells = [*self._solutions, *self._cells]
-        return [timer.estimate(Remaining(cell, *of_cell)) for cell, of_cell in zip(cells, left, strict=True)]
+        work = [Remaining(cell, *of_cell) for cell, of_cell in zip(cells, left, strict=True)]
+        if all(remaining.done for remaining in work):
+            return work
+        shape = self._found.stub.image_shape
+        if self._meter is not None:
+            self._meter.check(shape)
+        sampling = StepTimer(self._loaded, self._tuning.batch_size)
+        measuring = None if self._meter is None else self._meter.timer(shape)
+        shared: set[int] = set()  # numbers of images whose floor is counted
+        found = []
+        for remaining in tqdm(work, "estimate", delay=DELAY, leave=False, disable=True if processes()[0] else None):
+            cell, seconds = remaining.cell, sampling.seconds(remaining.cell, remaining.batches)
+            if self._meter is not None and measuring is not None and not (remaining.done or cell.converges):
+                there = self._meter.lacking(cell.folder(self._folder), cell.images)
+                seconds += measuring.features(remaining.images + sum(map(len, there))) / processes()[1]
+                seconds += measuring.row(cell.images)
+                seconds += 0.0 if cell.images in shared else measuring.once(cell.images)
+                shared.add(cell.images)
+            found.append(dataclasses.replace(remaining, seconds=seconds))
+        return found
+
+    def extend(self, names: Collection[str], images: int) -> None:
+        """Add the cells of these names with so many images, for `estimate` and `run` to make."""
+        there = {(cell.name, cell.images) for cell in self._cells}
+        own = {cell.name: cell for cell in self._cells if cell.name in names}
+        self._cells += [cell.with_images(images) for name, cell in own.items() if (name, images) not in there]
+        self._solutions = solutions(self._cells) if self._errors else []
 
     def run(self, work: Sequence[Remaining], on_row: Callable[[Row], None]) -> SuiteOutcome:
         """Make and measure what is left. A cell that fails stops no other.
@@ -117,8 +155,6 @@ class Harness:
         failures: list[str] = []
         measured: list[Future[list[str]]] = []
         with locked(self._folder):
-            if self._meter and not all(remaining.done for remaining in work):
-                self._meter.check(self._found.stub.image_shape)
             total = sum(
                 len(batch) * remaining.cell.cost.nfe for remaining in work for batch in share(remaining.batches)
             )
@@ -132,6 +168,7 @@ class Harness:
                         continue
                     lost = self._complete(remaining, bar)
                     failures += lost
+                    bar.set_description(f"cell {number} of {len(work)}: measuring")
                     if not lost and not remaining.cell.converges and not processes()[0]:
                         measured.append(measurer.submit(self._measure, remaining.cell, on_row))
                         if not self._measures_beside:
@@ -275,7 +312,9 @@ class Harness:
         if (meter := self._meter) is None:
             return
         folder = cell.folder(self._folder)
-        for shard in share(on_main(lambda: meter.lacking(folder, cell.images))):
+        lacking = share(on_main(lambda: meter.lacking(folder, cell.images)))
+        quiet = True if processes()[0] else None
+        for shard in tqdm(lacking, desc="features", delay=DELAY, leave=False, disable=quiet):
             meter.extract(folder, shard)
 
     def _row(self, cell: Cell, protocol: Protocol) -> Row:
@@ -285,7 +324,7 @@ class Harness:
             error, warnings = self._errors.measure(cell)
         else:
             assert self._meter is not None
-            metrics, warnings = self._meter.measure(cell, folder)
+            metrics, warnings, _ = self._meter.measure(cell, folder)
         there = [shard for shard in shards.present(folder, shards.IMAGES) if shard[0] < cell.images]
         made = {shard: shards.made(folder, shard) for shard in there}
         return Row(

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samplerzoo.bench import shards
-from samplerzoo.bench.cell import Cell
-from samplerzoo.bench.results import Metrics, Protocol
+from samplerzoo.bench.cell import Cell, kept_labels
+from samplerzoo.bench.evidence import features_folder, influence_file
+from samplerzoo.bench.measuring_time import MeasuringTimer
+from samplerzoo.bench.results import Protocol
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.features import Features
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics import names, reference
 from samplerzoo.metrics.embed import Embedder
-from samplerzoo.metrics.evaluate import compute_metrics
-from samplerzoo.models.load import title
-from samplerzoo.system.files import digest_text
+from samplerzoo.metrics.evaluate import Measurement, compute_metrics
+from samplerzoo.metrics.reference_store import obtain_reference
+from samplerzoo.models.load import ModelFolder, title
 
 NO_FLOOR = "none"
+
+TIMED = 16
+"""Images whose features are timed."""
 
 
 class Meter:
     """Meter of a suite. It knows its protocol at once, and reads weights when the first image is measured."""
 
     def __init__(self, suite: Suite, device: str) -> None:
-        self._features = names.parse_features(suite.features or f"classifier:{suite.model}")
-        self._reference = reference.load_reference(suite.reference, self._features)
-        self._floor = self._find_floor(suite)
+        self._suite = suite
+        self._features = names.parse_features(self._spec)
         self._device = device
+        try:
+            self._reference = obtain_reference(suite.reference, suite.reference_split, self._features, device)
+        except ZooError as error:
+            raise type(error)(f"{error}; {self._mend()}") from error
+        self._floor = self._find_floor(suite)
         self._loaded: Embedder | None = None
 
     @property
@@ -55,12 +68,13 @@ class Meter:
             model=title(cell.recipe.model),
             fingerprint=cell.recipe.fingerprint or "",
             images=cell.images,
-            labels=cell.recipe.class_labels,
+            labels=kept_labels(cell.recipe),
             features=self._features.name,
             features_id=self._features.id,
             reference=self._reference.name,
             reference_id=self._reference.id,
             reference_images=self._reference.count,
+            dimensions=self._reference.dimensions,
             floor=self._floor and self._floor.name,
             floor_id=self._floor and self._floor.id,
         )
@@ -71,12 +85,40 @@ class Meter:
         if found.shape[1] != self._reference.dimensions:
             raise UsageError(
                 f"reference {self._reference.name} is of {self._reference.dimensions} features, "
-                f"and {self._features.name} gives {found.shape[1]} of an image"
+                f"and {self._features.name} gives {found.shape[1]} of an image of {self._suite.model}; {self._mend()}"
             )
+
+    @property
+    def _spec(self) -> str:
+        """Features as the user names them."""
+        return self._suite.features or f"classifier:{self._suite.model}"
+
+    def _mend(self) -> str:
+        """Say how a reference is made: of the training data, where the model's folder knows them."""
+        known: dict[str, Any] = {}
+        with suppress(ZooError):
+            known = ModelFolder.open(self._suite.model, self._suite.reading).info.data
+        whose = "the data that it was trained on" if "dataset" in known else "your images DATA"
+        data, split = known.get("dataset", "DATA"), known.get("split", "train")
+        output = f"{self._features.name}.safetensors"
+        words = ["samplerzoo", "ref", "make", data, "--split", split, "--features", self._spec, "-o", output]
+        return f"make a reference of {whose} with `{shlex.join(words)}`, then add --reference {output}"
+
+    def timer(self, shape: tuple[int, ...]) -> MeasuringTimer:
+        """Return a timer of what measuring images of this shape takes."""
+
+        def embed() -> float:
+            images = np.zeros((TIMED, *shape), dtype=np.uint8)
+            start = time.perf_counter()
+            self._embedder()(images, [f"image {index}" for index in range(TIMED)])
+            return (time.perf_counter() - start) / TIMED
+
+        sample = 0 if self._reference.sample is None else len(self._reference.sample)
+        return MeasuringTimer(embed, self._reference.dimensions, sample, floors=self._floor is not None)
 
     def folder(self, cell: Path) -> Path:
         """Return the folder of a cell's features."""
-        return cell / digest_text(self._features.id)
+        return features_folder(cell, self._features.id)
 
     def lacking(self, cell: Path, count: int) -> list[range]:
         """Return the shards of images 0 to count - 1 that have no features yet."""
@@ -93,14 +135,19 @@ class Meter:
         """Return the features (N, D) of images (N, C, H, W); names are for errors."""
         return self._embedder()(images, names)[0]
 
-    def measure(self, cell: Cell, folder: Path) -> tuple[Metrics, list[str]]:
-        """Return the metrics of a cell, of which all features are there, and warnings about them."""
+    def measure(self, cell: Cell, folder: Path) -> Measurement:
+        """Return the metrics of a cell, of which all features are there, and warnings about them.
+
+        The influence values of its images are kept in the folder, for the errors of differences between rows.
+        """
         parts, predicted = shards.features_of(self.folder(folder), cell.images)
         labels = None if cell.plan.labels is None else list(cell.plan.labels)
-        return compute_metrics(
+        found = compute_metrics(
             parts, predicted, labels, self._reference, self._floor,
             label_names=cell.plan.model.class_names, predicted_names=self._features.class_names,
         )  # fmt: skip
+        shards.save_influence(influence_file(folder, self.protocol(cell)), found.influence, labels)
+        return found
 
     def _find_floor(self, suite: Suite) -> reference.Reference | None:
         """Load the real images of the floor.
@@ -110,7 +157,9 @@ class Meter:
         there = reference.named_references(self._features)
         usual = reference.TEST if suite.reference in there and reference.TEST in there else NO_FLOOR
         name = suite.floor or usual
-        return None if name == NO_FLOOR else reference.load_reference(name, self._features)
+        if name == NO_FLOOR:
+            return None
+        return obtain_reference(name, reference.TEST, self._features, self._device)
 
     def _embedder(self) -> Embedder:
         if self._loaded is None:

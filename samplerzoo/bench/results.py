@@ -37,6 +37,7 @@ class Protocol(Options):
         images: number of images; None for exact moments.
         features, features_id: name as metrics carry it, and identity of weights and preprocessing.
         reference, reference_id: name of the reference statistics, and their SHA-256 (first 16 hex digits).
+        dimensions: number of features; None in rows of earlier versions, which kept no errors.
         floor, floor_id: name and SHA-256 of the real images that the floor is drawn from, if there are any.
     """
 
@@ -49,6 +50,7 @@ class Protocol(Options):
     reference: Name
     reference_id: Name
     reference_images: PositiveInt | None
+    dimensions: PositiveInt | None = None
     floor: Name | None = None
     floor_id: Name | None = None
 

@@ -6,7 +6,7 @@ A shard holds one batch, and its name says of which images: images-000000-000249
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -23,11 +23,13 @@ from samplerzoo.errors import ZooError, reason
 from samplerzoo.images import Pixels
 from samplerzoo.metrics import feature_files
 from samplerzoo.metrics.feature_files import Part, Values
+from samplerzoo.metrics.frechet import Array
 from samplerzoo.system.files import atomic_file
 
 CELLS = "cells"
 IMAGES, FEATURES = "images", "features"
 PREDICTED = "predicted"
+LABELS = "labels"
 RECORD = "made"
 
 
@@ -93,6 +95,23 @@ def save_features(folder: Path, shard: range, features: Values, predicted: NDArr
         tensors[PREDICTED] = predicted
     with atomic_file(path(folder, FEATURES, shard)) as partial:
         save_file(tensors, partial)
+
+
+def save_influence(file: Path, influence: dict[str, Array], labels: Sequence[int] | None) -> None:
+    """Save the influence values (N,) of a cell's images on each figure, with the labels that they are stratified by."""
+    tensors: dict[str, NDArray] = {name: values.astype(np.float32) for name, values in influence.items()}
+    if labels is not None:
+        tensors[LABELS] = np.asarray(labels)
+    with atomic_file(file) as partial:
+        save_file(tensors, partial)
+
+
+def read_influence(file: Path) -> tuple[dict[str, Array], NDArray[np.int64] | None]:
+    """Read the influence values of a cell's images on each figure, and the labels."""
+    with _opened(file) as content:
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (no mapping)
+    labels = tensors.pop(LABELS, None)
+    return {name: values.astype(np.float64) for name, values in tensors.items()}, labels
 
 
 def read_images(folder: Path, shard: range) -> Pixels:

@@ -55,10 +55,16 @@ class SuiteHeader(ReadingOptions):
     features: str | None = Field(
         None, description="feature network that images are compared by, NAME:SOURCE; default: that of the model"
     )
-    reference: str = Field("train", description="statistics of the data: a name, or a file of `samplerzoo ref make`")
+    reference: str = Field(
+        "train",
+        description="real images to compare with: a reference that comes with the features, a file of `samplerzoo ref "
+        "make`, a folder of images, or a data set",
+    )
+    reference_split: str = Field("train", description="split, where the reference is a data set or a folder of images")
     floor: str | None = Field(
         None,
-        description="statistics of other real images, for the best distance to hope for; default: test, if it exists",
+        description="other real images, for the best distance to hope for: as the reference, with the split test; "
+        "default: test, if the reference comes with the features",
     )
 
 

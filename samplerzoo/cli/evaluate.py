@@ -70,17 +70,18 @@ def command(
     from samplerzoo.metrics.embed import Embedder, embed_to_files
     from samplerzoo.metrics.evaluate import compute_metrics
     from samplerzoo.metrics.names import metric_name, parse_features
+    from samplerzoo.metrics.reference_store import obtain_reference
     from samplerzoo.system.environment import choose_device
 
     for file in plugin:
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
     images = source.image_batches(fake, fake_split, num_images)
-    against = _reference(real, split, embedder)
+    against = obtain_reference(real, split, embedder.features, embedder.device, announced)
     test = _test(floor, real, embedder)
     with TemporaryDirectory() as folder:
         found = embed_to_files(announced(images), embedder, Path(folder))
-        metrics, warnings = compute_metrics(
+        metrics, warnings, _ = compute_metrics(
             found.files, found.predicted, found.labels, against, test,
             label_names=images.class_names, predicted_names=embedder.class_names,
         )  # fmt: skip
@@ -92,7 +93,7 @@ def command(
         "reference": against.name,
         "reference_id": against.id,
         "reference_images": against.count,
-        **metrics.model_dump(exclude={"order"}),
+        **metrics.model_dump(exclude={"order", "kid_sd"}),
         "warnings": warnings,
     }
     show(json.dumps(record) if as_json else _text(record))
@@ -104,20 +105,6 @@ def announced(images: ImageSource) -> Iterator[ImageBatch]:
         yield batch
         if not number:
             click.echo(images.summary, err=True)
-
-
-def _reference(name: str, split: str, embedder: Embedder) -> Reference:
-    """Load a reference by its name or file, or make one of images."""
-    from samplerzoo.data import sources as source
-    from samplerzoo.metrics import reference
-    from samplerzoo.metrics.embed import embed_stream
-
-    if reference.is_reference(name, embedder.features) or not source.names_images(name):
-        return reference.load_reference(name, embedder.features)
-    images = source.image_batches(name, split)
-    return reference.make_reference(
-        embed_stream(announced(images), embedder), embedder.features.id, name, class_names=images.class_names
-    )
 
 
 def _test(name: str | None, real: str, embedder: Embedder) -> Reference | None:
@@ -137,10 +124,21 @@ def _text(record: dict[str, Any]) -> str:
     lines = [f"{record['metric']} against {record['reference']}: {record['fd']:.4f}"]
     if record["floor"] is not None:
         lines.append(f"of as many real images: {record['floor']:.4f}")
+    if record["fd_jackknifed"] is not None:
+        lines.append(f"without its bias: {_interval(record['fd_jackknifed'], record['fd_se'])}")
+    if record["floor_jackknifed"] is not None:
+        lines.append(f"of real images, without its bias: {_interval(record['floor_jackknifed'], record['floor_se'])}")
     if record["kid"] is not None:
-        lines.append(f"kernel distance: {record['kid']:.5f} ± {record['kid_sd']:.5f}")
+        lines.append(f"kernel distance: {_interval(record['kid'], record['kid_se'])}")
     if record["precision"] is not None:
         lines.append(f"precision: {record['precision']:.4f}, recall: {record['recall']:.4f}")
     if record["label_accuracy"] is not None:
         lines.append(f"label accuracy: {record['label_accuracy']:.2%}")
     return "\n".join([*lines, *(f"warning: {warning}" for warning in record["warnings"])])
+
+
+def _interval(value: float, error: float) -> str:
+    """Write a value with its 95% interval."""
+    from samplerzoo.metrics.influence import NORMAL_95
+
+    return f"{value:.5f} ± {NORMAL_95 * error:.5f} (95%)"

@@ -31,7 +31,7 @@ class Embedder:
     """
 
     def __init__(self, features: Features, device: str = "cpu") -> None:
-        self.features = features
+        self.features, self.device = features, device
         with blaming(features):
             self._net, self._head = features.load(device), features.load_head(device)
             self.class_names = features.class_names

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from samplerzoo.errors import ZooError, reason
+from samplerzoo.metrics.distance_estimate import estimate_distance
 from samplerzoo.metrics.feature_files import Part, Rows, Values
-from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
+from samplerzoo.metrics.frechet import Array, FeatureMoments
+from samplerzoo.metrics.influence import standard_error
 from samplerzoo.metrics.kid import kernel_distance
 from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
@@ -21,25 +25,48 @@ NAMED = 5
 
 
 class Metrics(Options):
-    """Metrics of one row. None means not available: no labels, no reference sample, or exact moments.
+    """Metrics of one row. None means not available: no labels, no reference sample, too few images, or exact moments.
 
     Attributes:
-        fd: Fréchet distance to the reference.
-        floor: Fréchet distance of as many real images with the same labels.
-        kid, kid_sd: kernel distance, mean and standard deviation over random subsets.
+        fd: Fréchet distance of these images to the reference; as all such distances, too large by about c / images.
+        fd_jackknifed: the distance without this bias, which is what reports compare.
+        fd_se: its standard error.
+        fd_infinity: the distance of infinitely many images, by a line in 1 / images through all and half of them.
+        floor, floor_jackknifed, floor_se: the same of as many real images with the same labels.
+        kid, kid_se: kernel distance, which has no bias, and its standard error, also from the choice of real images.
+        kid_sd: deviation of the kernel distance over random subsets, which earlier versions gave.
         precision, recall: improved precision and recall, shares in [0, 1].
         label_accuracy: share of images whose predicted class is the one they were generated for.
         order: measured order of convergence.
     """
 
     fd: float
+    fd_jackknifed: float | None = None
+    fd_se: float | None = None
+    fd_infinity: float | None = None
     floor: float | None = None
+    floor_jackknifed: float | None = None
+    floor_se: float | None = None
     kid: float | None = None
+    kid_se: float | None = None
     kid_sd: float | None = None
     precision: float | None = None
     recall: float | None = None
     label_accuracy: float | None = None
     order: float | None = None
+
+
+class Measurement(NamedTuple):
+    """What is known of a set of images.
+
+    Attributes:
+        warnings: doubts about the metrics.
+        influence: influence values (N,) of the images on `fd` and on `kid`, by these names.
+    """
+
+    metrics: Metrics
+    warnings: list[str]
+    influence: dict[str, Array]
 
 
 def compute_metrics(
@@ -51,7 +78,7 @@ def compute_metrics(
     *,
     label_names: Sequence[str] | None = None,
     predicted_names: Sequence[str] | None = None,
-) -> tuple[Metrics, list[str]]:
+) -> Measurement:
     """Compute all metrics of a set of images, and warnings about them.
 
     The result does not depend on how the features are split into files.
@@ -69,20 +96,30 @@ def compute_metrics(
     """
     rows = Rows(features)
     moments = FeatureMoments.merged(FeatureMoments.of(block) for block in _finite(rows))
-    found: dict[str, float | None] = {"fd": frechet_distance(moments, reference)}
+    distance = estimate_distance(rows, moments, labels, reference.distance)
+    found: dict[str, float | None] = {
+        "fd": distance.plain,
+        "fd_jackknifed": distance.jackknifed,
+        "fd_se": distance.error,
+        "fd_infinity": distance.at_infinity,
+    }
+    influence = {} if distance.influence is None else {"fd": distance.influence}
     warnings = _doubts(moments, reference)
     if test is not None:
         try:
             same = None if labels is None else renumbered(labels, label_names, test.class_names)
-            found["floor"] = floor(test, reference, same, moments.count)
+            real = floor(test, reference, same, moments.count)
+            found |= {"floor": real.plain, "floor_jackknifed": real.jackknifed, "floor_se": real.error}
         except NoFloor as none:
             warnings.append(str(none))
-        except UnknownClass as unknown:
-            warnings.append(f"no floor: {test.name} has no class {unknown}")
-    if reference.sample is not None:
-        real = Rows([reference.sample])
-        found["kid"], found["kid_sd"] = kernel_distance(rows, real)
-        if min(len(rows), len(real)) > NEIGHBOURS:
+        except UnknownClass as none:
+            warnings.append(f"no floor: {test.name} has no class {none}")
+    if reference.sample is not None and min(len(rows), len(reference.sample)) > 1:
+        kernel = kernel_distance(rows, Rows([reference.sample]), reference.kernel_sums)
+        error = math.hypot(standard_error(kernel.influence, labels), kernel.real_error)
+        found |= {"kid": kernel.value, "kid_se": error}
+        influence["kid"] = kernel.influence
+        if min(len(rows), len(reference.sample)) > NEIGHBOURS:
             found["precision"], found["recall"] = precision_recall(Manifold(rows), reference.manifold)
     if predicted is not None and labels is not None:
         try:
@@ -91,7 +128,7 @@ def compute_metrics(
         except UnknownClass as unknown:
             warnings.append(f"no label accuracy: the feature network knows no class {unknown}")
     try:
-        return Metrics(**found), warnings
+        return Measurement(Metrics(**found), warnings, influence)
     except ValidationError as error:  # of features or moments so large that their squares are infinite
         raise ZooError(f"compared with {reference.name}: {reason(error)}") from error
 

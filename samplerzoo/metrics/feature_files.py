@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from tqdm.auto import tqdm
 
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import ZooError, reason
 from samplerzoo.system.files import atomic_file
 
 Values = NDArray[np.float32]
@@ -23,6 +26,10 @@ FEATURES = "features"
 """Name of the tensor in a file of features."""
 BLOCK = 1000
 """Rows that are held in memory at a time."""
+PATIENCE = 3.0
+"""Seconds after which long work shows its progress."""
+
+T = TypeVar("T")
 
 
 def write_features(path: Path, features: Values) -> None:
@@ -41,6 +48,11 @@ def in_blocks(parts: Iterable[Values]) -> Iterator[Values]:
             held = held[BLOCK:]
     if held is not None and len(held):
         yield held
+
+
+def progress(items: Iterable[T], task: str, total: int | None = None) -> Iterable[T]:
+    """Show a bar over items on the terminal, if they take more than a few seconds."""
+    return tqdm(items, desc=task, total=total, delay=PATIENCE, leave=False, disable=None)
 
 
 class Rows:
@@ -68,35 +80,40 @@ class Rows:
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def blocks(self) -> Iterator[Values]:
-        """Yield all rows in order, BLOCK at a time."""
-        return in_blocks(_read(part) for part in self._parts)
+    def blocks(self, task: str | None = None) -> Iterator[Values]:
+        """Yield all rows in order, BLOCK at a time.
 
-    def take(self, indices: NDArray[np.int64]) -> Values:
-        """Return the rows at these indices, in this order."""
-        found = np.empty((len(indices), self.dimensions), dtype=np.float32)
-        owner = np.searchsorted(self._ends, indices, side="right")
-        for number in np.unique(owner):
-            mine = owner == number
-            first = self._ends[number - 1] if number else 0
-            found[mine] = _read(self._parts[number])[indices[mine] - first]
-        return found
+        Args:
+            task: name of work on them that may be long, which shows its progress.
+        """
+        blocks = in_blocks(_read(part) for part in self._parts)
+        return blocks if task is None else iter(progress(blocks, task, -(-len(self) // BLOCK)))
 
 
 def _shape(part: Part) -> tuple[int, int]:
     if isinstance(part, np.ndarray):
         return part.shape[0], part.shape[1]
     with _opened(part) as content:
-        count, width = content.get_slice(FEATURES).get_shape()
+        features = content.get_slice(FEATURES)
+        if features.get_dtype() != "F32":
+            raise ZooError(f"{part}: features in {features.get_dtype()}, not in F32")
+        count, width = features.get_shape()
         return count, width
 
 
 def _read(part: Part) -> Values:
+    """Return the rows of a part. Those of a file are mapped into memory, so that only what is used is read."""
     if isinstance(part, np.ndarray):
         return part
-    with _opened(part) as content:
-        values: Values = content.get_tensor(FEATURES)
-        return values
+    try:
+        with part.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")  # safetensors: the header's length, the header, the tensors
+            found = json.loads(file.read(header))[FEATURES]
+        shape, (start, _) = tuple(found["shape"]), found["data_offsets"]
+        values: Values = np.memmap(part, np.float32, "r", offset=8 + header + start, shape=shape)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ZooError(f"{part}: cannot be read: {reason(error)}") from error
+    return values
 
 
 def _opened(path: Path) -> safe_open:

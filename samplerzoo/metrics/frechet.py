@@ -64,6 +64,14 @@ class FeatureMoments:
         m2 = self.m2 + other.m2 + np.outer(shift, shift) * (self.count * other.count / count)
         return FeatureMoments(count, self.mean + shift * (other.count / count), m2)
 
+    def without(self, part: FeatureMoments) -> FeatureMoments:
+        """Return the moments of the features that are left when `part` is taken out, the inverse of `merge`."""
+        count = self.count - part.count
+        mean = self.mean + (self.mean - part.mean) * (part.count / count)
+        shift = part.mean - mean
+        m2 = self.m2 - part.m2 - np.outer(shift, shift) * (count * part.count / self.count)
+        return FeatureMoments(count, mean, m2)
+
     @property
     def covariance(self) -> Array:
         """Unbiased covariance (D, D), with divisor n - 1.
@@ -76,23 +84,54 @@ class FeatureMoments:
         return self.m2 / (self.count - 1)
 
 
-def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """Return |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)).
+class DistanceTo:
+    """Fréchet distances of many Gaussians to one, whose covariance has its root taken once.
 
-    The trace of the root equals that of (S_a^(1/2) S_b S_a^(1/2))^(1/2). This matrix is symmetric, so its eigenvalues
-    are real and not negative for any rank. A general matrix square root would become complex.
+    The distance is |mu - mu_r|^2 + tr(S + S_r - 2 (S_r^(1/2) S S_r^(1/2))^(1/2)). The matrix under the root is
+    symmetric, so its eigenvalues are real and not negative for any rank.
 
-    Raises:
-        ZooError: the dimensions differ.
+    Args:
+        target: the Gaussian N(mu_r, S_r).
     """
-    if len(a.mean) != len(b.mean):
-        raise ZooError(f"features of {len(a.mean)} and {len(b.mean)} dimensions cannot be compared")
-    ours, theirs = a.covariance, b.covariance
-    values, vectors = np.linalg.eigh(ours)
-    root = (vectors * _roots(values)) @ vectors.T
-    cross = _roots(np.linalg.eigvalsh(root @ theirs @ root))
-    shift = a.mean - b.mean
-    return float(shift @ shift + np.trace(ours) + np.trace(theirs) - 2 * cross.sum())
+
+    def __init__(self, target: Gaussian) -> None:
+        self.mean, covariance = target.mean, target.covariance
+        values, vectors = np.linalg.eigh(covariance)
+        self._root = (vectors * _roots(values)) @ vectors.T
+        self._trace = np.trace(covariance)
+
+    def __call__(self, of: Gaussian) -> float:
+        """Return the distance of N(mu, S).
+
+        Raises:
+            ZooError: the dimensions differ.
+        """
+        shift = self._shift(of)
+        cross = _roots(np.linalg.eigvalsh(self._root @ of.covariance @ self._root)).sum()
+        return float(shift @ shift + np.trace(of.covariance) + self._trace - 2 * cross)
+
+    def slopes(self, of: Gaussian) -> tuple[Array, Array]:
+        """Return the derivatives of the distance by mu (D,) and by S (D, D).
+
+        They are 2 (mu - mu_r) and I - T, where T = S_r^(1/2) (S_r^(1/2) S S_r^(1/2))^(-1/2) S_r^(1/2) carries N(mu, S)
+        over to the target. Directions without variance are left out of T.
+        """
+        shift = self._shift(of)
+        values, vectors = np.linalg.eigh(self._root @ of.covariance @ self._root)
+        roots = _roots(values)
+        inverse = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 0)
+        half = self._root @ vectors
+        return 2 * shift, np.eye(len(shift)) - (half * inverse) @ half.T
+
+    def _shift(self, of: Gaussian) -> Array:
+        if len(of.mean) != len(self.mean):
+            raise ZooError(f"features of {len(of.mean)} and {len(self.mean)} dimensions cannot be compared")
+        return of.mean - self.mean
+
+
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
+    """Return the distance of two Gaussians; see `DistanceTo`."""
+    return DistanceTo(b)(a)
 
 
 def _roots(eigenvalues: Array) -> Array:

@@ -2,53 +2,72 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from samplerzoo.metrics.feature_files import Rows
-
-SUBSETS = 100
-"""Number of random subsets."""
-SUBSET = 1000
-"""Largest number of features in a subset."""
+from samplerzoo.metrics.frechet import Array
 
 
-def kernel_distance(fake: Rows, real: Rows, seed: int = 0) -> tuple[float, float]:
-    """Return mean and standard deviation of the distance over 100 random subsets of up to 1,000 features of each set.
+@dataclass(frozen=True, eq=False)
+class KernelEstimate:
+    """Kernel distance of a set of images.
 
-    The deviation shows how much the choice of images matters. It is too small if a set is hardly larger than a subset.
+    Attributes:
+        value: unbiased estimate, which may be negative.
+        influence: influence values (N,) of the images, with mean 0; see `samplerzoo.metrics.influence`.
+        real_error: part of the standard error that comes from the choice of the real images.
+    """
+
+    value: float
+    influence: Array
+    real_error: float
+
+
+def kernel_distance(fake: Rows, real: Rows, real_sums: Array | None = None) -> KernelEstimate:
+    """Estimate the kernel distance from all pairs of images, block by block.
+
+    The kernel is k(x, y) = (x.y / D + 1)^3. The distance is the mean of k over pairs of different generated images,
+    less twice the mean over pairs of a generated and a real one, plus the mean over pairs of different real ones.
 
     Args:
         fake, real: at least two features each.
-        seed: seed of the subsets.
+        real_sums: `kernel_sums(real, None)`, if they are known.
     """
-    rng = np.random.default_rng(seed)
-    size = min(SUBSET, len(fake), len(real))
-    found = [
-        squared_mmd(*(rows.take(np.sort(rng.choice(len(rows), size, replace=False))) for rows in (fake, real)))
-        for _ in range(SUBSETS)
-    ]
-    return float(np.mean(found)), float(np.std(found))
+    n, m = len(fake), len(real)
+    within = kernel_sums(real, None) if real_sums is None else real_sums
+    own, real_own = kernel_sums(fake, None) / (n - 1), within / (m - 1)
+    across, real_across = kernel_sums(fake, real) / m, kernel_sums(real, fake) / n
+    value = own.mean() - 2 * across.mean() + real_own.mean()
+    influence = 2 * (own - across)  # an image is in twice as many pairs of its own set as its share of them
+    return KernelEstimate(
+        float(value),
+        influence - influence.mean(),
+        real_error=float(np.std(2 * (real_own - real_across), ddof=1) / np.sqrt(m)),
+    )
 
 
-def squared_mmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Estimate the squared maximum mean discrepancy of two sets of features, (N, D) each, with equal N.
+def kernel_sums(rows: Rows, others: Rows | None) -> Array:
+    """Return the sum (N,) of the kernel of each row with all others: those of another set, or of its own but itself."""
+    found = []
+    for i, x in enumerate(map(_lifted, rows.blocks("kernel distance"))):
+        sums = np.zeros(len(x))
+        for j, y in enumerate(map(_lifted, (rows if others is None else others).blocks())):
+            kernel = _cubed(x @ y.T)
+            if others is None and i == j:
+                np.fill_diagonal(kernel, 0)
+            sums += kernel.sum(axis=1)
+        found.append(sums)
+    return np.concatenate(found)
 
-    The kernel is (x.y / D + 1)^3. The estimator is unbiased and may be negative.
-    """
-    x, y = _lifted(a), _lifted(b)
-    n = len(x)
-    within = sum(_kernel_sum(z, z) - ((z * z).sum(axis=1) ** 3).sum() for z in (x, y))
-    return float(within / (n * (n - 1)) - 2 * _kernel_sum(x, y) / n**2)
 
-
-def _lifted(a: NDArray[np.floating]) -> NDArray[np.float64]:
+def _lifted(a: NDArray[np.floating]) -> Array:
     """Map features (N, D) to (N, D + 1), so that scalar products are the base x.y / D + 1 of the kernel."""
     n, D = a.shape
     return np.concatenate([a / np.sqrt(np.float64(D)), np.ones((n, 1))], axis=1, dtype=np.float64)
 
 
-def _kernel_sum(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Sum the kernel over all pairs."""
-    base = (x @ y.T).ravel()
-    return float(np.vdot(base * base, base))
+def _cubed(base: Array) -> Array:
+    return base * base * base

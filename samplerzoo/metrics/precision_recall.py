@@ -44,7 +44,7 @@ def precision_recall(fake: Manifold, real: Manifold) -> tuple[float, float]:
 def _radii(rows: Rows) -> list[Distances]:
     """Return the squared distance of each feature to its third nearest neighbour, as one array per block."""
     found = []
-    for i, x in enumerate(rows.blocks()):
+    for i, x in enumerate(rows.blocks("precision and recall")):
         nearest = np.full((len(x), NEIGHBOURS), np.inf)
         for j, y in enumerate(rows.blocks()):
             distances = _squared(x, y)

@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,10 @@ from safetensors.numpy import save_file
 from samplerzoo.core.features import Features
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.limits import MOST_FEATURES
+from samplerzoo.metrics.distance_estimate import DistanceEstimate, estimate_distance
 from samplerzoo.metrics.feature_files import Rows, Values, in_blocks
-from samplerzoo.metrics.frechet import Array, FeatureMoments, frechet_distance
+from samplerzoo.metrics.frechet import Array, DistanceTo, FeatureMoments
+from samplerzoo.metrics.kid import kernel_sums
 from samplerzoo.metrics.names import spec_of
 from samplerzoo.metrics.precision_recall import Manifold
 from samplerzoo.options import Name, Options
@@ -42,8 +43,8 @@ RECORD = "reference"
 """Key of the JSON record in the metadata of a safetensors file."""
 SAMPLE_SIZE = 10_000
 """Features kept in the sample of a reference."""
-FLOOR_CHOICES = 5
-"""Random choices of images that the floor is averaged over."""
+FLOOR_SEED = 0
+"""Seed of the choice of real images for a floor."""
 ROUNDING = 1e-6
 """Largest error of a covariance, of its trace: what single precision leaves of symmetry and of eigenvalues at zero."""
 HALF_ERROR = 1e-3
@@ -84,6 +85,17 @@ class Reference:
     def dimensions(self) -> int:
         """Number D of features per image."""
         return len(self.mean)
+
+    @functools.cached_property
+    def distance(self) -> DistanceTo:
+        """Fréchet distances to this reference."""
+        return DistanceTo(self)
+
+    @functools.cached_property
+    def kernel_sums(self) -> Array:
+        """Sums of the kernel distance's kernel over pairs of the sample, which must exist."""
+        assert self.sample is not None
+        return kernel_sums(Rows([self.sample]), None)
 
     @functools.cached_property
     def manifold(self) -> Manifold:
@@ -201,10 +213,8 @@ def make_reference(
     )
 
 
-def floor(test: Reference, against: Reference, labels: Sequence[int] | None, n: int) -> float:
-    """Return the Fréchet distance of n real images to a reference.
-
-    It is the mean over five random choices of the images, because single choices differ by a tenth.
+def floor(test: Reference, against: Reference, labels: Sequence[int] | None, n: int) -> DistanceEstimate:
+    """Estimate the Fréchet distance of n real images to a reference, as that of n generated images is estimated.
 
     Args:
         test: reference of held-out images, from whose sample the images are chosen.
@@ -215,17 +225,20 @@ def floor(test: Reference, against: Reference, labels: Sequence[int] | None, n: 
     Raises:
         NoFloor: the sample is missing, or has too few images or too few of a class.
     """
-    return _floor(test, against, None if labels is None else tuple(labels), n)
+    return _floor(test, against, None if labels is None else tuple(sorted(labels)), n)
 
 
 @functools.lru_cache(maxsize=16)  # all rows of a benchmark ask for the same floor
-def _floor(test: Reference, against: Reference, labels: tuple[int, ...] | None, n: int) -> float:
+def _floor(test: Reference, against: Reference, labels: tuple[int, ...] | None, n: int) -> DistanceEstimate:
     if test.id and test.id == against.id:
         raise NoFloor(f"no floor: {test.name} is the reference itself")
     if test.sample is None:
         raise NoFloor(f"no floor: {test.name} keeps no sample of its features")
-    choices = [_subset(test, labels, n, np.random.default_rng(choice)) for choice in range(FLOOR_CHOICES)]
-    return fmean(frechet_distance(FeatureMoments.of(test.sample[chosen]), against) for chosen in choices)
+    chosen = _subset(test, labels, n, np.random.default_rng(FLOOR_SEED))
+    classes = None if labels is None or test.sample_labels is None else test.sample_labels[chosen]
+    rows = Rows([test.sample[chosen]])
+    moments = FeatureMoments.merged(map(FeatureMoments.of, rows.blocks()))
+    return estimate_distance(rows, moments, classes, against.distance)
 
 
 def _subset(test: Reference, labels: Sequence[int] | None, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

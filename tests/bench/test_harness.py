@@ -28,6 +28,7 @@ from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.sampling import driver
+from samplerzoo.sampling.labels import IN_PROPORTION
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.tuning import TuningRequest
 
@@ -57,7 +58,7 @@ def test_a_row_has_all_that_is_needed(suite: Suites, bench: Bench, tmp_path: Pat
     assert row.protocol.metric == "fd_pixels@20"
     assert row.protocol.model == "tiny"
     assert row.protocol.fingerprint == ModelFolder.open(tiny_model).fingerprint
-    assert row.protocol.labels == "natural"
+    assert row.protocol.labels == IN_PROPORTION
     assert (row.protocol.reference, row.protocol.reference_images) == ("noise.safetensors", 400)
     assert (row.cost.nfe, row.cost.network_calls, row.cost.classifier_gradients) == (6, 3, 0)
     assert row.clipped is not None
@@ -229,7 +230,7 @@ def test_two_processes_have_the_figures_of_one(suite: Suites, bench: Bench, tmp_
         capture_output=True, text=True, timeout=500, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 4  # the estimate, two rows, and where the report is
+    assert len(done.stdout.splitlines()) == 5  # the estimate, two rows, a finding, and where the report is
     one, two = bench(made).rows, results.read_rows(tmp_path / "two")
     assert [row.key for row in two] == [row.key for row in one]
     for mine, other in zip(one, two, strict=True):

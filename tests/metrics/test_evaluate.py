@@ -20,7 +20,7 @@ from samplerzoo.core.features import Features
 from samplerzoo.data import sources as source
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import to_uint8
-from samplerzoo.metrics import feature_files, kid, reference
+from samplerzoo.metrics import feature_files, reference
 from samplerzoo.metrics.embed import Embedder
 from samplerzoo.metrics.evaluate import compute_metrics
 from samplerzoo.metrics.feature_files import write_features
@@ -86,8 +86,8 @@ def test_a_run_from_memory_equals_its_files(figures, tiny_model: Path, toy: Path
     pixels = to_uint8(result.images).transpose(0, 3, 1, 2)
     features, predicted = embedder(pixels, [""] * 12)
     train, test = (reference.load_reference(split, embedder.features) for split in ("train", "test"))
-    metrics, _ = compute_metrics([features], predicted, result.labels, train, test)
-    for name, value in metrics.model_dump(exclude={"order"}).items():
+    metrics, _, _ = compute_metrics([features], predicted, result.labels, train, test)
+    for name, value in metrics.model_dump(exclude_none=True).items():
         assert found[name] == pytest.approx(value, rel=1e-9), name
     assert found["metric"] == "fd_toy@12"
 
@@ -128,7 +128,14 @@ def test_a_reference_is_made_and_used_in_both_forms(figures, toy: Path, tmp_path
 def test_the_text_says_what_the_json_says(toy: Path, capsys) -> None:
     assert main(["eval", "--fake", "digits", "--features", f"classifier:{toy}"]) == 0
     out = capsys.readouterr().out
-    for part in ("fd_toy@359 against train: ", "of as many real images: ", "precision: ", "label accuracy: "):
+    for part in (
+        "fd_toy@359 against train: ",
+        "of as many real images: ",
+        "without its bias: ",
+        "kernel distance: ",
+        "precision: ",
+        "label accuracy: ",
+    ):
         assert part in out
 
 
@@ -156,21 +163,22 @@ def test_what_is_missing_is_named_with_the_way_out(toy: Path, tiny_model: Path, 
 
 
 def test_figures_do_not_depend_on_how_features_are_spread_over_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(kid, "SUBSETS", 3)
     values = table(0, 1500)
     for number, part in enumerate(np.split(values, [13, 700, 1450])):
         write_features(tmp_path / f"{number}.safetensors", part)
     real = reference_of(table(1, 1200))
     files = sorted(tmp_path.iterdir())
-    assert compute_metrics(files, None, None, real, None) == compute_metrics([values], None, None, real, None)
+    spread, whole = (compute_metrics(parts, None, None, real, None) for parts in (files, [values]))
+    assert spread.metrics == whole.metrics
+    assert {*spread.influence} == {"fd", "kid"}
+    for figure, of_images in spread.influence.items():
+        np.testing.assert_array_equal(of_images, whole.influence[figure])
 
 
 def test_ten_times_the_images_need_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feature_files, "BLOCK", 100)
-    monkeypatch.setattr(kid, "SUBSETS", 2)
-    monkeypatch.setattr(kid, "SUBSET", 100)
     real = reference_of(table(1, 200, 32))
     files = []
     for number in range(40):
@@ -190,16 +198,16 @@ def test_ten_times_the_images_need_no_more_memory(tmp_path: Path, monkeypatch: p
 
 def test_too_few_images_for_the_dimensions_are_warned_of() -> None:
     real = reference_of(table(1, 5))
-    _, warnings = compute_metrics([table(0, 3)], None, None, real, None)
+    _, warnings, _ = compute_metrics([table(0, 3)], None, None, real, None)
     assert warnings == ["3 images are fewer than the 4 features: their covariance is not of full rank"]
-    _, warnings = compute_metrics([table(0, 30)], None, None, reference_of(table(1, 3)), None)
+    _, warnings, _ = compute_metrics([table(0, 30)], None, None, reference_of(table(1, 3)), None)
     assert "3 images in the reference real are fewer" in warnings[0]
     assert compute_metrics([table(0, 5)], None, None, real, None)[1] == []
 
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_tiny_sets_have_figures_but_for_precision_and_recall(count: int) -> None:
-    found, _ = compute_metrics([table(0, count)], None, None, reference_of(table(1, 20)), None)
+    found, _, _ = compute_metrics([table(0, count)], None, None, reference_of(table(1, 20)), None)
     assert found.fd > 0
     assert found.kid is not None
     assert (found.precision, found.recall) == (None, None)
@@ -222,7 +230,7 @@ def test_features_that_are_no_numbers_are_named() -> None:
 
 def test_a_missing_floor_is_a_warning() -> None:
     real = reference_of(table(1, 20), np.zeros(20, dtype=np.int64))
-    found, warnings = compute_metrics(
+    found, warnings, _ = compute_metrics(
         [table(0, 9)], None, [1] * 9, real, reference_of(table(2, 20), np.zeros(20, np.int64))
     )
     assert found.floor is None

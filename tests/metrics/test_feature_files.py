@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics import feature_files
@@ -32,8 +34,6 @@ def test_rows_are_the_same_however_they_are_spread(tmp_path: Path, cuts: list[in
         blocks = list(found.blocks())
     assert [len(each) for each in blocks[:-1]] == [block] * (len(blocks) - 1)
     np.testing.assert_array_equal(np.concatenate(blocks), TABLE)
-    order = np.random.default_rng(block).permutation(40)[:17]
-    np.testing.assert_array_equal(found.take(order), TABLE[order])
 
 
 def test_rows_of_different_widths_are_refused() -> None:
@@ -45,3 +45,20 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"x")
     with pytest.raises(ZooError, match=r"x\.safetensors: cannot be read"):
         Rows([tmp_path / "x.safetensors"])
+
+
+def test_features_of_another_precision_are_refused(tmp_path: Path) -> None:
+    save_file({"features": TABLE.astype(np.float64)}, tmp_path / "x.safetensors")
+    with pytest.raises(ZooError, match=r"x\.safetensors: features in F64, not in F32"):
+        Rows([tmp_path / "x.safetensors"])
+
+
+def test_files_are_mapped_and_not_read(tmp_path: Path) -> None:
+    """Read one block of a file of 40 MB: memory holds no more than that block."""
+    write_features(tmp_path / "x.safetensors", np.zeros((100_000, 100), np.float32))
+    tracemalloc.start()
+    first = next(Rows([tmp_path / "x.safetensors"]).blocks())
+    assert first.shape == (feature_files.BLOCK, 100)
+    assert float(first.sum()) == 0
+    assert tracemalloc.get_traced_memory()[1] < 2e6
+    tracemalloc.stop()

@@ -13,6 +13,8 @@ import pytest
 from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics import reference
+from samplerzoo.metrics.distance_estimate import estimate_distance
+from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.metrics.frechet import FeatureMoments, frechet_distance
 from samplerzoo.metrics.names import parse_features
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
@@ -154,24 +156,27 @@ def test_the_floor_is_of_as_many_real_images_with_these_very_labels() -> None:
     test, train = made(90, table), made(0, table)
     mixed = [0] * 6 + [1] * 3 + [2]
     exact = frechet_distance(FeatureMoments.of(np.eye(3)[mixed]), train)
-    assert floor(test, train, mixed, 10) == pytest.approx(exact, rel=1e-9)
-    assert floor(test, train, [0, 1, 2] * 4, 12) < exact / 10
+    assert floor(test, train, mixed, 10).plain == pytest.approx(exact, rel=1e-9)
+    assert floor(test, train, [0, 1, 2] * 4, 12).plain < exact / 10
 
 
 def test_the_floor_falls_with_the_count_and_is_always_the_same() -> None:
     test, train = made(90), made(0)
-    few, many = (floor(test, train, None, n) for n in (10, 80))
+    few, many = (floor(test, train, None, n).plain for n in (10, 80))
     assert few > many > 0
-    assert floor(test, train, None, 10) == few
+    assert floor(test, train, None, 10).plain == few
 
 
-def test_the_floor_is_the_mean_of_several_choices(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[float] = []
-    distance = reference.frechet_distance
-    monkeypatch.setattr(reference, "frechet_distance", lambda a, b: seen.append(distance(a, b)) or seen[-1])
-    found = floor(made(90), made(0), None, 20)
-    assert len(set(seen)) == reference.FLOOR_CHOICES
-    assert found == pytest.approx(sum(seen) / len(seen), rel=1e-12)
+def test_the_floor_is_an_estimate_as_that_of_images() -> None:
+    """Estimate it of all test images, which is the only choice: as the images that it is the floor of are estimated."""
+    test, train = made(90), made(0)
+    found, expected = (
+        floor(test, train, LABELS.tolist(), 90),
+        estimate_distance(Rows([TABLE]), FeatureMoments.of(TABLE), LABELS, train.distance),
+    )
+    assert found.jackknifed == pytest.approx(expected.jackknifed, rel=1e-6)
+    assert found.error == pytest.approx(expected.error, rel=1e-6)
+    assert found.jackknifed < found.plain
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Evidence: how sure the figures of a benchmark are, alone and against each other.
+
+Every measured cell keeps the influence values of its images. From these come the covariances of the figures of all
+rows, which are kept in the benchmark folder, so that a report needs the cells no longer. Rows of one seed share noise
+and labels, and are paired image by image; rows of different seeds are independent.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pandas import DataFrame
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from samplerzoo.bench import shards
+from samplerzoo.bench.results import Protocol, Row
+from samplerzoo.errors import ZooError, reason
+from samplerzoo.metrics.influence import covariance_of_means
+from samplerzoo.system.files import atomic_file, digest_text
+
+EVIDENCE_FILE = "evidence.safetensors"
+CELLS_OF = "cells"
+"""Key of the metadata that say which cells the rows and columns of each covariance are of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Covariances of the figures of one protocol.
+
+    Attributes:
+        covariance: by figure (`fd`, `kid`), a table with the names of cells as rows and columns; NaN is not known.
+    """
+
+    covariance: Mapping[str, DataFrame] = field(default_factory=dict)
+
+    def of(self, figure: str, one: str, other: str) -> float:
+        """Return the covariance of a figure of two cells; NaN if it is not known."""
+        places, values = self._values.get(figure, ({}, None))
+        if values is None or one not in places or other not in places:
+            return float("nan")
+        return float(values[places[one], places[other]])
+
+    @functools.cached_property
+    def _values(self) -> dict[str, tuple[dict[str, int], NDArray[np.float64]]]:
+        """Places of cells and values by figure, since a table is slow to ask for single numbers."""
+        return {
+            figure: ({cell: place for place, cell in enumerate(table.index)}, table.to_numpy())
+            for figure, table in self.covariance.items()
+        }
+
+    def updated(self, newer: Evidence) -> Evidence:
+        """Return all that is known, the newer of what is known twice."""
+        joined = {**self.covariance, **newer.covariance}
+        for figure in self.covariance.keys() & newer.covariance.keys():
+            table = newer.covariance[figure].combine_first(self.covariance[figure])
+            joined[figure] = table[table.index]  # columns in the order of the rows
+        return Evidence(joined)
+
+
+def features_folder(cell: Path, features_id: str) -> Path:
+    """Return the folder of a cell's features."""
+    return cell / digest_text(features_id)
+
+
+def influence_file(cell: Path, protocol: Protocol) -> Path:
+    """Return the file of the influence values of a cell's images on figures of this protocol."""
+    name = f"influence-{protocol.images}-{protocol.reference_id}.safetensors"
+    return features_folder(cell, protocol.features_id) / name
+
+
+def gather(places: Iterable[tuple[Path, Row]]) -> dict[Protocol, Evidence]:
+    """Work out the covariances of rows whose cells are there.
+
+    Args:
+        places: each row with the benchmark folder that it is from; folders are compared with each other by this.
+    """
+    found: dict[Protocol, dict[int, list[tuple[str, Path]]]] = {}
+    for folder, row in places:
+        file = influence_file(folder / shards.CELLS / row.cell, row.protocol)
+        if file.is_file():
+            of_seed = found.setdefault(row.protocol, {}).setdefault(row.recipe.seed, [])
+            of_seed.append((row.cell, file))
+    return {protocol: _of_protocol([*seeds.values()]) for protocol, seeds in found.items()}
+
+
+def _of_protocol(seeds: Sequence[Sequence[tuple[str, Path]]]) -> Evidence:
+    """Join the covariances of several seeds, between which there is none."""
+    blocks: dict[str, list[DataFrame]] = {}
+    for cells in seeds:
+        for figure, block in _of_seed(dict(cells)).items():
+            blocks.setdefault(figure, []).append(block)
+    joined = {}
+    for figure, parts in blocks.items():
+        names = [name for part in parts for name in part.index]
+        values = np.zeros((len(names), len(names)))
+        start = 0
+        for part in parts:
+            end = start + len(part)
+            values[start:end, start:end] = part.to_numpy()
+            start = end
+        joined[figure] = DataFrame(values, names, names)
+    return Evidence(joined)
+
+
+def _of_seed(cells: Mapping[str, Path]) -> dict[str, DataFrame]:
+    values: dict[str, dict[str, np.ndarray]] = {}
+    labels = None
+    for cell, file in cells.items():
+        influence, labels = shards.read_influence(file)  # one protocol and one seed have the same labels
+        for figure, of_images in influence.items():
+            values.setdefault(figure, {})[cell] = of_images
+    return {
+        figure: DataFrame(covariance_of_means(np.stack([*own.values()], axis=1), labels), [*own], [*own])
+        for figure, own in values.items()
+    }
+
+
+def collect(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
+    """Return the evidence of a benchmark folder: what its cells hold, and what is kept of those that are gone.
+
+    What is new is written to the folder.
+    """
+    kept, new = _read(folder, rows), gather((folder, row) for row in rows)
+    found = {protocol: kept.get(protocol, Evidence()).updated(own) for protocol, own in new.items()}
+    if new:
+        _write(folder, {**kept, **found})
+    return {**kept, **found}
+
+
+def _key(protocol: Protocol) -> str:
+    return digest_text(protocol.model_dump_json())
+
+
+def _read(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
+    path = folder / EVIDENCE_FILE
+    if not path.exists():
+        return {}
+    protocols = {_key(row.protocol): row.protocol for row in rows}
+    found: dict[Protocol, dict[str, DataFrame]] = {}
+    try:
+        with safe_open(path, framework="numpy") as content:
+            for name, cells in json.loads(content.metadata()[CELLS_OF]).items():
+                key, _, figure = name.partition(" ")
+                if key in protocols:
+                    table = DataFrame(content.get_tensor(name).astype(np.float64), cells, cells)
+                    found.setdefault(protocols[key], {})[figure] = table
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ZooError(
+            f"{path}: cannot be read: {reason(error)}; remove it, and `samplerzoo report {folder}` makes it again "
+            "from the cells"
+        ) from error
+    return {protocol: Evidence(tables) for protocol, tables in found.items()}
+
+
+def _write(folder: Path, evidence: Mapping[Protocol, Evidence]) -> None:
+    tensors, cells = {}, {}
+    for protocol, own in evidence.items():
+        for figure, table in own.covariance.items():
+            name = f"{_key(protocol)} {figure}"
+            tensors[name] = table.to_numpy().astype(np.float32)
+            cells[name] = [*table.index]
+    with atomic_file(folder / EVIDENCE_FILE) as partial:
+        save_file(tensors, partial, {CELLS_OF: json.dumps(cells)})

@@ -1,0 +1,76 @@
+"""References that are made of images when they are first asked for, and kept by the content of the images."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from samplerzoo.core.features import Features
+from samplerzoo.data import sources
+from samplerzoo.data.sources import ImageBatch, ImageSource
+from samplerzoo.metrics import reference
+from samplerzoo.metrics.embed import Embedder, embed_stream
+from samplerzoo.metrics.reference import Reference
+from samplerzoo.system.files import cache_folder, digest, digest_text
+from samplerzoo.system.processes import on_main
+
+
+def obtain_reference(
+    name: str,
+    split: str,
+    features: Features,
+    device: str,
+    read: Callable[[ImageSource], Iterable[ImageBatch]] = iter,
+) -> Reference:
+    """Load a reference by its name or file, or make one of images.
+
+    In a multi-process run every process calls this, and the main one makes it. Its id is a hash of the images, their
+    labels and the features, so that it is the same on every machine.
+
+    Args:
+        name: a reference that comes with the features, a file of `samplerzoo ref make` or of pytorch-fid, or images:
+            a run folder, a folder of images, a parquet file's folder, or a data set as `train --dataset` takes it.
+        split: split of a data set or of a folder of images.
+        device: where the features are computed.
+        read: reads the images if a reference is made of them; it may say so.
+
+    Raises:
+        UsageError: there is nothing of this name.
+    """
+    if reference.is_reference(name, features) or not sources.names_images(name):
+        return reference.load_reference(name, features)
+
+    def make() -> tuple[str, Path]:
+        key = digest_text(f"{_content(name, split)} {features.id} {reference.SAMPLE_SIZE}")
+        path = cache_folder("references") / f"{key}.safetensors"
+        if not path.exists():
+            images = sources.image_batches(name, split)
+            batches = embed_stream(read(images), Embedder(features, device))
+            made = reference.make_reference(batches, features.id, name, class_names=images.class_names)
+            reference.save_reference(made, path)
+        return key, path
+
+    key, path = on_main(make)
+    return dataclasses.replace(reference.load_reference(str(path), features), name=_short(name), id=key)
+
+
+def _short(name: str) -> str:
+    """Return the last part of a path, since reports name no place of this machine; keep the name of a data set."""
+    path = Path(name).expanduser()
+    return path.resolve().name if path.exists() else name
+
+
+def _content(name: str, split: str) -> str:
+    """Hash the images that a name means: their files, or for a data set their pixels and labels."""
+    root = Path(name).expanduser()
+    if root.exists():
+        files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+        names = [str(path.relative_to(root)) for path in files]
+        return digest_text("\n".join([split, *names, *map(digest, files)]))
+    found = hashlib.sha256()
+    for batch in sources.image_batches(name, split):
+        found.update(str(batch.images.shape).encode() + batch.images.tobytes())
+        found.update(b"" if batch.labels is None else batch.labels.tobytes())
+    return found.hexdigest()
