@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +16,22 @@ import click
 from samplerzoo.bench.suite import RowOptions, Suite, SuiteHeader, is_gaussian, parse_suite, read_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
+from samplerzoo.cli.shared_flags import baseline_flag, debug_flag, json_flag, network_flags, tuning_request
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.markup import visible
 from samplerzoo.models.load import title
 
 if TYPE_CHECKING:
     from samplerzoo.bench.estimate import Remaining
-    from samplerzoo.bench.harness import SuiteOutcome
+    from samplerzoo.bench.harness import Harness, SuiteOutcome
     from samplerzoo.bench.results import Row
 
 ROOT = Path("bench")
 LINE = "the command line"
+REPORT, REPORT_ROW = 4.0, 0.02
+"""Seconds that a report takes, and those of each row in it; as seen on a slow core."""
 
 flags_of_bench: list[click.Parameter] = [
     click.Argument(["suite"], type=click.Path(path_type=Path), required=False, metavar="[SUITE.toml]"),
@@ -48,6 +52,18 @@ flags_of_bench: list[click.Parameter] = [
         metavar="FOLDER",
         help="folder of cells, results and report; older ones are kept  [default: bench/SUITE or bench/MODEL]",
     ),
+    baseline_flag,
+    click.Option(
+        ["--until-decided"],
+        is_flag=True,
+        help="add images to the rows that may be the best of as many evaluations, until one is told from all others",
+    ),
+    click.Option(
+        ["--budget"],
+        type=click.IntRange(min=1),
+        metavar="IMAGES",
+        help="with --until-decided: most images of a row  [default: ten times --images]",
+    ),
     click.Option(["--dry-run"], is_flag=True, help="say what would be done and how long it would take"),
     json_flag,
     debug_flag,
@@ -66,6 +82,9 @@ def command(
     device: str,
     compiled: bool,
     output: Path | None,
+    baseline: str | None,
+    until_decided: bool,
+    budget: int | None,
     dry_run: bool,
     as_json: bool,
     debug: bool,
@@ -81,15 +100,22 @@ def command(
 
     After an interruption, the same command goes on.
     """
+    if budget is not None and not until_decided:
+        raise UsageError("--budget is how far --until-decided goes: add that")
     found = parse_suite({} if suite is None else read_suite(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
     folder = output or ROOT / (suite.stem if suite else Path(title(found.model)).name.replace(":", "-"))
     asked = tuning_request(batch_size, layout, compiled=compiled)
     from samplerzoo.bench.harness import BenchOptions, Harness, run_exactly
+    from samplerzoo.report.decide import check_baseline
     from samplerzoo.system.processes import processes
 
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
     tell = _silent if as_json or processes()[0] else _tell
     try:
+        if until_decided and (is_gaussian(found.model) or "fd" not in found.measures):
+            raise UsageError(
+                "--until-decided goes by the distance fd of images, which is not measured here; leave it out"
+            )
         if is_gaussian(found.model):
             if dry_run:
                 _say_exact(found, as_json)
@@ -97,31 +123,79 @@ def command(
             outcome = run_exactly(found, folder, line, tell)
         else:
             harness = Harness(found, folder, BenchOptions(asked, device, line, compiled, dry_run))
+            if baseline is not None:
+                check_baseline(baseline, harness.recipes)
             work = harness.estimate()
             if not processes()[0] and (dry_run or not as_json):
                 _say_estimate(work, dry_run, as_json)
             if dry_run:
                 return
             outcome = harness.run(work, tell)
+            if until_decided:
+                outcome = _until_decided(harness, folder, outcome, budget, tell)
     except KeyboardInterrupt:
         if not processes()[0]:
             click.echo("samplerzoo: the same command goes on from here", err=True)
         raise
-    _conclude(outcome, folder, as_json)
+    _conclude(outcome, folder, baseline, as_json)
 
 
-def _conclude(outcome: SuiteOutcome, folder: Path, as_json: bool) -> None:
-    """Write the report, and raise an error if a cell has no row."""
-    from samplerzoo.report.page import write_report
+def _until_decided(
+    harness: Harness, folder: Path, outcome: SuiteOutcome, budget: int | None, tell: Callable[[Row], None]
+) -> SuiteOutcome:
+    """Double the images of the rows that may be the best of as many evaluations, until one is or the budget is reached.
+
+    Each look at the figures is a chance to be wrong, so the level is divided by the number of looks that there may be.
+    """
+    from samplerzoo.report.decide import LEVEL
+    from samplerzoo.system.processes import on_main, processes
+
+    measured = [row for row in outcome.rows if row.metrics is not None]
+    images = max((row.protocol.images or 0 for row in measured), default=0)
+    most = budget or 10 * images
+    looks = max(math.ceil(math.log2(most / images)), 0) + 1 if images else 1
+    while images and not outcome.failures:
+        rows = [row for row in outcome.rows if row.protocol.images == images and row.metrics is not None]
+        columns = on_main(functools.partial(_undecided, folder, rows, LEVEL / looks))
+        if not columns:
+            break
+        where, cells = ", ".join(f"{column:g}" for column in sorted(columns)), set().union(*columns.values())
+        following = min(2 * images, most)
+        if not processes()[0]:
+            reached = following == images
+            text = f"not decided with {images:,} images: the best of {where} evaluations"
+            click.echo(f"{text}; {'that is the budget' if reached else f'{len(cells)} rows go on'}", err=True)
+        if following == images:
+            break
+        images = following
+        harness.extend(cells, images)
+        outcome = harness.run(harness.estimate(), tell)
+    return outcome
+
+
+def _undecided(folder: Path, rows: Sequence[Row], level: float) -> dict[float, set[str]]:
+    """Return the columns that are not decided, with the cells that may be the best; see `undecided`."""
+    from samplerzoo.bench.evidence import collect
+    from samplerzoo.bench.results import read_rows
+    from samplerzoo.report.decide import undecided
+
+    return undecided(rows, collect(folder, read_rows(folder)), level)
+
+
+def _conclude(outcome: SuiteOutcome, folder: Path, baseline: str | None, as_json: bool) -> None:
+    """Write the report, say what it finds, and raise an error if a cell has no row."""
+    from samplerzoo.report.page import make_report
     from samplerzoo.system.processes import processes
 
     if not processes()[0] and outcome.rows:
-        written = write_report(folder)
+        report = make_report(folder, baseline)
         if as_json:
             rows = [row.model_dump(mode="json") for row in outcome.rows]
-            show(json.dumps({"folder": str(folder), "report": str(written), "rows": rows}))
+            findings = [sentence for found in report.findings.values() for sentence in found]
+            answer = {"folder": str(folder), "report": str(report.path), "findings": findings, "rows": rows}
+            show(json.dumps(answer))
         else:
-            show(written)
+            show(report)
     if outcome.failures:
         if processes()[0]:
             raise SystemExit(ZooError.exit_code)
@@ -169,6 +243,8 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
 
     done, images = sum(each.done for each in work), sum(each.images for each in work)
     evaluations, seconds = sum(each.evaluations for each in work), sum(each.seconds for each in work)
+    if done < len(work):
+        seconds += REPORT + REPORT_ROW * len(work)
     if as_json:
         cells = [
             {

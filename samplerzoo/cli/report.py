@@ -6,16 +6,18 @@ from pathlib import Path
 
 import click
 
+from samplerzoo.cli.shared_flags import baseline_flag
 from samplerzoo.cli.terminal import show
 
+flags: list[click.Parameter] = [click.Argument(["folder"], type=click.Path(path_type=Path)), baseline_flag]
 
-@click.command("report")
-@click.argument("folder", type=click.Path(path_type=Path))
-def command(folder: Path) -> None:
+
+@click.command("report", params=flags)
+def command(folder: Path, baseline: str | None) -> None:
     """Write report.md, its plots and results.csv from the rows in a FOLDER of `samplerzoo bench`.
 
     `bench` does so when it ends. This command writes the report again, also while a benchmark is running.
     """
-    from samplerzoo.report.page import write_report
+    from samplerzoo.report.page import make_report
 
-    show(write_report(folder))
+    show(make_report(folder, baseline))

@@ -18,6 +18,12 @@ compile_flag = click.Option(
 )
 network_flags = [*flags(TuningRequest), device_flag, compile_flag]
 """Flags of the network's call in a run or a suite. None of them changes an image by more than rounding."""
+baseline_flag = click.Option(
+    ["--baseline"],
+    metavar="NAME[@NFE]",
+    help="row that all others are compared with, by its name in the report and its evaluations  "
+    "[default: the cheapest row of the best sampler]",
+)
 json_flag = click.Option(["--json", "as_json"], is_flag=True, help="for machines")
 debug_flag = click.Option(["--debug"], is_flag=True, help="show the traceback of an error")
 

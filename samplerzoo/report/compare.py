@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
+from samplerzoo.bench.evidence import Evidence, gather
 from samplerzoo.bench.results import Protocol, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.markup import plain
+from samplerzoo.report.decide import difference
 from samplerzoo.report.line_names import number
-from samplerzoo.report.series import FD, POINT, along, average, by_protocol
-from samplerzoo.report.tables import NOTHING, markdown, measured
+from samplerzoo.report.series import POINT, along, average, by_protocol
+from samplerzoo.report.tables import NOTHING, interval, markdown, signed
 
 
 def compare(folders: Sequence[Path]) -> str:
@@ -27,29 +29,44 @@ def compare(folders: Sequence[Path]) -> str:
         raise UsageError("these folders hold errors of images alone: `samplerzoo report FOLDER` shows those of each")
     rows = along([row for _, row in found], "steps").assign(folder=[folder for folder, _ in found])
     tables = by_protocol(rows)
-    parts = [part for protocol, own in tables.items() for part in _table(protocol, own, [*tables])]
+    evidence = gather((Path(folder), row) for folder, row in found)
+    parts = [part for protocol, own in tables.items() for part in _table(protocol, own, [*tables], evidence)]
     return "\n\n".join([*parts, *_differences([*tables])])
 
 
-def _table(protocol: Protocol, rows: DataFrame, protocols: Sequence[Protocol]) -> Iterator[str]:
+def _table(
+    protocol: Protocol, rows: DataFrame, protocols: Sequence[Protocol], evidence: Mapping[Protocol, Evidence]
+) -> Iterator[str]:
     """Compare the rows of one protocol, a folder a column.
 
-    Figures are means over the seeds that all folders have of a row, ± the deviation over all seeds of a folder's. Of
-    two folders, the last column is how much the second is above the first.
+    A figure is that of the folder's report, with its 95% interval. Of two folders, the last column is how much the
+    second is above the first: image by image where both folders hold the cells, else as if rows were independent.
     """
     title = f"Protocol {protocols.index(protocol) + 1}: " if len(protocols) > 1 else ""
     yield f"{title}{plain(protocol.model)}, {plain(protocol.metric)}"
     folders = [*rows["folder"].unique()]
     body = []
-    for (line, steps), place in rows.groupby(POINT, observed=True):
-        found = average(place, ["folder"]).reindex(folders)
-        texts = [*map(measured, found[FD], found[f"{FD} sd"])]
+    points = average(rows, [*POINT, "folder"])
+    for (line, steps), place in points.groupby(level=POINT, observed=True):
+        found = place.droplevel(POINT).reindex(folders)
+        texts = [*map(interval, found["distance"], found["error"])]
         if len(folders) == 2:
-            old, new = found[FD]
-            change = new / old - 1 if old > 0 else math.nan
-            texts.append(NOTHING if math.isnan(change) else f"{change:+.1%}")
-        body.append([plain(line), number(steps), *texts])
-    yield markdown(["", "steps", *map(plain, folders), *["change"][: len(folders) == 2]], body)
+            old, new = (found.loc[folder] for folder in folders)
+            texts.append(_change(old, new, evidence.get(protocol, Evidence())))
+        body.append([plain(line), number(steps), f"{place['work'].iloc[0]:g}", *texts])
+    yield markdown(["", "steps", "NFE", *map(plain, folders), *["change"][: len(folders) == 2]], body)
+
+
+def _change(old: Series, new: Series, evidence: Evidence) -> str:
+    """Write how much a figure is above an older one."""
+    if math.isnan(old["distance"]) or math.isnan(new["distance"]):
+        return NOTHING
+    if [row.cell for row in old["rows"].values()] == [row.cell for row in new["rows"].values()]:
+        return signed(new["distance"] - old["distance"])  # the same images: chance has no part in it
+    paired = difference(new["rows"], old["rows"], evidence)
+    if not math.isnan(paired.error):
+        return signed(paired.value, paired.error)
+    return signed(new["distance"] - old["distance"], math.hypot(old["error"], new["error"]))
 
 
 def _differences(protocols: Sequence[Protocol]) -> list[str]:

@@ -1,100 +1,219 @@
-"""Findings in words: sentences that a reader decides by. Each is worked out from the rows, and holds for them alone."""
+"""Findings: at most five sentences that a reader can act on. None says more than the statistics carry."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from statistics import NormalDist
 
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from samplerzoo.markup import plain
-from samplerzoo.report.series import FD, SEED, TELLING, Floor, Spread, common_seeds, near_to
-from samplerzoo.report.tables import figure, measured, orders
+from samplerzoo.metrics.distance_estimate import smallest_count
+from samplerzoo.metrics.influence import NORMAL_95
+from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict
+from samplerzoo.report.series import Floor, drop_lone_points
+from samplerzoo.report.tables import NOTHING, figure, interval, orders, share, signed
 
-MOST_NAMES = 5
+MOST = 5
+"""Most findings of a report."""
+
+BUDGETS = (5, 10, 20)
+"""Evaluations that most readers have in mind."""
+
+MOST_NAMES = 3
 
 
-def findings(rows: DataFrame, points: DataFrame, spread: Spread, floor: Floor | None) -> list[str]:
-    """Say what the rows of one protocol decide, in a few sentences."""
-    found = [_chance(rows, spread), _lowest(points, spread, floor), _fewest(points), _convergence(points)]
-    return [text for text in found if text]
+def findings(judge: Judge, scales: Judge | None, floor: Floor | None) -> list[str]:
+    """Say what the rows of one protocol decide, and first of all what they cannot.
+
+    Args:
+        scales: the same rows along the guidance scale, if any line has two scales.
+    """
+    if judge.blind:
+        return [_blind(judge)]
+    verdicts = judge.verdicts()
+    found = [*_columns(judge, verdicts), *_cheapest(judge), *_guidance(scales)]
+    found += [*_surprises(judge, floor), *_convergence(judge.points)]
+    return found[:MOST] or ["There is one row in each column, so there is nothing to rank."]
 
 
-def _chance(rows: DataFrame, spread: Spread) -> str:
-    """Say which differences seeds explain."""
-    if spread.alone is None or spread.ratio is None:
-        return "Every row has one seed, so it is not known how far chance moves a distance. Trust no small difference."
-    if not spread.points:
-        return ""
-    text = (
-        f"Another seed moves a distance by {spread.alone:.1%}, and the ratio of two distances under one seed by "
-        f"{spread.ratio:.1%} (standard deviations; rows with several seeds: {spread.points}). Distances that differ by "
-        f"less than {TELLING:g} standard errors of that ratio are called equal."
+def _blind(judge: Judge) -> str:
+    """Say why no difference is told."""
+    protocol = judge.protocol
+    if protocol.images is not None and protocol.dimensions is not None:
+        needed = smallest_count(protocol.dimensions)
+        if protocol.images < needed:
+            return (
+                f"Cannot tell: at least {needed:,} images are needed for a difference of any size, twice as many as "
+                f"features ({protocol.dimensions:,}); each row has {protocol.images:,}."
+            )
+    drawn = " Their labels were drawn at random, too, which moves a distance by more than samplers do." * (
+        protocol.labels == "natural"
     )
-    common = sorted(common_seeds(rows))
-    if not common:
-        return f"{text} No seed is common to all rows: each figure is over the seeds of its own row."
-    if rows[SEED].isin(common).all():
-        return text
-    seeds = f"seed{'s' * (len(common) > 1)} {_listed([*map(str, common)])}"
-    return f"{text} All figures are of {seeds}, which every row has; ± is the deviation over all seeds of a row."
-
-
-def _lowest(points: DataFrame, spread: Spread, floor: Floor | None) -> str:
-    """Name the lowest distance, the rows that are equal to it, and the cheapest that comes near it."""
-    if len(points) < 2:
-        return ""
-    best = points.loc[points[FD].idxmin()]
-    text = f"The lowest distance is that of {_named(best)}."
-    if floor is not None:
-        text += f" As many real images have {measured(*floor)}."
-    ties = points[~spread.tells(points, best)].drop(best.name).sort_values(["work", FD])
-    if len(ties):
-        more = [f"{len(ties) - MOST_NAMES} others"] if len(ties) > MOST_NAMES else []
-        names = [_named(point) for _, point in ties.head(MOST_NAMES).iterrows()]
-        text += f" Equal to it, cheapest first: {_listed([*names, *more])}."
-    cheapest = _cheapest_near(points, best)
-    return text if cheapest is None else f"{text} The cheapest within 5% of it is {_named(cheapest)}."
-
-
-def _fewest(points: DataFrame) -> str:
-    """Say how few evaluations do as well as the row with the most steps, if that is not the lowest of all."""
-    steps = points.index.get_level_values("place")
-    goal = points.loc[points[steps == steps.max()][FD].idxmin()]
-    if goal[FD] <= points[FD].min():
-        return ""
-    found = _cheapest_near(points, goal)
-    if found is None:
-        return f"No row with fewer evaluations comes within 5% of {_named(goal)}."
     return (
-        f"The fewest evaluations within 5% of {_named(goal)}, or below it, are {found['work']:g}, of {_named(found)}."
+        "Cannot tell: these rows are of an earlier version, which kept no errors, so no difference is called one."
+        f"{drawn} The command under “Made with” measures them again."
     )
 
 
-def _cheapest_near(points: DataFrame, goal: Series) -> Series | None:
-    """Find the cheapest point within 5% of the goal that is cheaper than the goal."""
-    near = points[near_to(points, goal[FD]) & (points["work"] < goal["work"])]
-    return near.sort_values(["work", FD]).iloc[0] if len(near) else None
+def _columns(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Say which row is the best of as many evaluations, in three columns at most, those that cannot be told first."""
+    usual = [verdict for verdict in verdicts if verdict.budget in BUDGETS]
+    others = [verdict for verdict in verdicts if verdict not in usual]
+    shown = sorted((usual + others)[: len(BUDGETS)], key=lambda verdict: verdict.budget)
+    unknown = [verdict for verdict in shown if not verdict.ranks]
+    if unknown:
+        where = _listed([f"{verdict.budget:g}" for verdict in unknown])
+        closest = min((tie for verdict in unknown for tie in verdict.ties), key=lambda tie: tie.images or math.inf)
+        yield f"At {where} evaluations: cannot tell: {_needed(judge, closest)}."
+    yield from (_best(judge, verdict) for verdict in shown if verdict.ranks)
 
 
-def _convergence(points: DataFrame) -> str:
+def _best(judge: Judge, verdict: Verdict) -> str:
+    at = f"At {verdict.budget:g} evaluations"
+    best = _named(judge, verdict.best)
+    others = f"the {verdict.worse} others" if verdict.worse > 1 else "the other row"
+    if verdict.decided:
+        return f"{at}, {best} is the best: {others} {'are' if verdict.worse > 1 else 'is'} worse."
+    names = [plain(tie.point[0]) for tie in verdict.ties]
+    some = _listed(names if len(names) <= MOST_NAMES else [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"])
+    return (
+        f"{at}, {best} is the lowest, and better than {verdict.worse} of the others. "
+        f"It cannot be told from {some}: {_needed(judge, verdict.ties[0])}."
+    )
+
+
+def _needed(judge: Judge, tie: Tie) -> str:
+    """Say how many images would tell a difference."""
+    if tie.difference.value == 0:
+        return "no number of images tells them apart, since they do not differ"
+    size = f"a difference of this size ({signed(tie.difference.value, tie.difference.error)})"
+    if tie.images is None:
+        return f"it is not known how many images are needed for {size}"
+    if tie.images <= (judge.protocol.images or 0):
+        return f"more images are needed for {size}, since other distances do not agree on its sign"
+    return f"about {tie.images:,} images are needed for {size}"
+
+
+def _cheapest(judge: Judge) -> Iterator[str]:
+    """Name the cheapest row that is not told from the best of all."""
+    if len(judge.points) < 2:
+        return
+    verdict = judge.verdict(judge.points)
+    if not verdict.ranks:
+        return
+    cheapest = min((tie for tie in verdict.ties), key=lambda tie: judge.points.at[tie.point, "work"], default=None)
+    work = judge.points["work"]
+    best = _named(judge, verdict.best, evaluations=True)
+    if cheapest is None or work[cheapest.point] >= work[verdict.best]:
+        yield f"The lowest distance of all is that of {best}; every cheaper row is worse."
+        return
+    difference = cheapest.difference
+    most = f", at most {figure(_most(difference), 2)} above it" if difference.error else ""
+    yield (
+        f"The cheapest row that is not told from the best of all, {best}, is "
+        f"{_named(judge, cheapest.point, evaluations=True)}{most}."
+    )
+
+
+def _most(difference: Difference) -> float:
+    """Return the upper end of the 95% interval of a difference."""
+    return max(difference.value + NORMAL_95 * difference.error, 0.0)
+
+
+def _guidance(scales: Judge | None) -> Iterator[str]:
+    """Say what guidance trades, on the line whose distance is the lowest."""
+    if scales is None:
+        return
+    swept = drop_lone_points(scales.points)
+    line = swept["distance"].idxmin()[0]
+    own = swept[swept.index.get_level_values("line") == line]
+    verdict = scales.verdict(own)
+    strongest = own.index[-1]
+    if not verdict.ranks or verdict.best == strongest:
+        return
+    text = f"Guidance of {plain(line)}: the lowest distance is at scale {_scales(verdict)}"
+    difference = scales.difference(strongest, verdict.best)
+    if strongest in [tie.point for tie in verdict.ties]:
+        yield f"{text}."
+        return
+    trade = [f"the distance is higher by {interval(difference.value, difference.error)}"]
+    for field, name in (("metrics.label_accuracy", "label accuracy"), ("metrics.precision", "precision")):
+        before, after = (
+            share(own.at[point, field], own.at[point, "seeds"] * (scales.protocol.images or 0))
+            for point in (verdict.best, strongest)
+        )
+        if NOTHING not in (before, after):
+            trade.append(f"{name} is {after} in place of {before}")
+    before, after = (own.at[point, "metrics.recall"] for point in (verdict.best, strongest))
+    if not math.isnan(before + after):
+        trade.append(f"recall is {after:.1%} in place of {before:.1%} (with no known error)")
+    yield f"{text}. At scale {strongest[1]:g}, {_listed(trade)}."
+
+
+def _scales(verdict: Verdict) -> str:
+    others = sorted(tie.point[1] for tie in verdict.ties)
+    equal = f" (not told from {_listed([f'{scale:g}' for scale in others])})" if others else ""
+    return f"{verdict.best[1]:g}{equal}"
+
+
+def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
+    """Name the line that more evaluations make worse by the most, and a row nearer to the data than real images."""
+    worse: list[tuple[Point, Point, Difference]] = []
+    for _, own in drop_lone_points(judge.points).groupby(level="line", observed=True):
+        own = own.sort_values("work")
+        best = own["distance"].idxmin()
+        worse += [
+            (best, later, judge.difference(later, best)) for later in own.index[own["work"] > own.at[best, "work"]]
+        ]
+    told = judge.told([difference for _, _, difference in worse])
+    found = [each for each, apart in zip(worse, told, strict=True) if apart and each[2].value > 0]
+    if found and any(difference.error for _, _, difference in found):
+        best, later, difference = max(found, key=lambda each: each[2].value)
+        at = judge.points["work"]
+        yield (
+            f"More evaluations do not always help: {plain(later[0])} is worse at {at[later]:g} than at {at[best]:g}, "
+            f"by {interval(difference.value, difference.error)}. There, the error of the steps is not what counts most."
+        )
+    if floor is not None and not math.isnan(floor.error):
+        errors = (judge.points["error"] ** 2 + floor.error**2) ** 0.5
+        below = judge.points[judge.points["distance"] + _holm_width(judge) * errors < floor.mean]
+        if len(below):
+            lowest = below["distance"].idxmin()
+            yield (
+                f"{_named(judge, lowest, evaluations=True)} is nearer to the reference than other real images are "
+                f"({interval(*floor)})."
+            )
+
+
+def _holm_width(judge: Judge) -> float:
+    """Return the standard errors by which any of the points must differ from a fixed one (Bonferroni)."""
+    return NormalDist().inv_cdf(1 - judge.level / 2 / len(judge.points))
+
+
+def _convergence(points: DataFrame) -> Iterator[str]:
     """Name the samplers that converge with a lower order than they declare."""
     found = orders(points).dropna()
     if found.empty:
-        return ""
+        return
     from samplerzoo.testing.convergence import TOLERANCE  # imports torch
 
     behind = found[found["measured"] < found["declared"] - TOLERANCE]
     if behind.empty:
-        return f"All samplers converge with the order that they declare, or better (to within {TOLERANCE:g})."
+        yield f"All samplers converge with the order that they declare, or better (to within {TOLERANCE:g})."
+        return
     named = [
         f"{plain(line)} declares {declared:g} and has {figure(real, 3)}" for line, declared, real in behind.itertuples()
     ]
-    return f"Of {len(found)} samplers, not all converge with the order that they declare: {'; '.join(named)}."
+    yield f"Of {len(found)} samplers, not all converge with the order that they declare: {'; '.join(named)}."
 
 
-def _named(point: Series) -> str:
-    line, steps = point.name
-    return f"{plain(line)} at {steps:,g} step{'' if steps == 1 else 's'} ({figure(point[FD])})"
+def _named(judge: Judge, point: Point, *, evaluations: bool = False) -> str:
+    """Name a point with its distance: `unipc (0.42 ± 0.02)`, or `unipc at 10 evaluations (0.42 ± 0.02)`."""
+    row = judge.points.loc[point]
+    at = f" at {row['work']:,g} evaluation{'' if row['work'] == 1 else 's'}" if evaluations else ""
+    return f"{plain(point[0])}{at} ({interval(row['distance'], row['error'])})"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pandas import DataFrame
 
+from samplerzoo.bench.evidence import Evidence, collect
+from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, read_some, tabulate
+from samplerzoo.errors import UsageError
 from samplerzoo.markup import code, fenced, plain, tagged
 from samplerzoo.report import plots, tables
+from samplerzoo.report.decide import Judge, Point
 from samplerzoo.report.errors import error_tables, section
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
-from samplerzoo.report.series import (
-    SEED,
-    Floor,
-    Spread,
-    along,
-    average,
-    by_protocol,
-    common_seeds,
-    drop_lone_points,
-    with_seconds,
-)
+from samplerzoo.report.series import SEED, Floor, along, average, by_protocol, drop_lone_points, floor_of, with_seconds
 from samplerzoo.system.files import atomic_file
 
 REPORT_FILE, CSV_FILE = "report.md", "results.csv"
@@ -45,32 +41,61 @@ LONGEST = 100
 """Letters of the name of a file; disks take 255 bytes."""
 
 
+@dataclass(frozen=True)
+class Report:
+    """Report that was written.
+
+    Attributes:
+        path: report.md.
+        findings: what it opens with, by protocol.
+    """
+
+    path: Path
+    findings: Mapping[Protocol, Sequence[str]]
+
+    def __str__(self) -> str:
+        """Give the findings as lines of text, and the path last."""
+        lines = []
+        for protocol, found in self.findings.items():
+            if len(self.findings) > 1:
+                lines.append(f"{protocol.model}, {protocol.metric}:")
+            lines += found
+        return "\n".join([*lines, str(self.path)])
+
+
 def write_report(folder: Path) -> Path:
+    """Write the report of a benchmark folder, and return its path; see `make_report`."""
+    return make_report(folder).path
+
+
+def make_report(folder: Path, baseline: str | None = None) -> Report:
     """Write the report of what a benchmark folder holds by now.
 
-    Returns:
-        Path of report.md.
+    Args:
+        baseline: row that all others are compared with; see `Judge.baseline`.
 
     Raises:
-        UsageError: the folder holds no rows.
+        UsageError: the folder holds no rows, or no table has the baseline.
     """
     every = read_some(folder)
     with atomic_file(folder / CSV_FILE) as partial:
         partial.write_text(_as_csv(every))
-    models = [*dict.fromkeys(row.protocol.model for row in every)]
     errors = error_tables(folder, [row for row in every if row.error is not None])
-    lines, sweeps = along(every, "steps"), along(every, "scale")
+    rows = [row for row in every if row.metrics is not None]
+    lines, sweeps = (along(rows, axis) if rows else along(every, axis)[:0] for axis in ("steps", "scale"))
+    sections = _sections(lines, sweeps, collect(folder, rows), baseline)
+    models = [*dict.fromkeys(row.protocol.model for row in every)]
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
-        f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
         *(part for table in errors for part in section(table)),
-        *_protocols(_measured(lines), _measured(sweeps), folder),
-        *_pictures(lines, sweeps, folder),
-        *_colophon(lines),
+        *(part for each in sections for part in each.write(folder)),
+        *_pictures(along(every, "steps"), along(every, "scale"), folder),
+        *_colophon(along(every, "steps")),
+        f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
-    return folder / REPORT_FILE
+    return Report(folder / REPORT_FILE, {each.protocol: each.findings for each in sections})
 
 
 def _measured(rows: DataFrame) -> DataFrame:
@@ -87,51 +112,95 @@ def _as_csv(rows: Sequence[Row]) -> str:
     return text
 
 
-def _protocols(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str]:
-    """Write a section for each set of rows that can be compared."""
-    stems: set[str] = set()
-    for protocol, own in by_protocol(lines).items():
-        stem = _stem(protocol, stems)
-        stems.add(stem)
-        yield from _section(protocol, own, sweeps[sweeps.index.isin(own.index)], folder, stem)
+def _sections(
+    lines: DataFrame, sweeps: DataFrame, evidence: Mapping[Protocol, Evidence], wanted: str | None
+) -> list[Section]:
+    """Prepare a section for each set of rows that can be compared.
+
+    Raises:
+        UsageError: no section has the baseline that is wanted.
+    """
+    found: list[Section] = []
+    missing: list[UsageError] = []
+    protocols = sorted(by_protocol(lines).items(), key=lambda each: _rank(each[0]))
+    for protocol, own in protocols:
+        rows, machine = with_seconds(own)
+        of_rows = evidence.get(protocol, Evidence())
+        judge = Judge(protocol, average(rows), of_rows)
+        swept = average(sweeps[sweeps.index.isin(own.index)])
+        try:
+            baseline = judge.baseline(wanted)
+        except UsageError as error:
+            missing.append(error)
+            baseline = judge.baseline()
+        scales = Judge(protocol, swept, of_rows) if len(drop_lone_points(swept)) else None
+        stem = _stem(protocol, {section.stem for section in found})
+        found.append(Section(protocol, rows, judge, scales, floor_of(rows), machine, baseline, stem))
+    if missing and len(missing) == len(found):
+        raise missing[0]
+    return found
 
 
-def _section(protocol: Protocol, rows: DataFrame, sweeps: DataFrame, folder: Path, stem: str) -> Iterator[str]:
-    """Write what the rows of one protocol say: findings, plots, tables, and how they were measured.
+def _rank(protocol: Protocol) -> tuple[bool, int]:
+    """Order sections by what is known best: rows with errors, and of those the ones with the most images."""
+    return protocol.features != EXACT and protocol.dimensions is None, -(protocol.images or 0)
 
-    Args:
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """Part of a report about the rows of one protocol: findings, plots, tables, and how they were measured.
+
+    Attributes:
         rows: all rows of the protocol, along the steps.
-        sweeps: those of them with a guidance scale, along it.
+        scales: judge of those with a guidance scale, along it, if any line has two of them.
+        floor: distance of real images.
+        machine: machine that the seconds are of.
+        baseline: row that all others are compared with.
         stem: start of the plots' file names.
     """
-    rows, machine = with_seconds(rows)
-    points, scales, spread, floor = average(rows), average(sweeps), Spread.of(rows), _floor(rows)
-    yield f"## {plain(protocol.model)}: {plain(protocol.metric)}"
-    yield _measure(protocol)
-    yield "\n".join(f"- {sentence}" for sentence in findings(rows, points, spread, floor))
-    names = plots.plot_guidance(protocol, floor, scales, folder, stem)
-    names += plots.plot_distances(protocol, floor, points, machine, folder, stem)
-    yield from (f"![{_alt(name, stem, protocol)}]({name})" for name in names)
-    if len(drop_lone_points(scales)):
-        yield f"Distance by guidance scale{_reading(scales, spread)}:"
-        yield tables.pivot(scales, spread, floor)
-    if len(drop_lone_points(points)) or scales.empty:
-        yield f"Distance by number of steps{_reading(points, spread)}:"
-        yield tables.pivot(points, spread, floor)
-    for title, table in tables.option_tables(points, spread):
-        yield f"Distance by {plain(title)} and number of steps, all else equal:\n\n{table}"
-    near = tables.near_table(points)
-    if near and protocol.features != EXACT:
-        yield f"Steps that each needs (≥: more steps than were measured may lower it further):\n\n{near}"
-    orders = tables.order_table(points)
-    if orders:
-        yield f"Order of convergence, measured in float64 between two noisy levels:\n\n{orders}"
-    yield _folded(f"All figures of {protocol.metric}", tables.full_table(points, protocol.metric))
-    yield _folded("Protocol", _protocol_block(protocol, rows))
+
+    protocol: Protocol
+    rows: DataFrame
+    judge: Judge
+    scales: Judge | None
+    floor: Floor | None
+    machine: Machine | None
+    baseline: Point
+    stem: str
+
+    @functools.cached_property
+    def findings(self) -> list[str]:
+        """What the rows decide."""
+        return findings(self.judge, self.scales, self.floor)
+
+    def write(self, folder: Path) -> Iterator[str]:
+        """Write the parts of the section, and its plots to the folder."""
+        protocol, judge = self.protocol, self.judge
+        yield f"## {plain(protocol.model)}: {plain(protocol.metric)}"
+        yield "\n".join(f"- {sentence}" for sentence in self.findings)
+        yield _measure(protocol, blind=judge.blind)
+        for name, alt in plots.save_plots(judge, self.scales, self.floor, self.machine, folder, self.stem).items():
+            yield f"![{plain(alt)}]({name})"
+        if self.scales is not None:
+            yield "Distance by guidance scale:"
+            yield tables.by_scale(self.scales.points, self.floor)
+        yield f"Distance by evaluations of the network{_reading(judge)}:"
+        yield tables.by_budget(judge, judge.points, self.floor)
+        if not judge.blind and len(judge.points) > 1 and protocol.features != EXACT:  # exact differences can be seen
+            yield _against(judge, self.baseline)
+            yield tables.differences(judge, self.baseline)
+        for title, table in tables.option_tables(judge):
+            yield f"Distance by {plain(title)} and evaluations, all else equal:\n\n{table}"
+        orders = tables.order_table(judge.points)
+        if orders:
+            yield f"Order of convergence, measured in float64 between two noisy levels:\n\n{orders}"
+        title = f"All figures of {protocol.metric}"
+        yield _folded(title, tables.full_table(judge, self.baseline))
+        yield _folded("Protocol", _protocol_block(protocol, self.rows))
 
 
-def _measure(protocol: Protocol) -> str:
-    """Say in a sentence what is measured, for readers who do not open the protocol."""
+def _measure(protocol: Protocol, *, blind: bool) -> str:
+    """Say what is measured, for readers who do not open the protocol."""
     if protocol.features == EXACT:
         return (
             "Fréchet distance between the exact distribution of what a sampler makes and that of the data: no images, "
@@ -139,25 +208,36 @@ def _measure(protocol: Protocol) -> str:
         )
     against = f" of {protocol.reference_images:,} images" if protocol.reference_images is not None else ""
     text = f"Fréchet distance of {protocol.images:,} images to {code(protocol.reference)}{against}; lower is better."
+    if not blind:
+        text += (
+            " Its bias of few images is removed by a jackknife of ten groups; ± is a 95% interval, of these images on "
+            "this network. Figures without one have no known error."
+        )
     if not protocol.metric.startswith("fid@"):
         text += f" The features are those of {code(protocol.features)}: not comparable with published FIDs."
     return text
 
 
-def _reading(points: DataFrame, spread: Spread) -> str:
-    """Say what is in bold in a table of these points."""
-    if points.index.get_level_values("line").nunique() == 1:
-        return ""
-    return ", in bold the lowest of its column" + (" and what is equal to it" if spread.ratio else "")
+def _reading(judge: Judge) -> str:
+    """Say how to read a table by evaluations."""
+    text = ""
+    if any(verdict.ranks for verdict in judge.verdicts()):
+        text = ", in bold the best of each column" + (
+            "" if judge.protocol.features == EXACT else " and what cannot be told from it"
+        )
+    if (judge.points["work"] != judge.points["budget"]).any():
+        text += " (a number behind a figure: its own evaluations)"
+    return text
 
 
-def _floor(rows: DataFrame) -> Floor | None:
-    """Average the distance of real images over seeds: their labels depend on the seed."""
-    floors = rows.dropna(subset="metrics.floor").groupby(SEED)["metrics.floor"].last()
-    if floors.empty:
-        return None
-    compared = floors[floors.index.isin(common_seeds(rows) or floors.index)]
-    return Floor(compared.mean(), floors.std()) if len(compared) else None
+def _against(judge: Judge, baseline: Point) -> str:
+    """Say what the differences are to."""
+    line, work = baseline[0], judge.points.at[baseline, "work"]
+    return (
+        f"Difference to the baseline, {plain(line)} at {work:g} evaluations, image by image where both share a seed. "
+        "A star marks what is told from it: by Holm's correction over a column, and with the same sign of the kernel "
+        "distance and of the distance at infinity."
+    )
 
 
 def _protocol_block(protocol: Protocol, rows: DataFrame) -> str:
@@ -190,14 +270,6 @@ def _stem(protocol: Protocol, taken: set[str]) -> str:
     """Begin the names of a protocol's plots: fd_mnist-2000, or with -2 behind it where another has that."""
     base = re.sub(r"[^A-Za-z0-9_.]+", "-", protocol.metric).strip("-.")[:LONGEST] or "metric"
     return next(name for k in range(1, len(taken) + 2) if (name := base if k == 1 else f"{base}-{k}") not in taken)
-
-
-def _alt(name: str, stem: str, protocol: Protocol) -> str:
-    """Describe a plot by its file name."""
-    kind = name.removeprefix(f"{stem}-").removesuffix(".png")
-    if kind == "guidance":
-        return f"Guidance scale against {plain(protocol.metric)} and the other metrics"
-    return f"{plain(protocol.metric)} against {kind}"
 
 
 def _folded(title: str, content: str) -> str:

@@ -1,196 +1,257 @@
-"""Plots of a report. Their ground is light and opaque, so that they can be read on a dark page, too."""
+"""Plots of a report: the front of cost and quality, each family of lines before all others, and the guidance scale.
+
+Lines are labelled where they end, intervals are of 95%, and the ground is light and opaque, for dark pages, too.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pandas import DataFrame
 
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import Protocol
 from samplerzoo.markup import plotted
-from samplerzoo.report.series import FD, Floor, drop_lone_points
+from samplerzoo.metrics.influence import NORMAL_95
+from samplerzoo.report.decide import Judge
+from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.system.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HUES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#56606b", "#33a0c8")
+HUES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#8a6d00", "#56606b", "#33a0c8")
 """Hues that colour-blind readers can tell apart, after Okabe and Ito; the light ones are darker, for a light ground."""
 
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)))
-MARKERS = "osD^vPX<>*ph8d"
-PAPER, INK, FAINT = "#fcfcfa", "#24292f", "#d8dce0"
+PAPER, INK, FAINT, BEHIND = "#fcfcfa", "#24292f", "#d8dce0", "#c3c9cf"
 DPI = 150
-LETTER, LINE = 0.078, 0.19
-"""Width of a letter and height of a line of the legend, in inches."""
-LONGEST, MOST_LINES = 120, 400
-"""Letters and lines of a legend that a picture has room for."""
+PANELS = 3
+"""Panels side by side."""
 
 CROWDED = 0.045
 """Share of an axis. Ticks that are closer to each other lose their label."""
 
+HEADROOM = 6
+"""Height of a plot of the front, in multiples of the front's."""
 
-@dataclass(frozen=True)
-class Panel:
-    """One pair of axes: a column of the points over another.
-
-    Attributes:
-        floor: height of the line of real images.
-        ticks: label each place on the x axis, and no other.
-        logarithmic: scale of the x axis.
-    """
-
-    x: str
-    y: str
-    xlabel: str
-    ylabel: str
-    floor: float | None = None
-    ticks: bool = False
-    logarithmic: bool = True
+WIDE_RANGE = 8
+"""Ratio of the highest to the lowest distance from which the axis is logarithmic."""
 
 
-def plot_distances(
-    protocol: Protocol, floor: Floor | None, points: DataFrame, machine: Machine | None, folder: Path, stem: str
-) -> list[str]:
-    """Plot distance against steps, against NFE where that is another number, and against seconds.
+def save_plots(
+    judge: Judge, scales: Judge | None, floor: Floor | None, machine: Machine | None, folder: Path, stem: str
+) -> dict[str, str]:
+    """Plot distance against evaluations and seconds, and the metrics against the guidance scale.
+
+    Args:
+        scales: judge of the points along the guidance scale, if any line has two.
 
     Returns:
-        Names of the files: `STEM-steps.png`, `STEM-nfe.png`, `STEM-seconds.png`.
+        Names of the files, and what each shows.
     """
-    walked = drop_lone_points(points)
-    if walked.empty:
-        return []
-    same = (walked["cost.nfe"] == walked.index.get_level_values("place")).all()
-    label = f"Fréchet distance, {protocol.metric}"
-    level = None if floor is None else floor.mean
-    nfe = "network evaluations per image (NFE)"
-    panels = {"steps": Panel("place", FD, f"steps = {nfe}" if same else "steps", label, level, ticks=True)}
-    if not same:
-        panels["nfe"] = Panel("cost.nfe", FD, nfe, label, level, ticks=True)
-    if walked["seconds"].notna().any():
-        panels["seconds"] = Panel("seconds", FD, f"seconds per image ({machine})", label, level)
-    for name, panel in panels.items():
-        title = f"{_title(protocol)}; lower is better"
-        _save([panel], walked, _styles(points), title, folder / f"{stem}-{name}.png")
-    return [f"{stem}-{name}.png" for name in panels]
+    points, metric = judge.points, judge.protocol.metric
+    found: dict[str, str] = {}
+    if scales is not None:
+        found[f"{stem}-guidance.png"] = f"Guidance scale against {metric} and the other metrics"
+        _save(_guidance(scales, floor), folder / f"{stem}-guidance.png")
+    if points["work"].nunique() > 1:
+        found[f"{stem}-front.png"] = f"The lowest {metric} at each number of evaluations"
+        _save(_front(judge, floor, "work", "network evaluations per image"), folder / f"{stem}-front.png")
+    if len(drop_lone_points(points)):
+        found[f"{stem}-lines.png"] = f"{metric} against evaluations, by sampler"
+        _save(_lines(judge, floor), folder / f"{stem}-lines.png")
+    if points["seconds"].nunique() > 1:
+        found[f"{stem}-seconds.png"] = f"The lowest {metric} at each time"
+        _save(_front(judge, floor, "seconds", f"seconds per image ({machine})"), folder / f"{stem}-seconds.png")
+    return found
 
 
-def plot_guidance(protocol: Protocol, floor: Floor | None, points: DataFrame, folder: Path, stem: str) -> list[str]:
-    """Plot distance, accuracy, precision and recall against guidance scale.
+def front(points: DataFrame, cost: str) -> DataFrame:
+    """Select the points that no cheaper point is as good as, in the order of their cost."""
+    ordered = points.dropna(subset=[cost]).sort_values([cost, "distance"])
+    return ordered[ordered["distance"] < ordered["distance"].cummin().shift(fill_value=math.inf)]
 
-    Returns:
-        Name of the file, `STEM-guidance.png`, if any line has two scales.
-    """
-    swept = drop_lone_points(points)
-    if swept.empty:
-        return []
+
+def _front(judge: Judge, floor: Floor | None, cost: str, label: str) -> Figure:
+    """Plot all points that are not far from the front faintly, and those of the front in colour with their names."""
+    figure, (axes,) = _figure(1, judge.protocol, (8.6, 5.0))
+    points = judge.points.dropna(subset=[cost])
+    best = front(points, cost)
+    highest = HEADROOM * max([*best["distance"], 0 if floor is None else floor.mean])
+    points = points[points["distance"] <= max(highest, best["distance"].max())]  # the others are in the tables
+    axes.plot(points[cost], points["distance"], "o", color=BEHIND, markersize=4.5, zorder=1)
+    axes.plot(best[cost], best["distance"], color=HUES[0], linewidth=1.4, zorder=2)
+    _points(axes, best[cost], best, "distance", HUES[0])
+    _ground(axes, points, floor, label, _measure(judge.protocol))
+    _cost_axis(axes, points["budget" if cost == "work" else cost], every=cost == "work")
+    for number, ((line, _), row) in enumerate(best.iterrows()):
+        high = number % 2 == 0  # names of neighbours go to different sides
+        axes.annotate(
+            plotted(line), (row[cost], row["distance"]), xytext=(5, 9 if high else -9), textcoords="offset points",
+            va="bottom" if high else "top", fontsize=8.5, color=INK, zorder=4,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )  # fmt: skip
+    return figure
+
+
+def _lines(judge: Judge, floor: Floor | None) -> Figure:
+    """Plot the lines of each sampler and guidance in a panel of their own, before those of all others."""
+    points = judge.points
+    families = _families(points)
+    walks = [
+        own.sort_values("work")[["work", "distance"]].to_numpy() for _, own in points.groupby("line", observed=True)
+    ]
+    behind = np.concatenate([np.append(walk, [[np.nan, np.nan]], axis=0) for walk in walks]).T  # one line with gaps
+    figure, grid = _figure(len(families), judge.protocol, (3.7, 2.8), shared=True)
+    for axes, ((sampler, guidance), lines) in zip(grid, families.items(), strict=True):
+        axes.plot(*behind, color=BEHIND, linewidth=0.8, zorder=1)
+        title = f"{sampler}{f' with {guidance}' if guidance else ''}"
+        for number, (hue, line) in enumerate(zip(_cycle(len(lines)), lines, strict=True)):
+            own = points[points.index.get_level_values("line") == line].sort_values("work")
+            axes.plot(own["work"], own["distance"], color=hue, linewidth=1.6, zorder=2)
+            _points(axes, own["work"], own, "distance", hue)
+            name = line.removeprefix(sampler).strip(" ,")
+            axes.text(0.97, 0.96 - 0.08 * number, plotted(name), color=hue, fontsize=8, ha="right", va="top",
+                      transform=axes.transAxes)  # fmt: skip
+        axes.set_title(plotted(title), fontsize=9.5, loc="left", color=INK)
+        _ground(axes, points, floor, "", "")
+        _cost_axis(axes, points["budget"], every=True)
+    figure.supylabel(plotted(_measure(judge.protocol)), fontsize=9.5, color=INK)
+    figure.supxlabel("network evaluations per image", fontsize=9.5, color=INK)
+    return figure
+
+
+def _guidance(scales: Judge, floor: Floor | None) -> Figure:
+    """Plot distance, accuracy, precision and recall against the guidance scale."""
+    swept = drop_lone_points(scales.points)
     fields = {
-        FD: f"Fréchet distance, {protocol.metric}",
+        "distance": _measure(scales.protocol),
         "metrics.label_accuracy": "label accuracy",
         "metrics.precision": "precision",
         "metrics.recall": "recall",
     }
-    panels = [
-        Panel("place", y, "guidance scale", label, floor.mean if floor and y == FD else None, logarithmic=False)
-        for y, label in fields.items()
-        if swept[y].notna().any()
-    ]
-    _save(panels, swept, _styles(points), _title(protocol), folder / f"{stem}-guidance.png")
-    return [f"{stem}-guidance.png"]
+    shown = {field: label for field, label in fields.items() if swept[field].notna().any()}
+    figure, grid = _figure(len(shown), scales.protocol, (5.2, 3.6), columns=2)
+    lines = swept.index.get_level_values("line").unique()
+    for axes, (field, label) in zip(grid, shown.items(), strict=True):
+        for hue, line in zip(_cycle(len(lines)), lines, strict=True):
+            own = swept.xs(line, level="line").sort_index()
+            axes.plot(own.index, own[field], color=hue, linewidth=1.6, label=plotted(line))
+            _points(axes, own.index, own, field, hue)
+        _ground(axes, swept, floor if field == "distance" else None, "guidance scale", label, field)
+    figure.legend(
+        *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
+        labelcolor="linecolor",
+    )  # fmt: skip
+    return figure
 
 
-def _title(protocol: Protocol) -> str:
-    images = "exact" if protocol.images is None else f"{protocol.images:,} images against {protocol.reference}"
-    return f"{protocol.model}: {images}"
+def _points(axes: Axes, x: Any, points: DataFrame, field: str, hue: Any) -> None:
+    """Draw points, with 95% intervals where their errors are known."""
+    error = NORMAL_95 * points["error"].fillna(0) if field == "distance" else None
+    axes.errorbar(
+        x, points[field], error, fmt="o", color=hue, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.6,
+        capsize=2.5, elinewidth=1, zorder=3,
+    )  # fmt: skip
 
 
-Style = dict[str, Any]
-
-
-def _styles(points: DataFrame) -> dict[str, Style]:
-    """Choose a hue and a dash pattern for each sampler and guidance, from dark to light over its lines.
-
-    Every line has a marker of its own, so that two with the same figures can both be seen.
-    """
-    families: dict[tuple[str, str | None], list[str]] = {}
+def _families(points: DataFrame) -> dict[tuple[str, str | None], list[str]]:
+    """Group the lines by sampler and guidance."""
+    found: dict[tuple[str, str | None], list[str]] = {}
     for line, row in points["row"].groupby(level="line", observed=True).first().items():
-        families.setdefault((row.recipe.sampler, row.recipe.guidance), []).append(line)
-    found: dict[str, Style] = {}
-    for names, hue, dashes in zip(families.values(), itertools.cycle(HUES), itertools.cycle(DASHES), strict=False):
-        for position, name in enumerate(names):
-            share = 0.0 if len(names) == 1 else position / (len(names) - 1) - 0.5
-            marker = MARKERS[len(found) % len(MARKERS)]
-            found[name] = {"color": _shade(hue, share), "marker": marker, "linestyle": dashes}
+        found.setdefault((row.recipe.sampler, row.recipe.guidance), []).append(line)
     return found
 
 
-def _shade(hue: str, share: float) -> tuple[float, ...]:
-    """Mix a hue with black (share below 0) or white (above 0)."""
-    goal = 0.0 if share < 0 else 1.0
-    channels = [int(hue[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    amount = abs(share) * (1.0 if share < 0 else 0.7)  # a line that is too light is lost on the ground
-    return tuple(channel + amount * (goal - channel) for channel in channels)
+def _cycle(count: int) -> list[Any]:
+    """Return the hues, and shades between them where there are more lines than hues."""
+    if count <= len(HUES):
+        return [*HUES[:count]]
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shades = LinearSegmentedColormap.from_list("shades", HUES)
+    return [shades(share) for share in np.linspace(0, 1, count)]
 
 
-def _save(panels: Sequence[Panel], points: DataFrame, styles: dict[str, Style], title: str, path: Path) -> None:
+def _measure(protocol: Protocol) -> str:
+    return f"Fréchet distance, {protocol.metric}; lower is better"
+
+
+def _figure(
+    panels: int, protocol: Protocol, size: tuple[float, float], columns: int = PANELS, *, shared: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
+    """Make a figure of panels, each of a size in inches, with axes of their own or `shared` ones."""
     from matplotlib.figure import Figure
 
-    lines = points.index.get_level_values("line").unique()
-    columns = 1 if len(panels) == 1 else 2
-    rows = math.ceil(len(panels) / columns)
-    entry = LETTER * min(max(map(len, lines)), LONGEST) + 0.7
-    size = (6.8 + entry, max(4.8, LINE * (min(len(lines), MOST_LINES) + 2))) if columns == 1 else (11, 3.7 * rows)
-    figure = Figure(figsize=size, layout="constrained", facecolor=PAPER)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    figure.suptitle(plotted(title), x=0.012, ha="left", fontsize=11, color=INK)
-    for axes, panel in zip(grid, panels, strict=False):
-        _draw(axes, panel, points.reset_index().dropna(subset=[panel.x, panel.y]), styles)
-    for axes in grid[len(panels) :]:
+    columns = min(panels, columns)
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), layout="constrained", facecolor=PAPER)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel()
+    for axes in grid[panels:]:
         axes.set_visible(False)
-    _legend(figure, grid[0], 1 if len(panels) == 1 else max(int(size[0] / entry), 1), beside=len(panels) == 1)
+    images = "exact" if protocol.images is None else f"{protocol.images:,} images against {protocol.reference}"
+    figure.suptitle(plotted(f"{protocol.model}: {images}"), x=0.012, ha="left", fontsize=11, color=INK)
+    return figure, [*grid[:panels]]
+
+
+def _save(figure: Figure, path: Path) -> None:
     with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI)
 
 
-def _draw(axes: Axes, panel: Panel, points: DataFrame, styles: dict[str, Style]) -> None:
-    for line, own in points.groupby("line", observed=True):
-        axes.errorbar(
-            own[panel.x], own[panel.y], own[f"{panel.y} sd"], label=plotted(line), linewidth=1.6, markersize=5.5,
-            markeredgecolor=PAPER, markeredgewidth=0.6, capsize=3, **styles[line],
+def _ground(
+    axes: Axes, points: DataFrame, floor: Floor | None, xlabel: str, ylabel: str, field: str = "distance"
+) -> None:
+    """Draw what lies behind the points: the real images with their interval, a grid, and labels."""
+    if floor is not None:
+        axes.axhline(floor.mean, color=INK, linestyle=(0, (5, 3)), linewidth=1, zorder=1)
+        if not math.isnan(floor.error):
+            half = NORMAL_95 * floor.error
+            axes.axhspan(floor.mean - half, floor.mean + half, color=INK, alpha=0.07, linewidth=0, zorder=0)
+        axes.annotate(
+            "real images", (1, floor.mean), xycoords=("axes fraction", "data"), xytext=(-3, 3),
+            textcoords="offset points", ha="right", fontsize=7.5, color=INK,
         )  # fmt: skip
-    if panel.floor is not None:
-        axes.axhline(panel.floor, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="real images", zorder=1)
-    axes.set_xlabel(plotted(panel.xlabel), color=INK)
-    axes.set_ylabel(plotted(panel.ylabel), color=INK)
-    _scales(axes, panel, points)
+    axes.set_xlabel(plotted(xlabel), color=INK, fontsize=9)
+    axes.set_ylabel(plotted(ylabel), color=INK, fontsize=9)
+    if field == "distance":
+        _distance_axis(axes, points, floor)
     axes.set_facecolor(PAPER)
     axes.grid(color=FAINT, linewidth=0.7)
-    axes.tick_params(which="both", colors=INK, length=0)
+    axes.tick_params(which="both", colors=INK, length=0, labelsize=8)
     for spine in axes.spines.values():
         spine.set_color(FAINT)
 
 
-def _scales(axes: Axes, panel: Panel, points: DataFrame) -> None:
-    """Make an axis logarithmic where its values ask for it, with plain numbers as ticks."""
-    values = [*points[panel.y], *([] if panel.floor is None else [panel.floor])]
-    if values and min(values) > 0 and max(values) > 8 * min(values):
+def _distance_axis(axes: Axes, points: DataFrame, floor: Floor | None) -> None:
+    """Make the axis of distances logarithmic where their range asks for it, and linear below the size of intervals."""
+    values = [*points["distance"], *([] if floor is None else [floor.mean])]
+    half = NORMAL_95 * float(points["error"].fillna(0).median())
+    if max(values) <= WIDE_RANGE * max(min(values), half):
+        return
+    if min(values) > half:
         axes.set_yscale("log")
+        axes.set_ylim(min(values) / 1.6, max(values) * 1.6)  # an interval may reach below 0
         _plain(axes.yaxis, max(values) / min(values))
-    if panel.logarithmic:
-        axes.set_xscale("log")
-        places = sorted(points[panel.x].unique())
-        if panel.ticks:
-            axes.set_xticks(places, _sparse(places))
-            axes.minorticks_off()
-        else:
-            _plain(axes.xaxis, places[-1] / places[0])
+    elif half:
+        axes.set_yscale("symlog", linthresh=half)
+        axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _cost_axis(axes: Axes, costs: Any, *, every: bool) -> None:
+    """Make the axis of costs logarithmic, with plain numbers as ticks: each cost, or round ones."""
+    axes.set_xscale("log")
+    places = sorted(set(costs.dropna()))
+    if every:
+        axes.set_xticks(places, _sparse(places))
+        axes.minorticks_off()
+    else:
+        _plain(axes.xaxis, places[-1] / places[0])
 
 
 def _sparse(values: Sequence[float]) -> list[str]:
@@ -213,15 +274,3 @@ def _plain(axis: Any, ratio: float) -> None:
     axis.set_minor_formatter(NullFormatter())
     if ratio < 1e5:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _legend(figure: Figure, axes: Axes, columns: int, *, beside: bool) -> None:
-    """Place the legend beside a single plot or below several: markers without error bars, and the floor at the end."""
-    from matplotlib.container import ErrorbarContainer
-
-    found = list(zip(*axes.get_legend_handles_labels(), strict=True))
-    found.sort(key=lambda entry: not isinstance(entry[0], ErrorbarContainer))
-    handles = [handle[0] if isinstance(handle, ErrorbarContainer) else handle for handle, _ in found]
-    labels = [label for _, label in found]
-    place = "outside right upper" if beside else "outside lower center"
-    figure.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize=9, labelcolor=INK)

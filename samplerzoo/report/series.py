@@ -8,11 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from pandas import DataFrame, Series
 
 from samplerzoo.bench.machine import Machine
@@ -25,24 +22,34 @@ PLACES: dict[Axis, str] = {"steps": "recipe.steps", "scale": "recipe.guidance_op
 POINT = ["line", "place"]
 FD, SEED = "metrics.fd", "recipe.seed"
 FIELDS = [
-    *(FD, "metrics.floor", "metrics.kid", "metrics.kid_sd", "metrics.precision", "metrics.recall"),
+    *(FD, "metrics.fd_jackknifed", "metrics.fd_se", "metrics.fd_infinity", "metrics.floor", "metrics.floor_jackknifed"),
+    *("metrics.floor_se", "metrics.kid", "metrics.kid_se", "metrics.precision", "metrics.recall"),
     *("metrics.label_accuracy", "metrics.order", "clipped", "cost.nfe", "cost.network_calls"),
     *("cost.classifier_gradients", "cost.second_nfe", "speed.images_per_second", "speed.peak_memory", "seconds"),
 ]
 """Columns that are averaged over seeds."""
 
-TELLING = 2.0
-"""Standard errors by which two means must differ to be told apart."""
-
-NEAR = 0.05
-"""Relative distance from a goal within which a row counts as reaching it."""
+ALONGSIDE = 0.85
+"""Least share of a column's evaluations that a row needs to stand in it, if its line has no row with all of them."""
 
 
 class Floor(NamedTuple):
-    """Distance that as many real images have: mean and standard deviation over seeds (NaN of one seed)."""
+    """Distance that real images have: mean over seeds, and standard error (NaN if it is not known)."""
 
     mean: float
-    sd: float
+    error: float
+
+
+def floor_of(rows: DataFrame) -> Floor | None:
+    """Return the distance of real images in the rows of one protocol; None if they have none.
+
+    All rows choose their real images from the same ones, so seeds add little, and the error is that of one choice.
+    """
+    jackknifed = rows.dropna(subset=["metrics.floor_jackknifed"])
+    if len(jackknifed):
+        return Floor(jackknifed["metrics.floor_jackknifed"].mean(), jackknifed["metrics.floor_se"].mean())
+    plain = rows["metrics.floor"].dropna()
+    return Floor(plain.mean(), math.nan) if len(plain) else None
 
 
 def along(rows: Sequence[Row], axis: Axis) -> DataFrame:
@@ -71,91 +78,47 @@ def by_protocol(rows: DataFrame) -> dict[Protocol, DataFrame]:
 def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
     """Average rows over their seeds, in groups: by default the points of the lines.
 
-    Means are over the seeds that all groups have, since a seed's noise and labels move all groups alike. Where no seed
-    is common to all, they are over every seed.
-
     Returns:
-        FIELDS (means); `FIELD sd` (standard deviation over every seed of the group, NaN of one); `compared` and `seeds`
-        (number of seeds averaged, and of all); `work` (network evaluations an image, those of a second network and
-        gradients of a classifier included); `row` (the first Row).
+        FIELDS (means); `distance`, the figure that is compared: the jackknifed distance, or the plain one where the
+        other is not known; `error`, its standard error (NaN where it is not known, 0 of exact figures); `seeds`, their
+        number; `work`, network evaluations an image, those of a second network and gradients of a classifier included;
+        `row`, the first Row; `rows`, every Row by its seed.
     """
-    seeds = common_seeds(rows, by)
     groups = rows.groupby([*by], observed=True)
-    compared = rows[rows[SEED].isin(seeds)].groupby([*by], observed=True) if seeds else groups
-    means = compared[FIELDS].mean()
-    return means.join(groups[FIELDS].std().add_suffix(" sd")).assign(
-        compared=compared.size(),
+    means = groups[FIELDS].mean()
+    exact = groups["protocol.features"].first() == EXACT
+    known = groups["metrics.fd_jackknifed"].count() == groups.size()
+    points = means.assign(
+        distance=means["metrics.fd_jackknifed"].where(known, means[FD]),
         seeds=groups.size(),
+        rows=groups["row"].agg(lambda own: {row.recipe.seed: row for row in own}),
         work=means["cost.nfe"] + means["cost.classifier_gradients"] + means["cost.second_nfe"],
-        row=compared["row"].first(),
+        row=groups["row"].first(),
     )
+    known = groups["metrics.fd_se"].count() == points["seeds"]
+    squares = rows.assign(square=rows["metrics.fd_se"] ** 2).groupby([*by], observed=True)["square"].sum()
+    return points.assign(error=(squares**0.5 / points["seeds"]).where(known).where(~exact, 0.0))
 
 
-def common_seeds(rows: DataFrame, by: Sequence[str] = POINT) -> set[int]:
-    """Find the seeds that every group has a row of."""
-    groups = rows.groupby([*by], observed=True)[SEED].agg(set)
-    return set.intersection(*groups) if len(groups) else set()
+def budgets(points: DataFrame) -> Series:
+    """Assign each point to a column of a table, named by its evaluations.
+
+    A method with two evaluations a step has an odd number of them, and would stand alone. So a point joins the next
+    larger number of evaluations if it is little less, and if none of the lines there has points in both.
+    """
+    lines_at = points.reset_index().groupby("work")["line"].agg(set)
+    column, head, there = dict[float, float](), math.nan, set[str]()
+    for work, lines in lines_at.sort_index(ascending=False).items():
+        if not (work >= ALONGSIDE * head and there.isdisjoint(lines)):
+            head, there = work, set()
+        column[work] = head
+        there |= lines
+    return points["work"].map(column)
 
 
 def drop_lone_points(points: DataFrame) -> DataFrame:
     """Drop the lines that have a single point."""
     return points[points.groupby(level="line", observed=True)[FD].transform("size") > 1]
-
-
-def near_to(points: DataFrame, goal: float) -> Series:
-    """Mark the points whose distance is at most 5% above the goal."""
-    return points[FD] <= goal + NEAR * abs(goal)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Spread of distances over seeds.
-
-    Attributes:
-        alone: relative standard deviation of a distance over seeds, pooled over all points with several seeds.
-        ratio: relative standard deviation of the ratio of two points' distances under one seed. It decides whether two
-            points differ, since a seed moves both alike. 0 of exact figures, None if every point has one seed.
-        points: number of points that have several seeds.
-    """
-
-    alone: float | None
-    ratio: float | None
-    points: int = 0
-
-    @classmethod
-    def of(cls, rows: DataFrame) -> Spread:
-        """Measure it on the rows of one protocol."""
-        if (rows["protocol.features"] == EXACT).all():
-            return cls(0.0, 0.0)
-        distances = rows.pivot_table(FD, POINT, SEED, observed=True)
-        logs = np.log(distances.where(distances > 0)).to_numpy()  # their differences are relative ones
-        logs = logs[np.isfinite(logs).sum(axis=1) > 1]
-        alone = _pooled(logs)
-        if alone is None:
-            return cls(None, None)
-        one, other = np.triu_indices(len(logs), 1)
-        ratio = _pooled(logs[one] - logs[other])
-        return cls(alone, math.sqrt(2) * alone if ratio is None else ratio, len(logs))
-
-    def tells(self, points: DataFrame, other: Series) -> Series:
-        """Mark the points whose distance differs from that of another point by more than seeds explain.
-
-        If that is not known, every difference counts.
-        """
-        positive = (points[FD] > 0) & (other[FD] > 0)
-        error = (self.ratio or 0.0) / points["compared"].clip(upper=other["compared"]) ** 0.5
-        apart = np.log((points[FD] / other[FD]).where(positive)).abs() > TELLING * error
-        return apart.where(positive, points[FD] != other[FD])
-
-
-def _pooled(groups: NDArray[np.float64]) -> float | None:
-    """Pool the standard deviations within groups (rows) that hold two numbers or more. NaN is no number."""
-    counts = np.isfinite(groups).sum(axis=1)
-    groups, counts = groups[counts > 1], counts[counts > 1]
-    if not len(groups):
-        return None
-    residuals = groups - np.nanmean(groups, axis=1, keepdims=True)
-    return math.sqrt(np.nansum(residuals**2) / (counts - 1).sum())
 
 
 def with_seconds(rows: DataFrame) -> tuple[DataFrame, Machine | None]:

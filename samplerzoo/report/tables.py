@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-import pandas
 from pandas import DataFrame, Series
 
 from samplerzoo import registry
@@ -15,8 +14,10 @@ from samplerzoo.bench.results import Row
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import ZooError
 from samplerzoo.markup import code, plain
+from samplerzoo.metrics.influence import NORMAL_95
+from samplerzoo.report.decide import Judge, Point
 from samplerzoo.report.line_names import number, option_text, settings
-from samplerzoo.report.series import FD, Floor, Spread, drop_lone_points, near_to
+from samplerzoo.report.series import FD, Floor
 
 DIGITS = 4
 """Significant digits of a distance."""
@@ -49,44 +50,104 @@ def _decimals(value: float, digits: int) -> int | None:
     return max(digits - 1 - size, 0) if -4 < size < 6 else None
 
 
-def measured(mean: float, sd: float = math.nan) -> str:
-    """Write a mean and its standard deviation, both with the decimals of the mean: `1.125 ± 0.012`."""
-    if math.isnan(mean) or math.isnan(sd):
-        return figure(mean)
-    decimals = _decimals(mean, DIGITS) if mean else None
-    return f"{figure(mean)} ± {figure(sd, 2)}" if decimals is None else f"{mean:.{decimals}f} ± {sd:.{decimals}f}"
+def interval(value: float, error: float = math.nan) -> str:
+    """Write a figure with its 95% interval: `0.421 ± 0.020`. Without an error, or with one of 0, write it alone.
 
-
-def pivot(points: DataFrame, spread: Spread, floor: Floor | None = None, corner: str = "") -> str:
-    """Table distances, with one row per line and one column per place.
-
-    In bold are the lowest of each column and all that seeds do not tell from it.
+    Args:
+        error: standard error; NaN if it is not known.
     """
-    texts = _distances(points)
-    if points.index.get_level_values("line").nunique() > 1:
-        columns = [column for _, column in points.groupby(level="place")]
-        apart = pandas.concat([spread.tells(column, column.loc[column[FD].idxmin()]) for column in columns])
-        texts = texts.where(apart, "**" + texts + "**")
-    wide = texts.unstack().fillna(NOTHING)
-    body = [[plain(name), *cells] for name, cells in zip(wide.index, wide.to_numpy(), strict=True)]
+    if math.isnan(value) or math.isnan(error) or error == 0:
+        return figure(value)
+    half = NORMAL_95 * error
+    decimals = _decimals(half, 2)
+    return f"{figure(value)} ± {figure(half, 2)}" if decimals is None else f"{value:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def signed(value: float, error: float = math.nan) -> str:
+    """Write a difference with its sign and its 95% interval."""
+    return f"+{interval(value, error)}" if value > 0 else interval(value, error)
+
+
+def share(value: float, count: int) -> str:
+    """Write a share of so many images with its 95% interval, after Agresti and Coull (1998): `97.4% ± 0.7%`."""
+    if math.isnan(value):
+        return NOTHING
+    trials = count + NORMAL_95**2
+    middle = (value * count + NORMAL_95**2 / 2) / trials
+    return f"{value:.2%} ± {NORMAL_95 * math.sqrt(middle * (1 - middle) / trials):.2%}"
+
+
+def by_budget(
+    judge: Judge, points: DataFrame, floor: Floor | None = None, names: dict[str, str] | None = None, corner: str = ""
+) -> str:
+    """Table distances, with one row per line and one column per number of evaluations.
+
+    In bold are the best of each column and what is not told from it, if any row of the column is told from it.
+
+    Args:
+        points: some of the judge's.
+        names: other names of the lines, in their order.
+    """
+    texts = distances(points)
+    for verdict in (judge.verdict(column) for _, column in points.groupby("budget") if len(column) > 1):
+        if verdict.ranks:
+            for point in (verdict.best, *(tie.point for tie in verdict.ties)):
+                texts[point] = f"**{texts[point]}**"
+    return _by_budget(points, texts, floor, names, corner)
+
+
+def differences(judge: Judge, baseline: Point) -> str:
+    """Table the differences of all points to the baseline; a star marks those that are told."""
+    texts = {
+        point: signed(value, error) + (" \\*" if told else "")
+        for point, value, error, told, *_ in judge.against(baseline).itertuples(name=None)
+    }
+    texts[baseline] = "baseline"
+    return _by_budget(judge.points, Series(texts).reindex(judge.points.index))
+
+
+def _by_budget(
+    points: DataFrame,
+    texts: Series,
+    floor: Floor | None = None,
+    names: dict[str, str] | None = None,
+    corner: str = "",
+) -> str:
+    """Lay out the texts of points. Of two points in one place, the one of the lower distance is shown."""
+    apart = points["work"] != points["budget"]
+    table = points.assign(text=texts.where(~apart, texts + points["work"].map(" ({:g})".format)))
+    table = table.sort_values("distance").reset_index().drop_duplicates(["line", "budget"])
+    wide = table.pivot(index="line", columns="budget", values="text").sort_index()
+    names = names or {line: line for line in wide.index}
+    return _wide(wide.reindex([*names]).set_axis([*names.values()]), floor, corner)
+
+
+def by_scale(points: DataFrame, floor: Floor | None = None) -> str:
+    """Table distances, with one row per line and one column per guidance scale."""
+    return _wide(distances(points).unstack(), floor)
+
+
+def _wide(texts: DataFrame, floor: Floor | None, corner: str = "") -> str:
+    body = [[plain(name), *cells] for name, cells in zip(texts.index, texts.fillna(NOTHING).to_numpy(), strict=True)]
     if floor is not None:
-        body.append(["*real images*", *[f"*{measured(*floor)}*"] * len(wide.columns)])
-    return markdown([corner, *map(number, wide.columns)], body)
+        body.append(["*real images*", *[f"*{interval(*floor)}*"] * len(texts.columns)])
+    return markdown([corner, *map(number, texts.columns)], body)
 
 
-def _distances(points: DataFrame) -> Series:
+def distances(points: DataFrame) -> Series:
     """Write the distance of each point."""
-    return Series([*map(measured, points[FD], points[f"{FD} sd"])], points.index, dtype=object)
+    return Series([*map(interval, points["distance"], points["error"])], points.index, dtype=object)
 
 
-def option_tables(points: DataFrame, spread: Spread) -> list[tuple[str, str]]:
-    """Table distances by option and number of steps, for each set of lines that differ in one numeric option alone.
+def option_tables(judge: Judge) -> list[tuple[str, str]]:
+    """Table distances by option and evaluations, for each set of lines that differ in one numeric option alone.
 
     Table 1 of Song, Meng, Ermon 2021 has this form, with eta as the option.
 
     Returns:
         Title, such as `eta of SAMPLER`, and table of each set.
     """
+    points = judge.points
     families: dict[tuple[str, str], dict[str, float]] = {}
     for line, row in points["row"].groupby(level="line", observed=True).first().items():
         own = settings(row.recipe)
@@ -100,27 +161,9 @@ def option_tables(points: DataFrame, spread: Spread) -> list[tuple[str, str]]:
             option, first = field.rpartition(".")[2], next(iter(values))
             title = f"{option} of {first.replace(' ' + option_text(option, values[first]), '', 1)}"
             family = points[points.index.get_level_values("line").isin(values)]
-            numbers = {line: number(value) for line, value in values.items()}
-            found.append((title, pivot(_renamed(family, numbers), spread, corner=f"{plain(option)} \\ steps")))
+            names = {line: number(value) for line, value in values.items()}
+            found.append((title, by_budget(judge, family, names=names, corner=f"{plain(option)} \\ evaluations")))
     return found
-
-
-def _renamed(points: DataFrame, names: dict[str, str]) -> DataFrame:
-    """Call lines by other names, in the order of those."""
-    lines, places = (points.index.get_level_values(level) for level in ("line", "place"))
-    renamed = pandas.Categorical(lines.map(names), [*names.values()], ordered=True)
-    return points.set_index([pandas.Index(renamed, name="line"), places])
-
-
-def near_table(points: DataFrame) -> str:
-    """Table at how many steps each line comes within 5% of its own lowest distance; empty if no line has two points."""
-    body = []
-    for line, own in drop_lone_points(points).groupby(level="line", observed=True):
-        steps = own.index.get_level_values("place")
-        first = steps[near_to(own, own[FD].min())][0]
-        lowest = steps[own[FD].argmin()]
-        body.append([plain(line), number(lowest), f"≥ {number(first)}" if first == steps[-1] else number(first)])
-    return markdown(["", "lowest at steps", "within 5% of it from"], body) if body else ""
 
 
 def orders(points: DataFrame) -> DataFrame:
@@ -152,36 +195,43 @@ def order_table(points: DataFrame) -> str:
 
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "metrics.floor": ("real images", figure),
-    "metrics.kid": ("KID ± sd of its subsets", figure),
-    "metrics.precision": ("precision", partial(figure, digits=3)),
+    "metrics.fd_infinity": ("at infinity, from n/2 and n", figure),
     "metrics.recall": ("recall", partial(figure, digits=3)),
-    "metrics.label_accuracy": ("label accuracy", "{:.2%}".format),
     "clipped": ("clipped", "{:.2%}".format),
-    "cost.nfe": ("NFE", "{:g}".format),
     "cost.network_calls": ("network calls", "{:g}".format),
     "cost.classifier_gradients": ("classifier gradients", "{:g}".format),
     "cost.second_nfe": ("NFE of the second network", "{:g}".format),
     "speed.images_per_second": ("images/s", partial(figure, digits=3)),
     "speed.peak_memory": ("peak memory, MiB", lambda size: f"{size / 2**20:,.0f}"),
 }
-"""Head and format of each column of the full table behind the distance."""
+"""Head and format of the columns of the full table that have no interval."""
 
 
-def full_table(points: DataFrame, metric: str) -> str:
+def full_table(judge: Judge, baseline: Point) -> str:
     """Table all figures of every point, without the columns that say nothing new."""
+    points = judge.points.assign(**judge.against(baseline).add_prefix("against "))
     lines, places = (points.index.get_level_values(level) for level in ("line", "place"))
-    columns = {"": [*map(plain, lines)], "steps": [*map(number, places)]}
+    columns = {"": [*map(plain, lines)], "steps": [*map(number, places)], "NFE": [*map(number, points["cost.nfe"])]}
     if (points["seeds"] > 1).any():
         columns["seeds"] = [*map(str, points["seeds"])]
-    columns[code(metric)] = [*_distances(points)]
+    columns["distance"] = [*distances(points)]
+    if not judge.blind:
+        columns["against the baseline"] = [*map(signed, points["against value"], points["against error"])]
+        columns[code(judge.protocol.metric)] = [*map(figure, points[FD])]
+    if points["metrics.kid"].notna().any():
+        columns["KID"] = [*map(interval, points["metrics.kid"], points["metrics.kid_se"])]
+        if points["against kernel_error"].notna().any():
+            columns["KID against the baseline"] = [
+                *map(signed, points["against kernel"], points["against kernel_error"])
+            ]
+    count = (judge.protocol.images or 0) * points["seeds"]
+    for field, head in (("metrics.label_accuracy", "label accuracy"), ("metrics.precision", "precision")):
+        if points[field].notna().any():
+            columns[head] = [*map(share, points[field], count)]
     for field, (head, show) in COLUMNS.items():
         values = points[field]
         unused = field in ("cost.classifier_gradients", "cost.second_nfe") and not values.any()
         if values.isna().all() or unused or (field == "cost.network_calls" and values.equals(points["cost.nfe"])):
             continue
-        if field == "metrics.kid":
-            columns[head] = [*map(measured, values, points["metrics.kid_sd"])]
-        else:
-            columns[head] = [NOTHING if math.isnan(value) else show(value) for value in values]
+        columns[head] = [NOTHING if math.isnan(value) else show(value) for value in values]
     return markdown([*columns], zip(*columns.values(), strict=True))

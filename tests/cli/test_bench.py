@@ -137,8 +137,9 @@ def test_a_dry_run_says_what_would_be_done(cli, model: list[object]) -> None:
 def test_a_benchmark_folder(cli, model: list[object], tmp_path: Path) -> None:
     answer = cli("bench", *model, *FEW, "--sampler", "ddim", "--sampler", "ddpm")
     assert answer.code == 0, answer
-    first, *rows, last = answer.out.splitlines()
+    first, *rows, finding, last = answer.out.splitlines()
     assert first.startswith("2 cells, 0 of them done; 12 images")
+    assert finding.startswith("Cannot tell: at least 128 images are needed for a difference of any size, twice as many")
     assert [row.split()[0] for row in rows] == ["fd_pixels@6"] * 2
     assert last == "bench/tiny/report.md"
     assert Path(last).exists()
@@ -316,6 +317,40 @@ def test_the_exact_model(cli) -> None:
     assert (cell["recipe"]["steps"], cell["nfe"]) == (5, 5)
 
 
+MANY = ["--steps", 2, "--images", 130, "--batch-size", 130, "--device", "cpu", "-o", "out"]
+EQUAL = ["--sampler", "ddim", "--eta", "0", "--sampler", "dpm-solver++", "--solver-order", "1,2"]
+
+
+def test_images_are_added_until_the_best_is_decided_or_the_budget_is_reached(cli, model: list[object]) -> None:
+    """Compare three of which two are the same method, so that no number of images decides."""
+    answer = cli("bench", *model, *MANY, *EQUAL, "--until-decided", "--budget", 300)
+    assert answer.code == 0, answer
+    seen = [
+        (row.recipe.sampler_options.get("solver_order"), row.protocol.images) for row in results.read_rows(Path("out"))
+    ]
+    assert {images for _, images in seen} == {130, 260, 300}
+    assert {*seen} >= {(None, 300), (1, 300)}
+    assert "not decided with 130 images: the best of 2 evaluations; 3 rows go on" in answer.err
+    assert "not decided with 300 images: the best of 2 evaluations; that is the budget" in answer.err
+
+
+def test_what_is_decided_has_no_more_images(cli, model: list[object]) -> None:
+    answer = cli("bench", *model, *MANY, "--sampler", "ddim", "--clip-x0", "off,static:0.1", "--until-decided")
+    assert answer.code == 0, answer
+    assert {row.protocol.images for row in results.read_rows(Path("out"))} == {130}
+    assert "is the best: the other row is worse." in answer.out
+    cli("bench", "--sampler", "ddim", "--budget", 5).refuses(2, "--until-decided")
+
+
+def test_a_baseline_that_cannot_be_is_refused_before_the_first_image(cli, model: list[object]) -> None:
+    words = ["--sampler", "ddim", "--eta", "0,1", "--baseline"]
+    cli("bench", *model, *FEW, *words, "heun").refuses(2, "no row 'heun'", "ddim eta 0, ddim eta 1")
+    assert not Path("bench/tiny/cells").exists()
+    answer = cli("bench", *model, *MANY, *words, "ddim eta 1@2")
+    assert answer.code == 0, answer
+    assert "Difference to the baseline, ddim eta 1 at 2 evaluations" in Path("out/report.md").read_text()
+
+
 # compare
 
 
@@ -327,12 +362,12 @@ def test_benchmarks_beside_each_other(cli, model: list[object]) -> None:
     assert answer.out.startswith("tiny, fd_pixels@6\n")
     assert "cannot be compared" not in answer.out
     [head, _, *body] = [line for line in answer.out.splitlines() if line.startswith("|")]
-    assert [cell.strip() for cell in head.split("|")[1:-1]] == ["", "steps", "one", "two", "change"]
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == ["", "steps", "NFE", "one", "two", "change"]
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in body]
     assert [line[0] for line in cells] == ["ddim eta 0", "ddim eta 1", "ddpm small"]
-    assert cells[0][2] == cells[0][3]
-    assert cells[0][4] == "+0.0%"
-    assert cells[1][3] == cells[2][2] == "–"
+    assert cells[0][3] == cells[0][4]
+    assert cells[0][5] == "0"
+    assert cells[1][4] == cells[2][3] == "–"
 
 
 def test_protocols_that_differ_are_in_no_table_together(cli, model: list[object]) -> None:
@@ -341,7 +376,7 @@ def test_protocols_that_differ_are_in_no_table_together(cli, model: list[object]
     answer = cli("compare", "one", "two")
     assert answer.code == 0, answer
     heads = [line for line in answer.out.splitlines() if "steps" in line and line.startswith("|")]
-    assert [head.count("|") for head in heads] == [4, 4]
+    assert [head.count("|") for head in heads] == [5, 5]
     assert "Protocol 1: tiny, fd_pixels@6" in answer.out
     assert answer.out.endswith("Protocol 2 cannot be compared with protocol 1: images 5, not 6.\n")
 

@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pandas import DataFrame
 from safetensors.numpy import save_file
 
+from samplerzoo.bench import shards
+from samplerzoo.bench.evidence import Evidence, influence_file
 from samplerzoo.bench.results import CostPerImage, Metrics, Protocol, Row, Speed
+from samplerzoo.sampling.labels import IN_PROPORTION
 from samplerzoo.sampling.recipe import Recipe
 
 
 def protocol(**changes: Any) -> Protocol:
     base = {
-        "model": "mnist", "fingerprint": "f" * 64, "images": 2000, "labels": "natural", "features": "mnist",
+        "model": "mnist", "fingerprint": "f" * 64, "images": 2000, "labels": IN_PROPORTION, "features": "mnist",
         "features_id": "0123456789abcdef gray 28x28", "reference": "train", "reference_id": "fedcba9876543210",
-        "reference_images": 60_000,
+        "reference_images": 60_000, "dimensions": 128,
     }  # fmt: skip
     return Protocol(**{**base, **changes})
 
@@ -61,3 +65,28 @@ def shard(folder: Path, cell: str, pixels: np.ndarray) -> None:
     path = folder / "cells" / cell / f"images-000000-{len(pixels) - 1:06d}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({"images": pixels}, path)
+
+
+def sure(found: Row, error: float = 0.0, **metrics: Any) -> Row:
+    """Give a row what the statistics go by: jackknifed distance, error, distance at infinity, and kernel distance."""
+    fd = found.metrics.fd
+    known = {"fd_jackknifed": fd, "fd_infinity": fd, "fd_se": error, "kid": fd / 10, "kid_se": error / 10}
+    return found.model_copy(update={"metrics": found.metrics.model_copy(update={**known, **metrics})})
+
+
+def rigged(rows: list[Row], shared: float, own: float) -> Evidence:
+    """Make evidence in which rows of one seed share noise of the deviation `shared`, and each has some of its own."""
+    seeds = np.array([row.recipe.seed for row in rows])
+    values = shared**2 * (seeds[:, None] == seeds) + own**2 * np.eye(len(rows))
+    cells = [row.cell for row in rows]
+    return Evidence({"fd": DataFrame(values, cells, cells)})
+
+
+def influence(folder: Path, rows: list[Row], shared: float, own: float, first: int = 0) -> None:
+    """Save influence values of the rows' images, as the harness does, so that errors are about those of `rigged`."""
+    for number, found in enumerate(rows, first):
+        n = found.protocol.images or 0
+        noise = [np.random.default_rng([seed, k]).normal(size=n) for seed, k in ((found.recipe.seed, 0), (number, 1))]
+        values = (shared * noise[0] + own * noise[1]) * n**0.5
+        file = influence_file(folder / "cells" / found.cell, found.protocol)
+        shards.save_influence(file, {"fd": values, "kid": values / 10}, [k % 10 for k in range(n)])

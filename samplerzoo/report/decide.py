@@ -1,0 +1,267 @@
+"""Decisions: which differences the figures of a benchmark carry, and how many images the others need.
+
+A difference of two rows is told if three things hold. Its paired error makes chance unlikely (Holm's correction over
+the rows that are compared with one). The kernel distance, which has no bias, has the same sign. And so has the
+difference at infinitely many images. Where an error is not known, no difference is told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean
+from typing import NamedTuple
+
+from pandas import DataFrame
+
+from samplerzoo.bench.evidence import Evidence
+from samplerzoo.bench.results import EXACT, Protocol, Row
+from samplerzoo.errors import UsageError
+from samplerzoo.report.line_names import name_lines
+from samplerzoo.report.series import along, average, budgets, by_protocol
+from samplerzoo.sampling.recipe import Recipe
+
+LEVEL = 0.05
+"""Probability of an error in a column of differences, if none is true."""
+
+COMPARED = ("fd_jackknifed", "kid", "fd_infinity")
+"""Metrics whose differences must have one sign; the first is the one that is shown."""
+
+Point = tuple[str, float]
+"""Index of a point: its line and its place."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Difference of the distances of two points, `one - other`.
+
+    Attributes:
+        value: over the seeds that both have, if they have any in common.
+        error: standard error; NaN if it is not known.
+        kernel, kernel_error: the same of the kernel distance.
+        agrees: whether kernel distance and distance at infinity, where they are known, have the same sign.
+        p: probability of so large a difference, or a larger one, by chance alone; 1 if that is not known.
+    """
+
+    value: float
+    error: float
+    agrees: bool = True
+    kernel: float = math.nan
+    kernel_error: float = math.nan
+
+    @property
+    def p(self) -> float:
+        if math.isnan(self.error):
+            return 1.0
+        if self.error == 0:
+            return 0.0 if self.value else 1.0
+        return math.erfc(abs(self.value) / self.error / math.sqrt(2))
+
+
+def holm(probabilities: Sequence[float]) -> list[float]:
+    """Return the probabilities, corrected for their number by the method of Holm (1979).
+
+    If those below 0.05 are called true, the probability that any of them is false is at most 0.05.
+    """
+    adjusted, highest, count = [0.0] * len(probabilities), 0.0, len(probabilities)
+    for rank, index in enumerate(sorted(range(count), key=probabilities.__getitem__)):
+        highest = max(highest, min(1.0, (count - rank) * probabilities[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+class Tie(NamedTuple):
+    """Point that is not told from the best, with the images of a row that would tell them apart (None: not known)."""
+
+    point: Point
+    difference: Difference
+    images: int | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of a column: the points of about as many evaluations.
+
+    Attributes:
+        budget: evaluations.
+        best: the point of the lowest distance.
+        ties: points that are not told from it, the lowest first.
+        worse: number of points that are told to be worse.
+    """
+
+    budget: float
+    best: Point
+    ties: tuple[Tie, ...]
+    worse: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the best point is told from all others, of which there is one at least."""
+        return not self.ties and self.worse > 0
+
+    @property
+    def ranks(self) -> bool:
+        """Whether any point is told from the best."""
+        return self.worse > 0
+
+
+class Judge:
+    """Judge of the points of one protocol.
+
+    Args:
+        points: as of `average`.
+        evidence: covariances of the cells.
+        level: probability of an error in a column.
+    """
+
+    def __init__(self, protocol: Protocol, points: DataFrame, evidence: Evidence, level: float = LEVEL) -> None:
+        self.protocol, self.points, self.level = protocol, points.assign(budget=budgets(points)), level
+        self._evidence = evidence
+        self._rows: dict[Point, dict[int, Row]] = points["rows"].to_dict()
+
+    @property
+    def blind(self) -> bool:
+        """Whether no error is known, so that no difference is told."""
+        return bool(self.points["error"].isna().all())
+
+    def difference(self, one: Point, other: Point) -> Difference:
+        """Compare two points: image by image over the seeds that both have, if there are any."""
+        return difference(self._rows[one], self._rows[other], self._evidence)
+
+    def verdicts(self) -> list[Verdict]:
+        """Judge every column of two points or more."""
+        return [self.verdict(column) for _, column in self.points.groupby("budget") if len(column) > 1]
+
+    def verdict(self, column: DataFrame) -> Verdict:
+        """Find the best point of a column, and those that are not told from it."""
+        column = column.sort_values("distance")
+        best, others = column.index[0], [*column.index[1:]]
+        differences = [self.difference(other, best) for other in others]
+        told = self.told(differences)
+        ties = tuple(
+            Tie(other, difference, self._images(difference, len(others)))
+            for other, difference, apart in zip(others, differences, told, strict=True)
+            if not (apart and difference.value > 0)
+        )
+        return Verdict(float(column["budget"].iloc[0]), best, ties, len(others) - len(ties))
+
+    def told(self, differences: Sequence[Difference]) -> list[bool]:
+        """Tell which of the differences that are made together are more than chance."""
+        corrected = holm([difference.p for difference in differences])
+        return [p < self.level and difference.agrees for p, difference in zip(corrected, differences, strict=True)]
+
+    def baseline(self, wanted: str | None = None) -> Point:
+        """Find the row that all others are compared with.
+
+        Args:
+            wanted: start of a line's name, with `@` and a number of evaluations behind it if not its cheapest row is
+                meant; by default the cheapest row of the sampler and guidance that have the lowest distance.
+
+        Raises:
+            UsageError: there is no such row.
+        """
+        if wanted is None:
+            family = _family(self.points["row"].loc[self.points["distance"].idxmin()])
+            found = self.points[[_family(row) == family for row in self.points["row"]]]
+        else:
+            name, _, budget = wanted.partition("@")
+            lines = self.points.index.get_level_values("line")
+            named = lines == name if name in lines else lines.astype(str).str.startswith(name)
+            found = self.points[named]
+            found = found[[budget in ("", f"{work:g}") for work in found["work"]]]
+            if found.empty:
+                rows = [f"{line}@{work:g}" for (line, _), work in self.points["work"].items()]
+                raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(rows)}")
+        return found.sort_values(["work", "distance"]).index[0]
+
+    def against(self, baseline: Point) -> DataFrame:
+        """Compare every other point with the baseline.
+
+        Returns:
+            Columns `value`, `error`, `kernel` and `kernel_error` of the differences, and `told`, with Holm's correction
+            over each column of evaluations.
+        """
+        found = {}
+        for _, column in self.points.groupby("budget"):
+            others = [point for point in column.index if point != baseline]
+            differences = [self.difference(point, baseline) for point in others]
+            for point, difference, told in zip(others, differences, self.told(differences), strict=True):
+                found[point] = difference.value, difference.error, told, difference.kernel, difference.kernel_error
+        names = ["value", "error", "told", "kernel", "kernel_error"]
+        table = DataFrame.from_dict(found, orient="index", columns=names)
+        return table.reindex([*self.points.index])
+
+    def _images(self, difference: Difference, comparisons: int) -> int | None:
+        """Return how many images a row needs for a difference of this size to be told, to two digits."""
+        if self.protocol.images is None or math.isnan(difference.error) or not difference.value:
+            return None
+        needed = NormalDist().inv_cdf(1 - self.level / 2 / comparisons)
+        exact = self.protocol.images * (needed * difference.error / difference.value) ** 2
+        digit = 10 ** max(math.floor(math.log10(exact)) - 1, 0)
+        return math.ceil(exact / digit) * digit
+
+
+def difference(mine: Mapping[int, Row], theirs: Mapping[int, Row], evidence: Evidence) -> Difference:
+    """Compare the rows of two points, by seed: those of the seeds that both have, if there are any.
+
+    Args:
+        evidence: covariances of their cells.
+    """
+    common = sorted(mine.keys() & theirs.keys())
+    ours, others = ([rows[seed] for seed in common or rows] for rows in (mine, theirs))
+    if ours[0].protocol.features == EXACT:
+        one, other = _mean(ours, "fd"), _mean(others, "fd")
+        return Difference(0.0 if math.isclose(one, other) else one - other, 0.0)
+    value, *checks = (_mean(ours, field) - _mean(others, field) for field in COMPARED)
+    agrees = all(check * value > 0 for check in checks if not math.isnan(check))
+    signed = [(row.cell, 1 / len(ours)) for row in ours] + [(row.cell, -1 / len(others)) for row in others]
+    fd, kid = (
+        sum(a * b * evidence.of(figure, one, other) for one, a in signed for other, b in signed)
+        for figure in ("fd", "kid")
+    )
+    return Difference(value, _root(fd), agrees, checks[0], _root(kid))
+
+
+def check_baseline(wanted: str, recipes: Sequence[Recipe]) -> None:
+    """Refuse a baseline that no line of these recipes can be, before there are rows.
+
+    Raises:
+        UsageError: names the lines that there are.
+    """
+    lines = [*dict.fromkeys(name_lines(recipes, "steps"))]
+    if not any(line.startswith(wanted.partition("@")[0]) for line in lines):
+        raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(lines)}")
+
+
+def undecided(
+    rows: Sequence[Row], evidence: Mapping[Protocol, Evidence], level: float = LEVEL
+) -> dict[float, set[str]]:
+    """Return the columns whose best point is not told, by evaluations, each with the cells that may be the best.
+
+    Args:
+        rows: rows of the same number of images.
+    """
+    found: dict[float, set[str]] = {}
+    for protocol, own in by_protocol(along(rows, "steps")).items():
+        judge = Judge(protocol, average(own), evidence.get(protocol, Evidence()), level)
+        for verdict in judge.verdicts():
+            if verdict.ties:
+                points = [verdict.best, *(tie.point for tie in verdict.ties)]
+                cells = found.setdefault(verdict.budget, set())
+                cells.update(row.cell for point in points for row in judge.points.at[point, "rows"].values())
+    return found
+
+
+def _root(variance: float) -> float:
+    return math.sqrt(variance) if variance >= 0 else math.nan
+
+
+def _family(row: Row) -> tuple[str, str | None]:
+    return row.recipe.sampler, row.recipe.guidance
+
+
+def _mean(rows: Sequence[Row], field: str) -> float:
+    """Return the mean of a metric; NaN if a row lacks it."""
+    values = [getattr(row.metrics, field) for row in rows]
+    return math.nan if None in values else fmean(values)

@@ -1,0 +1,152 @@
+"""What the statistics tell and what they do not, against results that are rigged in both directions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from synthetic import protocol, rigged, row, sure
+
+from samplerzoo.bench.evidence import Evidence
+from samplerzoo.bench.results import Row
+from samplerzoo.errors import UsageError
+from samplerzoo.report.decide import Judge, Verdict, holm
+from samplerzoo.report.series import along, average, budgets
+
+
+def judge(rows: list[Row], evidence: Evidence) -> Judge:
+    return Judge(rows[0].protocol, average(along(rows, "steps")), evidence)
+
+
+def verdict(rows: list[Row], shared: float = 0.3, own: float = 0.01) -> Verdict:
+    (found,) = judge(rows, rigged(rows, shared, own)).verdicts()
+    return found
+
+
+def pair(one: float, other: float) -> list[Row]:
+    return [sure(row("ddim", 5, one), 0.3), sure(row("unipc", 5, other), 0.3)]
+
+
+# -- Holm
+
+
+def test_holm_as_in_his_paper() -> None:
+    """Multiply the lowest of four by 4, the next by 3, and so on; never less than one before it."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+def test_holm_calls_nothing_true_too_often_where_nothing_is() -> None:
+    rng = np.random.default_rng(0)
+    wrong = [min(holm(rng.random(8).tolist())) < 0.05 for _ in range(2000)]
+    assert np.mean(wrong) == pytest.approx(0.05, abs=0.02)  # 4 standard errors
+
+
+# -- differences
+
+
+def test_a_pair_is_told_by_its_own_error_and_not_by_that_of_each() -> None:
+    """Tell 0.60 from 0.65 where noise moves each by 0.3, and their difference by 0.014."""
+    found = verdict(pair(0.65, 0.60))
+    assert found.best[0] == "unipc"
+    assert found.decided
+    difference = judge(pair(0.65, 0.60), rigged(pair(0.65, 0.60), 0.3, 0.01)).difference(("ddim", 5), ("unipc", 5))
+    assert difference.value == pytest.approx(0.05)
+    assert difference.error == pytest.approx(0.01 * 2**0.5)
+
+
+def test_without_common_noise_the_same_difference_is_not_told() -> None:
+    found = verdict(pair(0.65, 0.60), shared=0.0, own=0.3)
+    assert not found.ranks
+    [tie] = found.ties
+    assert tie.images is not None
+    needed = 2000 * (1.96 * 0.3 * 2**0.5 / 0.05) ** 2
+    assert needed <= tie.images < 1.1 * needed
+
+
+@pytest.mark.parametrize("metrics", [{"kid": 0.0}, {"fd_infinity": 0.0}])
+def test_a_difference_that_another_distance_denies_is_not_told(metrics: dict[str, float]) -> None:
+    one, other = pair(0.65, 0.60)
+    assert not verdict([sure(one, 0.3, **metrics), other]).ranks
+    assert verdict([sure(one, 0.3, kid=None), sure(other, 0.3, kid=None)]).decided  # a reference without a sample
+
+
+def test_more_rows_need_a_larger_difference() -> None:
+    """Tell 2.3 errors of one pair, and not those of one of ten: Holm's correction."""
+    worse = 0.60 + 2.3 * 0.01 * 2**0.5
+    assert verdict(pair(worse, 0.60)).decided
+    many = [*pair(worse, 0.60), *(sure(row(f"x{k}", 5, worse), 0.3) for k in range(9))]
+    assert not verdict(many).ranks
+
+
+def test_an_error_that_is_not_known_tells_nothing() -> None:
+    rows = pair(9.0, 0.60)
+    (found,) = judge(rows, Evidence()).verdicts()
+    assert not found.ranks
+    assert found.ties[0].images is None
+
+
+def test_seeds_are_pooled_over_those_that_both_have() -> None:
+    """Take the mean of the differences of seeds 0 and 1; seed 2, which one row lacks, would break the pairs."""
+    fds = {("ddim", 0): 0.5, ("ddim", 1): 0.7, ("ddim", 2): 9.0, ("unipc", 0): 0.4, ("unipc", 1): 0.62}
+    rows = [sure(row(name, 5, fd, seed=seed), 0.3) for (name, seed), fd in fds.items()]
+    found = judge(rows, rigged(rows, 0.3, 0.01)).difference(("ddim", 5), ("unipc", 5))
+    assert found.value == pytest.approx(0.09)
+    assert found.error == pytest.approx(0.01)  # that of one seed over the root of 2
+
+
+def test_rows_of_different_seeds_are_independent() -> None:
+    rows = [sure(row("ddim", 5, 0.5, seed=0), 0.3), sure(row("unipc", 5, 0.4, seed=1), 0.3)]
+    found = judge(rows, rigged(rows, 0.3, 0.01)).difference(("ddim", 5), ("unipc", 5))
+    assert found.error == pytest.approx((2 * (0.3**2 + 0.01**2)) ** 0.5)
+
+
+def test_exact_figures_have_no_chance() -> None:
+    exact = protocol(model="gaussian", images=None, labels=None, features="exact", dimensions=None)
+    rows = [row(name, 5, fd, under=exact) for name, fd in (("a", 1e-5), ("b", 1.1e-5), ("c", 1e-5))]
+    (found,) = judge(rows, Evidence()).verdicts()
+    assert found.worse == 1
+    assert [tie.point[0] for tie in found.ties] in (["c"], ["a"])
+
+
+# -- columns
+
+
+def test_two_evaluations_a_step_stand_beside_one() -> None:
+    heun = row("heun", 5, 1.0)
+    heun = heun.model_copy(update={"cost": heun.cost.model_copy(update={"nfe": 9.0})})
+    rows = [row("ddim", steps, 1.0) for steps in (5, 8, 9, 10)] + [row("unipc", 10, 1.0)]
+    points = average(along([*rows[:1], *rows[3:], heun], "steps"))
+    assert budgets(points).to_dict() == {("ddim", 5): 5, ("ddim", 10): 10, ("unipc", 10): 10, ("heun", 5): 10}
+    points = average(along([*rows, heun], "steps"))  # ddim has 9 and 10, which are two columns
+    assert budgets(points)["heun", 5] == 9
+    assert budgets(points)["ddim", 8] == 8
+
+
+# -- the baseline
+
+
+def rows_of_two() -> list[Row]:
+    return [
+        sure(row(name, steps, fd / steps), 0.01) for name, fd in (("ddim", 5.0), ("unipc", 4.0)) for steps in (5, 10)
+    ]
+
+
+def test_the_baseline_is_the_cheapest_row_of_the_best_family_or_the_one_that_is_named() -> None:
+    rows = rows_of_two()
+    found = judge(rows, rigged(rows, 0.3, 0.01))
+    assert found.baseline() == ("unipc", 5)
+    assert found.baseline("ddim") == ("ddim", 5)
+    assert found.baseline("dd@10") == ("ddim", 10)
+    for wrong in ("deis", "ddim@7"):
+        with pytest.raises(UsageError, match=rf"no row '{wrong}' .*there are: ddim@5, ddim@10, unipc@5, unipc@10"):
+            found.baseline(wrong)
+
+
+def test_every_row_has_its_difference_to_the_baseline() -> None:
+    rows = rows_of_two()
+    table = judge(rows, rigged(rows, 0.3, 0.01)).against(("ddim", 5))
+    assert table["value"].to_dict() == pytest.approx(
+        {("ddim", 5): np.nan, ("ddim", 10): -0.5, ("unipc", 5): -0.2, ("unipc", 10): -0.6}, nan_ok=True
+    )
+    assert table["told"].tolist()[1:] == [True, True, True]
