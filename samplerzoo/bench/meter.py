@@ -59,7 +59,7 @@ class Meter:
         counts, known = self._reference.class_counts, self._reference.class_names
         if not names or not known or not counts:
             return counts
-        found = dict(zip(known, counts, strict=True))
+        found = dict(zip(known, counts, strict=False))  # classes behind the last one that was seen have no count
         ordered = tuple(found.get(name, 0) for name in names)
         return ordered if any(ordered) else ()
 
