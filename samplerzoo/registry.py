@@ -53,7 +53,8 @@ RESERVED = frozenset(
     "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
     "device compile layout dtype trajectory output resume overwrite dry_run json debug help "
     "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options "
-    "images seeds metrics features reference floor variant scheduler shape null_label".split()
+    "images seeds metrics features reference reference_split floor baseline until_decided budget variant scheduler "
+    "shape null_label".split()
 )
 """Flags of `run`, `timesteps` and `bench`, and keywords of `sample`: no field of a sampler may have such a name."""
 

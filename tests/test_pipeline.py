@@ -78,6 +78,7 @@ def test_the_embedded_model() -> None:
 
 def test_saved_and_loaded_by_both(tiny_model: Path, tmp_path: Path) -> None:
     (tiny_model / "classifier").mkdir()
+    (tiny_model / "classifier" / "model.safetensors").touch()
     (tiny_model / "classifier" / "config.json").write_text('{"id2label": {"0": "a", "1": "b", "2": "c"}}')
     first = quiet(tiny_model)
     first.save_pretrained(tmp_path / "again")

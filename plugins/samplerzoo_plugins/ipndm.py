@@ -2,7 +2,7 @@ import numpy as np
 
 from samplerzoo import Field, Sampler
 
-MOST = 10.0  # sum of the sizes of weights; those of four equal steps sum to 160 / 24
+MOST = 20.0  # sum of the sizes of weights; those of four equal steps sum to 160 / 24
 
 
 class IPNDM(Sampler):
