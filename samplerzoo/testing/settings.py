@@ -46,6 +46,12 @@ def difference(plugin: Options, other: Options) -> str:
     return f" with {', '.join(options)}" if options else ""
 
 
+def scale_of(plugin: Options, name: str) -> list[float]:
+    """List the ends and a value between of a number that is bounded on both sides; nothing of other options."""
+    part = type(plugin).model_json_schema()["properties"][type(plugin).model_fields[name].alias or name]
+    return _of_type(part) if part.get("type") == "number" and {"minimum", "maximum"} <= {*part} else []
+
+
 def _with(plugin: Plugin, values: dict[str, Any]) -> Plugin | None:
     """Return the object with other options, or None where they do not fit each other."""
     try:

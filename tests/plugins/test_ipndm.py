@@ -61,7 +61,7 @@ def test_on_equal_steps_it_is_the_linear_multistep_method_of_the_paper(
 
 @pytest.mark.parametrize("solver_order", [1, 2, 3, 4])
 def test_on_unequal_steps_the_mean_of_a_polynomial_is_exact(linear: Schedule, solver_order: int) -> None:
-    """Check that eps which is a polynomial in time has its true mean over a step, if the steps before are not far shorter."""
+    """Check that eps which is a polynomial in time has its true mean over a step, if none before is far shorter."""
 
     def polynomial(tau: float) -> float:
         return sum((-1) ** k * (tau / 1000) ** k for k in range(solver_order))

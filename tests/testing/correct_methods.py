@@ -219,7 +219,20 @@ class ForwardAndBack(Sampler):
         return found.to(x.dtype)
 
 
+class MidpointInTime(Sampler):
+    """The midpoint method in time, as flow matching runs it (Lipman et al. 2023)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        h, middle = s.tau - t.tau, denoise.schedule.at((t.tau + s.tau) / 2)
+        q = denoise(x + h / 2 * (t.dalpha * p.x0 + t.dsigma * p.eps), middle)
+        return x + h * (middle.dalpha * q.x0 + middle.dsigma * q.eps)
+
+
 CORRECT: list[Sampler] = [
+    MidpointInTime(),
     Ralston(), Kutta(), DormandPrince(), Picard(), SingleStep(), SingleStep3(), Restart(), StochasticAdams(),
     PseudoNumerical(), Between(), BlurredDDIM(), GradientEstimation(), ForwardAndBack(),
 ]  # fmt: skip

@@ -369,6 +369,38 @@ class RescaledBackwards(ClassifierFreeGuidance):
         return g.replace(v=g.v.flip(0))
 
 
+class NullPredictionKeptByLevel(Guiding):
+    """Asks without the label once a level, though correctors and Heun ask again there (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        if model.null_label is None:
+            raise UsageError("needs a null label")
+        null, kept = model.unconditional(condition), {}
+
+        def guided(x, t):
+            if self.scale == 1:
+                return denoise(x, t, condition)
+            if t.tau not in kept:
+                kept[t.tau] = denoise(x, t, null)
+            return kept[t.tau] if self.scale == 0 else self.mixed(kept[t.tau], denoise(x, t, condition))
+
+        return guided
+
+
+class RescaleIsIgnored(ClassifierFreeGuidance):
+    """Has an option that does nothing (Lin et al. 2024)."""
+
+    def _rescaled(self, g, c):
+        return g
+
+
+class TemperatureIsIgnored(ClassifierGuidance):
+    """Has an option that does nothing (Guo et al. 2017)."""
+
+    def guide(self, denoise, condition, model):
+        return ClassifierGuidance(scale=self.scale, form=self.form).guide(denoise, condition, model)
+
+
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (IgnoredCondition(), {"check_scale_guides", "check_scale_is_exact", "check_scale_0_is_unconditional"}),
     (IgnoredLabels(), {"check_labels_are_respected", "check_scale_1_is_conditional"}),
@@ -406,5 +438,8 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (GradientOnTheConditional(), {"check_scale_1_is_conditional", "check_scale_0_is_unconditional"}),
     (DoubledGradient(), {"check_scale_is_exact"}),
     (WorseModelBothTimes(), {"check_scale_is_exact"}),
+    (NullPredictionKeptByLevel(), {"check_guided_runs_are_independent"}),
+    (RescaleIsIgnored(), {"check_guidance_options_act"}),
+    (TemperatureIsIgnored(), {"check_guidance_options_act"}),
     (RescaledBackwards(), {"check_guided_batch_is_not_mixed"}),
 ]

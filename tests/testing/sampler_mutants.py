@@ -16,8 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from pydantic import Field, PrivateAttr, field_serializer
+from samplerzoo_plugins.consistency import Consistency
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
+from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 from samplerzoo_plugins.reverse_sde import ReverseSDE
 
 from samplerzoo.core.condition import Condition
@@ -416,6 +418,37 @@ def on_other_paths(*checks: str) -> set[str]:
     return {f"{check}_on_{path}" for check in checks for path in ("ve", "flow")}
 
 
+class ThirdOrderOffByDefault(DPMSolverPP):
+    """Is right at its default order, and has a wrong second difference at order 3 (Lu et al. 2022)."""
+
+    def _update(self, x, known, s, noise):
+        if len(known) == 3:
+            (_, m1), (v, m2) = known[1:]
+            known = [*known[:2], (v, 2 * m1 - m2)]
+        return super()._update(x, known, s, noise)
+
+
+class TooLittleNoiseAgain(Consistency):
+    """Puts nine tenths of the noise back (Song et al. 2023)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: 0.9 * noise())
+
+
+class EtaIsASwitch(DDIM):
+    """Has all of the ancestral noise at any eta above 0 (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return DDIM(eta=float(self.eta > 0)).step(x, t, s, denoise, noise)
+
+
+class KnowsBetter(DDPM):
+    """Takes the learned variance of a model that has one, whatever the user asked for (Nichol and Dhariwal 2021)."""
+
+    def suited(self, model):
+        return self if model.variance is None else self.model_copy(update={"variance": model.variance})
+
+
 SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
     (
         PreviousTimestep(),
@@ -466,6 +499,10 @@ SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
     (Biased(), {"check_moments"} | on_other_paths("check_moments")),
     (HalfTheNoise(), {"check_moments", "check_order"} | on_other_paths("check_moments", "check_order")),
     (UnitVariance(), on_other_paths("check_irregular_grids", "check_moments", "check_order")),
+    (KnowsBetter(), {"check_what_is_set_stays"}),
+    (ThirdOrderOffByDefault(), {"check_settings_hold"}),
+    (TooLittleNoiseAgain(), {"check_every_step"}),
+    (EtaIsASwitch(), {"check_options_act"}),
     (Unsourced(), {"check_cites_its_source"}),
     (Unbounded(), {"check_options_are_documented"}),
     (Forgetful(), {"check_options_survive"}),

@@ -34,6 +34,7 @@ from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
     check_guidance_changes_nothing_in_place,
+    check_guidance_options_act,
     check_guided_batch_is_not_mixed,
     check_guided_dtype_is_kept,
     check_guided_kinds_of_network_agree,
@@ -73,7 +74,12 @@ from samplerzoo.testing.checks.spaced import (
     check_there_is_a_level_a_step,
 )
 from samplerzoo.testing.checks.steps import check_every_step, check_long_runs
-from samplerzoo.testing.checks.sweep import check_all_settings, check_options_act, check_settings_hold
+from samplerzoo.testing.checks.sweep import (
+    check_all_settings,
+    check_options_act,
+    check_settings_hold,
+    check_what_is_set_stays,
+)
 from samplerzoo.testing.checks.walk import (
     check_any_shape,
     check_coefficients_have_all_digits,
@@ -120,12 +126,13 @@ SAMPLER_CHECKS = (
     check_moments,
     check_order,
     check_options_act,
+    check_what_is_set_stays,
     check_settings_hold,
     check_long_runs,
 )
 """Checks of a sampler, which are made on every kind of path."""
 
-SLOW_CHECKS = (check_long_runs, check_options_act, check_settings_hold)
+SLOW_CHECKS = (check_long_runs, check_what_is_set_stays, check_options_act, check_settings_hold)
 """Checks of a sampler that are made on VP alone, unless they are to be thorough."""
 
 THOROUGH_CHECKS = (check_all_settings,)
@@ -141,6 +148,7 @@ GUIDANCE_CHECKS = (
     check_labels_are_respected,
     check_guided_batch_is_not_mixed,
     check_guided_runs_are_independent,
+    check_guidance_options_act,
     check_guided_dtype_is_kept,
     check_guided_x0_and_eps_agree,
     check_guidance_changes_nothing_in_place,

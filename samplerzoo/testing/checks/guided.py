@@ -14,7 +14,7 @@ from torch import Tensor
 
 from samplerzoo.core.blame import blame
 from samplerzoo.core.condition import Condition
-from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, SAMPLE, V_PREDICTION
@@ -25,7 +25,7 @@ from samplerzoo.sampling.driver import sample
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
 from samplerzoo.testing.fixtures import Ancestral, Flow, farthest, three_classes
 from samplerzoo.testing.guiding import IMAGES, Bench, as_kind, at, eps, guiding, guiding_settings, variance_by_label
-from samplerzoo.testing.settings import difference
+from samplerzoo.testing.settings import difference, neighbours
 
 
 def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -> None:
@@ -72,6 +72,7 @@ def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = 
             for seed in (1, 2):
                 seed_everything(seed)
                 before, guided = random_state(), bench.guide(made)
+                guided(x.flip(0), t)  # another state at the same level, as a corrector asks
                 other = bench.guide(made, bench.labels[:2])
                 for level, y in bench.states()[1:]:
                     guided(y, level)
@@ -81,6 +82,26 @@ def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = 
                 assert torch.equal(found, expected), f"eps differs by {off:.2g} after other calls{where}"
                 for library, state in random_state().items():
                     assert state == before[library], f"it draws from the global random state of {library}{where}"
+
+
+def check_guidance_options_act(guidance: Guidance, model: Model | None = None) -> None:
+    """Check that every option of its own changes a prediction somewhere, the others being as they are or varied."""
+    if model is not None:
+        raise SkipTest("which options act on a model of one's own is not known")
+    bench, around = Bench.of(model), [*guiding_settings(guidance, model)]
+    for name in type(guidance).model_fields:
+        if name not in TwoModelGuidance.model_fields:
+            pairs = ((base, other) for base in around for other in neighbours(base, name) if not bench.refuses(other))
+            acts = any(
+                _differ(bench.guide(base)(x, t), bench.guide(other)(x, t))
+                for base, other in pairs
+                for t, x in bench.states()
+            )
+            assert acts, f"the option {name} changes no prediction, whatever it and the other options are set to"
+
+
+def _differ(a: Prediction, b: Prediction) -> bool:
+    return not torch.equal(a.eps, b.eps) or (a.shift is None) != (b.shift is None)
 
 
 def check_guided_dtype_is_kept(guidance: Guidance, model: Model | None = None) -> None:

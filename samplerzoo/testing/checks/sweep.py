@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 import torch
 
-from samplerzoo.core.sampler import Sampler, grid_of
+from samplerzoo.core.sampler import Sampler, grid_of, suited
 from samplerzoo.errors import UsageError
 from samplerzoo.testing.checks.answers import (
     check_kinds_of_network_agree,
@@ -19,8 +22,8 @@ from samplerzoo.testing.checks.walk import (
     check_irregular_grids,
     check_noise_is_as_predicted,
 )
-from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, states
-from samplerzoo.testing.settings import combinations, neighbours
+from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, normal, states
+from samplerzoo.testing.settings import combinations, neighbours, scale_of
 from samplerzoo.testing.steps import fine_grids
 
 EXACT_CHECKS = (
@@ -50,6 +53,29 @@ def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
             for other in neighbours(base, name)
         )
         assert acts, f"the option {name} changes no state, whatever it and the other options are set to"
+        for a, b in itertools.combinations(scale_of(sampler, name), 2):
+            pairs = [(at_a, at_b) for base in around for at_a in _at(base, name, a) for at_b in _at(base, name, b)]
+            assert not pairs or any(not _same(_way(x, path, ways), _way(y, path, ways)) for x, y in pairs), (
+                f"the option {name} gives the same states at {a:g} as at {b:g}: is it taken for a "
+                "switch, or for a whole number?"
+            )
+
+
+def _at(sampler: Sampler, name: str, value: float) -> list[Sampler]:
+    """Return the sampler with an option at a value; nothing where that is refused."""
+    return [other for other in (sampler, *neighbours(sampler, name)) if getattr(other, name) == value]
+
+
+def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that `suited` fills in defaults alone: an option that the user has set is not changed for a model."""
+    for variance in (None, "small", "large", "learned"):
+        model = dataclasses.replace(normal(schedule=path.schedule), variance=variance)
+        for other in neighbours(sampler):
+            found = suited(other, model)
+            assert found == other, (
+                f"as {other!r} its suited() returns {found!r}, though all options were set: change only what is not "
+                "in self.model_fields_set"
+            )
 
 
 def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -63,6 +89,8 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
                 chosen = [*grids][:: 2 if schedule is path.schedule else len(grids) - 1]
                 check_steps(other, schedule, {what: grids[what] for what in chosen}, name)
             check_noise_is_as_predicted(other, path)
+            if other.order and other.order != sampler.order:
+                check_order(other, path)
         except AssertionError as error:
             raise AssertionError(f"as {other!r}: {error}") from error
 
