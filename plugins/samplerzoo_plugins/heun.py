@@ -4,16 +4,16 @@ from samplerzoo import Field, Sampler
 
 MAX_GAMMA = math.sqrt(2) - 1  # no more noise is added than there is (Karras et al. 2022, table 1)
 MOST_CHURN = 10.0  # above it, runs of 25 steps have less churn than is asked for
-FARTHEST = 8192.0  # sigma / alpha above which eps, in float32, no longer tells x0; the paper's runs start at 80
+FARTHEST = 2048.0  # sigma / alpha above which a level has no signal: VE starts at 1348, a flow at 4096
 
 
 class Heun(Sampler):
     """Heun's method in the noise level r = sigma / alpha, where dy/dr = eps for y = x / alpha, with churn.
 
     This is algorithm 2 of Karras et al. 2022, and algorithm 1 at s_churn = 0. A step costs two evaluations, the last
-    one costs one, and so does a step from a level without signal, as the first one of a cosine schedule: half the
-    slope there, times so long a step, is an error larger than the image. Churn raises no level above the schedule's
-    top, so that the first step of a whole run has none.
+    one costs one, and so does a step from a level without signal, as the first one of a cosine schedule and of a
+    flow: half the slope there, times so long a step, is an error larger than the image. Churn raises no level above
+    the schedule's top, so that the first step of a whole run has none.
     """
 
     s_churn: float = Field(

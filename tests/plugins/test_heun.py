@@ -8,10 +8,11 @@ import math
 import pytest
 import torch
 from samplerzoo_plugins.heun import Heun
+from samplerzoo_plugins.probability_flow import ProbabilityFlow
 
 from samplerzoo.core.level import Grid
 from samplerzoo.core.parametrization import PARAMETRIZATIONS
-from samplerzoo.core.paths import VP
+from samplerzoo.core.paths import VP, RectifiedFlow
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
@@ -125,6 +126,17 @@ def test_a_step_from_a_level_without_signal_is_eulers() -> None:
     cosine = VP.from_config({"beta_schedule": "squaredcos_cap_v2"})
     found = [moments(gaussian(cosine, 0.5, 0.5), Heun(), cosine.grid(n)).std.item() for n in (10, 50)]
     assert found == pytest.approx([0.4832, 0.4988], abs=6e-5)
+
+
+@pytest.mark.parametrize("steps", [3, 5, 10])
+def test_the_first_step_of_a_flow_is_eulers(steps: int) -> None:
+    """Check the top of a straight path, sigma / alpha = 4096: Heun's method has to be better than Euler's."""
+    flow = RectifiedFlow()
+    heun, euler = (
+        moments(gaussian(flow, 0.5, 0.5, parametrization=PARAMETRIZATIONS["flow"]), each, flow.grid(steps))
+        for each in (Heun(), ProbabilityFlow())
+    )
+    assert abs(heun.std.item() - 0.5) < abs(euler.std.item() - 0.5)
 
 
 @pytest.mark.parametrize("s_churn", [0.0, 5.0])
