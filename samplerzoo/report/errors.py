@@ -16,6 +16,7 @@ from samplerzoo.bench.error import STOCHASTIC, collect_errors, interval
 from samplerzoo.bench.results import Protocol, Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.line_names import name_lines, number
+from samplerzoo.report.series import columns
 from samplerzoo.report.tables import NOTHING, figure, markdown
 
 DIGITS = 3
@@ -31,7 +32,7 @@ class ErrorTable:
     """Rows of one protocol, by line and number of network evaluations an image.
 
     Attributes:
-        rows: rows that have an error, by line and evaluations; those of several seeds stand together.
+        rows: rows that have an error, by line and column (see `series.columns`); those of several seeds stand together.
         errors: errors of the single images of each row, by its cell; none of rows whose images are gone.
         without: lines without an error.
     """
@@ -68,19 +69,28 @@ class ErrorTable:
         pairs = [mine[seed] - theirs[seed] for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
         return interval(np.concatenate(pairs)) if pairs else None
 
+    def beside(self, work: float) -> list[str]:
+        """Return the lines of a column."""
+        return [line for line, own in self.rows if own == work]
+
     def best(self, work: float) -> str:
         """Return the line with the lowest error at so many evaluations."""
-        return min((line for line, own in self.rows if own == work), key=lambda line: self.mean(line, work))
+        return min(self.beside(work), key=lambda line: self.mean(line, work))
 
     def baseline(self, wanted: str | None = None) -> str:
         """Return the line that others are compared with: by default the one that is the best most often.
+
+        Args:
+            wanted: name of a line, as in `ddim eta 0`; evaluations behind it, as in `ddim eta 0@10`, are passed over.
 
         Raises:
             UsageError: there is no such line.
         """
         if wanted is not None and wanted not in self.lines:
+            wanted = wanted.rpartition("@")[0] or wanted
+        if wanted is not None and wanted not in self.lines:
             raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(self.lines)}")
-        best = [self.best(work) for work in self.budgets]
+        best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
         return wanted or max(
             self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line]))
         )
@@ -102,19 +112,27 @@ def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
         known: dict[tuple[str, float], list[Row]] = {}
         for line, row in sorted(zip(lines, own, strict=True), key=lambda pair: order.index(pair[0])):
             if row.error is not None and row.error.mean is not None:
-                known.setdefault((line, row.cost.nfe + row.cost.classifier_gradients + row.cost.second_nfe), []).append(
-                    row
-                )
+                known.setdefault((line, _work(row)), []).append(row)
+        lines_at: dict[float, set[str]] = {}
+        for line, work in known:
+            lines_at.setdefault(work, set()).add(line)
+        column = columns(lines_at)
+        known = {(line, column[work]): there for (line, work), there in known.items()}
         without = [line for line in order if line not in {name for name, _ in known}]
         found.append(ErrorTable(protocol, known, collect_errors(folder, own), without))
     return found
+
+
+def _work(row: Row) -> float:
+    """Count network evaluations an image, those of a second network and gradients of a classifier included."""
+    return row.cost.nfe + row.cost.classifier_gradients + row.cost.second_nfe
 
 
 def findings(table: ErrorTable) -> list[str]:
     """Say which row is the best at each number of evaluations, and which cannot be told from it."""
     found = []
     for work in table.budgets:
-        lines = [line for line, own in table.rows if own == work]
+        lines = table.beside(work)
         if len(lines) > 1:
             best = table.best(work)
             equal = [line for line in lines if line != best and table.equals(line, work)]
@@ -169,7 +187,9 @@ def _means(table: ErrorTable) -> str:
         cells = []
         for work in table.budgets:
             text = _mean(table, line, work) if (line, work) in table.rows else NOTHING
-            bold = (line, work) in table.rows and len(table.lines) > 1 and table.equals(line, work)
+            own = _work(table.rows[line, work][0]) if (line, work) in table.rows else work
+            text += f" ({own:g})" if own != work else ""
+            bold = (line, work) in table.rows and len(table.beside(work)) > 1 and table.equals(line, work)
             cells.append(f"**{text}**" if bold else text)
         body.append([line, *cells])
     return markdown(["", *map(number, table.budgets)], body)

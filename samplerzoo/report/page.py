@@ -20,7 +20,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.markup import code, fenced, plain, tagged
 from samplerzoo.report import plots, tables
 from samplerzoo.report.decide import Judge, Point
-from samplerzoo.report.errors import error_tables, section
+from samplerzoo.report.errors import ErrorTable, error_tables, section
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
@@ -87,7 +87,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
-        *(part for table in errors for part in section(table)),
+        *(part for table in errors for part in section(table, _known(table, baseline, alone=not sections))),
         *(part for each in sections for part in each.write(folder)),
         *_pictures(along(every, "steps"), along(every, "scale"), folder),
         *_colophon(along(every, "steps")),
@@ -96,6 +96,20 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
     return Report(folder / REPORT_FILE, {each.protocol: each.findings for each in sections})
+
+
+def _known(table: ErrorTable, baseline: str | None, *, alone: bool) -> str | None:
+    """Return the baseline; None if these errors lack it, and are not all that there is.
+
+    Raises:
+        UsageError: they are all that there is.
+    """
+    try:
+        return None if baseline is None else table.baseline(baseline)
+    except UsageError:
+        if alone:
+            raise
+        return None
 
 
 def _measured(rows: DataFrame) -> DataFrame:

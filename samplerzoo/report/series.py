@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pandas import DataFrame, Series
@@ -106,14 +106,18 @@ def budgets(points: DataFrame) -> Series:
     A method with two evaluations a step has an odd number of them, and would stand alone. So a point joins the next
     larger number of evaluations if it is little less, and if none of the lines there has points in both.
     """
-    lines_at = points.reset_index().groupby("work")["line"].agg(set)
+    return points["work"].map(columns(points.reset_index().groupby("work")["line"].agg(set).to_dict()))
+
+
+def columns(lines_at: Mapping[float, set[str]]) -> dict[float, float]:
+    """Return the column of each number of evaluations, by the lines that have points there."""
     column, head, there = dict[float, float](), math.nan, set[str]()
-    for work, lines in lines_at.sort_index(ascending=False).items():
+    for work, lines in sorted(lines_at.items(), reverse=True):
         if not (work >= ALONGSIDE * head and there.isdisjoint(lines)):
             head, there = work, set()
         column[work] = head
         there |= lines
-    return points["work"].map(column)
+    return column
 
 
 def drop_lone_points(points: DataFrame) -> DataFrame:

@@ -12,10 +12,10 @@ from synthetic import protocol, row
 
 from samplerzoo.bench import results
 from samplerzoo.bench.error import STOCHASTIC, interval
-from samplerzoo.bench.results import ERROR, ImageError, Protocol, Row
+from samplerzoo.bench.results import ERROR, CostPerImage, ImageError, Protocol, Row
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report.errors import ErrorTable, error_tables, findings, section
-from samplerzoo.report.page import write_report
+from samplerzoo.report.page import make_report, write_report
 
 IMAGES = 64
 
@@ -34,6 +34,10 @@ def rigged(folder: Path, sampler: str, steps: int, errors: np.ndarray, **keys: o
     path.parent.mkdir(parents=True)
     save_file({"errors": errors}, path)
     return found
+
+
+def cost(nfe: int) -> CostPerImage:
+    return CostPerImage(nfe=nfe, network_calls=nfe, classifier_gradients=0)
 
 
 def noise(seed: int, scale: float = 0.02) -> np.ndarray:
@@ -99,6 +103,28 @@ def test_seeds_are_pooled_and_paired_with_their_own(tmp_path: Path) -> None:
 def test_rows_stand_by_evaluations_and_not_by_steps(tmp_path: Path) -> None:
     rows = [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "ddim", 10, noise(1), guidance="cfg", scale=2.0)]
     assert table(tmp_path, rows).budgets == [5, 20]
+
+
+def test_a_method_of_two_evaluations_stands_beside_others_of_one_more(tmp_path: Path) -> None:
+    rows = [
+        rigged(tmp_path, "heun", 5, noise(0, 2.0), cost=cost(9)),
+        rigged(tmp_path, "ddim", 10, noise(0, 0.2)),
+        rigged(tmp_path, "unipc", 10, noise(0, 0.1)),
+        *(rigged(tmp_path, "heun", steps, noise(0, 1.0), cost=cost(2 * steps - 1)) for steps in (10, 20)),
+    ]
+    found = table(tmp_path, rows)
+    assert found.budgets == [10, 19, 39]
+    assert found.baseline() == "unipc"
+    [line] = [line for line in "\n".join(section(found)).splitlines() if line.startswith("| heun") and "(9)" in line]
+    assert "**" not in line
+
+
+def test_the_baseline_that_is_asked_for_is_in_the_report(tmp_path: Path) -> None:
+    results.append_rows(tmp_path, [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, noise(0) / 2)])
+    for name in ("ddim", "ddim@5"):
+        assert "Difference to ddim, image by image" in make_report(tmp_path, name).path.read_text()
+    with pytest.raises(UsageError, match="no row 'heun'"):
+        make_report(tmp_path, "heun")
 
 
 def test_what_has_no_error_says_why(tmp_path: Path) -> None:
