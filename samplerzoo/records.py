@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Hashable
+import re
+from collections.abc import Collection, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -52,13 +53,19 @@ def parse_record(text: str | bytes, schema: type[Schema], name: str) -> Schema:
         raise ZooError(f"{name}: {reason(error)}") from error
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, unbounded: Collection[str] = ()) -> dict[str, Any]:
     """Read a JSON file that holds an object with any keys, without a library that takes its time to import.
+
+    Args:
+        unbounded: keys of the object that may be -Infinity, which is no JSON; they become None.
 
     Raises:
         ZooError: it cannot be read, or holds none.
     """
-    return parse_object(_bytes(path), str(path))
+    text = _bytes(path)
+    for key in unbounded:
+        text = re.sub(rb'"%s"\s*:\s*-Infinity\b' % key.encode(), b'"%s": null' % key.encode(), text)
+    return parse_object(text, str(path))
 
 
 def parse_object(text: str | bytes, name: str) -> dict[str, Any]:

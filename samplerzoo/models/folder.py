@@ -16,6 +16,9 @@ EXACT = "exact:"
 INFO_FILE = "samplerzoo.json"
 """Name of samplerzoo's own file in a model folder."""
 
+UNBOUNDED = ("lambda_min_clipped",)
+"""Keys of diffusers' configs that are -Infinity by default, as DPMSolverMultistepScheduler writes them."""
+
 
 def pretrained() -> list[str]:
     """Return the names of the embedded models."""
@@ -75,5 +78,5 @@ def read_json(folder: Path, *names: str) -> dict[str, Any]:
     for name in names:
         path = folder / name
         if path.is_file():
-            return read_object(path)
+            return read_object(path, UNBOUNDED)
     raise ZooError(f"{folder}: no {names[0]}; the folder is not a whole diffusers model")
