@@ -189,7 +189,10 @@ def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
 def _rows(path: Path) -> list[dict[str, Any]]:
     import pandas
 
-    readers = {".csv": pandas.read_csv, ".jsonl": lambda file: pandas.read_json(file, lines=True)}
+    readers = {
+        ".csv": lambda file: pandas.read_csv(file, keep_default_na=False, na_values=[""]),  # NA and None are names
+        ".jsonl": lambda file: pandas.read_json(file, lines=True, dtype=False, convert_dates=False),  # "01" is not 1
+    }
     try:
         frame = readers.get(path.suffix, pandas.read_parquet)(path).convert_dtypes()
     except (OSError, ValueError) as error:  # those of pandas and pyarrow are ValueErrors

@@ -5,6 +5,7 @@ A row is a picture that is still encoded, with its label.
 
 from __future__ import annotations
 
+import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ def _file(path: Path, split: str, *, whole: bool) -> datasets.Dataset:
     if not whole:
         raise UsageError(f"{path} is one file and has no split {split!r}: give the folder with all splits")
     _check_parquet(path)
-    return datasets.load_dataset("parquet", data_files={"rows": str(path)}, split="rows")
+    return datasets.load_dataset("parquet", data_files={"rows": glob.escape(str(path))}, split="rows")
 
 
 def _folder(path: Path, split: str, *, whole: bool) -> tuple[datasets.Dataset, list[str]]:
@@ -154,7 +155,7 @@ def _folder(path: Path, split: str, *, whole: bool) -> tuple[datasets.Dataset, l
             _check_undivided(path, split, whole=whole)
         for file in chosen:
             _check_parquet(file)
-        return datasets.load_dataset("parquet", data_files={"rows": [*map(str, chosen)]}, split="rows"), []
+        return datasets.load_dataset("parquet", data_files={"rows": [glob.escape(str(file)) for file in chosen]}, split="rows"), []
     found = list_pictures(path, split)
     if not found.files:
         raise ZooError(f"{path} has no images: no pictures and no parquet files lie in it")
