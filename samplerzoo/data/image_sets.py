@@ -21,6 +21,7 @@ from samplerzoo.data.options import DataOptions
 from samplerzoo.data.pictures import PictureError, open_picture
 from samplerzoo.data.tables import Table, open_table
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.markup import visible
 
 DIGITS = "digits"
 """Name of scikit-learn's digits as a data set."""
@@ -137,7 +138,7 @@ def summary(name: str, images: int, classes: Sequence[str], counts: Sequence[int
         said = f"{len(classes)} class{'es' * (len(classes) > 1)}: {kinds}"
     elif classes:
         said = f"{len(classes):,} classes of {min(counts):,} to {max(counts):,} images: {classes[0]} to {classes[-1]}"
-    return "; ".join([f"{name}: {images:,} images, {said}", *notes])
+    return visible("; ".join([f"{name}: {images:,} images, {said}", *notes]))
 
 
 def to_tensor(image: Image.Image, channels: int, size: int) -> Tensor:

@@ -1,0 +1,8 @@
+"""The line that says what was read."""
+
+from samplerzoo.data.image_sets import summary
+
+
+def test_control_characters_of_class_names_are_shown():
+    said = summary("d", 2, ["\x1b[31mred", "a\nb"], [1, 1], ())
+    assert "\x1b" not in said and "\n" not in said
