@@ -17,8 +17,8 @@ class PredictorCorrector(Sampler):
     predictor: Literal["reverse-diffusion", "ddim"] = Field(
         "reverse-diffusion", description="the step between levels: the paper's, or one without noise"
     )
-    corrector_steps: int = Field(1, ge=0, le=100, description="Langevin steps at every level, one evaluation each")
-    snr: float = Field(0.16, gt=0, le=0.5, description="signal-to-noise ratio of a Langevin step, the paper's r")
+    corrector_steps: int = Field(1, ge=0, le=3, description="Langevin steps at every level, one evaluation each")
+    snr: float = Field(0.16, gt=0, le=0.3, description="signal-to-noise ratio of a Langevin step, the paper's r")
 
     @property
     def order(self) -> int:

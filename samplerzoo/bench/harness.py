@@ -36,7 +36,7 @@ from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import open_model
-from samplerzoo.sampling.converged import LEAST_STEPS, converge
+from samplerzoo.sampling.converged import LEAST_STEPS, check_flow, converge
 from samplerzoo.sampling.driver import Batch, timed_batches
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.recipe import Recipe
@@ -97,6 +97,8 @@ class Harness:
         self._meter = Meter(suite, self._device) if "fd" in suite.measures else None
         self._errors = ErrorMeter(folder, self._meter) if "error" in suite.measures else None
         self._found = open_model(suite.model, suite.reading)
+        if self._errors:
+            check_flow(self._found.stub)
         if options.compiled:
             self._found.check_compiled()
         counts = self._meter.class_counts(self._found.stub.class_names) if self._meter else ()

@@ -102,6 +102,7 @@ class ImageError(Options):
     Attributes:
         mean, low, high: root mean square over the pixels of an image, in [-1, 1].
         features_mean, features_low, features_high: distance in the features, if there are some.
+        moved: median distance by which the converged solutions moved when their steps were doubled for the last time.
         solution: name of the folder of converged solutions.
     """
 
@@ -111,6 +112,7 @@ class ImageError(Options):
     features_mean: NonNegativeFloat | None = None
     features_low: NonNegativeFloat | None = None
     features_high: NonNegativeFloat | None = None
+    moved: NonNegativeFloat | None = None
     solution: FolderName | None = None
 
 

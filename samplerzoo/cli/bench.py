@@ -103,6 +103,11 @@ def command(
     if budget is not None and not until_decided:
         raise UsageError("--budget is how far --until-decided goes: add that")
     found = parse_suite({} if suite is None else read_suite(suite), str(suite or LINE), given(values), ctx.meta[ROWS])
+    first = max(images for _, images in found.points)
+    if budget is not None and budget < first:
+        raise UsageError(
+            f"--budget {budget} is the most images of a row, which has {first} at first: add --images FEWER"
+        )
     folder = output or ROOT / (suite.stem if suite else Path(title(found.model)).name.replace(":", "-"))
     asked = tuning_request(batch_size, layout, compiled=compiled)
     from samplerzoo.bench.harness import BenchOptions, Harness, run_exactly

@@ -109,10 +109,13 @@ def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool, tho
     if not quiet:
         click.echo(f"{made!r}")
     for outcome in outcomes(made, thorough=thorough):
-        first = outcome.status == "failed" and all(before.status != "failed" for before in seen)
+        failed = [before for before in seen if before.status == "failed"]
+        alike = [before for before in failed if before.reason == outcome.reason and outcome.status == "failed"]
         seen.append(outcome)
-        if not quiet:
-            click.echo(f"  {outcome.whole if first else outcome}")
+        if not quiet and alike:
+            click.echo(f"  {outcome.check}: FAILED, as {alike[0].check}")
+        elif not quiet:
+            click.echo(f"  {outcome.whole if outcome.status == 'failed' and not failed else outcome}")
         if outcome.error is not None and click.get_current_context().find_root().obj:  # --debug
             traceback.print_exception(outcome.error)
     count = Counter(outcome.status for outcome in seen)

@@ -72,6 +72,11 @@ def check_members(cls: type, base: type, kind: str) -> None:
     Raises:
         TypeError: a member is missing, or cannot be used so; with file and line of the member.
     """
+    for name, field in getattr(cls, "model_fields", {}).items():
+        extra = field.json_schema_extra
+        unknown = sorted({*extra} - {"enum", "examples"}) if isinstance(extra, dict) else []
+        if unknown:
+            raise TypeError(f"{cls.__name__}.{name}: Field takes no {unknown[0]} ({place_of_class(cls)})")
     for members in REQUIRED[kind]:
         if not any(_overrides(cls, base, member) for member in members):
             raise TypeError(f"{cls.__name__} does not define {' or '.join(members)} ({place_of_class(cls)})")

@@ -75,6 +75,10 @@ def list_pictures(folder: Path, split: str) -> Listing:
         ]
         if not wanted:
             raise UsageError(f"{folder} has no split {split!r}; its splits: {', '.join(sorted(splits))}")
+        if len(wanted) > 1:
+            raise UsageError(
+                f"{folder}: {' and '.join(sorted(wanted))} are names of one split, {split}: put them into one folder"
+            )
         beside = sum(path.relative_to(root).parts[0] not in splits for path in files)
         notes += [f"{beside} pictures that lie in no split are left out"] * bool(beside)
         root, files = _unwrapped(
@@ -173,7 +177,10 @@ def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
     named = sorted(walk(folder, lambda path: path.name in METADATA))
     for path in named:
         for row in _rows(path):
-            rows[os.path.normpath(path.parent / str(row.pop("file_name")))] = row
+            name = os.path.normpath(path.parent / str(row.pop("file_name")))
+            if rows.get(name, row) != row:
+                raise ZooError(f"{path}: two rows of {os.path.basename(name)} that differ: which is it?")
+            rows[name] = row
     found = [rows.get(os.path.normpath(path)) for path in files]
     missing = [path for path, row in zip(files, found, strict=True) if row is None]
     if len(missing) == len(files):

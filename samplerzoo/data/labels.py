@@ -94,8 +94,9 @@ class _Unfit(Exception):
 
 def _found(rows: datasets.Dataset) -> str | None:
     declared = [name for name, feature in rows.features.items() if hasattr(feature, "names")]
-    named = [name for name in COLUMNS if name in rows.column_names]
-    return next(iter([*declared, *named]), None)
+    named = [name for known in COLUMNS for name in rows.column_names if name.lower() == known]
+    both = [name for name in declared if name in named]
+    return next(iter([*both, *declared, *named]), None)
 
 
 def _plain(value: Any) -> Any:

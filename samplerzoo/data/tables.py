@@ -155,7 +155,8 @@ def _folder(path: Path, split: str, *, whole: bool) -> tuple[datasets.Dataset, l
             _check_undivided(path, split, whole=whole)
         for file in chosen:
             _check_parquet(file)
-        return datasets.load_dataset("parquet", data_files={"rows": [glob.escape(str(file)) for file in chosen]}, split="rows"), []
+        names = [glob.escape(str(file)) for file in chosen]
+        return datasets.load_dataset("parquet", data_files={"rows": names}, split="rows"), []
     found = list_pictures(path, split)
     if not found.files:
         raise ZooError(f"{path} has no images: no pictures and no parquet files lie in it")

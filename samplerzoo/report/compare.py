@@ -24,6 +24,7 @@ def compare(folders: Sequence[Path]) -> str:
     Raises:
         UsageError: a folder holds no rows.
     """
+    folders = [*{folder.resolve(): folder for folder in folders}.values()]
     found = [(str(folder), row) for folder in folders for row in read_some(folder) if row.metrics is not None]
     if not found:
         raise UsageError("these folders hold errors of images alone: `samplerzoo report FOLDER` shows those of each")

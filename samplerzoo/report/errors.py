@@ -5,6 +5,7 @@ All rows begin with the same noise, so that they are compared image by image, wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,14 @@ from numpy.typing import NDArray
 from samplerzoo.bench.error import STOCHASTIC, collect_errors, interval
 from samplerzoo.bench.results import Protocol, Row
 from samplerzoo.errors import UsageError
+from samplerzoo.report.decide import LEVEL, Difference, holm
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.series import columns
 from samplerzoo.report.tables import NOTHING, figure, markdown
+from samplerzoo.sampling.converged import TOLERANCE
+
+FEW = 16
+"""Fewest images with which intervals are given and differences told."""
 
 DIGITS = 3
 """Significant digits of an error."""
@@ -95,11 +101,46 @@ class ErrorTable:
             self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line]))
         )
 
-    def equals(self, line: str, work: float) -> bool:
-        """Tell whether a row cannot be told from the best one at as many evaluations."""
+    @property
+    def few(self) -> bool:
+        """Whether there are too few images for an interval."""
+        return (self.protocol.images or 0) < FEW
+
+    @property
+    def moved(self) -> float:
+        """Median distance by which the converged solutions still moved: no smaller difference is told."""
+        rows = [row for there in self.rows.values() for row in there]
+        return max((row.error.moved or 0.0 for row in rows if row.error is not None), default=0.0)
+
+    def told(self, work: float) -> set[str]:
+        """Return the lines that are told to be worse than the best one at as many evaluations.
+
+        By a paired t-test, image by image, with Holm's correction over the column.
+        """
+        if self.few:
+            return set()
         best = self.best(work)
-        found = self.difference(line, best, work)
-        return line == best or (found is not None and found[1] <= 0 <= found[2])
+        others = [line for line in self.beside(work) if line != best]
+        found = [self._paired(line, best, work) for line in others]
+        corrected = holm([Difference(*each).p for each in found])
+        return {
+            line
+            for line, (value, _), p in zip(others, found, corrected, strict=True)
+            if p < LEVEL and value > self.moved
+        }
+
+    def equals(self, line: str, work: float) -> bool:
+        """Tell whether a row is the best one at as many evaluations, or cannot be told from it."""
+        return line not in self.told(work)
+
+    def _paired(self, line: str, other: str, work: float) -> tuple[float, float]:
+        """Return the mean difference of two lines, image by image, and its standard error; NaN if images are gone."""
+        mine, theirs = self.seeded(line, work), self.seeded(other, work)
+        pairs = [mine[seed] - theirs[seed] for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
+        if not pairs:
+            return math.nan, math.nan
+        values = np.concatenate(pairs)
+        return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
@@ -130,6 +171,8 @@ def _work(row: Row) -> float:
 
 def findings(table: ErrorTable) -> list[str]:
     """Say which row is the best at each number of evaluations, and which cannot be told from it."""
+    if table.few:
+        return [f"Cannot tell: at least {FEW} images are needed; each row has {table.protocol.images}."]
     found = []
     for work in table.budgets:
         lines = table.beside(work)
@@ -150,12 +193,18 @@ def section(table: ErrorTable, wanted: str | None = None) -> Iterator[str]:
         f"{table.protocol.images} images, with 95% intervals by a bootstrap over them. No data take part: this is the "
         "sampler's own error on this model."
     )
+    if table.moved > TOLERANCE:
+        yield (
+            f"The converged solutions still moved by {table.moved:.2g}, the median, when their steps were doubled for "
+            "the last time. No smaller difference is told."
+        )
     if table.rows:
         yield "\n".join(f"- {sentence}" for sentence in findings(table))
-        yield "Error by evaluations of the network, in bold the lowest of each column and what is not told from it:"
+        bold = "" if table.few else ", in bold the lowest of each column and what is not told from it"
+        yield f"Error by evaluations of the network{bold}:"
         yield _means(table)
         baseline = table.baseline(wanted)
-        differences = _differences(table, baseline)
+        differences = "" if table.few else _differences(table, baseline)
         if differences:
             yield f"Difference to {baseline}, image by image, with its interval:\n\n{differences}"
         in_features = _in_features(table)
@@ -169,6 +218,8 @@ def _mean(table: ErrorTable, line: str, work: float) -> str:
     """Write a mean with its interval."""
     seeded = table.seeded(line, work)
     rows = table.rows[line, work]
+    if table.few:
+        return figure(table.mean(line, work), DIGITS)
     if len(seeded) == len(rows):
         return _with_interval(*interval(np.concatenate([*seeded.values()])))
     error = rows[0].error
@@ -189,7 +240,8 @@ def _means(table: ErrorTable) -> str:
             text = _mean(table, line, work) if (line, work) in table.rows else NOTHING
             own = _work(table.rows[line, work][0]) if (line, work) in table.rows else work
             text += f" ({own:g})" if own != work else ""
-            bold = (line, work) in table.rows and len(table.beside(work)) > 1 and table.equals(line, work)
+            alone = len(table.beside(work)) == 1 or table.few
+            bold = (line, work) in table.rows and not alone and table.equals(line, work)
             cells.append(f"**{text}**" if bold else text)
         body.append([line, *cells])
     return markdown(["", *map(number, table.budgets)], body)

@@ -107,7 +107,8 @@ def _cheapest(judge: Judge) -> Iterator[str]:
     work = judge.points["work"]
     best = _named(judge, verdict.best, evaluations=True)
     if cheapest is None or work[cheapest.point] >= work[verdict.best]:
-        yield f"The lowest distance of all is that of {best}; every cheaper row is worse."
+        worse = "; every cheaper row is worse" * bool((work < work[verdict.best]).any())
+        yield f"The lowest distance of all is that of {best}{worse}."
         return
     difference = cheapest.difference
     most = f", at most {figure(_most(difference), 2)} above it" if difference.error else ""

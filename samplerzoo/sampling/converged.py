@@ -11,6 +11,7 @@ import torch
 
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.flow import AdamsBashforth, flow_grid
+from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.driver import OnStep, count_cost, draw_batch, fitting
 from samplerzoo.sampling.plan import Plan
@@ -40,15 +41,15 @@ class Converged:
     steps: torch.Tensor
 
 
-def check_flow(plan: Plan) -> None:
+def check_flow(model: Model) -> None:
     """Refuse a model that has no probability flow.
 
     Raises:
         UsageError: the model gives one possible image in place of the mean.
     """
-    if not plan.model.averages:
+    if not model.averages:
         raise UsageError(
-            f"error: {plan.model.name} gives one possible image, as consistency models do, and so has no probability "
+            f"error: {model.name} gives one possible image, as consistency models do, and so has no probability "
             "flow that a sampler could come near to: --metrics fd"
         )
 

@@ -39,7 +39,7 @@ DATA = "data"
 DATA_FLAGS = ("dataset", "dataset_config_name", "split", "image_column", "label_column", "classes")
 """Options that choose the data."""
 FIXED = frozenset(
-    "seed channels objective sigma_data ddpm_num_steps ddpm_beta_schedule ddpm_beta_start ddpm_beta_end "
+    "seed channels image_size objective sigma_data ddpm_num_steps ddpm_beta_schedule ddpm_beta_start ddpm_beta_end "
     "rescale_betas_zero_snr block_out_channels layers_per_block attention_levels attention_head_dim norm_num_groups "
     "init_from use_ema clean model hidden_sizes depths".split()
 )
@@ -284,6 +284,8 @@ def _is_bound(name: str, was: Any, asked: Any) -> bool:
     """Tell whether an option cannot be changed so. A moving average can be ended, and fp16 too, but not begun."""
     if name == "mixed_precision":
         return asked == "fp16"
+    if name == "image_size" and was is None:  # of an older version, which did not put down that of the data
+        return False
     return name in FIXED and not _same(was, asked) and (name != "use_ema" or asked)
 
 

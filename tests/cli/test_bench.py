@@ -189,7 +189,7 @@ def test_from_a_folder_to_a_ranked_report_in_one_command(
     monkeypatch.setattr(converged, "FIRST_STEPS", 8)
     monkeypatch.setattr(converged, "MOST_STEPS", 16)
     answer = cli(
-        "bench", "--model", plain_model, "--metrics", "error", "--steps", "2,3", "--images", "3", "--device", "cpu"
+        "bench", "--model", plain_model, "--metrics", "error", "--steps", "2,3", "--images", "16", "--device", "cpu"
     )
     assert answer.code == 0, answer
     rows = results.read_rows(Path("bench/plain"))

@@ -50,9 +50,10 @@ def test_a_typo_is_told_with_file_and_line(cli, wrong: Path) -> None:
     wrong.write_text(WRONG.replace("p.eps", "p.epsilon"))
     answer = cli("check", "half-way", "--plugin", wrong)
     assert answer.code == 1
-    (line,) = [line for line in answer.out.splitlines() if "check_every_step:" in line]
+    (line,) = [line for line in answer.out.splitlines() if "check_one_state_a_step:" in line]
     assert f"{wrong}, line 13, in step" in line
     assert "AttributeError" in line
+    assert "  check_every_step: FAILED, as check_one_state_a_step" in answer.out.splitlines()
 
 
 def test_a_failure_says_why_and_exits_with_1(cli, wrong: Path) -> None:

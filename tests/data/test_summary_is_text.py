@@ -3,6 +3,7 @@
 from samplerzoo.data.image_sets import summary
 
 
-def test_control_characters_of_class_names_are_shown():
+def test_control_characters_of_class_names_are_shown() -> None:
     said = summary("d", 2, ["\x1b[31mred", "a\nb"], [1, 1], ())
-    assert "\x1b" not in said and "\n" not in said
+    assert "\x1b" not in said
+    assert "\n" not in said

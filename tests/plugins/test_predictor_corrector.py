@@ -80,7 +80,7 @@ def test_the_correctors_bias(linear: Schedule) -> None:
     """Check that many Langevin steps end in a variance too large by 1 / (1 - epsilon / 2v)."""
     s = linear.at(400)
     v, epsilon = s.alpha**2 * STD**2 + s.sigma**2, 2 * (0.3 * s.sigma) ** 2
-    sampler = PredictorCorrector(corrector_steps=100, snr=0.3)
+    sampler = PredictorCorrector.model_construct(corrector_steps=100, snr=0.3)  # beyond the bound, where it has settled
     model = gaussian(linear, 0.0, STD)
     out = moments(model, sampler, linear.grid_at([999, linear.timestep(s.tau)]))
     shrink = s.alpha * STD**2 / v  # of the last step, which returns E[x0 | x]

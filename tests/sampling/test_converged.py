@@ -106,4 +106,4 @@ def test_a_model_without_a_mean_is_refused() -> None:
     schedule = NAMED_PATHS["ve"]()
     plan = make_plan(Recipe(sampler="consistency", steps=2), consistency(schedule, shape=SHAPE), 1)
     with pytest.raises(UsageError, match="one possible image"):
-        check_flow(plan)
+        check_flow(plan.model)
