@@ -217,6 +217,7 @@ class MySpacing(Spacing):
 """What authors put in the place of the examples; the sampler is that of the page."""
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_new_plugin_hold_for_any_method(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the author's method in the place of each example, with other options. The examples are checked beside."""
     monkeypatch.chdir(fresh.cwd)

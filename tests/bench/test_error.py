@@ -209,6 +209,7 @@ def test_exact_digits_rank_samplers_as_the_field_knows_them(tmp_path: Path, monk
     assert not [row.warnings for row in found if row.warnings]  # every image has converged
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the other processes take all steps
     words = "bench --model exact:digits:images=300:bandwidth=0.1 --metrics error --sampler ddim --steps 3,5 --images 12"

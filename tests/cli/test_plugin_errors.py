@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -113,11 +114,11 @@ def test_debug_shows_all_of_it(cli, tmp_path: Path, tiny_model: Path) -> None:
 
 def test_check_names_the_line_in_the_reason_of_every_check_that_it_fails(cli, tmp_path: Path) -> None:
     path, line = written(tmp_path, SAMPLER.replace(STEP, f"        1 / 0  # fails\n{STEP}"))
-    answer = cli("check", "mine", "--plugin", path)
+    answer = cli("check", "mine", "--plugin", path, "--json")
     assert answer.code == 1
-    failed = [text for text in answer.out.splitlines() if "FAILED" in text]
+    failed = [check["reason"] for check in json.loads(answer.out)["checks"] if check["status"] == "failed"]
     assert len(failed) > 10
-    assert all(f"({path}, line {line}, in step)" in text for text in failed)
+    assert all(f"({path}, line {line}, in step)" in reason for reason in failed)
     assert "Traceback" not in answer.err
 
 
@@ -159,12 +160,11 @@ def test_options_order_and_grid(
 
 def test_the_order_in_check(cli, tmp_path: Path) -> None:
     path, line = written(tmp_path, SAMPLER + ORDER)
-    answer = cli("check", "mine", "--plugin", path)
-    failed = [text for text in answer.out.splitlines() if "check_order" in text]
-    names = ["check_order", "check_order_on_ve", "check_order_on_flow"]
-    assert [text.split(":")[0].strip() for text in failed] == names
-    said = f"FAILED, sampler mine fails: KeyError: 'order' ({path}, line {line}, in order)"
-    assert all(said in text for text in failed)
+    answer = cli("check", "mine", "--plugin", path, "--json")
+    found = {check["check"]: check for check in json.loads(answer.out)["checks"]}
+    for name in ("check_order", "check_order_on_ve", "check_order_on_flow"):
+        assert found[name]["status"] == "failed"
+        assert f"sampler mine fails: KeyError: 'order' ({path}, line {line}, in order)" in found[name]["reason"]
 
 
 @pytest.mark.parametrize(
