@@ -79,7 +79,7 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
     @property
     def summary(self) -> str:
-        """What was read, in one line: how many images, and which classes."""
+        """Summary of what was read, in one line: how many images, and which classes."""
         shape = f"{self.image_size}x{self.image_size}, {'grey' if self.channels == 1 else 'colour'}"
         return summary(self.name, len(self), self.class_names, self.class_counts, (shape, *self.notes))
 

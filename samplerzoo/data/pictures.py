@@ -80,8 +80,9 @@ def open_picture(content: bytes) -> Image.Image:
             if image.width * image.height > MOST_VALUES:
                 raise PictureError(f"it has {image.width}x{image.height} pixels, and at most {MOST_VALUES} are read")
             image.load()
+            top, zero_is_white = _white(image)
             shown = ImageOps.exif_transpose(image)
-            return _on_background(_in_8_bits(shown, image.format))
+            return _on_background(_in_8_bits(shown, image.format, top, zero_is_white))
     except PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -90,14 +91,22 @@ def open_picture(content: bytes) -> Image.Image:
         raise PictureError((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
 
 
-def _in_8_bits(image: Image.Image, kind: str | None) -> Image.Image:
-    """Turn 16 bits into 8. A value of 65535 becomes 255."""
+def _white(image: Image.Image) -> tuple[int, bool]:
+    """Return the largest value of 16 bits, and whether 0 is white: a TIFF says both, in its tags 258 and 262."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(258, (16,))
+    return 2 ** (bits if isinstance(bits, int) else bits[0]) - 1, tags.get(262) == 0
+
+
+def _in_8_bits(image: Image.Image, kind: str | None, top: int, zero_is_white: bool) -> Image.Image:
+    """Turn deep values into 8 bits. The largest one becomes 255, or 0 where 0 is white."""
     if image.mode == "F" or (image.mode == "I" and kind not in DEEP_FORMATS):
         raise PictureError(f"its mode {image.mode} has no agreed white: save it in 8 or 16 bits")
     if image.mode not in DEEP_MODES:
         return image
     values = np.asarray(image).astype(np.float64)
-    grey = Image.fromarray(np.round(values / 257).clip(0, 255).astype(np.uint8))
+    shown = np.round(values * 255 / top).clip(0, 255).astype(np.uint8)
+    grey = Image.fromarray(255 - shown if zero_is_white else shown)
     clear = image.info.get("transparency")
     if clear is not None:
         grey.paste(255, mask=Image.fromarray(values == clear))
@@ -106,8 +115,16 @@ def _in_8_bits(image: Image.Image, kind: str | None) -> Image.Image:
 
 def _on_background(image: Image.Image) -> Image.Image:
     """Lay a picture on the background, and return it in mode L or RGB."""
-    mode = "L" if image.mode in GREY_MODES else "RGB"
+    mode = "L" if image.mode in GREY_MODES or _has_grey_palette(image) else "RGB"
     if not image.has_transparency_data:
         return image.convert(mode)
     image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert(mode)
+
+
+def _has_grey_palette(image: Image.Image) -> bool:
+    """Tell whether a picture of a palette, as every GIF is, shows no colour."""
+    if image.mode != "P":
+        return False
+    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
+    return bool((red == green).all() and (green == blue).all())

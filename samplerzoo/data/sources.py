@@ -60,7 +60,7 @@ class ImageSource:
 
     @property
     def summary(self) -> str:
-        """What is read, in one line: how many images, and which classes."""
+        """Summary of what is read, in one line: how many images, and which classes."""
         classes, counts = self.class_names, []
         if self.labels is not None:
             counts = np.bincount(self.labels[self.chosen], minlength=len(classes)).tolist()

@@ -57,7 +57,7 @@ class Metrics(Options):
 
 
 class Measurement(NamedTuple):
-    """What is known of a set of images.
+    """Facts that are known of a set of images.
 
     Attributes:
         warnings: doubts about the metrics.

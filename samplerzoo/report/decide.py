@@ -97,12 +97,12 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """Whether the best point is told from all others, of which there is one at least."""
+        """True if the best point is told from all others, of which there is one at least."""
         return not self.ties and self.worse > 0
 
     @property
     def ranks(self) -> bool:
-        """Whether any point is told from the best."""
+        """True if any point is told from the best."""
         return self.worse > 0
 
 
@@ -122,7 +122,7 @@ class Judge:
 
     @property
     def blind(self) -> bool:
-        """Whether no error is known, so that no difference is told."""
+        """True if no error is known, so that no difference is told."""
         return bool(self.points["error"].isna().all())
 
     def difference(self, one: Point, other: Point) -> Difference:

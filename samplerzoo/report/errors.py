@@ -103,7 +103,7 @@ class ErrorTable:
 
     @property
     def few(self) -> bool:
-        """Whether there are too few images for an interval."""
+        """True if there are too few images for an interval."""
         return (self.protocol.images or 0) < FEW
 
     @property

@@ -184,7 +184,7 @@ class Section:
 
     @functools.cached_property
     def findings(self) -> list[str]:
-        """What the rows decide."""
+        """Judgement of what the rows decide."""
         return findings(self.judge, self.scales, self.floor)
 
     def write(self, folder: Path) -> Iterator[str]:

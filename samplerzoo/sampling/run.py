@@ -63,7 +63,7 @@ class Run:
 
 
 class RunRecord(Options):
-    """What a resumed run reads of run.json; the rest is for people."""
+    """Fields that a resumed run reads of run.json; the rest is for people."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -23,7 +23,7 @@ SHOWN_LEVELS = 9
 
 
 class LogLine(Options):
-    """What is read again of a line of metrics.jsonl."""
+    """Fields that are read again of a line of metrics.jsonl."""
 
     model_config = ConfigDict(extra="ignore")
 

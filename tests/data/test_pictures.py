@@ -153,3 +153,22 @@ def test_training_and_metrics_see_the_same_pixels(tmp_path: Path) -> None:
     trained = load_images(DataOptions(dataset=str(tmp_path))).source
     order = np.argsort(batch.names)
     np.testing.assert_array_equal(batch.images[order], np.asarray(trained))
+
+
+@pytest.mark.parametrize(("bits", "zero_is_white", "expected"), [(16, 0, 255), (16, 1, 0), (12, 0, 255)])
+def test_the_white_of_a_deep_tiff_is_as_its_tags_say(bits: int, zero_is_white: int, expected: int) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 65535, np.uint16)).save(file, "TIFF")
+    depth, photometric = (bytes([tag, 1, 3, 0, 1, 0, 0, 0]) for tag in (2, 6))
+    content = file.getvalue().replace(depth + bytes([16, 0]), depth + bytes([bits, 0]))
+    content = content.replace(photometric + bytes([1, 0]), photometric + bytes([1 - zero_is_white, 0]))
+    assert set(np.asarray(open_picture(content)).ravel()) == {expected}
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
+def test_a_palette_of_greys_is_grey(kind: str) -> None:
+    file, values = io.BytesIO(), np.arange(0, 256, 16, dtype=np.uint8).reshape(4, 4)
+    Image.fromarray(values).convert("P").save(file, kind)
+    found = open_picture(file.getvalue())
+    assert found.mode == "L"
+    assert np.array_equal(np.asarray(found), values)
