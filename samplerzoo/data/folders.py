@@ -198,7 +198,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
     readers = {
         ".csv": lambda file: pandas.read_csv(file, keep_default_na=False, na_values=[""]),  # NA and None are names
-        ".jsonl": lambda file: pandas.read_json(file, lines=True, dtype=False, convert_dates=False),  # "01" is not 1
+        ".jsonl": lambda file: pandas.read_json(  # "01" is not 1, and editors of Windows begin with a mark
+            file, lines=True, dtype=False, convert_dates=False, encoding="utf-8-sig"
+        ),
     }
     try:
         frame = readers.get(path.suffix, pandas.read_parquet)(path).convert_dtypes()

@@ -218,9 +218,11 @@ def _check_parquet(path: Path) -> None:
     if not first.startswith(PARQUET):
         raise ZooError(f"{path}: not a parquet file, whatever its name says: it begins with {first[:8]!r}")
     try:
-        pyarrow.parquet.read_schema(path)
+        rows = pyarrow.parquet.read_metadata(path).num_rows
     except (OSError, pyarrow.ArrowException) as error:
         raise ZooError(f"{path}: a parquet file that is cut short or damaged: copy it again") from error
+    if not rows:
+        raise ZooError(f"{path}: a parquet file without rows")
 
 
 def _holds_images(path: Path) -> bool:

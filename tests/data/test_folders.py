@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -286,3 +288,18 @@ def test_a_run_is_read_by_its_manifest(tmp_path: Path) -> None:
     assert batch.labels is not None
     assert batch.labels.tolist() == [1, 0]
     assert len(load(tmp_path / "images")) == 2
+
+
+def test_a_byte_order_mark_before_metadata_is_passed_over(tmp_path: Path) -> None:
+    for index in range(2):
+        Image.new("L", (4, 4)).save(tmp_path / f"{index}.png")
+    lines = [f'{{"file_name": "{index}.png", "label": "{name}"}}' for index, name in enumerate("ab")]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
+    assert image_batches(str(tmp_path), "train").class_names == ("a", "b")
+
+
+def test_a_parquet_file_without_rows_is_one_line(tmp_path: Path) -> None:
+    table = pyarrow.table({"image": pyarrow.array([], pyarrow.binary())})
+    pyarrow.parquet.write_table(table, tmp_path / "none.parquet")
+    with pytest.raises(ZooError, match=r"none\.parquet: a parquet file without rows"):
+        image_batches(str(tmp_path / "none.parquet"), "train")
