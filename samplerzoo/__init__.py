@@ -48,15 +48,12 @@ if TYPE_CHECKING:
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
     from samplerzoo.errors import reason as reason
-    from samplerzoo.limits import MOST_CLASSES as MOST_CLASSES
-    from samplerzoo.limits import MOST_TIMESTEPS as MOST_TIMESTEPS
     from samplerzoo.metrics.names import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
     from samplerzoo.models.configs import refuse_kernels as refuse_kernels
     from samplerzoo.models.folder import find_model as find_model
     from samplerzoo.models.load import load as load
     from samplerzoo.options import Field as Field
     from samplerzoo.pipeline import SamplerPipeline as SamplerPipeline
-    from samplerzoo.records import read_object as read_object
     from samplerzoo.registry import RESERVED as RESERVED
     from samplerzoo.registry import load_file as load_file
     from samplerzoo.sampling.driver import Result as Result
@@ -68,6 +65,9 @@ if TYPE_CHECKING:
     from samplerzoo.system.files import atomic_file as atomic_file
     from samplerzoo.system.files import digest as digest
     from samplerzoo.system.memory import keep_freed_memory as keep_freed_memory
+    from samplerzoo.trust.limits import MOST_CLASSES as MOST_CLASSES
+    from samplerzoo.trust.limits import MOST_TIMESTEPS as MOST_TIMESTEPS
+    from samplerzoo.trust.records import read_object as read_object
 
 _HOME = {
     "Architecture": "core.architecture",
@@ -92,8 +92,8 @@ _HOME = {
     "load_file": "registry",
     "make_plan": "sampling.plan",
     "Model": "core.model",
-    "MOST_CLASSES": "limits",
-    "MOST_TIMESTEPS": "limits",
+    "MOST_CLASSES": "trust.limits",
+    "MOST_TIMESTEPS": "trust.limits",
     "NetworkArchitecture": "core.architecture",
     "NetworkFacts": "core.architecture",
     "Parametrization": "core.parametrization",
@@ -105,7 +105,7 @@ _HOME = {
     "posterior_std": "core.level",
     "Prediction": "core.prediction",
     "PUBLISHED_INCEPTION": "metrics.names",
-    "read_object": "records",
+    "read_object": "trust.records",
     "reason": "errors",
     "Recipe": "sampling.recipe",
     "RectifiedFlow": "core.paths",

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.limits import MOST_VALUES
-from samplerzoo.markup import visible
-from samplerzoo.records import parse_object
 from samplerzoo.system.files import atomic_file
+from samplerzoo.trust.limits import MOST_VALUES
+from samplerzoo.trust.markup import visible
+from samplerzoo.trust.records import parse_object
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic import Field as Field
 
-from samplerzoo.limits import MOST_LETTERS
+from samplerzoo.trust.limits import MOST_LETTERS
 
 Name = Annotated[str, StringConstraints(max_length=MOST_LETTERS)]
 """Text of moderate length, which stands in a table or above a picture."""

@@ -12,13 +12,13 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from samplerzoo.bench.machine import Machine
 from samplerzoo.errors import UsageError
-from samplerzoo.limits import MOST_LETTERS, MOST_STEPS
 from samplerzoo.metrics.evaluate import Metrics
 from samplerzoo.metrics.names import metric_name
 from samplerzoo.options import Name, Options
-from samplerzoo.records import read_lines, whole_lines
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file
+from samplerzoo.trust.limits import MOST_LETTERS, MOST_STEPS
+from samplerzoo.trust.records import read_lines, whole_lines
 
 if TYPE_CHECKING:
     from pandas import DataFrame

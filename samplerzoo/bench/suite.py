@@ -23,11 +23,11 @@ from samplerzoo import registry
 from samplerzoo.core.blame import blame
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError, did_you_mean, reason
-from samplerzoo.limits import MOST_CELLS, MOST_IMAGES
 from samplerzoo.models.folder import has_features
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
 from samplerzoo.sampling.recipe import DrawOptions, Recipe
+from samplerzoo.trust.limits import MOST_CELLS, MOST_IMAGES
 
 GAUSSIAN = "gaussian"
 """Name of the model whose denoiser and whose output distribution are exact; `gaussian:ve` is it on another path."""

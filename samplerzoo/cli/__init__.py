@@ -13,8 +13,8 @@ import click
 
 from samplerzoo.core.blame import blame
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
-from samplerzoo.markup import visible
 from samplerzoo.system.memory import keep_freed_memory
+from samplerzoo.trust.markup import visible
 from samplerzoo.version import __version__
 
 COMMANDS = {

@@ -20,8 +20,8 @@ from samplerzoo.cli.shared_flags import baseline_flag, debug_flag, json_flag, ne
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.markup import visible
 from samplerzoo.models.load import title
+from samplerzoo.trust.markup import visible
 
 if TYPE_CHECKING:
     from samplerzoo.bench.estimate import Remaining

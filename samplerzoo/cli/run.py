@@ -13,9 +13,9 @@ from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
 from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError
-from samplerzoo.limits import MOST_IMAGES
 from samplerzoo.registry import split_options
 from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.trust.limits import MOST_IMAGES
 
 if TYPE_CHECKING:
     from samplerzoo.sampling.run import Run

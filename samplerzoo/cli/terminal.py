@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from samplerzoo.markup import visible
+from samplerzoo.trust.markup import visible
 
 
 def show(text: object) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplerzoo.errors import ZooError
-from samplerzoo.limits import MOST_TIMESTEPS
+from samplerzoo.trust.limits import MOST_TIMESTEPS
 
 
 def betas_of(config: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -13,9 +13,9 @@ from pydantic import ConfigDict, Field, field_validator
 
 from samplerzoo.data.pictures import is_picture, walk
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.limits import MOST_CLASSES
 from samplerzoo.options import Name, Options
-from samplerzoo.records import read_lines, read_record
+from samplerzoo.trust.limits import MOST_CLASSES
+from samplerzoo.trust.records import read_lines, read_record
 
 MANIFEST = "manifest.jsonl"
 """File that marks a run folder and lists its images."""

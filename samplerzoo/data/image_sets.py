@@ -21,7 +21,7 @@ from samplerzoo.data.options import DataOptions
 from samplerzoo.data.pictures import PictureError, open_picture
 from samplerzoo.data.tables import Table, open_table
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.markup import visible
+from samplerzoo.trust.markup import visible
 
 DIGITS = "digits"
 """Name of scikit-learn's digits as a data set."""

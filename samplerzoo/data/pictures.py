@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samplerzoo.errors import ZooError
-from samplerzoo.limits import MOST_VALUES
+from samplerzoo.trust.limits import MOST_VALUES
 
 SUFFIXES = frozenset(
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .avif .avifs .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .jp2 "

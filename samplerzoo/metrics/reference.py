@@ -24,7 +24,6 @@ from safetensors.numpy import save_file
 
 from samplerzoo.core.features import Features
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.limits import MOST_FEATURES
 from samplerzoo.metrics.distance_estimate import DistanceEstimate, estimate_distance
 from samplerzoo.metrics.feature_files import Rows, Values, in_blocks
 from samplerzoo.metrics.frechet import Array, DistanceTo, FeatureMoments
@@ -32,8 +31,9 @@ from samplerzoo.metrics.kid import kernel_sums
 from samplerzoo.metrics.names import spec_of
 from samplerzoo.metrics.precision_recall import Manifold
 from samplerzoo.options import Name, Options
-from samplerzoo.records import parse_record
 from samplerzoo.system.files import atomic_file, digest
+from samplerzoo.trust.limits import MOST_FEATURES
+from samplerzoo.trust.records import parse_record
 
 TEST = "test"
 """Name of the reference of held-out real images, from which the floor is computed by default."""

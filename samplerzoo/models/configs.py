@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from samplerzoo.errors import ZooError, reason
-from samplerzoo.limits import MOST_CLASSES
 from samplerzoo.models.folder import read_json
 from samplerzoo.options import Name
+from samplerzoo.trust.limits import MOST_CLASSES
 
 Config = TypeVar("Config", bound=BaseModel)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.records import read_object
+from samplerzoo.trust.records import read_object
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the embedded models."""

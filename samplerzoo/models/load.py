@@ -23,7 +23,6 @@ from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.limits import MOST_VALUES
 from samplerzoo.models.configs import ClassifierConfig, ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
 from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
@@ -33,6 +32,7 @@ from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_part
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
+from samplerzoo.trust.limits import MOST_VALUES
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from samplerzoo.core.condition import Condition
 from samplerzoo.core.model import Layout
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.models.parts import Part
-from samplerzoo.records import read_record
+from samplerzoo.trust.records import read_record
 
 if TYPE_CHECKING:
     import torch

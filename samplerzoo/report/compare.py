@@ -11,11 +11,11 @@ from pandas import DataFrame, Series
 from samplerzoo.bench.evidence import Evidence, gather
 from samplerzoo.bench.results import Protocol, read_some
 from samplerzoo.errors import UsageError
-from samplerzoo.markup import plain
 from samplerzoo.report.decide import difference
 from samplerzoo.report.line_names import number
 from samplerzoo.report.series import POINT, along, average, by_protocol
 from samplerzoo.report.tables import NOTHING, interval, markdown, signed
+from samplerzoo.trust.markup import plain
 
 
 def compare(folders: Sequence[Path]) -> str:

@@ -8,12 +8,12 @@ from statistics import NormalDist
 
 from pandas import DataFrame
 
-from samplerzoo.markup import plain
 from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
 from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.report.tables import NOTHING, figure, interval, orders, share, signed
+from samplerzoo.trust.markup import plain
 
 MOST = 5
 """Most findings of a report."""

@@ -17,7 +17,6 @@ from samplerzoo.bench.evidence import Evidence, collect
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, read_some, tabulate
 from samplerzoo.errors import UsageError
-from samplerzoo.markup import code, fenced, plain, tagged
 from samplerzoo.report import plots, tables
 from samplerzoo.report.decide import Judge, Point
 from samplerzoo.report.errors import ErrorTable, error_tables, section
@@ -26,6 +25,7 @@ from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
 from samplerzoo.report.series import SEED, Floor, along, average, by_protocol, drop_lone_points, floor_of, with_seconds
 from samplerzoo.system.files import atomic_file
+from samplerzoo.trust.markup import code, fenced, plain, tagged
 
 REPORT_FILE, CSV_FILE = "report.md", "results.csv"
 

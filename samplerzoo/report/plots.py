@@ -15,11 +15,11 @@ from pandas import DataFrame
 
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import Protocol
-from samplerzoo.markup import plotted
 from samplerzoo.metrics.influence import NORMAL_95
 from samplerzoo.report.decide import Judge
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.system.files import atomic_file
+from samplerzoo.trust.markup import plotted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

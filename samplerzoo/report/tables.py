@@ -13,11 +13,11 @@ from samplerzoo import registry
 from samplerzoo.bench.results import Row
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import ZooError
-from samplerzoo.markup import code, plain
 from samplerzoo.metrics.influence import NORMAL_95
 from samplerzoo.report.decide import Judge, Point
 from samplerzoo.report.line_names import number, option_text, settings
 from samplerzoo.report.series import FD, Floor
+from samplerzoo.trust.markup import code, plain
 
 DIGITS = 4
 """Significant digits of a distance."""
@@ -28,7 +28,7 @@ NOTHING = "–"
 def markdown(head: Sequence[str], body: Iterable[Sequence[str]], texts: int = 1) -> str:
     """Write a table; its first columns (`texts` of them) are aligned as text, the others as numbers.
 
-    Its cells are markdown already: text of other origin comes through `samplerzoo.markup`.
+    Its cells are markdown already: text of other origin comes through `samplerzoo.trust.markup`.
     """
     marks = [":--" if column < texts else "--:" for column in range(len(head))]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, marks, *body))

@@ -16,11 +16,11 @@ from samplerzoo.core.prediction import Clip
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
 from samplerzoo.errors import UsageError
-from samplerzoo.limits import MOST_IMAGES
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import check_second, lasting, open_model
 from samplerzoo.sampling.labels import Labels, parse_class_labels
 from samplerzoo.sampling.recipe import EXPLICIT, Recipe
+from samplerzoo.trust.limits import MOST_IMAGES
 
 
 @dataclass(frozen=True, eq=False)

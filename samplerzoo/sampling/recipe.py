@@ -14,10 +14,10 @@ from pydantic import PositiveInt, ValidationError, field_validator, model_valida
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.limits import MOST_IMAGES, MOST_LETTERS, MOST_STEPS
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Field, Name, Options, kebab
 from samplerzoo.registry import split_options
+from samplerzoo.trust.limits import MOST_IMAGES, MOST_LETTERS, MOST_STEPS
 from samplerzoo.version import __version__
 
 EXPLICIT = "explicit"

@@ -28,7 +28,6 @@ from samplerzoo.core.level import Level
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import open_model
 from samplerzoo.options import Options
-from samplerzoo.records import read_object, read_record
 from samplerzoo.sampling import trajectory, tuning
 from samplerzoo.sampling.driver import count_cost, split_batches, stream, timed_batches
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
@@ -38,6 +37,7 @@ from samplerzoo.sampling.tuning import FASTEST, TuningRequest
 from samplerzoo.system.environment import choose_device, device_name, versions
 from samplerzoo.system.files import atomic_file, contents, locked, write_json
 from samplerzoo.system.processes import gather, on_main, processes
+from samplerzoo.trust.records import read_object, read_record
 
 RECORD_FILE, MANIFEST_FILE, GRID_FILE, IMAGE_FOLDER = "run.json", "manifest.jsonl", "grid.png", "images"
 IMAGE_FILE = re.compile(r"\d{6,}\.png")

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from samplerzoo.markup import code, plain, visible
 from samplerzoo.training.options import LoopOptions
+from samplerzoo.trust.markup import code, plain, visible
 
 if TYPE_CHECKING:
     from samplerzoo.data.image_sets import ImageData

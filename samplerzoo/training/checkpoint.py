@@ -28,8 +28,8 @@ from torch import nn
 
 from samplerzoo.data.class_names import listed
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.records import read_object, read_record
 from samplerzoo.system.files import PARTIAL, digest, remove_folder, write_json
+from samplerzoo.trust.records import read_object, read_record
 
 EMA_FILE = "ema.safetensors"
 PROGRESS_FILE = "progress.json"

@@ -13,8 +13,8 @@ from torch import Tensor
 from samplerzoo import images
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.options import Options
-from samplerzoo.records import read_lines
 from samplerzoo.system.files import atomic_file
+from samplerzoo.trust.records import read_lines
 
 SMOOTHING = 0.8
 """Decay of the exponential mean of the loss."""

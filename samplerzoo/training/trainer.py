@@ -30,13 +30,13 @@ from tqdm.auto import tqdm
 from samplerzoo.data.order import EpochSampler, keyed_generator
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.images import from_uint8
-from samplerzoo.records import read_lines, whole_lines
 from samplerzoo.system.files import atomic_file
 from samplerzoo.training import checkpoint
 from samplerzoo.training.checkpoint import Progress
 from samplerzoo.training.options import LoopOptions
 from samplerzoo.training.pictures import LogLine
 from samplerzoo.training.task import Report, Task
+from samplerzoo.trust.records import read_lines, whole_lines
 
 METRICS_FILE = "metrics.jsonl"
 """File of the losses, one line for every `logging_steps` optimizer steps."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from samplerzoo.errors import ZooError, reason
-from samplerzoo.limits import MOST_DEPTH, MOST_DIGITS, MOST_JSON
+from samplerzoo.trust.limits import MOST_DEPTH, MOST_DIGITS, MOST_JSON
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

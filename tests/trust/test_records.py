@@ -8,7 +8,7 @@ import pytest
 
 from samplerzoo.errors import ZooError
 from samplerzoo.options import Options
-from samplerzoo.records import parse_object, parse_record, read_lines, read_object, read_record
+from samplerzoo.trust.records import parse_object, parse_record, read_lines, read_object, read_record
 
 
 class Point(Options):

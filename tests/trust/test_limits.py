@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from samplerzoo import limits
+from samplerzoo.trust import limits
 
 PAGE = Path(__file__).parents[1] / "docs" / "limits.md"
 

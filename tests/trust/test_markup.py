@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samplerzoo.markup import code, fenced, plain, plotted, tagged, visible
+from samplerzoo.trust.markup import code, fenced, plain, plotted, tagged, visible
 
 
 def test_a_terminal_is_told_nothing() -> None:
