@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -14,34 +13,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from samplerzoo import registry
-from samplerzoo.core.architecture import Architecture, NetworkFacts, PathFacts
-from samplerzoo.core.blame import bad_answer, blaming
+from samplerzoo.core.blame import blaming
 from samplerzoo.core.codec import Codec, Latents
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Layout, Model
-from samplerzoo.core.parametrization import Parametrization
-from samplerzoo.core.prediction import Clip
-from samplerzoo.core.schedule import Schedule
-from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.models.configs import ClassifierConfig, ModelInfo, parse
+from samplerzoo.errors import UsageError, reason
+from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
 from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
-from samplerzoo.models.handle import ModelHandle, echo, slope
+from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_parts
+from samplerzoo.models.understand import CLASSIFIER, holds_classifier, understand
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
-from samplerzoo.trust.limits import MOST_VALUES
 
 if TYPE_CHECKING:
     import torch
     from diffusers import SchedulerMixin, UNet2DModel
 
     from samplerzoo.core.model import Classifier, Network
-
-CLASSIFIER = "classifier"
-"""Folder of the noise-aware classifier, beside the parts of the pipeline."""
 
 
 def load(
@@ -316,151 +308,6 @@ def save_model(
         (beside / "README.md").write_text(card)
 
 
-def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str) -> tuple[Model, tuple[str, ...]]:
-    """Make a model of what the configs say, with functions in place of its networks; return what was guessed, too.
-
-    Raises:
-        ZooError: the configs, samplerzoo.json and what the user said do not go together; names file and key.
-    """
-    network = _asked_of(parts, parts.network[0], lambda: parts.network[1].facts(parts.network[0].config))
-    _check_answer(parts.network[1], "facts", network, NetworkFacts)
-    shape = _shape(parts, network, reading)
-    network = dataclasses.replace(network, shape=shape)
-    scheduler, reader = parts.scheduler
-    path: PathFacts = _asked_of(parts, scheduler, lambda: reader.path(scheduler.config, network))
-    _check_answer(parts.scheduler[1], "path", path, PathFacts)
-    _check_answer(parts.scheduler[1], "path", path.schedule, Schedule)
-    read = _asked_of(parts, parts.network[0], lambda: parts.network[1].parametrization(parts.network[0].config, path))
-    _check_answer(parts.network[1], "parametrization", read, Parametrization)
-    codec = _codec(parts, network, path)
-    null_label, num_classes, guesses = _classes(parts, network, info, reading)
-    classes = _classifier_classes(parts.root)
-
-    model = Model(
-        echo(2 if network.learns_variance else 1),
-        path.schedule,
-        read,
-        shape=shape,
-        num_classes=num_classes,
-        null_label=null_label,
-        class_names=None if info.class_names is None else tuple(info.class_names),
-        class_counts=None if info.class_counts is None else tuple(info.class_counts),
-        averages=path.averages,
-        codec=codec,
-        variance=path.variance,
-        classifier=None if classes is None else slope(classes),
-        classifier_classes=classes,
-        clip=path.clip or _usual_clip(path, network, codec),
-        name=name,
-    )
-    if path.clip is None and model.clip.mode != "off":
-        guesses = (*guesses, "x0 is clipped to [-1, 1], as pixels are, since the scheduler says nothing of it")
-    return model, (*network.guesses, *path.guesses, *guesses)
-
-
-def _asked_of(parts: Parts, part: Part, question: Any) -> Any:
-    """Ask an architecture about a part; its refusal names the part's file and what the whole folder is."""
-    whole = "" if parts.pipeline is None else f" of a {parts.pipeline}"
-    try:
-        return question()
-    except ZooError as error:
-        raise ZooError(f"{part.path}{whole}: {error}") from error
-    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
-        raise ZooError(f"{part.path}{whole}: its config makes no model: {reason(error)}") from error
-
-
-def _check_answer(architecture: Architecture, method: str, found: object, wanted: type) -> None:
-    """Refuse an answer of an architecture that is of another type."""
-    if not isinstance(found, wanted):
-        raise bad_answer(architecture, method, found, f"a {wanted.__name__}")
-
-
-def _shape(parts: Parts, network: NetworkFacts, reading: ReadingOptions) -> tuple[int, ...]:
-    part = parts.network[0]
-    if network.shape is None and reading.shape is None:
-        raise ZooError(
-            f"{part.path}: sample_size is not in its config.json, so that the size of an image is not known: add "
-            f"--shape {network.channels},HEIGHT,WIDTH"
-        )
-    if reading.shape is None:
-        assert network.shape is not None
-        return _moderate(network.shape, part)
-    if reading.shape[0] != network.channels or network.shape not in (None, reading.shape):
-        said = network.shape or f"{network.channels} channels"
-        raise UsageError(f"--shape {','.join(map(str, reading.shape))}: {part.path} says {said}")
-    return _moderate(reading.shape, part)
-
-
-def _moderate(shape: tuple[int, ...], part: Part) -> tuple[int, ...]:
-    """Refuse a shape of states that are too large to be made, or that is none."""
-    if not all(type(side) is int and side > 0 for side in shape):
-        raise ZooError(f"{part.path}: sample_size {shape} is not of whole numbers above 0")
-    if math.prod(shape) > MOST_VALUES:
-        raise ZooError(f"{part.path}: states of {shape} have more than {MOST_VALUES} values")
-    return shape
-
-
-def _codec(parts: Parts, network: NetworkFacts, path: PathFacts) -> Codec:
-    if parts.codec is None:
-        return path.codec
-    part, architecture = parts.codec
-    codec: Latents = _asked_of(parts, part, lambda: architecture.codec(part.config))
-    _check_answer(architecture, "codec", codec, Latents)
-    if codec.latent_channels != network.channels:
-        raise ZooError(
-            f"{part.path}: {codec.latent_channels} latent channels, and the network in {parts.network[0].path} has "
-            f"{network.channels}"
-        )
-    return codec
-
-
-def _classes(
-    parts: Parts, network: NetworkFacts, info: ModelInfo, reading: ReadingOptions
-) -> tuple[int | None, int | None, tuple[str, ...]]:
-    """Return null label, number of classes, and what was guessed of them."""
-    rows, part = network.labels, parts.network[0]
-    null_label = next((it for it in (reading.null_label, info.null_label, network.null_label) if it is not None), None)
-    asked = reading.null_label is not None
-    where, wrong = ("--null-label", UsageError) if asked else (f"{parts.root / INFO_FILE}: null_label", ZooError)
-    if not rows:
-        if reading.null_label is not None:
-            raise UsageError(f"--null-label {reading.null_label}: {part.path} is unconditional, and takes no labels")
-        if info.num_classes is not None:
-            raise ZooError(f"{parts.root / INFO_FILE}: more classes than the network's num_class_embeds, 0")
-        return None, None, ()
-    if null_label is not None and null_label >= rows:
-        raise wrong(f"{where} {null_label}: the network's table of labels has {rows} rows, 0 to {rows - 1}")
-    named = len(info.class_names) if info.class_names else None
-    possible = [rows - 1] if null_label is not None else [rows, rows - 1]
-    if info.num_classes is None and named is not None and named not in possible:
-        raise ZooError(
-            f"{parts.root / INFO_FILE}: {named} class_names, and the network's table of labels has room for "
-            f"{' or '.join(map(str, possible))}"
-        )
-    num_classes = info.num_classes or named or rows - (null_label is not None)
-    if rows < num_classes:
-        raise ZooError(f"{parts.root / INFO_FILE}: more classes than the network's num_class_embeds, {rows}")
-    if null_label is not None and null_label < num_classes:
-        raise wrong(
-            f"{where} {null_label} lies among the classes 0 to {num_classes - 1}: a null label is known behind the "
-            f"classes, as {num_classes}"
-        )
-    if null_label is None and info.num_classes is None and named is None:
-        return None, rows, (
-            f"all {rows} rows of its table of labels are classes; if one of them is a null label: --null-label "
-            f"{rows - 1}",
-        )  # fmt: skip
-    if null_label is None and rows > num_classes:
-        unknown = f"row {rows - 1} of its table of labels is no class; if it is a null label: --null-label {rows - 1}"
-        return None, num_classes, (unknown,)
-    return null_label, num_classes, ()
-
-
-def holds_classifier(root: Path) -> bool:
-    """Return True if a folder has a classifier: its weights are there, which training writes last."""
-    return any((root / CLASSIFIER).glob("*.safetensors"))
-
-
 def is_unfinished(root: Path) -> bool:
     """Return True if a folder has a classifier that is not whole, as one in training or one that was refused."""
     return (root / CLASSIFIER).is_dir() and not holds_classifier(root)
@@ -472,21 +319,6 @@ def _warn_once(text: str) -> None:
 
     if not processes()[0]:
         print(text, file=sys.stderr)
-
-
-def _classifier_classes(root: Path) -> int | None:
-    """Return the number of classes of the folder's noise-aware classifier, if there is one."""
-    if not holds_classifier(root):
-        return None
-    # transformers leaves its default, two labels, out of the file
-    path = root / CLASSIFIER / "config.json"
-    return len(parse(ClassifierConfig, read_json(path.parent, path.name), path).id2label) or 2
-
-
-def _usual_clip(path: PathFacts, network: NetworkFacts, codec: Codec) -> Clip:
-    """Return the clip of a model whose config says nothing of one: pixels on a VP path are clipped, as by DDPM."""
-    pixels = not isinstance(codec, Latents) and network.channels in (1, 3)
-    return Clip("static") if pixels and path.schedule.kind == "VP" else Clip("off")
 
 
 def with_networks(stub: Model, net: Any, folder: Path | None) -> Model:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from samplerzoo.trust import limits
 
-PAGE = Path(__file__).parents[1] / "docs" / "limits.md"
+PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 
 
 def test_the_page_has_the_bounds() -> None:
