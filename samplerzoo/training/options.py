@@ -141,12 +141,11 @@ class TrainOptions(LoopOptions, ScheduleOptions):
         return self.conditional is not False
 
     def idle(self) -> list[tuple[str, bool, str]]:
-        new_edm = self.objective == EDM_OBJECTIVE and self.init_from is None
         return [
             *super().idle(),
             ("variant scheduler", self.init_from is None, "it says how to read the model of --init-from"),
             ("label_dropout", self.conditional is False, "with --no-conditional no label is learned"),
-            ("sigma_data", not new_edm, "it is for a new model with --objective edm"),
+            ("sigma_data", self.objective != EDM_OBJECTIVE, "it is for --objective edm"),
         ]
 
 

@@ -8,7 +8,7 @@ from samplerzoo.core.codec import Latents
 from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError
 from samplerzoo.models.load import ModelFolder
-from samplerzoo.training.options import EDM_OBJECTIVE, FLOW_OBJECTIVE, ScheduleOptions
+from samplerzoo.training.options import EDM_OBJECTIVE, FLOW_OBJECTIVE, ScheduleOptions, TrainOptions
 
 FIELDS = {
     "ddpm_num_steps": "num_train_timesteps",
@@ -40,15 +40,25 @@ def new_scheduler(options: ScheduleOptions, objective: str = "epsilon", sigma_da
     return EDMEulerScheduler(sigma_data=sigma_data)
 
 
-def scheduler_of(folder: ModelFolder, options: ScheduleOptions, objective: str | None) -> Any:
-    """Build the scheduler of a model that training starts from, or that a classifier is for.
+def next_scheduler(folder: ModelFolder, options: TrainOptions) -> Any:
+    """Build the scheduler of a model whose training starts from another model's weights.
 
-    Args:
-        objective: what the user asks for; None to take that of the model.
+    The objective is that of the old model, if the user asks for no other. Another one on a path of betas keeps the
+    betas; for flow and edm the path is new, too, and the weights are no more than a good start.
 
     Raises:
-        UsageError: an option was set that contradicts the model.
+        UsageError: an option was set that contradicts the path.
     """
+    asked, trained = options.objective, folder.stub.parametrization.name
+    if "objective" not in options.model_fields_set or asked == trained:
+        return _old_scheduler(folder, options)
+    if asked in (FLOW_OBJECTIVE, EDM_OBJECTIVE) or folder.stub.schedule.whole is None:
+        return new_scheduler(options, asked, options.sigma_data)
+    scheduler = _old_scheduler(folder, options)
+    return type(scheduler).from_config(scheduler.config, prediction_type=asked)
+
+
+def _old_scheduler(folder: ModelFolder, options: TrainOptions) -> Any:
     import diffusers
 
     part, name = folder.parts.scheduler[0], folder.stub.name
@@ -58,14 +68,11 @@ def scheduler_of(folder: ModelFolder, options: ScheduleOptions, objective: str |
     scheduler = own.from_config(part.config)  # with the defaults of its own class
     if folder.stub.schedule.whole is not None and scheduler.config.get("beta_schedule") != "exp":  # which DDPM lacks
         scheduler = diffusers.DDPMScheduler.from_config(scheduler.config)
-    for ours, theirs in FIELDS.items():
+    for ours, theirs in [*FIELDS.items(), ("sigma_data", "sigma_data")]:
         if ours in options.model_fields_set and getattr(options, ours) != scheduler.config.get(theirs):
             flag, was = f"--{ours.replace('_', '-')}", scheduler.config.get(theirs)
             trained = f"with {theirs} {was}" if was is not None else f"on a path without {theirs}"
             raise UsageError(f"{name} was trained {trained}: leave out {flag}")
-    trained = folder.stub.parametrization.name
-    if objective not in (None, trained):
-        raise UsageError(f"{name} was trained for {trained}: leave out --objective")
     return scheduler
 
 

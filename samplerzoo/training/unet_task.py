@@ -26,7 +26,7 @@ from samplerzoo.sampling.driver import sample
 from samplerzoo.training import card, pictures
 from samplerzoo.training.forward import LEVELS, LevelDistribution, as_factor, loss_weight, noised, target
 from samplerzoo.training.options import TrainOptions
-from samplerzoo.training.schedulers import check_trainable, new_scheduler, scheduler_of
+from samplerzoo.training.schedulers import check_trainable, new_scheduler, next_scheduler
 from samplerzoo.training.task import Report, Task
 
 NETWORK_FLAGS = (
@@ -62,8 +62,7 @@ class UNetTask(Task):
             self.scheduler = new_scheduler(options, options.objective, options.sigma_data)
         else:
             check_trainable(self.old.stub, "--init-from")
-            asked = options.objective if "objective" in options.model_fields_set else None
-            self.scheduler = scheduler_of(self.old, options, asked)
+            self.scheduler = next_scheduler(self.old, options)
         self.net = build_unet(options, data, self.conditional, self.old)
         part = Part("unet", Path("unet"), {**self.net.config, "_class_name": type(self.net).__name__})
         self.architecture = architecture_of(part)

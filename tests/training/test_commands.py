@@ -95,7 +95,7 @@ def test_the_cards_command_is_the_training() -> None:
         (["--variant", "fp16"], "--variant has no effect: it says how to read the model of --init-from"),
         (["--no-conditional", "--label-dropout", "0.5"], "--label-dropout has no effect: with --no-conditional"),
         (["--classes", "3", "--label-dropout", "0.5"], "--label-dropout has no effect: the data have one class"),
-        (["--sigma-data", "0.7"], "--sigma-data has no effect: it is for a new model with --objective edm"),
+        (["--sigma-data", "0.7"], "--sigma-data has no effect: it is for --objective edm"),
         (["--overwrite", "--resume-from-checkpoint", "latest"], "--overwrite has no effect: a training that goes on"),
         (["--init-from", "mnist", "--norm-num-groups", "4"], "--norm-num-groups 4: --init-from takes the network of"),
         (["--init-from", "mnist", "--layers-per-block", "3"], "--layers-per-block 3: --init-from takes the network of"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMPipeline, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -156,8 +157,31 @@ def test_fine_tuning_starts_from_the_weights(options: Options, tiny_model: Path)
     assert all(torch.equal(value, old[name]) for name, value in same.items())
     with pytest.raises(UsageError, match="trained with num_train_timesteps 1000: leave out --ddpm-num-steps"):
         make_task(options(init_from=str(tiny_model), ddpm_num_steps=300))
+    with pytest.raises(UsageError, match="trained on a path without sigma_data: leave out --sigma-data"):
+        make_task(options(init_from=str(tiny_model), sigma_data=0.7))
     with pytest.raises(UsageError, match="1 channels and the data 3"):
         make_task(options(init_from=str(tiny_model), channels=3))
+
+
+@pytest.mark.parametrize(
+    ("objective", "path", "config"),
+    [
+        ("v_prediction", "VP", {"prediction_type": "v_prediction", "beta_schedule": "squaredcos_cap_v2"}),
+        ("flow", "flow", {"num_train_timesteps": 1000}),
+        ("edm", "VE", {"sigma_data": 0.5}),
+    ],
+)
+def test_the_weights_are_a_start_for_another_objective(
+    options: Options, objective: str, path: str, config: dict[str, object], tmp_path: Path, tiny_model: Path
+) -> None:
+    """A path of betas keeps its betas; flow and edm bring a path of their own."""
+    cosine = shutil.copytree(tiny_model, tmp_path / "cosine")
+    DDPMScheduler(beta_schedule="squaredcos_cap_v2").save_pretrained(cosine / "scheduler")
+    task = make_task(options(init_from=str(cosine), classes="0,1,2", objective=objective))
+    old = UNet2DModel.from_pretrained(cosine / "unet").state_dict()
+    assert all(torch.equal(value, old[name]) for name, value in task.net.state_dict().items())
+    assert (task.model.parametrization.name, task.model.schedule.kind) == (objective, path)
+    assert config.items() <= dict(task.scheduler.config).items()
 
 
 @pytest.mark.parametrize(
