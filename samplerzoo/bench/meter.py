@@ -24,6 +24,8 @@ from samplerzoo.metrics import names, reference
 from samplerzoo.metrics.embed import Embedder
 from samplerzoo.metrics.evaluate import Measurement, compute_metrics
 from samplerzoo.metrics.reference_store import obtain_reference
+from samplerzoo.models.exact import ExactOptions
+from samplerzoo.models.folder import is_exact
 from samplerzoo.models.load import ModelFolder, title
 
 NO_FLOOR = "none"
@@ -37,6 +39,12 @@ class Meter:
 
     def __init__(self, suite: Suite, device: str) -> None:
         self._suite = suite
+        if suite.features is None and is_exact(suite.model):
+            data = shlex.quote(ExactOptions.parse(suite.model).dataset)
+            raise UsageError(
+                f"{suite.model} has no feature network of its own: add --features pixels --reference {data}, or leave "
+                "out --metrics fd"
+            )
         self._features = names.parse_features(self._spec)
         self._device = device
         try:

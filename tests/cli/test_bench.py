@@ -220,6 +220,7 @@ def test_from_a_folder_to_a_ranked_report_in_one_command(
         ("--model gaussian:cosin", ["gaussian:cosin", "gaussian:cosine"]),
         ("--model exact:digits:cosin --metrics error", ["'cosin'", "did you mean cosine?"]),
         ("--model exact:digits --metrics error --sampler ddim --compile", ["leave --compile out"]),
+        ("--model exact:digits --metrics fd --sampler ddim", ["add --features pixels --reference digits, or leave"]),
         ("--model exact:digits --metrics error --sampler ddim --dtype float16", ["leave --dtype out"]),
     ],
 )
