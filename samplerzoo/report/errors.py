@@ -5,6 +5,7 @@ All rows begin with the same noise, so that they are compared image by image, wi
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas import DataFrame
 
 from samplerzoo.bench.error import STOCHASTIC, collect_errors, interval
 from samplerzoo.bench.results import Protocol, Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import LEVEL, Difference, holm
 from samplerzoo.report.line_names import name_lines, number
-from samplerzoo.report.series import columns
+from samplerzoo.report.plots import save_cost_plots
+from samplerzoo.report.series import POINT, columns
 from samplerzoo.report.tables import NOTHING, figure, markdown
 from samplerzoo.sampling.converged import TOLERANCE
+from samplerzoo.trust.markup import plain
 
 FEW = 16
 """Fewest images with which intervals are given and differences told."""
@@ -74,6 +78,22 @@ class ErrorTable:
         mine, theirs = self.seeded(line, work), self.seeded(other, work)
         pairs = [mine[seed] - theirs[seed] for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
         return interval(np.concatenate(pairs)) if pairs else None
+
+    @functools.cached_property
+    def points(self) -> DataFrame:
+        """Means by line and evaluations, as plots take them: with standard errors over images, NaN if they are few."""
+        table = DataFrame(
+            [
+                {"line": line, "place": budget, "budget": budget, "work": _work(there[0]), "row": there[0],
+                 "distance": self.mean(line, budget), "error": self._standard_error(line, budget)}
+                for (line, budget), there in self.rows.items()
+            ]
+        )  # fmt: skip
+        return table.set_index(POINT)
+
+    def _standard_error(self, line: str, work: float) -> float:
+        values = np.concatenate([np.zeros(0), *self.seeded(line, work).values()])
+        return math.nan if self.few or len(values) < FEW else float(values.std(ddof=1) / math.sqrt(len(values)))
 
     def beside(self, work: float) -> list[str]:
         """Return the lines of a column."""
@@ -184,12 +204,17 @@ def findings(table: ErrorTable) -> list[str]:
     return found
 
 
-def section(table: ErrorTable, wanted: str | None = None) -> Iterator[str]:
-    """Write the parts of a report on these rows."""
-    yield f"## {table.protocol.model}: {table.protocol.metric}"
+def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = None) -> Iterator[str]:
+    """Write the parts of a report on these rows, and their plots to the folder.
+
+    Args:
+        stem: start of the plots' file names.
+        wanted: line that the others are compared with; see `ErrorTable.baseline`.
+    """
+    yield f"## {plain(table.protocol.model)}: {plain(table.protocol.metric)}"
     yield (
         "Error of an image: root mean square over its pixels, in [-1, 1], of the difference to the converged solution "
-        f"of the probability flow from the same noise ({table.protocol.reference_id}). Means over "
+        f"of the probability flow from the same noise ({plain(table.protocol.reference_id)}). Means over "
         f"{table.protocol.images} images, with 95% intervals by a bootstrap over them. No data take part: this is the "
         "sampler's own error on this model."
     )
@@ -199,19 +224,21 @@ def section(table: ErrorTable, wanted: str | None = None) -> Iterator[str]:
             "the last time. No smaller difference is told."
         )
     if table.rows:
-        yield "\n".join(f"- {sentence}" for sentence in findings(table))
+        yield "\n".join(f"- {plain(sentence)}" for sentence in findings(table))
+        for name, alt in save_cost_plots(table.points, table.protocol, None, folder, stem).items():
+            yield f"![{plain(alt)}]({name})"
         bold = "" if table.few else ", in bold the lowest of each column and what is not told from it"
         yield f"Error by evaluations of the network{bold}:"
         yield _means(table)
         baseline = table.baseline(wanted)
         differences = "" if table.few else _differences(table, baseline)
         if differences:
-            yield f"Difference to {baseline}, image by image, with its interval:\n\n{differences}"
+            yield f"Difference to {plain(baseline)}, image by image, with its interval:\n\n{differences}"
         in_features = _in_features(table)
         if in_features:
             yield f"Distance in the features, by evaluations:\n\n{in_features}"
     if table.without:
-        yield f"{', '.join(table.without)}: {STOCHASTIC}."
+        yield f"{plain(', '.join(table.without))}: {STOCHASTIC}."
 
 
 def _mean(table: ErrorTable, line: str, work: float) -> str:
@@ -243,7 +270,7 @@ def _means(table: ErrorTable) -> str:
             alone = len(table.beside(work)) == 1 or table.few
             bold = (line, work) in table.rows and not alone and table.equals(line, work)
             cells.append(f"**{text}**" if bold else text)
-        body.append([line, *cells])
+        body.append([plain(line), *cells])
     return markdown(["", *map(number, table.budgets)], body)
 
 
@@ -253,7 +280,7 @@ def _differences(table: ErrorTable, baseline: str) -> str:
     for line in table.lines:
         found = [table.difference(line, baseline, work) for work in table.budgets]
         if line != baseline and any(found):
-            body.append([line, *(NOTHING if each is None else _with_interval(*each) for each in found)])
+            body.append([plain(line), *(NOTHING if each is None else _with_interval(*each) for each in found)])
     return markdown(["", *map(number, table.budgets)], body) if body else ""
 
 
@@ -266,6 +293,6 @@ def _in_features(table: ErrorTable) -> str:
             errors = [row.error for row in table.rows.get((line, work), ()) if row.error is not None]
             means = [each.features_mean for each in errors if each.features_mean is not None]
             cells.append(figure(float(np.mean(means)), DIGITS) if means else NOTHING)
-        body.append([line, *cells])
+        body.append([plain(line), *cells])
     known = any(cell != NOTHING for _, *cells in body for cell in cells)
     return markdown(["", *map(number, table.budgets)], body) if known else ""

@@ -81,13 +81,18 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     with atomic_file(folder / CSV_FILE) as partial:
         partial.write_text(_as_csv(every))
     errors = error_tables(folder, [row for row in every if row.error is not None])
+    stems = _stems([table.protocol for table in errors])
     rows = [row for row in every if row.metrics is not None]
     lines, sweeps = (along(rows, axis) if rows else along(every, axis)[:0] for axis in ("steps", "scale"))
     sections = _sections(lines, sweeps, collect(folder, rows), baseline)
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
-        *(part for table in errors for part in section(table, _known(table, baseline, alone=not sections))),
+        *(
+            part
+            for table, stem in zip(errors, stems, strict=True)
+            for part in section(table, folder, stem, _known(table, baseline, alone=not sections))
+        ),
         *(part for each in sections for part in each.write(folder)),
         *_pictures(along(every, "steps"), along(every, "scale"), folder),
         *_colophon(along(every, "steps")),
@@ -136,8 +141,8 @@ def _sections(
     """
     found: list[Section] = []
     missing: list[UsageError] = []
-    protocols = sorted(by_protocol(lines).items(), key=lambda each: _rank(each[0]))
-    for protocol, own in protocols:
+    protocols = dict(sorted(by_protocol(lines).items(), key=lambda each: _rank(each[0])))
+    for (protocol, own), stem in zip(protocols.items(), _stems([*protocols]), strict=True):
         rows, machine = with_seconds(own)
         of_rows = evidence.get(protocol, Evidence())
         judge = Judge(protocol, average(rows), of_rows)
@@ -148,7 +153,6 @@ def _sections(
             missing.append(error)
             baseline = judge.baseline()
         scales = Judge(protocol, swept, of_rows) if len(drop_lone_points(swept)) else None
-        stem = _stem(protocol, {section.stem for section in found})
         found.append(Section(protocol, rows, judge, scales, floor_of(rows), machine, baseline, stem))
     if missing and len(missing) == len(found):
         raise missing[0]
@@ -280,10 +284,14 @@ def _constants(rows: DataFrame) -> dict[str, str]:
     return {owner: ", ".join(texts) for owner, texts in found.items()}
 
 
-def _stem(protocol: Protocol, taken: set[str]) -> str:
-    """Begin the names of a protocol's plots: fd_mnist-2000, or with -2 behind it where another has that."""
-    base = re.sub(r"[^A-Za-z0-9_.]+", "-", protocol.metric).strip("-.")[:LONGEST] or "metric"
-    return next(name for k in range(1, len(taken) + 2) if (name := base if k == 1 else f"{base}-{k}") not in taken)
+def _stems(protocols: Sequence[Protocol]) -> list[str]:
+    """Begin the names of the plots of protocols: fd_mnist-2000, or with -2 behind it where one before has that."""
+    found: list[str] = []
+    for protocol in protocols:
+        base = re.sub(r"[^A-Za-z0-9_.]+", "-", protocol.metric).strip("-.")[:LONGEST] or "metric"
+        found.append(next(name for k in range(1, len(found) + 2)
+                          if (name := base if k == 1 else f"{base}-{k}") not in found))  # fmt: skip
+    return found
 
 
 def _folded(title: str, content: str) -> str:

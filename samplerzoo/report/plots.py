@@ -14,7 +14,7 @@ import numpy as np
 from pandas import DataFrame
 
 from samplerzoo.bench.machine import Machine
-from samplerzoo.bench.results import Protocol
+from samplerzoo.bench.results import ERROR, Protocol
 from samplerzoo.metrics.influence import NORMAL_95
 from samplerzoo.report.decide import Judge
 from samplerzoo.report.series import Floor, drop_lone_points
@@ -54,20 +54,38 @@ def save_plots(
     Returns:
         Names of the files, and what each shows.
     """
-    points, metric = judge.points, judge.protocol.metric
+    points, protocol = judge.points, judge.protocol
     found: dict[str, str] = {}
     if scales is not None:
-        found[f"{stem}-guidance.png"] = f"Guidance scale against {metric} and the other metrics"
+        found[f"{stem}-guidance.png"] = f"Guidance scale against {protocol.metric} and the other metrics"
         _save(_guidance(scales, floor), folder / f"{stem}-guidance.png")
-    if points["work"].nunique() > 1:
-        found[f"{stem}-front.png"] = f"The lowest {metric} at each number of evaluations"
-        _save(_front(judge, floor, "work", "network evaluations per image"), folder / f"{stem}-front.png")
-    if len(drop_lone_points(points)):
-        found[f"{stem}-lines.png"] = f"{metric} against evaluations, by sampler"
-        _save(_lines(judge, floor), folder / f"{stem}-lines.png")
+    found |= save_cost_plots(points, protocol, floor, folder, stem)
     if points["seconds"].nunique() > 1:
-        found[f"{stem}-seconds.png"] = f"The lowest {metric} at each time"
-        _save(_front(judge, floor, "seconds", f"seconds per image ({machine})"), folder / f"{stem}-seconds.png")
+        found[f"{stem}-seconds.png"] = f"The lowest {protocol.metric} at each time"
+        label = f"seconds per image ({machine})"
+        _save(_front(points, protocol, floor, "seconds", label), folder / f"{stem}-seconds.png")
+    return found
+
+
+def save_cost_plots(
+    points: DataFrame, protocol: Protocol, floor: Floor | None, folder: Path, stem: str
+) -> dict[str, str]:
+    """Plot a distance, or the error of images, against evaluations: the front of all lines, and each sampler's lines.
+
+    Args:
+        points: by line and place; with `distance`, its standard `error`, `work`, `budget` and `row`.
+
+    Returns:
+        Names of the files, and what each shows.
+    """
+    found: dict[str, str] = {}
+    if points["work"].nunique() > 1:
+        found[f"{stem}-front.png"] = f"The lowest {protocol.metric} at each number of evaluations"
+        label = "network evaluations per image"
+        _save(_front(points, protocol, floor, "work", label), folder / f"{stem}-front.png")
+    if len(drop_lone_points(points)):
+        found[f"{stem}-lines.png"] = f"{protocol.metric} against evaluations, by sampler"
+        _save(_lines(points, protocol, floor), folder / f"{stem}-lines.png")
     return found
 
 
@@ -77,17 +95,17 @@ def front(points: DataFrame, cost: str) -> DataFrame:
     return ordered[ordered["distance"] < ordered["distance"].cummin().shift(fill_value=math.inf)]
 
 
-def _front(judge: Judge, floor: Floor | None, cost: str, label: str) -> Figure:
+def _front(points: DataFrame, protocol: Protocol, floor: Floor | None, cost: str, label: str) -> Figure:
     """Plot all points that are not far from the front faintly, and those of the front in colour with their names."""
-    figure, (axes,) = _figure(1, judge.protocol, (8.6, 5.0))
-    points = judge.points.dropna(subset=[cost])
+    figure, (axes,) = _figure(1, protocol, (8.6, 5.0))
+    points = points.dropna(subset=[cost])
     best = front(points, cost)
     highest = HEADROOM * max([*best["distance"], 0 if floor is None else floor.mean])
     points = points[points["distance"] <= max(highest, best["distance"].max())]  # the others are in the tables
     axes.plot(points[cost], points["distance"], "o", color=BEHIND, markersize=4.5, zorder=1)
     axes.plot(best[cost], best["distance"], color=HUES[0], linewidth=1.4, zorder=2)
     _points(axes, best[cost], best, "distance", HUES[0])
-    _ground(axes, points, floor, label, _measure(judge.protocol))
+    _ground(axes, points, floor, label, _measure(protocol))
     _cost_axis(axes, points["budget" if cost == "work" else cost], every=cost == "work")
     for number, ((line, _), row) in enumerate(best.iterrows()):
         high = number % 2 == 0  # names of neighbours go to different sides
@@ -99,15 +117,14 @@ def _front(judge: Judge, floor: Floor | None, cost: str, label: str) -> Figure:
     return figure
 
 
-def _lines(judge: Judge, floor: Floor | None) -> Figure:
+def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure:
     """Plot the lines of each sampler and guidance in a panel of their own, before those of all others."""
-    points = judge.points
     families = _families(points)
     walks = [
         own.sort_values("work")[["work", "distance"]].to_numpy() for _, own in points.groupby("line", observed=True)
     ]
     behind = np.concatenate([np.append(walk, [[np.nan, np.nan]], axis=0) for walk in walks]).T  # one line with gaps
-    figure, grid = _figure(len(families), judge.protocol, (3.7, 2.8), shared=True)
+    figure, grid = _figure(len(families), protocol, (3.7, 2.8), shared=True)
     for axes, ((sampler, guidance), lines) in zip(grid, families.items(), strict=True):
         axes.plot(*behind, color=BEHIND, linewidth=0.8, zorder=1)
         title = f"{sampler}{f' with {guidance}' if guidance else ''}"
@@ -121,7 +138,7 @@ def _lines(judge: Judge, floor: Floor | None) -> Figure:
         axes.set_title(plotted(title), fontsize=9.5, loc="left", color=INK)
         _ground(axes, points, floor, "", "")
         _cost_axis(axes, points["budget"], every=True)
-    figure.supylabel(plotted(_measure(judge.protocol)), fontsize=9.5, color=INK)
+    figure.supylabel(plotted(_measure(protocol)), fontsize=9.5, color=INK)
     figure.supxlabel("network evaluations per image", fontsize=9.5, color=INK)
     return figure
 
@@ -179,6 +196,8 @@ def _cycle(count: int) -> list[Any]:
 
 
 def _measure(protocol: Protocol) -> str:
+    if protocol.features == ERROR:
+        return "error of an image, root mean square in [-1, 1]; lower is better"
     return f"Fréchet distance, {protocol.metric}; lower is better"
 
 
@@ -194,7 +213,8 @@ def _figure(
     grid = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel()
     for axes in grid[panels:]:
         axes.set_visible(False)
-    images = "exact" if protocol.images is None else f"{protocol.images:,} images against {protocol.reference}"
+    reference = "their converged solutions" if protocol.features == ERROR else protocol.reference
+    images = "exact" if protocol.images is None else f"{protocol.images:,} images against {reference}"
     figure.suptitle(plotted(f"{protocol.model}: {images}"), x=0.012, ha="left", fontsize=11, color=INK)
     return figure, [*grid[:panels]]
 

@@ -122,7 +122,7 @@ def columns(lines_at: Mapping[float, set[str]]) -> dict[float, float]:
 
 def drop_lone_points(points: DataFrame) -> DataFrame:
     """Drop the lines that have a single point."""
-    return points[points.groupby(level="line", observed=True)[FD].transform("size") > 1]
+    return points[points.groupby(level="line", observed=True)["row"].transform("size") > 1]
 
 
 def with_seconds(rows: DataFrame) -> tuple[DataFrame, Machine | None]:

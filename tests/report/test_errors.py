@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 from synthetic import protocol, row
 
@@ -65,7 +66,7 @@ def test_a_difference_that_images_do_not_share_is_not_told(tmp_path: Path) -> No
     [sentence] = findings(table(tmp_path, rows))
     assert sentence.startswith("At 5 evaluations the nearest is ")
     assert "; not told from it: " in sentence
-    text = "\n".join(section(table(tmp_path, rows)))
+    text = "\n".join(section(table(tmp_path, rows), tmp_path, "error"))
     assert text.count("**") == 4  # both are bold
 
 
@@ -84,7 +85,7 @@ def test_the_nearest_is_named_in_each_column(tmp_path: Path, better: str) -> Non
     assert found.baseline("ddim") == "ddim"
     with pytest.raises(UsageError, match=r"no row 'heun'.*ddim, unipc"):
         found.baseline("heun")
-    assert f"Difference to {better}, image by image" in "\n".join(section(found))
+    assert f"Difference to {better}, image by image" in "\n".join(section(found, tmp_path, "error"))
 
 
 def test_seeds_are_pooled_and_paired_with_their_own(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_seeds_are_pooled_and_paired_with_their_own(tmp_path: Path) -> None:
     found = table(tmp_path, rows)
     assert found.mean("unipc", 5) == pytest.approx(np.mean([*common.values()]))
     assert found.difference("ddim", "unipc", 5) == pytest.approx((0.01, 0.01, 0.01), rel=1e-4)
-    assert written(np.concatenate([*common.values()])) in "\n".join(section(found))
+    assert written(np.concatenate([*common.values()])) in "\n".join(section(found, tmp_path, "error"))
 
 
 def test_rows_stand_by_evaluations_and_not_by_steps(tmp_path: Path) -> None:
@@ -115,7 +116,11 @@ def test_a_method_of_two_evaluations_stands_beside_others_of_one_more(tmp_path: 
     found = table(tmp_path, rows)
     assert found.budgets == [10, 19, 39]
     assert found.baseline() == "unipc"
-    [line] = [line for line in "\n".join(section(found)).splitlines() if line.startswith("| heun") and "(9)" in line]
+    [line] = [
+        line
+        for line in "\n".join(section(found, tmp_path, "error")).splitlines()
+        if line.startswith("| heun") and "(9)" in line
+    ]
     assert "**" not in line
 
 
@@ -127,11 +132,36 @@ def test_the_baseline_that_is_asked_for_is_in_the_report(tmp_path: Path) -> None
         make_report(tmp_path, "heun")
 
 
+def test_lines_are_plotted_by_evaluations(tmp_path: Path) -> None:
+    rows = [rigged(tmp_path, name, steps, noise(0) / steps) for name in ("ddim", "unipc") for steps in (5, 10)]
+    text = "\n".join(section(table(tmp_path, rows), tmp_path, "error-32"))
+    for name in ("error-32-front.png", "error-32-lines.png"):
+        assert f"]({name})" in text
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 500
+    alone = "\n".join(section(table(tmp_path, rows[:1]), tmp_path, "alone"))
+    assert "png" not in alone
+
+
+def test_the_errors_of_points_are_those_of_the_mean_over_images(tmp_path: Path) -> None:
+    values = noise(0)
+    points = table(tmp_path, [rigged(tmp_path, "ddim", 5, values)]).points
+    assert points.at[("ddim", 5), "distance"] == pytest.approx(values.mean())
+    assert points.at[("ddim", 5), "error"] == pytest.approx(values.std(ddof=1) / np.sqrt(IMAGES), rel=1e-5)
+
+
+def test_names_of_any_origin_are_text(tmp_path: Path) -> None:
+    [good] = [rigged(tmp_path, "ddim", 5, noise(0))]
+    hostile = good.model_copy(update={"protocol": good.protocol.model_copy(update={"model": "<img src=x>|**a**"})})
+    [found] = error_tables(tmp_path, [hostile])
+    assert "<img" not in "\n".join(section(found, tmp_path, "error")).replace("\\<img", "")
+
+
 def test_what_has_no_error_says_why(tmp_path: Path) -> None:
     without = row("ddpm", 5, 0.0, under=under(), error=ImageError(), warnings=(STOCHASTIC,))
     rows = [rigged(tmp_path, "ddim", 5, noise(0)), without.model_copy(update={"metrics": None})]
-    assert [*section(table(tmp_path, rows))][-1] == f"ddpm: {STOCHASTIC}."
-    assert [*section(table(tmp_path, rows[1:]))][-1] == f"ddpm: {STOCHASTIC}."
+    assert [*section(table(tmp_path, rows), tmp_path, "error")][-1] == f"ddpm: {STOCHASTIC}."
+    assert [*section(table(tmp_path, rows[1:]), tmp_path, "error")][-1] == f"ddpm: {STOCHASTIC}."
 
 
 def test_a_page_with_distances_and_errors(tmp_path: Path) -> None:
@@ -152,7 +182,7 @@ def test_errors_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
 
 def test_without_single_images_the_row_itself_is_shown(tmp_path: Path) -> None:
     found = rigged(tmp_path / "elsewhere", "ddim", 5, noise(0))
-    assert written(noise(0)) in "\n".join(section(table(tmp_path, [found])))
+    assert written(noise(0)) in "\n".join(section(table(tmp_path, [found]), tmp_path, "error"))
 
 
 def written(errors: np.ndarray) -> str:
