@@ -211,13 +211,31 @@ def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.
 
 
 def collect_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.float64]]:
-    """Return the errors of the single images of rows, by cell: from the cells, or as kept from those that are gone.
+    """Return the errors of the single images of rows, by cell, and keep them in one file of the folder.
 
-    All are kept in one file of the folder, so that a report needs the cells no longer.
+    A report then needs the cells no longer.
 
     Raises:
         ZooError: that file cannot be read.
     """
+    found, kept = _errors_in(folder, rows)
+    if kept:
+        with atomic_file(folder / KEPT_FILE) as partial:
+            save_file({key: np.ascontiguousarray(kept[key], dtype=np.float32) for key in sorted(kept)}, partial)
+    return found
+
+
+def gather_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.float64]]:
+    """Return the errors of the single images of rows, by cell. Nothing is written.
+
+    Raises:
+        ZooError: the file of those that are kept cannot be read.
+    """
+    return _errors_in(folder, rows)[0]
+
+
+def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
+    """Return errors by cell: from the cells, or as kept from those that are gone; and all that has to be kept."""
     path = folder / KEPT_FILE
     try:
         kept = load_file(path) if path.exists() else {}
@@ -231,10 +249,7 @@ def collect_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.fl
                 kept[key] = errors_of(folder, row.cell, row.error.solution, row.protocol.images)
             if len(kept.get(key, ())) >= row.protocol.images:
                 found[row.cell] = kept[key][: row.protocol.images]
-    if kept:
-        with atomic_file(path) as partial:
-            save_file({key: np.ascontiguousarray(kept[key], dtype=np.float32) for key in sorted(kept)}, partial)
-    return found
+    return found, kept
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from pandas import DataFrame, Series
 
 from samplerzoo.bench.evidence import Evidence, gather
-from samplerzoo.bench.results import Protocol, read_some
-from samplerzoo.errors import UsageError
+from samplerzoo.bench.results import Protocol, Row, read_some
 from samplerzoo.report.decide import difference
+from samplerzoo.report.errors import compared_errors
 from samplerzoo.report.line_names import number
 from samplerzoo.report.series import POINT, along, average, by_protocol
 from samplerzoo.report.tables import NOTHING, interval, markdown, signed
@@ -25,14 +25,27 @@ def compare(folders: Sequence[Path]) -> str:
         UsageError: a folder holds no rows.
     """
     folders = [*{folder.resolve(): folder for folder in folders}.values()]
-    found = [(str(folder), row) for folder in folders for row in read_some(folder) if row.metrics is not None]
-    if not found:
-        raise UsageError("these folders hold errors of images alone: `samplerzoo report FOLDER` shows those of each")
-    rows = along([row for _, row in found], "steps").assign(folder=[folder for folder, _ in found])
-    tables = by_protocol(rows)
-    evidence = gather((Path(folder), row) for folder, row in found)
-    parts = [part for protocol, own in tables.items() for part in _table(protocol, own, [*tables], evidence)]
-    return "\n\n".join([*parts, *_differences([*tables])])
+    every = [(folder, row) for folder in folders for row in read_some(folder)]
+    measured = [(str(folder), row) for folder, row in every if row.metrics is not None]
+    by_error: dict[Protocol, list[tuple[Path, Row]]] = {}
+    for folder, row in every:
+        if row.error is not None:
+            by_error.setdefault(row.protocol, []).append((folder, row))
+    tables: dict[Protocol, DataFrame] = {}
+    if measured:
+        rows = along([row for _, row in measured], "steps").assign(folder=[folder for folder, _ in measured])
+        tables = by_protocol(rows)
+    protocols = [*tables, *by_error]
+    evidence = gather((Path(folder), row) for folder, row in measured)
+    parts = [part for protocol, own in tables.items() for part in _table(protocol, own, protocols, evidence)]
+    for protocol, found in by_error.items():
+        parts += [_title(protocol, protocols), *compared_errors(found, folders)]
+    return "\n\n".join([*parts, *_differences([*tables]), *_differences([*by_error], len(tables))])
+
+
+def _title(protocol: Protocol, protocols: Sequence[Protocol]) -> str:
+    number = f"Protocol {protocols.index(protocol) + 1}: " if len(protocols) > 1 else ""
+    return f"{number}{plain(protocol.model)}, {plain(protocol.metric)}"
 
 
 def _table(
@@ -43,8 +56,7 @@ def _table(
     A figure is that of the folder's report, with its 95% interval. Of two folders, the last column is how much the
     second is above the first: image by image where both folders hold the cells, else as if rows were independent.
     """
-    title = f"Protocol {protocols.index(protocol) + 1}: " if len(protocols) > 1 else ""
-    yield f"{title}{plain(protocol.model)}, {plain(protocol.metric)}"
+    yield _title(protocol, protocols)
     folders = [*rows["folder"].unique()]
     body = []
     points = average(rows, [*POINT, "folder"])
@@ -70,11 +82,15 @@ def _change(old: Series, new: Series, evidence: Evidence) -> str:
     return signed(new["distance"] - old["distance"], math.hypot(old["error"], new["error"]))
 
 
-def _differences(protocols: Sequence[Protocol]) -> list[str]:
-    """Compare each protocol with the one before it that it is nearest to."""
+def _differences(protocols: Sequence[Protocol], before: int = 0) -> list[str]:
+    """Compare each protocol with the one before it that it is nearest to.
+
+    Args:
+        before: number of protocols that stand before these.
+    """
     found = []
     for index, protocol in enumerate(protocols[1:], 1):
         nearest = min(protocols[:index], key=lambda other: len(protocol.differences(other)))
-        first, words = protocols.index(nearest) + 1, plain("; ".join(protocol.differences(nearest)))
-        found.append(f"Protocol {index + 1} cannot be compared with protocol {first}: {words}.")
+        first, words = before + protocols.index(nearest) + 1, plain("; ".join(protocol.differences(nearest)))
+        found.append(f"Protocol {before + index + 1} cannot be compared with protocol {first}: {words}.")
     return found

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from samplerzoo.bench.error import STOCHASTIC, collect_errors, interval
+from samplerzoo.bench.error import STOCHASTIC, collect_errors, gather_errors, interval
 from samplerzoo.bench.results import Protocol, Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import LEVEL, Difference, holm
@@ -75,9 +75,8 @@ class ErrorTable:
         """Return the mean difference of two lines, image by image, with its interval; None if images are gone."""
         if (line, work) not in self.rows or (other, work) not in self.rows:
             return None
-        mine, theirs = self.seeded(line, work), self.seeded(other, work)
-        pairs = [mine[seed] - theirs[seed] for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
-        return interval(np.concatenate(pairs)) if pairs else None
+        pairs = _pairs(self.seeded(line, work), self.seeded(other, work))
+        return interval(pairs) if len(pairs) else None
 
     @functools.cached_property
     def points(self) -> DataFrame:
@@ -155,11 +154,9 @@ class ErrorTable:
 
     def _paired(self, line: str, other: str, work: float) -> tuple[float, float]:
         """Return the mean difference of two lines, image by image, and its standard error; NaN if images are gone."""
-        mine, theirs = self.seeded(line, work), self.seeded(other, work)
-        pairs = [mine[seed] - theirs[seed] for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
-        if not pairs:
+        values = _pairs(self.seeded(line, work), self.seeded(other, work))
+        if not len(values):
             return math.nan, math.nan
-        values = np.concatenate(pairs)
         return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
@@ -200,7 +197,8 @@ def findings(table: ErrorTable) -> list[str]:
             best = table.best(work)
             equal = [line for line in lines if line != best and table.equals(line, work)]
             tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            found.append(f"At {work:g} evaluations the nearest is {best} ({_mean(table, best, work)}){tail}.")
+            mean = _of_rows(table.rows[best, work], table.seeded(best, work))
+            found.append(f"At {work:g} evaluations the nearest is {best} ({mean}){tail}.")
     return found
 
 
@@ -241,18 +239,48 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
         yield f"{plain(', '.join(table.without))}: {STOCHASTIC}."
 
 
-def _mean(table: ErrorTable, line: str, work: float) -> str:
-    """Write a mean with its interval."""
-    seeded = table.seeded(line, work)
-    rows = table.rows[line, work]
-    if table.few:
-        return figure(table.mean(line, work), DIGITS)
+def compared_errors(found: Sequence[tuple[Path, Row]], folders: Sequence[Path]) -> Iterator[str]:
+    """Compare the rows of errors of one protocol, a folder a column.
+
+    Of two folders, the last column is how much the second is above the first, image by image.
+    """
+    lines = name_lines([row.recipe for _, row in found], "steps")
+    errors = {folder: gather_errors(folder, [row for own, row in found if own == folder]) for folder in folders}
+    places: dict[tuple[int, int], dict[Path, list[Row]]] = {}
+    for code, (folder, row) in zip(lines.codes, found, strict=True):
+        places.setdefault((int(code), row.recipe.steps or 0), {}).setdefault(folder, []).append(row)
+    body = []
+    for (code, steps), rows in sorted(places.items(), key=lambda each: each[0]):
+        seeded = {folder: {row.recipe.seed: errors[folder][row.cell] for row in rows.get(folder, ())
+                           if row.cell in errors[folder]} for folder in folders}  # fmt: skip
+        texts = [_of_rows(rows.get(folder, ()), seeded[folder]) for folder in folders]
+        if len(folders) == 2:
+            pairs = _pairs(*reversed([*seeded.values()]))
+            texts.append(_with_interval(*interval(pairs)) if len(pairs) >= FEW else NOTHING)
+        work = _work(next(iter(rows.values()))[0])
+        body.append([plain(lines.categories[code]), number(steps), f"{work:g}", *texts])
+    yield markdown(["", "steps", "NFE", *(plain(str(it)) for it in folders), *["change"][: len(folders) == 2]], body)
+
+
+def _pairs(mine: Seeded, theirs: Seeded) -> Errors:
+    """Return the differences of two rows, image by image, over the seeds that both have."""
+    shared = [seed for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
+    return np.concatenate([np.zeros(0), *(mine[seed] - theirs[seed] for seed in shared)])
+
+
+def _of_rows(rows: Sequence[Row], seeded: Seeded) -> str:
+    """Write the mean of rows that differ in their seeds alone, with its interval where images are not few."""
+    known = [row.error for row in rows if row.error is not None and row.error.mean is not None]
+    if not known:
+        return NOTHING
+    mean = float(np.mean([error.mean for error in known if error.mean is not None]))
+    if (rows[0].protocol.images or 0) < FEW:
+        return figure(mean, DIGITS)
     if len(seeded) == len(rows):
         return _with_interval(*interval(np.concatenate([*seeded.values()])))
-    error = rows[0].error
-    if len(rows) == 1 and error is not None and error.low is not None and error.high is not None:
-        return _with_interval(table.mean(line, work), error.low, error.high)
-    return figure(table.mean(line, work), DIGITS)
+    if len(known) == 1 and known[0].low is not None and known[0].high is not None:
+        return _with_interval(mean, known[0].low, known[0].high)
+    return figure(mean, DIGITS)
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
@@ -264,7 +292,7 @@ def _means(table: ErrorTable) -> str:
     for line in table.lines:
         cells = []
         for work in table.budgets:
-            text = _mean(table, line, work) if (line, work) in table.rows else NOTHING
+            text = _of_rows(table.rows[line, work], table.seeded(line, work)) if (line, work) in table.rows else NOTHING
             own = _work(table.rows[line, work][0]) if (line, work) in table.rows else work
             text += f" ({own:g})" if own != work else ""
             alone = len(table.beside(work)) == 1 or table.few

@@ -15,6 +15,7 @@ from samplerzoo.bench import results
 from samplerzoo.bench.error import STOCHASTIC, interval
 from samplerzoo.bench.results import ERROR, CostPerImage, ImageError, Protocol, Row
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.report.compare import compare
 from samplerzoo.report.errors import ErrorTable, error_tables, findings, section
 from samplerzoo.report.page import make_report, write_report
 
@@ -155,6 +156,23 @@ def test_names_of_any_origin_are_text(tmp_path: Path) -> None:
     hostile = good.model_copy(update={"protocol": good.protocol.model_copy(update={"model": "<img src=x>|**a**"})})
     [found] = error_tables(tmp_path, [hostile])
     assert "<img" not in "\n".join(section(found, tmp_path, "error")).replace("\\<img", "")
+
+
+def test_two_folders_are_compared_image_by_image(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    results.append_rows(old, [rigged(old, "ddim", 5, noise(0) + 0.01), rigged(old, "unipc", 5, noise(0))])
+    results.append_rows(new, [rigged(new, "ddim", 5, noise(0))])
+    lines = compare([old, new]).replace(f"{tmp_path}/", "").splitlines()
+    [ddim] = [line for line in lines if line.startswith("| ddim")]
+    assert ddim == f"| ddim | 5 | 5 | {written(noise(0) + 0.01)} | {written(noise(0))} | -0.0100 [-0.0100, -0.0100] |"
+    [unipc] = [line for line in lines if line.startswith("| unipc")]
+    assert unipc == f"| unipc | 5 | 5 | {written(noise(0))} | – | – |"
+
+
+def test_errors_stand_behind_distances_in_a_comparison(tmp_path: Path) -> None:
+    results.append_rows(tmp_path, [row("ddim", 5, 1.5), rigged(tmp_path, "ddim", 5, noise(0))])
+    titles = [line for line in compare([tmp_path]).splitlines() if line.startswith("Protocol")]
+    assert titles == ["Protocol 1: mnist, fd_mnist@2000", "Protocol 2: mnist, error@64"]
 
 
 def test_what_has_no_error_says_why(tmp_path: Path) -> None:
