@@ -129,6 +129,19 @@ def first_images(folder: Path, count: int) -> Pixels | None:
     return None
 
 
+def images_at(folder: Path, indices: Sequence[int]) -> Pixels | None:
+    """Read some images (N, H, W, C) of a cell; None if one of them is not there."""
+    found: dict[int, NDArray[np.uint8]] = {}
+    for shard in present(folder, IMAGES):
+        wanted = [index for index in indices if index in shard]
+        if wanted:
+            pixels = read_images(folder, shard)
+            found |= {index: pixels[index - shard[0]] for index in wanted}
+    if not indices or len(found) < len({*indices}):
+        return None
+    return np.stack([found[index] for index in indices]).transpose(0, 2, 3, 1)
+
+
 def made(folder: Path, shard: range) -> ShardRecord:
     """Read the record of how the images of a shard were made."""
     file = path(folder, IMAGES, shard)

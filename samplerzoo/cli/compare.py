@@ -11,11 +11,16 @@ from samplerzoo.cli.terminal import show
 
 @click.command("compare")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-def command(folders: tuple[Path, ...]) -> None:
+@click.option("--html", type=click.Path(path_type=Path), help="write a page of all of them, too")
+def command(folders: tuple[Path, ...], html: Path | None) -> None:
     """Show the rows of several FOLDERs of `samplerzoo bench` beside each other.
 
     A table holds figures of one protocol only. Where protocols differ, the differences are listed.
     """
-    from samplerzoo.report.compare import compare
+    from samplerzoo.report import interactive
+    from samplerzoo.report.compare import compare, distinct
 
     show(compare(folders))
+    if html is not None:
+        interactive.write_html(distinct(folders), html, {})
+        show(html)

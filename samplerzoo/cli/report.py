@@ -14,7 +14,10 @@ flags: list[click.Parameter] = [click.Argument(["folder"], type=click.Path(path_
 
 @click.command("report", params=flags)
 def command(folder: Path, baseline: str | None) -> None:
-    """Write report.md, its plots and results.csv from the rows in a FOLDER of `samplerzoo bench`.
+    """Write report.md, its plots, results.csv and report.html from the rows in a FOLDER of `samplerzoo bench`.
+
+    report.html is for a browser, works offline, and needs plotly: filter rows, choose the baseline by a click, and look
+    at the pictures of a row beside the baseline's.
 
     `bench` does so when it ends. This command writes the report again, also while a benchmark is running.
     """

@@ -24,7 +24,7 @@ def compare(folders: Sequence[Path]) -> str:
     Raises:
         UsageError: a folder holds no rows.
     """
-    folders = [*{folder.resolve(): folder for folder in folders}.values()]
+    folders = distinct(folders)
     every = [(folder, row) for folder in folders for row in read_some(folder)]
     measured = [(str(folder), row) for folder, row in every if row.metrics is not None]
     by_error: dict[Protocol, list[tuple[Path, Row]]] = {}
@@ -41,6 +41,11 @@ def compare(folders: Sequence[Path]) -> str:
     for protocol, found in by_error.items():
         parts += [_title(protocol, protocols), *compared_errors(found, folders)]
     return "\n\n".join([*parts, *_differences([*tables]), *_differences([*by_error], len(tables))])
+
+
+def distinct(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders in their order, each once."""
+    return [*{folder.resolve(): folder for folder in folders}.values()]
 
 
 def _title(protocol: Protocol, protocols: Sequence[Protocol]) -> str:

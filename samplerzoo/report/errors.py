@@ -21,7 +21,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import LEVEL, Difference, holm
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.plots import save_cost_plots
-from samplerzoo.report.series import POINT, columns
+from samplerzoo.report.series import POINT, columns, work_of
 from samplerzoo.report.tables import NOTHING, figure, markdown
 from samplerzoo.sampling.converged import TOLERANCE
 from samplerzoo.trust.markup import plain
@@ -83,7 +83,7 @@ class ErrorTable:
         """Means by line and evaluations, as plots take them: with standard errors over images, NaN if they are few."""
         table = DataFrame(
             [
-                {"line": line, "place": budget, "budget": budget, "work": _work(there[0]), "row": there[0],
+                {"line": line, "place": budget, "budget": budget, "work": work_of(there[0]), "row": there[0],
                  "distance": self.mean(line, budget), "error": self._standard_error(line, budget)}
                 for (line, budget), there in self.rows.items()
             ]
@@ -170,7 +170,7 @@ def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
         known: dict[tuple[str, float], list[Row]] = {}
         for line, row in sorted(zip(lines, own, strict=True), key=lambda pair: order.index(pair[0])):
             if row.error is not None and row.error.mean is not None:
-                known.setdefault((line, _work(row)), []).append(row)
+                known.setdefault((line, work_of(row)), []).append(row)
         lines_at: dict[float, set[str]] = {}
         for line, work in known:
             lines_at.setdefault(work, set()).add(line)
@@ -179,11 +179,6 @@ def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
         without = [line for line in order if line not in {name for name, _ in known}]
         found.append(ErrorTable(protocol, known, collect_errors(folder, own), without))
     return found
-
-
-def _work(row: Row) -> float:
-    """Count network evaluations an image, those of a second network and gradients of a classifier included."""
-    return row.cost.nfe + row.cost.classifier_gradients + row.cost.second_nfe
 
 
 def findings(table: ErrorTable) -> list[str]:
@@ -257,7 +252,7 @@ def compared_errors(found: Sequence[tuple[Path, Row]], folders: Sequence[Path]) 
         if len(folders) == 2:
             pairs = _pairs(*reversed([*seeded.values()]))
             texts.append(_with_interval(*interval(pairs)) if len(pairs) >= FEW else NOTHING)
-        work = _work(next(iter(rows.values()))[0])
+        work = work_of(next(iter(rows.values()))[0])
         body.append([plain(lines.categories[code]), number(steps), f"{work:g}", *texts])
     yield markdown(["", "steps", "NFE", *(plain(str(it)) for it in folders), *["change"][: len(folders) == 2]], body)
 
@@ -293,7 +288,7 @@ def _means(table: ErrorTable) -> str:
         cells = []
         for work in table.budgets:
             text = _of_rows(table.rows[line, work], table.seeded(line, work)) if (line, work) in table.rows else NOTHING
-            own = _work(table.rows[line, work][0]) if (line, work) in table.rows else work
+            own = work_of(table.rows[line, work][0]) if (line, work) in table.rows else work
             text += f" ({own:g})" if own != work else ""
             alone = len(table.beside(work)) == 1 or table.few
             bold = (line, work) in table.rows and not alone and table.equals(line, work)

@@ -17,9 +17,10 @@ from samplerzoo.bench.evidence import Evidence, collect
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import EXACT, RESULTS_FILE, Protocol, Row, read_some, tabulate
 from samplerzoo.errors import UsageError
-from samplerzoo.report import plots, tables
+from samplerzoo.report import interactive, plots, tables
 from samplerzoo.report.decide import Judge, Point
 from samplerzoo.report.errors import ErrorTable, error_tables, section
+from samplerzoo.report.errors import findings as findings_of_errors
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
@@ -47,20 +48,23 @@ class Report:
 
     Attributes:
         path: report.md.
+        page: report.html; None without plotly.
         findings: what it opens with, by protocol.
     """
 
     path: Path
+    page: Path | None
     findings: Mapping[Protocol, Sequence[str]]
 
     def __str__(self) -> str:
-        """Give the findings as lines of text, and the path last."""
+        """Give the findings as lines of text, and the paths last."""
         lines = []
         for protocol, found in self.findings.items():
             if len(self.findings) > 1:
                 lines.append(f"{protocol.model}, {protocol.metric}:")
             lines += found
-        return "\n".join([*lines, str(self.path)])
+        page = "to filter, compare and look at pictures in a browser: pip install plotly, then `samplerzoo report`"
+        return "\n".join([*lines, str(self.page or page), str(self.path)])
 
 
 def write_report(folder: Path) -> Path:
@@ -100,7 +104,12 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
-    return Report(folder / REPORT_FILE, {each.protocol: each.findings for each in sections})
+    said = {each.protocol: each.findings for each in sections}
+    page = None
+    if interactive.is_available():
+        page = folder / interactive.HTML_FILE
+        interactive.write_html([folder], page, said | {table.protocol: findings_of_errors(table) for table in errors})
+    return Report(folder / REPORT_FILE, page, said)
 
 
 def _known(table: ErrorTable, baseline: str | None, *, alone: bool) -> str | None:

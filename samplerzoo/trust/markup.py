@@ -34,6 +34,11 @@ def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode()
 
 
+def unmarked(text: str) -> str:
+    """Take a sentence of markdown back to plain text: without the backslashes of `plain`, and without bold."""
+    return re.sub(r"\\(.)|\*\*", r"\1", text)
+
+
 def plain(text: str) -> str:
     """Write text for markdown, in one line, that is shown as it is: in a paragraph, a heading, a cell or a caption."""
     return _SPECIAL.sub(lambda match: "\\" + match[0], visible(" ".join(text.split())))

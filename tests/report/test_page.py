@@ -350,8 +350,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "holds no rows of a benchmark" in capsys.readouterr().err
     results.append_rows(tmp_path, suite())
     assert main(["report", str(tmp_path)]) == 0
-    *findings, path = capsys.readouterr().out.splitlines()
+    *findings, page, path = capsys.readouterr().out.splitlines()
     assert findings
-    assert path == str(tmp_path / "report.md")
+    assert [page, path] == [str(tmp_path / "report.html"), str(tmp_path / "report.md")]
     with pytest.raises(UsageError, match="bench"):
         write_report(tmp_path / "nowhere")

@@ -1,0 +1,46 @@
+"""Command lines of recipes: what to type to make the images of a recipe again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from samplerzoo.models.options import ReadingOptions
+from samplerzoo.registry import GUIDANCE_PREFIX
+from samplerzoo.sampling.recipe import EXPLICIT, DrawOptions, Recipe
+
+
+def command_line(recipe: Recipe, program: str = "run") -> str:
+    """Write the command that makes images of this recipe, as one line for a shell.
+
+    Options that are None, as their defaults are, are left out.
+    """
+    words = ["samplerzoo", program, "--model", recipe.model, "--sampler", recipe.sampler]
+    words += _flags(recipe.sampler_options)
+    if recipe.guidance is not None:
+        words += ["--guidance", recipe.guidance, *_flags(recipe.guidance_options, GUIDANCE_PREFIX)]
+    drawn = {name: getattr(recipe, name) for name in DrawOptions.model_fields}
+    if recipe.timesteps is not None and recipe.spacing in (None, EXPLICIT):
+        drawn |= {"steps": None, "spacing": None}
+    else:
+        drawn["timesteps"] = None
+    words += _flags(drawn)
+    words += _flags({name: getattr(recipe, name) for name in ReadingOptions.model_fields})
+    words += ["--seed", str(recipe.seed)] if recipe.seed else []
+    return shlex.join(words)
+
+
+def _flags(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        flag = f"{prefix}{name}".replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{'' if value else 'no-'}{flag}"
+        elif value is not None:
+            yield f"--{flag}"
+            yield ",".join(map(_text, value)) if isinstance(value, (list, tuple)) else _text(value)
+
+
+def _text(value: Any) -> str:
+    """Write a value as short as loses nothing."""
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

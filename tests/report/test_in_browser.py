@@ -1,0 +1,184 @@
+"""The page in a real browser: filter, hover, click, baseline, slider, address, dark, hostile names, and no request."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from synthetic import influence, protocol, row, shard, sure
+
+from samplerzoo.bench.results import Row, append_rows
+from samplerzoo.report.interactive import write_html
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no browser: apt-get install chromium")
+
+HOSTILE = "<img src=x onerror=window.bad=1>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the page of six rows, of which one has a hostile option."""
+    folder = tmp_path_factory.mktemp("report")
+    rows: list[Row] = [
+        sure(row("ddim", steps, (4.0 + 2 * eta) / steps, options={"eta": eta}), 0.1)
+        for steps in (5, 10)
+        for eta in (0.0, 1.0)
+    ]
+    rows += [sure(row("unipc", steps, 3.5 / steps, options={"solver_type": HOSTILE}), 0.1) for steps in (5, 10)]
+    influence(folder, rows, 0.1, 0.005)
+    for place, each in enumerate(rows):
+        shard(folder, each.cell, np.full((2000, 1, 4, 4), 40 * place, np.uint8))
+    append_rows(folder, rows)
+    write_html([folder], folder / "report.html", {protocol(): ["unipc is the best."]})
+    return folder / "report.html"
+
+
+@pytest.fixture
+def page(browser: Any, file: Path) -> Iterator[Any]:
+    """Open the page; no request may leave it, and no script may fail."""
+    tab = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+    requests, faults = [], []
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.on("pageerror", lambda fault: faults.append(str(fault)))
+    tab.goto(file.as_uri())
+    tab.wait_for_selector("#plot .legend")
+    yield tab
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert faults == []
+    assert tab.evaluate("window.bad") is None
+    tab.close()
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    return [text.strip() for text in page.locator(selector).all_inner_texts()]
+
+
+def view(page: Any) -> dict[str, Any]:
+    return json.loads(unquote(page.url.partition("#")[2]))
+
+
+def test_filters_hide_rows_and_the_axes_follow(page: Any) -> None:
+    assert len(texts(page, "#rows tbody tr")) == 6
+    highest = page.evaluate("document.getElementById('plot')._fullLayout.yaxis.range[1]")
+    page.uncheck("[data-facet=eta][data-value='1']")
+    assert len(texts(page, "#rows tbody tr")) == 4
+    page.wait_for_function(f"document.getElementById('plot')._fullLayout.yaxis.range[1] < {highest}")
+    page.fill("#find", "unipc")
+    assert len(texts(page, "#rows tbody tr")) == 2
+    page.click("#reset")
+    assert len(texts(page, "#rows tbody tr")) == 6
+
+
+def test_a_baseline_makes_every_cell_a_paired_difference(page: Any) -> None:
+    page.check("[aria-label='baseline ddim eta 0@5']")
+    page.select_option("#y", "difference")
+    lines = page.locator("#pivot tr").all_inner_texts()
+    assert lines[1].split("\t") == ["ddim eta 0", "baseline", "-0.400 ± 0.014"] or "baseline" in lines[1]
+    cells = [line.split("\t") for line in lines]
+    [worse] = [own for own in cells if own[0] == "ddim eta 1"]
+    value, _, half = worse[1].removesuffix(" *").partition(" ± ")
+    assert float(value) == pytest.approx(0.4, abs=0.01)
+    assert 0 < float(half) < 0.05  # unpaired it would be 0.28
+    assert worse[1].endswith("*")
+    assert view(page)["b"] == "ddim eta 0@5"
+
+
+def test_a_click_on_a_point_shows_its_pictures_beside_the_baselines(page: Any) -> None:
+    page.wait_for_timeout(300)
+    box = page.locator("#plot .scatterlayer .trace").first.locator("path.point").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector(".hoverlayer .hovertext")
+    assert "to the baseline" in page.locator(".hoverlayer .hovertext").first.text_content()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector("#detail h2")
+    assert page.locator("#detail code").inner_text().startswith("samplerzoo run --model mnist --sampler ddim")
+    page.locator("#slider").fill("20")
+    assert page.locator(".pair img").nth(1).evaluate("it => it.style.clipPath") == "inset(0px 80% 0px 0px)"
+    assert "add the most" in page.locator("#worst").inner_text()
+
+
+def test_the_keyboard_chooses_rows_and_baselines(page: Any) -> None:
+    line = page.locator("#rows tbody tr").nth(2)
+    line.focus()
+    page.keyboard.press("Enter")
+    chosen = page.locator("#detail h2").inner_text()
+    page.locator("#rows tbody tr[aria-selected=true]").focus()
+    page.keyboard.press("b")
+    assert view(page)["b"] == view(page)["p"] == chosen
+
+
+def test_a_view_is_in_the_address(page: Any, browser: Any) -> None:
+    page.select_option("#x", "steps")
+    page.uncheck("[data-facet=sampler][data-value=ddim]")
+    again = browser.new_page()
+    again.goto(page.url)
+    again.wait_for_selector("#rows tbody tr")
+    assert len(again.locator("#rows tbody tr").all()) == 2
+    assert again.locator("#x").input_value() == "steps"
+    again.goto(page.url.partition("#")[0] + "#%7B%22s%22:99,%22sort%22:3,%22off%22:7}")  # of somebody's own making
+    again.reload()
+    again.wait_for_selector("#rows tbody tr")
+    again.close()
+
+
+def test_the_table_sorts(page: Any) -> None:
+    page.click("#rows th button:has-text('figure')")
+    first = texts(page, "#rows tbody tr td:nth-child(2)")
+    page.click("#rows th button:has-text('figure')")
+    assert texts(page, "#rows tbody tr td:nth-child(2)") == first[::-1]
+
+
+def test_rows_are_saved_as_csv(page: Any) -> None:
+    with page.expect_download() as waiting:
+        page.click("#csv")
+    lines = Path(waiting.value.path()).read_text().splitlines()
+    assert len(lines) == 7
+    assert lines[0].startswith('"row","steps","work"')
+
+
+def test_dark_is_kept_in_the_address(page: Any) -> None:
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click("#theme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert view(page)["theme"] == "dark"
+
+
+def test_nothing_is_wider_than_a_phone(page: Any) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.slow
+def test_ten_thousand_points_stay_fluid(browser: Any, tmp_path: Path) -> None:
+    etas = [k / 2500 for k in range(2500)]
+    rows = [row("ddim", steps, 1.0 + eta, options={"eta": eta}) for eta in etas for steps in (5, 10, 20, 50)]
+    append_rows(tmp_path, rows)
+    write_html([tmp_path], tmp_path / "report.html", {})
+    tab = browser.new_page()
+    tab.set_default_timeout(60_000)
+    tab.goto((tmp_path / "report.html").as_uri())
+    tab.wait_for_selector("#rows tbody tr")
+    assert tab.locator("#rows tbody tr").count() == 500
+    milliseconds = tab.evaluate(
+        "(() => { const start = performance.now(); draw(); return performance.now() - start; })()"
+    )
+    print(f"{milliseconds:.0f} ms to draw {len(rows):,} points again")
+    assert milliseconds < 5000
+    tab.close()

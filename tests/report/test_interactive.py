@@ -1,0 +1,150 @@
+"""The page that works offline: what is in it, and that it says what the report says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import influence, protocol, row, shard, sure
+
+from samplerzoo.bench.evidence import collect
+from samplerzoo.bench.results import EXACT, Row, append_rows
+from samplerzoo.report import interactive
+from samplerzoo.report.decide import Judge
+from samplerzoo.report.interactive import write_html
+from samplerzoo.report.page import make_report
+from samplerzoo.report.series import along, average
+from samplerzoo.sampling.command import command_line
+
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+
+
+def page(folder: Path, rows: list[Row], *others: Path) -> dict[str, Any]:
+    """Write rows and their page, and return the JSON in it."""
+    append_rows(folder, rows)
+    write_html([folder, *others], folder / "page.html", {})
+    (text,) = re.findall(
+        r'<script type="application/json" id="data">(.*?)</script>', (folder / "page.html").read_text()
+    )
+    return json.loads(text)
+
+
+def difference(section: dict[str, Any], one: int, other: int) -> tuple[float | None, float | None]:
+    """Look a difference up as the page does: pairs of one point with later ones, row by row."""
+    count, (a, b) = len(section["points"]), sorted((one, other))
+    place = a * count - a * (a + 1) // 2 + b - a - 1
+    value = section["differences"][place]
+    return (value if one < other else -value), section["errors"][place]
+
+
+@pytest.mark.parametrize(
+    "seeds", [{"ddim": [0], "unipc": [0]}, {"ddim": [0, 1, 2], "unipc": [1, 2]}, {"ddim": [0], "unipc": [1]}]
+)
+def test_differences_are_those_of_the_report(tmp_path: Path, seeds: dict[str, list[int]]) -> None:
+    rows = [
+        sure(row(name, steps, 4.0 / steps + 0.1 * seed + (name == "unipc") / 7, seed=seed), 0.3)
+        for name, own in seeds.items()
+        for seed in own
+        for steps in (5, 10)
+    ]
+    influence(tmp_path, rows, 0.3, 0.02)
+    [section] = page(tmp_path, rows)["sections"]
+    table = along(rows, "steps")
+    judge = Judge(protocol(), average(table), collect(tmp_path, rows)[protocol()])
+    points = [*judge.points.index]
+    assert [(it["line"], it["steps"]) for it in section["points"]] == points
+    for one, mine in enumerate(points):
+        assert section["points"][one]["value"] == pytest.approx(judge.points.at[mine, "distance"], rel=1e-5)
+        for other, theirs in enumerate(points[:one]):
+            expected = judge.difference(mine, theirs)
+            if not {*seeds["ddim"]} & {*seeds["unipc"]} and mine[0] != theirs[0]:
+                continue  # the report takes the evidence for it, the page the errors of both
+            found = difference(section, one, other)
+            assert found == pytest.approx((expected.value, expected.error), rel=1e-4)
+
+
+def test_exact_figures_have_no_error(tmp_path: Path) -> None:
+    under = protocol(images=None, features=EXACT, labels=None, dimensions=None)
+    [section] = page(tmp_path, [row("ddim", steps, 1.0 / steps, under=under) for steps in (5, 10)])["sections"]
+    assert section["errors"] == [0.0]
+    assert section["differences"] == [pytest.approx(0.1)]
+
+
+def test_what_is_not_known_is_null_and_no_nan(tmp_path: Path) -> None:
+    [section] = page(tmp_path, [row("ddim", 5, 2.0), row("unipc", 5, 1.0)])["sections"]
+    assert [it["error"] for it in section["points"]] == [None, None]
+    assert (section["differences"], section["errors"]) == ([1.0], [None])
+    assert section["points"][0]["first"] is None
+
+
+def test_pictures_are_the_first_and_those_that_hurt_the_most(tmp_path: Path) -> None:
+    rows = [sure(row("ddim", 5, 2.0), 0.3)]
+    influence(tmp_path, rows, 0.0, 1.0)
+    from samplerzoo.bench.evidence import influence_file
+    from samplerzoo.bench.shards import read_influence
+
+    values = read_influence(influence_file(tmp_path / "cells" / rows[0].cell, rows[0].protocol))[0]["fd"]
+    shard(tmp_path, rows[0].cell, np.zeros((2000, 1, 4, 4), np.uint8))
+    [point] = page(tmp_path, rows)["sections"][0]["points"]
+    assert point["worst"]["images"] == [*np.argsort(-values)[:8]]
+    assert point["first"].startswith("data:image/png;base64,")
+
+
+def test_pictures_end_where_their_room_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row("ddim", steps, 2.0) for steps in (5, 10, 20)]
+    for each in rows:
+        shard(tmp_path, each.cell, np.zeros((20, 3, 8, 8), np.uint8))
+    monkeypatch.setattr(interactive, "MOST_PICTURES", 1)
+    points = page(tmp_path, rows)["sections"][0]["points"]
+    assert [point["first"] is None for point in points] == [False, True, True]
+
+
+def test_names_of_any_origin_end_no_script(tmp_path: Path) -> None:
+    append_rows(tmp_path, [row("ddim", 5, 1.0, options={"mode": HOSTILE}, under=protocol(model=HOSTILE), cell="c")])
+    write_html([tmp_path], tmp_path / "page.html", {protocol(model=HOSTILE): [HOSTILE]})
+    assert "<img" not in (tmp_path / "page.html").read_text().partition('id="data"')[2].partition("</script>")[0]
+
+
+def test_folders_stand_beside_each_other(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    append_rows(old, [row("ddim", 5, 2.0)])
+    [section] = page(new, [row("ddim", 5, 1.0)], old)["sections"]
+    assert {it["facets"]["folder"] for it in section["points"]} == {str(old), str(new)}
+
+
+def test_a_thousand_points_have_no_table_of_pairs(tmp_path: Path) -> None:
+    rows = [row("ddim", 5, 1.0 + k, options={"eta": k / 1000}) for k in range(interactive.MOST_PAIRS + 1)]
+    [section] = page(tmp_path, rows)["sections"]
+    assert section["differences"] is None
+
+
+def test_without_plotly_one_line_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interactive, "is_available", lambda: False)
+    append_rows(tmp_path, [row("ddim", 5, 2.0)])
+    report = make_report(tmp_path)
+    assert report.page is None
+    assert str(report).splitlines()[-2].endswith("pip install plotly, then `samplerzoo report`")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_command_makes_the_recipe_again() -> None:
+    from samplerzoo.sampling.recipe import Recipe
+
+    recipe = Recipe(
+        sampler="dpm-solver++", sampler_options={"solver_order": 3, "eta": 0.1, "lower_order_final": False, "no": None},
+        guidance="cfg", guidance_options={"scale": 2.0}, steps=10, spacing="karras:rho=5", class_labels="0-9", seed=3,
+        model="my model", clip_x0="off",
+    )  # fmt: skip
+    assert command_line(recipe) == (
+        "samplerzoo run --model 'my model' --sampler dpm-solver++ --solver-order 3 --eta 0.1 --no-lower-order-final "
+        "--guidance cfg --guidance-scale 2 --steps 10 --spacing karras:rho=5 --class-labels 0-9 --clip-x0 off "
+        "--dtype auto --seed 3"
+    )
+    listed = Recipe(sampler="ddim", timesteps=(999.0, 500.5, 0.0))
+    assert command_line(listed) == "samplerzoo run --model mnist --sampler ddim --timesteps 999,500.5,0 --dtype auto"
