@@ -169,15 +169,8 @@ def grid(
     return _in_rows(pixels, math.ceil(math.sqrt(len(pixels))), captions)
 
 
-def strip(frames: Sequence[Pixels], captions: Sequence[str]) -> Image.Image:
-    """Draw trajectories: one row per image, one column per moment, each with its caption."""
-    rows = np.stack(frames, axis=1)  # (images, moments, H, W, C)
-    return _in_rows(rows.reshape(-1, *rows.shape[2:]), len(frames), captions)
-
-
-def gif(frames: Sequence[Pixels], *, seconds: float = 3.0, rest: float = 1.5) -> bytes:
-    """Make the bytes of an endless GIF of a few images side by side, which rests on its last frame."""
-    columns = min(len(frames[0]), 4)
+def gif(frames: Sequence[Pixels], columns: int, *, seconds: float = 3.0, rest: float = 1.5) -> bytes:
+    """Make the bytes of an endless GIF of a few images in rows, which rests on its last frame."""
     first, *others = [_in_rows(frame, columns, []) for frame in frames]
     milliseconds = [max(round(1000 * seconds / len(frames)), 20)] * len(others) + [round(1000 * rest)]
     file = io.BytesIO()

@@ -76,7 +76,7 @@ def test_a_strip_has_a_row_an_image_and_a_column_a_moment() -> None:
 
 def test_a_film_plays_for_ever_and_rests_at_its_end() -> None:
     frames = [np.full((2, 8, 8, 3), 50 * k, np.uint8) for k in range(4)]
-    with Image.open(io.BytesIO(images.gif(frames, seconds=2, rest=1))) as film:
+    with Image.open(io.BytesIO(images.gif(frames, 2, seconds=2, rest=1))) as film:
         assert film.n_frames == 4
         assert film.info["loop"] == 0
         assert film.info["duration"] == 500

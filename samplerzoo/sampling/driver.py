@@ -43,6 +43,10 @@ OnStep = Callable[[int, Level, torch.Tensor], None]
 """Function called after every step with its number (0 for x_T), the level reached, and the states (N, *shape)."""
 
 
+OnPrediction = Callable[[Level, Prediction], None]
+"""Function called with every prediction that the sampler gets, after guidance and clip, and its level."""
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Finished states: their indices in the run, (N, *shape) float32 on the model's device, and what they cost.
@@ -174,6 +178,7 @@ def stream(
     batch_size: int = 64,
     indices: Iterable[int] | None = None,
     on_step: OnStep | None = None,
+    on_prediction: OnPrediction | None = None,
 ) -> Iterator[Batch]:
     """Draw the images of a plan, a batch at a time; memory does not grow with their number.
 
@@ -185,7 +190,7 @@ def stream(
     """
     wanted = list(range(plan.num_images) if indices is None else indices)
     for batch in share(split_batches(wanted, batch_size)):
-        yield draw_batch(plan, batch, on_step)
+        yield draw_batch(plan, batch, on_step, on_prediction)
 
 
 def split_batches(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
@@ -196,7 +201,10 @@ def split_batches(indices: Sequence[int], batch_size: int) -> list[Sequence[int]
 
 
 def timed_batches(
-    plan: Plan, batches: Sequence[Sequence[int]], on_step: OnStep | None = None
+    plan: Plan,
+    batches: Sequence[Sequence[int]],
+    on_step: OnStep | None = None,
+    on_prediction: OnPrediction | None = None,
 ) -> Iterator[tuple[Batch, Pixels, float]]:
     """Draw these batches of images; yield each with its pixels and the seconds of sampling alone.
 
@@ -208,7 +216,7 @@ def timed_batches(
     for indices in share(batches):
         start = time.perf_counter()
         with fitting(indices):
-            batch = draw_batch(plan, indices, on_step)
+            batch = draw_batch(plan, indices, on_step, on_prediction)
             pixels = to_uint8(plan.model.decode(batch.images))  # waits for the device
         yield batch, pixels, time.perf_counter() - start
 
@@ -256,7 +264,12 @@ def count_cost(plan: Plan) -> Cost:
 
 
 @torch.no_grad()
-def draw_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None = None) -> Batch:
+def draw_batch(
+    plan: Plan,
+    indices: Sequence[int],
+    on_step: OnStep | None = None,
+    on_prediction: OnPrediction | None = None,
+) -> Batch:
     """Draw these images at once, on this process alone."""
     model, cost = plan.model, Cost(images=len(indices))
     condition = model.condition(None if plan.labels is None else [plan.labels[i] for i in indices])
@@ -264,7 +277,10 @@ def draw_batch(plan: Plan, indices: Sequence[int], on_step: OnStep | None = None
     check = FiniteCheck(len(plan.grid), at_once=prompt, advice=_advice(plan))
     clipped = _RunningMean(model.device)
     with blaming(plan.guidance):
-        denoise = Denoiser(_predictor(_counted(model, cost), plan, condition, check, clipped), model.schedule)
+        predict = _predictor(_counted(model, cost), plan, condition, check, clipped)
+        if on_prediction is not None:
+            predict = _told(predict, on_prediction)
+        denoise = Denoiser(predict, model.schedule)
     with closing(Noise(plan.seed, indices, model.shape, model.device, ahead=not prompt)) as noise:
         x = _last_state(plan, denoise, noise, check, on_step)
     check.read()
@@ -309,6 +325,19 @@ def _predictor(
         return plan.clip(p)
 
     return predict
+
+
+def _told(
+    predict: Callable[[torch.Tensor, Level], Prediction], on_prediction: OnPrediction
+) -> Callable[[torch.Tensor, Level], Prediction]:
+    """Tell a listener of every prediction."""
+
+    def told(x: torch.Tensor, t: Level) -> Prediction:
+        p = predict(x, t)
+        on_prediction(t, p)
+        return p
+
+    return told
 
 
 def _last_state(

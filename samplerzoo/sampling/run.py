@@ -170,7 +170,7 @@ def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) ->
     """Write the images of this process; return cost and seconds of sampling of all processes."""
     rank, world = processes()
     shown = options.trajectory and rank == 0 and wanted[:1] == [0]  # a trajectory is of the first images, or none
-    listener = Trajectory(run.plan) if shown else None
+    listener = Trajectory(run.plan, run.recipe) if shown else None
     share = math.ceil(math.ceil(len(wanted) / run.batch_size) / world)
     cost, seconds = Cost(), 0.0
     writing: Future[None] | None = None
@@ -182,10 +182,11 @@ def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) ->
         def on_step(number: int, level: Level, x: torch.Tensor) -> None:
             bar.update(number > 0)
             if listener is not None:
-                listener(number, level, x)
+                listener.reached(number, level, x)
 
         batches = split_batches(wanted, run.batch_size)
-        for batch, pixels, elapsed in timed_batches(run.plan, batches, on_step):
+        on_prediction = None if listener is None else listener.predicted
+        for batch, pixels, elapsed in timed_batches(run.plan, batches, on_step, on_prediction):
             cost, seconds = cost + batch.cost, seconds + elapsed
             if writing is not None:
                 writing.result()

@@ -176,8 +176,9 @@ def test_a_trajectory_is_a_strip_and_a_film(cli, tiny_model: Path) -> None:
     assert answer.out.splitlines()[0] == "out/grid.png"
     assert "beside the picture: images/, manifest.jsonl, run.json, trajectory.png, trajectory.gif" in answer.out
     with Image.open("out/trajectory.png") as strip, Image.open("out/trajectory.gif") as film:
-        assert strip.width > strip.height  # 4 moments, 2 images: those of the first batch
+        assert strip.height > 4 * 84  # states and predictions of 2 images: those of the first batch
         assert film.n_frames == 4
+        assert film.height > film.width * 0.9  # states above predictions
 
 
 def test_guidance_and_its_cost(cli, classifier_model: Path) -> None:
