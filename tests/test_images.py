@@ -66,14 +66,6 @@ def test_what_is_no_picture_is_refused() -> None:
         images.grid(torch.zeros(1, 4, 8, 8))
 
 
-def test_a_strip_has_a_row_an_image_and_a_column_a_moment() -> None:
-    frames = [np.full((2, 8, 8, 1), 50 * k, np.uint8) for k in range(3)]
-    sheet = np.asarray(images.strip(frames, ["t = 9", "t = 4", "x0"]))
-    top, step = images.MARGIN + images.FONT_SIZE + images.GAP, 80 + images.GAP
-    for row in range(2):
-        assert sheet[top + row * step + 40, images.MARGIN + 40 :: step][:3].tolist() == [0, 50, 100]
-
-
 def test_a_film_plays_for_ever_and_rests_at_its_end() -> None:
     frames = [np.full((2, 8, 8, 3), 50 * k, np.uint8) for k in range(4)]
     with Image.open(io.BytesIO(images.gif(frames, 2, seconds=2, rest=1))) as film:

@@ -57,3 +57,23 @@ def test_predictions_belong_to_the_states_above_them(sampler: str, tmp_path: Pat
         assert np.abs(predicted.astype(int) - trajectory.images.to_uint8(expected).astype(int)).max() <= 1
     way.save(tmp_path)
     assert {it.name for it in tmp_path.iterdir()} == {*trajectory.FILES}
+
+
+def test_a_way_has_two_rows_an_image_and_a_column_a_moment() -> None:
+    pairs = [tuple(np.full((2, 8, 8, 1), 100 * row + 10 * k, np.uint8) for row in range(2)) for k in range(3)]
+    sheet = np.asarray(trajectory.way(pairs, ["t = 9", "t = 4", "x0"], "ddim"))
+    side = trajectory.images.tile_size(pairs[0][0])[0]
+    left, top = (
+        trajectory.MARGIN + 3 * trajectory.FONT_SIZE,
+        trajectory.MARGIN + 2 * (trajectory.FONT_SIZE + trajectory.GAP),
+    )
+    for image in range(2):
+        for row in range(2):
+            y = (
+                top
+                + image * (2 * (side + trajectory.GAP) + trajectory.MARGIN)
+                + row * (side + trajectory.GAP)
+                + side // 2
+            )
+            line = sheet[y, left + side // 2 :: side + trajectory.GAP][:3]
+            assert line.tolist() == [100 * row, 100 * row + 10, 100 * row + 20]
