@@ -20,6 +20,7 @@ from samplerzoo.version import __version__
 COMMANDS = {
     "run": ("run", "Draw images with a sampler, into a folder of their own."),
     "rerun": ("rerun", "Make an image again from the recipe in its file."),
+    "show": ("pictures", "Show what several settings make of the same noise, as one picture."),
     "list": ("catalogue", "List samplers, guidances, feature networks and models."),
     "info": ("info", "Show one of them: options, defaults, bounds, paper."),
     "check": ("check", "Check that a sampler or a guidance is right, against exact answers."),

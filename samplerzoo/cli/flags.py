@@ -126,7 +126,9 @@ class FieldType(click.ParamType):
         with suppress(ValidationError):
             for part in parts:
                 self.adapter.validate_python(self.known.choices.get(part, part))
-            return "; `run` takes one value, and `samplerzoo bench` makes every combination of lists"
+            return (
+                "; `run` takes one value, and `samplerzoo show` and `samplerzoo bench` make every combination of lists"
+            )
         return ""
 
 

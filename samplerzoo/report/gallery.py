@@ -43,14 +43,13 @@ def save_gallery(rows: DataFrame, axis: Axis, folder: Path, name: str) -> str | 
     lines = [*dict.fromkeys(line for line, _ in found)]
     count = min(max(WIDEST // len(places), 1), MOST)
     cells = {(lines.index(line), places.index(place)): found[line, place][:count] for line, place in found}
-    images.save_png(_blocks(cells, lines, heads, count), folder / name)
+    images.save_png(blocks(cells, lines, heads), folder / name)
     return name
 
 
-def _blocks(
-    cells: Mapping[tuple[int, int], Pixels], names: Sequence[str], heads: Sequence[str], count: int
-) -> Image.Image:
-    """Lay out a block of images (`count` at most) for each row and column, with names at the left and heads above."""
+def blocks(cells: Mapping[tuple[int, int], Pixels], names: Sequence[str], heads: Sequence[str]) -> Image.Image:
+    """Lay out a block of images for each row and column, with names at the left and heads above."""
+    count = max(map(len, cells.values()))
     width, height = images.tile_size(next(iter(cells.values())))
     font = ImageFont.load_default(FONT_SIZE)
     left, top = 2 * MARGIN + round(max(font.getlength(name) for name in names)), 2 * MARGIN + FONT_SIZE

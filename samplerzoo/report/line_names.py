@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas
 
 from samplerzoo.sampling.recipe import Recipe
 
-Axis = Literal["steps", "scale"]
-"""Quantity that a line runs along: the number of steps, or the guidance scale."""
+Axis = str
+"""Quantity that a line runs along: `steps`, `scale` of the guidance, or any other option of sampler or guidance."""
 
 
 def settings(recipe: Recipe, axis: Axis = "steps") -> dict[str, Any]:
@@ -32,8 +32,13 @@ def settings(recipe: Recipe, axis: Axis = "steps") -> dict[str, Any]:
         "dtype": recipe.dtype,
         "plugins": sorted(sha[:8] for sha in recipe.plugins.values()),
     }
-    found.pop("steps" if axis == "steps" else f"guidance {recipe.guidance}.scale", None)
-    return found
+    return {name: value for name, value in found.items() if name.rpartition(".")[2] != axis}
+
+
+def place(recipe: Recipe, axis: Axis) -> Any:
+    """Return the place of a recipe on an axis; None if it has none there."""
+    every = settings(recipe, "")
+    return next((value for name, value in every.items() if name.rpartition(".")[2] == axis), None)
 
 
 def _guidance_options(recipe: Recipe) -> dict[str, Any]:

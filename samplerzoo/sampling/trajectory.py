@@ -59,13 +59,16 @@ class Trajectory:
         if number in self._states and number not in self._predictions and not self.complete:
             self._predictions[number] = images.to_uint8(self._model.decode(p.x0[:SHOWN]))
 
-    def save(self, folder: Path) -> None:
-        """Write the strip and the film."""
+    def picture(self) -> Image.Image:
+        """Draw the strip."""
         levels = [self._grid.levels[number] for number in self._strip]
         name = self._model.schedule.timestep
         heads = ["x0" if level.clean else f"t = {name(level.tau):.4g}" for level in levels]
-        pairs = [self._pair(number) for number in self._strip]
-        images.save_png(way(pairs, heads, self._title()), folder / STRIP_FILE)
+        return way([self._pair(number) for number in self._strip], heads, self._title())
+
+    def save(self, folder: Path) -> None:
+        """Write the strip and the film."""
+        images.save_png(self.picture(), folder / STRIP_FILE)
         frames = [np.concatenate(self._pair(number)) for number in self._film]
         with atomic_file(folder / FILM_FILE) as partial:
             partial.write_bytes(images.gif(frames, len(frames[0]) // 2))
