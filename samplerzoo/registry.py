@@ -54,7 +54,7 @@ RESERVED = frozenset(
     "device compile layout dtype trajectory output resume overwrite dry_run json debug help "
     "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options "
     "images seeds metrics features reference reference_split floor baseline until_decided budget variant scheduler "
-    "shape null_label columns".split()
+    "shape null_label columns progress".split()
 )
 """Flags of `run`, `timesteps` and `bench`, and keywords of `sample`: no field of a sampler may have such a name."""
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from samplerzoo import registry
 from samplerzoo.core.blame import blaming, place_of, plugin_title
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.cost import Cost
@@ -28,13 +28,17 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.walk import FiniteCheck, walk
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import Pixels, to_uint8
-from samplerzoo.registry import GUIDANCE_PREFIX, split_options
+from samplerzoo.sampling.keywords import check_keywords, check_subjects
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.sampling.way import Recorder, Way, join
 from samplerzoo.system.processes import gather, processes, share
 
 if TYPE_CHECKING:
     from PIL import Image
+
+BAR_DELAY = 1.0
+"""Seconds after which a progress bar appears by itself."""
 
 PROMPT_DEVICES = ("cpu",)
 """Devices that have computed when a call returns: reading a value there costs no waiting."""
@@ -72,6 +76,7 @@ class Result:
         grid: levels that were visited.
         cost: network calls and evaluations.
         seconds: time of sampling alone, the loading of the model left out.
+        trajectory: the way of all images, if it was asked for.
     """
 
     images: torch.Tensor
@@ -81,6 +86,17 @@ class Result:
     cost: Cost
     seconds: float
     class_names: tuple[str, ...] | None = field(default=None, repr=False)
+    trajectory: Way | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        count, *shape = self.images.shape
+        speed = f", {self.seconds:.3g} s" if self.seconds else ""
+        first = [*map(str, (self.labels or [])[:8]), *["…"][: count > 8]]
+        labels = f", labels {', '.join(first)}" if self.labels else ""
+        return (
+            f"Result: {count} images of {'x'.join(map(str, shape))}{labels}\n"
+            f"        {len(self.grid)} steps, {self.nfe:g} network evaluations an image{speed}; .picture() shows them"
+        )
 
     @property
     def nfe(self) -> float:
@@ -98,7 +114,7 @@ def sample(
     model: Model,
     sampler: str | Sampler = "ddim",
     *,
-    labels: Sequence[int] | str | None = None,
+    labels: int | Sequence[int] | str | None = None,
     num_images: int | None = None,
     guidance: str | Guidance | None = None,
     steps: int = 50,
@@ -108,6 +124,8 @@ def sample(
     seed: int = 0,
     batch_size: int = 64,
     on_step: OnStep | None = None,
+    trajectory: bool = False,
+    progress: bool | None = None,
     **options: Any,
 ) -> Result:
     """Draw images.
@@ -116,17 +134,22 @@ def sample(
 
     Args:
         sampler: a name, with its options as keywords (`eta=0.0`), or an object of one's own.
-        labels: a list, or text as `--class-labels` takes it; a conditional model defaults to "balanced".
+        labels: one for all images, a list, or text as `--class-labels` takes it; a conditional model defaults to
+            "balanced".
         num_images: as many as there are labels in a list, else 64.
         guidance: a name, with its options as `guidance_scale=3.0` and the like, or an object of one's own.
         timesteps: list of timesteps to visit, in place of `steps` and `spacing`.
         clip_x0: "off", "static", "dynamic"; see `Clip`. By default as the model says.
         on_step: called after every step with its number, the level reached, and the states.
+        trajectory: keep all states and predictions, as `Result.trajectory`.
+        progress: show a bar; by default on a terminal and in a notebook, after a second.
 
     Raises:
         UsageError: the request cannot be met.
     """
-    _check_keywords(sampler, guidance, options)
+    check_subjects(model, sampler, guidance)
+    check_keywords([*inspect.signature(sample).parameters], sampler, guidance, options)
+    labels = str(labels) if isinstance(labels, int) else labels
     text = labels if isinstance(labels, str) else None
     listed = None if labels is None or isinstance(labels, str) else labels
     if num_images is None:
@@ -144,32 +167,41 @@ def sample(
         labels=listed,
     ).with_weights(model)
     start = time.perf_counter()
-    batches = list(stream(plan, batch_size=batch_size, on_step=on_step))
+    ways: list[Recorder] = []
+    batches = []
+    with _bar(plan, batch_size, progress) as bar:
+        for indices in share(split_batches(range(num_images), batch_size)):
+            way = Recorder(plan.grid) if trajectory else None
+
+            def step(number: int, level: Level, x: torch.Tensor, way: Recorder | None = way) -> None:
+                bar.update(number > INITIAL_STEP)
+                if way is not None:
+                    way.reached(number, level, x)
+                if on_step is not None:
+                    on_step(number, level, x)
+
+            batches.append(draw_batch(plan, indices, step, None if way is None else way.predicted))
+            ways += [] if way is None else [way]
     shares = gather([(list(b.indices), b.images.cpu(), plan.model.decode(b.images).cpu(), b.cost) for b in batches])
     order = torch.tensor([index for indices, *_ in shares for index in indices]).argsort()
     states = torch.cat([states for _, states, _, _ in shares])[order]
     images = torch.cat([images for _, _, images, _ in shares])[order]
     cost = sum((cost for *_, cost in shares), Cost())
     seconds = time.perf_counter() - start
-    labels = list(plan.labels) if plan.labels else None
-    return Result(images, states, labels, plan.grid, cost, seconds, model.class_names)
+    drawn = list(plan.labels) if plan.labels else None
+    whole = join(gather([(it.states(), it.predictions()) for it in ways]), order) if trajectory else None
+    return Result(images, states, drawn, plan.grid, cost, seconds, model.class_names, whole)
 
 
-def _check_keywords(sampler: str | Sampler, guidance: str | Guidance | None, options: Mapping[str, Any]) -> None:
-    """Refuse a keyword that is no option of the sampler; it may be meant for another place, so that all are near.
+def _bar(plan: Plan, batch_size: int, progress: bool | None) -> Any:
+    """Make a progress bar over the steps of this process's batches."""
+    from tqdm.auto import tqdm
 
-    Raises:
-        UsageError: names the nearest keyword of `sample`, the sampler or the guidance.
-    """
-    if not isinstance(sampler, str):
-        return
-    keywords = [*inspect.signature(sample).parameters]
-    if isinstance(guidance, str):
-        keywords += [GUIDANCE_PREFIX + name for name in registry.get("guidance", guidance).load().model_fields]
-    known = registry.get("sampler", sampler).load().model_fields
-    for option in split_options(options)[0]:
-        if option not in known:
-            raise UsageError(registry.unknown_option("sampler", sampler, option, keywords))
+    rank, world = processes()
+    batches = math.ceil(math.ceil(plan.num_images / batch_size) / world) if batch_size > 0 else 0
+    disable = True if rank or progress is False else None if progress is None else False
+    delay = BAR_DELAY if progress is None else 0
+    return tqdm(total=batches * len(plan.grid), desc="sampling", unit="step", disable=disable, delay=delay, leave=False)
 
 
 def stream(

@@ -127,7 +127,10 @@ class Recipe(DrawOptions, ReadingOptions):
             sampler = kebab(type(sampler).__name__)
         if guidance is None or isinstance(guidance, Guidance):
             if for_guidance:
-                raise UsageError(f"options {', '.join(for_guidance)} of a guidance, which is not given by name")
+                there = (
+                    'no guidance: add guidance="cfg"' if guidance is None else "one of your own, which has its options"
+                )
+                raise UsageError(f"guidance_{next(iter(for_guidance))} is for a guidance by name, and there is {there}")
             if guidance is not None:
                 for_guidance = dict(guidance)
                 guidance = kebab(type(guidance).__name__)

@@ -56,7 +56,7 @@ def test_a_plan_has_what_depends_on_the_model(conditional: Model) -> None:
         ({"etta": 0.5}, r"no option 'etta' \(did you mean eta\?\)"),
         ({"variance": "large"}, "it belongs to: ddpm"),
         ({"sampler": DDIM(), "eta": 1.0}, "into the sampler object itself"),
-        ({"guidance_scale": 3.0}, "guidance, which is not given by name"),
+        ({"guidance_scale": 3.0}, "guidance_scale is for a guidance by name"),
         ({"guidance": "cfg", "guidance_scales": 3.0}, "did you mean scale"),
     ],
     ids=str,

@@ -1,0 +1,78 @@
+"""`sample` as people call it: its result, its trajectory, and what is refused with what was meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import samplerzoo as zoo
+from samplerzoo.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def model() -> zoo.Model:
+    return zoo.load("exact:digits:bandwidth=0.2", device="cpu")
+
+
+def test_a_result_is_two_lines(model: zoo.Model) -> None:
+    lines = repr(zoo.sample(model, "ddim", steps=3, num_images=10)).splitlines()
+    assert lines[0] == "Result: 10 images of 1x8x8, labels 0, 1, 2, 3, 4, 5, 6, 7, …"
+    assert lines[1].startswith("        3 steps, 3 network evaluations an image, ")
+    assert len(lines) == 2
+
+
+def test_one_label_is_that_of_all_images(model: zoo.Model) -> None:
+    assert zoo.sample(model, "ddim", steps=2, num_images=3, labels=3).labels == [3, 3, 3]
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "heun", "ddpm"])
+def test_a_trajectory_has_all_states_and_what_is_predicted_from_them(model: zoo.Model, sampler: str) -> None:
+    seen: list[torch.Tensor] = []
+    found = zoo.sample(
+        model, sampler, steps=4, num_images=5, batch_size=2, trajectory=True,
+        on_step=lambda number, level, x: seen.append(x),
+    )  # fmt: skip
+    way = found.trajectory
+    assert way is not None
+    assert way.states.shape == (5, 5, 1, 8, 8)
+    assert way.predictions.shape == (4, 5, 1, 8, 8)
+    assert torch.equal(way.states[-1], found.states)
+    assert torch.equal(way.states[:, :2], torch.stack(seen[:5]))
+    condition = model.condition(found.labels)
+    for number, level in enumerate(found.grid.levels[:-1]):
+        torch.testing.assert_close(way.predictions[number], model.denoise(way.states[number], level, condition).x0)
+    assert zoo.sample(model, sampler, steps=4, num_images=2).trajectory is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"sampler": "DDIM"}, "did you mean ddim"),
+        ({"sampler": "dpmsolver++"}, r"did you mean dpm-solver\+\+"),
+        ({"sampler": 3}, "sampler is 3, and has to be a name or a Sampler"),
+        ({"guidance": zoo.Guidance}, "give an object of it"),
+        ({"scale": 2.0}, "called guidance_scale"),
+        ({"guidance_scale": 2.0}, 'add guidance="cfg"'),
+        ({"num_inference_steps": 5}, "called steps here"),
+        ({"generator": torch.Generator()}, "called seed here"),
+        ({"etta": 0.0}, "did you mean eta"),
+        ({"labels": 99}, "99"),
+    ],
+)
+def test_what_was_meant_is_said(model: zoo.Model, words: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        zoo.sample(model, **{"steps": 2, **words})
+
+
+def test_the_name_of_a_model_is_no_model() -> None:
+    with pytest.raises(UsageError, match=r"samplerzoo.load\('exact:digits'\) makes one"):
+        zoo.sample("exact:digits", "ddim")  # type: ignore[arg-type]
+
+
+def test_a_bar_is_shown_where_it_is_asked_for(model: zoo.Model, capsys: pytest.CaptureFixture[str]) -> None:
+    zoo.sample(model, "ddim", steps=2, num_images=2)
+    assert capsys.readouterr().err == ""
+    zoo.sample(model, "ddim", steps=2, num_images=2, progress=True)
+    assert "sampling" in capsys.readouterr().err
