@@ -14,10 +14,13 @@ from samplerzoo.errors import UsageError
 from samplerzoo.registry import GUIDANCE_PREFIX, split_options
 
 ELSEWHERE = {
-    "num_inference_steps": "steps", "n_steps": "steps", "num_steps": "steps", "generator": "seed",
-    "scale": 'guidance_scale, with guidance="cfg"', "cfg_scale": 'guidance_scale, with guidance="cfg"', "n": "num_images", "num_samples": "num_images",
-    "callback": "on_step", "batch": "batch_size",
-}  # fmt: skip
+    **dict.fromkeys(["num_inference_steps", "n_steps", "num_steps"], "steps"),
+    **dict.fromkeys(["scale", "cfg_scale"], 'guidance_scale, with guidance="cfg"'),
+    **dict.fromkeys(["n", "num_samples"], "num_images"),
+    "generator": "seed",
+    "callback": "on_step",
+    "batch": "batch_size",
+}
 """Keywords of `sample` by the names that other libraries have for them."""
 
 
