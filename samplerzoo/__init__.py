@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from samplerzoo.core.schedule import karras as karras
     from samplerzoo.core.source import Source as Source
     from samplerzoo.core.spacing import Spacing as Spacing
+    from samplerzoo.core.text import TextEncoder as TextEncoder
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
     from samplerzoo.errors import reason as reason
@@ -119,6 +120,7 @@ _HOME = {
     "Source": "core.source",
     "Spacing": "core.spacing",
     "stream": "sampling.driver",
+    "TextEncoder": "core.text",
     "transition_variance": "core.level",
     "TwoModelGuidance": "core.guidance",
     "UNSIGNED": "core.codec",

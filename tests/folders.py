@@ -23,6 +23,7 @@ from unittest import mock
 
 import diffusers
 import torch
+import transformers
 from torch import Tensor, nn
 
 MILD = {"beta_end": 0.004}
@@ -43,6 +44,20 @@ DECODER = {
     "sample_size": 16, "layers_per_block": 1, "norm_num_groups": 4, "block_out_channels": (8, 16),
     "down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2, "scaling_factor": 2.0,
 }  # fmt: skip
+
+TEXT_UNET = {
+    "sample_size": 8, "in_channels": 4, "out_channels": 4, "layers_per_block": 1, "norm_num_groups": 4,
+    "block_out_channels": (8, 16), "attention_head_dim": 2, "cross_attention_dim": 16,
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+}  # fmt: skip
+
+TEXT_ENCODER = {
+    "vocab_size": 514, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513,
+}  # fmt: skip
+
+STABLE = {"beta_start": 0.00085, "beta_end": 0.004, "beta_schedule": "scaled_linear", "steps_offset": 1}
+"""Scheduler of Stable Diffusion, with betas that are mild at the end, as `MILD`."""
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """Answer of a network to a scaled state and a time."""
@@ -152,6 +167,44 @@ def dit_flow(
     """Save a class-conditional transformer of latents and flow matching. The pipeline's own call fails on it."""
     made = diffusers.FlowMatchEulerDiscreteScheduler(**scheduler)
     return _save(_dit_pipeline(seed, classes, 4, vae, made), folder)
+
+
+def sd(
+    folder: Path,
+    *,
+    seed: int = 0,
+    scheduler_class: str = "DDIMScheduler",
+    unet: Mapping[str, Any] | None = None,
+    vae: Mapping[str, Any] | None = None,
+    text: Mapping[str, Any] | None = None,
+    **scheduler: Any,
+) -> Path:
+    """Save a text-to-image pipeline: a text U-Net on latents, CLIP's text encoder, and a tokenizer of bytes."""
+    base = {"clip_sample": False} if scheduler_class == "DDIMScheduler" else {}
+    made = getattr(diffusers, scheduler_class)(**{**STABLE, **base, **scheduler})
+    network = _drawn(diffusers.UNet2DConditionModel, seed, {**TEXT_UNET, **(unet or {})})
+    decoder = _drawn(diffusers.AutoencoderKL, seed + 1, {**DECODER, "latent_channels": 4, **(vae or {})})
+    config = transformers.CLIPTextConfig(**{**TEXT_ENCODER, **(text or {})})
+    encoder = _drawn(lambda: transformers.CLIPTextModel(config), seed + 2, {})
+    pipeline = diffusers.StableDiffusionPipeline(
+        decoder, encoder, clip_tokenizer(), network, made, None, None, requires_safety_checker=False
+    )
+    return _save(pipeline, folder)
+
+
+def clip_tokenizer() -> transformers.CLIPTokenizer:
+    """Make a tokenizer of CLIP without merges: a token for each byte, another for each byte that ends a word."""
+    printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printed]
+    letters = [chr(byte) for byte in printed] + [chr(256 + number) for number in range(len(others))]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    return transformers.CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
+
+
+def text_encoder(folder: Path) -> nn.Module:
+    """Load the text encoder of a folder of `sd`."""
+    return transformers.CLIPTextModel.from_pretrained(folder / "text_encoder").eval()
 
 
 def _save(pipeline: diffusers.DiffusionPipeline, folder: Path) -> Path:
@@ -342,6 +395,32 @@ def stock_dit(
         call = {"class_labels": list(labels), "guidance_scale": guidance_scale, "num_inference_steps": steps}
         _same_images(result, pipeline, [noise], **call)
     return result
+
+
+def stock_sd(
+    folder: Path,
+    noise: Tensor,
+    prompts: Sequence[str],
+    steps: int,
+    guidance_scale: float = 7.5,
+    *,
+    negative_prompt: str | None = None,
+    **scheduler: Any,
+) -> Stock:
+    """Run the StableDiffusionPipeline of a folder with DDIM, eta = 0, trailing: it guides above scale 1."""
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder)
+    options = {"timestep_spacing": "trailing", **scheduler}
+    pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, **options)
+    pipeline.set_progress_bar_config(disable=True)
+    told: list[Tensor] = []
+    hook = pipeline.unet.register_forward_pre_hook(lambda _, args: told.append(torch.as_tensor(args[1]).clone()))
+    negative = None if negative_prompt is None else [negative_prompt] * len(prompts)
+    z = pipeline(
+        list(prompts), negative_prompt=negative, latents=noise.clone(), num_inference_steps=steps,
+        guidance_scale=guidance_scale, output_type="latent",
+    ).images  # fmt: skip
+    hook.remove()
+    return Stock(_decode(pipeline, z), z, torch.stack(told).float(), None, 1.0)
 
 
 def stock_consistency(

@@ -17,7 +17,7 @@ class ClassifierFreeGuidance(Guidance):
     def guide(self, denoise, condition, model):
         import torch
 
-        if model.null_label is None:
+        if not model.has_null:
             raise UsageError(f"cfg needs a null label, and {self._reason(model)}")
         if self.channels is not None and self.channels > model.shape[0]:
             raise UsageError(f"--guidance-channels {self.channels}: {model.name} has {model.shape[0]}")

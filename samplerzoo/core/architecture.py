@@ -8,13 +8,14 @@ that nothing is taken for something else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samplerzoo.core.codec import PIXELS, Codec, Latents
 from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import ZooError
 from samplerzoo.options import Options
 
@@ -34,6 +35,7 @@ class NetworkFacts:
         channels: channels of a state.
         labels: number of rows in its table of labels; 0 for an unconditional network.
         null_label: label that it was trained to read as "no label", if the config says so.
+        prompt: shapes of the inputs that a prompt becomes, by name; empty for a network that takes no prompts.
         learns_variance: True if its output has a learned variance in its second half.
         time: kind of the input for time, in messages: "positional", "fourier" or "learned".
         times: number of rows in its table of times, if it has one: it knows the timesteps 0 to times - 1.
@@ -45,6 +47,7 @@ class NetworkFacts:
     channels: int
     labels: int = 0
     null_label: int | None = None
+    prompt: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     learns_variance: bool = False
     time: str = "positional"
     times: int | None = None
@@ -94,7 +97,14 @@ class Architecture(Options):
 
 
 class NetworkArchitecture(Architecture):
-    """Reader of networks. Write `facts`, `module` and `call`."""
+    """Reader of networks. Write `facts`, `module` and `call`; and `text`, for one that takes prompts."""
+
+    texts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Parts that turn a prompt into what the network is told: the name of each, and the classes of transformers that it
+    may be of, such as {"text_encoder": ("CLIPTextModel",), "tokenizer": ("CLIPTokenizer",)}."""
+
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Names of parts that may lie beside the network and are not run, such as safety_checker."""
 
     def facts(self, config: Config) -> NetworkFacts:
         """Return what the config says. Raise ZooError for a network that cannot be driven, with the reason."""
@@ -111,6 +121,14 @@ class NetworkArchitecture(Architecture):
     def call(self, module: Any) -> Network:
         """Return the network as a function (x, time, condition) -> output, float32 in and out."""
         raise NotImplementedError(f"{type(self).__name__} has no call")
+
+    def text(self, modules: Mapping[str, Any]) -> TextEncoder:
+        """Return the text encoder made of the parts that `texts` names, which are loaded, by their names.
+
+        Its inputs are on the device of the parts. The network gets them, with the axis of the batch, in
+        `condition.inputs`, and has to bring them into its own dtype.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no text")
 
 
 class PathArchitecture(Architecture):

@@ -14,24 +14,33 @@ if TYPE_CHECKING:
 class Condition:
     """Inputs of a network beside state and time, one row an image. `+` joins two batches, `[rows]` takes some images.
 
-    A recipe keeps what was asked for, such as labels; the model turns it into a Condition.
+    A recipe keeps what was asked for, labels or prompts; the model turns it into a Condition.
 
     Attributes:
         inputs: keyword inputs of the network, each (N, ...); empty for an unconditional one.
         labels: (N,) int64 class of each image, which a classifier can guide to; None if images belong to no class.
+        null: inputs in the place of these that ask for nothing in particular, or for what a negative prompt says; empty
+            if the model itself knows such ones, as one with a null label.
     """
 
     inputs: Mapping[str, torch.Tensor] = field(default_factory=dict)
     labels: torch.Tensor | None = None
+    null: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def __getitem__(self, rows: slice | Sequence[int] | torch.Tensor) -> Condition:
-        chosen = {name: value[rows] for name, value in self.inputs.items()}
-        return Condition(chosen, None if self.labels is None else self.labels[rows])
+        chosen, null = ({name: value[rows] for name, value in each.items()} for each in (self.inputs, self.null))
+        return Condition(chosen, None if self.labels is None else self.labels[rows], null)
 
     def __add__(self, other: Condition) -> Condition:
         import torch
 
-        joined = {name: torch.cat([value, other.inputs[name]]) for name, value in self.inputs.items()}
-        if self.labels is None or other.labels is None:
-            return Condition(joined)
-        return Condition(joined, torch.cat([self.labels, other.labels]))
+        labels = None
+        if self.labels is not None and other.labels is not None:
+            labels = torch.cat([self.labels, other.labels])
+        return Condition(_joined(self.inputs, other.inputs), labels, _joined(self.null, other.null))
+
+
+def _joined(inputs: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    import torch
+
+    return {name: torch.cat([value, others[name]]) for name, value in inputs.items()}

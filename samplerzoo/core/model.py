@@ -12,6 +12,7 @@ from samplerzoo.core.level import Level
 from samplerzoo.core.parametrization import EPSILON, Parametrization
 from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Model:
         shape: shape of one state, usually (C, H, W). Required.
         num_classes: number of labels that the network takes; None for an unconditional one.
         null_label: label that it was trained to read as "no label", if any.
+        text: text encoder, if the network takes prompts.
         class_names, class_counts: one entry per class; the counts are those of the training data.
         averages: False if x0 is one possible image, as a consistency model's, in place of the mean E[x_0 | x].
         codec: way from a state to a picture.
@@ -61,6 +63,7 @@ class Model:
     shape: tuple[int, ...] = ()
     num_classes: int | None = None
     null_label: int | None = None
+    text: TextEncoder | None = None
     class_names: tuple[str, ...] | None = None
     class_counts: tuple[int, ...] | None = None
     averages: bool = True
@@ -91,6 +94,11 @@ class Model:
         return self.num_classes if self.num_classes is not None else self.classifier_classes
 
     @property
+    def has_null(self) -> bool:
+        """True if it can be asked for nothing in particular: by its null label, or by an empty prompt."""
+        return self.null_label is not None or self.text is not None
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """Shape (C, H, W) of a picture."""
         return self.codec.image_shape(self.shape)
@@ -99,10 +107,33 @@ class Model:
         """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape)."""
         return self.codec.decode(states)
 
-    def condition(self, labels: Sequence[int] | torch.Tensor | None) -> Condition:
-        """Turn the class labels of a batch into what the network takes; an unconditional one is not told them."""
+    def condition(
+        self,
+        labels: Sequence[int] | torch.Tensor | None = None,
+        prompts: Sequence[str] | None = None,
+        negative_prompt: str | None = None,
+    ) -> Condition:
+        """Turn the class labels or the prompts of a batch into what the network takes.
+
+        An unconditional network is not told the labels.
+
+        Args:
+            negative_prompt: what guidance leads away from; by default the empty prompt.
+
+        Raises:
+            UsageError: there are prompts, and the network takes none.
+        """
         import torch
 
+        if prompts is not None:
+            if self.text is None:
+                raise UsageError(f"{self.name} takes no prompts")
+            inputs, null = (
+                {name: value.to(self.device) for name, value in self.text.inputs(texts).items()}
+                for texts in (prompts, [negative_prompt or ""])
+            )
+            repeated = {name: value.expand(len(prompts), *value.shape[1:]) for name, value in null.items()}
+            return Condition(inputs, null=repeated)
         if labels is None:
             return Condition()
         given = torch.as_tensor(labels, device=self.device)
@@ -114,6 +145,8 @@ class Model:
         Raises:
             UsageError: the network is conditional, and was trained with no null label.
         """
+        if condition.null:
+            return Condition(condition.null, condition.labels, condition.null)
         if not condition.inputs:
             return condition
         if self.null_label is None:

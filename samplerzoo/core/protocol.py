@@ -28,7 +28,7 @@ CALLED: dict[str, tuple[str, ...]] = {
     "features": ("load", "load_head"),
     "spacing": ("taus",),
     "source": ("names", "refusal", "sampler"),
-    "network": ("claims", "facts", "module", "parametrization", "call"),
+    "network": ("claims", "facts", "module", "parametrization", "call", "text"),
     "path": ("claims", "path"),
     "codec": ("claims", "codec", "module"),
 }
@@ -40,7 +40,7 @@ READ: dict[str, tuple[str, ...]] = {
     "features": ("name", "id", "references"),
     "spacing": ("needs_timesteps", "rounds", "starts_at_top", "has_one_step"),
     "source": ("noun", "version"),
-    "network": (),
+    "network": ("texts", "unused"),
     "path": (),
     "codec": (),
 }

@@ -133,7 +133,7 @@ def _file(path: Path, split: str, *, whole: bool) -> datasets.Dataset:
         raise UsageError(f"{path} is not a .parquet file{unpack}; give that, a folder of images, or a hub name")
     if not whole:
         raise UsageError(f"{path} is one file and has no split {split!r}: give the folder with all splits")
-    _check_parquet(path)
+    check_parquet(path)
     return datasets.load_dataset("parquet", data_files={"rows": glob.escape(str(path))}, split="rows")
 
 
@@ -154,7 +154,7 @@ def _folder(path: Path, split: str, *, whole: bool) -> tuple[datasets.Dataset, l
         if not divided:
             _check_undivided(path, split, whole=whole)
         for file in chosen:
-            _check_parquet(file)
+            check_parquet(file)
         names = [glob.escape(str(file)) for file in chosen]
         return datasets.load_dataset("parquet", data_files={"rows": names}, split="rows"), []
     found = list_pictures(path, split)
@@ -202,7 +202,7 @@ def _parquet_split(folder: Path, tables: list[Path], split: str) -> tuple[list[P
     return chosen, True
 
 
-def _check_parquet(path: Path) -> None:
+def check_parquet(path: Path) -> None:
     """Refuse a file that is not parquet, or not whole.
 
     Raises:
@@ -229,7 +229,7 @@ def _holds_images(path: Path) -> bool:
     """Return True if a parquet file has a column of pictures."""
     import pyarrow.parquet
 
-    _check_parquet(path)
+    check_parquet(path)
     kinds = pyarrow.parquet.read_schema(path).types
     return any(pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 for kind in kinds)
 

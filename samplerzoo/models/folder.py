@@ -16,6 +16,9 @@ EXACT = "exact:"
 INFO_FILE = "samplerzoo.json"
 """Name of samplerzoo's own file in a model folder."""
 
+FETCHED = ("*.json", "*.safetensors", "*.md", "*merges.txt", "*.model")
+"""Names of the files that are fetched from the hub; the last two are of tokenizers."""
+
 UNBOUNDED = ("lambda_min_clipped",)
 """Keys of diffusers' configs that are -Infinity by default, as DPMSolverMultistepScheduler writes them."""
 
@@ -53,7 +56,7 @@ def find_model(name: str, *, revision: str | None = None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.md"]))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=[*FETCHED]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ZooError(
             f"no folder {name!r} here, and the hub did not give a model of that name ({type(error).__name__}); "

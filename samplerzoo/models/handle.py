@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import LAYOUTS, Layout, Model
+from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError
 from samplerzoo.system.environment import choose_dtype
 
@@ -87,6 +88,23 @@ def echo(channels: int = 1) -> Network:
         return x.repeat(1, channels, *[1] * (x.ndim - 2))
 
     return net
+
+
+def blank_text(shapes: Mapping[str, tuple[int, ...]], identity: Callable[[], str]) -> TextEncoder:
+    """Return an encoder in the place of a text encoder, whose answers have the right shapes and are zero.
+
+    Args:
+        shapes: shape of each input that a prompt becomes.
+        identity: SHA-256 of the files of the text encoder.
+    """
+    import torch
+
+    return TextEncoder(
+        encode=lambda prompt: {name: torch.zeros(shape) for name, shape in shapes.items()},
+        count=lambda prompt: 0,
+        most=0,
+        identity=identity,
+    )
 
 
 def slope(classes: int) -> Classifier:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from samplerzoo import registry
-from samplerzoo.core.blame import blaming
+from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.codec import Codec, Latents
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Layout, Model
+from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError, reason
 from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
@@ -25,7 +26,7 @@ from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_parts
 from samplerzoo.models.understand import CLASSIFIER, holds_classifier, understand
-from samplerzoo.models.weights import compiled_network, holds_variant, load_module, with_layout
+from samplerzoo.models.weights import compiled_network, holds_variant, load_module, load_text_part, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import SchedulerMixin, UNet2DModel
 
+    from samplerzoo.core.architecture import NetworkArchitecture
     from samplerzoo.core.model import Classifier, Network
 
 
@@ -145,8 +147,9 @@ class ModelFolder(ModelHandle):
         architecture = self.parts.network[1]
         module = with_layout(self.load_network(device, dtype), layout)
         model = dataclasses.replace(
-            self.stub, device=device, dtype=dtype, compiled=compiled, layout=layout, codec=self._codec(device)
-        )
+            self.stub, device=device, dtype=dtype, compiled=compiled, layout=layout, codec=self._codec(device),
+            text=self._text(device),
+        )  # fmt: skip
         net = compiled_network(architecture, module) if compiled else architecture.call(module)
         return with_networks(model, net, self.parts.root)
 
@@ -168,11 +171,29 @@ class ModelFolder(ModelHandle):
         codec = self.stub.codec
         return codec.with_weights(self.load_codec(device)) if isinstance(codec, Latents) else codec
 
+    def _text(self, device: str) -> TextEncoder | None:
+        """Return the text encoder of the model, with its weights, if it takes prompts. It computes in float32."""
+        if self.stub.text is None:
+            return None
+        modules = {part.name: load_text_part(part, self._variant(part), device) for part in self.parts.texts}
+        return text_encoder(self.parts.network[1], modules, self.stub.text.identity)
+
     def _variant(self, part: Part) -> str | None:
         """Return the variant of a part's weights; beside one of a variant another may have the usual ones alone."""
         variant = self.reading.variant
         elsewhere = variant is not None and any(holds_variant(other, variant) for other in self.parts)
         return None if variant is None or (elsewhere and not holds_variant(part, variant)) else variant
+
+
+def text_encoder(
+    architecture: NetworkArchitecture, modules: Mapping[str, Any], identity: Callable[[], str]
+) -> TextEncoder:
+    """Ask an architecture for the text encoder that its parts make."""
+    with blaming(architecture):
+        found: Any = architecture.text(modules)
+    if not isinstance(found, TextEncoder):
+        raise bad_answer(architecture, "text", found, "a TextEncoder")
+    return dataclasses.replace(found, identity=identity)
 
 
 def is_here(name: str) -> bool:
@@ -209,11 +230,8 @@ def fingerprint(folder: Path, parts: Parts) -> str:
         for plugin in registry.plugins("architecture"):
             if plugin.file is not None and plugin.target is type(architecture):  # how a folder is read is its file's
                 digest.update(plugin.file.read_bytes())
-    # hidden files are being written, or were left by a process that was killed while it wrote
-    files = {path for part in parts for path in (part.path.glob("[!.]*") if part.path.is_dir() else [part.path])}
-    files |= {part.weights for part in parts if part.weights is not None}
-    files |= {path for path in (folder / CLASSIFIER).glob("[!.]*") if path.is_file()}
-    for path in sorted(path for path in files if path.is_file() and path.suffix in (".json", ".safetensors")):
+    files = {path for part in (*parts, Part(CLASSIFIER, folder / CLASSIFIER, {})) for path in part.files}
+    for path in sorted(files):
         digest.update(str(path.relative_to(folder) if path.is_relative_to(folder) else path.name).encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -239,6 +257,11 @@ def check_second(second: Model, model: Model) -> None:
         )
     if second.codec.name != model.codec.name:
         raise UsageError(f"the second model, {second.name}, is of {second.codec.name}, not of {model.codec.name}")
+    if (second.text is None) != (model.text is None):
+        told, other = (model, second) if second.text is None else (second, model)
+        raise UsageError(f"{told.name} takes prompts and {other.name} none: a second model is one of the same images")
+    if second.text is not None and model.text is not None and second.text.identity() != model.text.identity():
+        raise UsageError(f"the second model, {second.name}, has another text encoder than {model.name}")
     if second.averages != model.averages:
         raise UsageError(f"the second model, {second.name}, is a consistency model, or {model.name} is, and not both")
     if not _same_path(second, model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ INDEX_FILE = "model_index.json"
 CONFIG_FILES = ("config.json", "scheduler_config.json")
 CHECKPOINT_FILES = ("ema.safetensors", "model.safetensors", "progress.json")
 """Files of a checkpoint of training: its moving average, if it has one, its weights, and how far it is."""
+TOKENS = (".txt", ".model")
+"""Ends of the names of files that a tokenizer keeps beside those of JSON, such as merges.txt."""
 OURS = ("classifier", "features", "checkpoints", "samples")
 """Folders beside the parts of a pipeline that are not parts of it."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a model folder: a network, a scheduler, an autoencoder.
+    """One part of a model folder: a network, a scheduler, an autoencoder, a text encoder.
 
     Attributes:
         name: name of its folder; empty if it lies in the root.
@@ -44,6 +47,13 @@ class Part:
         listed = architectures[:1] if isinstance(architectures, list) else []
         return str(self.config.get("_class_name") or [*listed, "a thing without a class"][0])
 
+    @property
+    def files(self) -> list[Path]:
+        """Files of configs, weights and tokens. Hidden ones are being written, or were left by a killed process."""
+        files = sorted(self.path.glob("[!.]*")) if self.path.is_dir() else [self.path]
+        files += [] if self.weights is None else [self.weights]
+        return [file for file in files if file.is_file() and file.suffix in (".json", ".safetensors", *TOKENS)]
+
     def __str__(self) -> str:
         return f"{self.name} ({self.kind})" if self.name else self.kind
 
@@ -54,6 +64,8 @@ class Parts:
 
     Attributes:
         pipeline: name of the pipeline's class, if the folder says so.
+        texts: parts that turn prompts into what the network is told, if it takes any.
+        unused: parts that are not run.
     """
 
     root: Path
@@ -61,9 +73,12 @@ class Parts:
     network: tuple[Part, NetworkArchitecture]
     scheduler: tuple[Part, PathArchitecture]
     codec: tuple[Part, CodecArchitecture] | None
+    texts: tuple[Part, ...] = ()
+    unused: tuple[Part, ...] = ()
 
     def __iter__(self) -> Iterator[Part]:
         yield from (part for part, _ in filter(None, (self.network, self.scheduler, self.codec)))
+        yield from self.texts
 
 
 def read_parts(root: Path, scheduler: str | None = None) -> Parts:
@@ -88,10 +103,13 @@ def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str
         if any(isinstance(found, PathArchitecture) for _, found in claimed):
             raise UsageError(f"--scheduler {scheduler}: {root} has a scheduler of its own; leave --scheduler out")
         claimed = [(part, found) for part, found in claimed if found is not None or not part.kind.endswith("Scheduler")]
-    lost = [part for part, found in claimed if found is None]
-    if lost:
-        raise ZooError(_refusal(root, pipeline, parts, lost))
     networks = [(part, found) for part, found in claimed if isinstance(found, NetworkArchitecture)]
+    beside = {name for _, network in networks for name in (*network.texts, *network.unused)}
+    lost = [part for part, found in claimed if found is None and part.name not in beside]
+    if lost:
+        for part, network in networks:
+            _check_network(part, network, pipeline)
+        raise ZooError(_refusal(root, pipeline, parts, lost))
     schedulers = [(part, found) for part, found in claimed if isinstance(found, PathArchitecture)]
     codecs = [(part, found) for part, found in claimed if isinstance(found, CodecArchitecture)]
     if not networks:
@@ -109,7 +127,39 @@ def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str
         )
     if len(schedulers) > 1 or len(codecs) > 1:
         raise ZooError(f"{root} holds {_listed(parts)}: one network, one scheduler and one autoencoder make a model")
-    return Parts(root, pipeline, networks[0], schedulers[0], codecs[0] if codecs else None)
+    chosen, reader = networks[0]
+    texts = tuple(_text(root, chosen, name, kinds, parts) for name, kinds in reader.texts.items())
+    unused = tuple(part for part in parts if part.name in reader.unused)
+    return Parts(root, pipeline, networks[0], schedulers[0], codecs[0] if codecs else None, texts, unused)
+
+
+def _check_network(network: Part, architecture: NetworkArchitecture, pipeline: str | None) -> None:
+    """Refuse a network that cannot be driven: the reason says more than which part beside it is not known."""
+    with suppress(TypeError, ValueError, KeyError, ArithmeticError):
+        try:
+            architecture.facts(network.config)
+        except ZooError as error:
+            raise ZooError(f"{network.path}{f' of a {pipeline}' if pipeline else ''}: {error}") from error
+
+
+def _text(root: Path, network: Part, name: str, kinds: tuple[str, ...], parts: list[Part]) -> Part:
+    """Find a part that turns prompts into what a network is told.
+
+    Raises:
+        ZooError: it is not there, or of another class.
+    """
+    found = next((part for part in parts if part.name == name), None)
+    if found is None and (root / name).is_dir():
+        config = read_json(root / name, CONFIG_FILES[0]) if (root / name / CONFIG_FILES[0]).is_file() else {}
+        found = Part(name, root / name, config if config.get("architectures") else {"_class_name": kinds[0]})
+    if found is None:
+        raise ZooError(
+            f"{root}: {network} is told prompts by {name} ({' or '.join(kinds)}), and there is none; give the folder "
+            "of a whole pipeline"
+        )
+    if found.kind not in kinds:
+        raise ZooError(f"{found.path}: {found.kind}, and what tells {network} prompts is known as {' or '.join(kinds)}")
+    return found
 
 
 def _checkpoint(root: Path, scheduler: str | None) -> Parts:
@@ -243,9 +293,9 @@ def _refusal(root: Path, pipeline: str | None, parts: list[Part], lost: list[Par
     """Say what a folder is that cannot be driven, and what there is to do."""
     whole = f"a {pipeline} of {_listed(parts)}" if pipeline else _listed(parts)
     return (
-        f"{root} is {whole}, and no architecture reads {_listed(lost)}: samplerzoo drives unconditional and "
-        f"class-conditional image models{_known(NetworkArchitecture)}, on paths of{_known(PathArchitecture)}; for "
-        "another, write a plugin of samplerzoo.architectures"
+        f"{root} is {whole}, and no architecture reads {_listed(lost)}: samplerzoo drives unconditional, "
+        f"class-conditional and text-to-image models{_known(NetworkArchitecture)}, on paths of"
+        f"{_known(PathArchitecture)}; for another, write a plugin of samplerzoo.architectures"
     )
 
 

@@ -17,9 +17,10 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.configs import ClassifierConfig, ModelInfo, parse
 from samplerzoo.models.folder import INFO_FILE, read_json
-from samplerzoo.models.handle import echo, slope
+from samplerzoo.models.handle import blank_text, echo, slope
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import Part, Parts
+from samplerzoo.system.files import digest
 from samplerzoo.trust.limits import MOST_VALUES
 
 CLASSIFIER = "classifier"
@@ -53,6 +54,7 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
         shape=shape,
         num_classes=num_classes,
         null_label=null_label,
+        text=blank_text(network.prompt, lambda: _text_identity(parts)) if network.prompt else None,
         class_names=None if info.class_names is None else tuple(info.class_names),
         class_counts=None if info.class_counts is None else tuple(info.class_counts),
         averages=path.averages,
@@ -65,7 +67,13 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     )
     if path.clip is None and model.clip.mode != "off":
         guesses = (*guesses, "x0 is clipped to [-1, 1], as pixels are, since the scheduler says nothing of it")
+    guesses = (*guesses, *(f"{part} is not run" for part in parts.unused))
     return model, (*network.guesses, *path.guesses, *guesses)
+
+
+def _text_identity(parts: Parts) -> str:
+    """Return the SHA-256 of the files of the text encoder."""
+    return digest(*(file for part in parts.texts for file in part.files))
 
 
 def _asked_of(parts: Parts, part: Part, question: Any) -> Any:

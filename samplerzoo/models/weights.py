@@ -11,6 +11,7 @@ from pydantic import BaseModel, StringConstraints
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.model import Layout
 from samplerzoo.errors import ZooError, reason
+from samplerzoo.models.configs import refuse_kernels
 from samplerzoo.models.parts import Part
 from samplerzoo.trust.records import read_record
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from samplerzoo.core.model import Network
 
 STEM = "diffusion_pytorch_model"
+TEXT_STEM = "model"
+"""Start of the names of weights of transformers."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -78,10 +81,57 @@ def _from_checkpoint(part: Part, file: Path, cls: Any, dtype: str) -> Any:
     return module.to(getattr(torch, dtype)).eval()
 
 
+def load_text_part(part: Part, variant: str | None = None, device: str = "cpu") -> Any:
+    """Load a tokenizer or a text encoder of transformers, in float32. Its weights must be complete.
+
+    Raises:
+        ZooError: it cannot be read, or does not hold all of the weights.
+    """
+    import transformers
+    from transformers import PreTrainedTokenizerBase
+
+    cls: Any = getattr(transformers, part.kind)
+    whole = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        if issubclass(cls, PreTrainedTokenizerBase):
+            return cls.from_pretrained(part.path, **whole)
+        refuse_kernels(part.path)
+        _check_text_weights(part, cls)
+        module, report = cls.from_pretrained(
+            part.path, use_safetensors=True, output_loading_info=True, variant=variant, **whole
+        )
+    except ZooError:
+        raise
+    except Exception as error:  # the kind of error depends on what is broken
+        raise ZooError(f"{part.path}: the {part.kind} cannot be read: {reason(error)}") from error
+    if report["missing_keys"] or report["mismatched_keys"]:  # transformers makes them up
+        lost = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+        raise ZooError(f"{part.path}: weights do not fit config.json: {lost[0]}, ...")
+    return module.float().to(device).eval()
+
+
+def _check_text_weights(part: Part, cls: Any) -> None:
+    """Refuse a config of a text encoder that its weights cannot fill, before it is given memory."""
+    from accelerate import init_empty_weights
+
+    files = [file for file in part.files if file.suffix == ".safetensors"]
+    if not files:
+        raise ZooError(
+            f"{part.path}: no {TEXT_STEM}.safetensors: the folder is not whole, or has pickles (.bin) alone, which may "
+            "run code when read"
+        )
+    with init_empty_weights():
+        module = cls(cls.config_class.from_dict(part.config))
+    _check_fits(part, module, files)
+
+
 def holds_variant(part: Part, variant: str) -> bool:
     """Tell whether a part has weights of this variant."""
-    names = (f"{STEM}.{variant}*.safetensors", f"{STEM}.safetensors.index.{variant}.json")
-    return any(any(part.path.glob(name)) for name in names)
+    return any(
+        any(part.path.glob(name))
+        for stem in (STEM, TEXT_STEM)
+        for name in (f"{stem}.{variant}*.safetensors", f"{stem}.safetensors.index.{variant}.json")
+    )
 
 
 def _check_size(part: Part, cls: Any, files: Sequence[Path]) -> None:
@@ -97,6 +147,11 @@ def _check_size(part: Part, cls: Any, files: Sequence[Path]) -> None:
             module = cls.from_config(part.config)
     except Exception as error:  # the kind of error depends on what is wrong in the config
         raise ZooError(f"{part.path}: its config makes no {part.kind}: {reason(error)}") from error
+    _check_fits(part, module, files)
+
+
+def _check_fits(part: Part, module: Any, files: Sequence[Path]) -> None:
+    """Refuse a module of more values than its files have bytes."""
     values, held = sum(it.numel() for it in module.state_dict().values()), sum(file.stat().st_size for file in files)
     if values > held:
         raise ZooError(

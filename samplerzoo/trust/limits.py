@@ -16,6 +16,12 @@ MOST_VALUES = 2**26
 """Numbers in the state of one image, and pixels in a picture that is read: a square of 8192."""
 MOST_CLASSES = 10**6
 """Classes of a model."""
+MOST_PROMPTS = 10**5
+"""Prompts of a run."""
+MOST_PROMPT_LETTERS = 10_000
+"""Characters of a prompt; a text encoder reads some hundreds of them."""
+MOST_PROMPTS_LETTERS = 2**22
+"""Characters of all prompts of a run together, so that a line of JSON can hold them."""
 MOST_LETTERS = 1000
 """Characters of a name: of a class, a model, a reference, an option's text."""
 MOST_FEATURES = 2**14

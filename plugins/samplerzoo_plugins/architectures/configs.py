@@ -115,10 +115,12 @@ class NetworkConfig(Config):
     block_out_channels: Annotated[list[Width], Field(min_length=1, max_length=16), Listed] = [64]
     layers_per_block: Depth | Annotated[list[Depth], Listed] = 2
     num_layers: Depth = 1
-    num_attention_heads: Width = 1
+    num_attention_heads: Width | None = 1
     attention_head_dim: Width | Annotated[list[Width], Listed] | None = None
     norm_num_groups: Width | None = None
     patch_size: Width | None = None
+    cross_attention_dim: Width | Annotated[list[Width], Listed] = 1280
+    transformer_layers_per_block: Depth | Annotated[list[Depth], Listed] = 1
     scaling_factor: PositiveFloat | None = None
     shift_factor: float | None = None
     latents_mean: Annotated[list[float] | None, Listed] = None

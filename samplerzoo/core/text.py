@@ -1,0 +1,59 @@
+"""Text encoder: the way from prompts to what a network is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    Inputs = Mapping[str, torch.Tensor]
+
+MOST_KEPT = 2**26
+"""Numbers that are kept of encoded prompts: a thousand prompts of Stable Diffusion."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextEncoder:
+    """Text encoder of a model. It encodes each prompt by itself, so that no image depends on its batch, and once.
+
+    Attributes:
+        encode: function from a prompt to keyword inputs of the network, without the axis of the batch.
+        count: function from a prompt to the number of its tokens.
+        most: tokens that are read of a prompt; what is behind them is cut off.
+        identity: function that returns the SHA-256 of the encoder's files.
+    """
+
+    encode: Callable[[str], Inputs]
+    count: Callable[[str], int]
+    most: int
+    identity: Callable[[], str] = field(default=lambda: "")
+    _kept: dict[str, Inputs] = field(default_factory=dict, init=False, repr=False)
+
+    def inputs(self, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return the inputs of a batch, (N, ...) each, of N prompts."""
+        import torch
+
+        found = {prompt: self._encoded(prompt) for prompt in dict.fromkeys(prompts)}
+        names = found[prompts[0]]
+        return {name: torch.stack([found[prompt][name] for prompt in prompts]) for name in names}
+
+    def cut(self, prompts: Iterable[str]) -> dict[str, int]:
+        """Return the prompts that are too long, with the number of their tokens."""
+        counts = {prompt: self.count(prompt) for prompt in dict.fromkeys(prompts)}
+        return {prompt: count for prompt, count in counts.items() if count > self.most}
+
+    def _encoded(self, prompt: str) -> Inputs:
+        """Encode a prompt, or take what was kept of it."""
+        import torch
+
+        if prompt not in self._kept:
+            with torch.no_grad():
+                inputs = self.encode(prompt)
+            size = sum(value.numel() for value in inputs.values())
+            if (len(self._kept) + 1) * size > MOST_KEPT:  # the first ones stay: prompts come round in turn
+                return inputs
+            self._kept[prompt] = inputs
+        return self._kept[prompt]

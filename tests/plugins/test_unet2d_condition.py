@@ -1,0 +1,141 @@
+"""Text-to-image models against StableDiffusionPipeline of diffusers, at the same draws, and mutants that are seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import folders
+import pytest
+import torch
+from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
+from samplerzoo_plugins.ddim import DDIM
+from torch import Tensor
+
+import samplerzoo as zoo
+from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.model import Model
+from samplerzoo.core.text import TextEncoder
+from samplerzoo.testing import run
+
+SAME = 1e-4
+"""Difference of latents and pixels from diffusers that is float32 rounding, which guidance by 7.5 makes larger."""
+SEEN = 1e-2
+"""Difference that a wrong convention makes, at least."""
+STEPS = 10
+PROMPTS = ["a cat", "two dogs, é and 猫", ""]
+GUIDED = ClassifierFreeGuidance(scale=7.5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folders.sd(tmp_path_factory.mktemp("sd"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return loaded(folder)
+
+
+@pytest.fixture(scope="module")
+def noise(folder: Path) -> Tensor:
+    return folders.latents(folder)
+
+
+@pytest.fixture(scope="module")
+def stock(folder: Path, noise: Tensor) -> folders.Stock:
+    return folders.stock_sd(folder, noise, PROMPTS, STEPS)
+
+
+def loaded(folder: Path) -> Model:
+    return zoo.load(folder, device="cpu", dtype="float32")
+
+
+def state(
+    model: Model, noise: Tensor, guidance: Guidance | None = GUIDED, prompts: list[str] = PROMPTS, **asked: Any
+) -> Tensor:
+    """Return the last latents that this noise becomes."""
+    condition = model.condition(prompts=prompts, **asked)
+    grid = model.schedule.grid(STEPS, "trailing")
+    with torch.no_grad():
+        return run(model, DDIM(), grid, lambda: noise, guidance=guidance, condition=condition, clip=model.clip)
+
+
+def off(found: Tensor, expected: Tensor) -> float:
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max())
+
+
+def test_guided_images_are_those_of_diffusers(model: Model, noise: Tensor, stock: folders.Stock) -> None:
+    latents = state(model, noise)
+    assert off(latents, stock.latents) < SAME
+    assert off(model.decode(latents), stock.pixels) < SAME
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        {"prediction_type": "v_prediction"},
+        {"prediction_type": "sample"},
+        {"scheduler_class": "PNDMScheduler", "skip_prk_steps": True},
+        {"scheduler_class": "EulerDiscreteScheduler"},
+        {"scheduler_class": "DPMSolverMultistepScheduler"},
+    ],
+    ids=str,
+)
+def test_every_scheduler_says_the_same_path(tmp_path: Path, scheduler: dict[str, Any]) -> None:
+    folder = folders.sd(tmp_path, **scheduler)
+    noise = folders.latents(folder)
+    stock = folders.stock_sd(folder, noise, PROMPTS, STEPS, clip_sample=False, set_alpha_to_one=True)
+    # of sample, diffusers works eps out of float32 tables, and guidance makes its rounding larger
+    same = 10 * SAME if scheduler.get("prediction_type") == "sample" else SAME
+    assert off(state(loaded(folder), noise), stock.latents) < same
+
+
+def test_a_negative_prompt_takes_the_place_of_the_empty_one(folder: Path, model: Model, noise: Tensor) -> None:
+    stock = folders.stock_sd(folder, noise, PROMPTS, STEPS, negative_prompt="dog")
+    assert off(state(model, noise, negative_prompt="dog"), stock.latents) < SAME
+    assert off(state(model, noise), stock.latents) > SEEN
+
+
+def test_without_guidance_it_is_the_pipeline_at_scale_1(folder: Path, model: Model, noise: Tensor) -> None:
+    stock = folders.stock_sd(folder, noise, PROMPTS, STEPS, 1.0)
+    assert off(state(model, noise, None), stock.latents) < SAME
+    assert off(state(model, noise, ClassifierFreeGuidance(scale=1.0)), stock.latents) < SAME
+
+
+def test_guidance_in_an_interval_and_rescaled(folder: Path, model: Model, noise: Tensor) -> None:
+    nowhere, everywhere = (ClassifierFreeGuidance(scale=7.5, low=low) for low in (1e3, 0.0))
+    assert off(state(model, noise, nowhere), state(model, noise, None)) == 0
+    assert off(state(model, noise, everywhere), state(model, noise)) == 0
+    assert off(state(model, noise, ClassifierFreeGuidance(scale=7.5, rescale=0.7)), state(model, noise)) > SEEN
+
+
+def test_wrong_conventions_are_seen(folder: Path, model: Model, noise: Tensor, stock: folders.Stock) -> None:
+    text = model.text
+    assert text is not None
+    tokenizer, encoder = folders.clip_tokenizer(), folders.text_encoder(folder)
+
+    def penultimate(prompt: str) -> dict[str, Tensor]:
+        tokens = tokenizer(prompt, padding="max_length", max_length=77, return_tensors="pt").input_ids
+        return {"encoder_hidden_states": encoder(tokens, output_hidden_states=True).hidden_states[-2][0]}
+
+    class OfTheNext(TextEncoder):
+        def inputs(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+            return super().inputs([*prompts[1:], prompts[0]])
+
+    mutants = {
+        "null prompt is wrong": state(model, noise, negative_prompt="."),
+        "text of the wrong image": state(told(model, OfTheNext(text.encode, text.count, text.most)), noise),
+        "penultimate layer": state(told(model, TextEncoder(penultimate, text.count, text.most)), noise),
+    }
+    for name, latents in mutants.items():
+        assert off(latents, stock.latents) > SEEN, name
+    assert off(model.decode(stock.latents), stock.pixels) < SAME
+    assert off(model.decode(stock.latents / folders.DECODER["scaling_factor"]), stock.pixels) > SEEN, "scaled twice"
+
+
+def told(model: Model, text: TextEncoder) -> Model:
+    return dataclasses.replace(model, text=text)
