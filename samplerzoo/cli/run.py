@@ -10,8 +10,9 @@ import click
 
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
-from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, tuning_request
+from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, prompt_flags, tuning_request
 from samplerzoo.cli.terminal import show
+from samplerzoo.data.prompts import read_prompts
 from samplerzoo.errors import UsageError
 from samplerzoo.registry import split_options
 from samplerzoo.sampling.recipe import Recipe
@@ -29,6 +30,7 @@ flags_of_run: list[click.Parameter] = [
     ),
     plugin_flag,
     *flags(Recipe),
+    *prompt_flags,
     click.Option(
         ["--num-images"],
         type=click.IntRange(1, MOST_IMAGES),
@@ -130,6 +132,9 @@ def recipe_of(wanted: dict[str, Any]) -> Recipe:
     """Make a recipe from the values of the flags. Flags that are no fields of it are options of the plugins."""
     wanted = given(wanted)
     wanted.pop("plugin")  # loaded by now; the recipe names the files that are used
+    given_prompts, column = wanted.pop("prompts", ()), wanted.pop("prompt_column", None)
+    if given_prompts or column is not None:
+        wanted["prompts"] = read_prompts(given_prompts, column)
     own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
     for_sampler, for_guidance = split_options(wanted)
     return validated(Recipe, {**own, "sampler_options": for_sampler, "guidance_options": for_guidance})

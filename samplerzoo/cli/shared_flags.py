@@ -18,6 +18,19 @@ compile_flag = click.Option(
 )
 network_flags = [*flags(TuningRequest), device_flag, compile_flag]
 """Flags of the network's call in a run or a suite. None of them changes an image by more than rounding."""
+prompt_flags: list[click.Option] = [
+    click.Option(
+        ["--prompts"],
+        multiple=True,
+        metavar="TEXT|FILE",
+        help="what a text-to-image model is asked for: a text, or a file with a prompt a line or in a column of .csv, "
+        ".tsv, .jsonl or .parquet; may be repeated; image i has prompt i mod their number",
+    ),
+    click.Option(
+        ["--prompt-column"], metavar="NAME", help="column of the prompts in such a table  [default: prompt, caption or "
+        "text]",
+    ),
+]  # fmt: skip
 baseline_flag = click.Option(
     ["--baseline"],
     metavar="NAME[@NFE]",

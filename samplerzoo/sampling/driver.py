@@ -115,6 +115,8 @@ def sample(
     sampler: str | Sampler = "ddim",
     *,
     labels: int | Sequence[int] | str | None = None,
+    prompts: str | Sequence[str] | None = None,
+    negative_prompt: str | None = None,
     num_images: int | None = None,
     guidance: str | Guidance | None = None,
     steps: int = 50,
@@ -136,7 +138,9 @@ def sample(
         sampler: a name, with its options as keywords (`eta=0.0`), or an object of one's own.
         labels: one for all images, a list, or text as `--class-labels` takes it; a conditional model defaults to
             "balanced".
-        num_images: as many as there are labels in a list, else 64.
+        prompts: texts that a text-to-image model is asked for, in turn.
+        negative_prompt: what guidance leads away from, in place of the empty prompt.
+        num_images: as many as there are labels in a list, or prompts, else 64.
         guidance: a name, with its options as `guidance_scale=3.0` and the like, or an object of one's own.
         timesteps: list of timesteps to visit, in place of `steps` and `spacing`.
         clip_x0: "off", "static", "dynamic"; see `Clip`. By default as the model says.
@@ -152,11 +156,14 @@ def sample(
     labels = str(labels) if isinstance(labels, int) else labels
     text = labels if isinstance(labels, str) else None
     listed = None if labels is None or isinstance(labels, str) else labels
+    if isinstance(prompts, str):
+        prompts = [prompts]
     if num_images is None:
-        num_images = 64 if listed is None else len(listed)
+        num_images = next((len(each) for each in (listed, prompts) if each is not None), 64)
     recipe = Recipe.of(
         sampler, guidance, options, timesteps=timesteps, steps=steps, spacing=spacing, seed=seed,
-        class_labels=text, clip_x0=clip_x0, model=model.name,
+        class_labels=text, prompts=None if prompts is None else tuple(prompts), negative_prompt=negative_prompt,
+        clip_x0=clip_x0, model=model.name,
     )  # fmt: skip
     plan = make_plan(
         recipe,
@@ -304,7 +311,7 @@ def draw_batch(
 ) -> Batch:
     """Draw these images at once, on this process alone."""
     model, cost = plan.model, Cost(images=len(indices))
-    condition = model.condition(None if plan.labels is None else [plan.labels[i] for i in indices])
+    condition = plan.condition(indices)
     prompt = model.device in PROMPT_DEVICES
     check = FiniteCheck(len(plan.grid), at_once=prompt, advice=_advice(plan))
     clipped = _RunningMean(model.device)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from samplerzoo import registry
+from samplerzoo.core.condition import Condition
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.level import Grid
 from samplerzoo.core.model import NO_CLIP, Model
@@ -31,6 +32,8 @@ class Plan:
         model: the model; a stub, as of `ModelHandle`, until `with_weights` gives the real one.
         clip: bound on x0.
         labels: one per image, or None.
+        prompts: texts that a text-to-image model is asked for; image i has prompt i mod their number.
+        negative_prompt: what guidance leads away from, in place of the empty prompt.
         second: the guidance's own model, if it has one.
 
     Raises:
@@ -46,11 +49,14 @@ class Plan:
     guidance: Guidance | None = None
     second: ModelHandle | None = None
     seed: int = 0
+    prompts: Sequence[str] | None = None
+    negative_prompt: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse labels that do not go with the model and the guidance."""
+        """Refuse labels and prompts that do not go with the model and the guidance."""
         if not 1 <= self.num_images <= MOST_IMAGES:
             raise UsageError(f"a run makes at least 1 image and at most {MOST_IMAGES}, not {self.num_images}")
+        self._check_prompts()
         needed = needs_labels(self.model, self.guidance)
         if self.labels is None:
             if needed:
@@ -66,6 +72,28 @@ class Plan:
         for label in self.labels:
             if K is not None and not 0 <= label < K:
                 raise UsageError(f"class label {label} is out of range: {self.model.name} has the classes 0 to {K - 1}")
+
+    def _check_prompts(self) -> None:
+        """Refuse to go without prompts where the model takes some, and with them where it takes none."""
+        name = self.model.name
+        if self.model.text is None and self.prompts is not None:
+            takes = "class labels: --class-labels" if self.model.classes is not None else "neither prompts nor labels"
+            raise UsageError(f"{name} takes no prompts; it takes {takes}")
+        if self.model.text is not None and self.prompts is None:
+            raise UsageError(f"{name} makes images of prompts: add --prompts TEXT|FILE, or prompts=[...] in Python")
+        if self.model.text is not None and self.labels is not None:
+            raise UsageError(f"{name} makes images of prompts, and takes no class labels: leave --class-labels out")
+        if self.negative_prompt is not None and self.guidance is None:
+            raise UsageError(
+                "--negative-prompt is what guidance leads away from: add --guidance cfg --guidance-scale 7.5"
+            )
+
+    def condition(self, indices: Sequence[int]) -> Condition:
+        """Return what these images are to be, as the network takes it."""
+        if self.prompts is not None:
+            asked = [self.prompts[index % len(self.prompts)] for index in indices]
+            return self.model.condition(prompts=asked, negative_prompt=self.negative_prompt)
+        return self.model.condition(None if self.labels is None else [self.labels[index] for index in indices])
 
     def with_weights(self, model: Model) -> Plan:
         """Put a model with weights in the place of the stub, and load the guidance's own model, if it has one."""
@@ -104,6 +132,8 @@ def make_plan(
         registry.check_methods(type(guidance), "guidance")
     elif recipe.guidance is not None:
         guidance = cast(Guidance, registry.make("guidance", recipe.guidance, recipe.guidance_options))
+    if model.text is not None and (labels is not None or recipe.class_labels is not None):
+        raise UsageError(f"{model.name} makes images of prompts, and takes no class labels: leave --class-labels out")
     if labels is not None:
         labels = [int(label) for label in labels]  # an array or a tensor will do
     elif recipe.class_labels is not None or needs_labels(model, guidance):
@@ -118,7 +148,10 @@ def make_plan(
         second = open_second(guidance.model)
         check_second(second.stub, model)
         model = dataclasses.replace(model, second=second.stub)
-    return Plan(model, sampler, grid, num_images, clip, labels, guidance, second, recipe.seed)
+    return Plan(
+        model, sampler, grid, num_images, clip, labels, guidance, second, recipe.seed, recipe.prompts,
+        recipe.negative_prompt,
+    )  # fmt: skip
 
 
 def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
@@ -148,7 +181,7 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
 
 def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:
     """Tell whether images belong to classes: the network's, or those that the guidance speaks of."""
-    return model.num_classes is not None or (guidance is not None and guidance.needs_labels)
+    return model.num_classes is not None or (model.text is None and guidance is not None and guidance.needs_labels)
 
 
 def _plugin_code(recipe: Recipe) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pydantic import PositiveInt, ValidationError, field_validator, model_valida
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
+from samplerzoo.data.prompts import check_prompts
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Field, Name, Options, kebab
@@ -54,12 +55,30 @@ class DrawOptions(GridRequest):
         None,
         description="3, 0-9, 1,3,5-7, balanced or natural; default: balanced, for a conditional model",
     )
+    prompts: tuple[str, ...] | None = None
+    """Texts that a text-to-image model is asked for; image i has prompt i mod their number."""
+    negative_prompt: str | None = Field(
+        None, description="what guidance leads away from, in every image; default: the empty prompt"
+    )
     clip_x0: Name | None = Field(
         None, description="bound on the predicted clean image: off, static:1.0, dynamic:0.995; default: the model's own"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="the network's; auto is bfloat16 where the device computes it natively, else float32"
     )
+
+    @field_validator("prompts")
+    @classmethod
+    def _moderate_prompts(cls, prompts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if prompts is None else check_prompts(prompts)
+
+    @model_validator(mode="after")
+    def _has_prompts(self) -> Self:
+        if self.negative_prompt is not None:
+            if self.prompts is None:
+                raise ValueError("negative_prompt stands beside prompts: add --prompts TEXT|FILE")
+            check_prompts([self.negative_prompt])
+        return self
 
 
 class Recipe(DrawOptions, ReadingOptions):
@@ -150,9 +169,15 @@ class Recipe(DrawOptions, ReadingOptions):
         except ValidationError as error:
             raise UsageError(reason(error)) from error
 
+    def prompt(self, index: int) -> str | None:
+        """Return the prompt of an image."""
+        return None if self.prompts is None else self.prompts[index % len(self.prompts)]
+
     def metadata(self, index: int, label: int | None) -> dict[str, Any]:
-        """Return what the file of an image carries."""
-        return {"samplerzoo": __version__, "index": index, "label": label, "recipe": self.model_dump(mode="json")}
+        """Return what the file of an image carries. Of several prompts, it is the one of the image."""
+        prompt = self.prompt(index)
+        recipe = self if prompt is None else self.model_copy(update={"prompts": (prompt,)})
+        return {"samplerzoo": __version__, "index": index, "label": label, "recipe": recipe.model_dump(mode="json")}
 
 
 class ImageRecord(Options):

@@ -303,6 +303,8 @@ def _finish(run: Run, folder: Path, record: dict[str, Any]) -> None:
     with atomic_file(folder / MANIFEST_FILE) as partial, partial.open("w") as file:
         for index in range(count):
             line = {"index": index, "file": image_path(index), "seed": run.plan.seed, "label": _label(run, index)}
+            if run.recipe.prompts is not None:
+                line["prompt"] = run.recipe.prompt(index)
             file.write(json.dumps(line) + "\n")
     shown = [images.read_png(folder / image_path(index))[0] for index in range(min(count, GRID_IMAGES))]
     labels = None if run.plan.labels is None else list(run.plan.labels[: len(shown)])

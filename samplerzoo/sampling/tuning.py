@@ -120,7 +120,8 @@ def _seconds(network: Network, model: Model, device: str, size: int) -> float | 
 
     x = torch.zeros(size, *model.shape, device=device)
     told = torch.ones(size, device=device)
-    condition = dataclasses.replace(model, device=device).condition([0] * size)
+    asked = dataclasses.replace(model, device=device)
+    condition = asked.condition([0] * size) if asked.text is None else asked.condition(prompts=[""] * size)
     took = []
     try:
         for _ in range(CALLS):
