@@ -30,6 +30,8 @@ class ClassifierGuidance(Guidance):
                 "classifier guidance needs a noise-aware classifier, and this model has none; "
                 "make one with `samplerzoo train-classifier --model MODEL`, or take --guidance cfg"
             )
+        if condition.labels is None:
+            raise UsageError(f"classifier guidance leads to a class, and {model.name} is told no classes")
         if model.num_classes is not None and model.null_label is None:
             raise UsageError(
                 "classifier guidance shifts the unconditional prediction, and this conditional model has no null label"

@@ -142,6 +142,7 @@ def identity(recipe: Recipe, plan: Plan) -> dict[str, Any]:
     if recipe.second_fingerprint is not None:
         guided = {name: value for name, value in guided.items() if name != "model"}
         second = {"second_weights": recipe.second_fingerprint}
+    prompted = {} if recipe.prompts is None else {"prompts": recipe.prompts, "negative_prompt": recipe.negative_prompt}
     return {
         "weights": recipe.fingerprint,
         "classes": model.classes,
@@ -158,12 +159,21 @@ def identity(recipe: Recipe, plan: Plan) -> dict[str, Any]:
         "dtype": recipe.dtype,
         "seed": recipe.seed,
         **second,
+        **prompted,
     }
 
 
 def kept_labels(recipe: Recipe) -> str | None:
     """Return the class labels of a recipe as cells and protocols know them, so that drawn labels have another name."""
     return IN_PROPORTION if recipe.class_labels == "natural" else recipe.class_labels
+
+
+def kept_prompts(recipe: Recipe) -> str | None:
+    """Return the prompts of a recipe as protocols know them: how many, and the SHA-256 of all."""
+    if recipe.prompts is None:
+        return None
+    many = f"{len(recipe.prompts)} prompt{'s' * (len(recipe.prompts) > 1)}"
+    return f"{many} {digest_text(json.dumps([recipe.prompts, recipe.negative_prompt]))}"
 
 
 def _origin(kind: Kind, name: str) -> str:

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from samplerzoo import registry
 from samplerzoo.bench import shards
-from samplerzoo.bench.cell import Cell, identity, kept_labels
+from samplerzoo.bench.cell import Cell, identity, kept_labels, kept_prompts
 from samplerzoo.bench.meter import Meter
 from samplerzoo.bench.results import ERROR, ImageError, Protocol, Row
 from samplerzoo.core.exact import is_stochastic
@@ -122,6 +122,7 @@ class ErrorMeter:
             fingerprint=cell.recipe.fingerprint or "",
             images=cell.images,
             labels=kept_labels(cell.recipe),
+            prompts=kept_prompts(cell.recipe),
             features=ERROR,
             features_id="rmse of pixels in [-1, 1]" + ("" if features is None else f"; {features.id}"),
             reference="converged solution",

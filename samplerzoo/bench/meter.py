@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplerzoo.bench import shards
-from samplerzoo.bench.cell import Cell, kept_labels
+from samplerzoo.bench.cell import Cell, kept_labels, kept_prompts
 from samplerzoo.bench.evidence import features_folder, influence_file
 from samplerzoo.bench.measuring_time import MeasuringTimer
 from samplerzoo.bench.results import Protocol
@@ -77,6 +77,7 @@ class Meter:
             fingerprint=cell.recipe.fingerprint or "",
             images=cell.images,
             labels=kept_labels(cell.recipe),
+            prompts=kept_prompts(cell.recipe),
             features=self._features.name,
             features_id=self._features.id,
             reference=self._reference.name,

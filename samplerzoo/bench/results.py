@@ -35,6 +35,7 @@ class Protocol(Options):
 
     Attributes:
         images: number of images; None for exact moments.
+        prompts: number and SHA-256 of the prompts, of images that are made of such.
         features, features_id: name as metrics carry it, and identity of weights and preprocessing.
         reference, reference_id: name of the reference statistics, and their SHA-256 (first 16 hex digits).
         dimensions: number of features; None in rows of earlier versions, which kept no errors.
@@ -45,6 +46,7 @@ class Protocol(Options):
     fingerprint: Name
     images: PositiveInt | None
     labels: Name | None
+    prompts: Name | None = None
     features: Name
     features_id: Name
     reference: Name

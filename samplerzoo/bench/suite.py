@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from samplerzoo import registry
 from samplerzoo.core.blame import blame
 from samplerzoo.core.paths import NAMED_PATHS
+from samplerzoo.data.prompts import read_prompts
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.models.folder import has_features
 from samplerzoo.models.options import ReadingOptions
@@ -84,6 +85,19 @@ class RowOptions(DrawOptions):
         "the reference does not say; default: natural where it can be, else balanced",
     )
     guidance: str | None = Field(None, description="such as cfg or classifier, with --guidance-scale")
+    prompt_column: str | None = None
+    """Column of the prompts, in a table of which the name does not say so."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prompts_of_files(cls, keys: dict[str, Any]) -> dict[str, Any]:
+        """Read the prompts of files: a row names them, and a recipe holds the texts themselves."""
+        asked, column = keys.get("prompts"), keys.get("prompt_column")
+        if isinstance(asked, str) or (isinstance(asked, (list, tuple)) and all(isinstance(it, str) for it in asked)):
+            return {**keys, "prompts": read_prompts(asked, column)}
+        if column is not None:
+            raise ValueError("prompt_column stands beside prompts")
+        return keys
 
 
 class Suite(SuiteHeader):
@@ -122,7 +136,7 @@ class Suite(SuiteHeader):
                     sampler_options=for_sampler,
                     guidance_options=for_guidance,
                     seed=how.seeds,
-                    **how.model_dump(exclude={"images", "seeds"}, exclude_unset=True),
+                    **how.model_dump(exclude={"images", "seeds", "prompt_column"}, exclude_unset=True),
                 )
                 yield recipe, how.images or (ERROR_IMAGES if self.measures == ("error",) else IMAGES)
         except ValidationError as error:

@@ -16,7 +16,14 @@ import click
 from samplerzoo.bench.suite import RowOptions, Suite, SuiteHeader, is_gaussian, parse_suite, read_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import baseline_flag, debug_flag, json_flag, network_flags, tuning_request
+from samplerzoo.cli.shared_flags import (
+    baseline_flag,
+    debug_flag,
+    json_flag,
+    network_flags,
+    prompt_flags,
+    tuning_request,
+)
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError, ZooError
@@ -43,7 +50,8 @@ flags_of_bench: list[click.Parameter] = [
         help="sampler to compare, with its options behind it; may be repeated",
     ),
     plugin_flag,
-    *several(flags(RowOptions), single=["class_labels"]),
+    *several(flags(RowOptions), single=["class_labels", "negative_prompt"]),
+    *prompt_flags,
     *flags(SuiteHeader),
     *network_flags,
     click.Option(

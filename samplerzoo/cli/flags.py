@@ -72,8 +72,8 @@ def flags(options: type[BaseModel], prefix: str = "") -> list[click.Option]:
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the flags that were typed."""
-    return {name: value for name, value in values.items() if value is not None}
+    """Return the flags that were typed. One that may be repeated is empty if it was not."""
+    return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
 def validated(options: type[Chosen], values: dict[str, Any]) -> Chosen:

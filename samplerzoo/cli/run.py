@@ -131,7 +131,7 @@ def command(
 def recipe_of(wanted: dict[str, Any]) -> Recipe:
     """Make a recipe from the values of the flags. Flags that are no fields of it are options of the plugins."""
     wanted = given(wanted)
-    wanted.pop("plugin")  # loaded by now; the recipe names the files that are used
+    wanted.pop("plugin", None)  # loaded by now; the recipe names the files that are used
     given_prompts, column = wanted.pop("prompts", ()), wanted.pop("prompt_column", None)
     if given_prompts or column is not None:
         wanted["prompts"] = read_prompts(given_prompts, column)

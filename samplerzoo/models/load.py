@@ -111,7 +111,7 @@ class ModelFolder(ModelHandle):
         info = read_info(parts.root)
         stub, guesses = understand(parts, info, reading, os.fspath(name))
         if is_unfinished(parts.root):
-            _warn_once(f"warning: {parts.root / CLASSIFIER} is not whole, and is passed over")
+            warn_once(f"warning: {parts.root / CLASSIFIER} is not whole, and is passed over")
         return cls(root, info, reading, parts, stub, guesses)
 
     @functools.cached_property
@@ -337,7 +337,8 @@ def is_unfinished(root: Path) -> bool:
 
 
 @functools.cache
-def _warn_once(text: str) -> None:
+def warn_once(text: str) -> None:
+    """Print a line on stderr, on the main process and once."""
     from samplerzoo.system.processes import processes  # imports torch
 
     if not processes()[0]:

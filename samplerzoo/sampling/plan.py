@@ -16,12 +16,17 @@ from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
+from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError
 from samplerzoo.models.handle import ModelHandle
-from samplerzoo.models.load import check_second, lasting, open_model
+from samplerzoo.models.load import check_second, lasting, open_model, warn_once
 from samplerzoo.sampling.labels import Labels, parse_class_labels
 from samplerzoo.sampling.recipe import EXPLICIT, Recipe
 from samplerzoo.trust.limits import MOST_IMAGES
+from samplerzoo.trust.markup import visible
+
+SHOWN_LETTERS = 40
+"""Characters of a prompt in messages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,8 @@ class Plan:
 
     def with_weights(self, model: Model) -> Plan:
         """Put a model with weights in the place of the stub, and load the guidance's own model, if it has one."""
+        if model.text is not None and self.prompts is not None:
+            _warn_of_cut(model.text, self.prompts)
         if self.second is not None:
             model = dataclasses.replace(model, second=self.second.load_like(model))
         return dataclasses.replace(self, model=model)
@@ -182,6 +189,17 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
 def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:
     """Tell whether images belong to classes: the network's, or those that the guidance speaks of."""
     return model.num_classes is not None or (model.text is None and guidance is not None and guidance.needs_labels)
+
+
+def _warn_of_cut(text: TextEncoder, prompts: Sequence[str]) -> None:
+    """Say which prompts are longer than what the text encoder reads."""
+    cut = text.cut(prompts)
+    if cut:
+        prompt, count = next(iter(cut.items()))
+        warn_once(
+            f"samplerzoo: {len(cut)} of the prompts are longer than the {text.most} tokens that the text encoder "
+            f"reads, and are cut off: the first has {count}, and begins '{visible(prompt[:SHOWN_LETTERS])}'"
+        )
 
 
 def _plugin_code(recipe: Recipe) -> dict[str, str]:
