@@ -10,6 +10,9 @@ from pydantic import Field as Field
 
 from samplerzoo.trust.limits import MOST_LETTERS
 
+MOST_SHOWN = 200
+"""Characters of a value in messages."""
+
 Name = Annotated[str, StringConstraints(max_length=MOST_LETTERS)]
 """Text of moderate length, which stands in a table or above a picture."""
 
@@ -25,7 +28,17 @@ class Options(BaseModel):
     def differences(self, other: Self) -> list[str]:
         """Name the fields in which this differs from another, as in `steps 50, not 20`."""
         mine, others = self.model_dump(mode="json"), other.model_dump(mode="json")
-        return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
+        return [
+            f"{name} {_shortened(mine[name])}, not {_shortened(others[name])}"
+            for name in mine
+            if mine[name] != others[name]
+        ]
+
+
+def _shortened(value: object) -> str:
+    """Write a value; of a long one, such as a list of prompts, the beginning."""
+    text = str(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def kebab(name: str) -> str:

@@ -177,19 +177,25 @@ def sd(
     unet: Mapping[str, Any] | None = None,
     vae: Mapping[str, Any] | None = None,
     text: Mapping[str, Any] | None = None,
+    text_seed: int = 2,
     **scheduler: Any,
 ) -> Path:
     """Save a text-to-image pipeline: a text U-Net on latents, CLIP's text encoder, and a tokenizer of bytes."""
     base = {"clip_sample": False} if scheduler_class == "DDIMScheduler" else {}
     made = getattr(diffusers, scheduler_class)(**{**STABLE, **base, **scheduler})
-    network = _drawn(diffusers.UNet2DConditionModel, seed, {**TEXT_UNET, **(unet or {})})
+    network = text_unet(seed, **(unet or {}))
     decoder = _drawn(diffusers.AutoencoderKL, seed + 1, {**DECODER, "latent_channels": 4, **(vae or {})})
     config = transformers.CLIPTextConfig(**{**TEXT_ENCODER, **(text or {})})
-    encoder = _drawn(lambda: transformers.CLIPTextModel(config), seed + 2, {})
+    encoder = _drawn(lambda: transformers.CLIPTextModel(config), text_seed, {})
     pipeline = diffusers.StableDiffusionPipeline(
         decoder, encoder, clip_tokenizer(), network, made, None, None, requires_safety_checker=False
     )
     return _save(pipeline, folder)
+
+
+def text_unet(seed: int = 0, **options: Any) -> nn.Module:
+    """Make a text U-Net on latents."""
+    return _drawn(diffusers.UNet2DConditionModel, seed, {**TEXT_UNET, **options})
 
 
 def clip_tokenizer() -> transformers.CLIPTokenizer:

@@ -69,6 +69,11 @@ class Protocol(Options):
             return f"{ERROR}@{self.images}"
         return metric_name(self.features, self.features_id, self.images)
 
+    @property
+    def title(self) -> str:
+        """Model and metric, and of images that are made of prompts also which prompts."""
+        return ", ".join(filter(None, [f"{self.model}: {self.metric}", self.prompts]))
+
 
 class CostPerImage(Options):
     """Cost of an image, counted at the network."""

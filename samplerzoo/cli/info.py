@@ -111,6 +111,7 @@ def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
         "grid": _shown_grid(schedule),
         "clip_x0": str(model.clip),
         "variance": model.variance,
+        "prompts": model.text is not None,
         "num_classes": model.num_classes,
         "null_label": model.null_label,
         "classifier": model.classifier is not None,

@@ -204,7 +204,7 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
         stem: start of the plots' file names.
         wanted: line that the others are compared with; see `ErrorTable.baseline`.
     """
-    yield f"## {plain(table.protocol.model)}: {plain(table.protocol.metric)}"
+    yield f"## {plain(table.protocol.title)}"
     yield (
         "Error of an image: root mean square over its pixels, in [-1, 1], of the difference to the converged solution "
         f"of the probability flow from the same noise ({plain(table.protocol.reference_id)}). Means over "

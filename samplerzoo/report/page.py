@@ -38,6 +38,8 @@ GALLERIES: dict[Axis, str] = {"steps": "pictures", "scale": "pictures-guidance"}
 
 MOST_NAMES = 4
 
+MOST_PROMPTS_SHOWN = 20
+
 LONGEST = 100
 """Letters of the name of a file; disks take 255 bytes."""
 
@@ -98,6 +100,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
             for part in section(table, folder, stem, _known(table, baseline, alone=not sections))
         ),
         *(part for each in sections for part in each.write(folder)),
+        *_prompts(every),
         *_pictures(along(every, "steps"), along(every, "scale"), folder),
         *_colophon(along(every, "steps")),
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
@@ -203,7 +206,7 @@ class Section:
     def write(self, folder: Path) -> Iterator[str]:
         """Write the parts of the section, and its plots to the folder."""
         protocol, judge = self.protocol, self.judge
-        yield f"## {plain(protocol.model)}: {plain(protocol.metric)}"
+        yield f"## {plain(protocol.title)}"
         yield "\n".join(f"- {sentence}" for sentence in self.findings)
         yield _measure(protocol, blind=judge.blind)
         for name, alt in plots.save_plots(judge, self.scales, self.floor, self.machine, folder, self.stem).items():
@@ -305,6 +308,21 @@ def _stems(protocols: Sequence[Protocol]) -> list[str]:
 
 def _folded(title: str, content: str) -> str:
     return f"<details>\n<summary>{tagged(title)}</summary>\n\n{content}\n\n</details>"
+
+
+def _prompts(rows: Sequence[Row]) -> Iterator[str]:
+    """List the first prompts of each set, and what guidance led away from."""
+    asked = {row.protocol.prompts: row.recipe for row in rows if row.protocol.prompts is not None}
+    for name, recipe in asked.items():
+        prompts = recipe.prompts or ()
+        yield f"## {plain(str(name))}"
+        away = "" if recipe.negative_prompt is None else f" Negative prompt: {code(recipe.negative_prompt)}."
+        yield f"Image i has prompt i mod {len(prompts)}.{away}"
+        shown = [
+            f"- {code(prompt) if prompt.strip() else 'the empty prompt'}" for prompt in prompts[:MOST_PROMPTS_SHOWN]
+        ]
+        left = len(prompts) - len(shown)
+        yield "\n".join(shown + [f"- and {left} more"] * (left > 0))
 
 
 def _pictures(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str]:

@@ -197,8 +197,8 @@ def _warn_of_cut(text: TextEncoder, prompts: Sequence[str]) -> None:
     if cut:
         prompt, count = next(iter(cut.items()))
         warn_once(
-            f"samplerzoo: {len(cut)} of the prompts are longer than the {text.most} tokens that the text encoder "
-            f"reads, and are cut off: the first has {count}, and begins '{visible(prompt[:SHOWN_LETTERS])}'"
+            f"samplerzoo: prompts longer than the {text.most} tokens that the text encoder reads are cut off, "
+            f"{len(cut)} of {len(prompts)}: the first has {count}, and begins '{visible(prompt[:SHOWN_LETTERS])}'"
         )
 
 

@@ -68,6 +68,11 @@ class UNet2DCondition(NetworkArchitecture):
     def text(self, modules: Mapping[str, Any]) -> TextEncoder:
         encoder, tokenizer = modules["text_encoder"], modules["tokenizer"]
         most = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        if len(tokenizer) > encoder.config.vocab_size:
+            raise ZooError(
+                f"a tokenizer of {len(tokenizer)} tokens beside a text encoder of {encoder.config.vocab_size}: they "
+                "are not of one model"
+            )
         masked = getattr(encoder.config, "use_attention_mask", False)
 
         def encode(prompt: str) -> dict[str, torch.Tensor]:
@@ -76,7 +81,7 @@ class UNet2DCondition(NetworkArchitecture):
             answer = encoder(tokens.input_ids.to(encoder.device), attention_mask=mask)
             return {"encoder_hidden_states": answer.last_hidden_state[0]}
 
-        return TextEncoder(encode, lambda prompt: len(tokenizer(prompt).input_ids), most)
+        return TextEncoder(encode, lambda prompt: len(tokenizer(prompt, verbose=False).input_ids), most)
 
     def call(self, module: Any) -> Any:
         def network(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:

@@ -48,9 +48,9 @@ def check_facts_are_those_of_the_network(architecture: NetworkArchitecture, modu
     )
     assert answer.dtype == x.dtype, f"the network answers {answer.dtype} to {x.dtype}"
     assert torch.isfinite(answer).all(), "the answer is NaN or infinite"
-    if facts.labels > 1:
+    if facts.labels > 1 or facts.prompt:
         other = _answer(architecture, module, x, TIMES[0], _labelled(facts, shift=1))
-        assert farthest(other, answer) > 0, "another label has the same answer: is the condition handed on?"
+        assert farthest(other, answer) > 0, "another label or prompt has the same answer: is the condition handed on?"
 
 
 def check_time_is_handed_on(architecture: NetworkArchitecture, module: Any) -> None:
@@ -107,7 +107,10 @@ def _input(facts: NetworkFacts) -> tuple[Tensor, Condition]:
 
 def _labelled(facts: NetworkFacts, shift: int = 0) -> Condition:
     labels = (torch.arange(IMAGES) + shift) % max(facts.labels, 1)
-    return Condition({"class_labels": labels} if facts.labels else {}, labels)
+    told = {"class_labels": labels} if facts.labels else {}
+    generator = torch.Generator().manual_seed(shift)
+    told |= {name: torch.randn(IMAGES, *shape, generator=generator) for name, shape in facts.prompt.items()}
+    return Condition(told, labels)
 
 
 @torch.no_grad()
