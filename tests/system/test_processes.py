@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import folders
 import pytest
 import torch
 
@@ -50,7 +51,9 @@ model = zoo.load(sys.argv[1], device="cpu", dtype="float32")
 start = []
 result = zoo.sample(model, "ddpm", steps=3, num_images=5, batch_size=2, clip_x0="static",
                     on_step=lambda number, _, x: start.append(x) if number == 0 else None)
-torch.save({"images": result.images, "start": torch.cat(start), "nfe": result.nfe, "world": world,
+asked = zoo.load(sys.argv[3], device="cpu", dtype="float32")
+told = zoo.sample(asked, "ddpm", steps=2, num_images=5, batch_size=2, prompts=["a cat", "two dogs", ""])
+torch.save({"images": result.images, "asked": told.images, "start": torch.cat(start), "nfe": result.nfe, "world": world,
             "images counted": result.cost.images}, f"{sys.argv[2]}/{rank}.pt")
 group._leave()
 print([path.read_text() for path in Path("/proc/self/task").glob("*/comm")], file=sys.stderr)
@@ -62,7 +65,7 @@ def test_same_images_on_two_processes(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     done = subprocess.run(
-        [*command, str(tmp_path / "worker.py"), str(tiny_model), str(tmp_path)],
+        [*command, str(tmp_path / "worker.py"), str(tiny_model), str(tmp_path), str(folders.sd(tmp_path / "text"))],
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -74,6 +77,10 @@ def test_same_images_on_two_processes(tiny_model: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(part["images"], alone.images, rtol=0, atol=FLOAT32_NETWORK)
         assert (part["world"], part["nfe"], part["images counted"]) == (2, 3, 5)
     assert torch.equal(first["images"], second["images"])
+    text = load(tmp_path / "text", device="cpu", dtype="float32")
+    asked = sample(text, "ddpm", steps=2, num_images=5, batch_size=2, prompts=["a cat", "two dogs", ""])
+    for part in (first, second):
+        torch.testing.assert_close(part["asked"], asked.images, rtol=0, atol=FLOAT32_NETWORK)
     noise = Noise(0, range(5), (1, 8, 8))()
     assert torch.equal(first["start"], noise[[0, 1, 4]])
     assert torch.equal(second["start"], noise[[2, 3]])
