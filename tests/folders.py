@@ -198,6 +198,19 @@ def text_unet(seed: int = 0, **options: Any) -> nn.Module:
     return _drawn(diffusers.UNet2DConditionModel, seed, {**TEXT_UNET, **options})
 
 
+def clip(folder: Path, *, seed: int = 0) -> Path:
+    """Save a CLIP model with image processor and tokenizer, for images of 16 pixels."""
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+              "image_size": 16, "patch_size": 8}  # fmt: skip
+    config = transformers.CLIPConfig(text_config=TEXT_ENCODER, vision_config=vision, projection_dim=12)
+    _drawn(lambda: transformers.CLIPModel(config), seed, {}).save_pretrained(folder)
+    transformers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(
+        folder
+    )
+    clip_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def clip_tokenizer() -> transformers.CLIPTokenizer:
     """Make a tokenizer of CLIP without merges: a token for each byte, another for each byte that ends a word."""
     printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -242,7 +255,7 @@ def _drawn(make: Callable[..., nn.Module], seed: int, options: Mapping[str, Any]
             drawn = torch.randn(weight.shape, generator=generator)
             if name == "bias":
                 drawn *= 0.2
-            elif weight.ndim == 1:
+            elif weight.ndim < 2:
                 drawn = 1 + 0.2 * drawn
             elif not isinstance(module, nn.Embedding):
                 drawn *= 1.2 / weight[0].numel() ** 0.5

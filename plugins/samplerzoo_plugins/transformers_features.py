@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 """Files in which transformers keeps an image processor: by itself, or in a processor of images and text."""
+VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
+"""Files of which a tokenizer needs some: without them, transformers makes up an empty one."""
 
 
 class TransformersFeatures(Features):
@@ -92,6 +94,29 @@ class TransformersFeatures(Features):
             if last is None or last.ndim not in (3, 4):
                 raise ZooError(f"{self.folder}: {type(net).__name__} has neither pooled features nor tokens")
             return last[:, 0] if last.ndim == 3 else last.mean((2, 3))
+
+        return features
+
+    def load_text(self, device: str = "cpu") -> Callable[[Sequence[str]], torch.Tensor] | None:
+        from transformers import AutoTokenizer
+
+        net, _, _ = self._read(device)
+        if not hasattr(net, "get_text_features"):
+            return None
+        if not any(all((self.folder / name).is_file() for name in names) for names in VOCABULARIES):
+            raise ZooError(f"{self.folder}: no tokenizer.json; save its tokenizer there, as with the image processor")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # the kind of error depends on what is broken
+            raise unreadable(self.folder, error) from error
+        most = min(tokenizer.model_max_length, net.config.text_config.max_position_embeddings)
+
+        def features(texts: Sequence[str]) -> torch.Tensor:
+            tokens = tokenizer(
+                [*texts], padding="max_length", max_length=most, truncation=True, return_tensors="pt"
+            ).to(device)
+            found = net.get_text_features(**tokens)
+            return found if not hasattr(found, "pooler_output") else found.pooler_output
 
         return features
 

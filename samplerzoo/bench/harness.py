@@ -29,6 +29,7 @@ from samplerzoo.bench.estimate import Remaining, StepTimer
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.meter import Meter
 from samplerzoo.bench.results import CostPerImage, Protocol, Row, Speed
+from samplerzoo.bench.score import ScoreMeter
 from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost
@@ -102,6 +103,7 @@ class Harness:
         if options.compiled:
             self._found.check_compiled()
         counts = self._meter.class_counts(self._found.stub.class_names) if self._meter else ()
+        self._scores = ScoreMeter(suite, self._found.stub, self._device) if "clip-score" in suite.measures else None
         self._cells = make_cells(suite, self._found, self._device, counts)
         self._solutions = solutions(self._cells) if self._errors else []
         self._tuning = self._chosen_tuning()
@@ -209,7 +211,8 @@ class Harness:
 
     def _keys(self, cell: Cell) -> list[tuple[str, Protocol]]:
         """Return the keys of a cell's rows, one for each meter."""
-        return [(cell.name, meter.protocol(cell)) for meter in (self._meter, self._errors) if meter is not None]
+        meters = (self._meter, self._errors, self._scores)
+        return [(cell.name, meter.protocol(cell)) for meter in meters if meter is not None]
 
     def _missing(self, cell: Cell, coming: Sequence[range], *, errors: bool) -> list[range]:
         """Return the batches of a cell to draw. For errors, images that are there in 8 bits are drawn again."""
@@ -321,8 +324,11 @@ class Harness:
 
     def _row(self, cell: Cell, protocol: Protocol) -> Row:
         folder = cell.folder(self._folder)
-        metrics, error = None, None
-        if self._errors is not None and protocol.features == results.ERROR:
+        metrics, error, score = None, None, None
+        warnings: list[str] = []
+        if self._scores is not None and protocol.features == results.SCORE:
+            score = self._scores.measure(cell, folder)
+        elif self._errors is not None and protocol.features == results.ERROR:
             error, warnings = self._errors.measure(cell)
         else:
             assert self._meter is not None
@@ -336,6 +342,7 @@ class Harness:
             protocol=protocol,
             metrics=metrics,
             error=error,
+            score=score,
             cost=CostPerImage(
                 **(sum((it.cost(len(shard)) for shard, it in made.items()), Cost()) if made else cell.cost).per_image()
             ),

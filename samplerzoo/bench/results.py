@@ -30,6 +30,10 @@ ERROR = "error"
 """Name of the features of rows that tell how far images are from the converged solution of the same noise."""
 
 
+SCORE = "clip-score"
+"""Name of the features of rows that tell how near images are to their prompts."""
+
+
 class Protocol(Options):
     """Protocol of a measurement. Two numbers can be compared if all of this agrees.
 
@@ -65,8 +69,8 @@ class Protocol(Options):
     @property
     def metric(self) -> str:
         """Name of the distance: fd_mnist@5000. Only features of the published Inception network give fid@5000."""
-        if self.features == ERROR:
-            return f"{ERROR}@{self.images}"
+        if self.features in (ERROR, SCORE):
+            return f"{self.features}@{self.images}"
         return metric_name(self.features, self.features_id, self.images)
 
     @property
@@ -123,13 +127,22 @@ class ImageError(Options):
     solution: FolderName | None = None
 
 
+class ImageScore(Options):
+    """Mean score of images, 100 times the cosine between an image and its prompt, with a 95% interval."""
+
+    mean: NonNegativeFloat
+    low: NonNegativeFloat
+    high: NonNegativeFloat
+
+
 class Row(Options):
     """One line of results.jsonl.
 
     Attributes:
         cell: name of the cell, a hash of all that image i depends on.
-        metrics: metrics of all images together, or None in a row of errors.
-        error: error of single images, or None in a row of metrics.
+        metrics: metrics of all images together, in a row of such.
+        error: error of single images, in a row of such.
+        score: score of single images, in a row of such.
         clipped: share of the values of x0 that were clipped; None if clipping was off.
     """
 
@@ -139,6 +152,7 @@ class Row(Options):
     protocol: Protocol
     metrics: Metrics | None = None
     error: ImageError | None = None
+    score: ImageScore | None = None
     cost: CostPerImage
     speed: Speed | None = None
     clipped: float | None = Field(None, ge=0, le=1)
@@ -147,8 +161,8 @@ class Row(Options):
     versions: dict[Name, Name] = Field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Return the row as JSON, without the one of metrics and error that it has not."""
-        lacking = {name for name in ("metrics", "error") if getattr(self, name) is None}
+        """Return the row as JSON, without those of metrics, error and score that it has not."""
+        lacking = {name for name in ("metrics", "error", "score") if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=lacking)
 
     @property

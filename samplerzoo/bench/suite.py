@@ -37,7 +37,7 @@ GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
 Warn = Callable[[str], None]
 
 
-Measure = Literal["error", "fd"]
+Measure = Literal["error", "fd", "clip-score"]
 ERROR_STEPS, ERROR_IMAGES, IMAGES = [5, 10, 20], 64, 1000
 """Steps and images of a benchmark of errors alone that names none, and images of any other."""
 
@@ -50,8 +50,8 @@ class SuiteHeader(ReadingOptions):
         None,
         min_length=1,
         description="error: distance of each image to the converged solution of the same noise, which needs no data; "
-        "fd: Fréchet distance and all else that features and a reference give; default: fd, or error if there are no "
-        "features",
+        "fd: Fréchet distance and all else that features and a reference give; clip-score: how near images are to "
+        "their prompts, in the features of a CLIP model; default: fd, or error if there are no features",
     )
     features: str | None = Field(
         None, description="feature network that images are compared by, NAME:SOURCE; default: that of the model"
@@ -76,7 +76,7 @@ class RowOptions(DrawOptions):
     """
 
     images: PositiveInt | None = Field(
-        None, le=MOST_IMAGES, description="how many of each cell; default: 1000, or 64 for errors alone"
+        None, le=MOST_IMAGES, description="how many of each cell; default: 1000, or 64 without fd"
     )
     seeds: int = Field(0, ge=0, lt=2**64, description="image i depends on the seed and i; every seed is a cell")
     class_labels: str | None = Field(
@@ -138,7 +138,7 @@ class Suite(SuiteHeader):
                     seed=how.seeds,
                     **how.model_dump(exclude={"images", "seeds", "prompt_column"}, exclude_unset=True),
                 )
-                yield recipe, how.images or (ERROR_IMAGES if self.measures == ("error",) else IMAGES)
+                yield recipe, how.images or (IMAGES if "fd" in self.measures else ERROR_IMAGES)
         except ValidationError as error:
             raise UsageError(f"row {number}: {reason(error)}") from error
         except UsageError as error:

@@ -224,7 +224,8 @@ def _tell(row: Row) -> None:
 
     from samplerzoo.bench.cell import cell_title
 
-    figure = row.metrics.fd if row.metrics is not None else row.error and row.error.mean
+    single = row.error or row.score
+    figure = row.metrics.fd if row.metrics is not None else single and single.mean
     parts = [f"{row.protocol.metric} {'–' if figure is None else f'{figure:.5g}'}", f"NFE {row.cost.nfe:g}"]
     if row.speed is not None:
         parts.append(f"{row.speed.images_per_second:.3g} images/s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     Network = Callable[[torch.Tensor], torch.Tensor]
+    TextNetwork = Callable[[Sequence[str]], torch.Tensor]
 
 
 class Features(Options):
@@ -53,4 +54,11 @@ class Features(Options):
 
     def load_head(self, device: str = "cpu") -> Network | None:
         """Return a function from features (N, D) to predicted classes (N,), or None if the network knows no classes."""
+        return None
+
+    def load_text(self, device: str = "cpu") -> TextNetwork | None:
+        """Return a function from N texts to features (N, D), or None if the network knows no texts.
+
+        The nearer a text is to an image, the smaller is the angle between the features of the two.
+        """
         return None

@@ -25,7 +25,7 @@ REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
 CALLED: dict[str, tuple[str, ...]] = {
     "sampler": ("grid", "step", "suited", "walk"),
     "guidance": ("guide", "within_interval"),
-    "features": ("load", "load_head"),
+    "features": ("load", "load_head", "load_text"),
     "spacing": ("taus",),
     "source": ("names", "refusal", "sampler"),
     "network": ("claims", "facts", "module", "parametrization", "call", "text"),

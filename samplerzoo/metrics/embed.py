@@ -15,6 +15,7 @@ from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.features import Features
 from samplerzoo.core.protocol import check_values
 from samplerzoo.data.sources import ImageBatch
+from samplerzoo.errors import UsageError
 from samplerzoo.metrics.evaluate import refuse_nonfinite
 from samplerzoo.metrics.feature_files import Values, write_features
 
@@ -73,6 +74,32 @@ class Embedder:
         features = np.concatenate(found)
         refuse_nonfinite(features, names)
         return features, np.concatenate(classes) if classes else None
+
+
+def text_features(features: Features, texts: Sequence[str], device: str) -> Values:
+    """Return float32 features (N, D) of texts, from a network that knows texts.
+
+    Raises:
+        UsageError: it knows none.
+        ZooError: it does not return one finite vector per text.
+    """
+    with blaming(features):
+        net = features.load_text(device)
+    if net is None:
+        raise UsageError(f"features {features.name} know no texts; a CLIP model does: --features hf:FOLDER")
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(texts), BATCH_SIZE):
+            part = texts[start : start + BATCH_SIZE]
+            with blaming(features):
+                values = net(part)
+            if not isinstance(values, torch.Tensor) or values.ndim != 2 or len(values) != len(part):
+                wanted = f"a tensor ({len(part)}, D) for {len(part)} texts"
+                raise bad_answer(features, "load_text", values, wanted, of="'s function")
+            found.append(values.float().cpu().numpy())
+    rows = np.concatenate(found)
+    refuse_nonfinite(rows, [f"prompt {number}" for number in range(1, len(texts) + 1)])
+    return rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from pandas import DataFrame, Series
 
 from samplerzoo.bench.evidence import Evidence, gather
 from samplerzoo.bench.results import Protocol, Row, read_some
+from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import difference
 from samplerzoo.report.errors import compared_errors
 from samplerzoo.report.line_names import number
@@ -36,6 +37,8 @@ def compare(folders: Sequence[Path]) -> str:
         rows = along([row for _, row in measured], "steps").assign(folder=[folder for folder, _ in measured])
         tables = by_protocol(rows)
     protocols = [*tables, *by_error]
+    if not protocols:
+        raise UsageError("these folders hold scores of images alone: `samplerzoo report FOLDER` shows those of each")
     evidence = gather((Path(folder), row) for folder, row in measured)
     parts = [part for protocol, own in tables.items() for part in _table(protocol, own, protocols, evidence)]
     for protocol, found in by_error.items():

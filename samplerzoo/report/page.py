@@ -24,6 +24,7 @@ from samplerzoo.report.errors import findings as findings_of_errors
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
+from samplerzoo.report.scores import score_sections
 from samplerzoo.report.series import SEED, Floor, along, average, by_protocol, drop_lone_points, floor_of, with_seconds
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import code, fenced, plain, tagged
@@ -99,6 +100,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
             for table, stem in zip(errors, stems, strict=True)
             for part in section(table, folder, stem, _known(table, baseline, alone=not sections))
         ),
+        *score_sections([row for row in every if row.score is not None]),
         *(part for each in sections for part in each.write(folder)),
         *_prompts(every),
         *_pictures(along(every, "steps"), along(every, "scale"), folder),

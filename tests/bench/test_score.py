@@ -1,0 +1,109 @@
+"""CLIP scores: against transformers' own, in a benchmark and its report, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import folders
+import numpy as np
+import pytest
+import torch
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+
+from samplerzoo.bench import shards
+from samplerzoo.bench.harness import BenchOptions, Harness
+from samplerzoo.bench.results import read_rows
+from samplerzoo.bench.score import score
+from samplerzoo.bench.suite import parse_suite
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.metrics.embed import Embedder, text_features
+from samplerzoo.metrics.names import parse_features
+from samplerzoo.report.page import make_report
+
+TEXTS = ["a cat", "two dogs, é and 猫", "", "word " * 100]
+ROUNDING = 2e-5
+"""Difference of a score, of 100, that float32 makes."""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folders.clip(tmp_path_factory.mktemp("clip"))
+
+
+def by_transformers(clip: Path, images: np.ndarray, texts: list[str]) -> torch.Tensor:
+    """Return 100 times the cosine of every image (rows) and text, as CLIPModel's own call has it."""
+    net = CLIPModel.from_pretrained(clip).eval()
+    pixels = AutoImageProcessor.from_pretrained(clip)(
+        images=list(torch.as_tensor(images)), return_tensors="pt", input_data_format="channels_first"
+    )
+    tokens = AutoTokenizer.from_pretrained(clip)(texts, padding=True, truncation=True, return_tensors="pt")
+    with torch.no_grad():
+        return 100 * net(**tokens, **pixels).logits_per_image / net.logit_scale.exp()
+
+
+def test_scores_are_those_of_transformers(clip: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 20, 16), dtype=np.uint8)
+    features = parse_features(f"hf:{clip}")
+    found = Embedder(features)(images, [*"abcd"])[0]
+    expected = by_transformers(clip, images, TEXTS)
+    texts = text_features(features, TEXTS, "cpu")
+    for shift in range(4):  # each image with each text
+        wanted = torch.stack([expected[i, (i + shift) % 4] for i in range(4)]).clamp(min=0)
+        np.testing.assert_allclose(score(found, np.roll(texts, -shift, 0)), wanted, rtol=0, atol=ROUNDING)
+    assert expected.std() > 1
+
+
+def test_exact_scores() -> None:
+    right, up, left = (np.array([row], dtype=np.float32) for row in ([2, 0], [0, 3], [-1, 0]))
+    assert score(right, right).item() == 100
+    assert score(right, up).item() == 0
+    assert score(right, left).item() == 0  # no score is negative
+    assert score(right, right + up * 2 / 3).item() == pytest.approx(100 / np.sqrt(2), abs=1e-12)
+
+
+def test_a_benchmark_of_scores(tmp_path: Path, clip: Path) -> None:
+    model = folders.sd(tmp_path / "sd")
+    content = {
+        "model": str(model), "metrics": ["clip-score"], "features": f"hf:{clip}", "images": 5,
+        "prompts": ["a cat", "two <b>|dogs"],
+        "rows": [{"sampler": "ddim", "steps": [1, 2]}, {"sampler": "ddpm", "steps": 2, "seeds": [0, 1]}],
+    }  # fmt: skip
+    harness = Harness(parse_suite(content, "it"), tmp_path / "out", BenchOptions(device="cpu"))
+    work = harness.estimate()
+    rows = harness.run(work, lambda row: None).rows
+    assert [row.protocol.metric for row in rows] == ["clip-score@5"] * 4
+    for row in rows:
+        where = tmp_path / "out" / shards.CELLS / row.cell
+        images = np.concatenate([shards.read_images(where, shard) for shard in shards.present(where, shards.IMAGES)])
+        pairs = by_transformers(clip, images, ["a cat", "two <b>|dogs"])
+        expected = np.mean([max(float(pairs[i, i % 2]), 0) for i in range(5)])
+        assert row.score is not None
+        assert row.score.mean == pytest.approx(expected, abs=ROUNDING)
+        assert row.score.low <= row.score.mean <= row.score.high
+    assert [row.key for row in read_rows(tmp_path / "out")] == [row.key for row in rows]
+    assert all(remaining.done for remaining in harness.estimate())
+    report = make_report(tmp_path / "out").path.read_text()
+    assert "clip-score@5, 2 prompts" in report
+    assert "| ddpm" in report
+    assert "<b>" not in report.replace("`two <b>\\|dogs`", "")
+
+
+def test_what_has_no_score(tmp_path: Path, clip: Path, tiny_model: Path) -> None:
+    def harness(**keys: object) -> Harness:
+        content = {"metrics": ["clip-score"], "rows": [{"sampler": "ddim", "steps": 1, "images": 1}], **keys}
+        return Harness(parse_suite(content, "it"), tmp_path / "out", BenchOptions(device="cpu"))
+
+    with pytest.raises(UsageError, match=r"clip-score needs a CLIP model: add --features hf:FOLDER"):
+        harness(model=str(tiny_model))
+    with pytest.raises(UsageError, match="takes none"):
+        harness(model=str(tiny_model), features=f"hf:{clip}")
+    with pytest.raises(UsageError, match="features pixels know no texts"):
+        text_features(parse_features("pixels"), ["a"], "cpu")
+    (clip / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    try:
+        with pytest.raises(ZooError, match=r"no tokenizer\.json"):
+            text_features(parse_features(f"hf:{clip}"), ["a"], "cpu")
+    finally:
+        (tmp_path / "tokenizer.json").rename(clip / "tokenizer.json")
+    assert json.loads((clip / "config.json").read_text())["model_type"] == "clip"
