@@ -318,11 +318,9 @@ def _prompts(rows: Sequence[Row]) -> Iterator[str]:
     for name, recipe in asked.items():
         prompts = recipe.prompts or ()
         yield f"## {plain(str(name))}"
-        away = "" if recipe.negative_prompt is None else f" Negative prompt: {code(recipe.negative_prompt)}."
+        away = "" if recipe.negative_prompt is None else f' Negative prompt: "{plain(recipe.negative_prompt)}".'
         yield f"Image i has prompt i mod {len(prompts)}.{away}"
-        shown = [
-            f"- {code(prompt) if prompt.strip() else 'the empty prompt'}" for prompt in prompts[:MOST_PROMPTS_SHOWN]
-        ]
+        shown = [f'- "{plain(prompt)}"' for prompt in prompts[:MOST_PROMPTS_SHOWN]]
         left = len(prompts) - len(shown)
         yield "\n".join(shown + [f"- and {left} more"] * (left > 0))
 
