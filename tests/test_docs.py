@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 
 import samplerzoo as zoo
 from samplerzoo import registry
+from samplerzoo.bench.suite import parse_suite
 from samplerzoo.cli import main
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.data.options import DataOptions
@@ -25,7 +27,7 @@ from samplerzoo.models.exact import ExactOptions
 from samplerzoo.models.load import ModelFolder
 
 DOCS = Path(__file__).parents[1] / "docs"
-MODELS, EXACT = DOCS / "models.md", DOCS / "exact.md"
+MODELS, EXACT, PROMPTS = DOCS / "models.md", DOCS / "exact.md", DOCS / "prompts.md"
 
 
 @pytest.fixture
@@ -72,6 +74,37 @@ def test_the_architecture_of_the_page_drives_a_network_of_ones_own(
     assert (own.num_classes, own.null_label, own.schedule.spacing) == (10, 10, "scheduler")
     found = zoo.sample(own, "ddim", steps=4, labels=[0, 3]).images
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)  # its times are told as 1 - sigma, in float32
+
+
+def test_the_architecture_of_prompts_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_files", {})
+    folder = folders.sd(tmp_path / "model")
+    asked: dict[str, Any] = {"steps": 2, "prompts": ["a cat", ""], "guidance": "cfg", "guidance_scale": 2.0}
+    expected = zoo.sample(zoo.load(folder, device="cpu", dtype="float32"), **asked).images
+    (source,) = re.findall(r"^```py\n(.*?)^```$", MODELS.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "told.py").write_text(source)
+    file = folder / "unet" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "_class_name": "MyTextUNet"}))
+    registry.load_file(tmp_path / "told.py")
+    found = zoo.sample(zoo.load(folder, device="cpu", dtype="float32"), **asked).images
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_the_page_of_prompts_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders.sd(Path("FOLDER"))
+    Path("captions.csv").write_text("file,caption\n1,a cat\n")
+    blocks = dict(re.findall(r"^```(sh|python|toml)\n(.*?)^```$", PROMPTS.read_text(), re.MULTILINE | re.DOTALL))
+    program, *words = shlex.split(blocks["sh"].replace("\\\n", ""))
+    assert program == "samplerzoo"
+    assert main([*words, "-o", "out"]) == 0, capsys.readouterr().err
+    assert len([*Path("out/images").iterdir()]) == 8
+    exec(blocks["python"], {})
+    assert Path("pets.png").is_file()
+    suite = parse_suite(tomllib.loads(blocks["toml"]), "the page")
+    assert [recipe.prompts for recipe, _ in suite.points] == [("a cat",)] * 6
 
 
 @pytest.mark.parametrize(

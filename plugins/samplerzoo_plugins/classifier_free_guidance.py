@@ -22,13 +22,14 @@ class ClassifierFreeGuidance(Guidance):
         if self.channels is not None and self.channels > model.shape[0]:
             raise UsageError(f"--guidance-channels {self.channels}: {model.name} has {model.shape[0]}")
         null = model.unconditional(condition)
+        pair = null + condition
 
         def guided(x, t):
             if self.scale == 1:
                 return denoise(x, t, condition)
             if self.scale == 0:
                 return denoise(x, t, null)
-            both = denoise(torch.cat([x, x]), t, null + condition)  # one network call
+            both = denoise(torch.cat([x, x]), t, pair)  # one network call
             u, c = both.chunk(2)
             g = c.away_from(u, self.scale if self.channels is None else self._by_channel(x))
             return self._rescaled(g, c) if self.rescale else g
