@@ -215,6 +215,8 @@ def _modules_of(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Load the parts of a folder that no pipeline of diffusers takes, by the names that they have in this one."""
     dtype = str(options.pop("torch_dtype", None) or torch.float32).removeprefix("torch.")
     opened = ModelFolder.open(folder, ReadingOptions(variant=options.pop("variant", None)))
+    if opened.parts.texts:
+        raise UsageError(f"{folder} makes images of prompts, which this pipeline is not told: samplerzoo.load reads it")
     left = sorted(set(options) - {"null_label", "use_safetensors"})
     if left:
         raise UsageError(f"{folder} is no pipeline of diffusers, and takes no {left[0]}: torch_dtype and variant alone")

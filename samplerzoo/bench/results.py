@@ -161,8 +161,10 @@ class Row(Options):
     versions: dict[Name, Name] = Field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Return the row as JSON, without those of metrics, error and score that it has not."""
-        lacking = {name for name in ("metrics", "error", "score") if getattr(self, name) is None}
+        """Return the row as JSON, without those of metrics, error, score and prompts that it has not."""
+        lacking: dict[str, Any] = {name: True for name in ("metrics", "error", "score") if getattr(self, name) is None}
+        if self.recipe.prompts is None:
+            lacking |= {"recipe": {"prompts", "negative_prompt"}, "protocol": {"prompts"}}
         return self.model_dump(mode="json", exclude=lacking)
 
     @property

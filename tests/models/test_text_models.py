@@ -214,6 +214,11 @@ def test_what_a_folder_lacks_is_one_line(
         assert each in str(told.value)
 
 
+def test_the_pipeline_without_prompts_is_not_for_it(folder: Path) -> None:
+    with pytest.raises(UsageError, match="makes images of prompts"):
+        zoo.SamplerPipeline.from_pretrained(folder)
+
+
 def test_the_network_alone_is_not_enough(folder: Path) -> None:
     with pytest.raises(ZooError, match="told prompts by text_encoder"):
         zoo.load(folder / "unet", scheduler=str(folder / "scheduler"))
