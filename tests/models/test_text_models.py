@@ -196,6 +196,10 @@ def _pickle(copy: Path) -> None:
         (_text_config(_attn_implementation="owner/kernel"), ["_attn_implementation", "no code of a folder is run"]),
         (_text_config(auto_map={"AutoModel": "code.Model"}), None),
         (lambda copy: (copy / "tokenizer" / "tokenizer.json").write_text("{"), ["tokenizer"]),
+        (
+            lambda copy: change(copy / "tokenizer" / "tokenizer_config.json", model_max_length="77"),
+            ["model_max_length"],
+        ),
         (lambda copy: (copy / "tokenizer" / "tokenizer.json").unlink(), ["tokenizer"]),
     ],
 )

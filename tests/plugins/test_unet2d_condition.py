@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import samplerzoo as zoo
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
 from samplerzoo.core.text import TextEncoder
+from samplerzoo.models.load import open_model
 from samplerzoo.testing import run
 
 SAME = 1e-4
@@ -74,24 +77,27 @@ def test_guided_images_are_those_of_diffusers(model: Model, noise: Tensor, stock
     assert off(model.decode(latents), stock.pixels) < SAME
 
 
-@pytest.mark.parametrize(
-    "scheduler",
-    [
-        {"prediction_type": "v_prediction"},
-        {"prediction_type": "sample"},
-        {"scheduler_class": "PNDMScheduler", "skip_prk_steps": True},
-        {"scheduler_class": "EulerDiscreteScheduler"},
-        {"scheduler_class": "DPMSolverMultistepScheduler"},
-    ],
-    ids=str,
-)
-def test_every_scheduler_says_the_same_path(tmp_path: Path, scheduler: dict[str, Any]) -> None:
-    folder = folders.sd(tmp_path, **scheduler)
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+def test_what_the_network_predicts(tmp_path: Path, prediction: str) -> None:
+    folder = folders.sd(tmp_path, prediction_type=prediction)
     noise = folders.latents(folder)
-    stock = folders.stock_sd(folder, noise, PROMPTS, STEPS, clip_sample=False, set_alpha_to_one=True)
+    stock = folders.stock_sd(folder, noise, PROMPTS, STEPS)
     # of sample, diffusers works eps out of float32 tables, and guidance makes its rounding larger
-    same = 10 * SAME if scheduler.get("prediction_type") == "sample" else SAME
+    same = 10 * SAME if prediction == "sample" else SAME
     assert off(state(loaded(folder), noise), stock.latents) < same
+
+
+@pytest.mark.parametrize(
+    "kind", ["PNDMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "LMSDiscreteScheduler"]
+)
+def test_the_schedulers_of_its_folders_say_the_same_path(tmp_path: Path, folder: Path, kind: str) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    saved = {"_class_name": kind, **folders.STABLE, "set_alpha_to_one": False, "skip_prk_steps": True}
+    (tmp_path / "copy" / "scheduler" / "scheduler_config.json").write_text(json.dumps(saved))
+    found, expected = (open_model(str(each)).stub for each in (tmp_path / "copy", folder))
+    grids = [[*map(str, model.schedule.grid(STEPS, "trailing").levels)] for model in (found, expected)]
+    assert grids[0] == grids[1]
+    assert (found.parametrization.name, found.clip.mode) == ("epsilon", "off")
 
 
 def test_a_negative_prompt_takes_the_place_of_the_empty_one(folder: Path, model: Model, noise: Tensor) -> None:

@@ -67,6 +67,8 @@ class UNet2DCondition(NetworkArchitecture):
 
     def text(self, modules: Mapping[str, Any]) -> TextEncoder:
         encoder, tokenizer = modules["text_encoder"], modules["tokenizer"]
+        if not isinstance(tokenizer.model_max_length, int) or tokenizer.model_max_length < 2:
+            raise ZooError(f"model_max_length of the tokenizer is {tokenizer.model_max_length!r}: 2 tokens at least")
         most = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         if len(tokenizer) > encoder.config.vocab_size:
             raise ZooError(
