@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX
 from samplerzoo.sampling.recipe import EXPLICIT, DrawOptions, Recipe
+
+MOST_PROMPTS_WRITTEN = 20
 
 
 def command_line(recipe: Recipe, program: str = "run") -> str:
@@ -20,7 +22,8 @@ def command_line(recipe: Recipe, program: str = "run") -> str:
     words += _flags(recipe.sampler_options)
     if recipe.guidance is not None:
         words += ["--guidance", recipe.guidance, *_flags(recipe.guidance_options, GUIDANCE_PREFIX)]
-    drawn = {name: getattr(recipe, name) for name in DrawOptions.model_fields}
+    words += _prompts(recipe.prompts or ())
+    drawn = {name: getattr(recipe, name) for name in DrawOptions.model_fields if name != "prompts"}
     if recipe.timesteps is not None and recipe.spacing in (None, EXPLICIT):
         drawn |= {"steps": None, "spacing": None}
     else:
@@ -29,6 +32,12 @@ def command_line(recipe: Recipe, program: str = "run") -> str:
     words += _flags({name: getattr(recipe, name) for name in ReadingOptions.model_fields})
     words += ["--seed", str(recipe.seed)] if recipe.seed else []
     return shlex.join(words)
+
+
+def _prompts(prompts: Sequence[str]) -> Iterator[str]:
+    """Write each prompt; in the place of more than a few, a file that the reader has to make."""
+    for prompt in prompts if len(prompts) <= MOST_PROMPTS_WRITTEN else [f"FILE_OF_{len(prompts)}_PROMPTS"]:
+        yield f"--prompts={prompt}"
 
 
 def _flags(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

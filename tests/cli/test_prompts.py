@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from samplerzoo import images
 from samplerzoo.images import Pixels
 from samplerzoo.sampling import converged
+from samplerzoo.sampling.command import command_line
+from samplerzoo.sampling.recipe import Recipe
 
 ODD = "\x1b[31m <b>|`$x$` é 猫"
 ASKED = ["--prompts", "a cat", "--prompts", ODD]
@@ -88,6 +91,17 @@ def test_prompts_from_files(cli, folder: Path) -> None:
     cli(*words, "--prompts", "captions.csv").refuses(2, "captions.csv", "file, said", "--prompt-column")
     asked = json.loads(cli(*words, "--prompts", "captions.csv", "--prompt-column", "said").out)
     assert asked["prompts"] == ["a cat"]
+
+
+def test_the_command_of_a_recipe_asks_for_its_prompts(cli, folder: Path) -> None:
+    asked = ("a cat, with commas", "-- dashes", "", 'a "b" $c', "line\nend")
+    recipe = Recipe(sampler="ddim", model=str(folder), prompts=asked, steps=1, guidance="cfg", negative_prompt="a,b")
+    program, *words = shlex.split(command_line(recipe))
+    told = json.loads(cli(*words, "--dry-run", "--json", "--num-images", 1).out)
+    assert program == "samplerzoo"
+    assert (tuple(told["prompts"]), told["negative_prompt"]) == (asked, "a,b")
+    many = recipe.model_copy(update={"prompts": ("a cat",) * 1000})
+    assert "--prompts=FILE_OF_1000_PROMPTS" in command_line(many)
 
 
 def test_what_does_not_go_together(cli, folder: Path, tiny_model: Path, plain_model: Path) -> None:
