@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STEM = "diffusion_pytorch_model"
 TEXT_STEM = "model"
 """Start of the names of weights of transformers."""
+PICKLED = {STEM: STEM, TEXT_STEM: "pytorch_model"}
+"""Starts of the names of the same weights as pickles."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -97,7 +99,7 @@ def load_text_part(part: Part, variant: str | None = None, device: str = "cpu") 
             _check_vocabulary(part, cls)
             return cls.from_pretrained(part.path, **whole)
         refuse_kernels(part.path)
-        _check_text_weights(part, cls)
+        _check_text_weights(part, cls, variant)
         module, report = cls.from_pretrained(
             part.path, use_safetensors=True, output_loading_info=True, variant=variant, ignore_mismatched_sizes=True,
             **whole,
@@ -121,16 +123,11 @@ def _check_vocabulary(part: Part, cls: Any) -> None:
         raise ZooError(f"{part.path}: neither {whole} nor {lost[0]} is there; the folder is not whole")
 
 
-def _check_text_weights(part: Part, cls: Any) -> None:
+def _check_text_weights(part: Part, cls: Any, variant: str | None) -> None:
     """Refuse a config of a text encoder that its weights cannot fill, before it is given memory."""
     import torch
 
-    files = [file for file in part.files if file.suffix == ".safetensors"]
-    if not files:
-        raise ZooError(
-            f"{part.path}: no {TEXT_STEM}.safetensors: the folder is not whole, or has pickles (.bin) alone, which may "
-            "run code when read"
-        )
+    files = _check_files(part.path, cls, variant, TEXT_STEM)
     with torch.device("meta"):
         module = cls(cls.config_class.from_dict(part.config))
     _check_fits(part, module, files)
@@ -184,20 +181,20 @@ def _sharded(index: Path) -> list[Path]:
     return files
 
 
-def _check_files(folder: Path, cls: Any, variant: str | None) -> list[Path]:
+def _check_files(folder: Path, cls: Any, variant: str | None, stem: str = STEM) -> list[Path]:
     """Refuse a folder without the weights that are asked for; say what it has, and the way out.
 
     Returns:
         The files of weights.
     """
     dot = "" if variant is None else f".{variant}"
-    whole, index = folder / f"{STEM}{dot}.safetensors", folder / f"{STEM}.safetensors.index{dot}.json"
+    whole, index = folder / f"{stem}{dot}.safetensors", folder / f"{stem}.safetensors.index{dot}.json"
     if index.is_file():  # which diffusers looks for first
         return _sharded(index)
     if whole.is_file():
         return [whole]
     there = sorted(path.name for path in folder.glob("*.safetensors"))
-    middles = [name.removeprefix(f"{STEM}.").split(".")[0] for name in there if name.count(".") > 1]
+    middles = [name.removeprefix(f"{stem}.").split(".")[0] for name in there if name.count(".") > 1]
     if middles:
         found = middles[0].split("-")[0]
         asked = "" if variant is None else f"--variant {variant}: "
@@ -205,22 +202,23 @@ def _check_files(folder: Path, cls: Any, variant: str | None) -> list[Path]:
     if variant is not None and there:
         raise ZooError(f"--variant {variant}: {folder} holds {', '.join(there)} alone: leave --variant out")
     if there:
-        raise ZooError(f"{folder}: no {STEM}.safetensors; it holds {', '.join(there)}")
+        raise ZooError(f"{folder}: no {stem}.safetensors; it holds {', '.join(there)}")
     pickles = [path.name for pattern in PICKLES for path in folder.glob(pattern)]
     if pickles:
         way = "and not in the form of diffusers, whose from_single_file reads some of such files where you trust them"
-        if pickles[0].startswith(STEM):
+        if pickles[0].startswith(PICKLED[stem]):
             way = f"convert it where you trust it: {_conversion(cls, str(folder))}"
         raise ZooError(f"{folder}: {pickles[0]} is a pickle, which may run code when read; {way}")
     raise ZooError(
-        f"{folder}: no weights ({STEM}.safetensors): the folder is not whole, or its repository has pickles (.bin) "
+        f"{folder}: no weights ({stem}.safetensors): the folder is not whole, or its repository has pickles (.bin) "
         f"alone, which are not fetched, since reading one may run code; where you trust it: {_conversion(cls, 'NAME')}"
     )
 
 
 def _conversion(cls: Any, name: str) -> str:
     """Return a command that writes safetensors from pickles."""
-    code = f'import diffusers; diffusers.{cls.__name__}.from_pretrained("{name}").save_pretrained("{name}")'
+    library = cls.__module__.partition(".")[0]
+    code = f'import {library}; {library}.{cls.__name__}.from_pretrained("{name}").save_pretrained("{name}")'
     return f"python -c '{code}'"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import folders
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from samplerzoo_plugins.architectures.unet2d_condition import UNet2DCondition
 from samplerzoo_plugins.autoguidance import Autoguidance
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
@@ -180,6 +181,10 @@ def _pickle(copy: Path) -> None:
     (copy / "text_encoder" / "model.safetensors").rename(copy / "text_encoder" / "pytorch_model.bin")
 
 
+def _halved(copy: Path) -> None:
+    (copy / "text_encoder" / "model.safetensors").rename(copy / "text_encoder" / "model.fp16.safetensors")
+
+
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
@@ -189,7 +194,8 @@ def _pickle(copy: Path) -> None:
             lambda copy: change(copy / "model_index.json", text_encoder=["transformers", "T5EncoderModel"]),
             ["T5EncoderModel", "CLIPTextModel"],
         ),
-        (_pickle, ["text_encoder", "no model.safetensors"]),
+        (_pickle, ["text_encoder", "pytorch_model.bin is a pickle", "transformers.CLIPTextModel.from_pretrained"]),
+        (_halved, ["text_encoder holds the weights model.fp16.safetensors: take --variant fp16"]),
         (_text_config(hidden_size=32), ["text_encoder", "weights do not fit config.json"]),
         (_text_config(num_hidden_layers=3), ["text_encoder", "weights do not fit config.json"]),
         (_text_config(vocab_size=10**9), ["text_encoder", "weights do not fit config.json"]),
@@ -233,6 +239,23 @@ def test_parts_without_an_index(tmp_path: Path, folder: Path, model: Model) -> N
     (tmp_path / "copy" / "model_index.json").unlink()
     found, expected = (zoo.sample(each, steps=2, prompts=PROMPTS).images for each in (loaded(tmp_path / "copy"), model))
     assert off(found, expected) == 0
+
+
+def test_the_names_that_older_versions_saved(tmp_path: Path, folder: Path, model: Model) -> None:
+    """Hub folders of Stable Diffusion have these: text_model. before each weight, vocab.json and merges.txt."""
+    shutil.copytree(folder, tmp_path / "copy")
+    weights, tokenizer = tmp_path / "copy" / "text_encoder" / "model.safetensors", tmp_path / "copy" / "tokenizer"
+    old = {f"text_model.{name}": value.clone() for name, value in load_file(weights).items()}
+    save_file({**old, "text_model.embeddings.position_ids": torch.arange(77)[None]}, weights, {"format": "pt"})
+    saved = json.loads((tokenizer / "tokenizer.json").read_text())
+    (tokenizer / "vocab.json").write_text(json.dumps(saved["model"]["vocab"]))
+    (tokenizer / "merges.txt").write_text("#version: 0.2\n")
+    (tokenizer / "tokenizer.json").unlink()
+    found, expected = (zoo.sample(each, steps=2, prompts=PROMPTS).images for each in (loaded(tmp_path / "copy"), model))
+    assert off(found, expected) == 0
+    _halved(tmp_path / "copy")
+    half = zoo.load(tmp_path / "copy", device="cpu", dtype="float32", variant="fp16")
+    assert off(zoo.sample(half, steps=2, prompts=PROMPTS).images, expected) == 0
 
 
 def test_a_safety_checker_is_not_run_and_it_is_said(tmp_path: Path, folder: Path) -> None:
