@@ -10,7 +10,7 @@ import click
 from samplerzoo.bench.suite import RowOptions, SuiteHeader, parse_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import debug_flag, device_flag
+from samplerzoo.cli.shared_flags import debug_flag, device_flag, prompt_flags
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError
@@ -31,7 +31,8 @@ flags_of_show: list[click.Parameter] = [
         help="sampler to show, with its options behind it; may be repeated",
     ),
     plugin_flag,
-    *(flag for flag in several(flags(RowOptions)) if flag.name not in OWN),
+    *(flag for flag in several(flags(RowOptions), single=["negative_prompt"]) if flag.name not in OWN),
+    *prompt_flags,
     click.Option(
         ["--labels", "--class-labels", "class_labels"],
         metavar="TEXT",
@@ -41,7 +42,7 @@ flags_of_show: list[click.Parameter] = [
         ["--images"],
         type=click.IntRange(1, MOST),
         metavar="INTEGER",
-        help=f"images of each setting  [default: as many as --labels lists, else {SHOWN}]",
+        help=f"images of each setting  [default: as many as --labels or --prompts lists, else {SHOWN}]",
     ),
     *(flag for flag in flags(SuiteHeader) if flag.name in MODEL_FLAGS),
     click.Option(

@@ -22,8 +22,8 @@ from samplerzoo.sampling.trajectory import Trajectory
 if TYPE_CHECKING:
     from samplerzoo.core.model import Model
 
-SHOWN = 2
-"""Images of a setting, if neither their number nor their labels are given."""
+SHOWN, MOST = 2, 64
+"""Images of a setting, if neither their number, labels nor prompts are given, and the most of them."""
 
 
 def save_picture(
@@ -80,7 +80,8 @@ def _plans(
         if recipe.dtype not in models:
             models[recipe.dtype] = load(recipe.model, device=device, dtype=recipe.dtype, **dict(reading))
         model = models[recipe.dtype]
-        yield recipe, make_plan(recipe, model, count or _listed(recipe.class_labels) or SHOWN).with_weights(model)
+        asked = _listed(recipe.class_labels) if recipe.prompts is None else min(len(recipe.prompts), MOST)
+        yield recipe, make_plan(recipe, model, count or asked or SHOWN).with_weights(model)
 
 
 def _listed(labels: str | None) -> int | None:

@@ -104,6 +104,13 @@ def test_the_command_of_a_recipe_asks_for_its_prompts(cli, folder: Path) -> None
     assert "--prompts=FILE_OF_1000_PROMPTS" in command_line(many)
 
 
+def test_settings_are_shown_on_the_same_prompts(cli, folder: Path) -> None:
+    words = ["--sampler", "ddim", "--steps", "1,2", "--guidance", "cfg", "--negative-prompt", "a, b"]
+    answer = cli("show", "--model", folder, *ASKED, *words)
+    assert answer.code == 0, answer
+    assert images.read_png(Path("show.png"))[0].shape[1] > 2 * 16
+
+
 def test_what_does_not_go_together(cli, folder: Path, tiny_model: Path, plain_model: Path) -> None:
     def refused(model: Path, *words: Any, says: tuple[str, ...], code: int = 2) -> None:
         cli("run", "--model", model, "--steps", 1, "--num-images", 1, *words).refuses(code, *says)
