@@ -18,7 +18,7 @@ from PIL import Image
 from samplerzoo_plugins.architectures.unet2d import UNet2D
 
 from samplerzoo import images, registry
-from samplerzoo.cli import bench, timesteps
+from samplerzoo.cli import bench, pictures, timesteps
 from samplerzoo.cli import run as module
 from samplerzoo.cli.plugin_flags import PluginCommand
 from samplerzoo.models.load import ModelFolder
@@ -37,8 +37,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_no_plugin_may_take_the_name_of_a_flag_or_a_keyword() -> None:
-    """Beside a field of a sampler stand the flags of `run`, `timesteps` and `bench`, and the keywords of `sample`."""
-    params = [*module.flags_of_run, *timesteps.command.params, *bench.flags_of_bench]
+    """Beside a field of a sampler stand the flags of four commands, and the keywords of `sample`."""
+    params = [*module.flags_of_run, *timesteps.command.params, *bench.flags_of_bench, *pictures.flags_of_show]
     own = {name for param in params for name in param.opts + param.secondary_opts if name[:2] == "--"}
     flags = {name[2:].replace("-", "_") for name in own} - {"no_rescale_betas_zero_snr"}
     assert flags | {"help"} | set(inspect.signature(sample).parameters) == registry.RESERVED
