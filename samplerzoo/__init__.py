@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
     from samplerzoo.errors import reason as reason
+    from samplerzoo.hosting.scheduler import SamplerScheduler as SamplerScheduler
+    from samplerzoo.hosting.scheduler import as_scheduler as as_scheduler
     from samplerzoo.metrics.names import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
     from samplerzoo.models.configs import refuse_kernels as refuse_kernels
     from samplerzoo.models.folder import find_model as find_model
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Architecture": "core.architecture",
+    "as_scheduler": "hosting.scheduler",
     "atomic_file": "system.files",
     "Clip": "core.prediction",
     "Codec": "core.codec",
@@ -116,6 +119,7 @@ _HOME = {
     "sample": "sampling.driver",
     "Sampler": "core.sampler",
     "SamplerPipeline": "pipeline",
+    "SamplerScheduler": "hosting.scheduler",
     "Schedule": "core.schedule",
     "Source": "core.source",
     "Spacing": "core.spacing",

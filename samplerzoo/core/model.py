@@ -165,7 +165,14 @@ class Model:
         p = self.parametrization
         scale = p.c_in(level)
         time = x.new_full((len(x),), p.c_noise(level))
-        output: Any = self.net(x if scale == 1.0 else scale * x, time, condition or Condition())
+        return self.read(x, level, self.net(x if scale == 1.0 else scale * x, time, condition or Condition()))
+
+    def read(self, x: torch.Tensor, level: Level, output: Any) -> Prediction:
+        """Read what the network answered for the state x.
+
+        Raises:
+            ZooError: the answer is no tensor of the shape of x.
+        """
         if not hasattr(output, "shape"):
             raise ZooError(f"the network of {self.name} returned {type(output).__name__}, and has to return a tensor")
         variance = None
@@ -174,4 +181,4 @@ class Model:
             variance = (raw + 1) / 2
         if output.shape != x.shape:
             raise ZooError(f"the network of {self.name} returned shape {tuple(output.shape)} for {tuple(x.shape)}")
-        return Prediction.of(p, x, level, output, variance)
+        return Prediction.of(self.parametrization, x, level, output, variance)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 OwnGrid = Callable[[int], Sequence[float]]
+Shift = Callable[[Sequence[float]], Sequence[float]]
 
 
 class VP(Schedule):
@@ -155,6 +156,7 @@ class RectifiedFlow(Schedule):
     Args:
         timesteps: number that diffusers multiplies sigma by to call it a timestep.
         own: grid of the model's own scheduler.
+        shifted: shift of the model's own scheduler.
     """
 
     kind: ClassVar[str] = "flow"
@@ -162,8 +164,8 @@ class RectifiedFlow(Schedule):
     T = 1.0
     ends_in_noise = True
 
-    def __init__(self, timesteps: int = 1000, *, own: OwnGrid | None = None) -> None:
-        self.low, self._timesteps, self.own = 1 / max(timesteps, 2), timesteps, own
+    def __init__(self, timesteps: int = 1000, *, own: OwnGrid | None = None, shifted: Shift | None = None) -> None:
+        self.low, self._timesteps, self.own, self.shifted = 1 / max(timesteps, 2), timesteps, own, shifted
 
     def timestep(self, tau: float) -> float:
         """Return the timestep as diffusers counts it for flows, sigma times their number."""

@@ -33,6 +33,8 @@ class Schedule(ABC):
         prior_std: standard deviation of the noise that sampling starts from.
         ends_in_noise: True if the noisiest level is meant to hold no signal, so that eps alone does not tell x0 there.
         own: function from a number of steps to the decreasing times tau of the model's own scheduler, if it has a grid.
+        shifted: function from times tau that a pipeline asks for to those that the model's own scheduler visits for
+            them, if those are others.
     """
 
     kind: ClassVar[str]
@@ -45,6 +47,7 @@ class Schedule(ABC):
     prior_std: float = 1.0
     ends_in_noise: bool = False
     own: Callable[[int], Sequence[float]] | None = None
+    shifted: Callable[[Sequence[float]], Sequence[float]] | None = None
 
     @abstractmethod
     def at(self, tau: float) -> Level:

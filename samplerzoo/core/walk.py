@@ -22,6 +22,17 @@ def walk(sampler: Sampler, grid: Grid, denoise: Denoiser, noise: Callable[[], to
     """
     x = denoise.schedule.prior_std * noise()
     yield x
+    yield from walk_from(sampler, x, grid, denoise, noise)
+
+
+def walk_from(
+    sampler: Sampler, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
+) -> Iterator[torch.Tensor]:
+    """Yield the state after every step of the grid, from a state x at its first level.
+
+    Raises:
+        ZooError: the sampler gives something that is not a state.
+    """
     states = sampler.walk(x, grid, denoise, noise)
     method = "step" if type(sampler).walk is Sampler.walk else "walk"
     if isinstance(states, torch.Tensor) or not isinstance(states, Iterable):

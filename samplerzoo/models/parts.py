@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,8 @@ CHECKPOINT_FILES = ("ema.safetensors", "model.safetensors", "progress.json")
 """Files of a checkpoint of training: its moving average, if it has one, its weights, and how far it is."""
 TOKENS = (".txt", ".model")
 """Ends of the names of files that a tokenizer keeps beside those of JSON, such as merges.txt."""
+HOSTED = ("sampler", "sampler_options", "spacing", "clip_x0", "seed", "replaces")
+"""Keys of a SamplerScheduler's config that are not those of the scheduler in whose place it stands."""
 OURS = ("classifier", "features", "checkpoints", "samples")
 """Folders beside the parts of a pipeline that are not parts of it."""
 
@@ -244,6 +246,14 @@ def _named(root: Path, index: dict[str, Any]) -> dict[str, str]:
     return named
 
 
+def unhosted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of the scheduler in whose place a SamplerScheduler stands; any other config as it is."""
+    if "replaces" not in config:
+        return dict(config)
+    left = {name: value for name, value in config.items() if name not in (*HOSTED, "_class_name")}
+    return left if config["replaces"] is None else {**left, "_class_name": config["replaces"]}
+
+
 def _is_module(part: Part) -> bool:
     """Tell whether a config is one of a module, and not of anything else that lies in the folder, such as logs."""
     said = part.config.get("_class_name") or part.config.get("architectures")
@@ -264,7 +274,7 @@ def _part(root: Path, name: str, kind: str) -> Part:
         if architecture_of(part) is not None:
             raise ZooError(f"{folder}: neither {' nor '.join(CONFIG_FILES)} in it; the folder is not whole")
         return part
-    config = read_json(folder, *CONFIG_FILES)
+    config = unhosted(read_json(folder, *CONFIG_FILES))
     return Part(name, folder, config if "_class_name" in config or not kind else {**config, "_class_name": kind})
 
 

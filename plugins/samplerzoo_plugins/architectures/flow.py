@@ -52,7 +52,7 @@ class Flow(PathArchitecture):
             )
         T = int(config.get("num_train_timesteps", 1000))
         grid = ShiftedGrid.of(config, network)
-        schedule = RectifiedFlow(T, own=grid)
+        schedule = RectifiedFlow(T, own=grid, shifted=grid.shifted)
         told = dataclasses.replace(PARAMETRIZATIONS["flow"], c_noise=lambda t: t.tau * T)
         return PathFacts(schedule, told, clip=clip_of(config), guesses=grid.guesses)
 
@@ -96,7 +96,12 @@ class ShiftedGrid:
         """Return the decreasing sigmas of a run."""
         if self.multistep and self.spread != "even":
             raise UsageError(f"the scheduler's own grid, use_{self.spread}_sigmas, is not known here: give --spacing")
-        sigma = np.linspace(1.0, self.low, steps + 1)[:-1] if self.multistep else np.linspace(1.0, self.low, steps)
+        even = np.linspace(1.0, self.low, steps + 1)[:-1] if self.multistep else np.linspace(1.0, self.low, steps)
+        return [1.0, *self.shifted(even)[1:]]
+
+    def shifted(self, sigmas: Sequence[float]) -> Sequence[float]:
+        """Return what the scheduler makes of sigmas, such as those that a pipeline of diffusers gives it."""
+        sigma, steps = np.asarray(sigmas, dtype=np.float64), len(sigmas)
         sigma = self.shift * sigma / (1 + (self.shift - 1) * sigma)
         if self.terminal is not None and steps > 1:
             sigma = 1 - (1 - sigma) * (1 - self.terminal) / (1 - sigma[-1])
@@ -107,7 +112,7 @@ class ShiftedGrid:
                 sigma = np.exp(np.linspace(math.log(sigma[0]), math.log(sigma[-1]), steps))
             case "beta":
                 raise UsageError("the scheduler's own grid, use_beta_sigmas, is not known here: give --spacing")
-        return [1.0, *map(float, sigma[1:])]
+        return [*map(float, np.minimum(sigma, 1.0))]  # the power of a root of 1 may be rounded above it
 
 
 def dynamic_mu(config: Any, tokens: int) -> float:

@@ -1,0 +1,1 @@
+"""Samplers in the pipelines of diffusers: each one is a scheduler, too."""

@@ -1,0 +1,112 @@
+"""Coroutine that lets a sampler wait for the network.
+
+A sampler pulls: it calls `denoise` and goes on with the answer. A pipeline pushes: it calls its network, and brings the
+answer. The sampler runs on a stack of its own, a greenlet, which is left at each call of `denoise`, and entered again
+with the answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from greenlet import getcurrent, greenlet
+
+from samplerzoo.core.blame import blaming, place_of, plugin_title
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.walk import walk_from
+from samplerzoo.errors import UsageError, ZooError
+
+
+class Draws(Protocol):
+    """Source of standard normal noise, which is told the number of the step."""
+
+    def __call__(self) -> torch.Tensor: ...
+
+    def start_step(self, step: int) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """Call of the network that a sampler waits for.
+
+    Attributes:
+        x: the state, in the sampler's own memory: what is written into it, the sampler goes on from.
+        step: number of the step that is being made, from 0.
+    """
+
+    x: torch.Tensor
+    level: Level
+    step: int
+
+
+class Coroutine:
+    """One walk of a sampler. `start` and `answer` give its next call of the network, or at the end the final state.
+
+    It belongs to the thread that made it. Whoever drops it ends the sampler, wherever that waits: nothing in the
+    sampler's stack refers to the coroutine.
+    """
+
+    def __init__(self, sampler: Sampler, grid: Grid, schedule: Schedule, noise: Draws, first_step: int = 0) -> None:
+        """Make a walk that has not begun.
+
+        Args:
+            first_step: number of the grid's first step, which is not 0 if a run starts in the middle.
+        """
+        self._thread = threading.get_ident()
+        self._greenlet = greenlet(lambda x: _run(sampler, x, grid, schedule, noise, first_step))
+
+    @property
+    def is_here(self) -> bool:
+        """True in the thread that it belongs to."""
+        return self._thread == threading.get_ident()
+
+    def start(self, x: torch.Tensor) -> Call | torch.Tensor:
+        """Let the sampler begin with a state."""
+        return self._enter(x)
+
+    def answer(self, prediction: Prediction) -> Call | torch.Tensor:
+        """Bring the answer of the network."""
+        return self._enter(prediction)
+
+    def _enter(self, brought: torch.Tensor | Prediction) -> Call | torch.Tensor:
+        self._greenlet.parent = getcurrent()  # errors of the sampler come out here
+        found: Call | torch.Tensor = self._greenlet.switch(brought)
+        return found
+
+    def __deepcopy__(self, memo: object) -> Coroutine:
+        raise UsageError(
+            "this pipeline copies the state of its scheduler in the middle of a run, and a sampler that waits for the "
+            "network cannot be copied; use a scheduler of diffusers here"
+        )
+
+
+def _run(
+    sampler: Sampler, x: torch.Tensor, grid: Grid, schedule: Schedule, noise: Draws, first_step: int
+) -> torch.Tensor:
+    """Walk the grid; it runs inside the coroutine."""
+    done, shape = 0, x.shape
+
+    def predict(x: torch.Tensor, level: Level) -> Prediction:
+        if x.shape != shape:
+            raise ValueError(f"denoise is given a state of shape {tuple(x.shape)}, and states are {tuple(shape)} here")
+        answer: Prediction = getcurrent().parent.switch(Call(x, level, first_step + done))
+        return answer
+
+    noise.start_step(first_step + 1)
+    with blaming(sampler):
+        for state in walk_from(sampler, x, grid, Denoiser(predict, schedule), noise):
+            done += 1
+            if done > len(grid):
+                break
+            noise.start_step(first_step + done + 1)
+    if done != len(grid):
+        found = f"{done} of" if done < len(grid) else "more than"
+        name, where = plugin_title(sampler), place_of(type(sampler), "walk")
+        raise ZooError(f"{name}: walk yields {found} the {len(grid)} steps of its grid ({where})")
+    return state

@@ -1,0 +1,115 @@
+"""One run of a hosted sampler: answers of the network come in, states for its next calls go out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from samplerzoo.core.blame import place_of, plugin_title
+from samplerzoo.core.level import Grid
+from samplerzoo.core.model import Model
+from samplerzoo.core.prediction import Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.walk import FiniteCheck
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.hosting.coroutine import Call, Coroutine, Draws
+from samplerzoo.hosting.entries import Entry, start_of
+
+SAME_STATE = 1e-3
+"""Largest difference, relative to the largest value, of two states that are the same one, rounded."""
+ADVICE = "; is it in float16, whose largest number is 65504, or guided by too much?"
+
+
+class Run:
+    """Run of a sampler through the entries of a plan, from one of them on.
+
+    Attributes:
+        next: entry whose answer comes next.
+    """
+
+    def __init__(
+        self, sampler: Sampler, grid: Grid, entries: Sequence[Entry], start: int, model: Model, noise: Draws,
+        sample: torch.Tensor,
+    ) -> None:  # fmt: skip
+        """Let the sampler begin with a state, and wait for its first answer.
+
+        Raises:
+            ZooError: the sampler cannot start at this entry.
+        """
+        self.next = start
+        self._sampler, self._entries, self._model, self._first = sampler, entries, model, start_of(entries, start)
+        step = entries[self._first].step
+        rest = grid if step == 0 else Grid(grid.levels[step:])
+        self._check = FiniteCheck(len(grid), at_once=sample.device.type == "cpu", advice=ADVICE)
+        self._coroutine = Coroutine(sampler, rest, model.schedule, noise, step)
+        x = sample.to(torch.float32, copy=True)
+        self._call = self._waiting(self._coroutine.start(x), self._first)
+        difference = (self._call.x - x).abs().max()
+        if difference > SAME_STATE * x.abs().max():
+            raise UsageError(
+                f"{plugin_title(sampler)} changes the state before its first call of the network, which the pipeline "
+                "has made already: such a run has to start at the top; with heun, take s_churn=0"
+            )
+
+    @property
+    def is_here(self) -> bool:
+        """True in the thread that made it, to which the sampler's stack belongs."""
+        return self._coroutine.is_here
+
+    def advance(self, output: torch.Tensor, sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bring the answer for an entry; return the state for the next one, and the clean image that was predicted."""
+        index, x = self.next, self._call.x
+        entry = self._entries[index]
+        if sample.shape != x.shape:
+            raise UsageError(
+                f"the pipeline turned the state from {tuple(x.shape)} into {tuple(sample.shape)} in the middle of a "
+                "run, which no sampler of samplerzoo can follow"
+            )
+        _take_over(x, sample)
+        p = self._model.clip(self._model.read(x, entry.level, output.float()))
+        self._check.step = entry.step + 1
+        self._check(p.eps, "the network", entry.level)
+        self.next += 1
+        if index < self._first or entry.idle:
+            return sample, p.x0.to(sample.dtype)
+        return self._answered(p, index).to(sample.dtype), p.x0.to(sample.dtype)
+
+    def _answered(self, p: Prediction, index: int) -> torch.Tensor:
+        found = self._coroutine.answer(p)
+        following = next((i for i in range(index + 1, len(self._entries)) if not self._entries[i].idle), None)
+        if following is None and not isinstance(found, Call):
+            state = found
+        else:
+            self._call = self._waiting(found, following)
+            state = self._call.x
+        self._check(state, plugin_title(self._sampler), p.level)
+        if self.next == len(self._entries):
+            self._check.read()
+        return state
+
+    def _waiting(self, found: Call | torch.Tensor, index: int | None) -> Call:
+        """Return the call that the sampler waits for, which has to be the planned one."""
+        if index is not None and isinstance(found, Call) and found.level.tau == self._entries[index].level.tau:
+            return found
+        asked = f"the network at tau {found.level.tau:g}" if isinstance(found, Call) else "for nothing more"
+        planned = "no more calls" if index is None else f"tau {self._entries[index].level.tau:g}"
+        raise ZooError(
+            f"{plugin_title(self._sampler)} asks {asked}, where a walk on other numbers had {planned}: its calls "
+            "depend on the image, and a pipeline has to know its timesteps beforehand "
+            f"({place_of(type(self._sampler), 'walk')})"
+        )
+
+
+def _take_over(x: torch.Tensor, sample: torch.Tensor) -> None:
+    """Write into the sampler's own state what the pipeline made of it.
+
+    Values that are the same in the pipeline's precision keep the digits that the sampler has beyond it. Nothing is
+    asked of the device, so that it need not be waited for.
+    """
+    if sample is x:
+        return
+    if sample.dtype == x.dtype:
+        x.copy_(sample)
+    else:
+        x.copy_(torch.where(sample == x.to(sample.dtype), x, sample.to(x.dtype)))

@@ -1,0 +1,531 @@
+"""Samplers as schedulers of diffusers, for any of its pipelines."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import diffusers
+import torch
+from diffusers import ConfigMixin, SchedulerMixin
+from diffusers.utils import BaseOutput
+
+from samplerzoo import registry
+from samplerzoo.core.architecture import NetworkFacts, PathArchitecture, PathFacts
+from samplerzoo.core.blame import bad_answer, plugin_title
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.model import NO_CLIP, Model
+from samplerzoo.core.noise import Noise, check_seed
+from samplerzoo.core.paths import VP
+from samplerzoo.core.prediction import Clip
+from samplerzoo.core.protocol import check_values
+from samplerzoo.core.sampler import Sampler, grid_of, suited
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.hosting.entries import Entry, plan_entries
+from samplerzoo.hosting.noise import GeneratorNoise, Generators, make_noise
+from samplerzoo.hosting.run import Run
+from samplerzoo.models.handle import echo
+from samplerzoo.models.parts import HOSTED, Part, architecture_of, unhosted
+from samplerzoo.options import kebab
+
+SAME_TIMESTEP = 1e-4
+"""Relative distance of two timesteps that are the same one, rounded."""
+BEYOND = 1.01
+"""Factor by which a sigma may lie above the largest one of a path, as rounded ones of lists do."""
+STUB = (4, 2, 2)
+"""Shape of the states of a walk beforehand."""
+LEARNED = ("learned", "learned_range")
+"""Values of `variance_type` with which pipelines hand on the learned variance of a network."""
+
+
+def as_scheduler(
+    sampler: str | Sampler,
+    scheduler: Any,
+    *,
+    spacing: str | None = None,
+    clip_x0: str | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> SamplerScheduler:
+    """Make a scheduler for a pipeline of diffusers that steps with a sampler.
+
+        pipe.scheduler = samplerzoo.as_scheduler("dpm-solver++", pipe.scheduler, solver_order=3)
+
+    Args:
+        sampler: a name, with its options as keywords, or an object of one's own.
+        scheduler: the scheduler in whose place it stands. Its config says which noise path the network was trained on,
+            and how its output is read.
+        spacing: how the steps are spread; by default as `samplerzoo.sample` spreads them.
+        clip_x0: "off", "static", "dynamic"; see `Clip`. By default as the scheduler has it.
+        seed: noise of the steps depends on it, on the image and on the step alone. By default it comes from the
+            generators that the pipeline hands over, as in diffusers.
+
+    Raises:
+        UsageError: the request cannot be met.
+        ZooError: the scheduler cannot be replaced, with the reason.
+    """
+    if not (hasattr(scheduler, "config") and hasattr(scheduler, "step")):
+        raise UsageError(f"{type(scheduler).__name__} has no step of its own: its pipeline calls something else")
+    config = {**scheduler.config, "_class_name": type(scheduler).__name__}
+    own: dict[str, Any] = {"spacing": spacing, "clip_x0": clip_x0, "seed": seed}
+    if isinstance(sampler, str):
+        return SamplerScheduler.from_config(config, sampler=sampler, sampler_options=options, **own)
+    if not isinstance(sampler, Sampler):
+        raise UsageError(f"a sampler is a name or an object of a Sampler, not {sampler!r:.60}")
+    if options:
+        raise UsageError(f"options {', '.join(options)} go into the sampler object itself")
+    registry.check_methods(type(sampler), "sampler")
+    return SamplerScheduler.from_config(config, sampler=sampler, **own)
+
+
+@dataclass
+class SamplerSchedulerOutput(BaseOutput):  # type: ignore[misc]  # diffusers has no types
+    """Answer of `SamplerScheduler.step`.
+
+    Attributes:
+        prev_sample: state for the next call of the network.
+        pred_original_sample: clean image that the network predicted.
+    """
+
+    prev_sample: torch.Tensor
+    pred_original_sample: torch.Tensor | None = None
+
+
+class MissingAttribute(UsageError, AttributeError):
+    """Attribute of other schedulers that a pipeline asks for. As an AttributeError, `hasattr` takes it for a no."""
+
+
+class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # diffusers has no types
+    """Scheduler of diffusers that steps with a sampler of samplerzoo. `as_scheduler` makes one.
+
+    Each call of the network that the sampler makes is one of `timesteps`. A step of a pipeline brings the answer, and
+    takes the state for the next call. The config is that of the scheduler in whose place it stands, with the sampler
+    beside it, so that it is saved and loaded with a pipeline.
+
+    Attributes:
+        timesteps: what the network is told at each of its calls.
+        sigmas: noise levels of the calls, sigma on flow paths and sigma / alpha on others, and a 0 at the end.
+        order: number of entries of `timesteps` that a step has.
+        images: numbers of the images in a batch, by which noise of a seed is drawn; None for 0, 1, 2 ...
+    """
+
+    __module__ = "samplerzoo"  # the library that model_index.json names
+
+    _compatibles: ClassVar[list[str]] = []
+    order = 1
+
+    def __init__(
+        self,
+        sampler: str | Sampler = "ddim",
+        sampler_options: Mapping[str, Any] | None = None,
+        spacing: str | None = None,
+        clip_x0: str | None = None,
+        seed: int | None = None,
+        replaces: str | None = None,
+        **config: Any,
+    ) -> None:
+        """Make a scheduler.
+
+        Args:
+            replaces: class of the scheduler in whose place it stands.
+            config: config of that scheduler.
+        """
+        if seed is not None:
+            check_seed(seed)
+        self._named = isinstance(sampler, str) or _name_of(sampler) is not None
+        if isinstance(sampler, str):
+            self.sampler = cast(Sampler, registry.make("sampler", sampler, dict(sampler_options or {})))
+        else:
+            self.sampler = sampler
+        check_values(self.sampler, "order", "takes_shift", "needs_mean")
+        self.register_to_config(
+            **config,
+            sampler=sampler if isinstance(sampler, str) else _name_of(sampler) or kebab(type(sampler).__name__),
+            sampler_options=self.sampler.model_dump(mode="json", exclude_unset=True),
+            spacing=spacing,
+            clip_x0=clip_x0,
+            seed=seed,
+            replaces=replaces,
+        )
+        self.images: Sequence[int] | None = None
+        self.num_inference_steps: int | None = None
+        self._reading: tuple[dict[str, Any], Model] | None = None
+        self._planned: tuple[Any, tuple[list[Entry], int]] | None = None
+        self._model = self._read({})
+        self._suited = self.sampler
+        self._noise: Noise | GeneratorNoise | None = None
+        self._entries: list[Entry] = []
+        self._grid: Grid | None = None
+        self._begin_index: int | None = None
+        self._run: Run | None = None
+        self._lay_out(torch.device("cpu"))
+
+    @classmethod
+    def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """Make one from its config, or from that of another scheduler, whose place it takes.
+
+        Args:
+            kwargs: keys with other values than in the config.
+        """
+        original = unhosted(config)
+        own = {name: config[name] for name in HOSTED if "replaces" in config and name in config}
+        if "sampler" in kwargs:
+            own.pop("sampler_options", None)
+        said = {**original, **own, "replaces": original.get("_class_name"), **kwargs}
+        made = cls(**{name: value for name, value in said.items() if not name.startswith("_")})
+        return (made, {}) if return_unused_kwargs else made
+
+    def save_config(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Write the config.
+
+        Raises:
+            UsageError: the sampler could not be found again by its name.
+        """
+        if not self._named:
+            raise UsageError(
+                f"{type(self.sampler).__name__} is no installed plugin, and a folder that names it could not be "
+                "loaded: put it into a file, and load that by samplerzoo.load_file or SAMPLERZOO_PLUGINS"
+            )
+        super().save_config(save_directory, push_to_hub, **kwargs)
+
+    @property
+    def compatibles(self) -> list[type]:
+        """Classes of schedulers that can be put in the same place, if diffusers says which."""
+        replaced = getattr(diffusers, self.config.replaces or "", None)
+        return [] if replaced is None else [*replaced._get_compatibles()]
+
+    # --- what a pipeline sets and reads before a run
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        timesteps: Sequence[float] | torch.Tensor | None = None,
+        sigmas: Sequence[float] | torch.Tensor | None = None,
+        mu: float | None = None,
+        **others: Any,
+    ) -> None:
+        """Plan a run, and end one that is under way.
+
+        Args:
+            num_inference_steps: steps of the sampler, spread by the spacing.
+            timesteps: timesteps to visit, in place of steps.
+            sigmas: noise levels to visit, in place of steps: sigma on flow paths, shifted as the scheduler in whose
+                place this one stands would do it, and sigma / alpha on others. A 0 at the end may be left out.
+            mu: dynamic shift of a flow, which depends on the size of the image.
+            others: keys of the config with other values for this run.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        given = {name: value for name, value in others.items() if value is not None}
+        unknown = sorted(set(given) - {*self.config, "original_inference_steps"})
+        if unknown:
+            raise UsageError(f"the pipeline gives {unknown[0]} to set_timesteps: only {self._replaced} knows it")
+        if self.config.get("use_dynamic_shifting"):
+            if mu is None:
+                raise UsageError("the shift of this flow depends on the size of the image: set_timesteps needs mu")
+            given |= {"base_shift": float(mu), "max_shift": float(mu)}
+        self._model = self._read(given)
+        sampler = suited(self.sampler, self._model)
+        grid = self._wanted(sampler, num_inference_steps, timesteps, sigmas)
+        entries, order = self._plan(sampler, grid)
+        self._suited, self._grid, self._entries, self.order = sampler, grid, entries, order
+        self.num_inference_steps = len(grid)
+        self._begin_index, self._run = None, None
+        self._lay_out(device)
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Set the entry of `timesteps` at which the run starts."""
+        self._begin_index, self._run = begin_index, None
+
+    @property
+    def begin_index(self) -> int | None:
+        """Entry of `timesteps` at which the run starts, if a pipeline has set it."""
+        return self._begin_index
+
+    @property
+    def step_index(self) -> int | None:
+        """Entry of `timesteps` whose answer comes next; None before the first one."""
+        return None if self._run is None else self._run.next
+
+    @property
+    def init_noise_sigma(self) -> float:
+        """Standard deviation of the state at the first level."""
+        schedule = self._model.schedule
+        if self._grid is None or schedule.kind != "VE":
+            return schedule.prior_std
+        return schedule.prior_std * self._grid.levels[0].sigma / schedule.at(schedule.T).sigma
+
+    @property
+    def alphas_cumprod(self) -> torch.Tensor:
+        """Values of alpha^2 at all training timesteps."""
+        schedule = self._model.schedule
+        if not isinstance(schedule, VP):
+            raise self._missing("alphas_cumprod")
+        return torch.from_numpy(schedule.alphas[1:] ** 2).float()
+
+    def __len__(self) -> int:
+        return int(self.config.get("num_train_timesteps", 1000))
+
+    def scale_model_input(self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None) -> torch.Tensor:
+        """Return the state as the network takes it: times c_in of its parametrization."""
+        if not self._scales:
+            return sample
+        index = self._position(timestep)
+        factor = self._model.parametrization.c_in(self._entries[index].level)
+        self._scaled = (index, sample * factor)
+        return self._scaled[1]
+
+    def add_noise(
+        self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor | float
+    ) -> torch.Tensor:
+        """Return clean images with the noise that a state has at these timesteps, one for all or one an image."""
+        levels = [self._state_at(t) for t in torch.as_tensor(timesteps).flatten().tolist()]
+        shape = (-1, *[1] * (original_samples.ndim - 1))
+        alpha, sigma = (
+            torch.tensor(values, dtype=torch.float32, device=original_samples.device).reshape(shape)
+            for values in ([t.alpha for t in levels], [t.sigma for t in levels])
+        )
+        return (alpha * original_samples + sigma * noise).to(original_samples.dtype)
+
+    def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor | float, noise: torch.Tensor) -> torch.Tensor:
+        """Return what `add_noise` does; pipelines of flows call it so."""
+        return self.add_noise(sample, noise, timestep)
+
+    # --- a run
+
+    def step(
+        self,
+        model_output: torch.Tensor,
+        timestep: float | torch.Tensor,
+        sample: torch.Tensor,
+        generator: Generators = None,
+        return_dict: bool = True,
+        **others: Any,
+    ) -> SamplerSchedulerOutput | tuple[torch.Tensor]:
+        """Bring an answer of the network, and take the state for its next call, or the last one.
+
+        Args:
+            sample: state that the network was asked about. The sampler goes on from it, even if the pipeline or a
+                callback has changed it since it was returned.
+            generator: source of the noise, unless there is a seed.
+
+        Raises:
+            UsageError: the pipeline does what a sampler cannot follow.
+            ZooError: the sampler fails, or a value is not finite; names the step.
+        """
+        unknown = [name for name, value in others.items() if value is not None]
+        if unknown:
+            raise UsageError(f"the pipeline gives {unknown[0]} to step: only {self._replaced} knows it")
+        try:
+            index = self._position(timestep)
+            if self._run is None or index != self._run.next or not self._run.is_here:
+                self._run = self._begin(index, sample, generator)
+            elif isinstance(self._noise, GeneratorNoise):
+                self._noise.generator = generator
+            self._check_scaled(index, sample)
+            state, x0 = self._run.advance(model_output, sample)
+        except BaseException:
+            self._run = None
+            raise
+        if self._run.next == len(self._entries):
+            self._run = None
+        return SamplerSchedulerOutput(state, x0) if return_dict else (state,)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out a run that is under way: a copy of the scheduler starts anew."""
+        return {**self.__dict__, "_run": None, "_noise": None}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.__dict__.get("_internal_dict", ()):
+            return super().__getattr__(name)
+        raise self._missing(name)
+
+    # --- within
+
+    @property
+    def _replaced(self) -> str:
+        return self.__dict__.get("_internal_dict", {}).get("replaces") or "the scheduler in whose place it stands"
+
+    def _missing(self, name: str) -> MissingAttribute:
+        return MissingAttribute(
+            f"SamplerScheduler has no {name!r}; a pipeline that needs it of its scheduler keeps to {self._replaced}, "
+            "and can take no sampler of samplerzoo"
+        )
+
+    def _read(self, given: Mapping[str, Any]) -> Model:
+        """Read path and parametrization from the config of the replaced scheduler, as of a model folder."""
+        config = {**unhosted(self.config), **given}
+        if self._reading is not None and self._reading[0] == config:
+            return self._reading[1]
+        part = Part("scheduler", Path("scheduler"), config)
+        reader = architecture_of(part)
+        if not isinstance(reader, PathArchitecture):
+            raise ZooError(f"no architecture reads {part.kind}, so that the path of the network is not known")
+        network = NetworkFacts(shape=None, channels=STUB[0], learns_variance=config.get("variance_type") in LEARNED)
+        try:
+            facts = reader.path(config, network)
+        except ZooError as error:
+            raise ZooError(f"{part.kind}: {error}") from error
+        except (TypeError, ValueError, KeyError, ArithmeticError) as error:
+            raise ZooError(f"{part.kind}: its config makes no model: {reason(error)}") from error
+        if not isinstance(facts, PathFacts):
+            raise bad_answer(reader, "path", facts, "PathFacts")
+        clip = NO_CLIP if facts.clip is None else facts.clip
+        model = Model(
+            echo(), facts.schedule, facts.parametrization, shape=STUB, averages=facts.averages, variance=facts.variance,
+            clip=clip if self.config.clip_x0 is None else Clip.parse(self.config.clip_x0),
+            name=f"the network behind a {part.kind}",
+        )  # fmt: skip
+        if model.averages and not self.sampler.needs_mean and not self.sampler.order:
+            raise UsageError(
+                f"{plugin_title(self.sampler)} is for consistency models, and {model.name} gives the mean of the clean "
+                "image; for one that was distilled: LCMScheduler.from_config(pipe.scheduler.config) in its place"
+            )
+        self._reading = (config, model)
+        return model
+
+    def _wanted(
+        self,
+        sampler: Sampler,
+        steps: int | None,
+        timesteps: Sequence[float] | torch.Tensor | None,
+        sigmas: Sequence[float] | torch.Tensor | None,
+    ) -> Grid:
+        """Return the grid that a pipeline asks for."""
+        schedule = self._model.schedule
+        if timesteps is not None and sigmas is not None:
+            raise UsageError("the pipeline gives timesteps and sigmas at once: one of them says what to visit")
+        if timesteps is not None:
+            return Grid((*(self._level_of(float(t)) for t in timesteps), schedule.at(0.0)))
+        if sigmas is not None:
+            noisy = [float(sigma) for sigma in sigmas]
+            noisy = noisy[:-1] if noisy and noisy[-1] == 0.0 else noisy
+            noisy = noisy if schedule.shifted is None or not noisy else [*schedule.shifted(noisy)]
+            return Grid((*(_level_at_sigma(schedule, sigma) for sigma in noisy), schedule.at(0.0)))
+        if steps is None:
+            raise UsageError("set_timesteps needs a number of steps, timesteps or sigmas")
+        return grid_of(sampler, schedule, steps, self.config.spacing)
+
+    def _plan(self, sampler: Sampler, grid: Grid) -> tuple[list[Entry], int]:
+        """Return the entries of a grid, and how many a step has; those of the last plan if it was the same."""
+        asked = (sampler, grid, self._model)
+        if self._planned is None or self._planned[0] != asked:
+            self._planned = (asked, plan_entries(sampler, grid, self._model))
+        return self._planned[1]
+
+    def _lay_out(self, device: str | torch.device | None) -> None:
+        """Set the attributes that a pipeline reads, from the entries."""
+        schedule, told = self._model.schedule, self._model.parametrization
+        times = [float(told.c_noise(entry.level)) for entry in self._entries]
+        whole = schedule.whole is not None and all(time.is_integer() for time in times)
+        self.timesteps = torch.tensor(times, dtype=torch.int64 if whole else torch.float32, device=device)
+        self.sigmas = torch.tensor([*(_sigma_of(schedule, entry.level) for entry in self._entries), 0.0])
+        self._times = self.timesteps.tolist()
+        self._scales = told.c_in(schedule.at(schedule.T)) != 1.0
+        self._scaled: tuple[int, torch.Tensor] | None = None
+
+    def _begin(self, index: int, sample: torch.Tensor, generator: Generators) -> Run:
+        assert self._grid is not None
+        self._noise = make_noise(self.config.seed, self.images, sample)
+        if isinstance(self._noise, GeneratorNoise):
+            self._noise.generator = generator
+        return Run(self._suited, self._grid, self._entries, index, self._model, self._noise, sample)
+
+    def _position(self, timestep: float | torch.Tensor | None) -> int:
+        """Return the entry that a pipeline means by a timestep.
+
+        It is the next one, unless the timestep says otherwise; one on another device is not asked, since that would be
+        to wait for the device at every step.
+        """
+        if not self._entries:
+            raise UsageError("set_timesteps has to be called before a run")
+        expected = self._begin_index if self._run is None else self._run.next
+        far = isinstance(timestep, torch.Tensor) and timestep.device.type != "cpu"
+        if expected is not None and (far or timestep is None) and expected < len(self._entries):
+            return expected
+        if timestep is None:
+            return 0
+        value = float(timestep)
+        if expected is not None and expected < len(self._entries) and _same(self._times[expected], value):
+            return expected
+        found = self._entry_at(value)
+        if found is None:
+            raise UsageError(f"timestep {value:g} is none of this run: set_timesteps lists them as `timesteps`")
+        return found
+
+    def _entry_at(self, timestep: float) -> int | None:
+        """Return the entry with a timestep; of several, the one at which a step begins."""
+        found = [index for index, time in enumerate(self._times) if _same(time, timestep)]
+        return next((index for index in found if self._entries[index].begins), found[0] if found else None)
+
+    def _state_at(self, timestep: float) -> Level:
+        """Return the level of the state that is held at a timestep, of this run or any other."""
+        found = self._entry_at(timestep)
+        return self._level_of(timestep) if found is None else self._entries[found].state
+
+    def _level_of(self, timestep: float) -> Level:
+        """Return the level at which the network is told this number."""
+        level = self._model.schedule.at(self._model.schedule.tau(timestep))
+        if not _same(self._model.parametrization.c_noise(level), timestep):
+            raise UsageError(f"timestep {timestep:g}: on this {self._model.schedule.kind} path, give sigmas")
+        return level
+
+    def _check_scaled(self, index: int, sample: torch.Tensor) -> None:
+        """Refuse a state that was not scaled for the network, and the scaled one in its place."""
+        if not self._scales:
+            return
+        if self._scaled is None or self._scaled[0] != index:
+            raise UsageError(
+                f"the pipeline does not call scale_model_input, and the network behind a {self._replaced} needs its "
+                "input scaled: without, the images would be noise"
+            )
+        if sample is self._scaled[1]:
+            raise UsageError("the pipeline gives step what scale_model_input returned, and step needs the state itself")
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= SAME_TIMESTEP * max(1.0, abs(a))
+
+
+def _sigma_of(schedule: Schedule, level: Level) -> float:
+    """Return the noise level as diffusers counts it."""
+    match schedule.kind:
+        case "flow":
+            return level.sigma
+        case "VE":
+            return schedule.timestep(level.tau)
+        case _:
+            return level.sigma / level.alpha
+
+
+def _level_at_sigma(schedule: Schedule, sigma: float) -> Level:
+    """Return the level with a noise level as diffusers counts it; one a little beyond the top is the top."""
+    if not sigma > 0:
+        raise UsageError(f"sigma {sigma:g} in the middle of a run: they have to decrease, and be above 0")
+    top = schedule.at(schedule.T)
+    if _sigma_of(schedule, top) < sigma <= BEYOND * _sigma_of(schedule, top):
+        return top
+    match schedule.kind:
+        case "flow":
+            return schedule.at(sigma)
+        case "VE":
+            return schedule.at(schedule.tau(sigma))
+        case _:
+            return schedule.at_log_snr(-2 * math.log(sigma))
+
+
+def _name_of(sampler: Sampler) -> str | None:
+    """Return the name under which a sampler's class is installed, or was loaded from a file."""
+    cls = type(sampler)
+    for plugin in registry.plugins("sampler"):
+        named = plugin.target is cls or getattr(plugin.target, "value", "") == f"{cls.__module__}:{cls.__qualname__}"
+        if named:
+            return plugin.name
+    return None
