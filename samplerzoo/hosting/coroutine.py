@@ -7,6 +7,7 @@ with the answer.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import dataclass
 from typing import Protocol
@@ -90,7 +91,7 @@ def _run(
     sampler: Sampler, x: torch.Tensor, grid: Grid, schedule: Schedule, noise: Draws, first_step: int
 ) -> torch.Tensor:
     """Walk the grid; it runs inside the coroutine."""
-    done, shape = 0, x.shape
+    done, shape, state = 0, x.shape, x
 
     def predict(x: torch.Tensor, level: Level) -> Prediction:
         if x.shape != shape:
@@ -100,10 +101,9 @@ def _run(
 
     noise.start_step(first_step + 1)
     with blaming(sampler):
-        for state in walk_from(sampler, x, grid, Denoiser(predict, schedule), noise):
-            done += 1
-            if done > len(grid):
-                break
+        states = walk_from(sampler, x, grid, Denoiser(predict, schedule), noise)
+        for reached in itertools.islice(states, len(grid) + 1):  # one more than there are would be one too many
+            state, done = reached, done + 1
             noise.start_step(first_step + done + 1)
     if done != len(grid):
         found = f"{done} of" if done < len(grid) else "more than"

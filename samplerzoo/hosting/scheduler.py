@@ -158,6 +158,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self._planned: tuple[Any, tuple[list[Entry], int]] | None = None
         self._model = self._read({})
         self._suited = self.sampler
+        self._scaled: tuple[int, torch.Tensor] | None = None
         self._noise: Noise | GeneratorNoise | None = None
         self._entries: list[Entry] = []
         self._grid: Grid | None = None
@@ -279,8 +280,9 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             return sample
         index = self._position(timestep)
         factor = self._model.parametrization.c_in(self._entries[index].level)
-        self._scaled = (index, sample * factor)
-        return self._scaled[1]
+        scaled = sample * factor
+        self._scaled = (index, scaled)
+        return scaled
 
     def add_noise(
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor | float
@@ -429,7 +431,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self.sigmas = torch.tensor([*(_sigma_of(schedule, entry.level) for entry in self._entries), 0.0])
         self._times = self.timesteps.tolist()
         self._scales = told.c_in(schedule.at(schedule.T)) != 1.0
-        self._scaled: tuple[int, torch.Tensor] | None = None
+        self._scaled = None
 
     def _begin(self, index: int, sample: torch.Tensor, generator: Generators) -> Run:
         assert self._grid is not None

@@ -97,7 +97,7 @@ class ShiftedGrid:
         if self.multistep and self.spread != "even":
             raise UsageError(f"the scheduler's own grid, use_{self.spread}_sigmas, is not known here: give --spacing")
         even = np.linspace(1.0, self.low, steps + 1)[:-1] if self.multistep else np.linspace(1.0, self.low, steps)
-        return [1.0, *self.shifted(even)[1:]]
+        return [1.0, *self.shifted([*map(float, even)])[1:]]
 
     def shifted(self, sigmas: Sequence[float]) -> Sequence[float]:
         """Return what the scheduler makes of sigmas, such as those that a pipeline of diffusers gives it."""
