@@ -139,6 +139,8 @@ __all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "SchedulerMixin":  # a folder names SamplerScheduler of samplerzoo: diffusers looks for its base here
+        return importlib.import_module("diffusers").SchedulerMixin
     if name not in _HOME:
         raise AttributeError(f"module 'samplerzoo' has no attribute {name!r}")
     return getattr(importlib.import_module(f"samplerzoo.{_HOME[name]}"), name)

@@ -11,6 +11,7 @@ import itertools
 import threading
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakSet
 
 import torch
 from greenlet import getcurrent, greenlet
@@ -46,6 +47,26 @@ class Call:
     step: int
 
 
+class _Ends:
+    """Coroutines that wait in one thread. They end with it, since no other thread can end them."""
+
+    def __init__(self) -> None:
+        self.waiting: WeakSet[greenlet] = WeakSet()
+
+    def __del__(self) -> None:
+        for each in [*self.waiting]:
+            if each:
+                each.throw()
+
+
+class _Here(threading.local):
+    def __init__(self) -> None:
+        self.ends = _Ends()
+
+
+_here = _Here()
+
+
 class Coroutine:
     """One walk of a sampler. `start` and `answer` give its next call of the network, or at the end the final state.
 
@@ -61,6 +82,7 @@ class Coroutine:
         """
         self._thread = threading.get_ident()
         self._greenlet = greenlet(lambda x: _run(sampler, x, grid, schedule, noise, first_step))
+        _here.ends.waiting.add(self._greenlet)
 
     @property
     def is_here(self) -> bool:

@@ -44,13 +44,7 @@ class Run:
         self._check = FiniteCheck(len(grid), at_once=sample.device.type == "cpu", advice=ADVICE)
         self._coroutine = Coroutine(sampler, rest, model.schedule, noise, step)
         x = sample.to(torch.float32, copy=True)
-        self._call = self._waiting(self._coroutine.start(x), self._first)
-        difference = (self._call.x - x).abs().max()
-        if difference > SAME_STATE * x.abs().max():
-            raise UsageError(
-                f"{plugin_title(sampler)} changes the state before its first call of the network, which the pipeline "
-                "has made already: such a run has to start at the top; with heun, take s_churn=0"
-            )
+        self._call = self._begun(self._coroutine.start(x), x)
 
     @property
     def is_here(self) -> bool:
@@ -88,6 +82,16 @@ class Run:
             self._check.read()
         return state
 
+    def _begun(self, found: Call | torch.Tensor, x: torch.Tensor) -> Call:
+        """Return the first call, which has to be of the state that the pipeline has called the network with."""
+        planned = self._entries[self._first].level.tau
+        if isinstance(found, Call) and found.level.tau == planned and _nearly(found.x, x):
+            return found
+        raise UsageError(
+            f"{plugin_title(self._sampler)} changes state or level before its first call of the network, at tau "
+            f"{planned:g}, which the pipeline makes before it asks: start at the top, and with heun take s_churn=0"
+        )
+
     def _waiting(self, found: Call | torch.Tensor, index: int | None) -> Call:
         """Return the call that the sampler waits for, which has to be the planned one."""
         if index is not None and isinstance(found, Call) and found.level.tau == self._entries[index].level.tau:
@@ -99,6 +103,10 @@ class Run:
             "depend on the image, and a pipeline has to know its timesteps beforehand "
             f"({place_of(type(self._sampler), 'walk')})"
         )
+
+
+def _nearly(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a is b or bool((a - b).abs().max() <= SAME_STATE * b.abs().max())
 
 
 def _take_over(x: torch.Tensor, sample: torch.Tensor) -> None:

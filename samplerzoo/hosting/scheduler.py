@@ -157,7 +157,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self._reading: tuple[dict[str, Any], Model] | None = None
         self._planned: tuple[Any, tuple[list[Entry], int]] | None = None
         self._model = self._read({})
-        self._suited = self.sampler
+        self._suited = suited(self.sampler, self._model)
         self._scaled: tuple[int, torch.Tensor] | None = None
         self._noise: Noise | GeneratorNoise | None = None
         self._entries: list[Entry] = []
@@ -379,12 +379,17 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             raise ZooError(f"{part.kind}: its config makes no model: {reason(error)}") from error
         if not isinstance(facts, PathFacts):
             raise bad_answer(reader, "path", facts, "PathFacts")
-        clip = NO_CLIP if facts.clip is None else facts.clip
+        clip = facts.clip or NO_CLIP
         model = Model(
-            echo(), facts.schedule, facts.parametrization, shape=STUB, averages=facts.averages, variance=facts.variance,
+            echo(2 if network.learns_variance else 1),
+            facts.schedule,
+            facts.parametrization,
+            shape=STUB,
+            averages=facts.averages,
+            variance=facts.variance,
             clip=clip if self.config.clip_x0 is None else Clip.parse(self.config.clip_x0),
             name=f"the network behind a {part.kind}",
-        )  # fmt: skip
+        )
         if model.averages and not self.sampler.needs_mean and not self.sampler.order:
             raise UsageError(
                 f"{plugin_title(self.sampler)} is for consistency models, and {model.name} gives the mean of the clean "

@@ -1,4 +1,4 @@
-"""Comparison of hosted samplers with diffusers' own scheduler of the same method, in the same pipeline and from one start.
+"""Comparison of hosted samplers with diffusers' own scheduler of the same method, in the same pipeline.
 
 Latents have to be equal to 1e-4 of their size: tables of diffusers are float32, ours float64.
 """
@@ -14,9 +14,9 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from pipelines import CALLS, MILD, dit, draws, latents_of, ldm, stable_diffusion
 
 import samplerzoo as zoo
-from pipelines import CALLS, MILD, dit, draws, latents_of, ldm, stable_diffusion
 
 STEPS = 10
 TOLERANCE = 1e-4
@@ -100,7 +100,7 @@ def test_euler_on_flows(pipeline: Any, put: Any) -> None:
 
 
 def test_unipc_on_a_flow() -> None:
-    """Compare below the top, where alpha of diffusers is 1e-6 and ours 2^-12, and where its whole timesteps are exact."""
+    """Compare below the top, where its alpha is 1e-6 and ours 2^-12, and where its whole timesteps are exact."""
     pipeline = CALLS["StableDiffusion3Pipeline"][0]()
     sigmas = np.arange(7, 0, -1) / 8
     theirs = diffusers.UniPCMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction")
