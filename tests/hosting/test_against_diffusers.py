@@ -25,14 +25,13 @@ EVEN = [*map(float, np.linspace(1.0, 1 / STEPS, STEPS))]
 """Sigmas that Flux asks for by itself, and other flow pipelines if they are told to."""
 
 
-@pytest.fixture(scope="module", params=CALLS)
+FLOWS = ["StableDiffusion3Pipeline", "FluxPipeline", "WanPipeline"]
+
+
+@pytest.fixture(scope="module")
 def pipeline(request: pytest.FixtureRequest) -> Any:
     """Make each pipeline once."""
     return CALLS[request.param][0]()
-
-
-def is_flow(pipeline: Any) -> bool:
-    return "FlowMatch" in type(pipeline.scheduler).__name__ or bool(pipeline.scheduler.config.get("use_flow_sigmas"))
 
 
 def same(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -65,9 +64,8 @@ VP_METHODS: dict[str, tuple[dict[str, Any], Any, Mapping[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("sampler", VP_METHODS)
+@pytest.mark.parametrize("pipeline", [name for name in CALLS if name not in FLOWS], indirect=True)
 def test_on_paths_with_betas(pipeline: Any, put: Any, sampler: str, kind: str) -> None:
-    if is_flow(pipeline):
-        pytest.skip("a flow")
     options, scheduler, config = VP_METHODS[sampler]
     theirs = scheduler(**TRAILING, **config, prediction_type=kind)
     start = CALLS[type(pipeline).__name__][1]["latents"]
@@ -81,13 +79,12 @@ def test_on_paths_with_betas(pipeline: Any, put: Any, sampler: str, kind: str) -
     same(here, latents_of(pipeline, STEPS, generator=torch.manual_seed(3), latents=start))
 
 
+@pytest.mark.parametrize("pipeline", FLOWS, indirect=True)
 def test_euler_on_flows(pipeline: Any, put: Any) -> None:
     """Compare flows, with a static shift and with one that depends on the size of the image.
 
     Wan takes no sigmas, and of its own ones diffusers shifts the ends twice, so that it is compared without a shift.
     """
-    if not is_flow(pipeline):
-        pytest.skip("no flow")
     is_wan = type(pipeline).__name__ == "WanPipeline"
     dynamic = bool(pipeline.scheduler.config.get("use_dynamic_shifting"))
     shift = 1.0 if dynamic or is_wan else 3.0
