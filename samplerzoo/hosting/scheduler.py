@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import diffusers
+import numpy as np
 import torch
 from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.utils import BaseOutput
@@ -217,7 +218,8 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             num_inference_steps: steps of the sampler, spread by the spacing.
             timesteps: timesteps to visit, in place of steps.
             sigmas: noise levels to visit, in place of steps: sigma on flow paths, shifted as the scheduler in whose
-                place this one stands would do it, and sigma / alpha on others. A 0 at the end may be left out.
+                place this one stands would do it, and sigma / alpha on others. A 0 at the end may be left out. If there
+                are timesteps, too, they are what the network is told at these levels.
             mu: dynamic shift of a flow, which depends on the size of the image.
             others: keys of the config with other values for this run.
 
@@ -235,6 +237,8 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self._model = self._read(given)
         sampler = suited(self.sampler, self._model)
         grid = self._wanted(sampler, num_inference_steps, timesteps, sigmas)
+        if timesteps is not None and sigmas is not None:
+            self._model = _telling(self._model, grid, [float(t) for t in timesteps])
         entries, order = self._plan(sampler, grid)
         self._suited, self._grid, self._entries, self.order = sampler, grid, entries, order
         self.num_inference_steps = len(grid)
@@ -310,7 +314,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         generator: Generators = None,
         return_dict: bool = True,
         **others: Any,
-    ) -> SamplerSchedulerOutput | tuple[torch.Tensor]:
+    ) -> SamplerSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
         """Bring an answer of the network, and take the state for its next call, or the last one.
 
         Args:
@@ -338,7 +342,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             raise
         if self._run.next == len(self._entries):
             self._run = None
-        return SamplerSchedulerOutput(state, x0) if return_dict else (state,)
+        return SamplerSchedulerOutput(state, x0) if return_dict else (state, x0)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out a run that is under way: a copy of the scheduler starts anew."""
@@ -407,9 +411,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
     ) -> Grid:
         """Return the grid that a pipeline asks for."""
         schedule = self._model.schedule
-        if timesteps is not None and sigmas is not None:
-            raise UsageError("the pipeline gives timesteps and sigmas at once: one of them says what to visit")
-        if timesteps is not None:
+        if timesteps is not None and sigmas is None:
             return Grid((*(self._level_of(float(t)) for t in timesteps), schedule.at(0.0)))
         if sigmas is not None:
             noisy = [float(sigma) for sigma in sigmas]
@@ -495,6 +497,18 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             )
         if sample is self._scaled[1]:
             raise UsageError("the pipeline gives step what scale_model_input returned, and step needs the state itself")
+
+
+def _telling(model: Model, grid: Grid, times: Sequence[float]) -> Model:
+    """Return a model whose network is told these times at the levels of a grid, and times between them in between."""
+    if len(times) != len(grid):
+        raise UsageError(f"{len(times)} timesteps and {len(grid)} sigmas: the one is told at the other")
+    taus = [level.tau for level in grid.levels[-2::-1]]
+
+    def told(t: Level) -> float:
+        return float(np.interp(t.tau, taus, times[::-1]))
+
+    return replace(model, parametrization=replace(model.parametrization, c_noise=told))
 
 
 def _same(a: float, b: float) -> bool:

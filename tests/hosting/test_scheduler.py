@@ -161,7 +161,7 @@ def test_sigmas_and_timesteps_of_a_user() -> None:
     with pytest.raises(zoo.UsageError, match="on this VE path, give sigmas"):
         edm.set_timesteps(timesteps=[22, 0])
     for wrong, words in (
-        ({"timesteps": [9], "sigmas": [1.0]}, "at once"), ({}, "needs a number of steps"),
+        ({"timesteps": [9], "sigmas": [1.0, 0.5]}, "1 timesteps and 2 sigmas"), ({}, "needs a number of steps"),
         ({"sigmas": [1.0, 2.0]}, "decrease"), ({"sigmas": []}, "at least one noisy level"),
         ({"sigmas": [1.0, 0.0, 0.0]}, "have to decrease"), ({"timesteps": [2000]}, "outside"),
         ({"sigmas": [1e9]}, "below the schedule"), ({"num_inference_steps": 0}, "at least 1 step"),
@@ -184,6 +184,16 @@ def test_dynamic_shift() -> None:
             torch.testing.assert_close(ours.timesteps, theirs.timesteps, rtol=1e-6, atol=1e-4)
         with pytest.raises(zoo.UsageError, match="set_timesteps needs mu"):
             ours.set_timesteps(4)
+
+
+def test_timesteps_beside_sigmas_are_what_the_network_is_told() -> None:
+    """Tell the network other times than those of its levels, as CogView4 does; between them, times between."""
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    ours = zoo.as_scheduler("heun", theirs)
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(sigmas=[1.0, 0.6, 0.2], timesteps=[1000, 600, 200])
+    assert ours.timesteps[::2].tolist() == theirs.timesteps.tolist() == [1000, 600, 200]
+    torch.testing.assert_close(ours.sigmas[[0, 2, 4, 5]], theirs.sigmas, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("config", [{"shift": 3.0}, {"shift_terminal": 0.1}, {"use_karras_sigmas": True}])
