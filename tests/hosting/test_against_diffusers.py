@@ -62,9 +62,15 @@ VP_METHODS: dict[str, tuple[dict[str, Any], Any, Mapping[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("sampler", VP_METHODS)
-@pytest.mark.parametrize("pipeline", [name for name in CALLS if name not in FLOWS], indirect=True)
+CASES = [
+    *(("StableDiffusionPipeline", sampler, kind) for sampler in VP_METHODS for kind in ("epsilon", "v_prediction")),
+    *(("PixArtAlphaPipeline", sampler, "epsilon") for sampler in VP_METHODS),
+    ("StableDiffusionXLPipeline", "dpm-solver++", "epsilon"),
+    ("StableDiffusionXLPipeline", "heun", "v_prediction"),
+]
+
+
+@pytest.mark.parametrize(("pipeline", "sampler", "kind"), CASES, indirect=["pipeline"])
 def test_on_paths_with_betas(pipeline: Any, put: Any, sampler: str, kind: str) -> None:
     options, scheduler, config = VP_METHODS[sampler]
     theirs = scheduler(**TRAILING, **config, prediction_type=kind)
