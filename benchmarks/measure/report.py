@@ -20,6 +20,7 @@ TITLES = {
     "levers": "What each measure gives: evaluations a second for one of the call in float32, default layout, batch 64",
     "quality": "Whether the images are the same",
     "guidance": "Guidance: seconds for one of a conditional run",
+    "hosting": "A sampler as a scheduler: a pipeline of diffusers with it, for one of the pipeline with its own",
     "startup": "Start-up",
     "scale": "How it grows",
     "training": "Training",

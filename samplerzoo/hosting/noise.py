@@ -14,7 +14,7 @@ Generators = torch.Generator | list[torch.Generator] | None
 
 
 class GeneratorNoise:
-    """Standard normal draws from the generators that a pipeline brings with each step, one an image in a list.
+    """Standard normal draws in float32 from the generators that a pipeline brings, one for all images or one an image.
 
     Without any they come from torch's default generator, as in diffusers.
 
@@ -23,9 +23,9 @@ class GeneratorNoise:
     """
 
     def __init__(self, like: torch.Tensor) -> None:
-        """Make a source of tensors like this one."""
+        """Make a source of tensors of this shape, on this device."""
         self.generator: Generators = None
-        self._shape, self._device, self._dtype = like.shape, like.device, like.dtype
+        self._shape, self._device = like.shape, like.device
 
     def start_step(self, step: int) -> None:
         """Do nothing: a generator goes on from draw to draw."""
@@ -34,7 +34,7 @@ class GeneratorNoise:
         generator = self.generator
         if isinstance(generator, (list, tuple)) and len(generator) != self._shape[0]:
             raise UsageError(f"{len(generator)} generators for a batch of {self._shape[0]}: give one, or one an image")
-        return randn_tensor(self._shape, generator=generator, device=self._device, dtype=self._dtype)
+        return randn_tensor(self._shape, generator=generator, device=self._device, dtype=torch.float32)
 
 
 def make_noise(seed: int | None, images: Sequence[int] | None, like: torch.Tensor) -> Noise | GeneratorNoise:

@@ -39,6 +39,7 @@ class Run:
         """
         self.next = start
         self._sampler, self._entries, self._model, self._first = sampler, entries, model, start_of(entries, start)
+        self._elsewhere: list[torch.Tensor] = []
         step = entries[self._first].step
         rest = grid if step == 0 else Grid(grid.levels[step:])
         self._check = FiniteCheck(len(grid), at_once=sample.device.type == "cpu", advice=ADVICE)
@@ -51,8 +52,14 @@ class Run:
         """True in the thread that made it, to which the sampler's stack belongs."""
         return self._coroutine.is_here
 
-    def advance(self, output: torch.Tensor, sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bring the answer for an entry; return the state for the next one, and the clean image that was predicted."""
+    def advance(
+        self, output: torch.Tensor, sample: torch.Tensor, elsewhere: torch.Tensor | bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bring the answer for an entry; return the state for the next one, and the clean image that was predicted.
+
+        Args:
+            elsewhere: true on the device if the pipeline is at another entry, which is read at the end of the run.
+        """
         index, x = self.next, self._call.x
         entry = self._entries[index]
         if sample.shape != x.shape:
@@ -65,6 +72,8 @@ class Run:
         self._check.step = entry.step + 1
         self._check(p.eps, "the network", entry.level)
         self.next += 1
+        if isinstance(elsewhere, torch.Tensor):
+            self._elsewhere.append(elsewhere)
         if index < self._first or entry.idle:
             return sample, p.x0.to(sample.dtype)
         return self._answered(p, index).to(sample.dtype), p.x0.to(sample.dtype)
@@ -80,6 +89,8 @@ class Run:
         self._check(state, plugin_title(self._sampler), p.level)
         if self.next == len(self._entries):
             self._check.read()
+            if self._elsewhere and torch.stack(self._elsewhere).any():
+                raise UsageError("the pipeline has not gone through the timesteps one after the other")
         return state
 
     def _begun(self, found: Call | torch.Tensor, x: torch.Tensor) -> Call:

@@ -145,7 +145,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             self.sampler = sampler
         check_values(self.sampler, "order", "takes_shift", "needs_mean")
         self.register_to_config(
-            **config,
+            **{name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in config.items()},
             sampler=sampler if isinstance(sampler, str) else _name_of(sampler) or kebab(type(sampler).__name__),
             sampler_options=self.sampler.model_dump(mode="json", exclude_unset=True),
             spacing=spacing,
@@ -227,21 +227,20 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             UsageError: there is no such run.
         """
         given = {name: value for name, value in others.items() if value is not None}
-        unknown = sorted(set(given) - {*self.config, "original_inference_steps"})
+        unknown = sorted(set(given) - {*self.config})
         if unknown:
             raise UsageError(f"the pipeline gives {unknown[0]} to set_timesteps: only {self._replaced} knows it")
         if self.config.get("use_dynamic_shifting"):
             if mu is None:
                 raise UsageError("the shift of this flow depends on the size of the image: set_timesteps needs mu")
             given |= {"base_shift": float(mu), "max_shift": float(mu)}
-        self._model = self._read(given)
-        sampler = suited(self.sampler, self._model)
-        grid = self._wanted(sampler, num_inference_steps, timesteps, sigmas)
+        model = self._read(given)
+        sampler = suited(self.sampler, model)
+        grid = self._wanted(sampler, model, num_inference_steps, timesteps, sigmas)
         if timesteps is not None and sigmas is not None:
-            self._model = _telling(self._model, grid, [float(t) for t in timesteps])
-        entries, order = self._plan(sampler, grid)
-        self._suited, self._grid, self._entries, self.order = sampler, grid, entries, order
-        self.num_inference_steps = len(grid)
+            model = _telling(model, grid, [float(t) for t in timesteps])
+        self._entries, self.order = self._plan(sampler, grid, model)
+        self._model, self._suited, self._grid, self.num_inference_steps = model, sampler, grid, len(grid)
         self._begin_index, self._run = None, None
         self._lay_out(device)
 
@@ -336,7 +335,8 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             elif isinstance(self._noise, GeneratorNoise):
                 self._noise.generator = generator
             self._check_scaled(index, sample)
-            state, x0 = self._run.advance(model_output, sample)
+            late = _far(timestep) and timestep != self._times[index]
+            state, x0 = self._run.advance(model_output, sample, late)
         except BaseException:
             self._run = None
             raise
@@ -405,14 +405,15 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
     def _wanted(
         self,
         sampler: Sampler,
+        model: Model,
         steps: int | None,
         timesteps: Sequence[float] | torch.Tensor | None,
         sigmas: Sequence[float] | torch.Tensor | None,
     ) -> Grid:
         """Return the grid that a pipeline asks for."""
-        schedule = self._model.schedule
+        schedule = model.schedule
         if timesteps is not None and sigmas is None:
-            return Grid((*(self._level_of(float(t)) for t in timesteps), schedule.at(0.0)))
+            return Grid((*(_level_told(model, float(t)) for t in timesteps), schedule.at(0.0)))
         if sigmas is not None:
             noisy = [float(sigma) for sigma in sigmas]
             noisy = noisy[:-1] if noisy and noisy[-1] == 0.0 else noisy
@@ -422,11 +423,11 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             raise UsageError("set_timesteps needs a number of steps, timesteps or sigmas")
         return grid_of(sampler, schedule, steps, self.config.spacing)
 
-    def _plan(self, sampler: Sampler, grid: Grid) -> tuple[list[Entry], int]:
+    def _plan(self, sampler: Sampler, grid: Grid, model: Model) -> tuple[list[Entry], int]:
         """Return the entries of a grid, and how many a step has; those of the last plan if it was the same."""
-        asked = (sampler, grid, self._model)
+        asked = (sampler, grid, model)
         if self._planned is None or self._planned[0] != asked:
-            self._planned = (asked, plan_entries(sampler, grid, self._model))
+            self._planned = (asked, plan_entries(sampler, grid, model))
         return self._planned[1]
 
     def _lay_out(self, device: str | torch.device | None) -> None:
@@ -450,14 +451,13 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
     def _position(self, timestep: float | torch.Tensor | None) -> int:
         """Return the entry that a pipeline means by a timestep.
 
-        It is the next one, unless the timestep says otherwise; one on another device is not asked, since that would be
-        to wait for the device at every step.
+        It is the next one, unless the timestep says otherwise. One on another device is not asked before the end of the
+        run, since that would be to wait for the device at every step.
         """
         if not self._entries:
             raise UsageError("set_timesteps has to be called before a run")
         expected = self._begin_index if self._run is None else self._run.next
-        far = isinstance(timestep, torch.Tensor) and timestep.device.type != "cpu"
-        if expected is not None and (far or timestep is None) and expected < len(self._entries):
+        if expected is not None and (timestep is None or _far(timestep)) and expected < len(self._entries):
             return expected
         if timestep is None:
             return 0
@@ -477,14 +477,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
     def _state_at(self, timestep: float) -> Level:
         """Return the level of the state that is held at a timestep, of this run or any other."""
         found = self._entry_at(timestep)
-        return self._level_of(timestep) if found is None else self._entries[found].state
-
-    def _level_of(self, timestep: float) -> Level:
-        """Return the level at which the network is told this number."""
-        level = self._model.schedule.at(self._model.schedule.tau(timestep))
-        if not _same(self._model.parametrization.c_noise(level), timestep):
-            raise UsageError(f"timestep {timestep:g}: on this {self._model.schedule.kind} path, give sigmas")
-        return level
+        return _level_told(self._model, timestep) if found is None else self._entries[found].state
 
     def _check_scaled(self, index: int, sample: torch.Tensor) -> None:
         """Refuse a state that was not scaled for the network, and the scaled one in its place."""
@@ -499,6 +492,14 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             raise UsageError("the pipeline gives step what scale_model_input returned, and step needs the state itself")
 
 
+def _level_told(model: Model, timestep: float) -> Level:
+    """Return the level at which the network is told this number."""
+    level = model.schedule.at(model.schedule.tau(timestep))
+    if not _same(model.parametrization.c_noise(level), timestep):
+        raise UsageError(f"timestep {timestep:g}: on this {model.schedule.kind} path, give sigmas")
+    return level
+
+
 def _telling(model: Model, grid: Grid, times: Sequence[float]) -> Model:
     """Return a model whose network is told these times at the levels of a grid, and times between them in between."""
     if len(times) != len(grid):
@@ -509,6 +510,10 @@ def _telling(model: Model, grid: Grid, times: Sequence[float]) -> Model:
         return float(np.interp(t.tau, taus, times[::-1]))
 
     return replace(model, parametrization=replace(model.parametrization, c_noise=told))
+
+
+def _far(timestep: float | torch.Tensor | None) -> bool:
+    return isinstance(timestep, torch.Tensor) and timestep.device.type != "cpu"
 
 
 def _same(a: float, b: float) -> bool:
