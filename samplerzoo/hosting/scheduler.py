@@ -207,6 +207,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self,
         num_inference_steps: int | None = None,
         device: str | torch.device | None = None,
+        *,
         timesteps: Sequence[float] | torch.Tensor | None = None,
         sigmas: Sequence[float] | torch.Tensor | None = None,
         mu: float | None = None,
@@ -278,7 +279,16 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         return int(self.config.get("num_train_timesteps", 1000))
 
     def scale_model_input(self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None) -> torch.Tensor:
-        """Return the state as the network takes it: times c_in of its parametrization."""
+        """Return the state as the network takes it: times c_in of its parametrization.
+
+        Raises:
+            UsageError: it is no state, as where a pipeline does a scheduler's work with numbers of its own.
+        """
+        if sample.ndim < 2:
+            raise UsageError(
+                f"the pipeline scales a number, as {self._replaced} scales states: it computes with states of another "
+                "kind by itself, and can take no sampler of samplerzoo"
+            )
         if not self._scales:
             return sample
         index = self._position(timestep)

@@ -6,7 +6,9 @@ with ends with the latents.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -54,14 +56,33 @@ def quiet(pipeline: Any) -> Any:
     return pipeline
 
 
-def stable_diffusion(kind: str = "StableDiffusionPipeline", scheduler: Any = None, **unet: Any) -> Any:
+def stable_diffusion(
+    kind: str = "StableDiffusionPipeline", scheduler: Any = None, *, tokenizer: Any = None, text_encoder: Any = None
+) -> Any:
     """Make a Stable Diffusion pipeline, from text, from an image, or for inpainting."""
     return quiet(getattr(diffusers, kind)(
-        vae=drawn(diffusers.AutoencoderKL, 1, **KL),
-        text_encoder=None, tokenizer=None, safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-        unet=drawn(diffusers.UNet2DConditionModel, 0, **{**TEXT_UNET, **unet}),
+        vae=drawn(diffusers.AutoencoderKL, 1, **KL), tokenizer=tokenizer, text_encoder=text_encoder,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        unet=drawn(diffusers.UNet2DConditionModel, 0, **TEXT_UNET),
         scheduler=scheduler or diffusers.PNDMScheduler(**PNDM),
     ))  # fmt: skip
+
+
+def reader_of_prompts(folder: Path) -> dict[str, Any]:
+    """Make a tokenizer, which knows letters and no words, and a text encoder."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    letters = [chr(code) for code in range(33, 127)]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    start, end = len(words) - 2, len(words) - 1
+    config = CLIPTextConfig(
+        vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=32, bos_token_id=start, eos_token_id=end, pad_token_id=end,
+    )  # fmt: skip
+    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=32)
+    return {"tokenizer": tokenizer, "text_encoder": drawn(CLIPTextModel, 2, config=config)}
 
 
 def sdxl(scheduler: Any = None) -> Any:

@@ -430,6 +430,8 @@ def test_refusals_name_what_is_missing() -> None:
         assert not hasattr(scheduler, name)
         with pytest.raises(zoo.UsageError, match=f"no '{name}'; .* keeps to FlowMatchEulerDiscreteScheduler"):
             getattr(scheduler, name)
+    with pytest.raises(zoo.UsageError, match="the pipeline scales a number"):
+        scheduler.scale_model_input(torch.tensor(14.6), 999)  # as the latent upscaler does
     with pytest.raises(zoo.UsageError, match="set_timesteps has to be called"):
         scheduler.step(draws(1, *SHAPE), 1.0, draws(1, *SHAPE))
     scheduler.set_timesteps(5)
