@@ -30,15 +30,13 @@ class Entry:
     """One entry of a pipeline's timesteps.
 
     Attributes:
-        level: level at which the network is called.
-        state: level of the state that the pipeline holds then. It is another one if the sampler adds noise first.
+        level: level at which the network is called, and of the state that the pipeline holds then.
         step: number of the step, from 0.
         begins: True for the first call of a step, at which a run may start.
         idle: True for a call that the sampler does not need.
     """
 
     level: Level
-    state: Level
     step: int
     begins: bool
     idle: bool = False
@@ -65,12 +63,11 @@ def plan_entries(sampler: Sampler, grid: Grid, model: Model) -> tuple[list[Entry
     for call, following in itertools.pairwise([*calls, None]):
         assert call is not None
         begins = not entries or entries[-1].step < call.step
-        entries.append(Entry(call.level, grid.levels[call.step] if begins else call.level, call.step, begins))
+        entries.append(Entry(call.level, call.step, begins))
         if following is None:
             break
         for step in range(call.step, following.step):
-            level = following.level
-            entries += [Entry(level, level, step, False, idle=True)] * (order - (counts[step] or 0))
+            entries += [Entry(following.level, step, begins=False, idle=True)] * (order - counts[step])
     return entries, max(order, 1)
 
 
@@ -94,7 +91,7 @@ def start_of(entries: Sequence[Entry], index: int) -> int:
         ZooError: there is none.
     """
     for start in range(index, len(entries)):
-        if entries[start].begins and entries[start].state == entries[index].state:
+        if entries[start].begins and entries[start].level == entries[index].level:
             return start
     raise ZooError(
         f"a run cannot start at entry {index} of {len(entries)}, in the middle of step {entries[index].step + 1}: take "

@@ -18,7 +18,7 @@ from samplerzoo.hosting.entries import Entry, start_of
 
 SAME_STATE = 1e-3
 """Largest difference, relative to the largest value, of two states that are the same one, rounded."""
-ADVICE = "; is it in float16, whose largest number is 65504, or guided by too much?"
+ADVICE = "; its weights, its guidance, or float16 with its largest number of 65504 may be why"
 
 
 class Run:

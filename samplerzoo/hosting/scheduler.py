@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import diffusers
@@ -16,32 +14,21 @@ from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.utils import BaseOutput
 
 from samplerzoo import registry
-from samplerzoo.core.architecture import NetworkFacts, PathArchitecture, PathFacts
-from samplerzoo.core.blame import bad_answer, plugin_title
+from samplerzoo.core.blame import plugin_title
 from samplerzoo.core.level import Grid, Level
-from samplerzoo.core.model import NO_CLIP, Model
+from samplerzoo.core.model import Model
 from samplerzoo.core.noise import Noise, check_seed
 from samplerzoo.core.paths import VP
-from samplerzoo.core.prediction import Clip
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
-from samplerzoo.core.schedule import Schedule
-from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.errors import UsageError
 from samplerzoo.hosting.entries import Entry, plan_entries
+from samplerzoo.hosting.levels import level_at_sigma, level_told, same_timestep, sigma_of, telling
 from samplerzoo.hosting.noise import GeneratorNoise, Generators, make_noise
+from samplerzoo.hosting.reading import read_model
 from samplerzoo.hosting.run import Run
-from samplerzoo.models.handle import echo
-from samplerzoo.models.parts import HOSTED, Part, architecture_of, unhosted
+from samplerzoo.models.parts import HOSTED, unhosted
 from samplerzoo.options import kebab
-
-SAME_TIMESTEP = 1e-4
-"""Relative distance of two timesteps that are the same one, rounded."""
-BEYOND = 1.01
-"""Factor by which a sigma may lie above the largest one of a path, as rounded ones of lists do."""
-STUB = (4, 2, 2)
-"""Shape of the states of a walk beforehand."""
-LEARNED = ("learned", "learned_range")
-"""Values of `variance_type` with which pipelines hand on the learned variance of a network."""
 
 
 def as_scheduler(
@@ -70,8 +57,10 @@ def as_scheduler(
         UsageError: the request cannot be met.
         ZooError: the scheduler cannot be replaced, with the reason.
     """
-    if not (hasattr(scheduler, "config") and hasattr(scheduler, "step")):
-        raise UsageError(f"{type(scheduler).__name__} has no step of its own: its pipeline calls something else")
+    if not isinstance(scheduler, SchedulerMixin):
+        raise UsageError(f"the scheduler of a pipeline is needed, as pipe.scheduler, not {scheduler!r:.60}")
+    if not hasattr(scheduler, "step"):
+        raise UsageError(f"{type(scheduler).__name__} has no step: its pipeline calls something else of it")
     config = {**scheduler.config, "_class_name": type(scheduler).__name__}
     own: dict[str, Any] = {"spacing": spacing, "clip_x0": clip_x0, "seed": seed}
     if isinstance(sampler, str):
@@ -158,7 +147,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self._reading: tuple[dict[str, Any], Model] | None = None
         self._planned: tuple[Any, tuple[list[Entry], int]] | None = None
         self._model = self._read({})
-        self._suited = suited(self.sampler, self._model)
+        self._suited = self._checked(self._model)
         self._scaled: tuple[int, torch.Tensor] | None = None
         self._noise: Noise | GeneratorNoise | None = None
         self._entries: list[Entry] = []
@@ -236,10 +225,10 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
                 raise UsageError("the shift of this flow depends on the size of the image: set_timesteps needs mu")
             given |= {"base_shift": float(mu), "max_shift": float(mu)}
         model = self._read(given)
-        sampler = suited(self.sampler, model)
+        sampler = self._checked(model)
         grid = self._wanted(sampler, model, num_inference_steps, timesteps, sigmas)
         if timesteps is not None and sigmas is not None:
-            model = _telling(model, grid, [float(t) for t in timesteps])
+            model = telling(model, grid, [float(t) for t in timesteps])
         self._entries, self.order = self._plan(sampler, grid, model)
         self._model, self._suited, self._grid, self.num_inference_steps = model, sampler, grid, len(grid)
         self._begin_index, self._run = None, None
@@ -376,41 +365,20 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         )
 
     def _read(self, given: Mapping[str, Any]) -> Model:
-        """Read path and parametrization from the config of the replaced scheduler, as of a model folder."""
+        """Return the model that the config speaks of, with these keys for a run; the last one if it was the same."""
         config = {**unhosted(self.config), **given}
-        if self._reading is not None and self._reading[0] == config:
-            return self._reading[1]
-        part = Part("scheduler", Path("scheduler"), config)
-        reader = architecture_of(part)
-        if not isinstance(reader, PathArchitecture):
-            raise ZooError(f"no architecture reads {part.kind}, so that the path of the network is not known")
-        network = NetworkFacts(shape=None, channels=STUB[0], learns_variance=config.get("variance_type") in LEARNED)
-        try:
-            facts = reader.path(config, network)
-        except ZooError as error:
-            raise ZooError(f"{part.kind}: {error}") from error
-        except (TypeError, ValueError, KeyError, ArithmeticError) as error:
-            raise ZooError(f"{part.kind}: its config makes no model: {reason(error)}") from error
-        if not isinstance(facts, PathFacts):
-            raise bad_answer(reader, "path", facts, "PathFacts")
-        clip = facts.clip or NO_CLIP
-        model = Model(
-            echo(2 if network.learns_variance else 1),
-            facts.schedule,
-            facts.parametrization,
-            shape=STUB,
-            averages=facts.averages,
-            variance=facts.variance,
-            clip=clip if self.config.clip_x0 is None else Clip.parse(self.config.clip_x0),
-            name=f"the network behind a {part.kind}",
-        )
+        if self._reading is None or self._reading[0] != config:
+            self._reading = (config, read_model(config, self.config.clip_x0))
+        return self._reading[1]
+
+    def _checked(self, model: Model) -> Sampler:
+        """Return the sampler with the defaults for a model, and refuse one that would be wrong without a word."""
         if model.averages and not self.sampler.needs_mean and not self.sampler.order:
             raise UsageError(
                 f"{plugin_title(self.sampler)} is for consistency models, and {model.name} gives the mean of the clean "
                 "image; for one that was distilled: LCMScheduler.from_config(pipe.scheduler.config) in its place"
             )
-        self._reading = (config, model)
-        return model
+        return suited(self.sampler, model)
 
     def _wanted(
         self,
@@ -423,12 +391,12 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         """Return the grid that a pipeline asks for."""
         schedule = model.schedule
         if timesteps is not None and sigmas is None:
-            return Grid((*(_level_told(model, float(t)) for t in timesteps), schedule.at(0.0)))
+            return Grid((*(level_told(model, float(t)) for t in timesteps), schedule.at(0.0)))
         if sigmas is not None:
             noisy = [float(sigma) for sigma in sigmas]
             noisy = noisy[:-1] if noisy and noisy[-1] == 0.0 else noisy
             noisy = noisy if schedule.shifted is None or not noisy else [*schedule.shifted(noisy)]
-            return Grid((*(_level_at_sigma(schedule, sigma) for sigma in noisy), schedule.at(0.0)))
+            return Grid((*(level_at_sigma(schedule, sigma) for sigma in noisy), schedule.at(0.0)))
         if steps is None:
             raise UsageError("set_timesteps needs a number of steps, timesteps or sigmas")
         return grid_of(sampler, schedule, steps, self.config.spacing)
@@ -446,7 +414,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         times = [float(told.c_noise(entry.level)) for entry in self._entries]
         whole = schedule.whole is not None and all(time.is_integer() for time in times)
         self.timesteps = torch.tensor(times, dtype=torch.int64 if whole else torch.float32, device=device)
-        self.sigmas = torch.tensor([*(_sigma_of(schedule, entry.level) for entry in self._entries), 0.0])
+        self.sigmas = torch.tensor([*(sigma_of(schedule, entry.level) for entry in self._entries), 0.0])
         self._times = self.timesteps.tolist()
         self._scales = told.c_in(schedule.at(schedule.T)) != 1.0
         self._scaled = None
@@ -472,7 +440,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         if timestep is None:
             return 0
         value = float(timestep)
-        if expected is not None and expected < len(self._entries) and _same(self._times[expected], value):
+        if expected is not None and expected < len(self._entries) and same_timestep(self._times[expected], value):
             return expected
         found = self._entry_at(value)
         if found is None:
@@ -481,13 +449,13 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
 
     def _entry_at(self, timestep: float) -> int | None:
         """Return the entry with a timestep; of several, the one at which a step begins."""
-        found = [index for index, time in enumerate(self._times) if _same(time, timestep)]
+        found = [index for index, time in enumerate(self._times) if same_timestep(time, timestep)]
         return next((index for index in found if self._entries[index].begins), found[0] if found else None)
 
     def _state_at(self, timestep: float) -> Level:
         """Return the level of the state that is held at a timestep, of this run or any other."""
         found = self._entry_at(timestep)
-        return _level_told(self._model, timestep) if found is None else self._entries[found].state
+        return level_told(self._model, timestep) if found is None else self._entries[found].level
 
     def _check_scaled(self, index: int, sample: torch.Tensor) -> None:
         """Refuse a state that was not scaled for the network, and the scaled one in its place."""
@@ -502,59 +470,8 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             raise UsageError("the pipeline gives step what scale_model_input returned, and step needs the state itself")
 
 
-def _level_told(model: Model, timestep: float) -> Level:
-    """Return the level at which the network is told this number."""
-    level = model.schedule.at(model.schedule.tau(timestep))
-    if not _same(model.parametrization.c_noise(level), timestep):
-        raise UsageError(f"timestep {timestep:g}: on this {model.schedule.kind} path, give sigmas")
-    return level
-
-
-def _telling(model: Model, grid: Grid, times: Sequence[float]) -> Model:
-    """Return a model whose network is told these times at the levels of a grid, and times between them in between."""
-    if len(times) != len(grid):
-        raise UsageError(f"{len(times)} timesteps and {len(grid)} sigmas: the one is told at the other")
-    taus = [level.tau for level in grid.levels[-2::-1]]
-
-    def told(t: Level) -> float:
-        return float(np.interp(t.tau, taus, times[::-1]))
-
-    return replace(model, parametrization=replace(model.parametrization, c_noise=told))
-
-
 def _far(timestep: float | torch.Tensor | None) -> bool:
     return isinstance(timestep, torch.Tensor) and timestep.device.type != "cpu"
-
-
-def _same(a: float, b: float) -> bool:
-    return abs(a - b) <= SAME_TIMESTEP * max(1.0, abs(a))
-
-
-def _sigma_of(schedule: Schedule, level: Level) -> float:
-    """Return the noise level as diffusers counts it."""
-    match schedule.kind:
-        case "flow":
-            return level.sigma
-        case "VE":
-            return schedule.timestep(level.tau)
-        case _:
-            return level.sigma / level.alpha
-
-
-def _level_at_sigma(schedule: Schedule, sigma: float) -> Level:
-    """Return the level with a noise level as diffusers counts it; one a little beyond the top is the top."""
-    if not sigma > 0:
-        raise UsageError(f"sigma {sigma:g} in the middle of a run: they have to decrease, and be above 0")
-    top = schedule.at(schedule.T)
-    if _sigma_of(schedule, top) < sigma <= BEYOND * _sigma_of(schedule, top):
-        return top
-    match schedule.kind:
-        case "flow":
-            return schedule.at(sigma)
-        case "VE":
-            return schedule.at(schedule.tau(sigma))
-        case _:
-            return schedule.at_log_snr(-2 * math.log(sigma))
 
 
 def _name_of(sampler: Sampler) -> str | None:
