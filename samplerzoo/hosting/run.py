@@ -14,7 +14,7 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.walk import FiniteCheck
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting.coroutine import Call, Coroutine, Draws
-from samplerzoo.hosting.entries import Entry, start_of
+from samplerzoo.hosting.entries import Entry, plan_entries, start_of
 
 SAME_STATE = 1e-3
 """Largest difference, relative to the largest value, of two states that are the same one, rounded."""
@@ -41,7 +41,7 @@ class Run:
         self._sampler, self._entries, self._model, self._first = sampler, entries, model, start_of(entries, start)
         self._elsewhere: list[torch.Tensor] = []
         step = entries[self._first].step
-        rest = grid if step == 0 else Grid(grid.levels[step:])
+        rest = grid if step == 0 else self._rest(grid, step)
         self._check = FiniteCheck(len(grid), at_once=sample.device.type == "cpu", advice=ADVICE)
         self._coroutine = Coroutine(sampler, rest, model.schedule, noise, step)
         x = sample.to(torch.float32, copy=True)
@@ -93,6 +93,18 @@ class Run:
                 raise UsageError("the pipeline has not gone through the timesteps one after the other")
         return state
 
+    def _rest(self, grid: Grid, step: int) -> Grid:
+        """Return the levels from a step on. Refuse a sampler that makes other calls if it begins there."""
+        rest = Grid(grid.levels[step:])
+        alone, _ = plan_entries(self._sampler, rest, self._model)
+        planned = [entry.level for entry in self._entries[self._first :] if not entry.idle]
+        if [entry.level for entry in alone if not entry.idle] != planned:
+            raise UsageError(
+                f"{plugin_title(self._sampler)} calls the network at other levels if it begins at step {step + 1} of "
+                f"{len(grid)}: such a run has to start at the top (strength 1), and heun in the middle has s_churn=0"
+            )
+        return rest
+
     def _begun(self, found: Call | torch.Tensor, x: torch.Tensor) -> Call:
         """Return the first call, which has to be of the state that the pipeline has called the network with."""
         planned = self._entries[self._first].level.tau
@@ -100,7 +112,7 @@ class Run:
             return found
         raise UsageError(
             f"{plugin_title(self._sampler)} changes state or level before its first call of the network, at tau "
-            f"{planned:g}, which the pipeline makes before it asks: start at the top, and with heun take s_churn=0"
+            f"{planned:g}, and the pipeline makes this call before the sampler begins"
         )
 
     def _waiting(self, found: Call | torch.Tensor, index: int | None) -> Call:

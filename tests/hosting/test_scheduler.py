@@ -410,8 +410,36 @@ def test_churn_in_the_middle_is_refused() -> None:
     scheduler = zoo.as_scheduler("heun", PATHS["VP"], s_churn=2.0)
     drive(scheduler, draws(1, *SHAPE))
     scheduler.set_begin_index(4)
-    with pytest.raises(zoo.UsageError, match="changes state or level before its first call"):
+    with pytest.raises(zoo.UsageError, match="other levels if it begins at step 3 of 6"):
         drive(scheduler, draws(1, *SHAPE), 0, start=4)
+
+
+class Warming(Sampler):
+    """Sampler that calls the network twice in its very first step."""
+
+    def walk(self, x: Any, grid: Any, denoise: Any, noise: Any) -> Iterator[Any]:
+        for n, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t) if n else denoise(denoise(x, t).x, t)
+            x = s.alpha * p.x0 + s.sigma * p.eps
+            yield x
+
+
+class Noisy(Sampler):
+    """Sampler that adds noise before it asks the network."""
+
+    def step(self, x: Any, t: Any, s: Any, denoise: Any, noise: Any) -> Any:
+        p = denoise(x + 0.1 * noise(), t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
+def test_samplers_that_cannot_start_somewhere_are_refused() -> None:
+    warming = zoo.as_scheduler(Warming(), PATHS["VP"])
+    assert torch.equal(drive(warming, draws(1, *SHAPE)), drive(zoo.as_scheduler("ddim", PATHS["VP"]), draws(1, *SHAPE)))
+    assert (warming.order, len(warming.timesteps)) == (1, 7)
+    with pytest.raises(zoo.UsageError, match="other levels if it begins at step 2 of 6"):
+        drive(warming, draws(1, *SHAPE), start=2)
+    with pytest.raises(zoo.UsageError, match="changes state or level before its first call of the network"):
+        drive(zoo.as_scheduler(Noisy(), PATHS["VP"]), draws(1, *SHAPE))
 
 
 def test_pipelines_that_do_not_scale_are_refused() -> None:
