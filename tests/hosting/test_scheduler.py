@@ -319,6 +319,15 @@ def test_input_of_the_pipeline_is_left_unchanged() -> None:
     assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize("name", ["ipndm", "deis", "dpm-solver++", "unipc"])
+def test_network_may_write_its_answers_into_one_place(name: str) -> None:
+    place = torch.empty(1, *SHAPE)
+    for path in ("VP", "flow"):
+        scheduler, x = zoo.as_scheduler(name, PATHS[path]), draws(1, *SHAPE)
+        made = drive(scheduler, x, net=lambda x, t: place.copy_(network(x, t)))
+        assert torch.equal(made, drive(scheduler, x))
+
+
 def test_predicted_image_is_returned() -> None:
     scheduler = zoo.as_scheduler("ddim", PATHS["VP"])
     scheduler.set_timesteps(5)
