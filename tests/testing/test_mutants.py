@@ -10,6 +10,7 @@ import pytest
 from correct_methods import CORRECT
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
+from setting_mutants import SETTING_MUTANTS
 from step_mutants import (
     STEP_MUTANTS,
     EpsAtTheNextLevel,
@@ -19,6 +20,7 @@ from step_mutants import (
     NetworkToldTheNextLevel,
     YieldsX0,
 )
+from tensor_mutants import TENSOR_MUTANTS
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
@@ -28,6 +30,7 @@ from samplerzoo.testing.checks import check_every_step, check_moments, check_ord
 from samplerzoo.testing.fixtures import PATHS, Flow, Path
 
 MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS]
+IN_ONE_CHECK: list[tuple[Sampler, str]] = [*STEP_MUTANTS, *SETTING_MUTANTS, *TENSOR_MUTANTS]
 
 CAUSES: dict[type[Sampler], str] = {
     EpsAtTheNextLevel: "the level is the one that the step leads to",
@@ -58,7 +61,7 @@ def test_a_mutant_is_caught_by_the_check_that_is_for_it(mutant: Options, caught_
         assert found(mutant, check), check
 
 
-@pytest.mark.parametrize(("mutant", "check"), STEP_MUTANTS, ids=[type(mutant).__name__ for mutant, _ in STEP_MUTANTS])
+@pytest.mark.parametrize(("mutant", "check"), IN_ONE_CHECK, ids=[type(mutant).__name__ for mutant, _ in IN_ONE_CHECK])
 def test_a_mutant_is_caught_and_the_message_names_its_cause_or_none(mutant: Sampler, check: str) -> None:
     said = found(mutant, check)
     assert said
@@ -116,7 +119,7 @@ def test_every_check_catches_a_mutant() -> None:
     def kinds(names: Iterable[str]) -> set[str]:
         return {re.sub("_on_(ve|flow)$", "", name) for name in names}
 
-    caught = set().union(*(checks for _, checks in MUTANTS), (check for _, check in STEP_MUTANTS))
+    caught = set().union(*(checks for _, checks in MUTANTS), (check for _, check in IN_ONE_CHECK))
     assert kinds(caught) == kinds(checks_of(Flow())) | kinds(checks_of(Guiding()))
 
 

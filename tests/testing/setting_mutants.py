@@ -1,0 +1,133 @@
+"""Samplers with bugs of authors at other settings of their options, each with the check that is to see it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from samplerzoo_plugins.ddim import DDIM
+from samplerzoo_plugins.ddpm import DDPM, posterior_mean
+from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
+from samplerzoo_plugins.euler_ancestral import EulerAncestral
+from samplerzoo_plugins.heun import Heun
+
+from samplerzoo import Sampler, posterior_std, transition_variance
+
+
+class EtaZeroFine(DDIM):
+    """off only at eta>0"""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        std = self.eta * posterior_std(t, s)
+        x = s.alpha * p.x0 + s.sigma * p.eps
+        return x + std * noise() if std else x
+
+
+class LearnedExchanged(DDPM):
+    def _variance(self, p, t, s):
+        if self.variance != "learned" or s.clean:
+            return super()._variance(p, t, s)
+        small, large = posterior_std(t, s) ** 2, transition_variance(t, s)
+        return small**p.variance * large ** (1 - p.variance)
+
+
+class SNoiseSquared(EulerAncestral):
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: self.s_noise**2 * noise())
+
+
+class SolverOrderIgnored(DPMSolverPP):
+    def walk(self, x, grid, denoise, noise):
+        yield from DPMSolverPP(solver_order=2, eta=self.eta).walk(x, grid, denoise, noise)
+
+
+class SDENoiseWrong(DPMSolverPP):
+    """sde noise without its half"""
+
+    def _update(self, x, known, s, noise):
+        if not self.eta:
+            return super()._update(x, known, s, noise)
+        h = s.lam - known[0][0].lam
+        y = super()._update(x, known, s, lambda: torch.zeros_like(x))
+        return y + s.sigma * math.sqrt(-math.expm1(-self.eta * h)) * noise()
+
+
+class ChurnTwiceNoise(Heun):
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            u = self._raised(t, len(grid), denoise.schedule)
+            if u.tau > t.tau:
+                added = u.alpha * ((u.sigma / u.alpha) - (t.sigma / t.alpha))
+                x = u.alpha / t.alpha * x + added * self.s_noise * noise()
+            x = self.step(x, u, s, denoise, noise)
+            yield x
+
+
+class SMinIgnored(Heun):
+    def _raised(self, t, steps, schedule):
+        return Heun(s_churn=self.s_churn, s_max=self.s_max, s_noise=self.s_noise)._raised(t, steps, schedule)
+
+
+class WarmUpMissing(DPMSolverPP):
+    """second step uses first again"""
+
+    def walk(self, x, grid, denoise, noise):
+        known = []
+        for i, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            known = [(t, p.x0), *known][: 2 if i != 1 else 1]
+            x = p.x0 if s.clean else self._update(x, known, s, noise)
+            yield x
+
+
+class ChurnOfTheWrongSign(Heun):
+    """Heun that goes down where churn has to go up; off by default (Karras et al. 2022)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            u = self._raised(t, len(grid), denoise.schedule)
+            if u.tau > t.tau:
+                added = u.alpha * math.sqrt((u.sigma / u.alpha) ** 2 - (t.sigma / t.alpha) ** 2)
+                x = u.alpha / t.alpha * x + added * self.s_noise * noise()
+                x = self.step(x, t, s, denoise, noise)
+            else:
+                x = self.step(x, t, s, denoise, noise)
+            yield x
+
+
+class EtaIsIgnored(DDIM):
+    """Has an eta and does not look at it: 1 always (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        std = posterior_std(t, s)
+        x = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+        return x + std * noise() if std else x
+
+
+class ShiftByTheDeviation(DDPM):
+    """The shift of a guidance times the standard deviation, not the variance (Dhariwal and Nichol 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        variance = self._variance(p, t, s)
+        mean = posterior_mean(p, t, s)
+        if p.shift is not None:
+            mean = mean + variance**0.5 * p.shift
+        return mean if s.clean else mean + variance**0.5 * noise()
+
+
+SETTING_MUTANTS: list[tuple[Sampler, str]] = [
+    (EtaZeroFine(), "check_settings_hold"),
+    (LearnedExchanged(), "check_settings_hold"),
+    (SNoiseSquared(), "check_settings_hold"),
+    (SolverOrderIgnored(), "check_options_act"),
+    (SDENoiseWrong(), "check_settings_hold"),
+    (ChurnTwiceNoise(), "check_settings_hold"),
+    (SMinIgnored(), "check_options_act"),
+    (WarmUpMissing(), "check_options_act"),
+    (ChurnOfTheWrongSign(), "check_settings_hold"),
+    (EtaIsIgnored(), "check_options_act"),
+    (ShiftByTheDeviation(), "check_noise_is_as_predicted"),
+]

@@ -1,0 +1,160 @@
+"""Samplers with bugs of authors in batches, shapes, numbers or memory, each with the check that is to see it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from samplerzoo_plugins.ddim import DDIM
+from samplerzoo_plugins.ddpm import DDPM
+from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
+
+from samplerzoo import Sampler
+
+
+class FlippedNoise(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: noise().flip(-1))
+
+
+class CentredNoise(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        def n():
+            z = noise()
+            f = z.flatten(1)
+            return z - f.mean(1).reshape(-1, *[1] * (z.ndim - 1)) if f.shape[1] > 8 else z
+
+        return super().step(x, t, s, denoise, n)
+
+
+class OneBuffer(DDIM):
+    _b = None
+
+    def walk(self, x, grid, denoise, noise):
+        b = type(self).__dict__.get("_buf", {})
+        type(self)._buf = b
+        for t, s in grid.pairs():
+            y = self.step(x, t, s, denoise, noise)
+            k = (tuple(y.shape), y.dtype, t.tau)
+            if k not in b:
+                b[k] = torch.empty_like(y)
+            b[k].copy_(y)
+            x = b[k]
+            yield x
+
+
+class Bf16Inside(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        y = s.alpha * p.x0 + s.sigma * p.eps
+        return y.half().to(x.dtype) if x.dtype == torch.float32 else y
+
+
+class WrongOnEvenBatches(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        y = super().step(x, t, s, denoise, noise)
+        return y if len(y) % 4 else torch.cat([y[:-1], y[:1]])
+
+
+class ChunksOf1024(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        y = super().step(x, t, s, denoise, noise)
+        return torch.cat([y[:1024], y[: len(y) - 1024]]) if len(y) > 1024 else y
+
+
+class FirstChannelOnly(DDPM):
+    def step(self, x, t, s, denoise, noise):
+        def n():
+            z = noise()
+            if z.ndim > 3 and z.shape[1] > 2:
+                z = torch.cat([z[:, :1]] * z.shape[1], 1)
+            return z
+
+        return super().step(x, t, s, denoise, n)
+
+
+class ViewsFlat(DDIM):
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        y = s.alpha * p.x0 + s.sigma * p.eps
+        return y.as_strided(y.shape, torch.empty(y.shape).stride())
+
+
+class HistoryByMutableDefault(DPMSolverPP):
+    def walk(self, x, grid, denoise, noise, known=[]):  # noqa: B006
+        for i, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            if known and known[0][1].shape != p.x0.shape:
+                known.clear()
+            if known and known[0][0].tau <= t.tau:
+                known.clear()
+            known.insert(0, (t, p.x0))
+            del known[2:]
+            x = p.x0 if s.clean else self._update(x, known[: min(2, len(grid) - i)], s, noise)
+            yield x
+
+
+class DownToHalfOnSmallNumbers(DDIM):
+    """Computes float32 states in bfloat16 and casts back; float64 stays (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        y = super().step(x, t, s, denoise, noise)
+        return y.bfloat16().to(x.dtype) if x.dtype == torch.float32 else y
+
+
+class Float32Coefficients(DPMSolverPP):
+    """Coefficients from float32 tables (Lu et al. 2022)."""
+
+    def _update(self, x, known, s, noise):
+        def f(v):
+            return float(np.float32(v))
+
+        def lam(level):
+            return f(f(math.log(f(level.alpha))) - f(math.log(f(level.sigma))))
+
+        (t, d0), *before = known
+        h = f(lam(s) - lam(t))
+        phi = f(math.expm1(-h))
+        d = d0
+        if before:
+            u, m1 = before[0]
+            d = d0 + f(h / (lam(t) - lam(u)) / 2) * (d0 - m1)
+        return f(f(s.sigma) / f(t.sigma)) * x - f(f(s.alpha) * phi) * d
+
+
+class NoiseOfOnePixel(DDPM):
+    """One number of noise an image, on all its pixels (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(
+            x, t, s, denoise, lambda: noise().flatten(1)[:, :1].reshape(-1, *[1] * (x.ndim - 1)).expand_as(x)
+        )
+
+
+class WrongForLargeBatches(DDPM):
+    """Goes through large batches in parts of 512, and forgets the rest of the noise (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        def draw():
+            z = noise()
+            return torch.cat([z[:512], z[: len(z) - 512]]) if len(z) > 512 else z
+
+        return super().step(x, t, s, denoise, draw)
+
+
+TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
+    (FlippedNoise(), "check_any_shape"),
+    (CentredNoise(), "check_pixels_are_independent"),
+    (OneBuffer(), "check_batch_is_not_mixed"),
+    (Bf16Inside(), "check_float32_is_enough"),
+    (WrongOnEvenBatches(), "check_batch_is_not_mixed"),
+    (ChunksOf1024(), "check_batch_is_not_mixed"),
+    (FirstChannelOnly(), "check_any_shape"),
+    (ViewsFlat(), "check_any_shape"),
+    (HistoryByMutableDefault(), "check_runs_leave_nothing_behind"),
+    (DownToHalfOnSmallNumbers(), "check_float32_is_enough"),
+    (Float32Coefficients(), "check_coefficients_have_all_digits"),
+    (NoiseOfOnePixel(), "check_pixels_are_independent"),
+    (WrongForLargeBatches(), "check_batch_is_not_mixed"),
+]
