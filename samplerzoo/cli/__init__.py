@@ -37,6 +37,9 @@ COMMANDS = {
 }
 """Module of every command, and its line in the help."""
 
+SEE = f"{__name__}.see"
+"""Key, in a context's meta, of the command line that lists all flags; by default it is the command's own --help."""
+
 HELP = """Samplers for diffusion models, tested against exact answers and compared at equal cost.
 
     samplerzoo run --sampler ddim --eta 0
@@ -169,7 +172,7 @@ def _say(text: str) -> None:
 
 def _line(error: Exception) -> str:
     if isinstance(error, click.UsageError):
-        hint = f"; see `{error.ctx.command_path} --help`" if error.ctx is not None else ""
+        hint = f"; see `{error.ctx.meta.get(SEE, f'{error.ctx.command_path} --help')}`" if error.ctx is not None else ""
         message = " ".join(error.format_message().split()).removesuffix(".")
         return message[:1].lower() + message[1:] + hint
     if isinstance(error, OSError) and error.strerror:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,8 +42,11 @@ class CheckCommand(PluginCommand):
         kind, plugin, _ = named(name, typed.get("kind"))
         return {kind: plugin}
 
-    def help_line(self, ctx: click.Context, typed: dict[str, Any]) -> str:
-        return f"{ctx.command_path} {typed.get('name')} --help"
+    def help_line(self, ctx: click.Context, typed: dict[str, Any], chosen: Mapping[Kind, str | None]) -> str:
+        files = [word for file in typed.get("plugin") or [] for word in ("--plugin", file)]
+        kind = ["--kind", typed["kind"]] if typed.get("kind") else []
+        name = [typed["name"]] if isinstance(typed.get("name"), str) else []
+        return shlex.join([*ctx.command_path.split(), *files, *kind, *name, "--help"])
 
 
 @click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from samplerzoo import registry
+from samplerzoo.cli import SEE
 from samplerzoo.errors import UsageError, did_you_mean
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
@@ -61,6 +63,7 @@ class PluginCommand(click.Command):
         for file in typed.get("plugin") or []:
             registry.load_file(file)
         chosen = self.chosen(ctx, typed)
+        ctx.meta[SEE] = see = self.help_line(ctx, typed, chosen)
         ctx.meta[SECTIONS] = {
             f"Options of {name}": flags(registry.get(kind, name).load(), GUIDANCE_PREFIX * (kind == "guidance"))
             for kind, name in chosen.items()
@@ -69,7 +72,6 @@ class PluginCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            see = self.help_line(ctx, typed)
             raise UsageError(unknown_flag(error.option_name, chosen, self.get_params(ctx), see)) from error
 
     def chosen(self, ctx: click.Context, typed: dict[str, Any]) -> dict[Kind, str | None]:
@@ -79,9 +81,11 @@ class PluginCommand(click.Command):
             found["guidance"] = typed.get("guidance") or None
         return found
 
-    def help_line(self, ctx: click.Context, typed: dict[str, Any]) -> str:
-        """Return the command line that lists the flags."""
-        return f"{ctx.command_path} --sampler NAME --help"
+    def help_line(self, ctx: click.Context, typed: dict[str, Any], chosen: Mapping[Kind, str | None]) -> str:
+        """Return the command line that lists the flags, those of the plugins included."""
+        files = [word for file in typed.get("plugin") or [] for word in ("--plugin", file)]
+        named = [word for kind, name in chosen.items() if name for word in (f"--{kind}", name)]
+        return shlex.join([*ctx.command_path.split(), *files, *named, "--help"])
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return super().get_params(ctx) + [flag for section in ctx.meta.get(SECTIONS, {}).values() for flag in section]

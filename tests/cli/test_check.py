@@ -141,6 +141,7 @@ def test_help_shows_the_flags_of_the_plugin(cli) -> None:
         ("hf:nowhere", ["nowhere"]),
         ("", ["NAME"]),
         ("--eta 0.5 ddim", ["the name comes first", "check NAME --eta"]),
+        ("ddim --eta 3", ["'--eta': 3 should be less than or equal to 1", "see `samplerzoo check ddim --help`"]),
         ("ddim --ete 0.5", ["no option --ete", "did you mean --eta?", "check ddim --help"]),
         ("ddpm --eta 0.5", ["--eta", "sampler ddpm has no option 'eta'", "it belongs to: ", "ddim"]),
         ("ddim --eta 2", ["--eta", "less than or equal to 1"]),
