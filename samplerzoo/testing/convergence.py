@@ -1,6 +1,8 @@
 """Order of convergence of a sampler, measured in float64 between two noisy levels.
 
 The step to the clean level is left out. It has another size and often another formula, and would hide the order.
+
+Errors of single steps are measured, too: in a sum over a run, those of a wrong method with memory may cancel.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from samplerzoo.core.exact import draws, gaussian, learned, mixture
 from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
@@ -34,6 +37,9 @@ STEPS = (32, 64, 128, 256)
 
 TOLERANCE = 0.15
 """Distance of a measured order from the true one that is allowed, for the next terms of the error."""
+
+TOLERANCE_OF_STEPS = 0.5
+"""The same of single steps. The largest error of any has larger next terms, and one of a wrong method is off by 1."""
 
 ROUNDING = 1e-12
 """Size below which an error is rounding of float64."""
@@ -52,22 +58,45 @@ LONG = 3.0
 
 @dataclass(frozen=True)
 class Convergence:
-    """Errors at the second level, by the number of steps."""
+    """Errors by the number of steps.
+
+    Attributes:
+        errors: error at the second level.
+        step_errors: largest error of a single step in the middle of a run, where a method with memory has its full
+            order; none of a sampler that draws noise.
+        corrects: True if a step does not depart from the state that the one before has yielded, but from a better one.
+    """
 
     steps: tuple[int, ...]
     errors: tuple[float, ...]
+    step_errors: tuple[float, ...] = ()
+    corrects: bool = False
 
     @property
     def order(self) -> float:
         """Slope of log error against log step size, by least squares; infinite if all errors are rounding."""
-        seen = [(-math.log(n), math.log(e)) for n, e in zip(self.steps, self.errors, strict=True) if e > ROUNDING]
-        if len(seen) < 2:
-            return math.inf
-        return statistics.linear_regression(*zip(*seen, strict=True)).slope
+        return _slope(self.steps, self.errors)
+
+    @property
+    def order_of_steps(self) -> float:
+        """Order that the errors of single steps give: they fall with one power more than those of a run.
+
+        The state that a step yields before it is corrected has one power less.
+        """
+        return _slope(self.steps, self.step_errors) - (not self.corrects) if self.step_errors else math.inf
 
     def reaches(self, order: float) -> bool:
-        """Say whether the measured order is as good as this one, within TOLERANCE."""
+        """Say whether the measured order of runs is as good as this one, within TOLERANCE."""
         return self.order > order - TOLERANCE
+
+    def steps_reach(self, order: float) -> bool:
+        """Say whether the measured order of single steps is as good as this one, within TOLERANCE_OF_STEPS."""
+        return self.order_of_steps > order - TOLERANCE_OF_STEPS
+
+
+def _slope(steps: Sequence[int], errors: Sequence[float]) -> float:
+    seen = [(-math.log(n), math.log(e)) for n, e in zip(steps, errors, strict=True) if e > ROUNDING]
+    return statistics.linear_regression(*zip(*seen, strict=True)).slope if len(seen) > 1 else math.inf
 
 
 def convergence(
@@ -92,15 +121,22 @@ def convergence(
     schedule, ramp = _schedule(path), sampler.order > 2
     grids = [_grid(path, n, ramp=ramp, uneven=uneven) for n in steps]
     finest = max(grids, key=len)
-    error = _weak_error if _draws(sampler, finest, schedule) else _flow_error
-    errors = tuple(error(sampler, grid, schedule) for grid in grids)
-    if not all(map(math.isfinite, errors)):
+    if _draws(sampler, finest, schedule):
+        found = Convergence(steps, tuple(_weak_error(sampler, grid, schedule) for grid in grids))
+    else:
+        errors, step_errors = zip(*(_flow_errors(sampler, grid, schedule) for grid in grids), strict=True)
+        found = Convergence(steps, errors, step_errors, _corrects(sampler, grids[0], schedule))
+    if not all(map(math.isfinite, found.errors)):
         raise ZooError(f"{sampler!r} returns NaN or infinity between log-SNR {LOG_SNR[0]:g} and {LOG_SNR[1]:g}")
-    return Convergence(steps, errors)
+    return found
 
 
-def _flow_error(sampler: Sampler, grid: Grid, schedule: Schedule) -> float:
-    """Compare with the exact flow of a mixture; on a single Gaussian the midpoint rule is better than elsewhere."""
+def _flow_errors(sampler: Sampler, grid: Grid, schedule: Schedule) -> tuple[float, float]:
+    """Compare with the exact flow of a mixture; on a single Gaussian the midpoint rule is better than elsewhere.
+
+    Returns:
+        Error of the run, and the largest error of a single step in its middle.
+    """
 
     def noise() -> Tensor:
         raise ZooError(
@@ -113,8 +149,32 @@ def _flow_error(sampler: Sampler, grid: Grid, schedule: Schedule) -> float:
     means = torch.tensor(MEANS, dtype=torch.float64)[:, None]
     model = learned(mixture(schedule, means, SPREAD, parametrization=usual(schedule)))
     start, end = (_quantiles(level) for level in _ends(grid))
-    reached = _reached(sampler, start.clone(), grid, Denoiser(denoise, schedule), noise)
-    return _size(reached - end)  # who writes into x spoils no cache
+    walk = sampler.walk(start.clone(), grid, Denoiser(denoise, schedule), noise)  # who writes into x spoils no cache
+    way = torch.stack([x.clone() for x in itertools.islice(walk, len(grid) - 1)])
+    middle = slice(len(way) // 4, 3 * len(way) // 4)
+    flowed = _flowed(way[middle], grid.levels[1:][middle], grid.levels[2:][middle])
+    steps = way[middle.start + 1 : middle.stop + 1] - flowed
+    return _size(way[-1] - end), max(map(_size, steps))
+
+
+def _corrects(sampler: Sampler, grid: Grid, schedule: Schedule) -> bool:
+    """Say whether a step departs from another state than the one that was yielded: moving that one moves nothing.
+
+    The data is a single point, so that x0 is the same whatever is asked about.
+    """
+    model = learned(gaussian(schedule, 0.5, 0.0, parametrization=SAMPLE))
+    number = len(grid) // 2
+    reached = []
+    for nudge in (0.0, 1.0):
+        walk = sampler.walk(torch.ones(1, 1, dtype=torch.float64), grid, Denoiser(model.denoise, schedule), _nothing)
+        *_, x = itertools.islice(walk, number)
+        x += nudge
+        reached.append(next(walk).clone())
+    return _size(reached[1] - reached[0]) < 0.5  # of a step so small that the whole of it would be nearly 1
+
+
+def _nothing() -> Tensor:
+    return torch.zeros(1, 1, dtype=torch.float64)
 
 
 def _weak_error(sampler: Sampler, grid: Grid, schedule: Schedule) -> float:
@@ -186,16 +246,38 @@ def _quantiles(level: Level) -> Tensor:
     In one dimension a flow keeps its points in order. So quantiles flow to quantiles, and this is the exact flow map
     (Song et al. 2021, section 4.3: the marginals are those of the SDE).
     """
-    std = math.sqrt(level.alpha**2 * SPREAD**2 + level.sigma**2)
-    means = level.alpha * torch.tensor(MEANS, dtype=torch.float64)
-    wanted = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
-    reach = 8.0 * max(std, 1.0)
-    low, high = wanted.new_full(wanted.shape, -reach), wanted.new_full(wanted.shape, reach)
-    for _ in range(60):  # bisection, to the last bit
+    return _at_shares(torch.linspace(0.1, 0.9, 9, dtype=torch.float64)[None, :, None], _Marginals([level]))[0]
+
+
+def _flowed(x: Tensor, begin: Sequence[Level], end: Sequence[Level]) -> Tensor:
+    """Return where the exact flow takes states (n, N, 1), from a level to a level each."""
+    return _at_shares(_Marginals(begin).share_below(x), _Marginals(end))
+
+
+def _at_shares(shares: Tensor, marginals: _Marginals) -> Tensor:
+    """Return the states below which there are these shares of the mixture, by bisection to the last bit."""
+    low, high = shares * 0 - marginals.reach, shares * 0 + marginals.reach
+    for _ in range(60):
         middle = (low + high) / 2
-        below = torch.special.ndtr((middle[:, None] - means) / std).mean(1) < wanted
+        below = marginals.share_below(middle) < shares
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return low[:, None]
+    return low
+
+
+class _Marginals:
+    """Distributions of the mixture at levels: row n of states (n, N, 1) is at level n."""
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        alpha, sigma = (
+            torch.tensor([getattr(level, name) for level in levels], dtype=torch.float64)[:, None, None]
+            for name in ("alpha", "sigma")
+        )
+        self._std = (alpha**2 * SPREAD**2 + sigma**2).sqrt()
+        self._means = alpha * torch.tensor(MEANS, dtype=torch.float64)
+        self.reach = 8.0 * self._std.clamp(min=1.0)
+
+    def share_below(self, x: Tensor) -> Tensor:
+        return torch.special.ndtr((x - self._means) / self._std).mean(-1, keepdim=True)
 
 
 def _size(error: Tensor) -> float:
