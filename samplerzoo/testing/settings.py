@@ -40,16 +40,24 @@ def combinations(plugin: Plugin, most: int) -> list[Plugin]:
     return found[:: max(1, -(-len(found) // most))]
 
 
+def values_apart(plugin: Options, name: str) -> list[tuple[Any, Any]]:
+    """List the pairs of values of an option, its own included, that are to differ in what the plugin makes.
+
+    None may stand for one of the others.
+    """
+    values = [getattr(plugin, name), *(getattr(other, name) for other in neighbours(plugin, name))]
+    return [pair for pair in itertools.combinations(values, 2) if None not in pair]
+
+
+def with_value(plugin: Plugin, name: str, value: Any) -> list[Plugin]:
+    """Return the plugin with an option at a value; nothing where that is refused."""
+    return [other for other in (plugin, *neighbours(plugin, name)) if getattr(other, name) == value]
+
+
 def difference(plugin: Options, other: Options) -> str:
     """Say in which options another setting differs, as in ` with rescale=1.0`; nothing if it is the same."""
     options = [f"{name}={value!r}" for name, value in dict(other).items() if getattr(plugin, name) != value]
     return f" with {', '.join(options)}" if options else ""
-
-
-def scale_of(plugin: Options, name: str) -> list[float]:
-    """List the ends and a value between of a number that is bounded on both sides; nothing of other options."""
-    part = type(plugin).model_json_schema()["properties"][type(plugin).model_fields[name].alias or name]
-    return _of_type(part) if part.get("type") == "number" and {"minimum", "maximum"} <= {*part} else []
 
 
 def _with(plugin: Plugin, values: dict[str, Any]) -> Plugin | None:

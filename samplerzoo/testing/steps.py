@@ -8,9 +8,10 @@ for an error of second order in the size of the step. So each step is judged alo
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.prediction import Denoiser, Prediction
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
 
 MEANS = torch.tensor([0.5, -1.5, 2.0, 0.5, -1.0], dtype=torch.float64)
@@ -34,6 +35,9 @@ WEIGHT = 0.3
 
 SAME = 1e-9
 """Relative distance up to which numbers of float64 are the same."""
+
+ROUNDING = 1e-9
+"""Error of a short step, in deviations of its level, that is rounding: more where the noise falls along a step."""
 
 FADED = 1e-12
 """Share of the power of recent draws below which the first state tells nothing any more."""
@@ -91,6 +95,12 @@ class Point:
     def size(self) -> float:
         """Size of the step up to here: that of its noise level, and of the share of fresh noise in the deviation."""
         return math.expm1(self.span) + self.fresh_share / 2
+
+    @property
+    def exact_on_a_point(self) -> bool:
+        """True if on data that is a single point mean and deviation are those of the level, but for rounding."""
+        rounding = ROUNDING * math.exp(3 * self.span)
+        return abs(float(self.mean_error[0])) <= rounding and abs(float(self.std_error[0])) <= rounding
 
     @property
     def fresh_share(self) -> float:
@@ -233,10 +243,26 @@ def fine_grids(schedule: Schedule) -> dict[str, Grid]:
     return found | few | {f"{FINE_STEPS} small steps from 0.6 T": _by_time(schedule)}
 
 
+def whole_grid(schedule: Schedule) -> dict[str, Grid]:
+    """Lay small steps over all of a path, and on to a level that is cleaner than a network is trained on."""
+    top = schedule.at(schedule.T).log_snr
+    steps = math.ceil((schedule.at(schedule.low).log_snr + BEYOND - top) / (SHORT + LONG))
+    return {f"{steps} small steps over the whole path": _fine(schedule, top, steps)}
+
+
+def coarse_grids(sampler: Sampler, schedule: Schedule, spacings: Sequence[str]) -> dict[str, Grid]:
+    """Lay grids of so few steps that a user may ask for, as the sampler does."""
+    runs = itertools.product(spacings, COARSE_STEPS)
+    return {f"{n} {spacing} steps": grid_of(sampler, schedule, n, spacing) for spacing, n in runs}
+
+
 FINE_STARTS = (-6.0, -2.0, 1.0, 4.0)
 FINE_STEPS = 24
 SHORT, LONG = 0.02, 0.06
 """Sizes of small steps in lambda."""
+BEYOND = 1.0
+"""Log-SNR that small steps over a whole path go beyond the cleanest level of training."""
+COARSE_STEPS = (2, 3, 4, 7)
 
 
 def _fine(schedule: Schedule, start: float, steps: int) -> Grid:

@@ -14,9 +14,8 @@ from samplerzoo import registry
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import TOLERANCE, checks_of, convergence, parametrize_with_checks
-from samplerzoo.testing.checks import check_all_settings, check_moments
+from samplerzoo.testing.checks import check_all_settings
 from samplerzoo.testing.fixtures import PATHS, Path
-from samplerzoo.testing.settings import neighbours
 
 GUIDANCES = [
     ClassifierFreeGuidance(scale=3.0),
@@ -36,19 +35,28 @@ GUIDANCES = [
 CHECKS = checks_of(DDPM())
 """Checks of every sampler, by name."""
 
-SWEPT = ("heun-churn", "euler-ancestral-0.5", "predictor-corrector-ddim", "dpm-solver++-3m-sde", "deis-3-rho")
-"""Samplers whose options are swept in the fast tests; their neighbours differ in one option."""
+VARIANTS = ("dpm-solver++-3m-sde", "unipc-3-bh1", "predictor-corrector-ddim")
+"""Samplers that differ from the defaults of their class in two options; all others are among the settings of those."""
+
+BUILT_IN = [plugin.name for plugin in registry.plugins("sampler") if plugin.source == "samplerzoo"]
+
+SWEEPS = ("check_options_act", "check_what_is_set_stays", "check_settings_hold", "check_long_runs")
+"""Beginnings of the names of checks that vary the options, or take long."""
 
 
-@pytest.mark.parametrize("check", CHECKS.values(), ids=[*CHECKS])
-def test_samplers(sampler: Sampler, check: Any) -> None:
-    check(sampler)
+QUICK = [name for name in CHECKS if not name.startswith(SWEEPS)]
 
 
-@pytest.mark.parametrize("sampler", SWEPT, indirect=True)
-def test_settings_at_the_bounds_of_options_have_the_right_moments(sampler: Sampler) -> None:
-    for other in neighbours(sampler):
-        check_moments(other)
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_samplers(name: str, check: str) -> None:
+    CHECKS[check](registry.make("sampler", name, {}))
+
+
+@pytest.mark.parametrize("check", QUICK)
+@pytest.mark.parametrize("sampler", VARIANTS, indirect=True)
+def test_samplers_with_two_other_options(sampler: Sampler, check: str) -> None:
+    CHECKS[check](sampler)
 
 
 @pytest.mark.slow

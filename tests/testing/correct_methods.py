@@ -231,8 +231,58 @@ class MidpointInTime(Sampler):
         return x + h * (middle.dalpha * q.x0 + middle.dsigma * q.eps)
 
 
+def of_lambda(x, t, denoise):
+    """Return the slope of z = x / sigma over lambda, which is e^lambda x0, at the state z sigma."""
+    return t.alpha / t.sigma * denoise(x * t.sigma, t).x0
+
+
+class KuttaInLambda(Sampler):
+    """Classical method of fourth order for x / sigma over lambda, without exponentials (Kutta 1901)."""
+
+    order = property(lambda self: 4)
+
+    def step(self, x, t, s, denoise, noise):
+        if s.clean:
+            return denoise(x, t).x0
+        h, middle, z = s.lam - t.lam, denoise.schedule.at_log_snr(t.lam + s.lam), x / t.sigma
+        a = of_lambda(z, t, denoise)
+        b = of_lambda(z + h / 2 * a, middle, denoise)
+        c = of_lambda(z + h / 2 * b, middle, denoise)
+        d = of_lambda(z + h * c, s, denoise)
+        return s.sigma * (z + h / 6 * (a + 2 * b + 2 * c + d))
+
+
+class AdamsInLambda(Sampler):
+    """Two steps of Adams and Bashforth for x / sigma over lambda, without exponentials (Bashforth 1883)."""
+
+    order = property(lambda self: 2)
+
+    def walk(self, x, grid, denoise, noise):
+        before = None
+        for t, s in grid.pairs():
+            if s.clean:
+                x = denoise(x, t).x0
+            else:
+                h, slope = s.lam - t.lam, of_lambda(x / t.sigma, t, denoise)
+                ahead = 0.0 if before is None else h / (2 * (t.lam - before[0].lam)) * (slope - before[1])
+                before = t, slope
+                x = s.sigma * (x / t.sigma + h * (slope + ahead))
+            yield x
+
+
+class MoreNoise(Sampler):
+    """Exponential step of an SDE with more noise than the reverse one has (Zhang et al. 2023, lambda = 1.5)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        kept = math.exp(-(1.5**2) * (s.lam - t.lam))
+        return s.alpha * p.x0 + s.sigma * kept * p.eps + s.sigma * math.sqrt(1 - kept**2) * noise()
+
+
 CORRECT: list[Sampler] = [
-    MidpointInTime(),
+    MidpointInTime(), KuttaInLambda(), AdamsInLambda(), MoreNoise(),
     Ralston(), Kutta(), DormandPrince(), Picard(), SingleStep(), SingleStep3(), Restart(), StochasticAdams(),
     PseudoNumerical(), Between(), BlurredDDIM(), GradientEstimation(), ForwardAndBack(),
 ]  # fmt: skip

@@ -401,6 +401,20 @@ class TemperatureIsIgnored(ClassifierGuidance):
         return ClassifierGuidance(scale=self.scale, form=self.form).guide(denoise, condition, model)
 
 
+class ScaleSquaredBeyondFive(Guiding):
+    """Is right at the scales of most tests (Ho and Salimans 2022)."""
+
+    def mixed(self, u, c):
+        return c.away_from(u, self.scale if self.scale < 5 else self.scale**2)
+
+
+class MixesLargeBatches(Guiding):
+    """Takes the unconditional prediction of another image, in batches of 64 and more (Ho and Salimans 2022)."""
+
+    def mixed(self, u, c):
+        return super().mixed(u.replace(eps=u.eps.roll(1, 0)) if len(u.x) >= 64 else u, c)
+
+
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (IgnoredCondition(), {"check_scale_guides", "check_scale_is_exact", "check_scale_0_is_unconditional"}),
     (IgnoredLabels(), {"check_labels_are_respected", "check_scale_1_is_conditional"}),
@@ -442,4 +456,6 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (RescaleIsIgnored(), {"check_guidance_options_act"}),
     (TemperatureIsIgnored(), {"check_guidance_options_act"}),
     (RescaledBackwards(), {"check_guided_batch_is_not_mixed"}),
+    (ScaleSquaredBeyondFive(), {"check_scale_is_exact"}),
+    (MixesLargeBatches(), {"check_guided_batch_is_not_mixed"}),
 ]

@@ -10,6 +10,8 @@ from samplerzoo_plugins.ddpm import DDPM, posterior_mean
 from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 from samplerzoo_plugins.euler_ancestral import EulerAncestral
 from samplerzoo_plugins.heun import Heun
+from samplerzoo_plugins.predictor_corrector import PredictorCorrector
+from samplerzoo_plugins.unipc import UniPC
 
 from samplerzoo import Sampler, posterior_std, transition_variance
 
@@ -118,6 +120,46 @@ class ShiftByTheDeviation(DDPM):
         return mean if s.clean else mean + variance**0.5 * noise()
 
 
+class B1WrongOffDefault(UniPC):
+    """Has a wrong B(h) for bh1 alone, whose declared order is that of bh2 (Zhao et al. 2023)."""
+
+    def _update(self, x, known, s, at_s=None):
+        found = super()._update(x, known, s, at_s)
+        wrong = self.solver_type == "bh1" and at_s is None and len(known) > 1
+        return found + 0.05 * (s.lam - known[0][0].lam) * (known[0][1] - known[1][1]) if wrong else found
+
+
+class EtaWrongOnFlow(DDIM):
+    """Has the variance of alpha^2 + sigma^2 = 1 in the noise of a flow (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        if denoise.schedule.kind == "flow" and not s.clean:
+            return super().step(x, t, s, denoise, lambda: 0.8 * noise())
+        return super().step(x, t, s, denoise, noise)
+
+
+class OrderIsCut(DPMSolverPP):
+    """Takes order 3 for order 2 without a word (Lu et al. 2022)."""
+
+    def walk(self, x, grid, denoise, noise):
+        return DPMSolverPP(solver_order=min(self.solver_order, 2), eta=self.eta).walk(x, grid, denoise, noise)
+
+
+class KnowsBetterThanTheDefault(DDPM):
+    """Takes the large variance for the small one, though the user asked for it (Ho, Jain, Abbeel 2020)."""
+
+    def suited(self, model):
+        return self.model_copy(update={"variance": "large"}) if self.variance == "small" else self
+
+
+class NoiseReusedByTheCorrector(PredictorCorrector):
+    """Draws once for all Langevin steps of a level (Song et al. 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        drawn = [noise()] if not s.clean else []
+        return super().step(x, t, s, denoise, lambda: drawn[0])
+
+
 SETTING_MUTANTS: list[tuple[Sampler, str]] = [
     (EtaZeroFine(), "check_settings_hold"),
     (LearnedExchanged(), "check_settings_hold"),
@@ -130,4 +172,9 @@ SETTING_MUTANTS: list[tuple[Sampler, str]] = [
     (ChurnOfTheWrongSign(), "check_settings_hold"),
     (EtaIsIgnored(), "check_options_act"),
     (ShiftByTheDeviation(), "check_noise_is_as_predicted"),
+    (B1WrongOffDefault(), "check_settings_hold"),
+    (EtaWrongOnFlow(), "check_settings_hold_on_flow"),
+    (OrderIsCut(), "check_options_act"),
+    (KnowsBetterThanTheDefault(), "check_what_is_set_stays"),
+    (NoiseReusedByTheCorrector(predictor="ddim", corrector_steps=3), "check_every_step"),
 ]

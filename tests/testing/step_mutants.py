@@ -413,6 +413,78 @@ class YieldsTheOldState(PredictorCorrector):
             yield x if s.clean else old
 
 
+class RatioUpsideDown(DPMSolverPP):
+    """Extrapolates by the step before over this one: errors of a run cancel, and those of its steps do not."""
+
+    def _update(self, x, known, s, noise):
+        if len(known) == 2:
+            (t, m0), (u, m1) = known
+            r = (t.lam - u.lam) / (s.lam - t.lam)
+            known = [(t, m0), (u, m0 - r**2 * (m0 - m1))]
+        return super()._update(x, known, s, noise)
+
+
+class LongStepsAreCut(DPMSolverPP):
+    """Takes no step in lambda longer than 1, for the sake of stability (Lu et al. 2022)."""
+
+    def _update(self, x, known, s, noise):
+        (t, d0), *before = known
+        h = min(s.lam - t.lam, 1.0)
+        x = s.sigma / t.sigma * x - s.alpha * math.expm1(-h) * d0
+        if before:
+            x = x - s.alpha * math.expm1(-h) / 2 * h / (t.lam - before[0][0].lam) * (d0 - before[0][1])
+        return x
+
+
+class WrongAtLittleNoise(DDIM):
+    """Leaves too much noise near the clean end (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        x = super().step(x, t, s, denoise, noise)
+        return x if s.clean or s.log_snr < 7 else x + 0.3 * s.sigma * denoise(x, s).eps
+
+
+class LosesAStepOfManyOnVE(DDIM):
+    """Does nothing in step 300, on one kind of path (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for number, (t, s) in enumerate(grid.pairs(), 1):
+            if number != 300 or denoise.schedule.kind != "VE":
+                x = self.step(x, t, s, denoise, noise)
+            yield x
+
+
+class PowerOfSigma(PredictorCorrector):
+    """Has Langevin steps of 2 snr^2 sigma, which is no variance (Song et al. 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        x, size = self._predicted(p, s, noise), 2 * self.snr**2 * s.sigma
+        return x + size * denoise(x, s).score + math.sqrt(2 * size) * noise()
+
+
+class GridIsKept(DDIM):
+    """Keeps grids by their number of steps, and forgets the spacing (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        key = (id(schedule), steps)
+        if key not in _grids:
+            _grids[key] = schedule.grid(steps, spacing), schedule
+        return _grids[key][0]
+
+
+class OneStepTooFew(DDIM):
+    """Counts levels where steps are asked for (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(max(1, steps - 1), spacing)
+
+
+_grids = {}
+
+
 STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (LogSnrForLambda(), "check_every_step"),
     (LambdaForLogSnr(), "check_irregular_grids"),
@@ -450,4 +522,11 @@ STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (WrongAtOneStepOnly(), "check_every_step"),
     (WrongBeyondThreeHundredSteps(), "check_long_runs"),
     (YieldsTheOldState(), "check_every_step"),
+    (RatioUpsideDown(), "check_order"),
+    (LongStepsAreCut(), "check_every_step"),
+    (WrongAtLittleNoise(), "check_every_step"),
+    (LosesAStepOfManyOnVE(), "check_long_runs_on_ve"),
+    (PowerOfSigma(), "check_unit_is_free"),
+    (GridIsKept(), "check_grids_are_as_asked"),
+    (OneStepTooFew(), "check_grids_are_as_asked"),
 ]

@@ -16,6 +16,7 @@ from step_mutants import (
     EpsAtTheNextLevel,
     FirstStepIsLost,
     LogSnrForLambda,
+    LosesAStepOfManyOnVE,
     MidpointLambda,
     NetworkToldTheNextLevel,
     YieldsX0,
@@ -26,7 +27,13 @@ from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import check_guidance, check_sampler, checks_of
-from samplerzoo.testing.checks import check_every_step, check_moments, check_order
+from samplerzoo.testing.checks import (
+    check_every_step,
+    check_irregular_grids,
+    check_moments,
+    check_order,
+    check_unit_is_free,
+)
 from samplerzoo.testing.fixtures import PATHS, Flow, Path
 
 MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS]
@@ -36,6 +43,7 @@ CAUSES: dict[type[Sampler], str] = {
     EpsAtTheNextLevel: "the level is the one that the step leads to",
     NetworkToldTheNextLevel: "the level is the one that the step leads to",
     FirstStepIsLost: "the state is still at the level that the step begins at",
+    LosesAStepOfManyOnVE: "the state is still at the level that the step begins at",
     LogSnrForLambda: "log-SNR is taken for lambda",
     MidpointLambda: "at_log_snr was given the lambda",
     YieldsX0: "the prediction is yielded in place of the state",
@@ -74,9 +82,8 @@ def test_a_mutant_is_caught_and_the_message_names_its_cause_or_none(mutant: Samp
 @pytest.mark.parametrize("sampler", CORRECT, ids=[type(sampler).__name__ for sampler in CORRECT])
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.kind)
 def test_methods_that_are_right_are_not_refused(sampler: Sampler, path: Path) -> None:
-    check_every_step(sampler, path)
-    check_moments(sampler, path)
-    check_order(sampler, path)
+    for check in (check_every_step, check_unit_is_free, check_irregular_grids, check_moments, check_order):
+        check(sampler, path)
 
 
 @pytest.mark.slow
@@ -123,9 +130,9 @@ def test_every_check_catches_a_mutant() -> None:
     assert kinds(caught) == kinds(checks_of(Flow())) | kinds(checks_of(Guiding()))
 
 
-def test_what_is_right_on_one_path_alone_is_caught_on_the_others_alone() -> None:
+def test_what_is_right_on_one_path_alone_is_caught_on_the_others_and_in_another_unit() -> None:
     missed = {name for name in checks_of(UnitVariance()) if not name.endswith(("_on_ve", "_on_flow"))}
-    assert [name for name in sorted(missed) if found(UnitVariance(), name)] == []
+    assert [name for name in sorted(missed) if found(UnitVariance(), name)] == ["check_unit_is_free"]
 
 
 @pytest.mark.parametrize("original", [Flow(), Adams(), Corrected()], ids=repr)

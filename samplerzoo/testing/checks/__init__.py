@@ -57,6 +57,7 @@ from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
     check_deterministic,
     check_global_random_state,
+    check_grids_are_as_asked,
     check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.options import (
@@ -80,6 +81,7 @@ from samplerzoo.testing.checks.sweep import (
     check_settings_hold,
     check_what_is_set_stays,
 )
+from samplerzoo.testing.checks.unit import check_unit_is_free
 from samplerzoo.testing.checks.walk import (
     check_any_shape,
     check_coefficients_have_all_digits,
@@ -113,10 +115,12 @@ SAMPLER_CHECKS = (
     check_deterministic,
     check_global_random_state,
     check_runs_leave_nothing_behind,
+    check_grids_are_as_asked,
     check_recording_changes_nothing,
     check_nfe_is_what_it_calls,
     check_draws_are_used,
     check_noise_is_as_predicted,
+    check_unit_is_free,
     check_dtype_is_kept,
     check_coefficients_have_all_digits,
     check_float32_is_enough,
@@ -132,7 +136,7 @@ SAMPLER_CHECKS = (
 )
 """Checks of a sampler, which are made on every kind of path."""
 
-SLOW_CHECKS = (check_long_runs, check_what_is_set_stays, check_options_act, check_settings_hold)
+SLOW_CHECKS = (check_what_is_set_stays, check_options_act)
 """Checks of a sampler that are made on VP alone, unless they are to be thorough."""
 
 THOROUGH_CHECKS = (check_all_settings,)

@@ -25,7 +25,10 @@ from samplerzoo.sampling.driver import sample
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
 from samplerzoo.testing.fixtures import Ancestral, Flow, farthest, three_classes
 from samplerzoo.testing.guiding import IMAGES, Bench, as_kind, at, eps, guiding, guiding_settings, variance_by_label
-from samplerzoo.testing.settings import difference, neighbours
+from samplerzoo.testing.settings import difference, neighbours, values_apart, with_value
+
+MANY = 350
+"""Small batches in a large one, of 2100 images."""
 
 
 def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -> None:
@@ -60,6 +63,21 @@ def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = No
                     f"eps of images {chosen} of a batch of {IMAGES} differs by {off:.2g}{difference(guidance, made)} "
                     "when they are guided without the others: does an image depend on others of the batch?"
                 )
+        if model is None:
+            _check_many(bench, made, difference(guidance, made))
+
+
+def _check_many(bench: Bench, guidance: Guidance, where: str) -> None:
+    """Check that images are guided in a large batch as in a small one."""
+    t, x = bench.states()[2]
+    many = bench.guide(guidance, bench.labels.repeat(MANY))(x.repeat(MANY, *[1] * (x.ndim - 1)), t)
+    few = eps(bench.guide(guidance)(x, t))
+    for batch in eps(many).split(IMAGES):
+        off = farthest(batch, few)
+        assert off <= bench.tolerance, (
+            f"eps differs by {off:.2g} in a batch of {IMAGES * MANY} and of {IMAGES}{where}, {bench.place(t)}: does an "
+            "image depend on others of the batch?"
+        )
 
 
 def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = None) -> None:
@@ -100,6 +118,19 @@ def check_guidance_options_act(guidance: Guidance, model: Model | None = None) -
                 for t, x in bench.states()
             )
             assert acts, f"the option {name} changes no prediction, whatever it and the other options are set to"
+            for a, b in values_apart(guidance, name):
+                apart = (
+                    (x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)
+                    if not (bench.refuses(x) or bench.refuses(y))
+                )  # fmt: skip
+                assert any(
+                    _differ(bench.guide(x)(state, t), bench.guide(y)(state, t))
+                    for x, y in apart
+                    for t, state in bench.states()
+                ), (
+                    f"the option {name} gives the same predictions at {a!r} as at {b!r}: a value that is not taken as "
+                    "it is belongs out of its bounds, which its Field says"
+                )
 
 
 def _differ(a: Prediction, b: Prediction) -> bool:

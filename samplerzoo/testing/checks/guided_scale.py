@@ -22,8 +22,8 @@ from samplerzoo.testing.fixtures import farthest, three_classes
 from samplerzoo.testing.guiding import IMAGES, SHAPE, Bench, at, eps, settings_of
 from samplerzoo.testing.settings import difference
 
-HALF, MORE, FAR = 0.5, 1.5, 3.0
-"""Scales below 1, above 1, and far above 1."""
+HALF, MORE, FAR, BEYOND = 0.5, 1.5, 3.0, 12.0
+"""Scales below 1, above 1, far above 1, and as far as users go."""
 
 NOISIEST = 1e6
 """Noise to signal at a level where a state tells next to nothing of the image."""
@@ -127,7 +127,7 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
 
 @dataclass(frozen=True, eq=False)
 class Weight:
-    """Weights of one image at the three scales, at a level where eps is on the line from u to c.
+    """Weights of one image at the four scales, at a level where eps is on the line from u to c.
 
     Attributes:
         tolerance: rounding of a weight: that of eps over the difference of c and u.
@@ -139,12 +139,15 @@ class Weight:
     half: float
     more: float
     far: float
+    beyond: float
     tolerance: float
 
     @property
     def is_scale(self) -> bool:
         """True if the weights above 1 are the scale itself."""
-        return self._near(self.more, MORE) and self._near(self.far, FAR)
+        return all(
+            self._near(found, scale) for found, scale in ((self.more, MORE), (self.far, FAR), (self.beyond, BEYOND))
+        )
 
     @property
     def fault(self) -> tuple[float, float] | None:
@@ -155,6 +158,9 @@ class Weight:
         bounded = bounded and self.more - self.tolerance <= self.far <= FAR + self.tolerance
         if not (of_level or bounded):
             return FAR, self.far
+        at_most = max(BEYOND, 1 + level * (BEYOND - 1))
+        if not self.far - self.tolerance <= self.beyond <= at_most + self.tolerance:
+            return BEYOND, self.beyond
         below = (HALF, 1 - level * (1 - HALF)) if of_level else (HALF, 1 - (self.far - 1))
         return None if any(self._near(self.half, weight) for weight in below) else (HALF, self.half)
 
@@ -163,19 +169,23 @@ class Weight:
 
 
 def _weights(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> Iterator[Weight]:
-    """Yield the weights of the images whose eps is on the line from u to c, at all three scales."""
+    """Yield the weights of the images whose eps is on the line from u to c, at all four scales."""
     u, c = (p.flatten(1) for p in (bench.away(guidance, x, t), bench.towards(guidance, x, t)))
-    found = [eps(bench.guide(at(guidance, scale))(x, t)).flatten(1) for scale in (HALF, MORE, FAR)]
+    scales = (HALF, MORE, FAR, BEYOND)
+    found = [eps(bench.guide(at(guidance, scale))(x, t)).flatten(1) for scale in scales]
     length = (c - u).square().sum(1).sqrt()
     for image in range(IMAGES):
         if length[image] < 100 * bench.tolerance:
             continue
         line = (c - u)[image]
         weights = [float((p - u)[image] @ line / length[image] ** 2) for p in found]
-        off = max(farthest((p - u)[image], weight * line) for p, weight in zip(found, weights, strict=True))
+        off = max(
+            farthest((p - u)[image], weight * line) / max(1.0, scale)
+            for p, weight, scale in zip(found, weights, scales, strict=True)
+        )
         if off <= 10 * bench.tolerance:
-            half, more, far = weights
-            yield Weight(t, x, image, half, more, far, tolerance=float(10 * bench.tolerance / length[image]))
+            half, more, far, beyond = weights
+            yield Weight(t, x, image, half, more, far, beyond, tolerance=float(10 * bench.tolerance / length[image]))
 
 
 def check_interval_is_of_noise_to_signal(guidance: Guidance, model: Model | None = None) -> None:
@@ -247,9 +257,12 @@ def _cause(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> str:
         return ""
     other = bench.conditional(x, t, bench.labels.roll(1))
     found = {scale: eps(bench.guide(at(guidance, scale))(x, t)) for scale in (HALF, MORE, FAR)}
+    right = {scale: farthest(p, u + scale * (c - u)) for scale, p in found.items()}
+    if max(right.values()) <= 10 * bench.tolerance:  # the mistake is at other scales
+        return ""
     for cause, predicted in WRONG_WAYS.items():
         off = {scale: farthest(p, predicted(u, c, other, scale)) for scale, p in found.items()}
-        off[HALF] = min(off[HALF], farthest(found[HALF], u + HALF * (c - u)))
+        off[HALF] = min(off[HALF], right[HALF])
         if max(off.values()) <= 10 * bench.tolerance:
             return f": {cause}"
     return ""

@@ -1,7 +1,11 @@
-"""Checks that an image depends on its own draws alone: not on other images, other runs, or a global random state."""
+"""Checks that an image depends on its own draws alone: not on other images, other runs, or a global random state.
+
+And that the levels of a run depend on what was asked for alone.
+"""
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +15,10 @@ import numpy as np
 import torch
 
 from samplerzoo.core.level import Grid
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, farthest, given_noise, last, normal, states
 
-MANY = 2100
+MANY = 4200
 """Images of a large batch, more than parts that one might divide it into."""
 
 
@@ -81,6 +85,29 @@ def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> Non
     beside = states(sampler, normal(-1.0, shape=(2,), schedule=schedule), some, given_noise(3, (2,), seed=1))
     found = [x for x, _ in zip(states(sampler, model, some, given_noise(3, (2,))), beside, strict=True)]
     _assert_same(expected, found, "while another one is under way")
+
+
+def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that a run has as many steps as were asked for, and the same levels whatever was asked for before.
+
+    A grid of a class of its own may have other steps than were asked for, as those of other libraries do.
+    """
+    asked = [(steps, spacing) for steps in (9, 11) for spacing in path.spacings]
+    found = []
+    for order in (asked, asked[::-1]):
+        schedule = copy.copy(path.schedule)  # what is kept of one is not known of the other
+        grids = {(steps, spacing): grid_of(sampler, schedule, steps, spacing) for steps, spacing in order}
+        found.append(grids)
+        for (steps, spacing), grid in grids.items():
+            assert type(grid) is not Grid or len(grid) == steps, (
+                f"its grid has {len(grid)} steps, {spacing}, where {steps} were asked for"
+            )
+    for steps, spacing in asked:
+        first, second = (grids[steps, spacing] for grids in found)
+        assert first.levels == second.levels, (
+            f"its grid of {steps} steps, {spacing}, is another one after others were asked for: what is kept forgets "
+            "the steps, the spacing or the schedule"
+        )
 
 
 def _assert_same(expected: list[torch.Tensor], found: list[torch.Tensor], when: str) -> None:

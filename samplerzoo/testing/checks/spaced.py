@@ -12,7 +12,7 @@ from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import UsageError
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
 from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR
-from samplerzoo.testing.settings import difference, settings
+from samplerzoo.testing.settings import difference, settings, values_apart, with_value
 
 ROUNDING = 1e-9
 """Relative distance from the top of a path that is no other level: of a grid that is computed in logarithms."""
@@ -99,6 +99,16 @@ def check_options_move_levels(spacing: Spacing) -> None:
         except AssertionError as error:
             raise AssertionError(f"{error!s}{difference(spacing, other)}") from error
     assert not still, f"the option {min(still)} moves no level: is it forgotten?"
+    for name in type(spacing).model_fields:
+        for a, b in values_apart(spacing, name):
+            x, y = (
+                [taus for other in with_value(spacing, name, value) for *_, taus in _runs(other, (FEW,))]
+                for value in (a, b)
+            )
+            assert x != y, (
+                f"the option {name} gives the same levels at {a!r} as at {b!r}: a value that is not taken as it "
+                "is belongs out of its bounds, which its Field says"
+            )
 
 
 def _check_levels(spacing: Spacing, run: Run, setting: str = "") -> None:

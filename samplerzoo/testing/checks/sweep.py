@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import torch
 
@@ -14,17 +13,20 @@ from samplerzoo.testing.checks.answers import (
     check_lands_on_the_point,
     check_moments,
     check_order,
+    check_order_of,
+    has_order,
 )
 from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.checks.steps import check_every_step, check_steps
+from samplerzoo.testing.checks.unit import unit_is_free
 from samplerzoo.testing.checks.walk import (
     check_float32_is_enough,
     check_irregular_grids,
     check_noise_is_as_predicted,
 )
 from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, normal, states
-from samplerzoo.testing.settings import combinations, neighbours, scale_of
-from samplerzoo.testing.steps import fine_grids
+from samplerzoo.testing.settings import combinations, neighbours, values_apart, with_value
+from samplerzoo.testing.steps import coarse_grids, fine_grids
 
 EXACT_CHECKS = (
     check_every_step,
@@ -36,41 +38,38 @@ EXACT_CHECKS = (
     check_moments,
 )
 
-STEPS = 10
+STEPS = 25
+"""Steps of runs in which options are to show what they do: with fewer, some methods cut what is asked of a step."""
+
+FEWER_STEPS, MORE_STEPS = (64, 128), (256, 512)
+"""Numbers of steps by which the order is measured at settings of which there are many."""
 
 MOST = 60
 """Settings that a thorough sweep tries, evenly spread over all combinations."""
 
 
 def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that every option changes a state somewhere, the others being as they are or varied."""
-    around = [sampler, *neighbours(sampler)]
+    """Check that any two values of an option differ in a state somewhere, the others being as they are or varied.
+
+    One that does nothing is forgotten. One that does nothing beyond a value is cut without a word.
+    """
+    around, ways = [sampler, *neighbours(sampler)], _Ways(path)
     for name in type(sampler).model_fields:
-        ways: dict[str, list[torch.Tensor] | None] = {}
-        acts = any(
-            not _same(_way(base, path, ways), _way(other, path, ways))
-            for base in around
-            for other in neighbours(base, name)
-        )
+        acts = any(ways.differ(base, other) for base in around for other in neighbours(base, name))
         assert acts, f"the option {name} changes no state, whatever it and the other options are set to"
-        for a, b in itertools.combinations(scale_of(sampler, name), 2):
-            pairs = [(at_a, at_b) for base in around for at_a in _at(base, name, a) for at_b in _at(base, name, b)]
-            assert not pairs or any(not _same(_way(x, path, ways), _way(y, path, ways)) for x, y in pairs), (
-                f"the option {name} gives the same states at {a:g} as at {b:g}: is it taken for a "
-                "switch, or for a whole number?"
+        for a, b in values_apart(sampler, name):
+            pairs = [(x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)]
+            assert any(ways.differ(x, y) for x, y in pairs), (
+                f"the option {name} gives the same states at {a!r} as at {b!r}: a value that is not taken as it "
+                "is belongs out of its bounds, which its Field says"
             )
-
-
-def _at(sampler: Sampler, name: str, value: float) -> list[Sampler]:
-    """Return the sampler with an option at a value; nothing where that is refused."""
-    return [other for other in (sampler, *neighbours(sampler, name)) if getattr(other, name) == value]
 
 
 def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that `suited` fills in defaults alone: an option that the user has set is not changed for a model."""
     for variance in (None, "small", "large", "learned"):
         model = dataclasses.replace(normal(schedule=path.schedule), variance=variance)
-        for other in neighbours(sampler):
+        for other in (sampler.model_validate(dict(sampler)), *neighbours(sampler)):
             found = suited(other, model)
             assert found == other, (
                 f"as {other!r} its suited() returns {found!r}, though all options were set: change only what is not "
@@ -79,20 +78,48 @@ def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check the steps of the sampler with each option at other values that its bounds allow, one at a time."""
-    for other in neighbours(sampler):
+    """Check the steps and the order of the sampler with each option at other values that its bounds allow.
+
+    One option at a time is varied; one that does nothing as the others are, beside another value of one of them.
+    """
+    for other in _settings_that_act(sampler, path):
         if refusal(other, path) is not None:
             continue
         try:
             for name, schedule in path.schedules.items():
                 grids = fine_grids(schedule)
                 chosen = [*grids][:: 2 if schedule is path.schedule else len(grids) - 1]
-                check_steps(other, schedule, {what: grids[what] for what in chosen}, name)
+                exact = check_steps(other, schedule, {what: grids[what] for what in chosen}, name)
+                if schedule is path.schedule:
+                    check_steps(other, schedule, coarse_grids(other, schedule, path.spacings), name, exact=exact)
             check_noise_is_as_predicted(other, path)
-            if other.order and other.order != sampler.order:
-                check_order(other, path)
+            unit_is_free(other, path)
+            if other.order:
+                _check_order(other, sampler, path)
         except AssertionError as error:
             raise AssertionError(f"as {other!r}: {error}") from error
+
+
+def _check_order(other: Sampler, sampler: Sampler, path: Path) -> None:
+    """Check the order on few steps, and on more if that fails: at a bound, steps may have to be small to tell.
+
+    A sampler that does not have the order at its own setting is told of by `check_order`.
+    """
+    for steps in (FEWER_STEPS, MORE_STEPS):
+        if has_order(other, path, steps) or (other.order == sampler.order and not has_order(sampler, path, steps)):
+            return
+    check_order_of(other, path, MORE_STEPS)
+
+
+def _settings_that_act(sampler: Sampler, path: Path) -> list[Sampler]:
+    """List settings that differ from the sampler in one option, or in two where the one acts with the other alone."""
+    around, ways = [sampler, *neighbours(sampler)], _Ways(path)
+    found: list[Sampler] = []
+    for name in type(sampler).model_fields:
+        acting = (base for base in around if any(ways.differ(base, other) for other in neighbours(base, name)))
+        base = next(acting, None)
+        found += [] if base is None else neighbours(base, name)
+    return [other for n, other in enumerate(found) if other != sampler and other not in found[:n]]
 
 
 def check_all_settings(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -109,20 +136,28 @@ def check_all_settings(sampler: Sampler, path: Path = ON_VP) -> None:
             raise AssertionError(f"as {other!r}: {error}") from error
 
 
-def _way(sampler: Sampler, path: Path, ways: dict[str, list[torch.Tensor] | None]) -> list[torch.Tensor] | None:
-    """Return the states of a run, or None if the sampler refuses it."""
-    key = sampler.model_dump_json()
-    if key not in ways:
-        model = bimodal(schedule=path.schedule)
-        try:
-            grid = grid_of(sampler, path.schedule, STEPS, path.spacings[1])
-            ways[key] = list(states(sampler, model, grid, given_noise(2, (2,))))
-        except UsageError:
-            ways[key] = None
-    return ways[key]
+class _Ways:
+    """Runs of settings on one path: do two of them make the same states?"""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, list[torch.Tensor] | None] = {}
 
-def _same(a: list[torch.Tensor] | None, b: list[torch.Tensor] | None) -> bool:
-    if a is None or b is None:
-        return True
-    return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    def differ(self, a: Sampler, b: Sampler) -> bool:
+        """Say whether two settings make other states. One that is refused differs from none."""
+        x, y = self._way(a), self._way(b)
+        if x is None or y is None:
+            return False
+        return len(x) != len(y) or not all(torch.equal(p, q) for p, q in zip(x, y, strict=True))
+
+    def _way(self, sampler: Sampler) -> list[torch.Tensor] | None:
+        """Return the states of a run, or None if the sampler refuses it."""
+        key = sampler.model_dump_json()
+        if key not in self._known:
+            schedule = self._path.schedule
+            try:
+                grid = grid_of(sampler, schedule, STEPS, self._path.spacings[1])
+                self._known[key] = list(states(sampler, bimodal(schedule=schedule), grid, given_noise(2, (2,))))
+            except UsageError:
+                self._known[key] = None
+        return self._known[key]
