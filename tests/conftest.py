@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from samplerzoo import registry
 from samplerzoo.core.model import Model
 from samplerzoo.core.paths import VP
 from samplerzoo.core.schedule import Schedule
@@ -21,6 +22,19 @@ from samplerzoo.system import environment
 from samplerzoo.testing import mixture
 
 LINEAR = {"num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+
+HALVES = '''
+from samplerzoo import Field, Spacing
+
+
+class Halves(Spacing):
+    """Each time is a part of the one before it (Zeno, about 450 BC)."""
+
+    part: float = Field(0.5, gt=0, lt=1, description="part of the time that is left after a step")
+
+    def taus(self, schedule, steps):
+        return [schedule.T * self.part**k for k in range(steps)]
+'''
 
 settings.register_profile("samplerzoo", deadline=None, derandomize=True, max_examples=50, database=None)
 settings.load_profile("samplerzoo")
@@ -83,3 +97,12 @@ def tiny_model(tmp_path: Path, tiny_unet: Callable[..., torch.nn.Module]) -> Pat
 def conditional(linear: Schedule) -> Model:
     """Return an exact model with classes 0 to 2, null label 3 and shape (2,)."""
     return mixture(linear, torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]]), 0.3)
+
+
+@pytest.fixture
+def halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a spacing into a file, which no command has loaded so far."""
+    monkeypatch.setattr(registry, "_files", {})
+    path = tmp_path / "halves.py"
+    path.write_text(HALVES)
+    return path

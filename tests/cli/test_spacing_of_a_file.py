@@ -7,29 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from samplerzoo import registry
-
-HALVES = '''
-from samplerzoo import Field, Spacing
-
-
-class Halves(Spacing):
-    """Each time is a part of the one before it (Zeno, about 450 BC)."""
-
-    part: float = Field(0.5, gt=0, lt=1, description="part of the time that is left after a step")
-
-    def taus(self, schedule, steps):
-        return [schedule.T * self.part**k for k in range(steps)]
-'''
-
-
-@pytest.fixture
-def halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(registry, "_files", {})
-    path = tmp_path / "halves.py"
-    path.write_text(HALVES)
-    return path
-
 
 def test_that_of_a_file_works_in_every_command(cli, halves: Path) -> None:
     assert "  halves  " in cli("list", "--plugin", halves).out

@@ -19,27 +19,6 @@ from samplerzoo.testing import check_spacing, gaussian
 
 AUTHORS = Path(__file__).parents[2] / "plugins" / "README.md"
 
-HALVES = '''
-from samplerzoo import Field, Spacing
-
-
-class Halves(Spacing):
-    """Each time is a part of the one before it (Zeno, about 450 BC)."""
-
-    part: float = Field(0.5, gt=0, lt=1, description="part of the time that is left after a step")
-
-    def taus(self, schedule, steps):
-        return [schedule.T * self.part**k for k in range(steps)]
-'''
-
-
-@pytest.fixture
-def halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(registry, "_files", {})
-    path = tmp_path / "halves.py"
-    path.write_text(HALVES)
-    return path
-
 
 def test_options_stand_behind_the_name(linear: Schedule) -> None:
     """Check that rho is the exponent of Karras et al. 2022, eq. 5, on each kind of path."""
@@ -83,7 +62,7 @@ def test_that_of_a_file_is_sampled_on(halves: Path, linear: Schedule) -> None:
     ],
 )
 def test_a_mistake_has_file_and_line(halves: Path, linear: Schedule, answer: str, said: str) -> None:
-    halves.write_text(HALVES.replace("[schedule.T * self.part**k for k in range(steps)]", answer))
+    halves.write_text(halves.read_text().replace("[schedule.T * self.part**k for k in range(steps)]", answer))
     registry.load_file(halves)
     with pytest.raises(ZooError) as caught:
         linear.grid(3, "halves")
