@@ -93,8 +93,8 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
 
     Args:
         model: model to check a guidance on, if it needs something that the exact mixture does not have.
-        thorough: add the checks of a sampler that take minutes: long runs and settings of options on every kind of
-            path, and all combinations of options.
+        thorough: add the checks of a sampler that take minutes: all exact answers with any two options at other values,
+            and on every kind of path those of options that are else made on VP alone.
 
     Raises:
         UsageError: the object is of no kind that has checks, or Python leaves assertions out.

@@ -1,4 +1,4 @@
-"""Settings of a plugin: options at values that their bounds allow, one at a time or in all combinations."""
+"""Settings of a plugin: options at values that their bounds allow, one at a time."""
 
 from __future__ import annotations
 
@@ -29,15 +29,6 @@ def neighbours(plugin: Plugin, *names: str) -> Iterator[Plugin]:
             other = _with(plugin, {name: value})
             if other is not None and other != plugin:
                 yield other
-
-
-def combinations(plugin: Plugin, most: int) -> list[Plugin]:
-    """List settings of all options, in all combinations, evenly thinned to about so many."""
-    names = [*type(plugin).model_fields]
-    each = [[*dict.fromkeys([getattr(plugin, name), *_values(plugin, name)])] for name in names]
-    every = [_with(plugin, dict(zip(names, row, strict=True))) for row in itertools.product(*each)]
-    found = [other for other in every if other is not None]
-    return found[:: max(1, -(-len(found) // most))]
 
 
 def values_apart(plugin: Options, name: str) -> list[tuple[Any, Any]]:

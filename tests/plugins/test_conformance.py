@@ -61,8 +61,9 @@ def test_samplers_with_two_other_options(sampler: Sampler, check: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.kind)
-def test_every_setting_that_the_bounds_admit_passes(sampler: Sampler, path: Path) -> None:
-    check_all_settings(sampler, path)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_setting_that_the_bounds_admit_passes(name: str, path: Path) -> None:
+    check_all_settings(registry.make("sampler", name, {}), path)
 
 
 @parametrize_with_checks([DDPM(variance="learned"), *GUIDANCES])
