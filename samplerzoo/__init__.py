@@ -52,9 +52,10 @@ if TYPE_CHECKING:
     from samplerzoo.hosting.scheduler import SamplerScheduler as SamplerScheduler
     from samplerzoo.hosting.scheduler import as_scheduler as as_scheduler
     from samplerzoo.metrics.names import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
-    from samplerzoo.models.configs import refuse_kernels as refuse_kernels
     from samplerzoo.models.folder import find_model as find_model
     from samplerzoo.models.load import load as load
+    from samplerzoo.models.transformers_folder import PREPROCESSING as PREPROCESSING
+    from samplerzoo.models.transformers_folder import check_transformers as check_transformers
     from samplerzoo.options import Field as Field
     from samplerzoo.pipeline import SamplerPipeline as SamplerPipeline
     from samplerzoo.registry import RESERVED as RESERVED
@@ -76,6 +77,7 @@ _HOME = {
     "Architecture": "core.architecture",
     "as_scheduler": "hosting.scheduler",
     "atomic_file": "system.files",
+    "check_transformers": "models.transformers_folder",
     "Clip": "core.prediction",
     "Codec": "core.codec",
     "CodecArchitecture": "core.architecture",
@@ -108,13 +110,13 @@ _HOME = {
     "Plan": "sampling.plan",
     "posterior_std": "core.level",
     "Prediction": "core.prediction",
+    "PREPROCESSING": "models.transformers_folder",
     "PUBLISHED_INCEPTION": "metrics.names",
     "read_object": "trust.records",
     "reason": "errors",
     "Recipe": "sampling.recipe",
     "RectifiedFlow": "core.paths",
     "RESERVED": "registry",
-    "refuse_kernels": "models.configs",
     "Result": "sampling.driver",
     "sample": "sampling.driver",
     "Sampler": "core.sampler",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplerzoo import Features, UsageError, ZooError, digest, find_model, read_object, reason, refuse_kernels
+from samplerzoo import Features, UsageError, ZooError, check_transformers, digest, find_model, read_object, reason
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +78,7 @@ class CleanClassifier(Features):
     def _read(self) -> Any:
         from transformers import AutoModelForImageClassification
 
-        refuse_kernels(self.folder)
+        check_transformers(self.folder)
         try:
             net, report = AutoModelForImageClassification.from_pretrained(
                 self.folder, use_safetensors=True, local_files_only=True, output_loading_info=True,

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplerzoo import Features, UsageError, ZooError, digest, find_model, refuse_kernels
+from samplerzoo import PREPROCESSING, Features, UsageError, ZooError, check_transformers, digest, find_model
 from samplerzoo_plugins.clean_classifier import unreadable
 
 if TYPE_CHECKING:
     import torch
 
-PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
-"""Files in which transformers keeps an image processor: by itself, or in a processor of images and text."""
 VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
 """Files of which a tokenizer needs some: without them, transformers makes up an empty one."""
 
@@ -124,7 +122,7 @@ class TransformersFeatures(Features):
         """Load the network and its image processor, and say whether the network has pooled features."""
         from transformers import AutoImageProcessor, AutoModel
 
-        refuse_kernels(self.folder)
+        check_transformers(self.folder)
         try:
             processor = AutoImageProcessor.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
             net, report = AutoModel.from_pretrained(

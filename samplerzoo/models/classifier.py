@@ -15,7 +15,7 @@ from transformers import ResNetForImageClassification
 
 from samplerzoo.core.level import Level
 from samplerzoo.errors import ZooError, reason
-from samplerzoo.models.configs import refuse_kernels
+from samplerzoo.models.transformers_folder import check_transformers
 
 if TYPE_CHECKING:
     from samplerzoo.core.model import Classifier
@@ -58,7 +58,7 @@ def load_classifier(folder: str | Path, device: str = "cpu") -> Classifier:
     """
     folder = Path(folder)
     try:
-        refuse_kernels(folder)
+        check_transformers(folder)
         net, report = ResNetForImageClassification.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True, trust_remote_code=False
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,8 +129,7 @@ def _check_text_weights(part: Part, cls: Any, variant: str | None) -> None:
 
     files = _check_files(part.path, cls, variant, TEXT_STEM)
     with torch.device("meta"):
-        module = cls(cls.config_class.from_dict(part.config))
-    _check_fits(part, module, files)
+        check_values(part.path, part.kind, files, lambda: cls(cls.config_class.from_dict(part.config)))
 
 
 def holds_variant(part: Part, variant: str) -> bool:
@@ -143,28 +142,51 @@ def holds_variant(part: Part, variant: str) -> bool:
 
 
 def _check_size(part: Part, cls: Any, files: Sequence[Path]) -> None:
-    """Refuse a config of a network that its weights cannot fill, before it is given memory.
+    from accelerate import init_empty_weights
+
+    with init_empty_weights():
+        check_values(part.path, part.kind, files, lambda: cls.from_config(part.config))
+
+
+def check_values(folder: Path, kind: str, files: Sequence[Path], make: Callable[[], object]) -> None:
+    """Refuse a config of a network that its weights cannot fill.
+
+    Values are counted while the network is made, and one too many ends it, so that no config takes its time.
+
+    Args:
+        kind: noun for the network in errors.
+        files: its weights.
+        make: function that makes the network, in such a way that it is given no memory.
 
     Raises:
         ZooError: the config makes no network, or one of more values than the files have bytes.
     """
-    from accelerate import init_empty_weights
+    from torch.nn.modules.module import register_module_parameter_registration_hook
 
+    values, held = 0, sum(file.stat().st_size for file in files)
+
+    def count(module: object, name: str, parameter: torch.Tensor | None) -> None:
+        nonlocal values
+        values += 0 if parameter is None else parameter.numel()
+        if values > held:
+            raise _Overfull
+
+    counting = register_module_parameter_registration_hook(count)
     try:
-        with init_empty_weights():
-            module = cls.from_config(part.config)
-    except Exception as error:  # the kind of error depends on what is wrong in the config
-        raise ZooError(f"{part.path}: its config makes no {part.kind}: {reason(error)}") from error
-    _check_fits(part, module, files)
-
-
-def _check_fits(part: Part, module: Any, files: Sequence[Path]) -> None:
-    """Refuse a module of more values than its files have bytes."""
-    values, held = sum(it.numel() for it in module.state_dict().values()), sum(file.stat().st_size for file in files)
-    if values > held:
+        make()
+    except _Overfull:
         raise ZooError(
-            f"{part.path}: weights do not fit config.json: it is of {values:,} values, and they have {held:,} bytes"
-        )
+            f"{folder}: weights do not fit config.json: it is of {values:,} values and more, and they have "
+            f"{held:,} bytes"
+        ) from None
+    except Exception as error:  # the kind of error depends on what is wrong in the config
+        raise ZooError(f"{folder}: its config makes no {kind}: {reason(error)}") from error
+    finally:
+        counting.remove()
+
+
+class _Overfull(Exception):
+    """Error raised where a network is of more values than its weights have bytes."""
 
 
 def _sharded(index: Path) -> list[Path]:

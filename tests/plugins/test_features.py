@@ -240,7 +240,7 @@ def test_folders_that_are_not_whole_are_refused(dinov2: Path, tmp_path: Path) ->
     copy = tmp_path / "copy"
     shutil.copytree(dinov2, copy)
     (copy / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ZooError, match="copy: the feature network cannot be read"):
+    with pytest.raises(ZooError, match=r"copy: weights do not fit config.json: .* 0 bytes"):
         features(f"hf:{copy}", COLOUR)
     (copy / "preprocessor_config.json").unlink()
     with pytest.raises(ZooError, match=r"copy: no preprocessor_config\.json"):
@@ -319,3 +319,30 @@ def test_an_image_processor_in_a_processor_of_images_and_text(tmp_path: Path) ->
     (tmp_path / "msn" / "processor_config.json").unlink()
     with pytest.raises(ZooError, match=r"no preprocessor_config.json or processor_config.json; save"):
         features(spec, pixels)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("config.json", {"hidden_size": 100_000}, "weights do not fit config.json"),
+        ("config.json", {"num_hidden_layers": 10**6}, "weights do not fit config.json"),
+        ("config.json", {"mlp_ratio": 10**8}, "weights do not fit config.json"),
+        ("config.json", {"image_size": 2**16}, "weights do not fit config.json"),
+        ("config.json", {"num_labels": 10**6}, "weights do not fit config.json: num_labels is 1000000"),
+        ("config.json", {"image_size": 2**60}, "its config makes no network"),
+        ("preprocessor_config.json", {"size": {"shortest_edge": 20_000}}, "shortest_edge is 20000, and images are"),
+        ("preprocessor_config.json", {"size": 20_000}, "size is 20000, and images are prepared to 1024 at most"),
+        ("preprocessor_config.json", {"crop_size": {"height": 9000, "width": 2}}, "height is 9000, and images are"),
+    ],
+)
+def test_a_folder_does_not_decide_how_much_memory_is_taken(
+    dinov2: Path, tmp_path: Path, file: str, content: dict[str, object], told: str
+) -> None:
+    import json
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(dinov2, copy)
+    (copy / file).write_text(json.dumps({**json.loads((copy / file).read_text()), **content}))
+    with pytest.raises(ZooError, match=told):
+        parse_features(f"hf:{copy}").load("cpu")
