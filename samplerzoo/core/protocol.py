@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Sequence
@@ -79,7 +80,9 @@ def check_members(cls: type, base: type, kind: str) -> None:
             raise TypeError(f"{cls.__name__}.{name}: Field takes no {unknown[0]} ({place_of_class(cls)})")
     for members in REQUIRED[kind]:
         if not any(_overrides(cls, base, member) for member in members):
-            raise TypeError(f"{cls.__name__} does not define {' or '.join(members)} ({place_of_class(cls)})")
+            meant = _meant(cls, base, members)
+            hint = f"; is its {meant[0]} to be {meant[1]}?" if meant else ""
+            raise TypeError(f"{cls.__name__} does not define {' or '.join(members)}{hint} ({place_of_class(cls)})")
     for name in CALLED[kind]:
         if name == "step" and _overrides(cls, base, "walk"):
             continue  # the walk of Sampler alone calls it
@@ -112,6 +115,15 @@ def _overrides(cls: type, base: type, name: str) -> bool:
     nothing = object()
     found = inspect.getattr_static(cls, name, nothing)
     return found is not nothing and found is not inspect.getattr_static(base, name, nothing)
+
+
+def _meant(cls: type, base: type, members: Sequence[str]) -> tuple[str, str] | None:
+    """Return a member of the author's own whose name is nearly one that is missing, and that name."""
+    own = {name for parent in cls.__mro__ if not issubclass(base, parent) for name in vars(parent)}
+    for member in members:
+        if close := difflib.get_close_matches(member, sorted(own), n=1):
+            return close[0], member
+    return None
 
 
 def _fault_of_method(cls: type, base: type, name: str) -> str | None:

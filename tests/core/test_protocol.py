@@ -214,3 +214,20 @@ def test_the_kit_checks_it_first() -> None:
     assert first.startswith("check_keeps_the_protocol: FAILED, sampler Short of test_protocol is broken: ")
     assert "'noise' is missing" in first
     assert "test_protocol.py, line" in first
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("def wlak(self, x, grid, denoise, noise): yield x", "; is its wlak to be walk?"),
+        ("def setp(self, x, t, s, denoise, noise): return x", "; is its setp to be step?"),
+        ("def steps(self, x, t, s, denoise, noise): return x", "; is its steps to be step?"),
+        ("def solve(self, x, t, s, denoise, noise): return x", ""),
+        ("n: float = Field(0.0, description='n')", ""),
+    ],
+)
+def test_a_name_that_is_nearly_one_that_is_missing_is_told(tmp_path: Path, written: str, meant: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(HEADS["sampler"] + f"    {written}\n")
+    with pytest.raises(ZooError, match=re.escape(f"Mine does not define step or walk{meant} (")):
+        load_file(str(file))
