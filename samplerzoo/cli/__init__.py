@@ -14,7 +14,7 @@ import click
 from samplerzoo.core.blame import blame
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.system.memory import keep_freed_memory
-from samplerzoo.trust.markup import visible
+from samplerzoo.trust.markup import is_text, visible
 from samplerzoo.version import __version__
 
 COMMANDS = {
@@ -135,16 +135,8 @@ def _refuse_bytes(words: Sequence[str]) -> None:
         UsageError: names the word.
     """
     for word in words:
-        if "\0" in word or not _encodes(word):
+        if "\0" in word or not is_text(word):
             raise UsageError(f"{word!r} is no text in UTF-8; if it names a file, rename that")
-
-
-def _encodes(word: str) -> bool:
-    try:
-        word.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _lost(error: BaseException) -> ZooError | None:

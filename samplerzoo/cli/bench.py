@@ -15,6 +15,7 @@ import click
 
 from samplerzoo.bench.suite import RowOptions, Suite, SuiteHeader, is_gaussian, parse_suite, read_suite
 from samplerzoo.cli.flags import flags, given
+from samplerzoo.cli.paths import PATH
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import (
     baseline_flag,
@@ -41,7 +42,7 @@ REPORT, REPORT_ROW = 4.0, 0.02
 """Seconds that a report takes, and those of each row in it; as seen on a slow core."""
 
 flags_of_bench: list[click.Parameter] = [
-    click.Argument(["suite"], type=click.Path(path_type=Path), required=False, metavar="[SUITE.toml]"),
+    click.Argument(["suite"], type=PATH, required=False, metavar="[SUITE.toml]"),
     # shown in the help alone: SweepCommand takes these words out of the line
     click.Option(
         ["--sampler", "_"],
@@ -56,7 +57,7 @@ flags_of_bench: list[click.Parameter] = [
     *network_flags,
     click.Option(
         ["-o", "--output"],
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="FOLDER",
         help="folder of cells, results and report; older ones are kept  [default: bench/SUITE or bench/MODEL]",
     ),

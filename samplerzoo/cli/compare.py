@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from samplerzoo.cli.paths import PATH
 from samplerzoo.cli.terminal import show
 
 
 @click.command("compare")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path), help="write a page of all of them, too")
+@click.argument("folders", nargs=-1, required=True, type=PATH)
+@click.option("--html", type=PATH, help="write a page of all of them, too")
 def command(folders: tuple[Path, ...], html: Path | None) -> None:
     """Show the rows of several FOLDERs of `samplerzoo bench` beside each other.
 

@@ -11,6 +11,7 @@ from string import Template
 import click
 
 from samplerzoo import registry
+from samplerzoo.cli.paths import PATH
 from samplerzoo.errors import UsageError
 from samplerzoo.registry import GROUPS, Kind
 from samplerzoo.system.files import atomic_folder
@@ -38,7 +39,7 @@ COMMANDS: dict[Kind, str] = {
 @click.command("new-plugin")
 @click.argument("name")
 @click.option("--kind", type=click.Choice([*NOUNS]), default="sampler", show_default=True, help="kind of plugin")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="[default: NAME]")
+@click.option("-o", "--output", type=PATH, metavar="FOLDER", help="[default: NAME]")
 def command(name: str, kind: Kind, output: Path | None) -> None:
     """Make a folder with a plugin that works and can be installed, and its tests.
 

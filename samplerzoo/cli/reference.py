@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from samplerzoo.cli.evaluate import announced, features_flag
+from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag
 from samplerzoo.cli.terminal import show
@@ -22,7 +23,7 @@ flags: list[click.Parameter] = [
     click.Option(
         ["-o", "--output"],
         required=True,
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FILE,
         help=".safetensors, or .npz in pytorch-fid's form: mu and sigma alone",
     ),
     features_flag,

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from samplerzoo.cli.paths import PATH
 from samplerzoo.cli.shared_flags import baseline_flag
 from samplerzoo.cli.terminal import show
 
-flags: list[click.Parameter] = [click.Argument(["folder"], type=click.Path(path_type=Path)), baseline_flag]
+flags: list[click.Parameter] = [click.Argument(["folder"], type=PATH), baseline_flag]
 
 
 @click.command("report", params=flags)

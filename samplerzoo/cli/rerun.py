@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samplerzoo import registry
+from samplerzoo.cli.paths import FILE, PATH
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError, ZooError
@@ -25,10 +26,8 @@ Seen with a U-Net for digits and 20 steps of DDIM: 0 in float32, 4 in bfloat16.
 
 
 @click.command("rerun", params=[plugin_flag])
-@click.argument("image", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="[default: IMAGE-rerun.png, beside IMAGE]"
-)
+@click.argument("image", type=PATH)
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="[default: IMAGE-rerun.png, beside IMAGE]")
 @click.option("--model", help="the model, if it has moved since the image was made, or is one of the hub")
 @click.option("--guidance-model", help="the guidance's own model, likewise")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samplerzoo.cli.flags import flags, given, validated
+from samplerzoo.cli.paths import PATH
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
 from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, prompt_flags, tuning_request
 from samplerzoo.cli.terminal import show
@@ -46,7 +47,7 @@ flags_of_run: list[click.Parameter] = [
     ),
     click.Option(
         ["-o", "--output"],
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="FOLDER",
         help="folder of the run  [default: runs/SAMPLER-STEPS, with a number behind it if that is taken]",
     ),

@@ -166,6 +166,19 @@ def _move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
+def user_path(text: str) -> str:
+    """Put the home of a user in the place of ~ or ~NAME at the start of a path.
+
+    Raises:
+        UsageError: there is no such user.
+    """
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        user = path.split(os.sep)[0]
+        raise UsageError(f"{text}: there is no user {user[1:]!r}; for a file of such a name, write ./{text}")
+    return path
+
+
 def cache_folder(name: str) -> Path:
     """Return the folder of this user's cache for a purpose. It may not exist."""
     cache = os.environ.get("XDG_CACHE_HOME")

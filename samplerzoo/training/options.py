@@ -5,14 +5,15 @@ This module does not import torch, so that `--help` is quick.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
 from samplerzoo.data.options import DataOptions
 from samplerzoo.errors import UsageError
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Options
+from samplerzoo.system.files import user_path
 
 Precision = Literal["auto", "no", "fp16", "bf16"]
 Objective = Literal["epsilon", "sample", "v_prediction", "flow", "edm"]
@@ -28,7 +29,9 @@ FLOW_OBJECTIVE, EDM_OBJECTIVE = "flow", "edm"
 class LoopOptions(DataOptions):
     """Options of the training loop, common to all tasks."""
 
-    output_dir: str = Field(description="model folder that training writes; it also holds the checkpoints")
+    output_dir: Annotated[str, AfterValidator(user_path)] = Field(
+        description="model folder that training writes; it also holds the checkpoints"
+    )
     overwrite: bool = Field(
         False, description="start anew in an output folder that is not empty; its checkpoints are deleted"
     )

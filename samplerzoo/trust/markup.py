@@ -26,6 +26,15 @@ def visible(text: str, *, lines: bool = False) -> str:
     return "".join(letter if _is_harmless(letter) or letter in kept else _escaped(letter) for letter in text)
 
 
+def is_text(name: str) -> bool:
+    """Tell whether a name can be written in UTF-8. Those of files on disk are bytes, and need not be."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _is_harmless(letter: str) -> bool:
     return letter.isprintable() or unicodedata.category(letter) == "Zs"  # spaces of other widths
 

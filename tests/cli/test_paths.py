@@ -1,0 +1,52 @@
+"""Paths on the command line: a ~ that the shell has left is the user's home, and that of nobody is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from samplerzoo.cli import main
+
+COMMANDS = {
+    "run": ["run", "--dry-run", "-o", "PATH"],
+    "bench": ["bench", "--sampler", "ddim", "--dry-run", "-o", "PATH"],
+    "a suite": ["bench", "PATH", "--dry-run"],
+    "ref": ["ref", "make", "digits", "--features", "pixels", "-o", "PATH"],
+    "rerun": ["rerun", "PATH"],
+    "rerun into": ["rerun", "x.png", "-o", "PATH"],
+    "report": ["report", "PATH"],
+    "compare": ["compare", "PATH"],
+    "new-plugin": ["new-plugin", "mine", "-o", "PATH"],
+    "train": ["train", "--dataset", "digits", "--output-dir", "PATH"],
+    "train-classifier": ["train-classifier", "--dataset", "digits", "--clean", "--output-dir", "PATH"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_home_of_nobody_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [word.replace("PATH", "~nobody-here/y.safetensors") for word in COMMANDS[command]]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert (
+        "~nobody-here/y.safetensors: there is no user 'nobody-here'; for a file whose name begins so, write ./~" in said
+    )
+    assert len(said.splitlines()) == 1
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_home_that_the_shell_has_left_is_that_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["ref", "make", "digits", "--features", "pixels", "--output=~/digits.safetensors"]) == 0
+    assert main(["eval", "--fake", "digits", "--real", "~/digits.safetensors", "--features", "pixels"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_a_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.safetensors").mkdir()
+    assert main(["ref", "make", "digits", "--features", "pixels", "-o", str(tmp_path / "x.safetensors")]) == 2
+    assert "x.safetensors is a folder; give a file" in capsys.readouterr().err
