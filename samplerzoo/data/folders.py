@@ -7,15 +7,19 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field, field_validator
 
+from samplerzoo.data.class_names import listed
 from samplerzoo.data.pictures import is_picture, walk
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.options import Name, Options
 from samplerzoo.trust.limits import MOST_CLASSES
 from samplerzoo.trust.records import read_lines, read_record
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 MANIFEST = "manifest.jsonl"
 """File that marks a run folder and lists its images."""
@@ -31,6 +35,8 @@ METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Files that say more of the pictures beside them, as `datasets` takes them: `file_name`, and further columns."""
 UNREAD = frozenset(".heic .heif .jxl .svg .psd .exr .hdr .raw .dng .cr2 .cr3 .nef .arw .npy .npz .zip .tar".split())
 """Suffixes of files that may hold pictures and are not read, which a note counts."""
+NUMBER = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?"
+"""Number as a program writes it, in a CSV file: short enough that float64 holds it."""
 SHARD = re.compile(r"[0-9]{5,}")
 """Name of a folder that holds a part of one set and no class, as StyleGAN and EDM write them."""
 
@@ -42,6 +48,7 @@ class Listing:
     Attributes:
         files: paths of the pictures, in order.
         columns: what is known of each picture, by name: a row of a metadata file, its class, its label.
+        labelled_by: where the column label is from, if not from a metadata file.
         divided: True if the folder is divided into splits, of which one is listed.
         class_names: names of the integers in the column label, if it holds integers.
         notes: what was left out, in sentences.
@@ -49,6 +56,7 @@ class Listing:
 
     files: list[Path]
     columns: dict[str, list[Any]]
+    labelled_by: str | None = None
     divided: bool = False
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -85,7 +93,9 @@ def list_pictures(folder: Path, split: str) -> Listing:
             root / wanted[0], [path for path in files if path.relative_to(root).parts[0] == wanted[0]]
         )
     columns, more = _classes(root, files)
-    return Listing(files, {**columns, **_metadata(folder, files)}, bool(splits), notes=(*notes, *more))
+    metadata = _metadata(folder, files)
+    labelled_by = "the names of folders" if columns and "label" not in metadata else None
+    return Listing(files, {**columns, **metadata}, labelled_by, bool(splits), notes=(*notes, *more))
 
 
 class ManifestLine(Options):
@@ -94,7 +104,7 @@ class ManifestLine(Options):
     model_config = ConfigDict(extra="ignore")
 
     file: Name
-    label: Annotated[int, Field(ge=0, lt=MOST_CLASSES)] | None = None
+    label: Annotated[int, Field(strict=True, ge=0, lt=MOST_CLASSES)] | None = None
 
     @field_validator("file")
     @classmethod
@@ -114,14 +124,19 @@ class RunNames(Options):
 
 
 def _run(folder: Path) -> Listing:
-    entries = read_lines(folder / MANIFEST, ManifestLine)
+    try:
+        entries = read_lines(folder / MANIFEST, ManifestLine)
+        names = read_record(folder / RUN_FILE, RunNames).class_names if (folder / RUN_FILE).is_file() else None
+    except ZooError as error:
+        raise ZooError(f"{error}; without {MANIFEST} the folder is read as any other one of pictures") from error
     files = [folder / entry.file for entry in entries]
     labels = [entry.label for entry in entries if entry.label is not None]
+    if names and max(labels, default=0) >= len(names):
+        raise ZooError(f"{folder / MANIFEST}: a label {max(labels)}, and {RUN_FILE} names {len(names)} classes")
     if len(labels) < len(entries):
         return Listing(files, {})
-    names = read_record(folder / RUN_FILE, RunNames).class_names if (folder / RUN_FILE).is_file() else None
     names = names or tuple(map(str, range(max(labels, default=-1) + 1)))  # label k is class k, whichever there are
-    return Listing(files, {"label": labels}, class_names=names)
+    return Listing(files, {"label": labels}, MANIFEST, class_names=names)
 
 
 def _unwrapped(root: Path, files: list[Path]) -> tuple[Path, list[Path]]:
@@ -176,11 +191,19 @@ def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
     rows: dict[str, dict[str, Any]] = {}
     named = sorted(walk(folder, lambda path: path.name in METADATA))
     for path in named:
+        own: dict[str, dict[str, Any]] = {}
         for row in _rows(path):
-            name = os.path.normpath(path.parent / str(row.pop("file_name")))
-            if rows.get(name, row) != row:
+            name = _beside(path, str(row.pop("file_name")))
+            if own.setdefault(name, row) != row:
                 raise ZooError(f"{path}: two rows of {os.path.basename(name)} that differ: which is it?")
-            rows[name] = row
+        if own and not any(map(os.path.exists, own)):
+            raise ZooError(
+                f"{path}: there is no picture of any file_name in it, such as {min(own)}: a file_name "
+                "is a path from the folder of this file, with the suffix, in the same letters"
+            )
+        if any(rows.get(name, row) != row for name, row in own.items()):
+            raise ZooError(f"{path}: another metadata file says something else of its pictures: which is it?")
+        rows |= own
     found = [rows.get(os.path.normpath(path)) for path in files]
     missing = [path for path, row in zip(files, found, strict=True) if row is None]
     if len(missing) == len(files):
@@ -193,23 +216,45 @@ def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
     return {name: [(row or {}).get(name) for row in found] for name in names}
 
 
+def _beside(path: Path, name: str) -> str:
+    """Return the file that a metadata file names. Windows writes backslashes, which elsewhere may stand in a name."""
+    file = os.path.normpath(path.parent / name)
+    return file if "\\" not in name or os.path.exists(file) else os.path.normpath(path.parent / name.replace("\\", "/"))
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
     import pandas
 
     readers = {
-        ".csv": lambda file: pandas.read_csv(file, keep_default_na=False, na_values=[""]),  # NA and None are names
+        ".csv": lambda file: _with_numbers(
+            pandas.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])  # NA and None are names
+        ),
         ".jsonl": lambda file: pandas.read_json(  # "01" is not 1, and editors of Windows begin with a mark
             file, lines=True, dtype=False, convert_dates=False, encoding="utf-8-sig"
         ),
     }
     try:
         frame = readers.get(path.suffix, pandas.read_parquet)(path).convert_dtypes()
+    except UnicodeDecodeError as error:
+        raise ZooError(f"{path}: it is not in UTF-8: save it again in that encoding") from error
     except (OSError, ValueError) as error:  # those of pandas and pyarrow are ValueErrors
         raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
     if "file_name" not in frame.columns:
-        raise ZooError(f"{path}: no column file_name that says which picture a row is of")
+        names = listed([str(name) for name in frame.columns])
+        raise ZooError(f"{path}: no column file_name that says which picture a row is of, but {names or 'no column'}")
     frame = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _with_numbers(frame: DataFrame) -> DataFrame:
+    """Turn the columns of a CSV file into numbers that hold nothing else. 01 is a name, and another one than 1."""
+    import pandas
+
+    for name in frame.columns:
+        texts = frame[name].dropna()
+        if len(texts) and texts.str.fullmatch(NUMBER).all():
+            frame[name] = pandas.to_numeric(frame[name])
+    return frame
 
 
 def _unread(folder: Path) -> list[str]:

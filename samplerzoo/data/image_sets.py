@@ -200,6 +200,7 @@ def _from_table(options: DataOptions, split: str) -> ImageData:
     elif labels.names and not known:
         notes += (f"the column {labels.column!r} has no label for some rows, and is left out",)
     named = bool(labels.names and known)
+    notes += (f"labels: {table.labelled_by}",) * named
     channels, size = _shape(table, options)
     lazy = LazyImages(table, channels, size, options.image_size is not None, options.channels is not None)
     fits = len(table) * channels * size * size <= IN_MEMORY_BYTES

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from samplerzoo.data.class_names import NAMED, in_order
 from samplerzoo.errors import UsageError
+from samplerzoo.trust.limits import MOST_LETTERS
 
 if TYPE_CHECKING:
     import datasets
@@ -38,7 +39,7 @@ class Labels:
     note: str | None = None
 
 
-def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str) -> Labels:
+def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str, label_names: tuple[str, ...] = ()) -> Labels:
     """Read the labels of a table from a column that is asked for, or else from one that looks like labels.
 
     Integers keep their order as numbers: 2 comes before 10. A column that was not asked for and holds no labels is
@@ -47,6 +48,7 @@ def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str) -> Labe
     Args:
         asked: name of the column.
         dataset: name of the data set, for errors.
+        label_names: names of the integers in the column label, if they are known from elsewhere.
 
     Raises:
         UsageError: the column that is asked for is not there, or does not hold one class per image.
@@ -58,6 +60,8 @@ def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str) -> Labe
     if column is None:
         return Labels(nothing)
     names: tuple[str, ...] | None = getattr(rows.features[column], "names", None)  # of a datasets.ClassLabel
+    if label_names and column == "label":
+        names = label_names
     try:
         classes = [_plain(value) for value in rows[column][:]]
         values, names = _numbered(classes) if names is None else (_declared(classes, len(names)), tuple(names))
@@ -129,6 +133,9 @@ def _numbered(classes: list[Any]) -> tuple[Tensor, tuple[str, ...]]:
     if UNLABELLED in integers and integers != {UNLABELLED, 1}:  # which are the two sides of a binary question
         classes = [None if value == UNLABELLED else value for value in classes]
     names = in_order(str(value) for value in classes if value is not None)
+    longest = max(names, key=len, default="")
+    if len(longest) > MOST_LETTERS:
+        raise _Unfit(f"holds texts of up to {len(longest):,} characters ({longest:.40} ...), which name no class")
     number = {name: index for index, name in enumerate(names)}
     values = [UNLABELLED if value is None else number[str(value)] for value in classes]
     return torch.tensor(values, dtype=torch.int64), names

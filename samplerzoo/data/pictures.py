@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samplerzoo.errors import ZooError
 from samplerzoo.trust.limits import MOST_VALUES
+from samplerzoo.trust.markup import is_text
 
 SUFFIXES = frozenset(
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .avif .avifs .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .jp2 "
@@ -46,6 +47,7 @@ def walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
 
     Raises:
         OSError: a folder cannot be read.
+        ZooError: the name of a wanted file is no text.
     """
 
     def stop(error: OSError) -> None:
@@ -59,7 +61,11 @@ def walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SYSTEM_FOLDERS)
-        yield from (path for name in files if not name.startswith(".") and wanted(path := Path(root, name)))
+        for path in (Path(root, name) for name in files if not name.startswith(".")):
+            if wanted(path):
+                if not is_text(str(path)):
+                    raise ZooError(f"{path}: its name is not in UTF-8: rename it, or the folder whose name is not")
+                yield path
 
 
 def is_picture(path: Path) -> bool:

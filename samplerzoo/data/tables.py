@@ -9,11 +9,11 @@ import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samplerzoo.data.class_names import parse_classes
 from samplerzoo.data.folders import METADATA, SPLITS, list_pictures
-from samplerzoo.data.labels import Labels, read_labels
+from samplerzoo.data.labels import COLUMNS, Labels, read_labels
 from samplerzoo.data.options import DataOptions
 from samplerzoo.data.pictures import LFS, PictureError, walk
 from samplerzoo.errors import UsageError, ZooError, reason
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SAVED = ("dataset_dict.json", "state.json")
 """Files that mark a folder written by `save_to_disk` of datasets."""
+BYTES = ("binary", "large_binary")
+"""Types of columns of bytes, which are pictures where there is one such column alone."""
 PARQUET = b"PAR1"
 """First bytes of a parquet file."""
 
@@ -36,6 +38,7 @@ class Table:
         rows: the rows that have a picture, of the classes that are kept.
         column: column of the pictures, whose cells are dicts of bytes and path.
         labels: labels of the rows.
+        labelled_by: where they are from.
         notes: what was taken for what, and what was left out, in sentences.
     """
 
@@ -43,6 +46,7 @@ class Table:
     rows: datasets.Dataset
     column: str
     labels: Labels
+    labelled_by: str
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -82,7 +86,8 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
     import datasets
 
     dataset = options.dataset
-    rows, notes = _rows(options, split, whole=whole)
+    opened = _open(options, split, whole=whole)
+    rows, notes = opened.rows, [*opened.notes]
     if not len(rows):
         raise ZooError(f"{dataset} holds no images in its split {split!r}")
     column = _image_column(rows, options.image_column, dataset)
@@ -94,14 +99,25 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
             f"{dataset}: the column {column!r} holds {str(held)[:60]}, and no pictures: name another --image-column"
         ) from error
     rows, lacking = _with_pictures(rows, column, dataset)
-    labels = read_labels(rows, options.label_column, dataset)
+    labels = read_labels(rows, options.label_column, dataset, opened.label_names)
+    labelled_by = (opened.labelled_by if labels.column == "label" else None) or f"the column {labels.column!r}"
     notes += [note for note in (lacking, labels.note) if note]
     if options.classes is not None:
         rows, labels = _keep(rows, labels, options.classes)
-    return Table(dataset, rows.select_columns([column]), column, labels, tuple(notes))
+    return Table(dataset, rows.select_columns([column]), column, labels, labelled_by, tuple(notes))
 
 
-def _rows(options: DataOptions, split: str, *, whole: bool) -> tuple[datasets.Dataset, list[str]]:
+@dataclass(frozen=True)
+class _Opened:
+    """Rows of a data set as they are kept. See `Listing` for what is known of those of a folder of pictures."""
+
+    rows: datasets.Dataset
+    labelled_by: str | None = None
+    label_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _open(options: DataOptions, split: str, *, whole: bool) -> _Opened:
     import datasets
 
     path = Path(os.path.expanduser(options.dataset))
@@ -110,12 +126,12 @@ def _rows(options: DataOptions, split: str, *, whole: bool) -> tuple[datasets.Da
         raise UsageError(f"--dataset-config-name is for a set of the hub, and {path} lies here: leave it out")
     try:
         if path.is_file():
-            return _file(path, split, whole=whole or split == options.split), []
+            return _Opened(_file(path, split, whole=whole or split == options.split))
         if local:
-            return _folder(path, split, whole=whole)
+            return _folder(path, split, options.label_column, whole=whole)
         if path.is_absolute() or options.dataset.startswith("."):
             raise UsageError(f"no such file or folder: {path}")
-        return datasets.load_dataset(options.dataset, options.dataset_config_name, split=split), []
+        return _Opened(datasets.load_dataset(options.dataset, options.dataset_config_name, split=split))
     except ZooError:
         raise
     except Exception as error:  # of readers of many formats, which raise what they like
@@ -137,17 +153,17 @@ def _file(path: Path, split: str, *, whole: bool) -> datasets.Dataset:
     return datasets.load_dataset("parquet", data_files={"rows": glob.escape(str(path))}, split="rows")
 
 
-def _folder(path: Path, split: str, *, whole: bool) -> tuple[datasets.Dataset, list[str]]:
+def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) -> _Opened:
     import datasets
 
     if any((path / name).is_file() for name in SAVED):
         found = datasets.load_from_disk(str(path))
         if isinstance(found, datasets.Dataset):
             _check_undivided(path, split, whole=whole)
-            return found, []
+            return _Opened(found)
         if split not in found:
             raise UsageError(f"{path} has no split {split!r}; its splits: {', '.join(found)}")
-        return found[split], []
+        return _Opened(found[split])
     tables = sorted(walk(path, lambda file: file.suffix == ".parquet" and file.name not in METADATA))
     if tables and (_holds_images(tables[0]) or not list_pictures(path, split).files):
         chosen, divided = _parquet_split(path, tables, split)
@@ -156,18 +172,40 @@ def _folder(path: Path, split: str, *, whole: bool) -> tuple[datasets.Dataset, l
         for file in chosen:
             check_parquet(file)
         names = [glob.escape(str(file)) for file in chosen]
-        return datasets.load_dataset("parquet", data_files={"rows": names}, split="rows"), []
+        return _Opened(datasets.load_dataset("parquet", data_files={"rows": names}, split="rows"))
     found = list_pictures(path, split)
     if not found.files:
         raise ZooError(f"{path} has no images: no pictures and no parquet files lie in it")
     if not found.divided:
         _check_undivided(path, split, whole=whole)
     cells = [{"bytes": None, "path": str(file)} for file in found.files]
-    columns = {name: values for name, values in found.columns.items() if name != "image"}
-    rows = datasets.Dataset.from_dict({"image": cells, **columns})
-    if found.class_names:
-        rows = rows.cast_column("label", datasets.ClassLabel(names=list(found.class_names)))
-    return rows.cast_column("image", datasets.Image(decode=False)), list(found.notes)
+    columns = _of_one_kind({**found.columns, "image": cells}, label_column, path)
+    rows = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image(decode=False))
+    return _Opened(rows, found.labelled_by, found.class_names, found.notes)
+
+
+def _of_one_kind(columns: dict[str, list[Any]], label_column: str | None, path: Path) -> dict[str, list[Any]]:
+    """Leave out the columns whose values are of several kinds, as rows of JSON may be.
+
+    Raises:
+        UsageError: labels are among them.
+    """
+    import pyarrow
+
+    kept = {}
+    for name, values in columns.items():
+        try:
+            pyarrow.array(values)
+            kept[name] = values
+        except (pyarrow.ArrowException, OverflowError) as error:
+            if name == label_column or (label_column is None and name.lower() in COLUMNS):
+                kinds = {type(value): value for value in values if value is not None}
+                some = " and ".join(f"{value!r:.40}" for value in kinds.values())
+                raise UsageError(
+                    f"{path}: the column {name!r} of its metadata holds values of several kinds, such as {some}: write "
+                    "all of them alike, or name another with --label-column, as `train` and `ref make` take it"
+                ) from error
+    return kept
 
 
 def _check_undivided(path: Path, split: str, *, whole: bool) -> None:
@@ -235,16 +273,20 @@ def _holds_images(path: Path) -> bool:
 
 
 def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str:
-    """Return the column of the pictures: the one that is asked for, declared, or made of bytes and path."""
+    """Return the column of the pictures: the one that is asked for, declared, of bytes and path, or alone of bytes."""
     import datasets
 
     if name is not None and name not in rows.column_names:
         raise UsageError(f"{dataset} has no column {name!r}; its columns: {', '.join(rows.column_names)}")
     declared = [key for key, feature in rows.features.items() if isinstance(feature, datasets.Image)]
     alike = [key for key, feature in rows.features.items() if isinstance(feature, dict) and "bytes" in feature]
+    if not declared + alike:
+        raw = [key for key, feature in rows.features.items() if getattr(feature, "dtype", "") in BYTES]
+        alike = raw if len(raw) == 1 else []
     if name is None and not declared + alike:
         raise UsageError(
-            f"{dataset} has no image column; its columns: {', '.join(rows.column_names)}: name one with --image-column"
+            f"{dataset} has no image column; its columns: {', '.join(rows.column_names)}: name one with "
+            "--image-column, as `train` and `ref make` take it"
         )
     return name or (declared + alike)[0]
 

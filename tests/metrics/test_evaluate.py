@@ -316,7 +316,7 @@ def test_eval_and_ref_say_what_they_read(tmp_path: Path, capsys: pytest.CaptureF
         for index in range(count):
             (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
             Image.new("L", (8, 8), index).save(tmp_path / "set" / name / f"{index}.png")
-    line = f"{tmp_path / 'set'}: 5 images, 2 classes: bus 3, train 2\n"
+    line = f"{tmp_path / 'set'}: 5 images, 2 classes: bus 3, train 2; labels: the names of folders\n"
     made = str(tmp_path / "ref.safetensors")
     assert main(["ref", "make", str(tmp_path / "set"), "--features", "pixels", "-o", made]) == 0
     assert capsys.readouterr().err == line

@@ -1,0 +1,224 @@
+"""Files beside the pictures that say more of them, as people write them: read right, or refused with the way out."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from samplerzoo.data.image_sets import ImageData, load_images
+from samplerzoo.data.options import DataOptions
+from samplerzoo.data.sources import image_batches
+from samplerzoo.errors import ZooError
+
+
+def png(value: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), value, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def put(folder: Path, count: int = 4, inside: str = ".") -> Path:
+    (folder / inside).mkdir(parents=True)
+    for value in range(count):
+        (folder / inside / f"{value}.png").write_bytes(png(value))
+    return folder
+
+
+def load(path: Path, **options: object) -> ImageData:
+    return load_images(DataOptions(dataset=str(path), **options))
+
+
+def labelled(data: ImageData) -> list[str]:
+    return [data.class_names[label] for label in data.labels.tolist()] if data.class_names else []
+
+
+def csv(folder: Path, labels: Sequence[str], names: str = "{}.png") -> Path:
+    lines = [f"{names.format(index)},{label}" for index, label in enumerate(labels)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *lines]))
+    return folder
+
+
+def jsonl(folder: Path, name: str, values: Sequence[object]) -> Path:
+    lines = [json.dumps({"file_name": f"{k}.png", "label": "ab"[k % 2], name: v}) for k, v in enumerate(values)]
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("texts", "classes"),
+    [
+        (["10", "2", "0", "2"], ["10", "2", "0", "2"]),
+        (["1.0", "2.0", "1", "2"], ["1", "2", "1", "2"]),
+        (["01", "1", "1", "01"], ["01", "1", "1", "01"]),
+        (["007", "10", "10", "007"], ["007", "10", "10", "007"]),
+        (["1e2", "100", "100", "1e2"], ["1e2", "100", "100", "1e2"]),
+        (["+1", "1", "1", "+1"], ["+1", "1", "1", "+1"]),
+        (["1" * 20 + "1", "1" * 20 + "2"] * 2, ["1" * 20 + "1", "1" * 20 + "2"] * 2),
+        (["True", "true", "TRUE", "no"], ["True", "true", "TRUE", "no"]),
+        (["2020-01-01", "2020-1-1", "a", "a"], ["2020-01-01", "2020-1-1", "a", "a"]),
+        (["NA", "nan", "inf", "null"], ["NA", "nan", "inf", "null"]),
+        (["0.5", "1.5", "0.5", "1.5"], []),
+    ],
+)
+def test_labels_of_a_csv_file_are_what_is_written(tmp_path: Path, texts: list[str], classes: list[str]) -> None:
+    assert labelled(load(csv(put(tmp_path / "a"), texts))) == classes
+
+
+def test_numbers_of_a_csv_file_are_in_order(tmp_path: Path) -> None:
+    assert load(csv(put(tmp_path / "a"), ["10", "2", "0", "2"])).class_names == ("0", "2", "10")
+
+
+@pytest.mark.parametrize(
+    ("values", "some"),
+    [([1, "cat", 2.5, None], "1 and 'cat' and 2.5"), ([True, "True", 1, "1"], "True and "), ([2**70, 1, 1, 1], "")],
+)
+def test_a_column_of_several_kinds_is_refused_where_it_holds_labels(
+    tmp_path: Path, values: list[object], some: str
+) -> None:
+    with pytest.raises(ZooError) as caught:
+        load(jsonl(put(tmp_path / "a"), "label", values))
+    assert str(tmp_path / "a") in str(caught.value)
+    assert some in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [[1, "cat", [1], {"a": 1}], [{"a": 1}, [2], "x", None], [True, 1, 0.5, "a"]])
+def test_a_column_of_several_kinds_is_passed_over_where_it_holds_none(tmp_path: Path, values: list[object]) -> None:
+    folder = jsonl(put(tmp_path / "a"), "extra", values)
+    assert labelled(load(folder)) == ["a", "b", "a", "b"]
+    with pytest.raises(ZooError, match="the column 'extra' of its metadata holds values of several kinds"):
+        load(folder, label_column="extra")
+
+
+@pytest.mark.parametrize("names", ["img\\{}.png", ".\\img\\{}.png", "img/{}.png", "./img/{}.png"])
+def test_a_file_name_of_any_system_is_read(tmp_path: Path, names: str) -> None:
+    folder = csv(put(tmp_path / "a", inside="img"), ["x", "y", "y", "x"], names)
+    assert labelled(load(folder)) == ["x", "y", "y", "x"]
+
+
+def test_a_name_may_hold_a_backslash(tmp_path: Path) -> None:
+    folder = put(tmp_path / "a", 0)
+    (folder / "b\\0.png").write_bytes(png(0))
+    assert labelled(load(csv(folder, ["x"], "b\\{}.png"))) == ["x"]
+
+
+@pytest.mark.parametrize("names", ["{}", "{}.PNG", "C:\\Users\\me\\{}.png", "images/{}.png", "../{}.png"])
+def test_metadata_of_no_picture_that_is_there_are_refused(tmp_path: Path, names: str) -> None:
+    folder = csv(put(tmp_path / "a"), ["x", "y", "y", "x"], names)
+    with pytest.raises(ZooError, match=r"a.metadata.csv: there is no picture of any file_name in it, such as "):
+        load(folder)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252"])
+def test_metadata_in_another_encoding_are_refused_with_the_way_out(tmp_path: Path, encoding: str) -> None:
+    folder = put(tmp_path / "a")
+    (folder / "metadata.csv").write_bytes("file_name,label\n0.png,é\n".encode(encoding))
+    with pytest.raises(ZooError, match=r"metadata.csv: it is not in UTF-8: save it again in that encoding"):
+        load(folder)
+
+
+def test_columns_of_another_separator_are_named(tmp_path: Path) -> None:
+    (put(tmp_path / "a") / "metadata.csv").write_text("file_name;label\n0.png;x\n")
+    with pytest.raises(ZooError, match="no column file_name that says which picture a row is of, but file_name;label"):
+        load(tmp_path / "a")
+
+
+def test_a_text_that_names_no_class_is_no_label(tmp_path: Path) -> None:
+    data = load(csv(put(tmp_path / "a"), ["a" * 2000, "b", "b", "b"]))
+    assert not data.class_names
+    assert "holds texts of up to 2,000 characters (aaa" in data.summary
+
+
+def manifest(folder: Path, label: object, names: list[str] | None = None) -> Path:
+    lines = [{"index": k, "file": f"{k}.png", "label": label if k == 2 else 0} for k in range(4)]
+    (folder / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (folder / "run.json").write_text(json.dumps({"class_names": names}))
+    return folder
+
+
+@pytest.mark.parametrize("label", [-1, 1e300, 2.5, 2.0, True, "text", "1", [1], 10**12, 2**70, 3])
+def test_an_impossible_label_of_a_run_is_refused_with_the_way_out(tmp_path: Path, label: object) -> None:
+    folder = manifest(put(tmp_path / "a"), label, ["x", "y", "z"])
+    with pytest.raises(ZooError, match=r"a.manifest.jsonl") as caught:
+        image_batches(str(folder), "train")
+    assert "\n" not in str(caught.value)
+    (folder / "manifest.jsonl").unlink()
+    assert len(image_batches(str(folder), "train")) == 4  # as the message says
+
+
+def test_a_run_of_many_classes_is_read_in_no_time(tmp_path: Path) -> None:
+    folder = manifest(put(tmp_path / "a"), 999_999)
+    started = time.process_time()
+    source = image_batches(str(folder), "train")
+    assert "1,000,000 classes of 0 to 3 images" in source.summary
+    assert time.process_time() - started < 5  # 46 s while they were declared to datasets, which hashes each name
+    assert next(iter(source)).labels.tolist() == [0, 0, 999_999, 0]
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.png", b"b\xe9/0.png"])
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path, name: bytes) -> None:
+    path = os.path.join(os.fsencode(put(tmp_path / "a")), name)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(png(0))
+    except OSError:
+        pytest.skip("the file system takes names in UTF-8 alone")
+    for read in (load, lambda folder: image_batches(str(folder), "train")):
+        with pytest.raises(ZooError, match="its name is not in UTF-8: rename it"):
+            read(tmp_path / "a")
+
+
+def test_a_name_that_is_no_text_is_passed_over_where_it_is_no_picture(tmp_path: Path) -> None:
+    os.mkdir(os.path.join(os.fsencode(put(tmp_path / "a")), b"\xe9"))
+    assert len(load(tmp_path / "a")) == 4
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.null())]), id="paths of type null"),
+        pytest.param(pyarrow.struct([("bytes", pyarrow.large_binary())]), id="no paths"),
+        pytest.param(pyarrow.binary(), id="bytes alone"),
+        pytest.param(pyarrow.large_binary(), id="many bytes alone"),
+    ],
+)  # fmt: skip
+def test_pictures_in_parquet_of_any_type(tmp_path: Path, image: pyarrow.DataType) -> None:
+    nested = pyarrow.types.is_struct(image)
+    cells = [{"bytes": png(k), "path": None} if nested else png(k) for k in range(4)]
+    table = pyarrow.table({"image": pyarrow.array(cells, image), "label": [0, 1, 0, 1]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    data = load(tmp_path / "a.parquet")
+    assert data.source[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    assert labelled(data) == ["0", "1", "0", "1"]
+
+
+def test_a_column_that_holds_nothing_is_no_picture(tmp_path: Path) -> None:
+    table = pyarrow.table({"image": pyarrow.nulls(4), "label": [0, 1, 0, 1]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(ZooError, match="has no image column; its columns: image, label: name one with --image-column"):
+        load(tmp_path / "a.parquet")
+    with pytest.raises(ZooError, match="no row has a picture in its column 'image'"):
+        load(tmp_path / "a.parquet", image_column="image")
+
+
+def test_the_first_line_says_where_labels_are_from(tmp_path: Path) -> None:
+    both = put(tmp_path / "both", inside="cat")
+    assert load(both).summary.endswith("; labels: the names of folders")
+    csv(both, ["x", "y", "y", "x"], "cat/{}.png")
+    assert load(both).summary.endswith("; labels: the column 'label'")
+    assert image_batches(str(both), "train").summary.endswith("; labels: the column 'label'")
+    run = manifest(put(tmp_path / "run"), 1)
+    assert image_batches(str(run), "train").summary.endswith("; labels: manifest.jsonl")
+    other = jsonl(put(tmp_path / "other"), "kind", ["x", "y", "y", "x"])
+    assert load(other, label_column="kind").summary.endswith("; labels: the column 'kind'")
+    assert "labels:" not in load(put(tmp_path / "none")).summary
