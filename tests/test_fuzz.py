@@ -374,7 +374,7 @@ def try_kind(fuzzed: Fuzzed, kind: str, number: int) -> None:
         max_examples=number, deadline=None, derandomize=not NUMBER, database=None,
         suppress_health_check=[*HealthCheck], report_multiple_bugs=False,
     )  # fmt: skip
-    @given(st.randoms(use_true_random=False))
+    @given(st.randoms(use_true_random=True))
     def attempt(random: Random) -> None:
         fuzzed.tried[kind] += 1
         fuzzed.reached[kind] += getattr(fuzzed, kind)(random) == 0
