@@ -9,38 +9,32 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from samplerzoo import registry
 from samplerzoo.bench import shards
 from samplerzoo.bench.cell import Cell, identity, kept_labels, kept_prompts
+from samplerzoo.bench.image_errors import ERRORS, STOCHASTIC, errors_of, interval
 from samplerzoo.bench.meter import Meter
-from samplerzoo.bench.results import ERROR, ImageError, Protocol, Row
+from samplerzoo.bench.results import ERROR, ImageError, Protocol
 from samplerzoo.core.exact import is_stochastic
 from samplerzoo.core.features import Features
-from samplerzoo.errors import ZooError, reason
+from samplerzoo.errors import ZooError
 from samplerzoo.images import to_uint8
 from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.models.load import title
-from samplerzoo.sampling import converged
+from samplerzoo.sampling import converged, convergence
 from samplerzoo.sampling.converged import Converged
 from samplerzoo.system.files import atomic_file, digest_text
 
 CONVERGED = "converged"
 """Folder of the converged solutions, and kind of their shards."""
-ERRORS, KEPT_FILE = "errors", "errors.safetensors"
 MOVED, STEPS = "moved", "steps"
-STOCHASTIC = "no error: it draws noise on the way, so that no one image is right for the noise it begins with"
-"""Reason for which a row has no error."""
-RESAMPLES, CONFIDENCE = 2000, 0.95
-"""Number of bootstrap samples of the images, and level of the interval that they give."""
 
 
 @functools.cache
@@ -62,7 +56,7 @@ def solutions(cells: Iterable[Cell]) -> list[Cell]:
 
 def _solution(cell: Cell, name: str) -> Cell:
     """Return the cell of a converged solution. It is computed in float32, whatever the precision of the others."""
-    plan = converged.with_steps(cell.plan, 2 * converged.FIRST_STEPS)
+    plan = converged.with_steps(cell.plan, 2 * convergence.FIRST_STEPS)
     told: dict[str, Any] = {"sampler": "converged solution", "sampler_options": {}, "spacing": None, "timesteps": None}
     recipe = cell.recipe.model_copy(update={**told, "steps": len(plan.grid), "dtype": "float32"})
     return Cell(name, recipe, plan, converged.least_cost(cell.plan), converges=True)
@@ -78,7 +72,7 @@ def solution_name(cell: Cell) -> str:
     if recipe.guidance is not None:
         plugin = registry.get("guidance", recipe.guidance)
         known["plugin"] = recipe.plugins.get(str(plugin.file or plugin.source))
-    return digest_text(json.dumps({**known, "method": converged.METHOD}, sort_keys=True))
+    return digest_text(json.dumps({**known, "method": convergence.METHOD}, sort_keys=True))
 
 
 def save_converged(folder: Path, shard: range, found: Converged) -> None:
@@ -126,7 +120,7 @@ class ErrorMeter:
             features=ERROR,
             features_id="rmse of pixels in [-1, 1]" + ("" if features is None else f"; {features.id}"),
             reference="converged solution",
-            reference_id=converged.METHOD,
+            reference_id=convergence.METHOD,
             reference_images=None,
         )
 
@@ -165,10 +159,11 @@ class ErrorMeter:
             in_features = interval(self._feature_distances(cell, self._meter))
             found |= zip(("features_mean", "features_low", "features_high"), in_features, strict=True)
         moved = read_converged(self._solution(cell), range(cell.images), MOVED)
-        astray, median = int((moved > converged.TOLERANCE).sum()), float(np.median(moved))
+        astray, median = int((moved > convergence.TOLERANCE).sum()), float(np.median(moved))
         return ImageError(**found, moved=median, solution=solution), [
             f"the converged solution of {astray} of {cell.images} images still moved by more than "
-            f"{converged.TOLERANCE:g} when its steps were doubled for the last time; the median of all is {median:.2g}"
+            f"{convergence.TOLERANCE:g} when its steps were doubled for the last time; the median of all is "
+            f"{median:.2g}"
         ] if astray else []
 
     def _feature_distances(self, cell: Cell, meter: Meter) -> NDArray[np.float64]:
@@ -195,67 +190,3 @@ def _pixels(pictures: NDArray[np.float32]) -> NDArray[np.uint8]:
     import torch
 
     return np.ascontiguousarray(to_uint8(torch.from_numpy(pictures)).transpose(0, 3, 1, 2))
-
-
-def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.float64]:
-    """Return the errors of a cell's first images, in the folder of a benchmark.
-
-    Raises:
-        ZooError: they are not all there.
-    """
-    where = folder / shards.CELLS / cell / solution
-    parts = [shards.read(shards.path(where, ERRORS, it), ERRORS) for it in shards.present(where, ERRORS)]
-    errors = np.concatenate([np.zeros(0), *parts])[:count]
-    if len(errors) < count:
-        raise ZooError(f"{where}: there are the errors of {len(errors)} images, not of {count}")
-    return errors
-
-
-def collect_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.float64]]:
-    """Return the errors of the single images of rows, by cell, and keep them in one file of the folder.
-
-    A report then needs the cells no longer.
-
-    Raises:
-        ZooError: that file cannot be read.
-    """
-    found, kept = _errors_in(folder, rows)
-    if kept:
-        with atomic_file(folder / KEPT_FILE) as partial:
-            save_file({key: np.ascontiguousarray(kept[key], dtype=np.float32) for key in sorted(kept)}, partial)
-    return found
-
-
-def gather_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.float64]]:
-    """Return the errors of the single images of rows, by cell. Nothing is written.
-
-    Raises:
-        ZooError: the file of those that are kept cannot be read.
-    """
-    return _errors_in(folder, rows)[0]
-
-
-def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
-    """Return errors by cell: from the cells, or as kept from those that are gone; and all that has to be kept."""
-    path = folder / KEPT_FILE
-    try:
-        kept = load_file(path) if path.exists() else {}
-    except (OSError, SafetensorError) as error:
-        raise ZooError(f"{path}: cannot be read: {reason(error)}; remove it, and it is made of the cells") from error
-    found = {}
-    for row in rows:
-        if row.error is not None and row.error.solution is not None and row.protocol.images is not None:
-            key = f"{row.cell} {row.error.solution}"
-            with suppress(ZooError):
-                kept[key] = errors_of(folder, row.cell, row.error.solution, row.protocol.images)
-            if len(kept.get(key, ())) >= row.protocol.images:
-                found[row.cell] = kept[key][: row.protocol.images]
-    return found, kept
-
-
-def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the mean over images, and the ends of its 95% bootstrap interval (Efron 1979), the same at every call."""
-    rng = np.random.default_rng(0)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(values.mean()), float(low), float(high)

@@ -37,7 +37,8 @@ from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import open_model
-from samplerzoo.sampling.converged import LEAST_STEPS, check_flow, converge
+from samplerzoo.sampling.converged import check_flow, converge
+from samplerzoo.sampling.convergence import LEAST_STEPS
 from samplerzoo.sampling.driver import Batch, timed_batches
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.recipe import Recipe

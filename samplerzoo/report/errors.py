@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from samplerzoo.bench.error import STOCHASTIC, collect_errors, gather_errors, interval
+from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_errors, interval
 from samplerzoo.bench.results import Protocol, Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import LEVEL, Difference, holm
@@ -23,7 +23,7 @@ from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.plots import save_cost_plots
 from samplerzoo.report.series import POINT, columns, work_of
 from samplerzoo.report.tables import NOTHING, figure, markdown
-from samplerzoo.sampling.converged import TOLERANCE
+from samplerzoo.sampling.convergence import TOLERANCE
 from samplerzoo.trust.markup import plain
 
 FEW = 16
@@ -131,6 +131,7 @@ class ErrorTable:
         rows = [row for there in self.rows.values() for row in there]
         return max((row.error.moved or 0.0 for row in rows if row.error is not None), default=0.0)
 
+    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
     def told(self, work: float) -> set[str]:
         """Return the lines that are told to be worse than the best one at as many evaluations.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pandas import DataFrame
+from tqdm.auto import tqdm
 
 from samplerzoo.bench.evidence import Evidence, collect
 from samplerzoo.bench.machine import Machine
@@ -40,6 +41,9 @@ GALLERIES: dict[Axis, str] = {"steps": "pictures", "scale": "pictures-guidance"}
 MOST_NAMES = 4
 
 MOST_PROMPTS_SHOWN = 20
+
+DELAY = 1.0
+"""Seconds after which a report that is being written shows its progress on a terminal."""
 
 LONGEST = 100
 """Letters of the name of a file; disks take 255 bytes."""
@@ -90,21 +94,26 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     errors = error_tables(folder, [row for row in every if row.error is not None])
     stems = _stems([table.protocol for table in errors])
     rows = [row for row in every if row.metrics is not None]
-    lines, sweeps = (along(rows, axis) if rows else along(every, axis)[:0] for axis in ("steps", "scale"))
+    all_lines, all_sweeps = along(every, "steps"), along(every, "scale")
+    lines, sweeps = all_lines, all_sweeps
+    if len(rows) < len(every):
+        lines, sweeps = (along(rows, "steps"), along(rows, "scale")) if rows else (lines[:0], sweeps[:0])
     sections = _sections(lines, sweeps, collect(folder, rows), baseline)
     models = [*dict.fromkeys(row.protocol.model for row in every)]
+    written = [
+        *(
+            section(table, folder, stem, _known(table, baseline, alone=not sections))
+            for table, stem in zip(errors, stems, strict=True)
+        ),
+        score_sections([row for row in every if row.score is not None]),
+        *(each.write(folder) for each in sections),
+        _prompts(every),
+        _pictures(all_lines, all_sweeps, folder),
+    ]
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
-        *(
-            part
-            for table, stem in zip(errors, stems, strict=True)
-            for part in section(table, folder, stem, _known(table, baseline, alone=not sections))
-        ),
-        *score_sections([row for row in every if row.score is not None]),
-        *(part for each in sections for part in each.write(folder)),
-        *_prompts(every),
-        *_pictures(along(every, "steps"), along(every, "scale"), folder),
-        *_colophon(along(every, "steps")),
+        *(part for each in tqdm(written, "report", delay=DELAY, leave=False, disable=None) for part in each),
+        *_colophon(all_lines),
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
     ]
     with atomic_file(folder / REPORT_FILE) as partial:

@@ -13,17 +13,9 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.flow import AdamsBashforth, flow_grid
 from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError
+from samplerzoo.sampling.convergence import FIRST_STEPS, MOST_STEPS, TOLERANCE
 from samplerzoo.sampling.driver import OnStep, count_cost, draw_batch, fitting
 from samplerzoo.sampling.plan import Plan
-
-FIRST_STEPS, MOST_STEPS = 128, 2048
-"""Steps that the doubling begins and ends with."""
-LEAST_STEPS = FIRST_STEPS + 2 * FIRST_STEPS
-"""Steps that an image takes whose first doubling shows that it has converged."""
-TOLERANCE = 1e-3
-"""Root mean square by which an image in [-1, 1] may still move when steps are doubled: an eighth of a grey level."""
-METHOD = f"ab4, {FIRST_STEPS} steps doubled to {TOLERANCE:g}"
-"""Name of the method in records: solutions of another one are made anew."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,9 @@ import torch
 
 from samplerzoo import load, sample
 from samplerzoo.bench import error, results, shards
-from samplerzoo.bench.error import CONVERGED, ERRORS, errors_of, interval, read_converged
+from samplerzoo.bench.error import CONVERGED, read_converged
 from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
+from samplerzoo.bench.image_errors import ERRORS, errors_of, interval
 from samplerzoo.bench.suite import Suite, parse_suite
 from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError

@@ -13,7 +13,7 @@ from samplerzoo_plugins.ddim import DDIM
 
 from samplerzoo import registry
 from samplerzoo.bench import results
-from samplerzoo.bench.error import STOCHASTIC
+from samplerzoo.bench.image_errors import STOCHASTIC
 from samplerzoo.bench.suite import Suite
 from samplerzoo.cli import bench as module
 from samplerzoo.cli import sweep_flags

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from synthetic import protocol, row
 
 from samplerzoo.bench import results
-from samplerzoo.bench.error import STOCHASTIC, interval
+from samplerzoo.bench.image_errors import STOCHASTIC, interval
 from samplerzoo.bench.results import ERROR, CostPerImage, ImageError, Protocol, Row
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report.compare import compare

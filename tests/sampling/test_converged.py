@@ -15,8 +15,9 @@ from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.sampling import converged
-from samplerzoo.sampling.converged import TOLERANCE, check_flow, converge, distances
+from samplerzoo.sampling import converged, convergence
+from samplerzoo.sampling.converged import check_flow, converge, distances
+from samplerzoo.sampling.convergence import TOLERANCE
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
@@ -92,8 +93,8 @@ def test_only_images_that_still_move_are_solved_again(linear: Schedule, monkeypa
     monkeypatch.setattr(converged, "_solve", solve)
     found = converge(plan_of(gaussian(linear, shape=SHAPE)), [4, 7, 9])
     assert asked[:3] == [(128, [4, 7, 9]), (256, [4, 7, 9]), (512, [7])]
-    assert asked[-1] == (converged.MOST_STEPS, [7])
-    assert found.steps.tolist() == [256, converged.MOST_STEPS, 256]
+    assert asked[-1] == (convergence.MOST_STEPS, [7])
+    assert found.steps.tolist() == [256, convergence.MOST_STEPS, 256]
     assert (found.moved > TOLERANCE).tolist() == [False, True, False]
 
 

@@ -1,0 +1,92 @@
+"""Errors of single images, as a benchmark's folder keeps them, and their mean. Imports no torch: reports read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from samplerzoo.bench import shards
+from samplerzoo.bench.results import Row
+from samplerzoo.errors import ZooError, reason
+from samplerzoo.system.files import atomic_file
+
+ERRORS, KEPT_FILE = "errors", "errors.safetensors"
+STOCHASTIC = "no error: it draws noise on the way, so that no one image is right for the noise it begins with"
+"""Reason for which a row has no error."""
+RESAMPLES, CONFIDENCE = 2000, 0.95
+"""Number of bootstrap samples of the images, and level of the interval that they give."""
+AT_ONCE = 2**20
+"""Values that are drawn at once."""
+
+
+def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.float64]:
+    """Return the errors of a cell's first images, in the folder of a benchmark.
+
+    Raises:
+        ZooError: they are not all there.
+    """
+    where = folder / shards.CELLS / cell / solution
+    parts = [shards.read(shards.path(where, ERRORS, it), ERRORS) for it in shards.present(where, ERRORS)]
+    errors = np.concatenate([np.zeros(0), *parts])[:count]
+    if len(errors) < count:
+        raise ZooError(f"{where}: there are the errors of {len(errors)} images, not of {count}")
+    return errors
+
+
+def collect_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.float64]]:
+    """Return the errors of the single images of rows, by cell, and keep them in one file of the folder.
+
+    A report then needs the cells no longer.
+
+    Raises:
+        ZooError: that file cannot be read.
+    """
+    found, kept = _errors_in(folder, rows)
+    if kept:
+        with atomic_file(folder / KEPT_FILE) as partial:
+            save_file({key: np.ascontiguousarray(kept[key], dtype=np.float32) for key in sorted(kept)}, partial)
+    return found
+
+
+def gather_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.float64]]:
+    """Return the errors of the single images of rows, by cell. Nothing is written.
+
+    Raises:
+        ZooError: the file of those that are kept cannot be read.
+    """
+    return _errors_in(folder, rows)[0]
+
+
+def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
+    """Return errors by cell: from the cells, or as kept from those that are gone; and all that has to be kept."""
+    path = folder / KEPT_FILE
+    try:
+        kept = load_file(path) if path.exists() else {}
+    except (OSError, SafetensorError) as error:
+        raise ZooError(f"{path}: cannot be read: {reason(error)}; remove it, and it is made of the cells") from error
+    found = {}
+    for row in rows:
+        if row.error is not None and row.error.solution is not None and row.protocol.images is not None:
+            key = f"{row.cell} {row.error.solution}"
+            with suppress(ZooError):
+                kept[key] = errors_of(folder, row.cell, row.error.solution, row.protocol.images)
+            if len(kept.get(key, ())) >= row.protocol.images:
+                found[row.cell] = kept[key][: row.protocol.images]
+    return found, kept
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the mean over images, and the ends of its 95% bootstrap interval (Efron 1979), the same at every call."""
+    rng, count = np.random.default_rng(0), len(values)
+    at_once = max(AT_ONCE // count, 1)
+    sizes = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
+    means = np.concatenate([values[rng.integers(count, size=(size, count))].mean(axis=1) for size in sizes])
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(values.mean()), float(low), float(high)
