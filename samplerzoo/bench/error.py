@@ -129,6 +129,23 @@ class ErrorMeter:
         there = shards.present(self._folder / CONVERGED / solution.name, CONVERGED)
         return shards.missing(there, solution.images, batch_size)
 
+    def effort(self, solution: Cell) -> tuple[float, float]:
+        """Return how many times the least steps the images of a converged solution take: at least, and at most.
+
+        Those that are there tell it: of the same solution, or else of others in the folder.
+        """
+        own = self._folder / CONVERGED / solution.name
+        for folders in ([own], sorted((self._folder / CONVERGED).glob("[!.]*"))):
+            taken = [
+                convergence.steps_in_all(float(last))
+                for folder in folders
+                for shard in shards.present(folder, CONVERGED)
+                for last in shards.read(shards.path(folder, CONVERGED, shard), STEPS)
+            ]
+            if taken:
+                return float(np.mean(taken)) / convergence.LEAST_STEPS, float(np.mean(taken)) / convergence.LEAST_STEPS
+        return 1.0, convergence.SLOWNESS
+
     def lacking(self, cell: Cell) -> list[range]:
         """Return the shards of a cell's images whose errors are not there. They have to be drawn again for them."""
         folder = cell.folder(self._folder)

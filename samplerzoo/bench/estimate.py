@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tqdm.auto import tqdm
 
 from samplerzoo.bench.cell import Cell
+from samplerzoo.core.level import Level
 from samplerzoo.errors import ZooError
+from samplerzoo.sampling import convergence
 from samplerzoo.sampling.driver import seconds_per_evaluation
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.system.processes import share
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +29,8 @@ class Remaining:
         batches: images to make; none for a cell that is done, or of which only the figures are missing.
         errors: whether the errors of the images that are made have to be measured on the way.
         seconds: estimated time of this process, for images, features and metrics.
+        effort: how many times the cost of the cell each image takes: at least, and at most. They differ for a converged
+            solution, of which nobody knows before how many steps it takes.
     """
 
     cell: Cell
@@ -28,6 +38,7 @@ class Remaining:
     batches: Sequence[range]
     errors: bool = False
     seconds: float = 0.0
+    effort: tuple[float, float] = (1.0, 1.0)
 
     @property
     def images(self) -> int:
@@ -36,8 +47,13 @@ class Remaining:
 
     @property
     def evaluations(self) -> float:
-        """Network evaluations to make."""
-        return self.images * self.cell.cost.nfe
+        """Network evaluations to make, at least."""
+        return self.images * self.cell.cost.nfe * self.effort[0]
+
+    @property
+    def slowness(self) -> float:
+        """Ratio of the most work that there may be to the least."""
+        return self.effort[1] / self.effort[0]
 
 
 class StepTimer:
@@ -69,3 +85,35 @@ class StepTimer:
             except ZooError:  # the error is reported when the cell is made, and stops no other
                 return 0.0
         return self._seconds[kind]
+
+
+class Solving:
+    """Progress of a converged solution, of which nobody knows before how many steps it takes.
+
+    The images that are solved say how many the others take, and the total of the bar moves with that.
+
+    Args:
+        nfe: evaluations of an image that converges at once.
+        effort: how many times as many each image is expected to take; the bar's total has them.
+        images: number of images to solve.
+    """
+
+    def __init__(self, bar: tqdm, nfe: float, effort: float, images: int) -> None:
+        self._bar, self._each, self._images = bar, nfe * effort, images
+        self._per_step = nfe / convergence.LEAST_STEPS
+        self._done, self._made, self._solved = 0.0, 0.0, 0
+
+    def on_step(self, number: int, level: Level, x: torch.Tensor) -> None:
+        """Count a step of a batch of states. The start of a solution is none."""
+        if number:
+            self._done += len(x) * self._per_step
+            self._bar.update(len(x) * self._per_step)
+
+    def end(self, images: int) -> None:
+        """Take note that so many images are solved, and expect of the others what these took."""
+        self._solved += images
+        expected = self._done / self._solved
+        left = self._images - self._solved
+        self._bar.total += self._done - self._made - images * self._each + left * (expected - self._each)
+        self._made, self._each = self._done, expected
+        self._bar.refresh()

@@ -25,7 +25,7 @@ from samplerzoo.bench.error import (
     solution_name,
     solutions,
 )
-from samplerzoo.bench.estimate import Remaining, StepTimer
+from samplerzoo.bench.estimate import Remaining, Solving, StepTimer
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.meter import Meter
 from samplerzoo.bench.results import CostPerImage, Protocol, Row, Speed
@@ -38,7 +38,6 @@ from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import open_model
 from samplerzoo.sampling.converged import check_flow, converge
-from samplerzoo.sampling.convergence import LEAST_STEPS
 from samplerzoo.sampling.driver import Batch, timed_batches
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.recipe import Recipe
@@ -135,13 +134,15 @@ class Harness:
         found = []
         for remaining in tqdm(work, "estimate", delay=DELAY, leave=False, disable=True if processes()[0] else None):
             cell, seconds = remaining.cell, sampling.seconds(remaining.cell, remaining.batches)
+            effort = self._errors.effort(cell) if self._errors and cell.converges and remaining.batches else (1.0, 1.0)
+            seconds *= effort[0]
             if self._meter is not None and measuring is not None and not (remaining.done or cell.converges):
                 there = self._meter.lacking(cell.folder(self._folder), cell.images)
                 seconds += measuring.features(remaining.images + sum(map(len, there))) / processes()[1]
                 seconds += measuring.row(cell.images)
                 seconds += 0.0 if cell.images in shared else measuring.once(cell.images)
                 shared.add(cell.images)
-            found.append(dataclasses.replace(remaining, seconds=seconds))
+            found.append(dataclasses.replace(remaining, seconds=seconds, effort=effort))
         return found
 
     def extend(self, names: Collection[str], images: int) -> None:
@@ -161,7 +162,9 @@ class Harness:
         measured: list[Future[list[str]]] = []
         with locked(self._folder):
             total = sum(
-                len(batch) * remaining.cell.cost.nfe for remaining in work for batch in share(remaining.batches)
+                len(batch) * remaining.cell.cost.nfe * remaining.effort[0]
+                for remaining in work
+                for batch in share(remaining.batches)
             )
             with (
                 tqdm(total=total, unit="eval", unit_scale=True, disable=True if processes()[0] else None) as bar,
@@ -262,12 +265,10 @@ class Harness:
         if not remaining.batches:
             return
         plan, folder = self._loaded(cell), self._folder / CONVERGED / cell.name
-
-        def on_step(number: int, level: Level, x: torch.Tensor) -> None:
-            bar.update(len(x) * cell.cost.nfe / LEAST_STEPS if number else 0)
-
+        progress = Solving(bar, cell.cost.nfe, remaining.effort[0], sum(map(len, share(remaining.batches))))
         for batch in share(remaining.batches):
-            save_converged(folder, batch, converge(plan, batch, on_step))
+            save_converged(folder, batch, converge(plan, batch, progress.on_step))
+            progress.end(len(batch))
 
     def _make(self, remaining: Remaining, bar: tqdm) -> None:
         """Make this process's share of the images."""

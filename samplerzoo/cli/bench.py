@@ -257,9 +257,12 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
     from samplerzoo.bench.cell import cell_title
 
     done, images = sum(each.done for each in work), sum(each.images for each in work)
-    evaluations, seconds = sum(each.evaluations for each in work), sum(each.seconds for each in work)
-    if done < len(work):
-        seconds += REPORT + REPORT_ROW * len(work)
+    report = REPORT + REPORT_ROW * len(work) if done < len(work) else 0.0
+    evaluations = sum(each.evaluations for each in work), sum(each.evaluations * each.slowness for each in work)
+    seconds = (
+        report + sum(each.seconds for each in work),
+        report + sum(each.seconds * each.slowness for each in work),
+    )
     if as_json:
         cells = [
             {
@@ -270,24 +273,37 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
                 "images_to_make": each.images,
                 **each.cell.cost.per_image(),
                 "seconds": round(each.seconds, 1),
+                "seconds_at_most": round(each.seconds * each.slowness, 1),
             }
             for each in work
         ]
-        show(json.dumps({"cells": cells, "seconds": round(seconds, 1)}))
+        times = {"seconds": round(seconds[0], 1), "seconds_at_most": round(seconds[1], 1)}
+        show(json.dumps({"cells": cells, **times}))
         return
     if every:
-        show(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{'time':>11}  what")
+        show(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{'time':>16}  what")
         for each in work:
-            time = "done" if each.done else _duration(each.seconds)
-            numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{time:>11}"
+            time = "done" if each.done else _duration(each.seconds, each.seconds * each.slowness)
+            numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{time:>16}"
             show(f"{each.cell.name:18}{numbers}  {cell_title(each.cell.recipe)}")
     show(
-        f"{len(work)} cells, {done} of them done; {images:,} images and {evaluations:,.0f} network evaluations "
-        f"to make, about {_duration(seconds)}"
+        f"{len(work)} cells, {done} of them done; {images:,} images and {_range('{:,.0f}'.format, *evaluations)} "
+        f"network evaluations to make, about {_duration(*seconds)}"
+        + (": it depends on how soon solutions converge" if evaluations[0] != evaluations[1] else "")
     )
 
 
-def _duration(seconds: float) -> str:
+def _range(write: Callable[[float], str], least: float, most: float) -> str:
+    """Write two numbers, or one if they are the same when written."""
+    low, high = write(least), write(most)
+    return low if low == high else f"{low} to {high}"
+
+
+def _duration(least: float, most: float) -> str:
+    return _range(_clock, least, most)
+
+
+def _clock(seconds: float) -> str:
     """Format seconds as 1:02:03 or 2:03."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)

@@ -13,7 +13,7 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.flow import AdamsBashforth, flow_grid
 from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError
-from samplerzoo.sampling.convergence import FIRST_STEPS, MOST_STEPS, TOLERANCE
+from samplerzoo.sampling import convergence
 from samplerzoo.sampling.driver import OnStep, count_cost, draw_batch, fitting
 from samplerzoo.sampling.plan import Plan
 
@@ -54,16 +54,16 @@ def with_steps(plan: Plan, steps: int) -> Plan:
 
 def least_cost(plan: Plan) -> Cost:
     """Count what the solution of one image costs if its first doubling shows that it has converged."""
-    costs = [count_cost(with_steps(plan, steps)) for steps in (FIRST_STEPS, 2 * FIRST_STEPS)]
+    costs = [count_cost(with_steps(plan, steps)) for steps in (convergence.FIRST_STEPS, 2 * convergence.FIRST_STEPS)]
     return dataclasses.replace(sum(costs, Cost()), images=1)
 
 
 def converge(plan: Plan, indices: Sequence[int], on_step: OnStep | None = None) -> Converged:
     """Solve the probability flow of some images, in ever more steps until each of them stays where it is."""
-    steps, images = FIRST_STEPS, _solve(plan, FIRST_STEPS, indices, on_step)
+    steps, images = convergence.FIRST_STEPS, _solve(plan, convergence.FIRST_STEPS, indices, on_step)
     moved = torch.full((len(indices),), math.inf)
     taken = torch.full((len(indices),), steps)
-    while steps < MOST_STEPS and (rows := (moved > TOLERANCE).nonzero()[:, 0]).numel():
+    while steps < convergence.MOST_STEPS and (rows := (moved > convergence.TOLERANCE).nonzero()[:, 0]).numel():
         steps *= 2
         finer = _solve(plan, steps, [indices[row] for row in rows], on_step)
         moved[rows], taken[rows] = distances(finer, images[rows]), steps

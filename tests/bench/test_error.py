@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from samplerzoo import load, sample
-from samplerzoo.bench import error, results, shards
+from samplerzoo.bench import image_errors, results, shards
 from samplerzoo.bench.error import CONVERGED, read_converged
+from samplerzoo.bench.estimate import Remaining, Solving
 from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
 from samplerzoo.bench.image_errors import ERRORS, errors_of, interval
 from samplerzoo.bench.suite import Suite, parse_suite
@@ -22,15 +25,15 @@ from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.report.page import write_report
-from samplerzoo.sampling import converged
+from samplerzoo.sampling import convergence
 from samplerzoo.sampling.tuning import TuningRequest
 
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Solve a random network in few steps: it is about the files here, and not about the figures."""
-    monkeypatch.setattr(converged, "FIRST_STEPS", 8)
-    monkeypatch.setattr(converged, "MOST_STEPS", 16)
+    monkeypatch.setattr(convergence, "FIRST_STEPS", 8)
+    monkeypatch.setattr(convergence, "MOST_STEPS", 16)
 
 
 def suite_of(model: object, *rows: dict[str, object], **header: object) -> Suite:
@@ -188,7 +191,7 @@ def test_a_solution_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 def test_the_interval_covers_the_mean_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """95% of the intervals, of skewed errors as they are, hold the true mean: 200 draws, within three deviations."""
-    monkeypatch.setattr(error, "RESAMPLES", 400)
+    monkeypatch.setattr(image_errors, "RESAMPLES", 400)
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -231,3 +234,48 @@ def test_torch_is_not_asked_for_random_numbers(tiny_model: Path, tmp_path: Path)
     before = torch.random.get_rng_state()
     run(suite_of(tiny_model), tmp_path / "out")
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_estimate_is_a_range_until_a_solution_says_how_many_steps_it_takes(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convergence, "LEAST_STEPS", 8 + 16)
+    monkeypatch.setattr(convergence, "SLOWNESS", 7 / 3)
+    monkeypatch.setattr(convergence, "MOST_STEPS", 32)
+    monkeypatch.setattr(convergence, "TOLERANCE", 0.0)  # none converges: each takes 8, 16 and 32 steps
+
+    def estimate(images: int) -> tuple[Harness, list[Remaining]]:
+        harness = Harness(
+            suite_of(tiny_model, images=images), tmp_path / "out", BenchOptions(TuningRequest(batch_size=4), "cpu")
+        )
+        return harness, harness.estimate()
+
+    harness, [solution, cell] = estimate(10)
+    assert solution.cell.converges
+    assert solution.effort == (1.0, 7 / 3)
+    assert solution.slowness == 7 / 3
+    assert cell.slowness == 1
+    harness.run([solution, cell], lambda row: None)
+    _, [known, _] = estimate(20)
+    assert known.effort == (7 / 3, 7 / 3)
+    assert known.images == 10
+    assert known.evaluations == pytest.approx(solution.evaluations * 7 / 3)
+
+
+def test_the_bar_expects_of_other_images_what_the_solved_ones_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convergence, "LEAST_STEPS", 24)
+    bar = tqdm(total=100 + 12 * 24, file=io.StringIO())  # there is other work of 100 evaluations
+    solving = Solving(bar, nfe=24, effort=1.0, images=12)
+    for steps, images in ((8, 4), (16, 4), (32, 2)):  # half of the first batch converges at once
+        for number in range(steps + 1):
+            solving.on_step(number, None, torch.zeros(images, 1))
+    solving.end(4)
+    each = (4 * 24 + 2 * 32) / 4
+    assert bar.n == pytest.approx(4 * each)
+    assert bar.total == pytest.approx(100 + 12 * each)
+    for steps, images in ((8, 8), (16, 8)):  # and all of the second
+        for number in range(steps + 1):
+            solving.on_step(number, None, torch.zeros(images, 1))
+    solving.end(8)
+    assert bar.n == pytest.approx(4 * each + 8 * 24)
+    assert bar.total == pytest.approx(bar.n + 100)

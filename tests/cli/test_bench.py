@@ -18,7 +18,7 @@ from samplerzoo.bench.suite import Suite
 from samplerzoo.cli import bench as module
 from samplerzoo.cli import sweep_flags
 from samplerzoo.models.load import ModelFolder
-from samplerzoo.sampling import converged
+from samplerzoo.sampling import convergence
 
 FEW = ["--steps", 2, "--images", 6, "--batch-size", 4, "--device", "cpu"]
 
@@ -186,8 +186,8 @@ def test_from_a_folder_to_a_ranked_report_in_one_command(
     cli, plain_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model without data and without features: only the number of steps of its solution is smaller here."""
-    monkeypatch.setattr(converged, "FIRST_STEPS", 8)
-    monkeypatch.setattr(converged, "MOST_STEPS", 16)
+    monkeypatch.setattr(convergence, "FIRST_STEPS", 8)
+    monkeypatch.setattr(convergence, "MOST_STEPS", 16)
     answer = cli(
         "bench", "--model", plain_model, "--metrics", "error", "--steps", "2,3", "--images", "16", "--device", "cpu"
     )
