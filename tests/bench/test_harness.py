@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
-import subprocess
-import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from children import run_code, run_commands
 from filelock import FileLock
 
 from samplerzoo import registry
@@ -207,9 +205,9 @@ def test_killed_and_started_again_equals_uninterrupted(suite: Suites, bench: Ben
     """A cell has 8 files: recipe, 3 shards of images, 3 of features, and the row. It dies in the middle of one."""
     whole = bench(suite(*ROWS), "whole")
     for moment in (3, 5, 6):  # a shard of images; features of the first cell; images of the second
-        words = [suite(*ROWS).model_dump_json(), str(tmp_path / "cut"), str(moment), str(torch.get_num_threads())]
-        killed = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        words = [suite(*ROWS).model_dump_json(), tmp_path / "cut", moment, torch.get_num_threads()]
+        killed = run_code(KILLED, *words)
+        assert killed.codes == [-signal.SIGKILL], killed.err
     assert list((tmp_path / "cut").rglob(".partial-*"))
     cut = bench(suite(*ROWS), "cut")
     assert figures(cut.rows) == figures(whole.rows)
@@ -221,16 +219,12 @@ def test_two_processes_have_the_figures_of_one(suite: Suites, bench: Bench, tmp_
     lines = [f"{name} = {getattr(made, name)!r}" for name in ("model", "features", "reference", "floor")]
     lines += ["steps = 3", "images = 20", "dtype = 'float32'", "[[rows]]", "sampler = 'ddim'", "eta = [0.0, 1.0]"]
     (tmp_path / "suite.toml").write_text("\n".join(lines))
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
-            *("-m", "samplerzoo", "bench", "suite.toml", "--device", "cpu", "-o", "two"),
-            *("--batch-size", "8", "--layout", "contiguous"),
-        ],
-        capture_output=True, text=True, timeout=500, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 5  # the estimate, two rows, a finding, and where the report is
+    words = "bench suite.toml --device cpu -o two --batch-size 8 --layout contiguous"
+    done = run_commands(words.split(), tmp_path, processes=2)
+    assert done.codes == [0, 0], done.err
+    first, second = done.out
+    assert len(first.splitlines()) == 5  # the estimate, two rows, a finding, and where the report is
+    assert not second
     one, two = bench(made).rows, results.read_rows(tmp_path / "two")
     assert [row.key for row in two] == [row.key for row in one]
     for mine, other in zip(one, two, strict=True):

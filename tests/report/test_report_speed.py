@@ -1,5 +1,6 @@
-"""Time that a report of 1,000 rows takes, imports included: `pytest -m slow tests/report/test_report_speed.py -s` shows it.
+"""Time that a report of 1,000 rows takes, imports included.
 
+`pytest -m slow tests/report/test_report_speed.py -s` shows it.
 What is bounded is the time of the processor: on an idle core it is that of a clock.
 """
 

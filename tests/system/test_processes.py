@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import folders
 import pytest
 import torch
+from children import ranks, run_code
 
 from samplerzoo.core.noise import Noise
 from samplerzoo.core.schedule import Schedule
@@ -62,14 +61,10 @@ print([path.read_text() for path in Path("/proc/self/task").glob("*/comm")], fil
 
 def test_same_images_on_two_processes(tiny_model: Path, tmp_path: Path) -> None:
     """Compare the noise bit by bit, and pixels up to rounding, which depends on the number of threads."""
-    (tmp_path / "worker.py").write_text(WORKER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "worker.py"), str(tiny_model), str(tmp_path), str(folders.sd(tmp_path / "text"))],
-        capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "gloo" not in done.stderr  # a remaining thread may abort the process while Python exits
+    done = run_code(WORKER, tiny_model, tmp_path, folders.sd(tmp_path / "text"), variables=ranks(2))
+    assert done.codes == [0, 0], done.err
+    assert all("pt_main_thread" in said or "python" in said for said in done.err)  # the names of the threads
+    assert "gloo" not in "".join(done.err)  # a remaining thread may abort the process while Python exits
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     model = load(tiny_model, device="cpu", dtype="float32")
     alone = sample(model, "ddpm", steps=3, num_images=5, batch_size=2, clip_x0="static")

@@ -6,14 +6,13 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.utils.other import load as load_state
+from children import run_code, run_commands
 from safetensors.torch import load_file
 
 from samplerzoo.data.image_sets import ImageData, load_images
@@ -27,10 +26,10 @@ from samplerzoo.training.trainer import Trainer
 
 Options = Callable[..., TrainOptions]
 
-# flips and accumulation are included; 2 classes of digits have 39 batches per epoch, so 45 steps cross into the next;
+# flips and accumulation are included; 2 classes of digits have 39 batches per epoch, so 22 steps cross into the next;
 # the process that is killed is not under the fixture by which "auto" is float32 here
 RUN = {
-    "max_train_steps": 45, "checkpointing_steps": 13, "random_flip": True, "gradient_accumulation_steps": 2,
+    "max_train_steps": 27, "checkpointing_steps": 7, "random_flip": True, "gradient_accumulation_steps": 2,
     "classes": "0,1", "mixed_precision": "no",
 }  # fmt: skip
 
@@ -45,7 +44,7 @@ options, calls = TrainOptions(**json.loads(sys.argv[1])), []
 class Dying(UNetTask):
     def loss(self, *batch):
         calls.append(1)
-        if len(calls) == 33:  # after the checkpoint of step 13, in the middle of an accumulation
+        if len(calls) == 17:  # after the checkpoint of step 7, in the middle of an accumulation
             os.kill(os.getpid(), signal.SIGKILL)
         return super().loss(*batch)
 
@@ -99,12 +98,10 @@ def test_killed_and_interrupted_equals_uninterrupted(options: Options, monkeypat
     train(whole)
     torch.manual_seed(123)  # the global random state must not matter
     cut = options("cut", **RUN)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, cut.model_dump_json()], capture_output=True, text=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = run_code(KILLED, cut.model_dump_json())
+    assert killed.codes == [-signal.SIGKILL], killed.err
     output = Path(cut.output_dir)
-    assert [path.name for path in (output / "checkpoints").glob("checkpoint-*")] == ["checkpoint-0000013"]
+    assert [path.name for path in (output / "checkpoints").glob("checkpoint-*")] == ["checkpoint-0000007"]
     assert load(output).null_label == 2
 
     latest = cut.model_copy(update={"resume_from_checkpoint": "latest"})
@@ -113,8 +110,8 @@ def test_killed_and_interrupted_equals_uninterrupted(options: Options, monkeypat
         report = train(latest)
     assert report.interrupted
     assert report.step == 22
-    assert train(latest).step == 45
-    assert_equal(final_state(output, 45), final_state(Path(whole.output_dir), 45))
+    assert train(latest).step == 27
+    assert_equal(final_state(output, 27), final_state(Path(whole.output_dir), 27))
 
 
 def test_old_checkpoints_go(options: Options) -> None:
@@ -171,16 +168,14 @@ def test_nothing_to_resume_from(options: Options, wanted: str, message: str) -> 
 
 
 def test_two_processes_train_one_model(options: Options, tmp_path: Path) -> None:
-    words = ["samplerzoo", "train"]
+    words = ["train"]
     shared = options(max_train_steps=4, checkpointing_steps=3)
     for name in shared.model_fields_set:
         value = getattr(shared, name)
         words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(launch, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("64 images") == 1, done.stdout  # 4 steps x 2 processes x 8
+    done = run_commands(words, tmp_path, processes=2)
+    assert done.codes == [0, 0], done.err
+    assert "".join(done.out).count("64 images") == 1, done.out  # 4 steps x 2 processes x 8
     output = tmp_path / "model"
     assert (output / "checkpoints" / "checkpoint-0000003" / "random_states_1.pkl").exists()
     assert (output / "real_vs_generated.png").exists()
