@@ -1,4 +1,4 @@
-"""What a plugin author does, from nothing to a row in a report, and what the registry promises of installed packages.
+"""Steps of a plugin author, from nothing to a row in a report, and the registry's promises of installed packages.
 
 In a new virtual environment that sees the packages of this one, with distributions that pip has built and installed.
 """
@@ -66,7 +66,7 @@ print(json.dumps(answers))
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command came to, and what had been imported by then."""
+    """Outcome of a command, and the modules that had been imported by then."""
 
     code: int
     out: str
@@ -93,7 +93,7 @@ class Fresh:
         self.run("-m", "pip", *words, "--no-build-isolation", "--quiet", **OFFLINE)
 
     def answers(self, *lines: Sequence[str]) -> list[Answer]:
-        """Of `samplerzoo ...` and `pytest ...`."""
+        """Run lines of `samplerzoo ...` and `pytest ...`, and return what each came to."""
         script = self.cwd.with_name("prompt.py")
         script.write_text(PROMPT)
         return [Answer(*each) for each in json.loads(self.run(script, json.dumps(lines)))]
@@ -214,7 +214,7 @@ class MySpacing(Spacing):
         return [schedule.T - step * k for k in range(steps)]
 """,
 }
-"""What authors put in the place of the examples; the sampler is that of the page."""
+"""Methods that authors put in the place of the examples; the sampler is that of the page."""
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What is in the name of a cell, and what is not."""
+"""Name of a cell: what it depends on, and what it does not."""
 
 from __future__ import annotations
 

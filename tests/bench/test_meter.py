@@ -1,4 +1,4 @@
-"""What images are measured with: made of images when asked for, and refused with the command that mends it."""
+"""References that images are measured with: made of images when asked for, and refused with the command that mends it."""
 
 from __future__ import annotations
 

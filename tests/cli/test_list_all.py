@@ -61,7 +61,7 @@ def test_refusals(cli) -> None:
 
 
 def test_list_all(cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is measured is tested with the bridge."""
+    """List verdicts of our own: the measurement is tested with the bridge."""
     verdicts = [
         verdict.Verdict("AScheduler", None, "it takes no betas"),
         verdict.Verdict("BScheduler", 2e-3),

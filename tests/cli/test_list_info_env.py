@@ -1,4 +1,4 @@
-"""What there is: list, info, env."""
+"""Commands that say what there is: list, info, env."""
 
 from __future__ import annotations
 

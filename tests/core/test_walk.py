@@ -1,4 +1,4 @@
-"""What a sampler may give: a state a step, and a grid. Anything else is refused, with file and line of its method."""
+"""States and grids that a sampler may give: a state a step, and a grid. Anything else is refused, with file and line of its method."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_intervals_hold_the_truth() -> None:
 
 @pytest.mark.slow
 def test_intervals_of_95_percent_hold_the_truth_in_95_percent() -> None:
-    """Of 4,000 trials; 3% for what is left of bias and of the error of the error."""
+    """Count over 4,000 trials; 3% are for what is left of bias and of the error of the error."""
     for share in covered(4000, 600).values():
         assert share == pytest.approx(0.95, abs=0.03)
 
@@ -199,6 +199,6 @@ def test_errors_are_those_of_subsets_of_real_features() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [1000, 2000])
 def test_errors_are_within_20_percent_of_those_of_subsets_of_real_features(n: int) -> None:
-    """Of 600 subsets, whose deviation is known to 3%."""
+    """Compare with 600 subsets, whose deviation is known to 3%."""
     for name, ratio in calibration(600, n).items():
         assert 0.8 < ratio < 1.23, name

@@ -167,7 +167,7 @@ def test_round_trip(tiny_model: Path) -> None:
 
 
 def test_the_null_label_is_no_class(tiny_model: Path) -> None:
-    """Where only it is written down, the network's room for labels says how many classes there are."""
+    """Count classes by the network's room for labels, where only the null label is written down."""
     edit(tiny_model / "samplerzoo.json", num_classes=None)
     assert ModelFolder.open(tiny_model).stub.num_classes == 3
 

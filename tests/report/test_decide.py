@@ -1,4 +1,4 @@
-"""What the statistics tell and what they do not, against results that are rigged in both directions."""
+"""Differences that the statistics tell, and others that they do not: results are rigged in both directions."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def test_one_option_by_evaluations(tmp_path: Path) -> None:
 
 
 def test_options_that_are_one_for_all_rows_stand_with_the_protocol(tmp_path: Path) -> None:
-    """Where they are set; what all rows leave open is not said."""
+    """Find them there if they are set; what all rows leave open is not said."""
     rows = [row("x", steps, 1.0, options={"a": 0.5, "b": None, "c": steps}) for steps in (5, 10)]
     assert "| sampler x | `a 0.5` |" in written(tmp_path, rows)
 

@@ -1,4 +1,4 @@
-"""What a run promises: each image for itself, every call counted, nothing global, and one line when it cannot be."""
+"""Promises of a run: each image for itself, every call counted, nothing global, and one line when it cannot be."""
 
 from __future__ import annotations
 

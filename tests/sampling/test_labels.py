@@ -1,4 +1,4 @@
-"""What the user writes for class labels."""
+"""Class labels as users write them."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ CAUSES: dict[type[Sampler], str] = {
     MidpointLambda: "at_log_snr was given the lambda",
     YieldsX0: "the prediction is yielded in place of the state",
 }
-"""What is wrong with the mutants whose numbers tell it for certain. Of the others no cause is named."""
+"""Causes of the mutants whose numbers tell it for certain. For the others no cause is named."""
 
 
 def found(mutant: Options, check: str) -> str | None:

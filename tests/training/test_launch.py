@@ -1,4 +1,4 @@
-"""What a launcher says, and what training makes of it."""
+"""Words of a launcher, heard by training or refused."""
 
 from __future__ import annotations
 
