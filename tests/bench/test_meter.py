@@ -1,4 +1,4 @@
-"""References that images are measured with: made of images when asked for, and refused with the command that mends it."""
+"""References for images: made of others when asked for, and refused with the command that mends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States and grids that a sampler may give: a state a step, and a grid. Anything else is refused, with file and line of its method."""
+"""States of a sampler, one a step, and its grid. Anything else is refused, with file and line of its method."""
 
 from __future__ import annotations
 
