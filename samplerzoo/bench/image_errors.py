@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -22,8 +23,8 @@ STOCHASTIC = "no error: it draws noise on the way, so that no one image is right
 """Reason for which a row has no error."""
 RESAMPLES, CONFIDENCE = 2000, 0.95
 """Number of bootstrap samples of the images, and level of the interval that they give."""
-AT_ONCE = 2**20
-"""Values that are drawn at once."""
+SHARED = 2**11
+"""Most images whose bootstrap samples are kept for the next row, which has as many."""
 
 
 def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.float64]:
@@ -84,9 +85,17 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return the mean over images, and the ends of its 95% bootstrap interval (Efron 1979), the same at every call."""
-    rng, count = np.random.default_rng(0), len(values)
-    at_once = max(AT_ONCE // count, 1)
-    sizes = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
-    means = np.concatenate([values[rng.integers(count, size=(size, count))].mean(axis=1) for size in sizes])
+    if len(values) <= SHARED:
+        means = _shares(len(values), RESAMPLES) @ values
+    else:
+        rng = np.random.default_rng(0)
+        means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)])
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(values.mean()), float(low), float(high)
+
+
+@functools.lru_cache(maxsize=1)
+def _shares(count: int, resamples: int) -> NDArray[np.float64]:
+    """Return the share of each image in each bootstrap sample, (resamples, count): a row of them gives a mean."""
+    drawn = np.random.default_rng(0).integers(count, size=(resamples, count))
+    return np.stack([np.bincount(sample, minlength=count) for sample in drawn]) / count
