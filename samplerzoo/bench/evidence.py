@@ -40,12 +40,13 @@ class Evidence:
 
     covariance: Mapping[str, DataFrame] = field(default_factory=dict)
 
-    def of(self, figure: str, one: str, other: str) -> float:
-        """Return the covariance of a figure of two cells; NaN if it is not known."""
+    def variance(self, figure: str, terms: Sequence[tuple[str, float]]) -> float:
+        """Return the variance of a sum of figures, each of a cell and times a number; NaN if it is not known."""
         places, values = self._values.get(figure, ({}, None))
-        if values is None or one not in places or other not in places:
+        if values is None or not all(cell in places for cell, _ in terms):
             return float("nan")
-        return float(values[places[one], places[other]])
+        rows, factors = [places[cell] for cell, _ in terms], np.array([factor for _, factor in terms])
+        return float(factors @ values[np.ix_(rows, rows)] @ factors)
 
     @functools.cached_property
     def _values(self) -> dict[str, tuple[dict[str, int], NDArray[np.float64]]]:
@@ -59,9 +60,19 @@ class Evidence:
         """Return all that is known, the newer of what is known twice."""
         joined = {**self.covariance, **newer.covariance}
         for figure in self.covariance.keys() & newer.covariance.keys():
-            table = newer.covariance[figure].combine_first(self.covariance[figure])
-            joined[figure] = table[table.index]  # columns in the order of the rows
+            joined[figure] = _joined(self.covariance[figure], newer.covariance[figure])
         return Evidence(joined)
+
+
+def _joined(older: DataFrame, newer: DataFrame) -> DataFrame:
+    """Join two tables of covariances; a newer value goes before an older one. pandas takes a column at a time."""
+    cells = newer.index.union(older.index)
+    values = np.full((len(cells), len(cells)), np.nan)
+    for table in (older, newer):
+        rows = cells.get_indexer(table.index)
+        known = table[table.index].to_numpy()  # columns in the order of the rows
+        values[np.ix_(rows, rows)] = np.where(np.isnan(known), values[np.ix_(rows, rows)], known)
+    return DataFrame(values, cells, cells)
 
 
 def features_folder(cell: Path, features_id: str) -> Path:

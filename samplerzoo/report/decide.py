@@ -216,10 +216,7 @@ def difference(mine: Mapping[int, Row], theirs: Mapping[int, Row], evidence: Evi
     value, *checks = (_mean(ours, field) - _mean(others, field) for field in COMPARED)
     agrees = all(check * value > 0 for check in checks if not math.isnan(check))
     signed = [(row.cell, 1 / len(ours)) for row in ours] + [(row.cell, -1 / len(others)) for row in others]
-    fd, kid = (
-        sum(a * b * evidence.of(figure, one, other) for one, a in signed for other, b in signed)
-        for figure in ("fd", "kid")
-    )
+    fd, kid = (evidence.variance(figure, signed) for figure in ("fd", "kid"))
     return Difference(value, _root(fd), agrees, checks[0], _root(kid))
 
 
