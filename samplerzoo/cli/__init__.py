@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import click
 
 from samplerzoo.core.blame import blame
-from samplerzoo.errors import UsageError, ZooError, did_you_mean
-from samplerzoo.system.memory import keep_freed_memory
+from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
+from samplerzoo.system.memory import keep_freed_memory, ran_out
 from samplerzoo.trust.markup import is_text, visible
 from samplerzoo.version import __version__
 
@@ -113,13 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise error.__cause__ from None
             _say("interrupted")
             return INTERRUPTED
-        except MemoryError as error:
-            if debug:
-                traceback.print_exc()
-            _complain(ZooError(f"out of memory{f': {error}' if str(error) else ''}"))
-            return ZooError.exit_code
         except (Exception, SystemExit) as error:  # a plugin may fail anywhere, and in any way
-            told = blame(error) or _lost(error)
+            told = _out_of_memory(error) or blame(error) or _lost(error)
             if told is None:
                 raise
             if debug:
@@ -137,6 +132,10 @@ def _refuse_bytes(words: Sequence[str]) -> None:
     for word in words:
         if "\0" in word or not is_text(word):
             raise UsageError(f"{word!r} is no text in UTF-8; if it names a file, rename that")
+
+
+def _out_of_memory(error: BaseException) -> ZooError | None:
+    return ZooError("out of memory: " + reason(error).removeprefix("MemoryError: ")) if ran_out(error) else None
 
 
 def _lost(error: BaseException) -> ZooError | None:

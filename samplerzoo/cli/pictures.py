@@ -9,6 +9,7 @@ import click
 
 from samplerzoo.bench.suite import RowOptions, SuiteHeader, parse_suite
 from samplerzoo.cli.flags import flags, given
+from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import debug_flag, device_flag, prompt_flags
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
@@ -55,7 +56,7 @@ flags_of_show: list[click.Parameter] = [
     device_flag,
     click.Option(
         ["-o", "--output"],
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FILE,
         default=Path("show.png"),
         metavar="FILE",
         help="the picture  [default: show.png]",

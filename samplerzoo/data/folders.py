@@ -204,7 +204,7 @@ def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
         if any(rows.get(name, row) != row for name, row in own.items()):
             raise ZooError(f"{path}: another metadata file says something else of its pictures: which is it?")
         rows |= own
-    found = [rows.get(os.path.normpath(path)) for path in files]
+    found = [rows.get(os.path.abspath(path)) for path in files]
     missing = [path for path, row in zip(files, found, strict=True) if row is None]
     if len(missing) == len(files):
         return {}
@@ -218,8 +218,8 @@ def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
 
 def _beside(path: Path, name: str) -> str:
     """Return the file that a metadata file names. Windows writes backslashes, which elsewhere may stand in a name."""
-    file = os.path.normpath(path.parent / name)
-    return file if "\\" not in name or os.path.exists(file) else os.path.normpath(path.parent / name.replace("\\", "/"))
+    file = os.path.abspath(path.parent / name)
+    return file if "\\" not in name or os.path.exists(file) else os.path.abspath(path.parent / name.replace("\\", "/"))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -238,7 +238,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise ZooError(f"{path}: it is not in UTF-8: save it again in that encoding") from error
     except (OSError, ValueError) as error:  # those of pandas and pyarrow are ValueErrors
-        raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
+        why = f"{reason(error)}; without it the pictures are read as they lie"
+        raise ZooError(f"{path}: cannot be read: {why}") from error
+    if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes what is too much for names of rows
+        raise ZooError(f"{path}: its rows have more values than it names columns: put names with commas into quotes")
     if "file_name" not in frame.columns:
         names = listed([str(name) for name in frame.columns])
         raise ZooError(f"{path}: no column file_name that says which picture a row is of, but {names or 'no column'}")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("label", "labels", "class", "class_name", "class_label", "category", "target")
 """Columns that are taken for labels if none is asked for and none is declared as class labels."""
+LARGEST = 2**53
+"""Largest whole number that a float is sure to mean."""
 UNLABELLED = -1
 """Number of a row without a label, as data sets have it that keep the labels of a split to themselves."""
 
@@ -112,7 +114,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         if value != value:
             return None
-        if not value.is_integer():
+        if not value.is_integer() or abs(value) > LARGEST:
             raise _Unfit(f"holds numbers such as {value:g}, which are no classes")
         return int(value)
     return None if value == "" else value

@@ -62,6 +62,8 @@ class Table:
         if entry["bytes"] is not None:
             content: bytes = entry["bytes"]
             return content
+        if not os.path.isfile(entry["path"]):  # a pipe would be waited for
+            raise PictureError("it is no file, or a link to none")
         try:
             return Path(entry["path"]).read_bytes()
         except OSError as error:

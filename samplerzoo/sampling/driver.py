@@ -32,6 +32,7 @@ from samplerzoo.sampling.keywords import check_keywords, check_subjects
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.way import Recorder, Way, join
+from samplerzoo.system.memory import ran_out
 from samplerzoo.system.processes import gather, processes, share
 
 if TYPE_CHECKING:
@@ -269,7 +270,9 @@ def fitting(indices: Sequence[int]) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except Exception as error:
+        if not ran_out(error):
+            raise
         raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
 
 

@@ -24,6 +24,15 @@ RESET_PEAK = "5"
 """Text that resets the peak when written to CLEAR_REFS, see proc(5)."""
 
 
+def ran_out(error: BaseException) -> bool:
+    """Tell whether an error is that of memory that ran out: torch has one of its own for a GPU, and none for a CPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
 def keep_freed_memory() -> bool:
     """Ask glibc to keep freed memory for this process. Return True if it does.
 

@@ -216,3 +216,12 @@ def test_text_from_results_is_neither_markup_nor_control(cli, tmp_path: Path) ->
     answer = cli("compare", "it")
     assert answer.code == 0
     assert "\x1b" not in answer.out
+
+
+def test_memory_that_runs_out_is_one_line(cli) -> None:
+    words = ["--dataset", "digits", "--output-dir", "out", "--block-out-channels", f"{2**50},8"]  # no address is so far
+    answer = cli("train", *words)
+    assert answer.code == 1
+    assert answer.err.startswith("samplerzoo: error: out of memory: ")
+    assert answer.err.count("\n") == 1
+    assert not Path("out").exists()

@@ -68,6 +68,7 @@ def jsonl(folder: Path, name: str, values: Sequence[object]) -> Path:
         (["2020-01-01", "2020-1-1", "a", "a"], ["2020-01-01", "2020-1-1", "a", "a"]),
         (["NA", "nan", "inf", "null"], ["NA", "nan", "inf", "null"]),
         (["0.5", "1.5", "0.5", "1.5"], []),
+        (["1e300", "1", "1", "1"], ["1e300", "1", "1", "1"]),
     ],
 )
 def test_labels_of_a_csv_file_are_what_is_written(tmp_path: Path, texts: list[str], classes: list[str]) -> None:
@@ -105,6 +106,40 @@ def test_a_file_name_of_any_system_is_read(tmp_path: Path, names: str) -> None:
     assert labelled(load(folder)) == ["x", "y", "y", "x"]
 
 
+def test_a_file_name_may_be_the_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = put(tmp_path / "a")
+    csv(folder, ["x", "y", "y", "x"], f"{folder}/{{}}.png")
+    monkeypatch.chdir(tmp_path)
+    assert labelled(load(folder)) == labelled(load(Path("a"))) == ["x", "y", "y", "x"]
+
+
+def test_a_name_with_a_comma_that_is_not_in_quotes_is_refused(tmp_path: Path) -> None:
+    folder = put(tmp_path / "a")
+    with pytest.raises(ZooError, match="more values than it names columns: put names with commas into quotes"):
+        load(csv(folder, ["tench, Tinca tinca", "a, b", "c, d", "e, f"]))
+    with pytest.raises(ZooError, match=r"Expected 2 fields in line 3, saw 3; without it the pictures are read as"):
+        load(csv(folder, ["a", "tench, Tinca tinca", "b", "c"]))
+    assert labelled(load(csv(folder, ['"tench, Tinca tinca"', "a", "a", "a"])))[:2] == ["tench, Tinca tinca", "a"]
+
+
+@pytest.mark.parametrize("content", ["", '{"file_name": "0.pn', 'file_name,label\n0.png,"a\n'])
+def test_half_a_file_is_refused_with_the_way_out(tmp_path: Path, content: str) -> None:
+    name = "metadata.jsonl" if content.startswith("{") else "metadata.csv"
+    (put(tmp_path / "a") / name).write_text(content)
+    with pytest.raises(ZooError, match=f"{name}: cannot be read: .*; without it the pictures are read as they lie"):
+        load(tmp_path / "a")
+    (tmp_path / "a" / name).unlink()
+    assert len(load(tmp_path / "a")) == 4
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(put(tmp_path / "a") / "x.png")
+    with pytest.raises(ZooError, match=r"x.png .*: it is no file, or a link to none"):
+        load(tmp_path / "a")
+    with pytest.raises(ZooError, match=r"x.png: cannot be read as a picture: it is no file, or a link to none"):
+        next(iter(image_batches(str(tmp_path / "a"), "train")))
+
+
 def test_a_name_may_hold_a_backslash(tmp_path: Path) -> None:
     folder = put(tmp_path / "a", 0)
     (folder / "b\\0.png").write_bytes(png(0))
@@ -136,6 +171,17 @@ def test_a_text_that_names_no_class_is_no_label(tmp_path: Path) -> None:
     data = load(csv(put(tmp_path / "a"), ["a" * 2000, "b", "b", "b"]))
     assert not data.class_names
     assert "holds texts of up to 2,000 characters (aaa" in data.summary
+
+
+@pytest.mark.parametrize("value", [1e300, float("inf"), 2.0**60, 0.25])
+def test_a_float_that_means_no_class_is_no_label(tmp_path: Path, value: float) -> None:
+    cells = [{"bytes": png(k), "path": None} for k in range(4)]
+    pyarrow.parquet.write_table(
+        pyarrow.table({"image": cells, "label": [value, 1.0, 2.0, 1.0]}), tmp_path / "a.parquet"
+    )
+    data = load(tmp_path / "a.parquet")
+    assert not data.class_names
+    assert f"holds numbers such as {value:g}, which are no classes, and is left out" in data.summary
 
 
 def manifest(folder: Path, label: object, names: list[str] | None = None) -> Path:

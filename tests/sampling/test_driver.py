@@ -28,7 +28,7 @@ from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.load import load, save_model
 from samplerzoo.registry import plugins
 from samplerzoo.sampling import driver
-from samplerzoo.sampling.driver import sample, stream
+from samplerzoo.sampling.driver import fitting, sample, stream
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.testing import conjugate, gaussian, mixture
 
@@ -417,3 +417,21 @@ def test_a_keyword_that_is_meant_for_another_place_is_told(
 def test_a_name_in_capitals_is_found(linear: Schedule) -> None:
     with pytest.raises(UsageError, match=r"'DDIM' \(did you mean ddim\?\)"):
         sample(gaussian(linear), "DDIM", steps=1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_a_batch_that_does_not_fit_into_memory_says_what_to_lower(error: Exception) -> None:
+    with pytest.raises(ZooError, match="out of memory with batches of 3: lower --batch-size"), fitting(range(3)):
+        raise error
+
+
+def test_another_error_of_a_batch_is_left_as_it_is() -> None:
+    with pytest.raises(RuntimeError, match="of another kind"), fitting(range(3)):
+        raise RuntimeError("of another kind")
