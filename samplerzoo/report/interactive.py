@@ -23,8 +23,8 @@ from PIL import Image
 
 from samplerzoo import images
 from samplerzoo.bench import shards
-from samplerzoo.bench.error import gather_errors
 from samplerzoo.bench.evidence import Evidence, collect, gather, influence_file
+from samplerzoo.bench.image_errors import gather_errors
 from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
