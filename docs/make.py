@@ -1,7 +1,8 @@
 """Make what comes from the cells of the tutorial: its figures, its printed outputs, and the notebook.
 
 `python docs/make.py` runs the cells of docs/tutorial.md in docs/, which saves the figures in docs/tutorial/. It writes
-what they print into the ```text blocks behind them, there and in docs/zh/tutorial.md, whose cells are the same.
+what they print into the ```text blocks behind them, there and in docs/zh/tutorial.md, whose cells are the same. After a
+change of words alone, `python docs/make.py --words` writes the notebook and runs nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,12 +71,10 @@ def notebook(text: str) -> str:
     for match in CELL.finditer(text):
         words(text[end : match.start()])
         stream = {"name": "stdout", "output_type": "stream", "text": _lines(match["output"] or "")}
+        printed, source = [stream] if match["output"] else [], _lines(match["source"].rstrip())
         parts.append(
-            {
-                "cell_type": "code", "execution_count": None, "metadata": {}, "source": _lines(match["source"].rstrip()),
-                "outputs": [stream] if match["output"] else [],
-            }
-        )  # fmt: skip
+            {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": printed, "source": source}
+        )
         end = match.end()
     words(text[end:])
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -91,16 +91,15 @@ def _lines(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
-def main() -> None:
-    """Run the tutorial, and write outputs and notebook."""
-    os.environ.setdefault("MPLBACKEND", "Agg")
-    english = TUTORIAL.read_text()
-    printed = list(outputs([cell.source for cell in cells(english)], DOCS))
-    for page in (TUTORIAL, CHINESE):
-        if page.exists():
+def main(*flags: str) -> None:
+    """Run the tutorial and write outputs and notebook; with --words, the notebook alone."""
+    if "--words" not in flags:
+        os.environ.setdefault("MPLBACKEND", "Agg")
+        printed = list(outputs([cell.source for cell in cells(TUTORIAL.read_text())], DOCS))
+        for page in (TUTORIAL, CHINESE):
             page.write_text(filled(page.read_text(), printed))
     NOTEBOOK.write_text(notebook(TUTORIAL.read_text()))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

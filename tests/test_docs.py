@@ -1,10 +1,8 @@
-"""Examples of the docs, run as they are there."""
+"""Promises of the docs. `test_pages.py` runs what stands there."""
 
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -15,7 +13,7 @@ import diffusers
 import folders
 import pytest
 import torch
-from PIL import Image
+from pages import blocks
 
 import samplerzoo as zoo
 from samplerzoo import registry
@@ -46,8 +44,8 @@ def sit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     module.SiTTransformer2DModel = SiTTransformer2DModel  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "transformer_sit", module)
     monkeypatch.setattr(registry, "_files", {})
-    (source,) = re.findall(r"^```python\n(.*?)^```$", MODELS.read_text(), re.MULTILINE | re.DOTALL)
-    (tmp_path / "sit.py").write_text(source)
+    (block,) = (block for block in blocks(MODELS) if block.language == "python")
+    (tmp_path / "sit.py").write_text(block.text)
     return tmp_path / "sit.py"
 
 
@@ -137,28 +135,6 @@ def test_a_broken_architecture_is_one_line_and_stops_no_other_model(
         ModelFolder.open(folder)
     assert "\n" not in str(raised.value)
     assert ModelFolder.open("mnist").stub.num_classes == 10
-
-
-def test_the_page_of_exact_models_runs_as_it_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "my" / "photos" / "train").mkdir(parents=True)
-    for number in range(3):
-        picture = Image.new("RGB", (12, 9), (80 * number, 200, 50))
-        picture.save(tmp_path / "my" / "photos" / "train" / f"{number}.png")
-    blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", EXACT.read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line for kind, block in blocks if kind == "sh" for line in block.splitlines()]
-    assert len(lines) == 7
-    for line in lines:
-        program, *words = shlex.split(line)
-        assert program == "samplerzoo"
-        assert main(words) == 0, (line, capsys.readouterr().err)
-    assert "the nearest is unipc" in (tmp_path / "errors" / "report.md").read_text()
-    (python,) = (block for kind, block in blocks if kind == "python")
-    scope: dict[str, Any] = {}
-    exec(python, scope)
-    assert scope["result"].images.shape == (2, 1, 8, 8)
 
 
 def test_the_table_of_exact_models_names_every_option_of_its_own() -> None:

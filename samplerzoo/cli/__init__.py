@@ -42,9 +42,14 @@ SEE = f"{__name__}.see"
 
 HELP = """Samplers for diffusion models, tested against exact answers and compared at equal cost.
 
-    samplerzoo run --sampler ddim --eta 0
+Three to try, none of which takes a minute:
 
-draws digits with the embedded model. `samplerzoo COMMAND --help` says more; a sampler's own options are shown by
+\b
+    samplerzoo run --sampler ddim --eta 0               64 digits with the embedded model
+    samplerzoo bench --model gaussian --steps 5,10      every sampler beside the exact answer
+    samplerzoo check ddim                               is a sampler right? a line a check
+
+`samplerzoo COMMAND --help` says what a command does and costs; a sampler's own options are shown by
 `samplerzoo run --sampler NAME --help`. Errors are one line; --debug, anywhere, gives the traceback.
 """
 

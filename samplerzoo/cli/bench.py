@@ -108,6 +108,9 @@ def command(
         samplerzoo bench --sampler ddim --eta 0,0.5,1 --sampler ddpm --steps 5,10,20 --images 500 -o DIR
 
     After an interruption, the same command goes on.
+
+    Cost: rows x images x steps evaluations of the network, minutes to hours on two cores; --dry-run says how long it
+    takes here. `gaussian` and `exact:DATASET` have no network, and take seconds to minutes.
     """
     if budget is not None and not until_decided:
         raise UsageError("--budget is how far --until-decided goes: add that")

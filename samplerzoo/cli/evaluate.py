@@ -62,6 +62,9 @@ def command(
     DATA is a run folder, a folder of images that any program made, or a data set as `train --dataset` takes it. REF is
     a reference that `samplerzoo ref make` wrote (or pytorch-fid's .npz), or the name of one that comes with the
     features, such as train.
+
+    Cost: one evaluation of the feature network per image, which is seconds for thousands of digits and far more with
+    Inception. A reference made once by `samplerzoo ref make` saves that of the real images.
     """
     from tempfile import TemporaryDirectory
 
