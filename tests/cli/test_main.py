@@ -64,6 +64,21 @@ def test_no_words_are_help(cli) -> None:
     assert cli() == cli("--help")
 
 
+def test_no_words_show_three_commands_to_try(cli) -> None:
+    shown = [
+        line.split("  ")[0].split() for line in map(str.strip, cli().out.splitlines()) if line.startswith("samplerzoo ")
+    ]
+    assert len(shown) == 3
+    for _, name, *words in shown:
+        command = importlib.import_module(f"samplerzoo.cli.{COMMANDS[name][0]}").command
+        command.parse_args(click.Context(command, info_name=name), words)
+
+
+@pytest.mark.parametrize("name", ["run", "bench", "train", "train-classifier", "eval"])
+def test_what_takes_long_says_what_it_costs(cli, name: str) -> None:
+    assert "Cost: " in cli(name, "--help").out
+
+
 def test_a_mistyped_command_is_told_the_nearest(cli) -> None:
     cli("ruin").refuses(2, "'ruin'", "did you mean run?")
 
