@@ -45,7 +45,7 @@ class Block:
     @property
     def lines(self) -> list[list[str]]:
         """Command lines of a shell block, without comments."""
-        lines = [shlex.split(line, comments=True) for line in re.split(r"\n|&&", self.text)]
+        lines = [shlex.split(line, comments=True) for line in re.split(r"\n|&&", self.text.replace("\\\n", " "))]
         return [line for line in lines if line]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import folders
 import pytest
 import torch
 from pages import BLOCK, CHINESE, DOCS, ENGLISH, ROOT, TUTORIAL, blocks
@@ -42,7 +43,7 @@ def small_pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_unet)
 
 @pytest.fixture
 def readers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a folder that has what the pages take for granted: a clone's benchmarks, and pictures of one's own."""
+    """Stand in a folder with what pages take for granted: the suites of a clone, and pictures and a model of one's own."""
     here = tmp_path / "here"
     for where in ("my/photos/train", "my/images", "other/images", "my/data"):
         (here / where).mkdir(parents=True)
@@ -51,6 +52,8 @@ def readers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             picture.putpixel((number, 0), (9, 9, 9))
             picture.save(here / where / f"{number}.png")
     (here / "benchmarks").symlink_to(ROOT / "benchmarks")
+    (here / "captions.csv").write_text("file,caption\n1,a cat\n")
+    folders.sd(here / "FOLDER")
     monkeypatch.chdir(here)
     monkeypatch.setattr(registry, "_files", {})
     return here
@@ -64,7 +67,7 @@ def test_a_page_runs_as_it_stands(page: Path, small_pretrained: None, readers_fo
     for block in blocks(page):
         if block.mark is not None:
             assert block.mark == "test" or block.mark.startswith("not run: "), block.mark
-        elif block.language == "python":
+        elif block.language in ("py", "python"):
             if block.file is not None:
                 Path(block.file).write_text(block.text)
             exec(compile(block.text, str(page), "exec"), scope)

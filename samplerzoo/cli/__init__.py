@@ -45,9 +45,9 @@ HELP = """Samplers for diffusion models, tested against exact answers and compar
 Three to try, none of which takes a minute:
 
 \b
-    samplerzoo run --sampler ddim --eta 0               64 digits with the embedded model
-    samplerzoo bench --model gaussian --steps 5,10      every sampler beside the exact answer
-    samplerzoo check ddim                               is a sampler right? a line a check
+    samplerzoo run --sampler ddim --eta 0                             64 digits with the embedded model
+    samplerzoo show --sampler ddpm --sampler ddim --steps 10,50       two samplers side by side
+    samplerzoo check ddim                                             is a sampler right? a line a check
 
 `samplerzoo COMMAND --help` says what a command does and costs; a sampler's own options are shown by
 `samplerzoo run --sampler NAME --help`. Errors are one line; --debug, anywhere, gives the traceback.
