@@ -59,6 +59,11 @@ def filled(text: str, printed: Sequence[str]) -> str:
     return CELL.sub(cell, text)
 
 
+def in_dollars(text: str) -> str:
+    """Write formulas as notebooks know them. A page has blocks, in which GitHub changes no backslash."""
+    return re.sub(r"^```math\n(.*?)\n```$", r"$$\n\1\n$$", text, flags=re.MULTILINE | re.DOTALL)
+
+
 def notebook(text: str) -> str:
     """Return a page as a notebook. Its outputs are those of the page, so that both always say the same."""
     parts: list[dict[str, Any]] = []
@@ -66,7 +71,7 @@ def notebook(text: str) -> str:
 
     def words(markdown: str) -> None:
         if markdown.strip():
-            parts.append({"cell_type": "markdown", "metadata": {}, "source": _lines(markdown.strip())})
+            parts.append({"cell_type": "markdown", "metadata": {}, "source": _lines(in_dollars(markdown.strip()))})
 
     for match in CELL.finditer(text):
         words(text[end : match.start()])
