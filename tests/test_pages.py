@@ -33,7 +33,11 @@ def small_pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_unet)
 
     embedded, small = folder.PRETRAINED / "mnist", tmp_path / "pretrained"
     info = ModelInfo(num_classes=10, null_label=10, class_counts=[100] * 10)
-    plain = {"block_out_channels": (8,), "down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
+    plain = {
+        "block_out_channels": (8,) * 3,
+        "down_block_types": ("DownBlock2D",) * 3,
+        "up_block_types": ("UpBlock2D",) * 3,
+    }
     net = tiny_unet(sample_size=28, num_class_embeds=11, **plain)
     save_model(small / "mnist", net, DDPMScheduler(), info, "# small\n")
     for part in ("classifier", "features"):
