@@ -223,7 +223,7 @@ def test_two_processes_have_the_figures_of_one(suite: Suites, bench: Bench, tmp_
     done = run_commands(words.split(), tmp_path, processes=2)
     assert done.codes == [0, 0], done.err
     first, second = done.out
-    assert len(first.splitlines()) == 5  # the estimate, two rows, a finding, and where the report is
+    assert len(first.splitlines()) == 6  # the estimate, two rows, a finding, the page, and the report
     assert not second
     one, two = bench(made).rows, results.read_rows(tmp_path / "two")
     assert [row.key for row in two] == [row.key for row in one]

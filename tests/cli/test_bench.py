@@ -137,7 +137,8 @@ def test_a_dry_run_says_what_would_be_done(cli, model: list[object]) -> None:
 def test_a_benchmark_folder(cli, model: list[object], tmp_path: Path) -> None:
     answer = cli("bench", *model, *FEW, "--sampler", "ddim", "--sampler", "ddpm")
     assert answer.code == 0, answer
-    first, *rows, finding, last = answer.out.splitlines()
+    first, *rows, finding, page, last = answer.out.splitlines()
+    assert page == "bench/tiny/report.html"
     assert first.startswith("2 cells, 0 of them done; 12 images")
     assert finding.startswith("Cannot tell: at least 128 images are needed for a difference of any size, twice as many")
     assert [row.split()[0] for row in rows] == ["fd_pixels@6"] * 2
