@@ -255,7 +255,9 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(cli, tiny_model: P
     ],
 )
 def test_lists_are_for_bench(cli, tiny_model: Path, words: list[str]) -> None:
-    cli("run", "--model", tiny_model, *words).refuses(2, "`run` takes one value, and `samplerzoo show` and `samplerzoo bench`")
+    cli("run", "--model", tiny_model, *words).refuses(
+        2, "`run` takes one value, and `samplerzoo show` and `samplerzoo bench`"
+    )
 
 
 def test_what_is_no_list_of_values_gets_no_such_hint(cli, tiny_model: Path) -> None:
