@@ -154,7 +154,14 @@ def _find_spacing(name: str) -> Spacing:
     return registry.spacing(name)
 
 
+def _open_pipeline(name: str, root: Any, reading: Any, instead: Exception | None = None) -> Any:
+    from samplerzoo.hosting.folder import PipelineFolder
+
+    return PipelineFolder.open(name, root, reading, instead)
+
+
 finder.find_spacing = _find_spacing
+finder.open_pipeline = _open_pipeline
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Way to a spacing by its name. The core knows no plugin: the package sets the function, to the registry's."""
+"""Ways to what lies on higher floors. The core knows no plugin and no pipeline: the package sets the functions."""
 
 from __future__ import annotations
 
@@ -14,3 +14,7 @@ class Spread(Protocol):
 
 find_spacing: Callable[[str], Spread]
 """Function from a name such as `karras`, or `karras:rho=5`, to the spacing."""
+
+open_pipeline: Callable[..., Any]
+"""Function from a model's name, the folder of a whole pipeline, and how it is read, to a handle of the model. It may be
+given the error to raise if the folder is none."""

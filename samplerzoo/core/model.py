@@ -18,6 +18,8 @@ from samplerzoo.errors import UsageError, ZooError
 if TYPE_CHECKING:
     import torch
 
+    from samplerzoo.core.drawer import Drawer
+
     Network = Callable[[torch.Tensor, torch.Tensor, Condition], torch.Tensor]
     Classifier = Callable[[torch.Tensor, Level], torch.Tensor]
 
@@ -46,6 +48,7 @@ class Model:
         codec: way from a state to a picture.
         variance: variance of the ancestral step that it was trained for: "small", "large" or "learned", if known.
         classifier: noise-aware classifier (x, level) -> logits (N, classifier_classes).
+        drawer: pipeline that calls the network by itself, in the place of the driver. It guides by itself, too.
         second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: bound on x0 unless a run says otherwise.
         device, dtype, compiled, layout: where the network computes, in what precision, whether by torch.compile, and
@@ -71,6 +74,7 @@ class Model:
     variance: str | None = None
     classifier: Classifier | None = None
     classifier_classes: int | None = None
+    drawer: Drawer | None = None
     second: Model | None = None
     clip: Clip = NO_CLIP
     device: str = "cpu"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from samplerzoo import registry
+from samplerzoo.core import finder
 from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.codec import Codec, Latents
 from samplerzoo.core.level import Level
@@ -24,7 +25,7 @@ from samplerzoo.models.exact import ExactModel, ExactOptions
 from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
-from samplerzoo.models.parts import INDEX_FILE, Part, Parts, assemble, read_parts
+from samplerzoo.models.parts import INDEX_FILE, Part, Parts, Undriven, assemble, read_parts
 from samplerzoo.models.understand import CLASSIFIER, holds_classifier, understand
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, load_text_part, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
@@ -73,12 +74,25 @@ def load(
 def open_model(name: str | os.PathLike[str], reading: ReadingOptions = AS_FOUND) -> ModelHandle:
     """Find a model by its name: an embedded model, a folder, a hub id, or exact:DATASET.
 
+    A folder of a pipeline of which no architecture reads the network is run as a whole, by the pipeline's own code.
+
     Raises:
         UsageError: there is no such model.
         ZooError: its folder is not whole, or not one that can be sampled from.
     """
     name = os.fspath(name)
-    return ExactModel.open(name, reading) if is_exact(name) else ModelFolder.open(name, reading)
+    if is_exact(name):
+        return ExactModel.open(name, reading)
+    if reading.hosted:
+        return finder.open_pipeline(name, find_model(name, revision=reading.revision), reading)
+    try:
+        found = ModelFolder.open(name, reading)
+    except Undriven as error:
+        if reading.hosted is None:
+            return finder.open_pipeline(name, find_model(name, revision=reading.revision), reading, error)
+        raise
+    reading.check_native(name)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+import json
+from typing import Any
 
+from pydantic import JsonValue, PositiveInt, field_validator
+
+from samplerzoo.errors import UsageError
 from samplerzoo.options import Field, Options
+from samplerzoo.trust.limits import MOST_LETTERS
+
+
+MOST_SIDE = 2**14
+"""Pixels along a side of a picture."""
 
 
 class ReadingOptions(Options):
@@ -23,6 +32,44 @@ class ReadingOptions(Options):
     null_label: int | None = Field(
         None, ge=0, description="label that the network was trained to read as no label, if its folder does not say"
     )
+
+    hosted: bool | None = Field(
+        None,
+        description="run the pipeline's own code, with the sampler as its scheduler; default: where no architecture "
+        "reads its network",
+    )
+    height: PositiveInt | None = Field(None, le=MOST_SIDE, description="of the pictures of a whole pipeline, in pixels")
+    width: PositiveInt | None = Field(None, le=MOST_SIDE, description="of the pictures of a whole pipeline, in pixels")
+    pipeline_options: dict[str, JsonValue] | None = None
+    """Arguments of a whole pipeline's call."""
+
+    @field_validator("pipeline_options")
+    @classmethod
+    def _moderate_arguments(cls, options: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        """Refuse arguments that are long; which there are, the pipeline says."""
+        if options is not None and len(json.dumps(options)) > MOST_LETTERS:
+            raise ValueError(f"more than {MOST_LETTERS} characters")
+        return options or None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of a whole pipeline's call that the user has given."""
+        sizes = {name: getattr(self, name) for name in ("height", "width") if getattr(self, name) is not None}
+        return {**sizes, **(self.pipeline_options or {})}
+
+    def check_native(self, name: str) -> None:
+        """Refuse arguments of a pipeline's call for a model whose network samplerzoo calls itself.
+
+        Raises:
+            UsageError: names the first one.
+        """
+        for argument in self.arguments:
+            way = "--guidance-scale goes behind --guidance cfg or another" if argument == "guidance_scale" else ""
+            flag = argument if argument in ("height", "width") else f"pipeline-option {argument}="
+            way = way or f"--{flag} is for pipelines that run by themselves"
+            raise UsageError(
+                f"{name} is no such pipeline: {way}; leave it out, or run the whole pipeline with --hosted"
+            )
 
     @property
     def reading(self) -> ReadingOptions:

@@ -26,6 +26,10 @@ OURS = ("classifier", "features", "checkpoints", "samples")
 """Folders beside the parts of a pipeline that are not parts of it."""
 
 
+class Undriven(ZooError):
+    """Refusal of a folder of which a network or another part is read by no architecture."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of a model folder: a network, a scheduler, an autoencoder, a text encoder.
@@ -111,7 +115,7 @@ def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str
     if lost:
         for part, network in networks:
             _check_network(part, network, pipeline)
-        raise ZooError(_refusal(root, pipeline, parts, lost))
+        raise Undriven(_refusal(root, pipeline, parts, lost))
     schedulers = [(part, found) for part, found in claimed if isinstance(found, PathArchitecture)]
     codecs = [(part, found) for part, found in claimed if isinstance(found, CodecArchitecture)]
     if not networks:
@@ -141,7 +145,7 @@ def _check_network(network: Part, architecture: NetworkArchitecture, pipeline: s
         try:
             architecture.facts(network.config)
         except ZooError as error:
-            raise ZooError(f"{network.path}{f' of a {pipeline}' if pipeline else ''}: {error}") from error
+            raise Undriven(f"{network.path}{f' of a {pipeline}' if pipeline else ''}: {error}") from error
 
 
 def _text(root: Path, network: Part, name: str, kinds: tuple[str, ...], parts: list[Part]) -> Part:
@@ -212,7 +216,7 @@ def _parts(root: Path) -> tuple[str | None, list[Part]]:
         if not isinstance(pipeline, str | None):
             where = root / INDEX_FILE
             raise ZooError(f"{where}: _class_name is {pipeline!r:.60}, code of its own: no code of a folder is run")
-        return pipeline, [_part(root, name, kind) for name, kind in _named(root, index).items()]
+        return pipeline, [_part(root, name, kind) for name, kind in named_parts(root, index).items()]
     parts = [Part("", root, read_json(root, file)) for file in CONFIG_FILES if (root / file).is_file()]
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not _ours(path.name))
     if (root / CONFIG_FILES[1]).is_file():  # as in the first repositories of diffusers
@@ -226,7 +230,7 @@ def _parts(root: Path) -> tuple[str | None, list[Part]]:
     return None, parts
 
 
-def _named(root: Path, index: dict[str, Any]) -> dict[str, str]:
+def named_parts(root: Path, index: dict[str, Any]) -> dict[str, str]:
     """Return the classes of the parts that an index names.
 
     Raises:

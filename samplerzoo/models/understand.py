@@ -19,7 +19,7 @@ from samplerzoo.models.configs import ClassifierConfig, ModelInfo, parse
 from samplerzoo.models.folder import INFO_FILE, read_json
 from samplerzoo.models.handle import blank_text, echo, slope
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.models.parts import Part, Parts
+from samplerzoo.models.parts import Part, Parts, Undriven
 from samplerzoo.system.files import digest
 from samplerzoo.trust.limits import MOST_VALUES
 
@@ -33,7 +33,10 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     Raises:
         ZooError: the configs, samplerzoo.json and what the user said do not go together; names file and key.
     """
-    network = _asked_of(parts, parts.network[0], lambda: parts.network[1].facts(parts.network[0].config))
+    try:
+        network = _asked_of(parts, parts.network[0], lambda: parts.network[1].facts(parts.network[0].config))
+    except ZooError as error:
+        raise Undriven(str(error)) from error
     _check_answer(parts.network[1], "facts", network, NetworkFacts)
     shape = _shape(parts, network, reading)
     network = dataclasses.replace(network, shape=shape)

@@ -19,6 +19,7 @@ import torch
 from samplerzoo.core.blame import blaming, place_of, plugin_title
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.drawer import Request
 from samplerzoo.core.guidance import Guidance, checked_denoiser
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
@@ -313,6 +314,12 @@ def draw_batch(
     on_prediction: OnPrediction | None = None,
 ) -> Batch:
     """Draw these images at once, on this process alone."""
+    if plan.model.drawer is not None:
+        request = Request(
+            plan.sampler, plan.grid, plan.clip, plan.seed, indices, plan.prompts_of(indices), plan.negative_prompt,
+            on_step, on_prediction,
+        )  # fmt: skip
+        return Batch(indices, *plan.model.drawer(request))
     model, cost = plan.model, Cost(images=len(indices))
     condition = plan.condition(indices)
     prompt = model.device in PROMPT_DEVICES

@@ -88,7 +88,12 @@ class Plan:
             raise UsageError(f"{name} makes images of prompts: add --prompts TEXT|FILE, or prompts=[...] in Python")
         if self.model.text is not None and self.labels is not None:
             raise UsageError(f"{name} makes images of prompts, and takes no class labels: leave --class-labels out")
-        if self.negative_prompt is not None and self.guidance is None:
+        if self.model.drawer is not None and self.guidance is not None:
+            raise UsageError(
+                f"{name} is a whole pipeline, which guides by itself: leave --guidance out, and give its own scale, as "
+                "--guidance-scale 5"
+            )
+        if self.negative_prompt is not None and self.guidance is None and self.model.drawer is None:
             raise UsageError(
                 "--negative-prompt is what guidance leads away from: add --guidance cfg --guidance-scale 7.5"
             )
@@ -96,9 +101,12 @@ class Plan:
     def condition(self, indices: Sequence[int]) -> Condition:
         """Return what these images are to be, as the network takes it."""
         if self.prompts is not None:
-            asked = [self.prompts[index % len(self.prompts)] for index in indices]
-            return self.model.condition(prompts=asked, negative_prompt=self.negative_prompt)
+            return self.model.condition(prompts=self.prompts_of(indices), negative_prompt=self.negative_prompt)
         return self.model.condition(None if self.labels is None else [self.labels[index] for index in indices])
+
+    def prompts_of(self, indices: Sequence[int]) -> list[str]:
+        """Return the prompt of each of these images."""
+        return [self.prompts[index % len(self.prompts)] for index in indices] if self.prompts else []
 
     def with_weights(self, model: Model) -> Plan:
         """Put a model with weights in the place of the stub, and load the guidance's own model, if it has one."""

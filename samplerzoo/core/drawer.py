@@ -1,0 +1,43 @@
+"""Drawer: a way of making images in which something else than the driver calls the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from samplerzoo.core.cost import Cost
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.prediction import Clip, Prediction
+from samplerzoo.core.sampler import Sampler
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Images that are wanted of a drawer, and who listens.
+
+    Attributes:
+        indices: numbers of the images, by which their noise is keyed.
+        prompts: text of each image.
+        on_step, on_prediction: listeners, as those of the driver.
+    """
+
+    sampler: Sampler
+    grid: Grid
+    clip: Clip
+    seed: int
+    indices: Sequence[int]
+    prompts: Sequence[str]
+    negative_prompt: str | None = None
+    on_step: Callable[[int, Level, torch.Tensor], None] | None = None
+    on_prediction: Callable[[Level, Prediction], None] | None = None
+
+
+class Drawer(Protocol):
+    """Pipeline that runs by itself, with a sampler as its scheduler."""
+
+    def __call__(self, request: Request) -> tuple[torch.Tensor, Cost]:
+        """Return the last states (N, *shape) in float32, and what they cost."""

@@ -1,0 +1,157 @@
+"""Drawing with a whole pipeline: its own code runs, and a sampler is its scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from samplerzoo.core.codec import Codec
+from samplerzoo.core.cost import Cost
+from samplerzoo.core.drawer import Request
+from samplerzoo.core.level import Grid
+from samplerzoo.core.noise import Noise
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.data.order import keyed_generator
+from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.hosting.index import PipelineIndex
+from samplerzoo.hosting.rehearsal import counting
+from samplerzoo.hosting.scheduler import SamplerScheduler
+from samplerzoo.models.parts import unhosted
+
+PART = 4
+"""Pictures that are decoded at once."""
+
+
+class PipelineDrawer:
+    """Pipeline with its weights, which draws by its own call.
+
+    Args:
+        arguments: arguments of the call beside prompts.
+        shape: shape of one state.
+    """
+
+    def __init__(
+        self, index: PipelineIndex, pipeline: Any, arguments: Mapping[str, Any], shape: tuple[int, ...]
+    ) -> None:
+        self.index, self.pipeline = index, pipeline
+        self._arguments, self._shape = arguments, shape
+        self._config = unhosted(index.scheduler.config)
+
+    @torch.no_grad()
+    def __call__(self, request: Request) -> tuple[torch.Tensor, Cost]:
+        """Draw the images of a request; see `samplerzoo.core.drawer.Drawer`."""
+        scheduler = _Listened.of(self._config, request)
+        arguments = self._told(request.prompts, request.negative_prompt)
+        noise = Noise(request.seed, request.indices, self._shape)
+        if self.index.takes_generators:
+            arguments["generator"] = [keyed_generator(request.seed, image) for image in request.indices]
+        with counting(self.pipeline, len(request.indices)) as cost:
+            self._call(scheduler, noise(), len(request.grid), output_type="latent", **arguments)
+        if scheduler.last is None:
+            raise ZooError(f"{self.index.root}: {self.index.name} ended before the last step")
+        return scheduler.last.float(), cost
+
+    @torch.no_grad()
+    def decode(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the pictures (N, C, H, W) in [-1, 1] of states: the call of the pipeline, without any step."""
+        made = []
+        for part in states.split(PART):
+            scheduler = _Stepless.from_config(self._config, sampler="ddim")
+            answer = self._call(scheduler, part, 1, output_type="pt", **self._told([""] * len(part), None))
+            made.append(2 * answer.images.to(states.device).float() - 1)
+        return torch.cat(made)
+
+    def _told(self, prompts: Sequence[str], negative_prompt: str | None) -> dict[str, Any]:
+        negative = {} if negative_prompt is None else {"negative_prompt": [negative_prompt] * len(prompts)}
+        return {"prompt": [*prompts], **negative, **self._arguments}
+
+    def _call(self, scheduler: SamplerScheduler, latents: torch.Tensor, steps: int, **arguments: Any) -> Any:
+        pipeline = self.pipeline
+        pipeline.scheduler = scheduler
+        latents = latents.to(pipeline._execution_device, pipeline.dtype)
+        try:
+            return pipeline(latents=latents, num_inference_steps=steps, **arguments)
+        except (ValueError, TypeError) as error:
+            if isinstance(error, ZooError):
+                raise
+            raise UsageError(f"{self.index.name}: {reason(error)}") from error
+
+
+class PipelineCodec(Codec):
+    """Codec of a whole pipeline: its own code makes pictures of its states.
+
+    Args:
+        picture: shape (C, H, W) of a picture.
+        drawer: the pipeline; None before the weights are read.
+    """
+
+    def __init__(self, name: str, picture: tuple[int, ...], drawer: PipelineDrawer | None = None) -> None:
+        self.name, self._picture, self._drawer = name, picture, drawer
+
+    def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self._picture
+
+    def decode(self, states: torch.Tensor) -> torch.Tensor:
+        if self._drawer is None:
+            return states.new_zeros(len(states), *self._picture)
+        return self._drawer.decode(states)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        raise UsageError(f"{self.name} makes pictures of states, and no states of pictures")
+
+
+class _Listened(SamplerScheduler):
+    """Scheduler of one draw. It visits the levels of a grid, whatever its pipeline asks for, and tells listeners.
+
+    Attributes:
+        last: state that the sampler ended with; None before.
+    """
+
+    wanted: Request
+    last: torch.Tensor | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], request: Request) -> _Listened:
+        made: _Listened = cls.from_config(config, sampler=request.sampler, seed=request.seed, clip_x0=str(request.clip))
+        made.wanted, made.last, made.images = request, None, request.indices
+        return made
+
+    def _wanted(self, *args: Any) -> Grid:
+        return self.wanted.grid
+
+    def step(self, model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
+        request, index = self.wanted, 0 if self._run is None else self._run.next
+        levels, entry = request.grid.levels, self._entries[index]
+        if index == 0:
+            self._tell(0, sample)
+        if request.on_prediction is not None:
+            p = self._model.read(sample.float(), entry.level, model_output.float())
+            request.on_prediction(entry.level, self._model.clip(p))
+        found = super().step(model_output, timestep, sample, *args, **kwargs)
+        state = found[0]
+        following = self._entries[index + 1 :]
+        if not following:
+            self.last = state.clone()
+        if not following or following[0].step > entry.step:
+            self._tell(entry.step + 1, state)
+        return found
+
+    def _tell(self, number: int, state: torch.Tensor) -> None:
+        if self.wanted.on_step is not None:
+            self.wanted.on_step(number, self.wanted.grid.levels[number], state.float())
+
+
+class _Stepless(SamplerScheduler):
+    """Scheduler without any step: a pipeline goes from the latents that it is given to its decoder."""
+
+    init_noise_sigma = 1.0  # type: ignore[assignment]  # latents are states
+
+    def set_timesteps(
+        self, num_inference_steps: int | None = None, device: Any = None, *, timesteps: Any = None, sigmas: Any = None,
+        mu: float | None = None, **others: Any,
+    ) -> None:  # fmt: skip
+        super().set_timesteps(1, device, mu=mu)
+        self.timesteps = self.timesteps[:0]

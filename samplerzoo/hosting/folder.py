@@ -1,0 +1,156 @@
+"""Folders of whole pipelines, of which no architecture reads the network: models that run by the pipeline's own code."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import torch
+
+from samplerzoo.core.cost import Cost
+from samplerzoo.core.drawer import Request
+from samplerzoo.core.model import Layout, Model
+from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.hosting.drawer import PipelineCodec, PipelineDrawer
+from samplerzoo.hosting.entries import plan_entries
+from samplerzoo.hosting.index import PipelineIndex
+from samplerzoo.hosting.rehearsal import Rehearsal, network_calls, rehearse
+from samplerzoo.models.handle import ModelHandle, blank_text
+from samplerzoo.models.options import ReadingOptions
+from samplerzoo.models.weights import load_module, load_text_part, with_layout
+from samplerzoo.system.environment import choose_device, choose_dtype
+from samplerzoo.system.files import digest, digest_text
+
+if TYPE_CHECKING:
+    from samplerzoo.core.model import Network
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineFolder(ModelHandle):
+    """Whole pipeline on disk, by its configs; `load` reads the weights.
+
+    Attributes:
+        name: name that it was asked for by.
+        index: classes of the pipeline and its parts.
+        reading: what the user said of the folder, and the arguments of the pipeline's call.
+    """
+
+    name: str
+    index: PipelineIndex
+    reading: ReadingOptions
+    stub: Model
+    guesses: tuple[str, ...]
+
+    compiles = False
+    usual_batch = 1
+
+    @classmethod
+    def open(cls, name: str, root: Path, reading: ReadingOptions, instead: Exception | None = None) -> Self:
+        """Read the configs of a folder, and rehearse the pipeline's call.
+
+        Args:
+            instead: error to raise if the folder is of no pipeline that can be run.
+
+        Raises:
+            UsageError: the pipeline refuses its arguments, or makes no pictures.
+            ZooError: the folder is no pipeline that takes prompts, or not a whole one.
+        """
+        index = PipelineIndex.read(root)
+        if index is None:
+            raise instead or UsageError(f"--hosted: {root} is no pipeline of diffusers that takes prompts and latents")
+        for flag in ("shape", "null_label", "scheduler"):
+            if getattr(reading, flag) is not None:
+                raise UsageError(f"--{flag.replace('_', '-')}: {name} is a whole {index.name}; leave it out")
+        stub = _Stub(index, reading.arguments)
+        guesses = tuple(f"{part} is not run" for part in index.left_out)
+        return cls(name, index, reading, stub.model(name, lambda: digest_text(name)), guesses)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the files of all parts, and of the arguments of the call."""
+        files = sorted(file for part, _ in self.index.parts.values() for file in part.files)
+        return digest_text(json.dumps([self.index.name, digest(*files), self.reading.arguments], sort_keys=True))
+
+    @property
+    def family(self) -> str:
+        return f"whole {self.index.name} with {self.index.scheduler.kind}"
+
+    def check_compiled(self) -> NoReturn:
+        raise UsageError(f"{self.name} is a whole pipeline, which is not compiled here: leave --compile out")
+
+    def load(
+        self, *, device: str = "auto", dtype: str = "auto", compiled: bool = False, layout: Layout = "contiguous"
+    ) -> Model:
+        if compiled:
+            self.check_compiled()
+        device = choose_device(device)
+        dtype = choose_dtype(dtype, device)
+        modules = {}
+        for name, (part, cls) in self.index.modules.items():
+            if cls.__module__.startswith("transformers."):
+                module = load_text_part(part, self.reading.variant).to(getattr(torch, dtype))
+            else:
+                module = load_module(part, cls, dtype, self.reading.variant)
+            modules[name] = module
+        pipeline = self.index.assemble(modules).to(device)
+        for network in network_calls(pipeline):
+            with_layout(network, layout)
+        stub = self.stub
+        drawer = PipelineDrawer(self.index, pipeline, self.reading.arguments, stub.shape)
+        codec = PipelineCodec(stub.codec.name, stub.image_shape, drawer)
+        return dataclasses.replace(stub, device=device, dtype=dtype, layout=layout, codec=codec, drawer=drawer)
+
+    def network_in(self, device: str, dtype: str) -> Callable[[Layout], Network]:
+        raise UsageError(f"{self.name} is a whole pipeline: its network is called by its own code alone")
+
+    def about(self) -> dict[str, Any]:
+        return {"folder": str(self.index.root), "pipeline": self.index.name, "arguments": self.reading.arguments}
+
+
+class _Stub:
+    """Pipeline without weights: it says what images would cost."""
+
+    def __init__(self, index: PipelineIndex, arguments: dict[str, Any]) -> None:
+        self._index, self._arguments = index, arguments
+        self._rehearsed = functools.cache(self._rehearse)
+
+    def _rehearse(self, steps: int = 1, negative: bool = False) -> Rehearsal:
+        more = {"negative_prompt": ["a"]} if negative else {}
+        return rehearse(self._index, {**self._arguments, **more}, steps=steps)
+
+    def model(self, name: str, identity: Callable[[], str]) -> Model:
+        seen = self._rehearsed()
+        schedule = seen.model.schedule
+        if seen.sigmas is not None and schedule.own is not None:
+            schedule = copy.copy(schedule)
+            schedule.own = lambda steps: self._rehearsed(steps).sigmas or ()
+        return dataclasses.replace(
+            seen.model,
+            net=_uncalled,
+            schedule=schedule,
+            shape=seen.shape,
+            text=blank_text({}, identity),
+            codec=PipelineCodec(f"the decoder of {self._index.name}", seen.picture),
+            drawer=self,
+            name=name,
+        )
+
+    def __call__(self, request: Request) -> tuple[torch.Tensor, Cost]:
+        """Count what the images would cost."""
+        if request.negative_prompt is not None and not self._index.takes_negative_prompt:
+            raise UsageError(f"{self._index.name} takes no negative prompt: leave --negative-prompt out")
+        seen, images = self._rehearsed(negative=request.negative_prompt is not None), len(request.indices)
+        entries, _ = plan_entries(request.sampler, request.grid, seen.model)
+        count = images * len(entries)
+        cost = Cost(images, count * seen.each.calls, count * seen.each.evaluations)
+        return torch.zeros(images, *seen.shape), cost
+
+
+def _uncalled(*_: object) -> NoReturn:
+    raise ZooError("the network of a whole pipeline is called by its own code alone")

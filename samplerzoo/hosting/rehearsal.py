@@ -1,0 +1,160 @@
+"""Rehearsal of a whole pipeline, without weights: what its own code will ask of network and scheduler.
+
+The pipeline is made of its configs on torch's meta device, where tensors have shapes and no values, and its call is run
+for one image and one step. A pipeline that reads a value on the way is made of zeros that take no memory, and runs on
+the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from samplerzoo.core.cost import Cost
+from samplerzoo.core.model import Model
+from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.hosting.index import PipelineIndex
+from samplerzoo.hosting.scheduler import SamplerScheduler, SamplerSchedulerOutput
+from samplerzoo.models.parts import unhosted
+from samplerzoo.models.weights import load_text_part
+
+NETWORKS = ("diffusers.models.unets.", "diffusers.models.transformers.")
+"""Modules of diffusers whose classes are networks, of which evaluations are counted."""
+PLACES = ("meta", "cpu")
+"""Devices on which a rehearsal is tried in turn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """What a pipeline asks for.
+
+    Attributes:
+        model: path, parametrization and clip of its network, on the shift that the pipeline gives.
+        shape: shape of one state.
+        picture: shape (C, H, W) of one picture.
+        each: calls and evaluations of an entry of its timesteps, for one image.
+        sigmas: levels that it asks for, already shifted; None if it leaves them to its scheduler.
+    """
+
+    model: Model
+    shape: tuple[int, ...]
+    picture: tuple[int, ...]
+    each: Cost
+    sigmas: tuple[float, ...] | None
+
+
+def rehearse(index: PipelineIndex, arguments: Mapping[str, Any], *, steps: int = 1) -> Rehearsal:
+    """Run the call of a pipeline for one image.
+
+    Args:
+        arguments: arguments of the call, beside the prompt.
+        steps: number that the pipeline is told.
+
+    Raises:
+        UsageError: the pipeline refuses its arguments, or makes something else than pictures.
+    """
+    index.check_arguments({name: value for name, value in arguments.items() if name != "negative_prompt"})
+    for place in PLACES:
+        try:
+            return _rehearse(index, arguments, steps, place)
+        except (NotImplementedError, RuntimeError) as error:  # a value was read where there is none
+            failure = error
+    raise ZooError(f"{index.root}: {index.name} does not run: {reason(failure)}") from failure
+
+
+def network_calls(pipeline: Any) -> list[nn.Module]:
+    """Return the networks of a pipeline, whose calls are counted."""
+    modules = [module for module in pipeline.components.values() if isinstance(module, nn.Module)]
+    return [module for module in modules if type(module).__module__.startswith(NETWORKS)]
+
+
+@contextmanager
+def counting(pipeline: Any, images: int) -> Iterator[Cost]:
+    """Count the calls of a pipeline's networks and their rows, whatever the pipeline's guidance makes of them."""
+    cost = Cost(images=images)
+
+    def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        first = next(value for value in (*args, *kwargs.values()) if isinstance(value, (torch.Tensor, list)))
+        cost.calls += images
+        cost.evaluations += len(first)
+
+    hooks = [net.register_forward_pre_hook(count, with_kwargs=True) for net in network_calls(pipeline)]
+    try:
+        yield cost
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _rehearse(index: PipelineIndex, arguments: Mapping[str, Any], steps: int, place: str) -> Rehearsal:
+    modules = {name: _hollow(*found, place) for name, found in index.modules.items()}
+    tokenizers = {name: load_text_part(part) for name, (part, cls) in index.parts.items() if _tokenizes(cls)}
+    pipeline = index.assemble({**modules, **tokenizers})
+    witness = _Witness.from_config({**unhosted(index.scheduler.config)}, sampler="ddim")
+    pipeline.scheduler = witness
+    try:
+        with counting(pipeline, 1) as cost, torch.random.fork_rng(devices=[]), torch.no_grad():
+            made = pipeline(prompt=["a"], num_inference_steps=steps, output_type="pt", **arguments)
+    except (ValueError, TypeError, ImportError, AttributeError, KeyError) as error:
+        if isinstance(error, ZooError):
+            raise
+        raise UsageError(f"{index.name}: {reason(error)}") from error
+    pictures = getattr(made, "images", None)
+    shape = tuple(getattr(pictures, "shape", ()))
+    if len(shape) != 4 or shape[0] != 1 or witness.shape is None:
+        raise UsageError(f"{index.root}: {index.name} makes no pictures, and run and bench make nothing else")
+    return Rehearsal(witness.seen, witness.shape, shape[1:], cost, witness.asked)
+
+
+def _hollow(part: Any, cls: Any, place: str) -> nn.Module:
+    """Make a module of its config alone: without values, or of zeros that lie all in one place."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        if hasattr(cls, "config_class") and hasattr(cls.config_class, "from_pretrained"):
+            module = cls(cls.config_class.from_pretrained(part.path, local_files_only=True))
+        else:
+            module = cls.from_config(part.config)
+    if place == "meta":
+        return module.to("meta").eval()
+    for owner in module.modules():
+        for name, weight in [*owner.named_parameters(recurse=False)]:
+            zeros = torch.zeros(1, dtype=weight.dtype).expand(weight.shape)
+            setattr(owner, name, nn.Parameter(zeros, requires_grad=False))
+    return module.eval()
+
+
+def _tokenizes(cls: type[Any]) -> bool:
+    from transformers import PreTrainedTokenizerBase
+
+    return issubclass(cls, PreTrainedTokenizerBase)
+
+
+class _Witness(SamplerScheduler):
+    """Scheduler of one step that keeps what its pipeline asks for, and leaves the state as it is."""
+
+    def set_timesteps(
+        self, num_inference_steps: int | None = None, device: Any = None, *, timesteps: Any = None, sigmas: Any = None,
+        mu: float | None = None, **others: Any,
+    ) -> None:  # fmt: skip
+        super().set_timesteps(1, "cpu", mu=mu, **others)
+        self.seen, self.shape = self._model, None
+        self.asked = None
+        if sigmas is not None:
+            grid = self._wanted(self._suited, self._model, None, None, sigmas)
+            self.asked = tuple(level.tau for level in grid.levels[:-1])
+        self.timesteps, self._begin_index = self.timesteps.to(device), 0
+
+    def scale_model_input(self, sample: torch.Tensor, timestep: Any = None) -> torch.Tensor:
+        return sample
+
+    def step(
+        self, model_output: Any, timestep: Any, sample: Any, *args: Any, return_dict: bool = True, **o: Any
+    ) -> Any:
+        self.shape = tuple(sample.shape[1:])
+        return SamplerSchedulerOutput(sample, sample) if return_dict else (sample, sample)
