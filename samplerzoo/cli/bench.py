@@ -18,6 +18,7 @@ from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.paths import PATH
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import (
+    argument_flag,
     baseline_flag,
     debug_flag,
     json_flag,
@@ -53,6 +54,7 @@ flags_of_bench: list[click.Parameter] = [
     plugin_flag,
     *several(flags(RowOptions), single=["class_labels", "negative_prompt"]),
     *prompt_flags,
+    argument_flag,
     *flags(SuiteHeader),
     *network_flags,
     click.Option(

@@ -11,10 +11,11 @@ from samplerzoo.bench.suite import RowOptions, SuiteHeader, parse_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import debug_flag, device_flag, prompt_flags
+from samplerzoo.cli.shared_flags import argument_flag, debug_flag, device_flag, prompt_flags
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError
+from samplerzoo.models.options import ReadingOptions
 
 SHOWN, MOST = 2, 64
 """Images of each setting, and the most of them."""
@@ -22,7 +23,7 @@ SHOWN, MOST = 2, 64
 OWN = ("images", "class_labels")
 """Flags of rows that have other words here."""
 
-MODEL_FLAGS = ("model", "revision", "variant", "scheduler", "shape", "null_label")
+MODEL_FLAGS = ("model", *ReadingOptions.model_fields)
 
 flags_of_show: list[click.Parameter] = [
     click.Option(
@@ -34,6 +35,7 @@ flags_of_show: list[click.Parameter] = [
     plugin_flag,
     *(flag for flag in several(flags(RowOptions), single=["negative_prompt"]) if flag.name not in OWN),
     *prompt_flags,
+    argument_flag,
     click.Option(
         ["--labels", "--class-labels", "class_labels"],
         metavar="TEXT",

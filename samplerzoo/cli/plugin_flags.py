@@ -23,6 +23,13 @@ plugin_flag = click.Option(
     ["--plugin"], multiple=True, metavar="FILE", help="Python file with a plugin; may be repeated"
 )
 
+scale_flag = click.Option(
+    [f"--{GUIDANCE_PREFIX}scale".replace("_", "-")],
+    type=float,
+    metavar="NUMBER",
+    help="guidance_scale of a pipeline that guides by itself; for a guidance of samplerzoo, add --guidance",
+)
+
 
 def typed_so_far(command: click.Command, ctx: click.Context, args: list[str]) -> dict[str, Any]:
     """Read the flags that are known already from a command line, and skip the others."""
@@ -69,6 +76,8 @@ class PluginCommand(click.Command):
             for kind, name in chosen.items()
             if name
         }
+        if "guidance" in chosen and chosen["guidance"] is None:
+            ctx.meta[SECTIONS]["Options of a whole pipeline"] = [scale_flag]
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

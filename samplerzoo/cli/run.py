@@ -11,7 +11,14 @@ import click
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.paths import PATH
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag, sampler_flag
-from samplerzoo.cli.shared_flags import debug_flag, json_flag, network_flags, prompt_flags, tuning_request
+from samplerzoo.cli.shared_flags import (
+    argument_flag,
+    debug_flag,
+    json_flag,
+    network_flags,
+    prompt_flags,
+    tuning_request,
+)
 from samplerzoo.cli.terminal import show
 from samplerzoo.data.prompts import read_prompts
 from samplerzoo.errors import UsageError
@@ -32,6 +39,7 @@ flags_of_run: list[click.Parameter] = [
     plugin_flag,
     *flags(Recipe),
     *prompt_flags,
+    argument_flag,
     click.Option(
         ["--num-images"],
         type=click.IntRange(1, MOST_IMAGES),
@@ -141,6 +149,8 @@ def recipe_of(wanted: dict[str, Any]) -> Recipe:
         wanted["prompts"] = read_prompts(given_prompts, column)
     own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
     for_sampler, for_guidance = split_options(wanted)
+    if "guidance" not in own and "scale" in for_guidance:  # of a pipeline that guides by itself
+        own["pipeline_options"] = {**own.get("pipeline_options", {}), "guidance_scale": for_guidance.pop("scale")}
     return validated(Recipe, {**own, "sampler_options": for_sampler, "guidance_options": for_guidance})
 
 

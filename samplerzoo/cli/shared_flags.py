@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import click
 
 from samplerzoo.cli.flags import flags, validated
@@ -31,6 +34,30 @@ prompt_flags: list[click.Option] = [
         "text]",
     ),
 ]  # fmt: skip
+
+
+def _arguments(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any] | None:
+    """Read words name=value, whose values are JSON, or texts as they are."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--pipeline-option {word}: give name=value, as --pipeline-option guidance_scale=5")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found[name.replace("-", "_")] = value
+    return found or None
+
+
+argument_flag = click.Option(
+    ["--pipeline-option", "pipeline_options"],
+    multiple=True,
+    callback=_arguments,
+    metavar="NAME=VALUE",
+    help="argument of the call of a whole pipeline, as JSON or text; may be repeated",
+)
 baseline_flag = click.Option(
     ["--baseline"],
     metavar="NAME[@NFE]",

@@ -18,8 +18,9 @@ from samplerzoo.errors import UsageError, ZooError
 if TYPE_CHECKING:
     import torch
 
-    from samplerzoo.core.drawer import Drawer
+    from samplerzoo.core.cost import Cost
 
+    Drawer = Callable[[Any], tuple[torch.Tensor, Cost]]
     Network = Callable[[torch.Tensor, torch.Tensor, Condition], torch.Tensor]
     Classifier = Callable[[torch.Tensor, Level], torch.Tensor]
 
@@ -48,7 +49,8 @@ class Model:
         codec: way from a state to a picture.
         variance: variance of the ancestral step that it was trained for: "small", "large" or "learned", if known.
         classifier: noise-aware classifier (x, level) -> logits (N, classifier_classes).
-        drawer: pipeline that calls the network by itself, in the place of the driver. It guides by itself, too.
+        drawer: pipeline that calls the network by itself, in the place of the driver: a function from a Request to the
+            last states (N, *shape) in float32, and what they cost. It guides by itself, too.
         second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: bound on x0 unless a run says otherwise.
         device, dtype, compiled, layout: where the network computes, in what precision, whether by torch.compile, and

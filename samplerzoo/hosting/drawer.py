@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from samplerzoo.core.codec import Codec
 from samplerzoo.core.cost import Cost
-from samplerzoo.core.drawer import Request
 from samplerzoo.core.level import Grid
 from samplerzoo.core.noise import Noise
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.request import Request
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.hosting.index import PipelineIndex
@@ -42,14 +40,15 @@ class PipelineDrawer:
 
     @torch.no_grad()
     def __call__(self, request: Request) -> tuple[torch.Tensor, Cost]:
-        """Draw the images of a request; see `samplerzoo.core.drawer.Drawer`."""
+        """Draw the images of a request; see `samplerzoo.core.model.Model.drawer`."""
         scheduler = _Listened.of(self._config, request)
         arguments = self._told(request.prompts, request.negative_prompt)
         noise = Noise(request.seed, request.indices, self._shape)
         if self.index.takes_generators:
             arguments["generator"] = [keyed_generator(request.seed, image) for image in request.indices]
         with counting(self.pipeline, len(request.indices)) as cost:
-            self._call(scheduler, noise(), len(request.grid), output_type="latent", **arguments)
+            scheduler.begins = noise().to(self.pipeline._execution_device, self.pipeline.dtype)
+            self._call(scheduler, scheduler.begins, len(request.grid), output_type="latent", **arguments)
         if scheduler.last is None:
             raise ZooError(f"{self.index.root}: {self.index.name} ended before the last step")
         return scheduler.last.float(), cost
@@ -69,7 +68,7 @@ class PipelineDrawer:
         return {"prompt": [*prompts], **negative, **self._arguments}
 
     def _call(self, scheduler: SamplerScheduler, latents: torch.Tensor, steps: int, **arguments: Any) -> Any:
-        pipeline = self.pipeline
+        pipeline, before = self.pipeline, self.pipeline.scheduler
         pipeline.scheduler = scheduler
         latents = latents.to(pipeline._execution_device, pipeline.dtype)
         try:
@@ -78,6 +77,8 @@ class PipelineDrawer:
             if isinstance(error, ZooError):
                 raise
             raise UsageError(f"{self.index.name}: {reason(error)}") from error
+        finally:
+            pipeline.scheduler = before  # a listener of steps may decode in the middle of a call
 
 
 class PipelineCodec(Codec):
@@ -107,10 +108,12 @@ class _Listened(SamplerScheduler):
     """Scheduler of one draw. It visits the levels of a grid, whatever its pipeline asks for, and tells listeners.
 
     Attributes:
+        begins: noise that the pipeline is given as latents.
         last: state that the sampler ended with; None before.
     """
 
     wanted: Request
+    begins: torch.Tensor
     last: torch.Tensor | None
 
     @classmethod
@@ -124,8 +127,10 @@ class _Listened(SamplerScheduler):
 
     def step(self, model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
         request, index = self.wanted, 0 if self._run is None else self._run.next
-        levels, entry = request.grid.levels, self._entries[index]
+        entry = self._entries[index]
         if index == 0:
+            if not torch.equal(sample, self.begins * self.init_noise_sigma):
+                raise UsageError("the pipeline begins with other noise than it is given, so no image could be repeated")
             self._tell(0, sample)
         if request.on_prediction is not None:
             p = self._model.read(sample.float(), entry.level, model_output.float())
@@ -147,7 +152,7 @@ class _Listened(SamplerScheduler):
 class _Stepless(SamplerScheduler):
     """Scheduler without any step: a pipeline goes from the latents that it is given to its decoder."""
 
-    init_noise_sigma = 1.0  # type: ignore[assignment]  # latents are states
+    init_noise_sigma = 1.0  # latents are states
 
     def set_timesteps(
         self, num_inference_steps: int | None = None, device: Any = None, *, timesteps: Any = None, sigmas: Any = None,

@@ -1,4 +1,4 @@
-"""Folders of whole pipelines, of which no architecture reads the network: models that run by the pipeline's own code."""
+"""Folders of whole pipelines: models that run by the pipeline's own code."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 import torch
 
 from samplerzoo.core.cost import Cost
-from samplerzoo.core.drawer import Request
 from samplerzoo.core.model import Layout, Model
+from samplerzoo.core.request import Request
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting.drawer import PipelineCodec, PipelineDrawer
 from samplerzoo.hosting.entries import plan_entries
@@ -94,10 +94,10 @@ class PipelineFolder(ModelHandle):
         modules = {}
         for name, (part, cls) in self.index.modules.items():
             if cls.__module__.startswith("transformers."):
-                module = load_text_part(part, self.reading.variant).to(getattr(torch, dtype))
+                module = load_text_part(part, self.reading.variant)
             else:
                 module = load_module(part, cls, dtype, self.reading.variant)
-            modules[name] = module
+            modules[name] = _cast(module, getattr(torch, dtype))
         pipeline = self.index.assemble(modules).to(device)
         for network in network_calls(pipeline):
             with_layout(network, layout)
@@ -150,6 +150,15 @@ class _Stub:
         count = images * len(entries)
         cost = Cost(images, count * seen.each.calls, count * seen.each.evaluations)
         return torch.zeros(images, *seen.shape), cost
+
+
+def _cast(module: Any, dtype: torch.dtype) -> Any:
+    """Cast the weights that may be cast: diffusers leaves some as they are, and not all of them on purpose."""
+    kept = {*(getattr(module, "_keep_in_fp32_modules", None) or ())}
+    for name, weight in module.named_parameters():
+        if not kept & {*name.split(".")}:
+            weight.data = weight.data.to(dtype)
+    return module
 
 
 def _uncalled(*_: object) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Index of a whole pipeline: the class that calls its network, and the classes of its parts. No code of a folder runs."""
+"""Index of a whole pipeline: its class, and the classes of its parts. No code of a folder runs."""
 
 from __future__ import annotations
 

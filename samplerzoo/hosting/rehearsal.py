@@ -138,13 +138,16 @@ def _tokenizes(cls: type[Any]) -> bool:
 class _Witness(SamplerScheduler):
     """Scheduler of one step that keeps what its pipeline asks for, and leaves the state as it is."""
 
+    seen: Model
+    shape: tuple[int, ...] | None = None
+    asked: tuple[float, ...] | None = None
+
     def set_timesteps(
         self, num_inference_steps: int | None = None, device: Any = None, *, timesteps: Any = None, sigmas: Any = None,
         mu: float | None = None, **others: Any,
     ) -> None:  # fmt: skip
         super().set_timesteps(1, "cpu", mu=mu, **others)
-        self.seen, self.shape = self._model, None
-        self.asked = None
+        self.seen = self._model
         if sigmas is not None:
             grid = self._wanted(self._suited, self._model, None, None, sigmas)
             self.asked = tuple(level.tau for level in grid.levels[:-1])

@@ -30,6 +30,8 @@ class ModelHandle(ABC):
 
     compiles: ClassVar[bool] = True
     """Tells whether there is a network that can be compiled."""
+    usual_batch: ClassVar[int | None] = None
+    """Images at once unless the user says otherwise, where that is not left to a measurement."""
 
     stub: Model
     guesses: tuple[str, ...]

@@ -11,7 +11,6 @@ from samplerzoo.errors import UsageError
 from samplerzoo.options import Field, Options
 from samplerzoo.trust.limits import MOST_LETTERS
 
-
 MOST_SIDE = 2**14
 """Pixels along a side of a picture."""
 
@@ -64,12 +63,13 @@ class ReadingOptions(Options):
             UsageError: names the first one.
         """
         for argument in self.arguments:
-            way = "--guidance-scale goes behind --guidance cfg or another" if argument == "guidance_scale" else ""
-            flag = argument if argument in ("height", "width") else f"pipeline-option {argument}="
-            way = way or f"--{flag} is for pipelines that run by themselves"
-            raise UsageError(
-                f"{name} is no such pipeline: {way}; leave it out, or run the whole pipeline with --hosted"
-            )
+            if argument == "guidance_scale":
+                raise UsageError(
+                    f"{name}: --guidance-scale belongs to a guidance: add --guidance cfg, or --hosted for a whole "
+                    "pipeline that guides by itself"
+                )
+            flag = argument if argument in ("height", "width") else f"pipeline-option {argument}"
+            raise UsageError(f"{name}: --{flag} is for whole pipelines: leave it out, or add --hosted to run one")
 
     @property
     def reading(self) -> ReadingOptions:

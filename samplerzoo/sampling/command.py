@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -29,7 +30,10 @@ def command_line(recipe: Recipe, program: str = "run") -> str:
     else:
         drawn["timesteps"] = None
     words += _flags(drawn)
-    words += _flags({name: getattr(recipe, name) for name in ReadingOptions.model_fields})
+    read = {name: getattr(recipe, name) for name in ReadingOptions.model_fields}
+    for name, value in (read.pop("pipeline_options") or {}).items():
+        words.append(f"--pipeline-option={name}={value if isinstance(value, str) else json.dumps(value)}")
+    words += _flags(read)
     words += ["--seed", str(recipe.seed)] if recipe.seed else []
     return shlex.join(words)
 

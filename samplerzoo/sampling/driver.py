@@ -19,12 +19,12 @@ import torch
 from samplerzoo.core.blame import blaming, place_of, plugin_title
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.cost import Cost
-from samplerzoo.core.drawer import Request
 from samplerzoo.core.guidance import Guidance, checked_denoiser
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.noise import INITIAL_STEP, Noise
 from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.request import Request
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.walk import FiniteCheck, walk
 from samplerzoo.errors import UsageError, ZooError

@@ -77,8 +77,12 @@ def choose_tuning(
     """Return the fastest tuning of a network on this machine, from memory, or measured if the run is long enough.
 
     Args:
+        found: a model. One whose network is not to be called by itself has a usual batch size, and is not measured.
         evaluations: network evaluations that the run is going to take.
     """
+    if found.usual_batch is not None:
+        usual = Tuning(batch_size=found.usual_batch).model_dump()
+        return Tuning(**{**usual, **asked.model_dump(exclude_none=True)})
     candidates = asked.candidates(device, found.layouts)
     if len(candidates) == 1:
         return candidates[0]

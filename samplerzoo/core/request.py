@@ -1,12 +1,11 @@
-"""Drawer: a way of making images in which something else than the driver calls the network."""
+"""Request for images to a pipeline that calls its network by itself, in the place of the driver."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from samplerzoo.core.cost import Cost
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.sampler import Sampler
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Images that are wanted of a drawer, and who listens.
+    """Images that are wanted, and who listens.
 
     Attributes:
         indices: numbers of the images, by which their noise is keyed.
@@ -34,10 +33,3 @@ class Request:
     negative_prompt: str | None = None
     on_step: Callable[[int, Level, torch.Tensor], None] | None = None
     on_prediction: Callable[[Level, Prediction], None] | None = None
-
-
-class Drawer(Protocol):
-    """Pipeline that runs by itself, with a sampler as its scheduler."""
-
-    def __call__(self, request: Request) -> tuple[torch.Tensor, Cost]:
-        """Return the last states (N, *shape) in float32, and what they cost."""
