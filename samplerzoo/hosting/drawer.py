@@ -41,7 +41,7 @@ class PipelineDrawer:
     @torch.no_grad()
     def __call__(self, request: Request) -> tuple[torch.Tensor, Cost]:
         """Draw the images of a request; see `samplerzoo.core.model.Model.drawer`."""
-        scheduler = _Listened.of(self._config, request)
+        scheduler = DrawingScheduler.of(self._config, request)
         arguments = self._told(request.prompts, request.negative_prompt)
         noise = Noise(request.seed, request.indices, self._shape)
         if self.index.takes_generators:
@@ -104,7 +104,7 @@ class PipelineCodec(Codec):
         raise UsageError(f"{self.name} makes pictures of states, and no states of pictures")
 
 
-class _Listened(SamplerScheduler):
+class DrawingScheduler(SamplerScheduler):
     """Scheduler of one draw. It visits the levels of a grid, whatever its pipeline asks for, and tells listeners.
 
     Attributes:
@@ -117,8 +117,10 @@ class _Listened(SamplerScheduler):
     last: torch.Tensor | None
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], request: Request) -> _Listened:
-        made: _Listened = cls.from_config(config, sampler=request.sampler, seed=request.seed, clip_x0=str(request.clip))
+    def of(cls, config: Mapping[str, Any], request: Request) -> DrawingScheduler:
+        made: DrawingScheduler = cls.from_config(
+            config, sampler=request.sampler, seed=request.seed, clip_x0=str(request.clip)
+        )
         made.wanted, made.last, made.images = request, None, request.indices
         return made
 

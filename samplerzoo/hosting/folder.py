@@ -17,12 +17,13 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Layout, Model
 from samplerzoo.core.request import Request
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.hosting.drawer import PipelineCodec, PipelineDrawer
+from samplerzoo.hosting.drawer import DrawingScheduler, PipelineCodec, PipelineDrawer
 from samplerzoo.hosting.entries import plan_entries
-from samplerzoo.hosting.index import PipelineIndex
+from samplerzoo.hosting.index import PipelineIndex, silence
 from samplerzoo.hosting.rehearsal import Rehearsal, network_calls, rehearse
 from samplerzoo.models.handle import ModelHandle, blank_text
 from samplerzoo.models.options import ReadingOptions
+from samplerzoo.models.parts import Part, unhosted
 from samplerzoo.models.weights import load_module, load_text_part, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import digest, digest_text
@@ -91,13 +92,8 @@ class PipelineFolder(ModelHandle):
             self.check_compiled()
         device = choose_device(device)
         dtype = choose_dtype(dtype, device)
-        modules = {}
-        for name, (part, cls) in self.index.modules.items():
-            if cls.__module__.startswith("transformers."):
-                module = load_text_part(part, self.reading.variant)
-            else:
-                module = load_module(part, cls, dtype, self.reading.variant)
-            modules[name] = _cast(module, getattr(torch, dtype))
+        with silence():
+            modules = {name: self._module(*found, dtype) for name, found in self.index.modules.items()}
         pipeline = self.index.assemble(modules).to(device)
         for network in network_calls(pipeline):
             with_layout(network, layout)
@@ -105,6 +101,14 @@ class PipelineFolder(ModelHandle):
         drawer = PipelineDrawer(self.index, pipeline, self.reading.arguments, stub.shape)
         codec = PipelineCodec(stub.codec.name, stub.image_shape, drawer)
         return dataclasses.replace(stub, device=device, dtype=dtype, layout=layout, codec=codec, drawer=drawer)
+
+    def _module(self, part: Part, cls: type[Any], dtype: str) -> Any:
+        """Read the weights of a part, which must be complete."""
+        if cls.__module__.startswith("transformers."):
+            module = load_text_part(part, self.reading.variant)
+        else:
+            module = load_module(part, cls, dtype, self.reading.variant)
+        return _cast(module, getattr(torch, dtype))
 
     def network_in(self, device: str, dtype: str) -> Callable[[Layout], Network]:
         raise UsageError(f"{self.name} is a whole pipeline: its network is called by its own code alone")
@@ -120,16 +124,16 @@ class _Stub:
         self._index, self._arguments = index, arguments
         self._rehearsed = functools.cache(self._rehearse)
 
-    def _rehearse(self, steps: int = 1, negative: bool = False) -> Rehearsal:
+    def _rehearse(self, steps: int, negative: bool) -> Rehearsal:
         more = {"negative_prompt": ["a"]} if negative else {}
         return rehearse(self._index, {**self._arguments, **more}, steps=steps)
 
     def model(self, name: str, identity: Callable[[], str]) -> Model:
-        seen = self._rehearsed()
+        seen = self._rehearsed(1, False)
         schedule = seen.model.schedule
         if seen.sigmas is not None and schedule.own is not None:
             schedule = copy.copy(schedule)
-            schedule.own = lambda steps: self._rehearsed(steps).sigmas or ()
+            schedule.own = lambda steps: self._rehearsed(steps, False).sigmas or ()
         return dataclasses.replace(
             seen.model,
             net=_uncalled,
@@ -145,7 +149,8 @@ class _Stub:
         """Count what the images would cost."""
         if request.negative_prompt is not None and not self._index.takes_negative_prompt:
             raise UsageError(f"{self._index.name} takes no negative prompt: leave --negative-prompt out")
-        seen, images = self._rehearsed(negative=request.negative_prompt is not None), len(request.indices)
+        seen, images = self._rehearsed(1, request.negative_prompt is not None), len(request.indices)
+        DrawingScheduler.of(unhosted(self._index.scheduler.config), request)  # refuses what it cannot follow
         entries, _ = plan_entries(request.sampler, request.grid, seen.model)
         count = images * len(entries)
         cost = Cost(images, count * seen.each.calls, count * seen.each.evaluations)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,11 @@ class PipelineIndex:
 
     def assemble(self, modules: Mapping[str, Any]) -> Any:
         """Make the pipeline of modules that are loaded."""
-        pipeline = self.cls.from_pretrained(
-            self.root, **modules, **dict.fromkeys((*self.left_out, *self.absent)), use_safetensors=True,
-            local_files_only=True, trust_remote_code=False,
-        )  # fmt: skip
+        with silence():
+            pipeline = self.cls.from_pretrained(
+                self.root, **modules, **dict.fromkeys((*self.left_out, *self.absent)), use_safetensors=True,
+                local_files_only=True, trust_remote_code=False,
+            )  # fmt: skip
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -128,6 +130,23 @@ class PipelineIndex:
     def _parameters(self) -> list[str]:
         found = inspect.signature(self.cls.__call__).parameters.values()
         return [it.name for it in found if it.name != "self" and it.kind is not inspect.Parameter.VAR_KEYWORD]
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep both libraries from writing bars and warnings, as where a pipeline is made or rehearsed."""
+    loggers = (diffusers.utils.logging, transformers.utils.logging)
+    before = [(each, each.is_progress_bar_enabled(), each.get_verbosity()) for each in loggers]
+    for each in loggers:
+        each.disable_progress_bar()
+        each.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for each, bars, level in before:
+            each.set_verbosity(level)
+            if bars:
+                each.enable_progress_bar()
 
 
 def _part(root: Path, name: str, pair: list[str]) -> tuple[Part, type[Any]]:

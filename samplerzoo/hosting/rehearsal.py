@@ -18,7 +18,7 @@ from torch import nn
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.hosting.index import PipelineIndex
+from samplerzoo.hosting.index import PipelineIndex, silence
 from samplerzoo.hosting.scheduler import SamplerScheduler, SamplerSchedulerOutput
 from samplerzoo.models.parts import unhosted
 from samplerzoo.models.weights import load_text_part
@@ -61,7 +61,8 @@ def rehearse(index: PipelineIndex, arguments: Mapping[str, Any], *, steps: int =
     index.check_arguments({name: value for name, value in arguments.items() if name != "negative_prompt"})
     for place in PLACES:
         try:
-            return _rehearse(index, arguments, steps, place)
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                return _rehearse(index, arguments, steps, place)
         except (NotImplementedError, RuntimeError) as error:  # a value was read where there is none
             failure = error
     raise ZooError(f"{index.root}: {index.name} does not run: {reason(failure)}") from failure
@@ -98,7 +99,7 @@ def _rehearse(index: PipelineIndex, arguments: Mapping[str, Any], steps: int, pl
     witness = _Witness.from_config({**unhosted(index.scheduler.config)}, sampler="ddim")
     pipeline.scheduler = witness
     try:
-        with counting(pipeline, 1) as cost, torch.random.fork_rng(devices=[]), torch.no_grad():
+        with silence(), counting(pipeline, 1) as cost:
             made = pipeline(prompt=["a"], num_inference_steps=steps, output_type="pt", **arguments)
     except (ValueError, TypeError, ImportError, AttributeError, KeyError) as error:
         if isinstance(error, ZooError):

@@ -46,7 +46,7 @@ class ReadingOptions(Options):
     @classmethod
     def _moderate_arguments(cls, options: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
         """Refuse arguments that are long; which there are, the pipeline says."""
-        if options is not None and len(json.dumps(options)) > MOST_LETTERS:
+        if options is not None and len(json.dumps(options, allow_nan=False)) > MOST_LETTERS:
             raise ValueError(f"more than {MOST_LETTERS} characters")
         return options or None
 

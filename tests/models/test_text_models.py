@@ -22,6 +22,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.text import MOST_KEPT, TextEncoder
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import check_second, open_model
+from samplerzoo.models.options import ReadingOptions
 from samplerzoo.testing import check_architecture
 
 ROUNDING = 1e-5
@@ -149,7 +150,7 @@ def test_networks_that_are_told_more_are_refused(config: dict[str, Any], says: s
         UNet2DCondition().facts({"_class_name": "UNet2DConditionModel", "sample_size": 8, **config})
 
 
-def test_a_pipeline_with_two_text_encoders_is_refused_by_its_network(tmp_path: Path, folder: Path) -> None:
+def test_the_native_way_refuses_a_pipeline_with_two_text_encoders_by_its_network(tmp_path: Path, folder: Path) -> None:
     copy = tmp_path / "xl"
     shutil.copytree(folder, copy)
     change(copy / "model_index.json", _class_name="StableDiffusionXLPipeline", text_encoder_2=["transformers", "X"])
@@ -157,7 +158,7 @@ def test_a_pipeline_with_two_text_encoders_is_refused_by_its_network(tmp_path: P
     (copy / "text_encoder_2").mkdir()
     (copy / "text_encoder_2" / "config.json").write_text("{}")
     with pytest.raises(ZooError, match="StableDiffusionXLPipeline: addition_embed_type 'text_time'"):
-        open_model(str(copy))
+        open_model(str(copy), ReadingOptions(hosted=False))
 
 
 def change(file: Path, **keys: Any) -> None:
