@@ -64,8 +64,12 @@ class PipelineDrawer:
         return torch.cat(made)
 
     def _told(self, prompts: Sequence[str], negative_prompt: str | None) -> dict[str, Any]:
-        negative = {} if negative_prompt is None else {"negative_prompt": [negative_prompt] * len(prompts)}
-        return {"prompt": [*prompts], **negative, **self._arguments}
+        texts = {} if negative_prompt is None else {"negative_prompt": negative_prompt}
+        told = {**texts, **self._arguments}
+        for name, value in told.items():
+            if isinstance(value, str) and name.startswith(("prompt", "negative_prompt")):
+                told[name] = [value] * len(prompts)  # pipelines take all texts as lists, or none
+        return {"prompt": [*prompts], **told}
 
     def _call(self, scheduler: SamplerScheduler, latents: torch.Tensor, steps: int, **arguments: Any) -> Any:
         pipeline, before = self.pipeline, self.pipeline.scheduler

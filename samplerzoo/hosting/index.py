@@ -15,7 +15,7 @@ import transformers
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from samplerzoo.errors import UsageError, ZooError, did_you_mean
+from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
 from samplerzoo.models.folder import read_json
 from samplerzoo.models.parts import CONFIG_FILES, INDEX_FILE, Part, named_parts
 
@@ -117,12 +117,19 @@ class PipelineIndex:
                 )
 
     def assemble(self, modules: Mapping[str, Any]) -> Any:
-        """Make the pipeline of modules that are loaded."""
-        with silence():
-            pipeline = self.cls.from_pretrained(
-                self.root, **modules, **dict.fromkeys((*self.left_out, *self.absent)), use_safetensors=True,
-                local_files_only=True, trust_remote_code=False,
-            )  # fmt: skip
+        """Make the pipeline of modules that are loaded.
+
+        Raises:
+            ZooError: they do not go together.
+        """
+        try:
+            with silence():
+                pipeline = self.cls.from_pretrained(
+                    self.root, **modules, **dict.fromkeys((*self.left_out, *self.absent)), use_safetensors=True,
+                    local_files_only=True, trust_remote_code=False,
+                )  # fmt: skip
+        except Exception as error:  # the kind of error depends on what is wrong in the folder
+            raise ZooError(f"{self.root}: its parts make no {self.name}: {reason(error)}") from error
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 

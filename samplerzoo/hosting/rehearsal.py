@@ -20,6 +20,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.hosting.index import PipelineIndex, silence
 from samplerzoo.hosting.scheduler import SamplerScheduler, SamplerSchedulerOutput
+from samplerzoo.models.configs import refuse_kernels
 from samplerzoo.models.parts import unhosted
 from samplerzoo.models.weights import load_text_part
 
@@ -117,7 +118,8 @@ def _hollow(part: Any, cls: Any, place: str) -> nn.Module:
     from accelerate import init_empty_weights
 
     with init_empty_weights(include_buffers=False):
-        if hasattr(cls, "config_class") and hasattr(cls.config_class, "from_pretrained"):
+        if cls.__module__.startswith("transformers."):
+            refuse_kernels(part.path)
             module = cls(cls.config_class.from_pretrained(part.path, local_files_only=True))
         else:
             module = cls.from_config(part.config)

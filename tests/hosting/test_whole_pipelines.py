@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,33 @@ def test_what_is_not_run(whole: Folders, tmp_path: Path) -> None:
     refused(copy, "EvilPipeline", "no architecture reads")
     (copy / "model_index.json").write_text(json.dumps({name: it for name, it in index.items() if name != "scheduler"}))
     refused(copy, "without a scheduler")
+
+
+def test_no_code_of_a_folder_runs(whole: Folders, tmp_path: Path) -> None:
+    copy = shutil.copytree(whole("flux"), tmp_path / "flux")
+    ran = tmp_path / "ran"
+    for place in ("scheduler/diffusers.py", "tokenizer/transformers.py", "pipeline.py", "modeling.py"):
+        (copy / place).write_text(f"open({str(ran)!r}, 'w')\n")
+    for part, file, key, value in (
+        ("text_encoder_2", "config.json", "auto_map", {"AutoModel": "modeling.Evil"}),
+        ("scheduler", "scheduler_config.json", "auto_map", {"AutoModel": "modeling.Evil"}),
+    ):
+        config = json.loads((copy / part / file).read_text())
+        (copy / part / file).write_text(json.dumps({**config, key: value}))
+    with suppress(ZooError):
+        opened(copy).load(device="cpu", dtype="float32")
+    assert not ran.exists()
+    config = json.loads((copy / "text_encoder_2" / "config.json").read_text())
+    (copy / "text_encoder_2" / "config.json").write_text(json.dumps({**config, "attn_implementation": "evil/kernel"}))
+    refused(copy, "code of the hub", height=32, width=32)
+
+
+def test_texts_beside_the_prompt_are_for_every_image(whole: Folders) -> None:
+    told: dict[str, Any] = {"prompt_2": "a cow", "negative_prompt_2": "blue", "guidance_scale": 3.0}
+    model = loaded(whole("sdxl"), pipeline_options=told)
+    both, single = (zoo.sample(model, steps=2, prompts=PROMPTS, batch_size=size) for size in (2, 1))
+    assert off(both.states, single.states) < ROUNDING
+    assert off(both.states, zoo.sample(loaded(whole("sdxl")), steps=2, prompts=PROMPTS).states) > 100 * ROUNDING
 
 
 def test_plans_that_a_pipeline_cannot_follow(whole: Folders) -> None:
