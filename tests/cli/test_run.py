@@ -40,7 +40,7 @@ def test_no_plugin_may_take_the_name_of_a_flag_or_a_keyword() -> None:
     """Beside a field of a sampler stand the flags of four commands, and the keywords of `sample`."""
     params = [*module.flags_of_run, *timesteps.command.params, *bench.flags_of_bench, *pictures.flags_of_show]
     own = {name for param in params for name in param.opts + param.secondary_opts if name[:2] == "--"}
-    flags = {name[2:].replace("-", "_") for name in own} - {"no_rescale_betas_zero_snr"}
+    flags = {name[2:].replace("-", "_") for name in own} - {"no_rescale_betas_zero_snr", "no_hosted"}
     assert flags | {"help"} | set(inspect.signature(sample).parameters) == registry.RESERVED
 
 
@@ -48,10 +48,12 @@ def test_help_shows_the_flags_of_the_plugins_that_are_named(cli) -> None:
     out = " ".join(cli("run", "--sampler", "ddim", "--help").out.split())
     assert "Options of ddim: --eta NUMBER" in out
     assert "[default: 0.0; at least 0.0, at most 1.0]" in out
-    assert "--guidance-scale NUMBER" not in out
+    assert "Options of a whole pipeline: --guidance-scale NUMBER" in out
+    assert "--guidance-rescale" not in out
     out = " ".join(cli("run", "--sampler", "ddpm", "--guidance", "classifier", "--help").out.split())
     assert "--variance small|large|learned" in out
     assert "--guidance-form score|mean" in out
+    assert "whole pipeline: --guidance-scale" not in out
     assert "--eta" not in out
 
 
