@@ -9,10 +9,7 @@ from pydantic import JsonValue, PositiveInt, field_validator
 
 from samplerzoo.errors import UsageError
 from samplerzoo.options import Field, Options
-from samplerzoo.trust.limits import MOST_LETTERS
-
-MOST_SIDE = 2**14
-"""Pixels along a side of a picture."""
+from samplerzoo.trust.limits import MOST_LETTERS, MOST_SIDE
 
 
 class ReadingOptions(Options):

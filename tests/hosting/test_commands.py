@@ -12,7 +12,7 @@ from PIL import Image
 
 from samplerzoo import images
 from samplerzoo.cli import main
-from samplerzoo.sampling import converged
+from samplerzoo.sampling import convergence
 
 Folders = Callable[[str], Path]
 Commands = Callable[..., str]
@@ -97,8 +97,8 @@ def test_show_info_and_timesteps(whole: Folders, command: Commands) -> None:
 
 def test_bench_measures_errors_by_default(whole: Folders, command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take 16 and 32 steps for the converged solution, and not 128 and more, to be quick."""
-    monkeypatch.setattr(converged, "FIRST_STEPS", 16)
-    monkeypatch.setattr(converged, "MOST_STEPS", 32)
+    monkeypatch.setattr(convergence, "FIRST_STEPS", 16)
+    monkeypatch.setattr(convergence, "MOST_STEPS", 32)
     said = command(
         "bench", "--model", whole("flux"), "--height", 32, "--width", 32, "--sampler", "probability-flow",
         "--sampler", "dpm-solver++", "--steps", "4,8", "--images", 1, *PROMPTS[:2], "-o", "bench", "--json",
