@@ -58,8 +58,8 @@ def load(
         compiled: let torch.compile make the network faster. It takes half a minute at the first batch of each size,
             and needs a C++ compiler. Images are the same but for rounding.
         layout: layout of the weights in memory; a compiled network has its own. Images are the same but for rounding.
-        reading: `revision`, `variant`, `scheduler`, `shape` and `null_label`, for what the folder leaves open; `hosted`,
-            `height`, `width` and `pipeline_options`, for a whole pipeline.
+        reading: `revision`, `variant`, `scheduler`, `shape` and `null_label`, for what the folder leaves open;
+            `hosted`, `height`, `width` and `pipeline_options`, for a whole pipeline.
 
     Raises:
         UsageError: there is no such model.
