@@ -8,8 +8,9 @@ import click
 import pytest
 from pydantic import Field, PositiveInt, model_validator
 
-from samplerzoo.cli.flags import facts, flags, given, validated
+from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.errors import UsageError
+from samplerzoo.fields import facts
 from samplerzoo.options import Options
 
 

@@ -1,0 +1,89 @@
+"""Fields of options classes, described for whoever makes a flag or a control of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+WORDS = {"integer": "INTEGER", "number": "NUMBER", "boolean": "FLAG", "string": "TEXT"}
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Description of a field for help and errors.
+
+    Attributes:
+        kind: INTEGER, NUMBER, TEXT, FLAG, the choices `a|b`, or INTEGER,... for a list.
+        bounds: bounds in words; empty if there are none.
+        default: default as a user would type it; None if the field is required, or if its default is None.
+        help: description of the field.
+        choices: text -> value, for a field with choices.
+    """
+
+    kind: str
+    bounds: str
+    default: str | None
+    required: bool
+    help: str
+    choices: dict[str, Any]
+
+    @property
+    def is_list(self) -> bool:
+        return self.kind.endswith(",...")
+
+    @property
+    def text(self) -> str:
+        """Description, default and bounds in one line. Click itself says what is required."""
+        default = "" if self.default is None else f"default: {self.default}"
+        notes = "; ".join(filter(None, [default, self.bounds]))
+        return f"{self.help}  [{notes}]" if notes else self.help
+
+
+def facts(options: type[BaseModel]) -> dict[str, Facts]:
+    """Describe every field, in the order of the class."""
+    schemas = options.model_json_schema()["properties"]
+    return {name: _facts(field, schemas[field.alias or name]) for name, field in options.model_fields.items()}
+
+
+def _facts(field: FieldInfo, schema: dict[str, Any]) -> Facts:
+    schema = _not_null(schema)
+    kind = _kind(schema)
+    inner = _not_null(schema.get("items", {})) or schema
+    bounds = ", ".join(text.format(inner[key]) for key, text in BOUNDS.items() if key in inner)
+    choices = {str(choice): choice for choice in inner.get("enum", [])}
+    return Facts(kind, bounds, _typed(field), field.is_required(), field.description or "", choices)
+
+
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Take None out of `X | None`: on the command line it is the flag left out. Choices may stand beside the union."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
+    return kinds[0] | {key: schema[key] for key in schema.keys() & {"enum"}} if len(kinds) == 1 else schema
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "|".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    if schema.get("type") == "array":
+        return f"{_kind(schema.get('items', {}))},..."
+    return WORDS.get(schema.get("type", ""), "TEXT")
+
+
+def _typed(field: FieldInfo) -> str | None:
+    """Return the default as a user would type it."""
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, (tuple, list)):
+        return ",".join(map(str, default))
+    return None if default is None else str(default)
