@@ -27,6 +27,7 @@ class Facts:
         default: default as a user would type it; None if the field is required, or if its default is None.
         help: description of the field.
         choices: text -> value, for a field with choices.
+        least, most: smallest and largest number that it may be, or None where there is no such.
     """
 
     kind: str
@@ -35,6 +36,8 @@ class Facts:
     required: bool
     help: str
     choices: dict[str, Any]
+    least: float | None = None
+    most: float | None = None
 
     @property
     def is_list(self) -> bool:
@@ -46,6 +49,17 @@ class Facts:
         default = "" if self.default is None else f"default: {self.default}"
         notes = "; ".join(filter(None, [default, self.bounds]))
         return f"{self.help}  [{notes}]" if notes else self.help
+
+    def parse(self, value: Any) -> Any:
+        """Turn what a user typed into a value for the field to validate: a choice, and the parts of a list."""
+        if self.is_list and isinstance(value, str):
+            return [self.choices.get(part, part) for part in split(value)]
+        return self.choices.get(value, value) if isinstance(value, str) else value
+
+
+def split(text: str) -> list[str]:
+    """Return the parts between the commas of a text."""
+    return [part.strip() for part in text.split(",")]
 
 
 def facts(options: type[BaseModel]) -> dict[str, Facts]:
@@ -60,7 +74,16 @@ def _facts(field: FieldInfo, schema: dict[str, Any]) -> Facts:
     inner = _not_null(schema.get("items", {})) or schema
     bounds = ", ".join(text.format(inner[key]) for key, text in BOUNDS.items() if key in inner)
     choices = {str(choice): choice for choice in inner.get("enum", [])}
-    return Facts(kind, bounds, _typed(field), field.is_required(), field.description or "", choices)
+    return Facts(
+        kind,
+        bounds,
+        _typed(field),
+        field.is_required(),
+        field.description or "",
+        choices,
+        inner.get("minimum"),
+        inner.get("maximum"),
+    )
 
 
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:

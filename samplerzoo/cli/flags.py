@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from samplerzoo.errors import UsageError
-from samplerzoo.fields import Facts, facts
+from samplerzoo.fields import Facts, facts, split
 
 Chosen = TypeVar("Chosen", bound=BaseModel)
 
@@ -61,21 +61,18 @@ class FieldType(click.ParamType):
         self.adapter = TypeAdapter[Any](annotated, config=ConfigDict(allow_inf_nan=False))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        listed = self.known.is_list and isinstance(value, str)
-        parts = [part.strip() for part in value.split(",")] if listed else [value]
+        parts = split(value) if self.known.is_list and isinstance(value, str) else [value]
         for part in parts if self.known.choices else ():
             if part not in self.known.choices:
                 self.fail(f"{part} is none of {', '.join(self.known.choices)}{self._hint(part, ctx)}", param, ctx)
-        chosen: list[Any] = [self.known.choices.get(part, part) for part in parts]
-        parsed: Any = chosen if listed else chosen[0]
         try:
-            return self.adapter.validate_python(parsed)
+            return self.adapter.validate_python(self.known.parse(value))
         except ValidationError as error:
             self.fail(f"{value} {plain(error.errors()[0]['msg'])}{self._hint(value, ctx)}", param, ctx)
 
     def _hint(self, value: Any, ctx: click.Context | None) -> str:
         """Say which command takes several values, where `run` is given them with commas between."""
-        parts = [part.strip() for part in str(value).split(",")]
+        parts = split(str(value))
         if len(parts) == 1 or ctx is None or ctx.info_name != "run":
             return ""
         with suppress(ValidationError):
