@@ -26,20 +26,24 @@ class Way:
 
 
 class Recorder:
-    """Listener that keeps every state of a batch, and the first prediction from each."""
+    """Listener that keeps every state of a batch, and the first prediction from each.
 
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+    Args:
+        most: images that are kept, the first ones; by default all.
+    """
+
+    def __init__(self, grid: Grid, most: int | None = None) -> None:
+        self._grid, self._most = grid, most
         self._states: list[torch.Tensor] = []
         self._predictions: dict[int, torch.Tensor] = {}
 
     def reached(self, number: int, level: Level, x: torch.Tensor) -> None:
-        self._states.append(x.cpu().clone())
+        self._states.append(x[: self._most].cpu().clone())
 
     def predicted(self, level: Level, p: Prediction) -> None:
         number = len(self._states) - 1
         if level == self._grid.levels[number] and number not in self._predictions:
-            self._predictions[number] = p.x0.cpu().clone()
+            self._predictions[number] = p.x0[: self._most].cpu().clone()
 
     def states(self) -> torch.Tensor:
         return torch.stack(self._states)
