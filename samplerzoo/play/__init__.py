@@ -1,0 +1,1 @@
+"""The page of `samplerzoo play`. Only this room imports gradio."""

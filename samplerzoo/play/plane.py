@@ -1,0 +1,150 @@
+"""Points of a plane that a sampler moves, as a moving picture: data of eight modes, whose denoiser is exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplerzoo.core.condition import Condition
+from samplerzoo.core.exact import learned, mixture
+from samplerzoo.core.level import Grid
+from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import SAMPLE
+from samplerzoo.core.schedule import Schedule
+from samplerzoo.play.drawing import Drawn
+
+MODES, RADIUS, STD = 8, 1.3, 0.12
+"""Modes on a circle, and the standard deviation of each."""
+SHAPE = (2, 1, 1)
+"""Shape of a point: an image of two channels and one pixel."""
+NEAR = 3.0
+"""Standard deviations around a mode that count as near. Of the data, 1 - exp(-NEAR^2 / 2) are."""
+
+MOVING, MOMENTS = 24, 120
+"""Points that are shown on their way, and the most moments of it."""
+SIZE, WIDEST, SECONDS = 400, 3.2, 6
+"""Width of the picture, largest coordinate in it, and duration of the film, of which the last fifth stands still."""
+MARGIN = 24
+
+
+def plane(schedule: Schedule) -> Model:
+    """Make the model of the data on a path, with a learned variance for the samplers that ask for one."""
+    exact = mixture(schedule, modes().reshape(MODES, *SHAPE), STD, parametrization=SAMPLE)
+
+    def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
+        return exact.net(x, tau, exact.condition(torch.full((len(x),), MODES)))
+
+    return learned(Model(net, schedule, exact.parametrization, shape=SHAPE, name="eight modes in a plane"))
+
+
+def modes() -> Tensor:
+    """Return the centres of the modes, (MODES, 2)."""
+    angles = 2 * math.pi * torch.arange(MODES) / MODES
+    return RADIUS * torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def ends_of(drawn: Drawn) -> Tensor:
+    """Return where the points end, (N, 2)."""
+    return drawn.way.states[-1].flatten(1)
+
+
+def share_near(points: Tensor) -> float:
+    """Return the share of points (N, 2) that are near a mode."""
+    return float((torch.cdist(points, modes()).amin(1) < NEAR * STD).float().mean())
+
+
+def film(drawn: Drawn, flow: Drawn) -> str:
+    """Draw the points on their way, as SVG that moves by itself.
+
+    The grey lines are the probability flow from the same noise. Below is the grid on the axis of log-SNR.
+
+    Args:
+        flow: drawing of the flow in many steps.
+    """
+    grid = drawn.plan.grid
+    shown = _evenly(len(grid.levels))
+    states = _scaled(drawn)[shown]
+    predictions = torch.cat([drawn.way.predictions, drawn.way.states[-1:]]).flatten(2)[shown]
+    curves = _scaled(flow)[_evenly(len(flow.plan.grid.levels))]
+    ends = "".join(_circle(*_place(x), 1.5, "opacity='.35'") for x in ends_of(drawn).tolist())
+    rings = "".join(_circle(*_place(x), NEAR * STD * _UNIT, "fill-opacity='.1'") for x in modes().tolist())
+    lines = ""
+    for point in range(min(MOVING, states.shape[1])):
+        colour = f"hsl({360 * point / MOVING:.0f} 75% 50%)"
+        way, x0 = _places(states[:, point]), _places(predictions[:, point])
+        lines += _line(_places(curves[:, point]), "currentColor", ".35")
+        lines += _line(way, colour, ".8") + _moving(way, "linear", f"r='4' fill='{colour}'")
+        lines += _moving(x0, "discrete", f"r='3' fill='none' stroke='{colour}'")
+    return (
+        f"<svg viewBox='0 0 {SIZE} {SIZE + 3 * MARGIN}' role='img' fill='currentColor' "
+        "style='width:100%;max-width:720px;color:var(--body-text-color)' aria-label='points on their way to the data'>"
+        f"{rings}{ends}{lines}{_axis(grid, shown)}</svg>"
+    )
+
+
+_UNIT = SIZE / (2 * WIDEST)
+
+
+def _scaled(drawn: Drawn) -> Tensor:
+    """Return the states divided by sqrt(alpha^2 + sigma^2), so that noise is as wide as data on every kind of path."""
+    scales = [math.hypot(level.alpha, level.sigma) for level in drawn.plan.grid.levels]
+    return drawn.way.states.flatten(2) / torch.tensor(scales)[:, None, None]
+
+
+def _evenly(count: int) -> list[int]:
+    """Return MOMENTS of so many numbers, the first and the last among them, or all if they are fewer."""
+    return sorted({round(number) for number in np.linspace(0, count - 1, min(count, MOMENTS))})
+
+
+def _place(x: Sequence[float]) -> tuple[float, float]:
+    return SIZE / 2 + x[0] * _UNIT, SIZE / 2 - x[1] * _UNIT
+
+
+def _places(points: Tensor) -> list[tuple[float, float]]:
+    """Return where points are in the picture. One that there is not stays where the one before it was."""
+    found: list[tuple[float, float]] = []
+    for x in points.tolist():
+        found.append(_place(x) if math.isfinite(x[0]) else found[-1] if found else _place((0.0, 0.0)))
+    return found
+
+
+def _circle(x: float, y: float, r: float, style: str) -> str:
+    return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{r:.1f}' {style}/>"
+
+
+def _line(places: Sequence[tuple[float, float]], colour: str, opacity: str) -> str:
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    return f"<polyline points='{points}' fill='none' stroke='{colour}' opacity='{opacity}'/>"
+
+
+def _moving(places: Sequence[tuple[float, float]], mode: str, style: str) -> str:
+    """Draw a circle that moves from place to place, a step each, and rests at the last one."""
+    times = ";".join(f"{0.8 * number / (len(places) - 1):.4f}" for number in range(len(places))) + ";1"
+    moves = ""
+    for name, values in zip(("cx", "cy"), zip(*places, strict=True), strict=True):
+        listed = ";".join(f"{value:.1f}" for value in (*values, values[-1]))
+        moves += (
+            f"<animate attributeName='{name}' values='{listed}' keyTimes='{times}' calcMode='{mode}' dur='{SECONDS}s' "
+            "repeatCount='indefinite'/>"
+        )
+    (x, y) = places[-1]
+    return f"<circle cx='{x:.1f}' cy='{y:.1f}' {style}>{moves}</circle>"
+
+
+def _axis(grid: Grid, shown: Sequence[int]) -> str:
+    """Draw the levels of a grid on the axis of log-SNR, and the level that is reached. The clean one is infinite."""
+    noisy = [level.log_snr for level in grid.levels[:-1]]
+    low, high = math.floor(noisy[0]), max(math.ceil(noisy[-1]), math.floor(noisy[0]) + 1)
+    left, right, y = MARGIN, SIZE - 3 * MARGIN, SIZE + MARGIN
+    places = [(left + (value - low) / (high - low) * (right - left), float(y)) for value in noisy]
+    places.append((SIZE - MARGIN, float(y)))
+    ticks = "".join(f"<path d='M{x:.1f} {y - 6}v12' stroke='currentColor'/>" for x, _ in places)
+    texts = [(left, low), (right, high), (SIZE - MARGIN, "clean"), ((left + right) / 2, "log-SNR of the levels")]
+    style = f"y='{y + 22}' text-anchor='middle' font-size='11'"
+    words = "".join(f"<text x='{x:.0f}' {style}>{text}</text>" for x, text in texts)
+    line = f"<path d='M{left} {y}H{SIZE - MARGIN}' stroke='currentColor' opacity='.4'/>"
+    return line + ticks + words + _moving([places[number] for number in shown], "linear", "r='5'")
