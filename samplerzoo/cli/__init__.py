@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("run", "Draw images with a sampler, into a folder of their own."),
     "rerun": ("rerun", "Make an image again from the recipe in its file."),
     "show": ("pictures", "Show what several settings make of the same noise, as one picture."),
+    "play": ("play", "Open a page on this machine to try samplers on a model."),
     "list": ("catalogue", "List samplers, guidances, feature networks and models."),
     "info": ("info", "Show one of them: options, defaults, bounds, paper."),
     "check": ("check", "Check that a sampler or a guidance is right, against exact answers."),
