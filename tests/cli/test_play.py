@@ -6,7 +6,6 @@ import gc
 import importlib.util
 import os
 import re
-import shlex
 import socket
 import subprocess
 import sys
@@ -123,11 +122,3 @@ def test_a_space_runs_by_itself(cli, tmp_path: Path, tiny_model: Path) -> None:
     assert all(Path(place).is_relative_to(space) for place in places.split())
     assert "samplerzoo_plugins.ddim.DDIM" in samplers
     assert "Mine" in samplers
-
-
-def test_the_commands_of_the_page_on_play_are_read_as_they_stand() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "play.md").read_text()
-    lines = re.findall(r"^samplerzoo play(.*)$", page, re.MULTILINE)
-    assert len(lines) == 3
-    for line in lines:
-        play.command.make_context("play", shlex.split(line))
