@@ -14,7 +14,7 @@ import pytest
 
 from samplerzoo import images
 from samplerzoo.images import Pixels
-from samplerzoo.sampling import converged
+from samplerzoo.sampling import convergence
 from samplerzoo.sampling.command import command_line
 from samplerzoo.sampling.recipe import Recipe
 
@@ -150,8 +150,8 @@ def test_info_says_what_the_model_takes(cli, folder: Path) -> None:
 
 
 def test_errors_of_samplers_on_prompts(cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(converged, "FIRST_STEPS", 8)  # how far the solutions are is no matter here
-    monkeypatch.setattr(converged, "MOST_STEPS", 16)
+    monkeypatch.setattr(convergence, "FIRST_STEPS", 8)  # how far the solutions are is no matter here
+    monkeypatch.setattr(convergence, "MOST_STEPS", 16)
     Path("suite.toml").write_text(
         f'''
         model = "{folder}"
