@@ -161,10 +161,15 @@ class Row(Options):
     versions: dict[Name, Name] = Field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Return the row as JSON, without those of metrics, error, score and prompts that it has not."""
+        """Return the row as JSON, without those of metrics, error, score, prompts and a pipeline that it has not."""
         lacking: dict[str, Any] = {name: True for name in ("metrics", "error", "score") if getattr(self, name) is None}
+        of_recipe = {
+            name for name in ("hosted", "height", "width", "pipeline_options") if getattr(self.recipe, name) is None
+        }
         if self.recipe.prompts is None:
-            lacking |= {"recipe": {"prompts", "negative_prompt"}, "protocol": {"prompts"}}
+            of_recipe |= {"prompts", "negative_prompt"}
+            lacking |= {"protocol": {"prompts"}}
+        lacking |= {"recipe": of_recipe}
         return self.model_dump(mode="json", exclude=lacking)
 
     @property
