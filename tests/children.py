@@ -60,11 +60,15 @@ def run_code(code: str, *arguments: object, variables: Sequence[dict[str, str]] 
 
 
 def _run(be: object, arguments: Sequence[tuple[object, ...]], folder: Path) -> Ended:
+    import torch
+
+    # as many threads as the test has, whose figures may be compared to the bit; torchrun gives one to each of several
+    threads = torch.get_num_threads() if len(arguments) == 1 else 1
     with TemporaryDirectory() as said:
         children: list[BaseProcess] = []
         for number, each in enumerate(arguments):
             files = [os.path.join(said, f"{number}.{name}") for name in ("out", "err")]
-            children.append(FORKING.Process(target=_be, args=(be, each, str(folder), files)))
+            children.append(FORKING.Process(target=_be, args=(be, each, str(folder), files, threads)))
             children[-1].start()
         for child in children:
             child.join(PATIENCE)
@@ -75,13 +79,13 @@ def _run(be: object, arguments: Sequence[tuple[object, ...]], folder: Path) -> E
         return Ended([child.exitcode for child in children], *texts)
 
 
-def _be(be: object, arguments: tuple[object, ...], folder: str, files: Sequence[str]) -> None:
+def _be(be: object, arguments: tuple[object, ...], folder: str, files: Sequence[str], threads: int) -> None:
     for target, file in zip((1, 2), files, strict=True):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), target)
     os.chdir(folder)
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     be(*arguments)  # type: ignore[operator]
 
 

@@ -9,7 +9,7 @@ from pydantic import JsonValue, PositiveInt, field_validator
 
 from samplerzoo.errors import UsageError
 from samplerzoo.options import Field, Options
-from samplerzoo.trust.limits import MOST_LETTERS, MOST_SIDE
+from samplerzoo.trust.limits import MOST_LETTERS, MOST_PICTURE_SIDE
 
 
 class ReadingOptions(Options):
@@ -34,8 +34,12 @@ class ReadingOptions(Options):
         description="run the pipeline's own code, with the sampler as its scheduler; default: where no architecture "
         "reads its network",
     )
-    height: PositiveInt | None = Field(None, le=MOST_SIDE, description="of the pictures of a whole pipeline, in pixels")
-    width: PositiveInt | None = Field(None, le=MOST_SIDE, description="of the pictures of a whole pipeline, in pixels")
+    height: PositiveInt | None = Field(
+        None, le=MOST_PICTURE_SIDE, description="of the pictures of a whole pipeline, in pixels"
+    )
+    width: PositiveInt | None = Field(
+        None, le=MOST_PICTURE_SIDE, description="of the pictures of a whole pipeline, in pixels"
+    )
     pipeline_options: dict[str, JsonValue] | None = None
     """Arguments of a whole pipeline's call."""
 

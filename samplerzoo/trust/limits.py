@@ -16,7 +16,7 @@ MOST_VALUES = 2**26
 """Numbers in the state of one image, and pixels in a picture that is read: a square of 8192."""
 MOST_SIDE = 2**10
 """Side in pixels of the images that a feature network of transformers is shown."""
-MOST_SIDE = 2**14
+MOST_PICTURE_SIDE = 2**14
 """Pixels along a side of a picture that a whole pipeline is asked for."""
 MOST_CLASSES = 10**6
 """Classes of a model."""

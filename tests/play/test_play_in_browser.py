@@ -170,7 +170,7 @@ def test_two_settings_are_compared_from_the_same_noise(tab: Any) -> None:
     first, second = shown(tab).splitlines()
     assert "--sampler ddim" in first
     assert "--sampler ddpm" in second
-    assert tab.locator("img:visible").count() == 3  # two below the slider, and the difference
+    playwright.expect(tab.locator("img:visible")).to_have_count(3)  # two below the slider, and the difference
 
 
 def test_any_two_options_are_the_axes_of_a_grid(tab: Any) -> None:
