@@ -17,6 +17,7 @@ from typing import Any, cast
 from tqdm.auto import tqdm
 
 from samplerzoo import registry
+from samplerzoo.bench.results import Protocol
 from samplerzoo.bench.shards import CELLS
 from samplerzoo.bench.suite import Suite, say
 from samplerzoo.core.cost import Cost
@@ -25,7 +26,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
 from samplerzoo.images import check_channels
 from samplerzoo.models.handle import ModelHandle
-from samplerzoo.models.load import open_model
+from samplerzoo.models.load import open_model, title
 from samplerzoo.registry import Kind
 from samplerzoo.sampling.driver import count_cost
 from samplerzoo.sampling.labels import IN_PROPORTION, parse_class_labels
@@ -71,6 +72,22 @@ class Cell:
 
     def folder(self, bench: Path) -> Path:
         return bench / CELLS / self.name
+
+    def protocol(self, **measured: Any) -> Protocol:
+        """Return the protocol of the cell's images.
+
+        Args:
+            measured: fields of how they are measured.
+        """
+        recipe = self.recipe
+        return Protocol(
+            model=title(recipe.model),
+            fingerprint=recipe.fingerprint or "",
+            images=self.images,
+            labels=kept_labels(recipe),
+            prompts=kept_prompts(recipe),
+            **measured,
+        )
 
     def describe(self, folder: Path) -> None:
         """Write the recipe to a file, for a person who looks into the folder. No program reads it."""

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from samplerzoo import registry
 from samplerzoo.bench import shards
-from samplerzoo.bench.cell import Cell, identity, kept_labels, kept_prompts
+from samplerzoo.bench.cell import Cell, identity
 from samplerzoo.bench.image_errors import ERRORS, STOCHASTIC, errors_of, interval
 from samplerzoo.bench.meter import Meter
 from samplerzoo.bench.results import ERROR, ImageError, Protocol
@@ -27,7 +27,6 @@ from samplerzoo.core.features import Features
 from samplerzoo.errors import ZooError
 from samplerzoo.images import to_uint8
 from samplerzoo.metrics.feature_files import Rows
-from samplerzoo.models.load import title
 from samplerzoo.sampling import converged, convergence
 from samplerzoo.sampling.converged import Converged
 from samplerzoo.system.files import atomic_file, digest_text
@@ -111,12 +110,7 @@ class ErrorMeter:
 
     def protocol(self, cell: Cell) -> Protocol:
         features: Features | None = None if self._meter is None else self._meter.features
-        return Protocol(
-            model=title(cell.recipe.model),
-            fingerprint=cell.recipe.fingerprint or "",
-            images=cell.images,
-            labels=kept_labels(cell.recipe),
-            prompts=kept_prompts(cell.recipe),
+        return cell.protocol(
             features=ERROR,
             features_id="rmse of pixels in [-1, 1]" + ("" if features is None else f"; {features.id}"),
             reference="converged solution",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplerzoo.bench import shards
-from samplerzoo.bench.cell import Cell, kept_labels, kept_prompts
+from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.evidence import features_folder, influence_file
 from samplerzoo.bench.measuring_time import MeasuringTimer
 from samplerzoo.bench.results import Protocol
@@ -26,7 +26,7 @@ from samplerzoo.metrics.evaluate import Measurement, compute_metrics
 from samplerzoo.metrics.reference_store import obtain_reference
 from samplerzoo.models.exact import ExactOptions
 from samplerzoo.models.folder import is_exact
-from samplerzoo.models.load import ModelFolder, title
+from samplerzoo.models.load import ModelFolder
 
 NO_FLOOR = "none"
 
@@ -72,12 +72,7 @@ class Meter:
         return ordered if any(ordered) else ()
 
     def protocol(self, cell: Cell) -> Protocol:
-        return Protocol(
-            model=title(cell.recipe.model),
-            fingerprint=cell.recipe.fingerprint or "",
-            images=cell.images,
-            labels=kept_labels(cell.recipe),
-            prompts=kept_prompts(cell.recipe),
+        return cell.protocol(
             features=self._features.name,
             features_id=self._features.id,
             reference=self._reference.name,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplerzoo.bench import shards
-from samplerzoo.bench.cell import Cell, kept_labels, kept_prompts
+from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.error import interval
 from samplerzoo.bench.results import SCORE, ImageScore, Protocol
 from samplerzoo.bench.suite import Suite
@@ -20,7 +20,6 @@ from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError
 from samplerzoo.metrics.embed import Embedder, text_features
 from samplerzoo.metrics.names import parse_features
-from samplerzoo.models.load import title
 
 METHOD = "100 max(cos, 0)"
 
@@ -42,12 +41,7 @@ class ScoreMeter:
         self._texts: dict[tuple[str, ...], NDArray[np.float32]] = {}
 
     def protocol(self, cell: Cell) -> Protocol:
-        return Protocol(
-            model=title(cell.recipe.model),
-            fingerprint=cell.recipe.fingerprint or "",
-            images=cell.images,
-            labels=kept_labels(cell.recipe),
-            prompts=kept_prompts(cell.recipe),
+        return cell.protocol(
             features=SCORE,
             features_id=self._features.id,
             reference=self._features.name,

@@ -89,7 +89,7 @@ def test_a_baseline_makes_every_cell_a_paired_difference(page: Any) -> None:
     page.check("[aria-label='baseline ddim eta 0@5']")
     page.select_option("#y", "difference")
     lines = page.locator("#pivot tr").all_inner_texts()
-    assert lines[1].split("\t") == ["ddim eta 0", "baseline", "-0.400 ± 0.014"] or "baseline" in lines[1]
+    assert lines[1].split("\t")[:2] == ["ddim eta 0", "baseline"]
     cells = [line.split("\t") for line in lines]
     [worse] = [own for own in cells if own[0] == "ddim eta 1"]
     value, _, half = worse[1].removesuffix(" *").partition(" ± ")
