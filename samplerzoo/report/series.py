@@ -111,7 +111,8 @@ def budgets(points: DataFrame) -> Series:
     A method with two evaluations a step has an odd number of them, and would stand alone. So a point joins the next
     larger number of evaluations if it is little less, and if none of the lines there has points in both.
     """
-    return points["work"].map(columns(points.reset_index().groupby("work")["line"].agg(set).to_dict()))
+    lines_at = {work: {*lines} for work, lines in points.reset_index().groupby("work")["line"]}
+    return points["work"].map(columns(lines_at))
 
 
 def columns(lines_at: Mapping[float, set[str]]) -> dict[float, float]:

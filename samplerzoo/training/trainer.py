@@ -355,6 +355,7 @@ def _ema(net: nn.Module, options: LoopOptions) -> EMAModel | None:
         use_ema_warmup=True,
         inv_gamma=options.ema_inv_gamma,
         power=options.ema_power,
+        foreach=True,  # in a few kernels, not in four for each tensor of weights
     )
 
 
