@@ -9,6 +9,8 @@ from pathlib import Path
 os.environ.setdefault(
     "HF_HUB_OFFLINE", "1"
 )  # set before any Hugging Face library is imported, so that tests use no network
+if "PYTEST_XDIST_WORKER" in os.environ:  # two workers that both want all cores wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
