@@ -80,10 +80,20 @@ def test_more_rows_need_a_larger_difference() -> None:
 
 
 def test_an_error_that_is_not_known_tells_nothing() -> None:
-    rows = pair(9.0, 0.60)
+    rows = [sure(found, 0.3, fd_se=None) for found in pair(9.0, 0.60)]
     (found,) = judge(rows, Evidence()).verdicts()
     assert not found.ranks
     assert found.ties[0].images is None
+
+
+def test_rows_that_were_never_side_by_side_are_compared_by_the_error_of_each() -> None:
+    rows = pair(9.0, 0.60)
+    assert verdict(rows).decided
+    difference = judge(rows, Evidence()).difference(("ddim", 5), ("unipc", 5))
+    assert difference.error == pytest.approx(0.3 * 2**0.5)
+    assert difference.kernel_error == pytest.approx(0.03 * 2**0.5)
+    (close,) = judge(pair(0.65, 0.60), Evidence()).verdicts()
+    assert not close.ranks  # which is told of a pair
 
 
 def test_seeds_are_pooled_over_those_that_both_have() -> None:

@@ -89,7 +89,7 @@ def test_seeds_become_a_mean_with_its_interval(tmp_path: Path) -> None:
     rows = [sure(ddim(0.0, 5, fd, seed=seed), 0.1) for seed, fd in enumerate((2.0, 2.1, 2.2))]
     text = written(tmp_path, rows)
     assert "| ddim | 5 | 5 | 3 | 2.10 ± 0.11 |" in text.replace(" eta 0", "")  # 1.96 x 0.1 / the root of 3
-    assert "| ddim eta 0 | 2.10 ± 0.11 |" in written(tmp_path, [*rows, sure(ddim(1.0, 5, 9.0), 0.1)])
+    assert "| ddim eta 0 | **2.10 ± 0.11** |" in written(tmp_path, [*rows, sure(ddim(1.0, 5, 9.0), 0.1)])
 
 
 def test_the_evidence_stays_when_the_cells_are_gone(tmp_path: Path) -> None:
