@@ -84,10 +84,8 @@ def _change(old: Series, new: Series, evidence: Evidence) -> str:
         return NOTHING
     if [row.cell for row in old["rows"].values()] == [row.cell for row in new["rows"].values()]:
         return signed(new["distance"] - old["distance"])  # the same images: chance has no part in it
-    paired = difference(new["rows"], old["rows"], evidence)
-    if not math.isnan(paired.error):
-        return signed(paired.value, paired.error)
-    return signed(new["distance"] - old["distance"], math.hypot(old["error"], new["error"]))
+    found = difference(new["rows"], old["rows"], evidence)
+    return signed(found.value, found.error)
 
 
 def _differences(protocols: Sequence[Protocol], before: int = 0) -> list[str]:

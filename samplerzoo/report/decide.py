@@ -9,7 +9,7 @@ are known and not what they share, they are taken as independent, which tells le
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import NamedTuple
@@ -206,35 +206,44 @@ class Judge:
 def difference(mine: Mapping[int, Row], theirs: Mapping[int, Row], evidence: Evidence) -> Difference:
     """Compare the rows of two points, by seed: those of the seeds that both have, if there are any.
 
+    Rows that were never measured side by side are compared as if they were independent, over all seeds. If they share
+    noise, their difference is surer than that.
+
     Args:
         evidence: covariances of their cells.
     """
     common = sorted(mine.keys() & theirs.keys())
     ours, others = ([rows[seed] for seed in common or rows] for rows in (mine, theirs))
+    paired = _difference(
+        ours, others, lambda figure, terms: evidence.variance(figure, [(row.cell, by) for row, by in terms])
+    )
+    if not math.isnan(paired.error):
+        return paired
+    apart = _difference([*mine.values()], [*theirs.values()], _variance_apart)
+    return paired if math.isnan(apart.error) else apart
+
+
+def _difference(
+    ours: Sequence[Row], others: Sequence[Row], variance: Callable[[str, Sequence[tuple[Row, float]]], float]
+) -> Difference:
+    """Compare the means of two sets of rows.
+
+    Args:
+        variance: function that says the variance of a sum of rows' figures (`fd`, `kid`), each times a number.
+    """
     if ours[0].protocol.features == EXACT:
         one, other = _mean(ours, "fd"), _mean(others, "fd")
         return Difference(0.0 if math.isclose(one, other) else one - other, 0.0)
     value, *checks = (_mean(ours, field) - _mean(others, field) for field in COMPARED)
     agrees = all(check * value > 0 for check in checks if not math.isnan(check))
-    weighted = [(row, 1 / len(ours)) for row in ours] + [(row, -1 / len(others)) for row in others]
-    fd, kid = (_variance(figure, weighted, evidence) for figure in ("fd", "kid"))
-    return Difference(value, _root(fd), agrees, checks[0], _root(kid))
+    terms = [(row, 1 / len(ours)) for row in ours] + [(row, -1 / len(others)) for row in others]
+    return Difference(value, _root(variance("fd", terms)), agrees, checks[0], _root(variance("kid", terms)))
 
 
-def _variance(figure: str, weighted: Sequence[tuple[Row, float]], evidence: Evidence) -> float:
-    """Return the variance of a sum of figures of rows, each times a number; NaN if it is not known.
-
-    Rows that were never measured side by side are independent here. If they share noise, their difference is surer.
-    """
-    paired = evidence.variance(figure, [(row.cell, factor) for row, factor in weighted])
-    if not math.isnan(paired):
-        return paired
-    errors = [(getattr(row.metrics, f"{figure}_se"), factor) for row, factor in weighted]
-    return (
-        math.nan
-        if any(error is None for error, _ in errors)
-        else sum((error * factor) ** 2 for error, factor in errors)
-    )
+def _variance_apart(figure: str, terms: Sequence[tuple[Row, float]]) -> float:
+    """Return the variance of a sum of figures of independent rows, each times a number; NaN if it is not known."""
+    errors = [(getattr(row.metrics, f"{figure}_se"), factor) for row, factor in terms]
+    return math.nan if any(error is None for error, _ in errors) else sum((error * by) ** 2 for error, by in errors)
 
 
 def check_baseline(wanted: str, recipes: Sequence[Recipe]) -> None:
