@@ -60,13 +60,24 @@ class Difference:
         return math.erfc(abs(self.value) / self.error / math.sqrt(2))
 
 
-def holm(probabilities: Sequence[float]) -> list[float]:
+def pairings(points: int) -> int:
+    """Count the pairs of points.
+
+    The best of a column is chosen by its figures, so that each of its differences is chosen from those of all pairs.
+    """
+    return points * (points - 1) // 2
+
+
+def holm(probabilities: Sequence[float], comparisons: int | None = None) -> list[float]:
     """Return the probabilities, corrected for their number by the method of Holm (1979).
 
     If those below 0.05 are called true, the probability that any of them is false is at most 0.05.
+
+    Args:
+        comparisons: how many comparisons these were chosen from; by default there are no others.
     """
-    adjusted, highest, count = [0.0] * len(probabilities), 0.0, len(probabilities)
-    for rank, index in enumerate(sorted(range(count), key=probabilities.__getitem__)):
+    adjusted, highest, count = [0.0] * len(probabilities), 0.0, comparisons or len(probabilities)
+    for rank, index in enumerate(sorted(range(len(probabilities)), key=probabilities.__getitem__)):
         highest = max(highest, min(1.0, (count - rank) * probabilities[index]))
         adjusted[index] = highest
     return adjusted
@@ -139,17 +150,18 @@ class Judge:
         column = column.sort_values("distance")
         best, others = column.index[0], [*column.index[1:]]
         differences = [self.difference(other, best) for other in others]
-        told = self.told(differences)
+        among = pairings(len(column))
+        told = self.told(differences, among)
         ties = tuple(
-            Tie(other, difference, self._images(difference, len(others)))
+            Tie(other, difference, self._images(difference, among))
             for other, difference, apart in zip(others, differences, told, strict=True)
             if not (apart and difference.value > 0)
         )
         return Verdict(float(column["budget"].iloc[0]), best, ties, len(others) - len(ties))
 
-    def told(self, differences: Sequence[Difference]) -> list[bool]:
-        """Tell which of the differences that are made together are more than chance."""
-        corrected = holm([difference.p for difference in differences])
+    def told(self, differences: Sequence[Difference], comparisons: int | None = None) -> list[bool]:
+        """Tell which differences are more than chance, of so many that could have been looked at (default: these)."""
+        corrected = holm([difference.p for difference in differences], comparisons)
         return [p < self.level and difference.agrees for p, difference in zip(corrected, differences, strict=True)]
 
     def baseline(self, wanted: str | None = None) -> Point:

@@ -18,7 +18,7 @@ from pandas import DataFrame
 from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_errors, interval
 from samplerzoo.bench.results import Protocol, Row
 from samplerzoo.errors import UsageError
-from samplerzoo.report.decide import LEVEL, Difference, holm
+from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.plots import save_cost_plots
 from samplerzoo.report.series import POINT, columns, work_of
@@ -142,7 +142,7 @@ class ErrorTable:
         best = self.best(work)
         others = [line for line in self.beside(work) if line != best]
         found = [self._paired(line, best, work) for line in others]
-        corrected = holm([Difference(*each).p for each in found])
+        corrected = holm([Difference(*each).p for each in found], pairings(len(others) + 1))
         return {
             line
             for line, (value, _), p in zip(others, found, corrected, strict=True)

@@ -10,7 +10,7 @@ from pandas import DataFrame
 
 from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
-from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict
+from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict, pairings
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.report.tables import NOTHING, figure, interval, orders, share, signed
 from samplerzoo.trust.markup import plain
@@ -162,13 +162,15 @@ def _scales(verdict: Verdict) -> str:
 def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
     """Name the line that more evaluations make worse by the most, and a row nearer to the data than real images."""
     worse: list[tuple[Point, Point, Difference]] = []
+    comparisons = 0
     for _, own in drop_lone_points(judge.points).groupby(level="line", observed=True):
         own = own.sort_values("work")
         best = own["distance"].idxmin()
+        comparisons += pairings(len(own))
         worse += [
             (best, later, judge.difference(later, best)) for later in own.index[own["work"] > own.at[best, "work"]]
         ]
-    told = judge.told([difference for _, _, difference in worse])
+    told = judge.told([difference for _, _, difference in worse], comparisons)
     found = [each for each, apart in zip(worse, told, strict=True) if apart and each[2].value > 0]
     if found and any(difference.error for _, _, difference in found):
         best, later, difference = max(found, key=lambda each: each[2].value)
