@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.sampling import converged, convergence
 from samplerzoo.sampling.converged import Converged
 from samplerzoo.system.files import atomic_file, digest_text
+from samplerzoo.trust.arrays import Expected, read_array
 
 CONVERGED = "converged"
 """Folder of the converged solutions, and kind of their shards."""
@@ -90,11 +92,19 @@ def read_converged(folder: Path, wanted: Sequence[int], name: str = CONVERGED) -
     rows: dict[int, NDArray] = {}
     for shard in shards.present(folder, CONVERGED):
         if shard[0] <= wanted[-1] and wanted[0] <= shard[-1]:
-            rows |= zip(shard, shards.read(shards.path(folder, CONVERGED, shard), name), strict=True)
+            rows |= zip(shard, _read_shard(folder, shard, name), strict=True)
     lacking = [index for index in wanted if index not in rows]
     if lacking:
         raise ZooError(f"{folder}: there is no converged solution of image {lacking[0]}")
     return np.stack([rows[index] for index in wanted])
+
+
+def _read_shard(folder: Path, shard: range, name: str) -> NDArray:
+    """Read of a shard of converged solutions the images, how far they moved, or their steps."""
+    least, shape = {CONVERGED: (-math.inf, (len(shard), ...)), MOVED: (0, (len(shard),)), STEPS: (1, (len(shard),))}[
+        name
+    ]
+    return read_array(shards.path(folder, CONVERGED, shard), name, Expected(shape, least))
 
 
 class ErrorMeter:
@@ -134,7 +144,7 @@ class ErrorMeter:
                 convergence.steps_in_all(float(last))
                 for folder in folders
                 for shard in shards.present(folder, CONVERGED)
-                for last in shards.read(shards.path(folder, CONVERGED, shard), STEPS)
+                for last in _read_shard(folder, shard, STEPS)
             ]
             if taken:
                 return float(np.mean(taken)) / convergence.LEAST_STEPS, float(np.mean(taken)) / convergence.LEAST_STEPS

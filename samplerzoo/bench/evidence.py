@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +17,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.bench import shards
 from samplerzoo.bench.results import Protocol, Row
-from samplerzoo.errors import ZooError, reason
+from samplerzoo.errors import ZooError
 from samplerzoo.metrics.influence import covariance_of_means
 from samplerzoo.system.files import atomic_file, digest_text
+from samplerzoo.trust.arrays import Expected, checked, opened
+from samplerzoo.trust.records import parse_record
 
 EVIDENCE_FILE = "evidence.safetensors"
+ROUNDING = 1e-4
+"""Relative error of values in single precision, and of what is worked out from them."""
 CELLS_OF = "cells"
 """Key of the metadata that say which cells the rows and columns of each covariance are of."""
 
@@ -98,14 +102,14 @@ def gather(places: Iterable[tuple[Path, Row]]) -> dict[Protocol, Evidence]:
         if file.is_file():
             of_seed = found.setdefault(row.protocol, {}).setdefault(row.recipe.seed, [])
             of_seed.append((row.cell, file))
-    return {protocol: _of_protocol([*seeds.values()]) for protocol, seeds in found.items()}
+    return {protocol: _of_protocol([*seeds.values()], protocol.images) for protocol, seeds in found.items()}
 
 
-def _of_protocol(seeds: Sequence[Sequence[tuple[str, Path]]]) -> Evidence:
+def _of_protocol(seeds: Sequence[Sequence[tuple[str, Path]]], images: int | None) -> Evidence:
     """Join the covariances of several seeds, between which there is none."""
     blocks: dict[str, list[DataFrame]] = {}
     for cells in seeds:
-        for figure, block in _of_seed(dict(cells)).items():
+        for figure, block in _of_seed(dict(cells), images).items():
             blocks.setdefault(figure, []).append(block)
     joined = {}
     for figure, parts in blocks.items():
@@ -120,11 +124,11 @@ def _of_protocol(seeds: Sequence[Sequence[tuple[str, Path]]]) -> Evidence:
     return Evidence(joined)
 
 
-def _of_seed(cells: Mapping[str, Path]) -> dict[str, DataFrame]:
+def _of_seed(cells: Mapping[str, Path], images: int | None) -> dict[str, DataFrame]:
     values: dict[str, dict[str, np.ndarray]] = {}
     labels = None
     for cell, file in cells.items():
-        influence, labels = shards.read_influence(file)  # one protocol and one seed have the same labels
+        influence, labels = shards.read_influence(file, images)  # one protocol and one seed have the same labels
         for figure, of_images in influence.items():
             values.setdefault(figure, {})[cell] = of_images
     return {
@@ -153,21 +157,31 @@ def _read(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
     path = folder / EVIDENCE_FILE
     if not path.exists():
         return {}
+    way_out = f"remove it, and `samplerzoo report {shlex.quote(str(folder))}` makes it again from the cells"
     protocols = {_key(row.protocol): row.protocol for row in rows}
     found: dict[Protocol, dict[str, DataFrame]] = {}
-    try:
-        with safe_open(path, framework="numpy") as content:
-            for name, cells in json.loads(content.metadata()[CELLS_OF]).items():
-                key, _, figure = name.partition(" ")
-                if key in protocols:
-                    table = DataFrame(content.get_tensor(name).astype(np.float64), cells, cells)
-                    found.setdefault(protocols[key], {})[figure] = table
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ZooError(
-            f"{path}: cannot be read: {reason(error)}; remove it, and `samplerzoo report {folder}` makes it again "
-            "from the cells"
-        ) from error
+    with opened(path, way_out) as content:
+        record = (content.metadata() or {}).get(CELLS_OF, "")
+        for name, cells in parse_record(record, dict[str, list[str]], f"{path}: {CELLS_OF}").items():
+            key, _, figure = name.partition(" ")
+            if key in protocols:
+                covariance = content.get_tensor(name).astype(np.float64)
+                _check_covariance(covariance, cells, f"{path}: {name}", way_out)
+                found.setdefault(protocols[key], {})[figure] = DataFrame(covariance, cells, cells)
     return {protocol: Evidence(tables) for protocol, tables in found.items()}
+
+
+def _check_covariance(covariance: NDArray[np.float64], cells: Sequence[str], what: str, way_out: str) -> None:
+    """Refuse numbers that no figures have as covariances, up to the rounding of a file in single precision."""
+    checked(covariance, Expected((len(cells), len(cells)), known=False), what, way_out)
+    variance = np.diagonal(covariance)
+    if len({*cells}) < len(cells):
+        raise ZooError(f"{what}: a cell stands there twice; {way_out}")
+    if (variance < 0).any() or not np.allclose(covariance, covariance.T, ROUNDING, 0.0, equal_nan=True):
+        raise ZooError(f"{what}: no covariance, which is symmetric, with no negative variance; {way_out}")
+    most = np.sqrt(np.outer(variance, variance)) * (1 + ROUNDING)
+    if (np.abs(covariance) > most).any():
+        raise ZooError(f"{what}: a covariance above those of the cells alone; {way_out}")
 
 
 def _write(folder: Path, evidence: Mapping[Protocol, Evidence]) -> None:

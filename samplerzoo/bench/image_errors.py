@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from samplerzoo.bench import shards
 from samplerzoo.bench.results import Row
-from samplerzoo.errors import ZooError, reason
+from samplerzoo.errors import ZooError
 from samplerzoo.system.files import atomic_file
+from samplerzoo.trust.arrays import Expected, checked, opened, read_array
 
 ERRORS, KEPT_FILE = "errors", "errors.safetensors"
+FROM_CELLS = "remove it, and it is made of the cells"
 STOCHASTIC = "no error: it draws noise on the way, so that no one image is right for the noise it begins with"
 """Reason for which a row has no error."""
 RESAMPLES, CONFIDENCE = 2000, 0.95
@@ -34,7 +35,10 @@ def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.
         ZooError: they are not all there.
     """
     where = folder / shards.CELLS / cell / solution
-    parts = [shards.read(shards.path(where, ERRORS, it), ERRORS) for it in shards.present(where, ERRORS)]
+    parts = [
+        read_array(shards.path(where, ERRORS, it), ERRORS, Expected((len(it),), 0))
+        for it in shards.present(where, ERRORS)
+    ]
     errors = np.concatenate([np.zeros(0), *parts])[:count]
     if len(errors) < count:
         raise ZooError(f"{where}: there are the errors of {len(errors)} images, not of {count}")
@@ -68,10 +72,12 @@ def gather_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.flo
 def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
     """Return errors by cell: from the cells, or as kept from those that are gone; and all that has to be kept."""
     path = folder / KEPT_FILE
-    try:
-        kept = load_file(path) if path.exists() else {}
-    except (OSError, SafetensorError) as error:
-        raise ZooError(f"{path}: cannot be read: {reason(error)}; remove it, and it is made of the cells") from error
+    kept: dict[str, NDArray[Any]] = {}
+    if path.exists():
+        with opened(path, FROM_CELLS) as content:
+            kept = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
+        for key, values in kept.items():
+            checked(values, Expected((None,), 0), f"{path}: {key}", FROM_CELLS)
     found = {}
     for row in rows:
         if row.error is not None and row.error.solution is not None and row.protocol.images is not None:

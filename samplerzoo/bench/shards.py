@@ -6,15 +6,13 @@ A shard holds one batch, and its name says of which images: images-000000-000249
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.bench.machine import Machine
@@ -25,6 +23,7 @@ from samplerzoo.metrics import feature_files
 from samplerzoo.metrics.feature_files import Part, Values
 from samplerzoo.metrics.frechet import Array
 from samplerzoo.system.files import atomic_file
+from samplerzoo.trust.arrays import AGAIN, Expected, checked, opened, read_array
 
 CELLS = "cells"
 IMAGES, FEATURES = "images", "features"
@@ -106,25 +105,32 @@ def save_influence(file: Path, influence: dict[str, Array], labels: Sequence[int
         save_file(tensors, partial)
 
 
-def read_influence(file: Path) -> tuple[dict[str, Array], NDArray[np.int64] | None]:
-    """Read the influence values of a cell's images on each figure, and the labels."""
-    with _opened(file) as content:
+def read_influence(file: Path, count: int | None) -> tuple[dict[str, Array], NDArray[np.int64] | None]:
+    """Read the influence values of a cell's images on each figure, and the labels.
+
+    Args:
+        count: number of the images.
+    """
+    with opened(file) as content:
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (no mapping)
+    for name, values in tensors.items():
+        checked(values, Expected((count,), whole=name == LABELS), f"{file}: {name}")
     labels = tensors.pop(LABELS, None)
     return {name: values.astype(np.float64) for name, values in tensors.items()}, labels
 
 
 def read_images(folder: Path, shard: range) -> Pixels:
     """Read the images (N, C, H, W) of a shard."""
-    return read(path(folder, IMAGES, shard), IMAGES)
+    return read_array(path(folder, IMAGES, shard), IMAGES, _images(shard))
 
 
 def first_images(folder: Path, count: int) -> Pixels | None:
     """Read the first images (N, H, W, C) of a cell, `count` at most; None if image 0 is not there."""
     for shard in present(folder, IMAGES):
         if shard[0] == 0:
-            with _opened(path(folder, IMAGES, shard)) as content:
-                images: Pixels = content.get_slice(IMAGES)[: min(count, len(shard))]
+            wanted = range(min(count, len(shard)))
+            with opened(file := path(folder, IMAGES, shard)) as content:
+                images: Pixels = checked(content.get_slice(IMAGES)[: len(wanted)], _images(wanted), f"{file}: {IMAGES}")
                 return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     return None
 
@@ -145,11 +151,11 @@ def images_at(folder: Path, indices: Sequence[int]) -> Pixels | None:
 def made(folder: Path, shard: range) -> ShardRecord:
     """Read the record of how the images of a shard were made."""
     file = path(folder, IMAGES, shard)
-    with _opened(file) as content:
+    with opened(file) as content:
         try:
             return ShardRecord.model_validate_json(content.metadata()[RECORD])
         except (TypeError, KeyError, ValidationError) as error:
-            raise _broken(file, error) from error
+            raise ZooError(f"{file}: cannot be read: {reason(error)}; {AGAIN}") from error
 
 
 def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64] | None]:
@@ -160,32 +166,19 @@ def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64]
         file, wanted = path(folder, FEATURES, shard), min(len(shard), count - shard[0])
         if wanted <= 0:
             break
-        parts.append(file if wanted == len(shard) else read(file, feature_files.FEATURES)[:wanted])
-        with _opened(file) as content:
+        with opened(file) as content:
+            features = content.get_slice(feature_files.FEATURES)
+            if (rows := features.get_shape()[0]) != len(shard):
+                raise ZooError(f"{file}: {rows} rows of features for {len(shard)} images; {AGAIN}")
+            parts.append(file if wanted == len(shard) else features[:wanted])
             if PREDICTED in content.keys():  # noqa: SIM118 (no mapping)
-                predicted.append(content.get_tensor(PREDICTED)[:wanted])
+                classes = checked(
+                    content.get_tensor(PREDICTED), Expected((len(shard),), 0, whole=True), f"{file}: {PREDICTED}"
+                )
+                predicted.append(classes[:wanted])
     return parts, np.concatenate(predicted) if predicted else None
 
 
-def read(file: Path, name: str) -> NDArray:
-    """Read a tensor of a file.
-
-    Raises:
-        ZooError: the file is not whole.
-    """
-    with _opened(file) as content:
-        tensor: NDArray = content.get_tensor(name)
-        return tensor
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[safe_open]:
-    try:
-        with safe_open(file, framework="numpy") as content:
-            yield content
-    except (OSError, SafetensorError) as error:
-        raise _broken(file, error) from error
-
-
-def _broken(file: Path, error: Exception) -> ZooError:
-    return ZooError(f"{file}: cannot be read: {reason(error)}; remove it, and it is made again")
+def _images(shard: range) -> Expected:
+    """Return what the array (N, C, H, W) of a shard's images is expected to be."""
+    return Expected((len(shard), None, None, None), 0, 255, whole=True)

@@ -111,8 +111,11 @@ def _read(part: Part) -> Values:
             found = json.loads(file.read(header))[FEATURES]
         shape, (start, _) = tuple(found["shape"]), found["data_offsets"]
         values: Values = np.memmap(part, np.float32, "r", offset=8 + header + start, shape=shape)
+        finite = all(np.isfinite(values[first : first + BLOCK]).all() for first in range(0, len(values), BLOCK))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{part}: cannot be read: {reason(error)}") from error
+    if not finite:
+        raise ZooError(f"{part}: features with NaN or infinity; remove it, and it is made again")
     return values
 
 

@@ -210,7 +210,7 @@ class Judge:
         if self.protocol.images is None or math.isnan(difference.error) or not difference.value:
             return None
         needed = NormalDist().inv_cdf(1 - self.level / 2 / comparisons)
-        exact = self.protocol.images * (needed * difference.error / difference.value) ** 2
+        exact = max(self.protocol.images * (needed * difference.error / difference.value) ** 2, 1.0)
         digit = 10 ** max(math.floor(math.log10(exact)) - 1, 0)
         return math.ceil(exact / digit) * digit
 

@@ -189,7 +189,7 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
 
     def hurt(spot: Spot) -> Matrix | None:
         file = influence_file(spot.folder / shards.CELLS / spot.row.cell, protocol)
-        return shards.read_influence(file)[0].get("fd") if file.is_file() else None
+        return shards.read_influence(file, protocol.images)[0].get("fd") if file.is_file() else None
 
     rows = along([row for _, row in found], "steps")
     return _table(protocol, f"Fréchet distance, {protocol.metric}", spots, figure, covariance, hurt, floor_of(rows))

@@ -87,7 +87,9 @@ def test_pictures_are_the_first_and_those_that_hurt_the_most(tmp_path: Path) -> 
     from samplerzoo.bench.evidence import influence_file
     from samplerzoo.bench.shards import read_influence
 
-    values = read_influence(influence_file(tmp_path / "cells" / rows[0].cell, rows[0].protocol))[0]["fd"]
+    values = read_influence(
+        influence_file(tmp_path / "cells" / rows[0].cell, rows[0].protocol), rows[0].protocol.images
+    )[0]["fd"]
     shard(tmp_path, rows[0].cell, np.zeros((2000, 1, 4, 4), np.uint8))
     [point] = page(tmp_path, rows)["sections"][0]["points"]
     assert point["worst"]["images"] == [*np.argsort(-values)[:8]]

@@ -1,0 +1,62 @@
+"""Arrays that another hand wrote: one clear line for whatever is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from samplerzoo.errors import ZooError
+from samplerzoo.trust.arrays import Expected, read_array
+
+GOOD = np.array([[0.0, 1.0], [2.0, 3.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        Expected((2, 2)),
+        Expected((None, 2), 0),
+        Expected((2, ...), 0, 3),
+        Expected((...,)),
+        Expected((2, 2), known=False),
+    ],
+)
+def test_what_is_expected_is_read(tmp_path: Path, expected: Expected) -> None:
+    save_file({"x": GOOD}, tmp_path / "f.safetensors")
+    assert np.array_equal(read_array(tmp_path / "f.safetensors", "x", expected), GOOD)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "fault"),
+    [
+        (GOOD, Expected((2,)), r"shape \(2, 2\), not \(2\)"),
+        (GOOD, Expected((3, ...)), r"not \(3, ...\)"),
+        (GOOD, Expected((2, 2), 1), r"outside of \[1, inf\]"),
+        (GOOD, Expected((2, 2), whole=True), "float32, not whole numbers"),
+        (GOOD > 1, Expected((2, 2)), "bool"),
+        (GOOD * np.nan, Expected((2, 2)), "NaN or infinity"),
+        (np.full((2, 2), np.inf), Expected((2, 2), known=False), "NaN or infinity"),
+    ],
+)
+def test_anything_else_is_told_with_file_name_and_way_out(tmp_path, values, expected: Expected, fault: str) -> None:
+    file = tmp_path / "f.safetensors"
+    save_file({"x": values}, file)
+    with pytest.raises(ZooError, match=rf"f.safetensors: x: .*{fault}.*; remove it"):
+        read_array(file, "x", expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 64])
+def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "f.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(ZooError, match=r"cannot be read.*; remove it"):
+        read_array(file, "x", Expected((...,)))
+
+
+def test_an_array_that_is_missing(tmp_path: Path) -> None:
+    save_file({"x": GOOD}, tmp_path / "f.safetensors")
+    with pytest.raises(ZooError, match=r"cannot be read.*y"):
+        read_array(tmp_path / "f.safetensors", "y", Expected((...,)))
