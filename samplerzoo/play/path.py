@@ -11,10 +11,10 @@ import gradio as gr
 from samplerzoo.core.exact import is_stochastic
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.play import plane
 from samplerzoo.play.controls import FIELDS, INTERACTIVE, Control, Setting, field, laid_out, stoppable, told, values
 from samplerzoo.play.drawing import Drawn, draw
 from samplerzoo.play.studio import Studio
+from samplerzoo.report import plane
 from samplerzoo.sampling.converged import with_steps
 from samplerzoo.sampling.plan import Plan, make_plan
 
@@ -55,7 +55,8 @@ def tab(studio: Studio) -> None:
                     found.append(drawn)
                 elif each is plan:
                     yield {status: f"step {drawn.number} of {len(plan.grid)}"}
-        yield {picture: plane.film(*found), status: verdict(*found)}
+        moved = [plane.Moved(drawn.plan, drawn.way) for drawn in found]
+        yield {picture: plane.film(*moved), status: verdict(*found)}
 
     def lay_out(*chosen: str) -> None:
         controls = [*setting.controls(*chosen), paths, seed]
@@ -76,7 +77,7 @@ def plan_of(studio: Studio, given: dict[str, Any], schedule: Schedule) -> Plan:
 
 def verdict(drawn: Drawn, flow: Drawn) -> str:
     """Say how well the points came out, and how far they are from the ends of the flow."""
-    ends, plan = plane.ends_of(drawn), drawn.plan
+    ends, plan = drawn.way.states[-1].flatten(1), drawn.plan
     near, best = plane.share_near(ends), 1 - math.exp(-(plane.NEAR**2) / 2)
     said = (
         f"{len(plan.grid)} steps, {drawn.cost.nfe:g} evaluations a point. {near:.1%} of {len(ends)} points end at a "
@@ -84,5 +85,5 @@ def verdict(drawn: Drawn, flow: Drawn) -> str:
     )
     if is_stochastic(plan.sampler, plan.grid, plan.model.schedule):
         return said + "The sampler draws noise on the way, and so does not end where the flow ends."
-    distance = float((ends - plane.ends_of(flow)).norm(dim=1).mean())
+    distance = float((ends - flow.way.states[-1].flatten(1)).norm(dim=1).mean())
     return said + f"They end {distance:.2g} away, on average, from where the flow takes the same noise."

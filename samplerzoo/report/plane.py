@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from samplerzoo.core.level import Grid
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.play.drawing import Drawn
+from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.way import Way
 
 MODES, RADIUS, STD = 8, 1.3, 0.12
 """Modes on a circle, and the standard deviation of each."""
@@ -29,6 +31,14 @@ MOVING, MOMENTS = 24, 120
 SIZE, WIDEST, SECONDS = 400, 3.2, 6
 """Width of the picture, largest coordinate in it, and duration of the film, of which the last fifth stands still."""
 MARGIN = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Points that a sampler moved, and their way."""
+
+    plan: Plan
+    way: Way
 
 
 def plane(schedule: Schedule) -> Model:
@@ -47,9 +57,9 @@ def modes() -> Tensor:
     return RADIUS * torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
-def ends_of(drawn: Drawn) -> Tensor:
+def ends_of(moved: Moved) -> Tensor:
     """Return where the points end, (N, 2)."""
-    return drawn.way.states[-1].flatten(1)
+    return moved.way.states[-1].flatten(1)
 
 
 def share_near(points: Tensor) -> float:
@@ -57,20 +67,20 @@ def share_near(points: Tensor) -> float:
     return float((torch.cdist(points, modes()).amin(1) < NEAR * STD).float().mean())
 
 
-def film(drawn: Drawn, flow: Drawn) -> str:
+def film(moved: Moved, flow: Moved) -> str:
     """Draw the points on their way, as SVG that moves by itself.
 
     The grey lines are the probability flow from the same noise. Below is the grid on the axis of log-SNR.
 
     Args:
-        flow: drawing of the flow in many steps.
+        flow: the same points, moved by the flow in many steps.
     """
-    grid = drawn.plan.grid
+    grid = moved.plan.grid
     shown = _evenly(len(grid.levels))
-    states = _scaled(drawn)[shown]
-    predictions = torch.cat([drawn.way.predictions, drawn.way.states[-1:]]).flatten(2)[shown]
+    states = _scaled(moved)[shown]
+    predictions = torch.cat([moved.way.predictions, moved.way.states[-1:]]).flatten(2)[shown]
     curves = _scaled(flow)[_evenly(len(flow.plan.grid.levels))]
-    ends = "".join(_circle(*_place(x), 1.5, "opacity='.35'") for x in ends_of(drawn).tolist())
+    ends = "".join(_circle(*_place(x), 1.5, "opacity='.35'") for x in ends_of(moved).tolist())
     rings = "".join(_circle(*_place(x), NEAR * STD * _UNIT, "fill-opacity='.1'") for x in modes().tolist())
     lines = ""
     for point in range(min(MOVING, states.shape[1])):
@@ -89,10 +99,10 @@ def film(drawn: Drawn, flow: Drawn) -> str:
 _UNIT = SIZE / (2 * WIDEST)
 
 
-def _scaled(drawn: Drawn) -> Tensor:
+def _scaled(moved: Moved) -> Tensor:
     """Return the states divided by sqrt(alpha^2 + sigma^2), so that noise is as wide as data on every kind of path."""
-    scales = [math.hypot(level.alpha, level.sigma) for level in drawn.plan.grid.levels]
-    return drawn.way.states.flatten(2) / torch.tensor(scales)[:, None, None]
+    scales = [math.hypot(level.alpha, level.sigma) for level in moved.plan.grid.levels]
+    return moved.way.states.flatten(2) / torch.tensor(scales)[:, None, None]
 
 
 def _evenly(count: int) -> list[int]:
