@@ -81,9 +81,16 @@ class Studio:
         """
         count, recipe = values[IMAGES], self.recipe(values)
         plan = make_plan(recipe, self.model, count).with_weights(self.model)
+        return Request(plan, self.command(recipe, "run", "--num-images", str(count)))
+
+    def command(self, recipe: Recipe, program: str, *words: str) -> str:
+        """Write the command that makes again what the page shows of a recipe.
+
+        Args:
+            words: flags of this program beside those of the recipe.
+        """
         plugins = [word for file in self.plugins for word in ("--plugin", file)]
-        command = shlex.join([*shlex.split(command_line(recipe)), *plugins, "--num-images", str(count)])
-        return Request(plan, command)
+        return shlex.join([*shlex.split(command_line(recipe, program)), *plugins, *words])
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,13 +71,20 @@ def test_what_is_typed_becomes_the_values_of_the_fields(made: dict[str, Any]) ->
 
 def test_an_axis_reads_values_as_its_control_does(made: dict[str, Any]) -> None:
     every = [*made.values()]
-    assert sweep.read_axis(every, "levels", "1, 2,3") == ("levels", [1, 2, 3])
-    assert sweep.read_axis(every, "on", "yes,no") == ("on", [True, False])
-    assert sweep.read_axis(every, "whole", "1,none") == ("whole", [1, None])
+
+    def read(option: str, text: str) -> tuple[str, list[Any]]:
+        given = {"steps": 5, "rows": option, "rows values": text}
+        found = sweep.read_axis(every, "rows", given)
+        assert given == {"steps": 5}
+        return found
+
+    assert read("levels", "1, 2,3") == ("levels", [1, 2, 3])
+    assert read("on", "yes,no") == ("on", [True, False])
+    assert read("whole", "1,none") == ("whole", [1, None])
     with pytest.raises(controls.ZooError, match=r"levels: .*valid integer.* the values are 1,x"):
-        sweep.read_axis(every, "levels", "1,x")
+        read("levels", "1,x")
     with pytest.raises(controls.ZooError, match="an axis needs an option and values"):
-        sweep.read_axis(every, "levels", " ")
+        read("levels", " ")
 
 
 def test_a_model_of_prompts_is_asked_for_prompts(tmp_path: Path) -> None:
