@@ -24,6 +24,9 @@ from samplerzoo.trust.markup import visible
 WIDEST_SLIDER = 100
 """Largest distance of a field's bounds that a slider is good for."""
 
+MOST_EXACT = 2**53
+"""Largest number that a browser keeps as it is. It makes 0 of infinity."""
+
 MOST_IMAGES = 64
 """Most images that the page draws of one setting."""
 
@@ -70,16 +73,21 @@ def field(name: str, known: Facts, *, key: str = "", value: Any = None) -> Contr
     """
     start = known.default if value is None else value
     about = {"label": name.replace("_", " "), "info": known.text, "key": f"{key} {name}", **INTERACTIVE}
+    if known.kind == "FLAG" and known.default is None:
+        return choice(name, ["yes", "no"], "not set", TypeAdapter(bool).validate_python, **about)
     if known.kind == "FLAG":
         ticked = gr.Checkbox(value=start == "yes", **about)
         return Control(name, ticked, TypeAdapter(bool).validate_python, known.default == "yes")
     if known.choices and not known.is_list:
-        return choice(name, [*known.choices], f"default: {known.default}", known.parse, **about)
+        absent = "not set" if known.default is None else f"default: {known.default}"
+        return choice(name, [*known.choices], absent, known.parse, **about)
     if known.kind not in ("INTEGER", "NUMBER"):
         return Control(name, gr.Textbox(value=start, **about), known.parse, known.parse(known.default))
     whole, number = known.kind == "INTEGER", None if start is None else float(start)
     parse = TypeAdapter(int if whole else float).validate_python
     default = None if known.default is None else parse(known.default)
+    if number is not None and not abs(number) <= MOST_EXACT:
+        return Control(name, gr.Textbox(value=str(start), **about), parse, default)
     least, most = known.least, known.most
     if number is not None and least is not None and most is not None and 0 < most - least <= WIDEST_SLIDER:
         slider = gr.Slider(least, most, number, step=1 if whole else (most - least) / 100, **about)
