@@ -15,6 +15,7 @@ from samplerzoo.registry import GUIDANCE_PREFIX, get
 from samplerzoo.sampling.command import command_line
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.trust.limits import MOST_PROMPTS
 
 SPACING_PREFIX = "spacing_"
 """Prefix of a spacing's options among the values of a setting, as that of a guidance's."""
@@ -90,7 +91,8 @@ class Studio:
             words: flags of this program beside those of the recipe.
         """
         plugins = [word for file in self.plugins for word in ("--plugin", file)]
-        return shlex.join([*shlex.split(command_line(recipe, program)), *plugins, *words])
+        line = command_line(recipe, program, most_prompts=MOST_PROMPTS)
+        return shlex.join([*shlex.split(line), *plugins, *words])
 
 
 @dataclass(frozen=True, eq=False)
