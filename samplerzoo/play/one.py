@@ -20,6 +20,10 @@ from samplerzoo.sampling.plan import Plan
 
 def tab(studio: Studio) -> None:
     """Lay out the tab."""
+    gr.Markdown(
+        "One setting. The images come out of the noise as you watch; afterwards the slider goes back over all steps, "
+        "from pure noise at 0."
+    )
     with panel("Draw", lambda: Setting("one", "ddim", 20), lambda: subject(studio, "one", 16)) as own:
         shown = picture("images")
         status = gr.Markdown()

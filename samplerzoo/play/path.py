@@ -26,7 +26,7 @@ def tab(studio: Studio) -> None:
     with panel("Move", lambda: Setting("path", "ddim", 5, guided=False), _others) as own:
         status = gr.Markdown()
         picture = gr.HTML()
-        command = commands("the command that makes it again, as a file for a browser")
+        command = commands("the command that makes it again")
 
     def go(controls: Sequence[Control], given: dict[str, Any]) -> Shown:
         word = given.pop("path", plane.OWN)

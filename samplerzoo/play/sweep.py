@@ -25,6 +25,7 @@ AXES = {"rows": ("sampler", "ddim, ddpm"), "columns": ("steps", "5, 10, 50")}
 
 def tab(studio: Studio) -> None:
     """Lay out the tab."""
+    gr.Markdown("A picture for every pair of values of two options, all from the same noise; all else is as set here.")
     with panel("Draw", lambda: Setting("grid", "ddim", 10), lambda: subject(studio, "grid", 2)) as own:
         status = gr.Markdown()
         grid = picture("grid")

@@ -47,7 +47,7 @@ MOVING, MOMENTS = 24, 120
 SIZE, WIDEST, SECONDS = 400, 3.2, 6
 """Width of the picture, largest coordinate in it, and duration of the film, of which the last fifth stands still."""
 MARGIN = 24
-HEIGHT = SIZE + 3 * MARGIN
+HEIGHT = SIZE + 5 * MARGIN // 2
 """Height of a film, with the axis below the plane."""
 
 

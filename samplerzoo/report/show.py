@@ -128,6 +128,4 @@ def _listed(labels: str | None) -> int | None:
 
 
 def _head(axis: str, value: Any) -> str:
-    if axis == "steps":
-        return f"{value} step{'s' * (value != 1)}"
     return option_text(axis, value) or "–"
