@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
+from PIL.Image import Image
 from pydantic import TypeAdapter
 
 from samplerzoo import registry
@@ -176,6 +178,15 @@ def picture(label: str) -> gr.Image:
         elem_classes=["picture"],
         min_width=240,
     )
+
+
+def marked(image: Image) -> Image:
+    """Give a picture a mark of its own, which makes a file of its own of it.
+
+    gradio writes equal pictures into one file, each of them anew. A browser that reads the file then shows nothing.
+    """
+    image.info["mark"] = uuid4().hex
+    return image
 
 
 def commands(label: str) -> gr.Code:

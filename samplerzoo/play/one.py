@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from samplerzoo import images
 from samplerzoo.images import Pixels
-from samplerzoo.play.controls import Control, Setting, commands, picture, subject
+from samplerzoo.play.controls import Control, Setting, commands, marked, picture, subject
 from samplerzoo.play.drawing import Drawn, Moment, draw
 from samplerzoo.play.panel import Shown, panel
 from samplerzoo.play.studio import Studio
@@ -61,7 +61,7 @@ def tab(studio: Studio) -> None:
 def sheet(plan: Plan, pixels: Pixels) -> Image:
     """Draw the first images of a plan on one sheet, with their classes."""
     labels = None if plan.labels is None else [plan.labels[index] for index in range(len(pixels))]
-    return images.grid(pixels, labels, plan.model.class_names)
+    return marked(images.grid(pixels, labels, plan.model.class_names))
 
 
 def said(drawn: Drawn) -> str:

@@ -10,7 +10,7 @@ import gradio as gr
 from samplerzoo.errors import UsageError, reason
 from samplerzoo.fields import split
 from samplerzoo.images import Pixels
-from samplerzoo.play.controls import INTERACTIVE, Control, Setting, commands, picture, subject
+from samplerzoo.play.controls import INTERACTIVE, Control, Setting, commands, marked, picture, subject
 from samplerzoo.play.drawing import Drawn, draw
 from samplerzoo.play.panel import Shown, panel
 from samplerzoo.play.studio import IMAGES, Studio, fitting_options
@@ -49,7 +49,7 @@ def tab(studio: Studio) -> None:
             for drawn in draw(request.plan):
                 if isinstance(drawn, Drawn):
                     cells[place] = drawn.pixels
-                    yield {grid: blocks(cells, names, heads)}
+                    yield {grid: marked(blocks(cells, names, heads))}
                 else:
                     steps = len(request.plan.grid)
                     yield {status: f"cell {number} of {len(wanted)}: step {drawn.number} of {steps}"}

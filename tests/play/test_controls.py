@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import folders
 import pytest
+from PIL import Image
 
 from samplerzoo import Field, Sampler
 from samplerzoo.fields import facts
@@ -139,6 +140,14 @@ def test_a_model_of_prompts_is_asked_for_prompts(tmp_path: Path) -> None:
     assert (
         "--prompts=39 " in studio.ask({"sampler": "ddim", "steps": 2, **many}).command
     )  # and no file that there is not
+
+
+def test_equal_pictures_have_files_of_their_own(tmp_path: Path) -> None:
+    """One that is written again while a browser reads it would be a broken picture."""
+    from gradio.image_utils import save_image
+
+    pictures = [controls.marked(Image.new("L", (4, 4))) for _ in range(2)]
+    assert len({save_image(each, str(tmp_path), "png") for each in pictures}) == 2
 
 
 def test_a_hostile_error_is_text(tmp_path: Path) -> None:
