@@ -57,6 +57,8 @@ def on_page_content(content: str, **_: Any) -> str:
     """Draw the formulas."""
 
     def formula(match: re.Match[str]) -> str:
-        return convert(html.unescape(match[2]), display="block" if match[1] == "div" else "inline")
+        if match[1] == "span":
+            return convert(html.unescape(match[2]), display="inline")
+        return f'<div style="overflow-x: auto">{convert(html.unescape(match[2]), display="block")}</div>'
 
     return FORMULA.sub(formula, content)

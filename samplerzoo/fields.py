@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel
@@ -46,7 +47,7 @@ class Facts:
     @property
     def text(self) -> str:
         """Description, default and bounds in one line. Click itself says what is required."""
-        default = "" if self.default is None else f"default: {self.default}"
+        default = f"default: {self.default}" if self.default else ""
         notes = "; ".join(filter(None, [default, self.bounds]))
         return f"{self.help}  [{notes}]" if notes else self.help
 
@@ -64,8 +65,20 @@ def split(text: str) -> list[str]:
 
 def facts(options: type[BaseModel]) -> dict[str, Facts]:
     """Describe every field, in the order of the class."""
-    schemas = options.model_json_schema()["properties"]
+    schema = options.model_json_schema()
+    schemas = _with_choices(schema["properties"], schema.get("$defs", {}))
     return {name: _facts(field, schemas[field.alias or name]) for name, field in options.model_fields.items()}
+
+
+def _with_choices(part: Any, named: dict[str, Any]) -> Any:
+    """Put the choices of an enumeration into the place of its name, wherever it stands in a schema."""
+    if isinstance(part, list):
+        return [_with_choices(each, named) for each in part]
+    if not isinstance(part, dict):
+        return part
+    meant = named.get(str(part.get("$ref")).rpartition("/")[2], {})
+    own = {key: _with_choices(each, named) for key, each in part.items()}
+    return {"enum": meant["enum"], **own} if "enum" in meant else own
 
 
 def _facts(field: FieldInfo, schema: dict[str, Any]) -> Facts:
@@ -108,5 +121,9 @@ def _typed(field: FieldInfo) -> str | None:
     if isinstance(default, bool):
         return "yes" if default else "no"
     if isinstance(default, (tuple, list)):
-        return ",".join(map(str, default))
-    return None if default is None else str(default)
+        return ",".join(map(_text, default))
+    return None if default is None else _text(default)
+
+
+def _text(value: Any) -> str:
+    return str(value.value if isinstance(value, Enum) else value)

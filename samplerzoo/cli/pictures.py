@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import argument_flag, debug_flag, device_flag, prompt_flags
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
+from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError
 from samplerzoo.models.options import ReadingOptions
 
@@ -25,6 +27,9 @@ OWN = ("images", "class_labels")
 
 MODEL_FLAGS = ("model", *ReadingOptions.model_fields)
 
+flags_of_rows = several(flags(RowOptions), single=["negative_prompt"])
+next(flag for flag in flags_of_rows if flag.name == "seeds").opts.append("--seed")  # as `run` calls it
+
 flags_of_show: list[click.Parameter] = [
     click.Option(
         ["--sampler", "_"],
@@ -33,7 +38,7 @@ flags_of_show: list[click.Parameter] = [
         help="sampler to show, with its options behind it; may be repeated",
     ),
     plugin_flag,
-    *(flag for flag in several(flags(RowOptions), single=["negative_prompt"]) if flag.name not in OWN),
+    *(flag for flag in flags_of_rows if flag.name not in OWN),
     *prompt_flags,
     argument_flag,
     click.Option(
@@ -55,13 +60,19 @@ flags_of_show: list[click.Parameter] = [
         help="option whose values stand beside each other; what else varies are the rows  [default: steps]",
     ),
     click.Option(["--trajectory"], is_flag=True, help="show the way of each instead: states, and predictions of x0"),
+    click.Option(
+        ["--plane"],
+        type=click.Choice(["own", *NAMED_PATHS]),
+        metavar="PATH",
+        help="move points of a plane with exact data instead, on the model's own path, by the word own, or on "
+        f"{', '.join(NAMED_PATHS)}; the picture is an SVG file that moves in a browser",
+    ),
     device_flag,
     click.Option(
         ["-o", "--output"],
         type=FILE,
-        default=Path("show.png"),
         metavar="FILE",
-        help="the picture  [default: show.png]",
+        help="the picture  [default: show.png, or show.svg of a plane]",
     ),
     debug_flag,
 ]
@@ -76,8 +87,9 @@ def command(
     images: int | None,
     columns: str,
     trajectory: bool,
+    plane: str | None,
     device: str,
-    output: Path,
+    output: Path | None,
     debug: bool,
     **values: Any,
 ) -> None:
@@ -87,13 +99,35 @@ def command(
 
     \b
         samplerzoo show --sampler ddim --eta 0,1 --sampler ddpm --steps 5,10,50 --labels 3,8
+        samplerzoo show --sampler ddim,heun --steps 5,20 --plane flow
     """
     if not ctx.meta[ROWS]:
         raise UsageError("there is nothing to show: add --sampler NAME")
     suite = parse_suite({}, "the command line", given(values), ctx.meta[ROWS])
-    from samplerzoo.report.show import save_picture, save_ways
+    recipes, axis = [recipe for recipe, _ in suite.points], columns.replace("-", "_")
+    output = output or Path("show.png" if plane is None else "show.svg")
+    if plane is None:
+        from samplerzoo.report.show import save_picture, save_ways
 
-    recipes = [recipe for recipe, _ in suite.points]
-    draw = save_ways if trajectory else save_picture
-    draw(recipes, suite.reading, images, columns.replace("-", "_"), device, output)
+        draw = save_ways if trajectory else save_picture
+        draw(recipes, suite.reading, images, axis, device, output)
+    else:
+        from samplerzoo.report.show import save_plane
+
+        _check_plane(output, {"--images": images is not None, "--trajectory": trajectory})
+        for line in save_plane(recipes, suite.reading, plane, axis, output):
+            show(line)
     show(output)
+
+
+def _check_plane(output: Path, others: Mapping[str, bool]) -> None:
+    """Refuse what a moving picture of points cannot be.
+
+    Args:
+        others: flags of pictures of images, and whether they were typed.
+    """
+    for flag, typed in others.items():
+        if typed:
+            raise UsageError(f"{flag} is for images, and --plane moves points: leave one of them out")
+    if output.suffix != ".svg":
+        raise UsageError(f"-o {output}: --plane makes a picture that moves, whose name ends in .svg")

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
+from PIL.Image import Image
 from pydantic import TypeAdapter
 
 from samplerzoo import registry
@@ -23,6 +25,9 @@ from samplerzoo.trust.markup import visible
 
 WIDEST_SLIDER = 100
 """Largest distance of a field's bounds that a slider is good for."""
+
+MOST_EXACT = 2**53
+"""Largest number that a browser keeps as it is. It makes 0 of infinity."""
 
 MOST_IMAGES = 64
 """Most images that the page draws of one setting."""
@@ -70,16 +75,21 @@ def field(name: str, known: Facts, *, key: str = "", value: Any = None) -> Contr
     """
     start = known.default if value is None else value
     about = {"label": name.replace("_", " "), "info": known.text, "key": f"{key} {name}", **INTERACTIVE}
+    if known.kind == "FLAG" and known.default is None:
+        return choice(name, ["yes", "no"], "not set", TypeAdapter(bool).validate_python, **about)
     if known.kind == "FLAG":
         ticked = gr.Checkbox(value=start == "yes", **about)
         return Control(name, ticked, TypeAdapter(bool).validate_python, known.default == "yes")
     if known.choices and not known.is_list:
-        return choice(name, [*known.choices], f"default: {known.default}", known.parse, **about)
+        absent = "not set" if known.default is None else f"default: {known.default}"
+        return choice(name, [*known.choices], absent, known.parse, **about)
     if known.kind not in ("INTEGER", "NUMBER"):
         return Control(name, gr.Textbox(value=start, **about), known.parse, known.parse(known.default))
     whole, number = known.kind == "INTEGER", None if start is None else float(start)
     parse = TypeAdapter(int if whole else float).validate_python
     default = None if known.default is None else parse(known.default)
+    if number is not None and not abs(number) <= MOST_EXACT:
+        return Control(name, gr.Textbox(value=str(start), **about), parse, default)
     least, most = known.least, known.most
     if number is not None and least is not None and most is not None and 0 < most - least <= WIDEST_SLIDER:
         slider = gr.Slider(least, most, number, step=1 if whole else (most - least) / 100, **about)
@@ -168,6 +178,15 @@ def picture(label: str) -> gr.Image:
         elem_classes=["picture"],
         min_width=240,
     )
+
+
+def marked(image: Image) -> Image:
+    """Give a picture a mark of its own, which makes a file of its own of it.
+
+    gradio writes equal pictures into one file, each of them anew. A browser that reads the file then shows nothing.
+    """
+    image.info["mark"] = uuid4().hex
+    return image
 
 
 def commands(label: str) -> gr.Code:

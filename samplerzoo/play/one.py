@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -11,32 +11,30 @@ from PIL.Image import Image
 
 from samplerzoo import images
 from samplerzoo.images import Pixels
-from samplerzoo.play.controls import Setting, commands, laid_out, picture, stoppable, subject, told, values
+from samplerzoo.play.controls import Control, Setting, commands, marked, picture, subject
 from samplerzoo.play.drawing import Drawn, Moment, draw
+from samplerzoo.play.panel import Shown, panel
 from samplerzoo.play.studio import Studio
 from samplerzoo.sampling.plan import Plan
 
 
 def tab(studio: Studio) -> None:
     """Lay out the tab."""
-    with gr.Row():
-        with gr.Column(scale=2):
-            setting = Setting("one", "ddim", 20)
-            options = gr.Column()
-            asked = subject(studio, "one", 16)
-        with gr.Column(scale=3):
-            with gr.Row():
-                start, stop = gr.Button("Draw", variant="primary"), gr.Button("Stop")
-            shown = picture("images")
-            status = gr.Markdown()
-            command = commands("the command that makes them again")
-            drawn = gr.State()
-            moment = gr.Slider(0, 1, 0, step=1, label="step", interactive=True, visible=False)
-            place = gr.Markdown()
-            with gr.Row():
-                state, clean = picture("x_t, the state"), picture("x0, as predicted from it")
+    gr.Markdown(
+        "One setting. The images come out of the noise as you watch; afterwards the slider goes back over all steps, "
+        "from pure noise at 0."
+    )
+    with panel("Draw", lambda: Setting("one", "ddim", 20), lambda: subject(studio, "one", 16)) as own:
+        shown = picture("images")
+        status = gr.Markdown()
+        command = commands("the command that makes them again")
+        drawn = gr.State()
+        moment = gr.Slider(0, 1, 0, step=1, label="step", interactive=True, visible=False)
+        place = gr.Markdown()
+        with gr.Row():
+            state, clean = picture("x_t, the state"), picture("x0, as predicted from it")
 
-    def go(given: dict[str, Any]) -> Iterator[dict[Any, Any]]:
+    def go(controls: Sequence[Control], given: dict[str, Any]) -> Shown:
         request = studio.ask(given)
         plan, steps = request.plan, len(request.plan.grid)
         yield {command: request.command, status: f"step 0 of {steps}", moment: gr.update(visible=False)}
@@ -53,17 +51,7 @@ def tab(studio: Studio) -> None:
                     **dict(zip((place, state, clean), look_back(found, steps), strict=True)),
                 }
 
-    def lay_out(*chosen: str) -> None:
-        controls = [*setting.controls(*chosen), *asked]
-
-        def run(*given: Any) -> Iterator[dict[Any, Any]]:
-            with told():
-                yield from go(values(controls, given))
-
-        outputs = [shown, status, command, drawn, moment, place, state, clean]
-        stoppable(start, stop, run, controls, outputs)
-
-    laid_out(options, setting.inputs, lay_out)
+    own.starts(go, [shown, status, command, drawn, moment, place, state, clean])
     moment.change(
         look_back, [drawn, moment], [place, state, clean],
         show_progress="hidden", trigger_mode="always_last", api_visibility="private",
@@ -73,7 +61,7 @@ def tab(studio: Studio) -> None:
 def sheet(plan: Plan, pixels: Pixels) -> Image:
     """Draw the first images of a plan on one sheet, with their classes."""
     labels = None if plan.labels is None else [plan.labels[index] for index in range(len(pixels))]
-    return images.grid(pixels, labels, plan.model.class_names)
+    return marked(images.grid(pixels, labels, plan.model.class_names))
 
 
 def said(drawn: Drawn) -> str:

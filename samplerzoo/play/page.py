@@ -19,7 +19,8 @@ LOCAL: dict[str, Any] = {
     "enable_monitoring": False,
     "quiet": True,
     "footer_links": [],
-    "css": ".picture { padding-top: 2.5rem !important } .picture .icon-button-wrapper { top: -2.4rem !important }",
+    "css": ".picture { padding-top: 2.5rem !important } .picture .icon-button-wrapper { top: -2.4rem !important } "
+    "body:not(.dark) { --block-info-text-color: #57606a }",  # as gradio has it, it is hard to read on white
 }
 """Keywords of `launch` that keep everything on this machine."""
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.resources
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.version import Version
+
 from samplerzoo.errors import UsageError
-from samplerzoo.models.folder import pretrained
-from samplerzoo.models.load import open_model
+from samplerzoo.models.exact import ExactOptions
+from samplerzoo.models.folder import is_exact, pretrained
+from samplerzoo.models.load import open_model, title
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.system.files import atomic_folder
+from samplerzoo.system.files import atomic_folder, user_path
 from samplerzoo.version import __version__
 
 MODEL, PLUGINS = "model", "plugins"
 """Folders of a Space with a local model, and with the files of plugins."""
+
+DATA = "digits"
+"""Extra with the data of exact models."""
 
 APP = '''"""The page of samplerzoo on one model."""
 
@@ -25,7 +33,6 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 from samplerzoo import registry
-from samplerzoo.models.load import open_model
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.play.page import LOCAL, page
 from samplerzoo.play.studio import Studio
@@ -40,7 +47,7 @@ README = """---
 title: samplerzoo
 sdk: gradio
 sdk_version: {gradio}
-python_version: "3.11"
+python_version: "{python}"
 app_file: app.py
 ---
 
@@ -58,11 +65,17 @@ def export_space(folder: Path, model: str, reading: ReadingOptions, plugins: Seq
         plugins: files of plugins, which are copied.
 
     Raises:
-        UsageError: the folder is there already, or there is no such model.
+        UsageError: the folder is there already, there is no such model, or it needs a file that is not in its folder.
     """
     if folder.exists():
         raise UsageError(f"{folder} is there already: give --export-space a folder that is not")
     open_model(model, reading)  # refuses what could not be loaded there either
+    if is_exact(model) and Path(user_path(ExactOptions.parse(model).dataset)).exists():
+        raise UsageError(f"{model}: a Space has no files of this machine; exact:digits has its data in a package")
+    if reading.scheduler is not None and Path(user_path(reading.scheduler)).exists():
+        raise UsageError(
+            f"--scheduler {reading.scheduler}: put it into the model's folder, which is all that is copied"
+        )
     distribution = importlib.metadata.distribution("samplerzoo")
     with atomic_folder(folder) as partial:
         for package in {point.module.partition(".")[0] for point in distribution.entry_points}:
@@ -77,19 +90,32 @@ def export_space(folder: Path, model: str, reading: ReadingOptions, plugins: Seq
             (partial / PLUGINS).mkdir(exist_ok=True)
             copied.append(f"{PLUGINS}/{Path(file).name}")
             shutil.copyfile(file, partial / copied[-1])
-        local = model not in pretrained() and Path(model).is_dir()
+        source_folder = Path(user_path(model))
+        local = model not in pretrained() and source_folder.is_dir()
         if local:
-            shutil.copytree(model, partial / MODEL)
+            shutil.copytree(source_folder, partial / MODEL)
         name = f"./{MODEL}" if local else model
         told = reading.model_dump(mode="json", exclude_defaults=True)
         (partial / "app.py").write_text(APP.format(plugins=copied, model=name, reading=told))
         (partial / "requirements.txt").write_text("\n".join(_requirements(distribution)) + "\n")
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
         gradio = importlib.metadata.version("gradio")
-        (partial / "README.md").write_text(README.format(gradio=gradio, model=Path(model).name))
+        (partial / "README.md").write_text(README.format(gradio=gradio, python=python, model=title(model)))
         (partial / ".gitattributes").write_text(LARGE_FILES)
 
 
 def _requirements(distribution: importlib.metadata.Distribution) -> list[str]:
-    """Return what the page needs beside gradio, which the Space installs by the version in its README."""
-    found = [requirement.partition(";")[::2] for requirement in distribution.requires or ()]
-    return [requirement.strip() for requirement, marker in found if "extra" not in marker]
+    """Return what the page needs, in the versions that are installed here, with which it is known to run.
+
+    gradio is not among them: the Space installs it by the version in its README.
+    """
+    found = [Requirement(text) for text in distribution.requires or ()]
+    needed = [each for each in found if each.marker is None or each.marker.evaluate({"extra": DATA})]
+    return [
+        f"{each.name}=={Version(importlib.metadata.version(each.name)).public}" for each in needed if _is_here(each)
+    ]
+
+
+def _is_here(requirement: Requirement) -> bool:
+    """Tell whether a package is installed; that of the data may be missing."""
+    return any(importlib.metadata.distributions(name=requirement.name))

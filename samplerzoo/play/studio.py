@@ -15,6 +15,7 @@ from samplerzoo.registry import GUIDANCE_PREFIX, get
 from samplerzoo.sampling.command import command_line
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.trust.limits import MOST_PROMPTS
 
 SPACING_PREFIX = "spacing_"
 """Prefix of a spacing's options among the values of a setting, as that of a guidance's."""
@@ -81,9 +82,17 @@ class Studio:
         """
         count, recipe = values[IMAGES], self.recipe(values)
         plan = make_plan(recipe, self.model, count).with_weights(self.model)
+        return Request(plan, self.command(recipe, "run", "--num-images", str(count)))
+
+    def command(self, recipe: Recipe, program: str, *words: str) -> str:
+        """Write the command that makes again what the page shows of a recipe.
+
+        Args:
+            words: flags of this program beside those of the recipe.
+        """
         plugins = [word for file in self.plugins for word in ("--plugin", file)]
-        command = shlex.join([*shlex.split(command_line(recipe)), *plugins, "--num-images", str(count)])
-        return Request(plan, command)
+        line = command_line(recipe, program, most_prompts=MOST_PROMPTS)
+        return shlex.join([*shlex.split(line), *plugins, *words])
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -10,42 +10,29 @@ import gradio as gr
 from samplerzoo.errors import UsageError, reason
 from samplerzoo.fields import split
 from samplerzoo.images import Pixels
-from samplerzoo.play.controls import (
-    INTERACTIVE,
-    Control,
-    Setting,
-    commands,
-    laid_out,
-    picture,
-    stoppable,
-    subject,
-    told,
-    values,
-)
+from samplerzoo.play.controls import INTERACTIVE, Control, Setting, commands, marked, picture, subject
 from samplerzoo.play.drawing import Drawn, draw
+from samplerzoo.play.panel import Shown, panel
 from samplerzoo.play.studio import IMAGES, Studio, fitting_options
 from samplerzoo.report.gallery import blocks
 from samplerzoo.report.line_names import option_text
 
 MOST_CELLS = 100
 
+AXES = {"rows": ("sampler", "ddim, ddpm"), "columns": ("steps", "5, 10, 50")}
+"""Option and values of each axis when the page opens."""
+
 
 def tab(studio: Studio) -> None:
     """Lay out the tab."""
-    with gr.Row():
-        with gr.Column(scale=2):
-            setting = Setting("grid", "ddim", 10)
-            options = gr.Column()
-            asked = subject(studio, "grid", 2)
-        with gr.Column(scale=3):
-            with gr.Row():
-                start, stop = gr.Button("Draw", variant="primary"), gr.Button("Stop")
-            status = gr.Markdown()
-            grid = picture("grid")
-            lines = commands("the commands of its cells, row by row")
+    gr.Markdown("A picture for every pair of values of two options, all from the same noise; all else is as set here.")
+    with panel("Draw", lambda: Setting("grid", "ddim", 10), lambda: subject(studio, "grid", 2)) as own:
+        status = gr.Markdown()
+        grid = picture("grid")
+        lines = commands("the commands of its cells, row by row")
 
-    def go(controls: list[Control], given: dict[str, Any], axes: Sequence[tuple[str, str]]) -> Iterator[dict[Any, Any]]:
-        (row, rows), (column, columns) = (read_axis(controls, *axis) for axis in axes)
+    def go(controls: Sequence[Control], given: dict[str, Any]) -> Shown:
+        (row, rows), (column, columns) = (read_axis(controls, axis, given) for axis in AXES)
         if row == column:
             raise UsageError(f"rows and columns are both {row}: choose two options")
         if len(rows) * len(columns) > MOST_CELLS:
@@ -62,30 +49,17 @@ def tab(studio: Studio) -> None:
             for drawn in draw(request.plan):
                 if isinstance(drawn, Drawn):
                     cells[place] = drawn.pixels
-                    yield {grid: blocks(cells, names, heads)}
+                    yield {grid: marked(blocks(cells, names, heads))}
                 else:
                     steps = len(request.plan.grid)
                     yield {status: f"cell {number} of {len(wanted)}: step {drawn.number} of {steps}"}
         yield {status: f"{len(wanted)} cells of {given[IMAGES]} images"}
 
-    def lay_out(*chosen: str) -> None:
-        controls = [*setting.controls(*chosen), *asked]
+    def axes(controls: Sequence[Control]) -> list[Control]:
         listed = [control.name for control in controls if control.name not in ("prompts", IMAGES)]
-        axes = [
-            axis("rows", listed, "sampler", "ddim, ddpm"),
-            axis("columns", listed, "steps", "5, 10, 50"),
-        ]
-        every = [*controls, *(control for pair in axes for control in pair)]
+        return [control for name, first in AXES.items() for control in axis(name, listed, *first)]
 
-        def run(*given: Any) -> Iterator[dict[Any, Any]]:
-            with told():
-                found = values(every, given)
-                chosen_axes = [tuple(found.pop(control.name, "") for control in pair) for pair in axes]
-                yield from go(controls, found, chosen_axes)
-
-        stoppable(start, stop, run, every, [grid, status, lines])
-
-    laid_out(options, setting.inputs, lay_out)
+    own.starts(go, [grid, status, lines], axes)
 
 
 def axis(name: str, options: list[str], option: str, listed: str) -> tuple[Control, Control]:
@@ -96,12 +70,13 @@ def axis(name: str, options: list[str], option: str, listed: str) -> tuple[Contr
     return Control(name, choice), Control(f"{name} values", words)
 
 
-def read_axis(controls: Sequence[Control], option: str, text: str) -> tuple[str, list[Any]]:
-    """Return an axis's option and its values.
+def read_axis(controls: Sequence[Control], name: str, given: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Take an axis out of the values of a panel; return its option and its values.
 
     Raises:
         UsageError: there are no values.
     """
+    option, text = given.pop(name, ""), given.pop(f"{name} values", "")
     found = [control for control in controls if control.name == option]
     parts = [part for part in split(text) if part]
     if not found or not parts:

@@ -40,8 +40,8 @@ HTML_FILE = "report.html"
 SHOWN, WORST = 16, 8
 """First images of a row that the page shows, and how many of those that hurt it most."""
 
-TILE, ACROSS = 96, 8
-"""Largest side of a picture in pixels, and pictures side by side."""
+TILE, ACROSS, GAP, GREY = 96, 8, 1, 136
+"""Largest side of a picture in pixels, pictures side by side, pixels between them, and their grey."""
 
 MOST_PICTURES = 24 * 2**20
 """Letters of pictures from which on rows have none: the page has to open in a moment."""
@@ -132,6 +132,7 @@ class Table:
     """Spots that can be compared, with the figure that they are compared by.
 
     Attributes:
+        about: what the figure is, for readers who see such a page for the first time.
         values: figure of each spot.
         errors: standard error of each figure; NaN if it is not known.
         differences, their_errors: of each pair of spots, `one - other`, and the standard errors; None of too many.
@@ -141,6 +142,7 @@ class Table:
 
     protocol: Protocol
     measure: str
+    about: str
     spots: Sequence[Spot]
     values: Matrix
     errors: Matrix
@@ -192,7 +194,16 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
         return shards.read_influence(file, protocol.images)[0].get("fd") if file.is_file() else None
 
     rows = along([row for _, row in found], "steps")
-    return _table(protocol, f"Fréchet distance, {protocol.metric}", spots, figure, covariance, hurt, floor_of(rows))
+    about = (
+        "Fréchet distance between the distribution of what a sampler makes and that of the data, both of them exact: "
+        "no images, no network and no chance. Lower is better."
+        if protocol.images is None
+        else f"Fréchet distance of {protocol.images:,} images to those of {protocol.reference}: lower is better. "
+        "± is a 95% interval, of these images on this network. What few images add to it is taken off, so that it may "
+        "be below 0."
+    )
+    measure = f"Fréchet distance, {protocol.metric}"
+    return _table(protocol, measure, about, spots, figure, covariance, hurt, floor_of(rows))
 
 
 def _errors(protocol: Protocol, found: Places) -> Table:
@@ -219,8 +230,13 @@ def _errors(protocol: Protocol, found: Places) -> Table:
         return whole
 
     moved = max((row.error.moved or 0.0 for _, row in found if row.error is not None), default=0.0)
+    about = (
+        "Distance of each image to where ever more steps lead from the same noise, as the root mean square over pixels "
+        f"in [-1, 1]: lower is better. Means over {protocol.images} images; ± is a 95% interval. Samplers that draw "
+        "noise on the way have no such error, and are not here."
+    )
     table = _table(
-        protocol, "error of an image, root mean square in [-1, 1]", spots, figure, covariance,
+        protocol, "error of an image, root mean square in [-1, 1]", about, spots, figure, covariance,
         lambda spot: by_cell[spot.folder].get(spot.row.cell), None,
     )  # fmt: skip
     return Table(**{**vars(table), "least": moved})
@@ -229,6 +245,7 @@ def _errors(protocol: Protocol, found: Places) -> Table:
 def _table(
     protocol: Protocol,
     measure: str,
+    about: str,
     spots: Sequence[Spot],
     figure: Callable[[Row], float],
     covariance: Callable[[Sequence[str]], Matrix],
@@ -245,7 +262,7 @@ def _table(
     if count > MOST_PAIRS:
         variances = [sum(covariance([row.cell])[0, 0] for row in spot.rows.values()) for spot in spots]
         alone = np.sqrt(variances) / [len(spot.rows) for spot in spots]
-        return Table(protocol, measure, spots, values, alone, None, None, hurt, floor)
+        return Table(protocol, measure, about, spots, values, alone, None, None, hurt, floor)
     shared, total, variance = np.zeros((count, count)), np.zeros((count, count)), np.zeros((count, count))
     own = np.zeros(count)
     for seed in sorted({seed for spot in spots for seed in spot.rows}):
@@ -263,7 +280,7 @@ def _table(
         differences = np.where(shared > 0, total / shared, values[:, None] - values)
         squares = np.where(shared > 0, variance / shared**2, alone[:, None] + alone)
         errors, their_errors = np.sqrt(alone), np.sqrt(np.where(squares >= 0, squares, math.nan))
-    return Table(protocol, measure, spots, values, errors, differences, their_errors, hurt, floor)
+    return Table(protocol, measure, about, spots, values, errors, differences, their_errors, hurt, floor)
 
 
 def _section(
@@ -278,6 +295,7 @@ def _section(
     return {
         "title": f"{protocol.model}: {protocol.metric}",
         "measure": table.measure,
+        "about": table.about,
         "images": protocol.images,
         "findings": [unmarked(text) for text in findings.get(protocol, ())],
         "floor": None if table.floor is None else [_short(table.floor.mean), _short(table.floor.error)],
@@ -344,13 +362,18 @@ class _Pictures:
 
     def _sheet(self, pixels: Pixels) -> str:
         """Lay pictures out as a PNG, in rows."""
-        count, height, width, channels = pixels.shape
-        factor = min(TILE / max(height, width), 1.0)
-        size = max(round(width * factor), 1), max(round(height * factor), 1)
-        sheet = Image.new(images.MODES[channels], (ACROSS * size[0], -(-count // ACROSS) * size[1]))
+        count, *sides, channels = pixels.shape
+        factor = min(TILE / max(sides), 1.0)
+        width, height = (max(round(side * factor), 1) for side in reversed(sides))
+        across, down = ACROSS * (width + GAP) - GAP, -(-count // ACROSS) * (height + GAP) - GAP
+        sheet = Image.new(images.MODES[channels], (across, down), (GREY,) * channels)
         for place, image in enumerate(pixels):
-            tile = images.picture(image) if factor == 1 else images.picture(image).resize(size, Image.Resampling.BOX)
-            sheet.paste(tile, (place % ACROSS * size[0], place // ACROSS * size[1]))
+            tile = (
+                images.picture(image)
+                if factor == 1
+                else images.picture(image).resize((width, height), Image.Resampling.BOX)
+            )
+            sheet.paste(tile, (place % ACROSS * (width + GAP), place // ACROSS * (height + GAP)))
         buffer = io.BytesIO()
         sheet.save(buffer, "PNG", optimize=True)
         text = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -107,7 +107,7 @@ def option_text(name: str, value: Any) -> str:
         case bool():
             return name if value else f"no {name}"
         case int() | float():
-            return f"{number(value)} steps" if name == "steps" else f"{name} {number(value)}"
+            return f"{number(value)} step{'s' * (value != 1)}" if name == "steps" else f"{name} {number(value)}"
         case str():
             return f"clip {value}" if name == "clip_x0" else value
     return f"{name} {' '.join(map(str, value))}".rstrip()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from samplerzoo import images
 from samplerzoo.errors import UsageError
-from samplerzoo.models.load import load
+from samplerzoo.models.load import load, open_model
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.report.gallery import blocks
 from samplerzoo.report.line_names import name_lines, option_text, place
@@ -18,6 +18,7 @@ from samplerzoo.sampling.driver import stream
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.trajectory import Trajectory
+from samplerzoo.system.files import atomic_file
 
 if TYPE_CHECKING:
     from samplerzoo.core.model import Model
@@ -38,17 +39,12 @@ def save_picture(
     Raises:
         UsageError: a recipe does not go with the model, or no recipe has the option.
     """
-    places = [place(recipe, axis) for recipe in recipes]
-    if all(value is None for value in places):
-        raise UsageError(f"--columns {axis}: no setting has this option")
-    columns = [*dict.fromkeys(places)]
-    lines = name_lines(recipes, axis)
+    columns, lines = _columns(recipes, axis), name_lines(recipes, axis)
     cells = {}
-    plans = (plan for _, plan in _plans(recipes, reading, count, device))
-    for plan, line, value in zip(plans, lines, places, strict=True):
+    for (recipe, plan), line in zip(_plans(recipes, reading, count, device), lines, strict=True):
         (batch,) = stream(plan, batch_size=plan.num_images)
-        row = [*lines.categories].index(line)
-        cells[row, columns.index(value)] = images.to_uint8(plan.model.decode(batch.images))
+        spot = [*lines.categories].index(line), columns.index(place(recipe, axis))
+        cells[spot] = images.to_uint8(plan.model.decode(batch.images))
     heads = [_head(axis, value) for value in columns]
     images.save_png(blocks(cells, [*lines.categories], heads), output)
 
@@ -69,6 +65,44 @@ def save_ways(
         sheet.paste(picture, (0, top))
         top += picture.height
     images.save_png(sheet, output)
+
+
+def save_plane(recipes: Sequence[Recipe], reading: ReadingOptions, path: str, axis: str, output: Path) -> list[str]:
+    """Move points of a plane by each recipe, and save their ways as one moving picture; see `save_picture`.
+
+    Args:
+        path: word for the path from noise to data; see `plane.path_of`.
+
+    Returns:
+        How the points of each recipe end, a line each.
+    """
+    from samplerzoo.report import plane
+
+    schedule = plane.path_of(path, open_model(recipes[0].model, reading).stub)
+    columns, lines = _columns(recipes, axis), name_lines(recipes, axis)
+    found, titles, said = {}, {}, []
+    for recipe, line in zip(recipes, lines, strict=True):
+        value = place(recipe, axis)
+        spot = [*lines.categories].index(line), columns.index(value)
+        plan = plane.plan_of(recipe, schedule)
+        found[spot] = plane.move(plan), plane.move(plane.flow_of(plan))
+        titles[spot] = f"{line}, {_head(axis, value)}"
+        said.append(f"{titles[spot]}: {plane.verdict(*found[spot])}")
+    with atomic_file(output) as partial:
+        partial.write_text(plane.films(found, titles), "utf-8")
+    return said
+
+
+def _columns(recipes: Sequence[Recipe], axis: str) -> list[Any]:
+    """Return the places of recipes on an axis, each once.
+
+    Raises:
+        UsageError: no recipe has the option.
+    """
+    columns = [*dict.fromkeys(place(recipe, axis) for recipe in recipes)]
+    if columns == [None]:
+        raise UsageError(f"--columns {axis}: no setting has this option")
+    return columns
 
 
 def _plans(
@@ -94,6 +128,4 @@ def _listed(labels: str | None) -> int | None:
 
 
 def _head(axis: str, value: Any) -> str:
-    if axis == "steps":
-        return f"{value} step{'s' * (value != 1)}"
     return option_text(axis, value) or "–"

@@ -12,18 +12,22 @@ from samplerzoo.registry import GUIDANCE_PREFIX
 from samplerzoo.sampling.recipe import EXPLICIT, DrawOptions, Recipe
 
 MOST_PROMPTS_WRITTEN = 20
+"""Prompts up to which a command has them all. In the place of more it has a file, which the reader has to make."""
 
 
-def command_line(recipe: Recipe, program: str = "run") -> str:
+def command_line(recipe: Recipe, program: str = "run", *, most_prompts: int = MOST_PROMPTS_WRITTEN) -> str:
     """Write the command that makes images of this recipe, as one line for a shell.
 
     Options that are None, as their defaults are, are left out.
+
+    Args:
+        most_prompts: prompts up to which the command has them all, and not a file in their place.
     """
     words = ["samplerzoo", program, "--model", recipe.model, "--sampler", recipe.sampler]
     words += _flags(recipe.sampler_options)
     if recipe.guidance is not None:
         words += ["--guidance", recipe.guidance, *_flags(recipe.guidance_options, GUIDANCE_PREFIX)]
-    words += _prompts(recipe.prompts or ())
+    words += _prompts(recipe.prompts or (), most_prompts)
     drawn = {name: getattr(recipe, name) for name in DrawOptions.model_fields if name != "prompts"}
     if recipe.timesteps is not None and recipe.spacing in (None, EXPLICIT):
         drawn |= {"steps": None, "spacing": None}
@@ -38,9 +42,9 @@ def command_line(recipe: Recipe, program: str = "run") -> str:
     return shlex.join(words)
 
 
-def _prompts(prompts: Sequence[str]) -> Iterator[str]:
-    """Write each prompt; in the place of more than a few, a file that the reader has to make."""
-    for prompt in prompts if len(prompts) <= MOST_PROMPTS_WRITTEN else [f"FILE_OF_{len(prompts)}_PROMPTS"]:
+def _prompts(prompts: Sequence[str], most: int) -> Iterator[str]:
+    """Write each prompt; in the place of more than so many, a file that the reader has to make."""
+    for prompt in prompts if len(prompts) <= most else [f"FILE_OF_{len(prompts)}_PROMPTS"]:
         yield f"--prompts={prompt}"
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 
 from samplerzoo.cli import play
 
@@ -73,6 +75,11 @@ def test_what_cannot_be_is_one_line(cli, tmp_path: Path) -> None:
     cli("play", "--model", "nowhere/at/all", "--no-browser").refuses(2, "no model 'nowhere/at/all'")
     cli("play", "--export-space", tmp_path).refuses(2, f"{tmp_path} is there already")
     cli("play", "--export-space", tmp_path / "new", "--model", "./nowhere").refuses(2, "no model './nowhere'")
+    (tmp_path / "pictures").mkdir()
+    for number in range(2):
+        Image.new("L", (8, 8), 40 + number).save(tmp_path / "pictures" / f"{number}.png")
+    named = f"exact:{tmp_path / 'pictures'}"
+    cli("play", "--export-space", tmp_path / "new", "--model", named).refuses(2, "a Space has no files of this machine")
     assert not (tmp_path / "new").exists()
 
 
@@ -90,7 +97,8 @@ def test_a_space_says_what_it_needs(cli, tmp_path: Path, tiny_model: Path) -> No
     space = exported(cli, tmp_path, tiny_model)
     assert re.search(r"^sdk_version: \d+\.\d+\.\d+$", (space / "README.md").read_text(), re.MULTILINE)
     needed = (space / "requirements.txt").read_text()
-    assert "torch>=" in needed
+    assert f"torch=={torch.__version__.partition('+')[0]}\n" in needed  # of an index, which has no local version
+    assert "scikit-learn==" in needed  # of exact:digits
     assert "gradio" not in needed  # the Space has it by the version in its README
     assert "extra" not in needed
     files = ["samplerzoo/__init__.py", "samplerzoo_plugins/ddim.py", "model/samplerzoo.json", "plugins/mine.py"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -73,6 +74,34 @@ def test_what_cannot_be_shown_is_one_line(cli, tmp_path: Path) -> None:
     cli(*WORDS, "--sampler", "ddim", "--steps", 3, "--columns", "colour").refuses(2, "--columns colour")
     cli(*WORDS, "--sampler", "ddim", "--steps", 3, "--labels", "11").refuses(2, "11")
     assert not [*tmp_path.glob("*.png")]
+
+
+def test_points_of_a_plane_move_in_one_file(cli) -> None:
+    answer = cli(
+        "show", "--model", MODEL, "--sampler", "ddim", "--eta", "0,1", "--steps", "3,40", "--plane", "flow", "--seed", 5
+    )  # fmt: skip
+    *said, name = answer.out.splitlines()
+    assert name == "show.svg"
+    assert [line.partition(": ")[0] for line in said] == [
+        f"ddim eta {eta}, {n} steps" for eta in (0, 1) for n in (3, 40)
+    ]
+    near = [float(line.partition("evaluations a point. ")[2].partition("%")[0]) for line in said]
+    assert near[1] > 95 > near[0]
+    assert "away, on average, from where the flow takes the same noise" in said[0]
+    assert "draws noise on the way" in said[2]
+    sheet = ElementTree.parse("show.svg").getroot()
+    titles = [text.text for text in sheet.iter("{http://www.w3.org/2000/svg}text") if "steps" in (text.text or "")]
+    assert titles == [line.partition(": ")[0] for line in said]
+
+
+def test_points_are_no_images(cli, tmp_path: Path) -> None:
+    words = ("show", "--sampler", "ddim", "--steps", 3, "--plane", "own")
+    cli(*words, "--images", 4).refuses(2, "--images is for images, and --plane moves points")
+    cli(*words, "--trajectory").refuses(2, "--trajectory is for images")
+    cli(*words, "--labels", 3).refuses(2, "labels")
+    cli(*words, "-o", "show.png").refuses(2, "-o show.png: --plane makes a picture that moves, whose name ends in .svg")
+    cli("show", "--sampler", "ddim", "--plane", "nowhere").refuses(2, "nowhere")
+    assert not [*tmp_path.glob("show.*")]
 
 
 def test_a_list_where_none_is_taken_names_the_commands_that_take_it(cli) -> None:

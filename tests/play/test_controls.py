@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import math
+from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 import folders
 import pytest
+from PIL import Image
 
 from samplerzoo import Field, Sampler
 from samplerzoo.fields import facts
@@ -16,6 +21,11 @@ gr = pytest.importorskip("gradio", reason="pip install 'samplerzoo[play]'")
 controls = pytest.importorskip("samplerzoo.play.controls")
 sweep = pytest.importorskip("samplerzoo.play.sweep")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of gradio
+
+
+class Colour(Enum):
+    red = "red"
+    blue = "blue"
 
 
 class Everything(Sampler):
@@ -32,6 +42,17 @@ class Everything(Sampler):
     many: tuple[float, ...] = Field((1.0, 2.0), description="numbers")
     text: str = Field("x", description="a text")
     needed: float = Field(description="a number that has to be given")
+    maybe: bool | None = Field(None, description="yes, no, or as the model has it")
+    hue: Colour = Field(Colour.red, description="an enumeration")
+    endless: float = Field(math.inf, description="a number that no browser has")
+    huge: int = Field(2**60 + 1, description="a number that a browser rounds")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swept() -> Iterator[None]:
+    """Collect what gradio leaves open, while warnings of it are ignored."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -45,7 +66,7 @@ def test_each_kind_of_field_has_its_component(made: dict[str, Any]) -> None:
     assert kinds == {
         "share": "Slider", "levels": "Slider", "large": "Number", "above": "Number", "free": "Number",
         "kind": "Dropdown", "whole": "Dropdown", "on": "Checkbox", "many": "Textbox", "text": "Textbox",
-        "needed": "Number",
+        "needed": "Number", "maybe": "Dropdown", "hue": "Dropdown", "endless": "Textbox", "huge": "Textbox",
     }  # fmt: skip
     levels = made["levels"].component
     assert (levels.minimum, levels.maximum, levels.value, levels.step) == (1, 3, 2, 1)
@@ -62,22 +83,48 @@ def test_what_is_left_as_it_is_is_not_set(made: dict[str, Any]) -> None:
 def test_what_is_typed_becomes_the_values_of_the_fields(made: dict[str, Any]) -> None:
     typed = {
         "share": 0.25, "levels": 3, "large": 7, "above": 0.5, "free": 4, "kind": "b", "whole": "2", "on": False,
-        "many": "3, 4.5", "text": "y", "needed": 1,
+        "many": "3, 4.5", "text": "y", "needed": 1, "maybe": "no", "hue": "blue", "endless": "7.5",
+        "huge": str(2**60 + 3),
     }  # fmt: skip
     found = controls.values([*made.values()], [*typed.values()])
     sampler = Everything(**found)
-    assert sampler.model_dump() == {**typed, "whole": 2, "many": (3.0, 4.5)}
+    assert sampler.model_dump() == {
+        **typed,
+        "whole": 2,
+        "many": (3.0, 4.5),
+        "maybe": False,
+        "hue": Colour.blue,
+        "endless": 7.5,
+        "huge": 2**60 + 3,
+    }
+
+
+def test_a_switch_that_has_to_be_set_can_be_set_to_no() -> None:
+    class Switched(Sampler):
+        on: bool = Field(description="a switch without a default")
+
+    with gr.Blocks():
+        switch = controls.field("on", facts(Switched)["on"])
+    assert controls.values([switch], [switch.component.value]) == {}
+    assert controls.values([switch], ["no"]) == {"on": False}
 
 
 def test_an_axis_reads_values_as_its_control_does(made: dict[str, Any]) -> None:
     every = [*made.values()]
-    assert sweep.read_axis(every, "levels", "1, 2,3") == ("levels", [1, 2, 3])
-    assert sweep.read_axis(every, "on", "yes,no") == ("on", [True, False])
-    assert sweep.read_axis(every, "whole", "1,none") == ("whole", [1, None])
+
+    def read(option: str, text: str) -> tuple[str, list[Any]]:
+        given = {"steps": 5, "rows": option, "rows values": text}
+        found = sweep.read_axis(every, "rows", given)
+        assert given == {"steps": 5}
+        return found
+
+    assert read("levels", "1, 2,3") == ("levels", [1, 2, 3])
+    assert read("on", "yes,no") == ("on", [True, False])
+    assert read("whole", "1,none") == ("whole", [1, None])
     with pytest.raises(controls.ZooError, match=r"levels: .*valid integer.* the values are 1,x"):
-        sweep.read_axis(every, "levels", "1,x")
+        read("levels", "1,x")
     with pytest.raises(controls.ZooError, match="an axis needs an option and values"):
-        sweep.read_axis(every, "levels", " ")
+        read("levels", " ")
 
 
 def test_a_model_of_prompts_is_asked_for_prompts(tmp_path: Path) -> None:
@@ -89,6 +136,18 @@ def test_a_model_of_prompts_is_asked_for_prompts(tmp_path: Path) -> None:
     request = studio.ask({"sampler": "ddim", "steps": 2, **found})
     assert request.plan.prompts == ("a cat", "a dog")
     assert "'--prompts=a cat' '--prompts=a dog'" in request.command
+    many = controls.values(asked, ["\n".join(map(str, range(40))), "", 2, 0])
+    assert (
+        "--prompts=39 " in studio.ask({"sampler": "ddim", "steps": 2, **many}).command
+    )  # and no file that there is not
+
+
+def test_equal_pictures_have_files_of_their_own(tmp_path: Path) -> None:
+    """One that is written again while a browser reads it would be a broken picture."""
+    from gradio.image_utils import save_image
+
+    pictures = [controls.marked(Image.new("L", (4, 4))) for _ in range(2)]
+    assert len({save_image(each, str(tmp_path), "png") for each in pictures}) == 2
 
 
 def test_a_hostile_error_is_text(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ import samplerzoo as zoo
 from samplerzoo import images
 from samplerzoo.cli import main
 from samplerzoo.core.paths import NAMED_PATHS
-from samplerzoo.play import plane
 from samplerzoo.play.drawing import Drawn, Moment, draw
 from samplerzoo.play.studio import Studio, fitting_options
+from samplerzoo.report import plane
 from samplerzoo.sampling.converged import with_steps
 from samplerzoo.sampling.plan import make_plan
 from samplerzoo.sampling.recipe import Recipe

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
+import shlex
 import shutil
 import socket
 import time
@@ -12,13 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import folders
+import numpy as np
 import pytest
 
 from samplerzoo import registry
+from samplerzoo.cli import main
+from samplerzoo.images import grid, read_png
+from samplerzoo.report.gallery import blocks
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 pytest.importorskip("gradio", reason="pip install 'samplerzoo[play]'")
+differ = pytest.importorskip("samplerzoo.play.versus").differ
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no browser: apt-get install chromium"),
     pytest.mark.filterwarnings("ignore"),  # of gradio and of its server
@@ -119,17 +126,43 @@ def shown(tab: Any) -> str:
     return str(tab.locator(".cm-content:visible").first.inner_text())
 
 
-def test_one_setting_is_drawn_and_looked_back_on(tab: Any) -> None:
+def pasted(tab: Any, folder: Path) -> list[Path]:
+    """Run the command lines that the open tab shows, each in a folder of its own, and return the folders."""
+    places = []
+    for number, line in enumerate(shown(tab).splitlines()):
+        program, *words = shlex.split(line)
+        assert program == "samplerzoo"
+        places.append(folder / str(number))
+        places[-1].mkdir(parents=True)
+        with contextlib.chdir(places[-1]):
+            assert main([*words, "--device", "cpu"]) == 0, line
+    return places
+
+
+def made(place: Path, count: int) -> np.ndarray:
+    """Return the images of a run that a command made in a folder, (N, H, W, C)."""
+    (run,) = place.glob("**/run.json")
+    return np.stack([read_png(run.parent / "images" / f"{number:06d}.png")[0] for number in range(count)])
+
+
+def test_one_setting_is_drawn_and_looked_back_on(tab: Any, tmp_path: Path) -> None:
     type_in(tab, "steps", "4")
     press(tab, "Draw")
     tab.get_by_text("16 images in 4 steps: 4 network evaluations an image").wait_for()
     assert re.match(r"samplerzoo run --model \S+ --sampler ddim --steps 4 .*--num-images 16", shown(tab))
     tab.get_by_text("after step 4 of 4: clean").wait_for()
+    tab.wait_for_function("[...document.images].every(it => it.complete)")
+    assert all(tab.locator("img:visible").evaluate_all("all => all.map(it => it.naturalWidth)"))  # none is broken
     before = tab.locator("img:visible").nth(1).get_attribute("src")
     tab.get_by_label("number input for step", exact=True).fill("1")
     tab.keyboard.press("Enter")
     tab.get_by_text("after step 1 of 4: timestep").wait_for()
     assert tab.locator("img:visible").nth(1).get_attribute("src") != before
+    (place,) = pasted(tab, tmp_path)
+    with tab.expect_download() as kept:
+        tab.locator(".picture:visible [aria-label='Download'], .picture:visible a[download]").first.click()
+    labels = [number % 3 for number in range(16)]
+    np.testing.assert_array_equal(read_png(kept.value.path())[0], np.asarray(grid(made(place, 16), labels)))
 
 
 def test_a_plugin_of_ones_own_has_its_controls_and_can_be_stopped(tab: Any) -> None:
@@ -162,7 +195,7 @@ def test_an_error_is_one_line_on_the_page(tab: Any) -> None:
     tab.get_by_text("cfg needs a null label").wait_for()
 
 
-def test_two_settings_are_compared_from_the_same_noise(tab: Any) -> None:
+def test_two_settings_are_compared_from_the_same_noise(tab: Any, tmp_path: Path) -> None:
     tab.get_by_role("tab", name="A/B").click()
     press(tab, "Compare")
     tab.get_by_text("They differ by").wait_for()
@@ -171,9 +204,11 @@ def test_two_settings_are_compared_from_the_same_noise(tab: Any) -> None:
     assert "--sampler ddim" in first
     assert "--sampler ddpm" in second
     playwright.expect(tab.locator("img:visible")).to_have_count(3)  # two below the slider, and the difference
+    a, b = (made(place, 9).astype(float) for place in pasted(tab, tmp_path))
+    assert differ(a, b) in tab.locator("p:visible", has_text="They differ by").inner_text()
 
 
-def test_any_two_options_are_the_axes_of_a_grid(tab: Any) -> None:
+def test_any_two_options_are_the_axes_of_a_grid(tab: Any, tmp_path: Path) -> None:
     tab.get_by_role("tab", name="Grid").click()
     choose(tab, "rows", "eta")
     type_in(tab, "values of the rows", "0, 1")
@@ -186,10 +221,12 @@ def test_any_two_options_are_the_axes_of_a_grid(tab: Any) -> None:
     ]
     with tab.expect_download() as kept:
         tab.locator(".picture:visible [aria-label='Download'], .picture:visible a[download]").first.click()
-    assert Path(kept.value.path()).read_bytes().startswith(b"\x89PNG")
+    cells = {divmod(number, 3): made(place, 2) for number, place in enumerate(pasted(tab, tmp_path))}
+    sheet = blocks(cells, ["eta 0", "eta 1"], ["1 step", "2 steps", "3 steps"])
+    np.testing.assert_array_equal(read_png(kept.value.path())[0], np.asarray(sheet))
 
 
-def test_points_of_a_plane_move(tab: Any) -> None:
+def test_points_of_a_plane_move(tab: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tab.get_by_role("tab", name="Path").click()
     press(tab, "Move")
     tab.get_by_text("points end at a mode").wait_for()
@@ -204,3 +241,8 @@ def test_points_of_a_plane_move(tab: Any) -> None:
     assert len(start) == 2 * 24 + 1
     assert sum(abs(a - b) > 1 for a, b in zip(start[::2], end[::2], strict=True)) > 12  # some move up and down alone
     assert end == still
+    verdict = tab.locator("p:visible", has_text="points end at a mode").inner_text()
+    moves = film.evaluate("it => [...it.querySelectorAll('animate')].map(at => at.getAttribute('values'))")
+    (place,) = pasted(tab, tmp_path)
+    assert verdict in capsys.readouterr().out
+    assert re.findall(r"<animate [^>]*values='([^']*)'", (place / "show.svg").read_text()) == moves

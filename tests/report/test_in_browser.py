@@ -76,6 +76,7 @@ def view(page: Any) -> dict[str, Any]:
 def test_filters_hide_rows_and_the_axes_follow(page: Any) -> None:
     assert len(texts(page, "#rows tbody tr")) == 6
     highest = page.evaluate("document.getElementById('plot')._fullLayout.yaxis.range[1]")
+    page.click("#filters summary")
     page.uncheck("[data-facet=eta][data-value='1']")
     assert len(texts(page, "#rows tbody tr")) == 4
     page.wait_for_function(f"document.getElementById('plot')._fullLayout.yaxis.range[1] < {highest}")
@@ -83,6 +84,65 @@ def test_filters_hide_rows_and_the_axes_follow(page: Any) -> None:
     assert len(texts(page, "#rows tbody tr")) == 2
     page.click("#reset")
     assert len(texts(page, "#rows tbody tr")) == 6
+
+
+def test_the_first_thing_said_is_the_best_row_and_how_sure_that_is(page: Any) -> None:
+    """Of ddim eta 0 (0.4), ddim eta 1 (0.6) and unipc (0.35) at 10 evaluations, errors paired: 0.005 sqrt 2."""
+    assert page.locator("#budget").input_value() == "10"
+    assert page.locator("#about").inner_text().startswith("Fréchet distance of 2,000 images")
+    verdict = page.locator("#verdict").inner_text()
+    assert verdict.startswith("unipc")
+    assert "is the best" in verdict
+    assert "2 others are worse, more than by chance" in verdict
+    lines = [line.split("\t") for line in page.locator("#ranking tr").all_inner_texts()[1:]]
+    assert [(name.split(",")[0].split(" bh2")[0], said) for name, _, said, *_ in lines][1:] == [
+        ("ddim eta 0", "worse"), ("ddim eta 1", "worse")
+    ]  # fmt: skip
+    assert lines[1][3].startswith("+0.050 ± 0.0")
+    page.select_option("#budget", "5")
+    assert view(page)["n"] == 5
+    assert "0.7" in page.locator("#verdict").inner_text()
+
+
+def test_what_cannot_be_told_is_said_with_the_images_that_would(browser: Any, tmp_path: Path) -> None:
+    rows = [sure(row(name, 10, fd), 0.1) for name, fd in (("ddim", 1.0), ("unipc", 1.01), ("heun", 3.0))]
+    influence(tmp_path, rows, 0.1, 0.02)
+    append_rows(tmp_path, rows)
+    write_html([tmp_path], tmp_path / "report.html", {})
+    tab = browser.new_page()
+    tab.goto((tmp_path / "report.html").as_uri())
+    assert "ddim has the lowest figure" in tab.locator("#verdict").inner_text()
+    assert "one other cannot be told from it by 2,000 images" in tab.locator("#verdict").inner_text()
+    name, _, said, difference, images = tab.locator("#ranking tr").nth(2).inner_text().split("\t")
+    assert (name, said) == ("unipc", "not told apart")
+    value, _, half = difference.partition(" ± ")
+    needed = (
+        2000 * (2.2414 * float(half) / 1.959964 / float(value)) ** 2
+    )  # Holm's first of two: 1 - 0.05/4 in the normal
+    assert float(images.removeprefix("about ").replace(",", "")) == pytest.approx(needed, rel=0.15)
+    assert (
+        tab.locator("#pivot td.best").all_inner_texts()
+        == tab.locator("#pivot tr:nth-child(2) td").all_inner_texts()[1:]
+    )
+    assert len(tab.locator("#pivot td.tie").all()) == 1
+    tab.close()
+
+
+def test_a_figure_below_zero_has_a_mark_on_the_logarithmic_axis(browser: Any, tmp_path: Path) -> None:
+    append_rows(tmp_path, [sure(row("ddim", steps, fd), 0.1) for steps, fd in ((5, 1.0), (10, -0.02), (20, 0.04))])
+    write_html([tmp_path], tmp_path / "report.html", {})
+    tab = browser.new_page()
+    tab.goto((tmp_path / "report.html").as_uri())
+    tab.wait_for_selector("#plot .legend")
+    assert tab.evaluate("document.getElementById('plot')._fullLayout.yaxis.type") == "log"
+    drawn = tab.evaluate("(({y, marker}) => [y, marker.symbol])(document.getElementById('plot').data[0])")
+    assert drawn == [[1, 0.02, 0.04], ["diamond", "triangle-down-open", "circle"]]
+    assert "1 of 3 rows" in tab.locator("#note").inner_text()
+    tab.close()
+
+
+def test_an_option_that_says_no_more_than_the_sampler_is_no_filter(page: Any) -> None:
+    assert page.locator("#facets legend").all_text_contents() == ["sampler", "eta"]
 
 
 def test_a_baseline_makes_every_cell_a_paired_difference(page: Any) -> None:
@@ -125,6 +185,7 @@ def test_the_keyboard_chooses_rows_and_baselines(page: Any) -> None:
 
 def test_a_view_is_in_the_address(page: Any, browser: Any) -> None:
     page.select_option("#x", "steps")
+    page.click("#filters summary")
     page.uncheck("[data-facet=sampler][data-value=ddim]")
     again = browser.new_page()
     again.goto(page.url)

@@ -1,21 +1,33 @@
-"""Points of a plane that a sampler moves, as a moving picture: data of eight modes, whose denoiser is exact."""
+"""Points of a plane that a sampler moves, as a moving picture: data of eight modes, whose denoiser is exact.
+
+The probability flow, which the sampler should follow, is drawn beside it from the same noise.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from samplerzoo.core.condition import Condition
-from samplerzoo.core.exact import learned, mixture
+from samplerzoo.core.cost import Cost
+from samplerzoo.core.exact import is_stochastic, learned, mixture
 from samplerzoo.core.level import Grid
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import SAMPLE
+from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.play.drawing import Drawn
+from samplerzoo.sampling.converged import with_steps
+from samplerzoo.sampling.driver import draw_batch
+from samplerzoo.sampling.plan import Plan, make_plan
+from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.sampling.way import Recorder, Way
+from samplerzoo.trust.markup import visible
 
 MODES, RADIUS, STD = 8, 1.3, 0.12
 """Modes on a circle, and the standard deviation of each."""
@@ -24,11 +36,28 @@ SHAPE = (2, 1, 1)
 NEAR = 3.0
 """Standard deviations around a mode that count as near. Of the data, 1 - exp(-NEAR^2 / 2) are."""
 
+POINTS, FLOW_STEPS = 400, 128
+"""Points that are moved, and steps of the flow beside them."""
+
+OWN = "own"
+"""Word for the path of the model itself, among those of NAMED_PATHS."""
+
 MOVING, MOMENTS = 24, 120
 """Points that are shown on their way, and the most moments of it."""
 SIZE, WIDEST, SECONDS = 400, 3.2, 6
 """Width of the picture, largest coordinate in it, and duration of the film, of which the last fifth stands still."""
 MARGIN = 24
+HEIGHT = SIZE + 5 * MARGIN // 2
+"""Height of a film, with the axis below the plane."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Points that a sampler moved: their way, and what it cost."""
+
+    plan: Plan
+    way: Way
+    cost: Cost
 
 
 def plane(schedule: Schedule) -> Model:
@@ -41,15 +70,41 @@ def plane(schedule: Schedule) -> Model:
     return learned(Model(net, schedule, exact.parametrization, shape=SHAPE, name="eight modes in a plane"))
 
 
+def path_of(word: str, model: Model) -> Schedule:
+    """Return the path of a word: that of a model, or a named one."""
+    return model.schedule if word == OWN else NAMED_PATHS[word]()
+
+
+def plan_of(recipe: Recipe, schedule: Schedule) -> Plan:
+    """Plan the points of a recipe on a path.
+
+    Raises:
+        UsageError: the recipe asks for what points have not, such as labels.
+    """
+    return make_plan(recipe, plane(schedule), POINTS)
+
+
+def flow_of(plan: Plan) -> Plan:
+    """Plan the way of the same points by the flow."""
+    return with_steps(plan, FLOW_STEPS)
+
+
+def move(plan: Plan) -> Moved:
+    """Move the points of a plan."""
+    recorder = Recorder(plan.grid)
+    batch = draw_batch(plan, range(plan.num_images), recorder.reached, recorder.predicted)
+    return Moved(plan, Way(recorder.states(), recorder.predictions()), batch.cost)
+
+
 def modes() -> Tensor:
     """Return the centres of the modes, (MODES, 2)."""
     angles = 2 * math.pi * torch.arange(MODES) / MODES
     return RADIUS * torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
-def ends_of(drawn: Drawn) -> Tensor:
+def ends_of(moved: Moved) -> Tensor:
     """Return where the points end, (N, 2)."""
-    return drawn.way.states[-1].flatten(1)
+    return moved.way.states[-1].flatten(1)
 
 
 def share_near(points: Tensor) -> float:
@@ -57,20 +112,62 @@ def share_near(points: Tensor) -> float:
     return float((torch.cdist(points, modes()).amin(1) < NEAR * STD).float().mean())
 
 
-def film(drawn: Drawn, flow: Drawn) -> str:
-    """Draw the points on their way, as SVG that moves by itself.
+def verdict(moved: Moved, flow: Moved) -> str:
+    """Say how well the points came out, and how far they are from the ends of the flow."""
+    ends, plan = ends_of(moved), moved.plan
+    near, best = share_near(ends), 1 - math.exp(-(NEAR**2) / 2)
+    said = (
+        f"{len(plan.grid)} steps, {moved.cost.nfe:g} evaluations a point. {near:.1%} of {len(ends)} points end at a "
+        f"mode, within {NEAR:g} of its standard deviations; {best:.1%} of the data do. "
+    )
+    if is_stochastic(plan.sampler, plan.grid, plan.model.schedule):
+        return said + "The sampler draws noise on the way, and so does not end where the flow ends."
+    distance = float((ends - ends_of(flow)).norm(dim=1).mean())
+    return said + f"They end {distance:.2g} away, on average, from where the flow takes the same noise."
+
+
+def film(moved: Moved, flow: Moved) -> str:
+    """Draw the points on their way, as SVG that moves by itself; see `_drawing`."""
+    return _svg(SIZE, HEIGHT, _drawing(moved, flow), "width:100%;max-width:720px")
+
+
+def films(found: Mapping[tuple[int, int], tuple[Moved, Moved]], titles: Mapping[tuple[int, int], str]) -> str:
+    """Draw several on one sheet, by row and column, each with its flow and below its title."""
+    drawings = ""
+    for (row, column), pair in found.items():
+        title = escape(visible(titles[row, column]))
+        name = f"<text x='{SIZE / 2}' y='{MARGIN - 6}' text-anchor='middle' font-size='13'>{title}</text>"
+        place = f"translate({column * (SIZE + MARGIN)} {row * (HEIGHT + MARGIN)})"
+        drawings += f"<g transform='{place}'>{name}<g transform='translate(0 {MARGIN})'>{_drawing(*pair)}</g></g>"
+    columns, rows = (1 + max(place[axis] for place in found) for axis in (1, 0))
+    width, height = columns * (SIZE + MARGIN) - MARGIN, rows * (HEIGHT + MARGIN)
+    paper = "<rect width='100%' height='100%' fill='#fcfcfa'/>"
+    return _svg(width, height, paper + drawings, f"width:{width}px;font-family:sans-serif")
+
+
+def _svg(width: int, height: int, content: str, style: str) -> str:
+    """Make a whole picture; its colour is that of the text around it, where it stands on a page."""
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' role='img' fill='currentColor' "
+        f"style='color:var(--body-text-color,#24292f);{style}' aria-label='points on their way to the data'>"
+        f"{content}</svg>"
+    )
+
+
+def _drawing(moved: Moved, flow: Moved) -> str:
+    """Draw the points on their way.
 
     The grey lines are the probability flow from the same noise. Below is the grid on the axis of log-SNR.
 
     Args:
-        flow: drawing of the flow in many steps.
+        flow: the same points, moved by the flow in many steps.
     """
-    grid = drawn.plan.grid
+    grid = moved.plan.grid
     shown = _evenly(len(grid.levels))
-    states = _scaled(drawn)[shown]
-    predictions = torch.cat([drawn.way.predictions, drawn.way.states[-1:]]).flatten(2)[shown]
+    states = _scaled(moved)[shown]
+    predictions = torch.cat([moved.way.predictions, moved.way.states[-1:]]).flatten(2)[shown]
     curves = _scaled(flow)[_evenly(len(flow.plan.grid.levels))]
-    ends = "".join(_circle(*_place(x), 1.5, "opacity='.35'") for x in ends_of(drawn).tolist())
+    ends = "".join(_circle(*_place(x), 1.5, "opacity='.35'") for x in ends_of(moved).tolist())
     rings = "".join(_circle(*_place(x), NEAR * STD * _UNIT, "fill-opacity='.1'") for x in modes().tolist())
     lines = ""
     for point in range(min(MOVING, states.shape[1])):
@@ -79,20 +176,16 @@ def film(drawn: Drawn, flow: Drawn) -> str:
         lines += _line(_places(curves[:, point]), "currentColor", ".35")
         lines += _line(way, colour, ".8") + _moving(way, "linear", f"r='4' fill='{colour}'")
         lines += _moving(x0, "discrete", f"r='3' fill='none' stroke='{colour}'")
-    return (
-        f"<svg viewBox='0 0 {SIZE} {SIZE + 3 * MARGIN}' role='img' fill='currentColor' "
-        "style='width:100%;max-width:720px;color:var(--body-text-color)' aria-label='points on their way to the data'>"
-        f"{rings}{ends}{lines}{_axis(grid, shown)}</svg>"
-    )
+    return f"{rings}{ends}{lines}{_axis(grid, shown)}"
 
 
 _UNIT = SIZE / (2 * WIDEST)
 
 
-def _scaled(drawn: Drawn) -> Tensor:
+def _scaled(moved: Moved) -> Tensor:
     """Return the states divided by sqrt(alpha^2 + sigma^2), so that noise is as wide as data on every kind of path."""
-    scales = [math.hypot(level.alpha, level.sigma) for level in drawn.plan.grid.levels]
-    return drawn.way.states.flatten(2) / torch.tensor(scales)[:, None, None]
+    scales = [math.hypot(level.alpha, level.sigma) for level in moved.plan.grid.levels]
+    return moved.way.states.flatten(2) / torch.tensor(scales)[:, None, None]
 
 
 def _evenly(count: int) -> list[int]:
