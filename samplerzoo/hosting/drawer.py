@@ -133,17 +133,17 @@ class DrawingScheduler(SamplerScheduler):
 
     def step(self, model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
         request, index = self.wanted, 0 if self._run is None else self._run.next
-        entry = self._entries[index]
+        entry = self.timetable.entries[index]
         if index == 0:
             if not torch.equal(sample, self.begins * self.init_noise_sigma):
                 raise UsageError("the pipeline begins with other noise than it is given, so no image could be repeated")
             self._tell(0, sample)
         if request.on_prediction is not None:
-            p = self._model.read(sample.float(), entry.level, model_output.float())
-            request.on_prediction(entry.level, self._model.clip(p))
+            p = self.timetable.model.read(sample.float(), entry.level, model_output.float())
+            request.on_prediction(entry.level, self.timetable.model.clip(p))
         found = super().step(model_output, timestep, sample, *args, **kwargs)
         state = found[0]
-        following = self._entries[index + 1 :]
+        following = self.timetable.entries[index + 1 :]
         if not following:
             self.last = state.clone()
         if not following or following[0].step > entry.step:

@@ -150,9 +150,9 @@ class _Witness(SamplerScheduler):
         mu: float | None = None, **others: Any,
     ) -> None:  # fmt: skip
         super().set_timesteps(1, "cpu", mu=mu, **others)
-        self.seen = self._model
+        self.seen = self.timetable.model
         if sigmas is not None:
-            grid = self._wanted(self._suited, self._model, None, None, sigmas)
+            grid = self._wanted(self.timetable.sampler, self.timetable.model, None, None, sigmas)
             self.asked = tuple(level.tau for level in grid.levels[:-1])
         self.timesteps, self._begin_index = self.timesteps.to(device), 0
 
