@@ -33,6 +33,7 @@ from samplerzoo.bench.score import ScoreMeter
 from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.duration import Duration
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
@@ -285,25 +286,27 @@ class Harness:
         saving: Future[None] | None = None
         reset_peak(self._device)
         with ThreadPoolExecutor(1) as writer:  # a shard is written while the next is drawn
-            for batch, pixels, seconds in timed_batches(plan, remaining.batches, on_step):
+            for batch, pixels, duration in timed_batches(plan, remaining.batches, on_step):
                 shard = range(batch.indices[0], batch.indices[-1] + 1)
                 if saving is not None:
                     saving.result()
                 if not shards.path(folder, shards.IMAGES, shard).exists():
-                    saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, seconds))
+                    saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, duration))
                 if self._errors and remaining.errors:
                     self._errors.save(cell, batch.indices, plan.model.decode(batch.images).float().cpu().numpy())
                 reset_peak(self._device)
             if saving is not None:
                 saving.result()
 
-    def _made(self, batch: Batch, seconds: float) -> ShardRecord:
+    def _made(self, batch: Batch, duration: Duration) -> ShardRecord:
         return ShardRecord(
             calls=batch.cost.calls,
             evaluations=batch.cost.evaluations,
             gradients=batch.cost.gradients,
             second=batch.cost.second,
-            seconds=seconds,
+            seconds=duration.seconds,
+            encoding=duration.encoding,
+            decoding=duration.decoding,
             clipped=batch.clipped,
             peak_memory=peak_memory(self._device),
             device=device_name(self._device),
@@ -366,8 +369,11 @@ def speed(made: Mapping[range, ShardRecord]) -> Speed:
     for shard, it in made.items():
         alike.setdefault(it.machine, {})[shard] = it
     machine, most = max(alike.items(), key=lambda found: sum(map(len, found[1])))
+    images = sum(map(len, most))
     return Speed(
-        images_per_second=sum(map(len, most)) / sum(it.seconds for it in most.values()),
+        images_per_second=images / sum(it.seconds for it in most.values()),
+        encoding_seconds=sum(it.encoding for it in most.values()) / images,
+        decoding_seconds=sum(it.decoding for it in most.values()) / images,
         peak_memory=max(it.peak_memory for it in most.values()),
         **machine.model_dump(),
     )

@@ -172,12 +172,12 @@ def _summary(record: dict[str, Any]) -> str:
 
 def _show(run: Run, as_json: bool) -> None:
     """Print what would be done, and what it would cost."""
-    from samplerzoo.sampling.driver import seconds_per_evaluation
+    from samplerzoo.sampling.driver import measure_pace
     from samplerzoo.system.processes import processes
 
     cost, levels, schedule = run.cost, run.plan.grid.levels, run.plan.model.schedule
     count = run.plan.num_images
-    seconds = count * cost.nfe * seconds_per_evaluation(run.plan, min(count, run.batch_size)) / processes()[1]
+    seconds = measure_pace(run.plan, min(count, run.batch_size)).seconds(count, cost.nfe) / processes()[1]
     options = {
         **run.recipe.model_dump(mode="json"),
         "num_images": count,

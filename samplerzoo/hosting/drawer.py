@@ -93,6 +93,8 @@ class PipelineCodec(Codec):
         drawer: the pipeline; None before the weights are read.
     """
 
+    has_decoder = True
+
     def __init__(self, name: str, picture: tuple[int, ...], drawer: PipelineDrawer | None = None) -> None:
         self.name, self._picture, self._drawer = name, picture, drawer
 

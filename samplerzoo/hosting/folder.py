@@ -16,9 +16,11 @@ import torch
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Layout, Model
 from samplerzoo.core.request import Request
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting.drawer import DrawingScheduler, PipelineCodec, PipelineDrawer
 from samplerzoo.hosting.entries import plan_entries
+from samplerzoo.hosting.hooks import time_texts
 from samplerzoo.hosting.index import PipelineIndex, silence
 from samplerzoo.hosting.rehearsal import Rehearsal, network_calls, rehearse
 from samplerzoo.models.handle import ModelHandle, blank_text
@@ -97,10 +99,15 @@ class PipelineFolder(ModelHandle):
         pipeline = self.index.assemble(modules).to(device)
         for network in network_calls(pipeline):
             with_layout(network, layout)
-        stub = self.stub
+        stub, watch = self.stub, Stopwatch(device)
+        time_texts(pipeline, watch)
+        assert stub.text is not None
+        text = dataclasses.replace(stub.text, watch=watch)
         drawer = PipelineDrawer(self.index, pipeline, self.reading.arguments, stub.shape)
         codec = PipelineCodec(stub.codec.name, stub.image_shape, drawer)
-        return dataclasses.replace(stub, device=device, dtype=dtype, layout=layout, codec=codec, drawer=drawer)
+        return dataclasses.replace(
+            stub, device=device, dtype=dtype, layout=layout, text=text, codec=codec, drawer=drawer
+        )
 
     def _module(self, part: Part, cls: type[Any], dtype: str) -> Any:
         """Read the weights of a part, which must be complete."""

@@ -18,6 +18,7 @@ from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.codec import Codec, Latents
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Layout, Model
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError, reason
 from samplerzoo.models.configs import ModelInfo, parse
@@ -191,7 +192,8 @@ class ModelFolder(ModelHandle):
         if self.stub.text is None:
             return None
         modules = {part.name: load_text_part(part, self._variant(part), device) for part in self.parts.texts}
-        return text_encoder(self.parts.network[1], modules, self.stub.text.identity)
+        found = text_encoder(self.parts.network[1], modules, self.stub.text.identity)
+        return dataclasses.replace(found, watch=Stopwatch(device))
 
     def _variant(self, part: Part) -> str | None:
         """Return the variant of a part's weights; beside one of a variant another may have the usual ones alone."""

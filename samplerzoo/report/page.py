@@ -27,6 +27,7 @@ from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
 from samplerzoo.report.scores import score_sections
 from samplerzoo.report.series import SEED, Floor, along, average, by_protocol, drop_lone_points, floor_of, with_seconds
+from samplerzoo.report.times import time_section
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import code, fenced, plain, tagged
 
@@ -107,6 +108,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
         ),
         score_sections([row for row in every if row.score is not None]),
         *(each.write(folder) for each in sections),
+        time_section(all_lines),
         _prompts(every),
         _pictures(all_lines, all_sweeps, folder),
     ]

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from samplerzoo import images
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.duration import Duration
 from samplerzoo.core.level import Level
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import open_model
@@ -160,19 +161,19 @@ def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
         record = on_main(lambda: _open(run, folder, options))
         wanted = on_main(lambda: _missing(run, folder, options))
         with _on_failure(folder, record):
-            cost, seconds = _make(run, folder, wanted, options)
-            record = {**record, **_figures(cost, seconds), "status": "done"}
+            cost, duration = _make(run, folder, wanted, options)
+            record = {**record, **_figures(cost, duration), "status": "done"}
             on_main(lambda: _finish(run, folder, record))
     return record
 
 
-def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, float]:
-    """Write the images of this process; return cost and seconds of sampling of all processes."""
+def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, Duration]:
+    """Write the images of this process; return what those of all cost, and what they took the slowest process."""
     rank, world = processes()
     shown = options.trajectory and rank == 0 and wanted[:1] == [0]  # a trajectory is of the first images, or none
     listener = Trajectory(run.plan, run.recipe) if shown else None
     share = math.ceil(math.ceil(len(wanted) / run.batch_size) / world)
-    cost, seconds = Cost(), 0.0
+    cost, duration = Cost(), Duration()
     writing: Future[None] | None = None
     with (
         tqdm(total=share * len(run.plan.grid), desc="sampling", unit="step", disable=True if rank else None) as bar,
@@ -187,7 +188,7 @@ def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) ->
         batches = split_batches(wanted, run.batch_size)
         on_prediction = None if listener is None else listener.predicted
         for batch, pixels, elapsed in timed_batches(run.plan, batches, on_step, on_prediction):
-            cost, seconds = cost + batch.cost, seconds + elapsed
+            cost, duration = cost + batch.cost, duration + elapsed
             if writing is not None:
                 writing.result()
             writing = writer.submit(_save, run, folder, batch.indices, pixels)
@@ -195,8 +196,9 @@ def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) ->
             writing.result()
     if listener is not None and listener.complete:
         listener.save(folder)
-    shares = gather([(cost, seconds)])
-    return sum((share for share, _ in shares), Cost()), max(seconds for _, seconds in shares)
+    shares = gather([(cost, duration)])
+    slowest = max((duration for _, duration in shares), key=lambda duration: duration.seconds)
+    return sum((share for share, _ in shares), Cost()), slowest
 
 
 def _save(run: Run, folder: Path, indices: Sequence[int], pixels: images.Pixels) -> None:
@@ -286,15 +288,17 @@ def _record(run: Run) -> dict[str, Any]:
     }
 
 
-def _figures(cost: Cost, seconds: float) -> dict[str, Any]:
+def _figures(cost: Cost, duration: Duration) -> dict[str, Any]:
     """Return cost and speed of the images that were made now."""
     if not cost.images:
         return {"images_made": 0}
+    apart = {"encoding_seconds": duration.encoding, "decoding_seconds": duration.decoding}
     return {
         "images_made": cost.images,
         **cost.per_image(),
-        "seconds": round(seconds, 3),
-        "images_per_second": round(cost.images / seconds, 3),
+        "seconds": round(duration.seconds, 3),
+        **{name: round(seconds, 3) for name, seconds in apart.items() if seconds},
+        "images_per_second": round(cost.images / duration.seconds, 3),
     }
 
 

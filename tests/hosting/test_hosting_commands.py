@@ -45,6 +45,8 @@ def test_run_rerun_and_resume(whole: Folders, command: Commands) -> None:
     ]  # fmt: skip
     said = command(*line, "--trajectory")
     assert "3 images, NFE 6" in said
+    record = json.loads(Path("run/run.json").read_text())
+    assert 0 < record["encoding_seconds"] + record["decoding_seconds"] < record["seconds"]
     assert {"grid.png", "run.json", "trajectory.png", "trajectory.gif"} <= {path.name for path in Path("run").iterdir()}
     _, metadata = images.read_png(Path("run/images/000001.png"))
     assert metadata is not None
@@ -109,6 +111,13 @@ def test_bench_measures_errors_by_default(whole: Folders, command: Commands, mon
     assert errors["dpm-solver++", 8] < errors["probability-flow", 8] < errors["probability-flow", 4]
     assert {(row["cost"]["nfe"], row["recipe"]["steps"]) for row in rows} == {(4, 4), (8, 8)}
     assert {row["recipe"]["height"] for row in rows} == {32}
+    speeds = [row["speed"] for row in rows]
+    apart = [(it["encoding_seconds"], it["decoding_seconds"], 1 / it["images_per_second"]) for it in speeds]
+    assert all(0 < encoding < every and 0 < decoding < every - encoding for encoding, decoding, every in apart)
+    report = Path("bench/report.md").read_text()
+    assert "## Time of an image" in report
+    assert report.count("| network | text encoder | decoder | all |") == 1
+    assert report.count("| dpm-solver++, ") + report.count("| dpm-solver++ | ") >= 2
 
 
 def test_words_that_are_refused(whole: Folders, command: Commands, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,14 +17,17 @@ from folders_of_pipelines import READING
 from torch import Tensor
 
 import samplerzoo as zoo
+from samplerzoo.core.duration import Duration
 from samplerzoo.core.noise import Noise
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting import rehearsal
 from samplerzoo.hosting.folder import PipelineFolder
+from samplerzoo.hosting.hooks import time_texts
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import open_model
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.sampling.driver import count_cost
+from samplerzoo.sampling.driver import count_cost, timed_batches
 from samplerzoo.sampling.plan import make_plan
 from samplerzoo.sampling.recipe import Recipe
 
@@ -182,6 +186,41 @@ def test_rehearsal_needs_no_weights(
     assert torch.equal(torch.get_rng_state(), before)
     with pytest.raises(ZooError, match="no weights"):
         opened(tmp_path / name).load()
+
+
+def test_text_encoders_and_decoder_are_timed_apart(whole: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move the clock in a module of each part, so that its seconds say how often it was called."""
+    model, now = fresh(whole("sdxl"), pipeline_options={"guidance_scale": 3.0}), [0.0]
+    pipeline = model.drawer.pipeline  # type: ignore[union-attr]
+
+    def moves(module: Any, seconds: float) -> None:
+        def move(*_: object) -> None:
+            now[0] += seconds
+
+        module.register_forward_hook(move)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    moves(pipeline.unet, 1.0)
+    moves(pipeline.text_encoder.text_projection, 10.0)
+    moves(pipeline.text_encoder_2.text_projection, 10.0)
+    moves(pipeline.vae.decoder, 1000.0)
+    plan = make_plan(Recipe(sampler="ddim", steps=4, prompts=tuple(PROMPTS)), model, 2)
+    ((_, _, duration),) = timed_batches(plan, [range(2)])
+    # two encoders read the prompts, and empty ones where it decodes; what SDXL leads away from is zeros
+    assert duration == Duration(4 + 40 + 1000, 40, 1000)
+    assert duration.network == 4
+
+
+def test_text_encoder_of_which_a_part_is_called(whole: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, watch, now = diffusers.StableDiffusionPipeline.from_pretrained(whole("sd")), Stopwatch(), [0.0]
+    time_texts(pipeline, watch)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    layers = pipeline.text_encoder.encoder
+    layers.register_forward_pre_hook(lambda *_: now.__setitem__(0, now[0] + 3))
+    with pytest.raises(TypeError):
+        layers(inputs_embeds="no tensor")
+    layers(inputs_embeds=torch.zeros(1, 2, 16))
+    assert watch.seconds == 6
 
 
 def test_fingerprint_knows_weights_and_arguments(whole: Folders, tmp_path: Path) -> None:
