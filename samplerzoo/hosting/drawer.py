@@ -14,8 +14,8 @@ from samplerzoo.core.noise import Noise
 from samplerzoo.core.request import Request
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.hosting.hooks import counting
 from samplerzoo.hosting.index import PipelineIndex
-from samplerzoo.hosting.rehearsal import counting
 from samplerzoo.hosting.scheduler import SamplerScheduler
 from samplerzoo.models.parts import unhosted
 

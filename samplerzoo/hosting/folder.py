@@ -20,9 +20,9 @@ from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting.drawer import DrawingScheduler, PipelineCodec, PipelineDrawer
 from samplerzoo.hosting.entries import plan_entries
-from samplerzoo.hosting.hooks import time_texts
+from samplerzoo.hosting.hooks import network_calls, time_texts
 from samplerzoo.hosting.index import PipelineIndex, silence
-from samplerzoo.hosting.rehearsal import Rehearsal, network_calls, rehearse
+from samplerzoo.hosting.rehearsal import Rehearsal, rehearse
 from samplerzoo.models.handle import ModelHandle, blank_text
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import Part, unhosted
