@@ -35,7 +35,7 @@ from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.duration import Duration
 from samplerzoo.core.level import Level
-from samplerzoo.core.model import Model
+from samplerzoo.core.model import Model, Offload
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import open_model
 from samplerzoo.sampling.converged import check_flow, converge
@@ -61,6 +61,7 @@ class BenchOptions:
         device: device that draws and measures the images.
         command: command line, for the report.
         compiled: let torch.compile make the network faster.
+        offload: what of the weights of a whole pipeline comes to the device at once.
         dry: only say what would be done. No tuning is measured for that.
     """
 
@@ -68,6 +69,7 @@ class BenchOptions:
     device: str = "auto"
     command: str = ""
     compiled: bool = False
+    offload: Offload | None = None
     dry: bool = False
 
 
@@ -98,7 +100,7 @@ class Harness:
         self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
         self._meter = Meter(suite, self._device) if "fd" in suite.measures else None
         self._errors = ErrorMeter(folder, self._meter) if "error" in suite.measures else None
-        self._found = open_model(suite.model, suite.reading)
+        self._found = open_model(suite.model, suite.reading).offloaded(options.offload, self._device)
         if self._errors:
             check_flow(self._found.stub)
         if options.compiled:
@@ -315,6 +317,7 @@ class Harness:
             batch_size=self._tuning.batch_size,
             compiled=self._options.compiled,
             layout=self._tuning.layout,
+            offload=self._options.offload,
         )
 
     def _extract(self, cell: Cell) -> None:

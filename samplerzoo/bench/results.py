@@ -174,7 +174,7 @@ class Row(Options):
             of_recipe |= {"prompts", "negative_prompt"}
             lacking |= {"protocol": {"prompts"}}
         lacking |= {"recipe": of_recipe}
-        apart = ("encoding_seconds", "decoding_seconds")
+        apart = ("encoding_seconds", "decoding_seconds", "offload")
         lacking["speed"] = {name for name in apart if self.speed is not None and not getattr(self.speed, name)}
         return self.model_dump(mode="json", exclude=lacking)
 

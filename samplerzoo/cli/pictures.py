@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +11,14 @@ from samplerzoo.bench.suite import RowOptions, SuiteHeader, parse_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import argument_flag, debug_flag, device_flag, prompt_flags
+from samplerzoo.cli.shared_flags import argument_flag, debug_flag, device_flag, offload_flag, prompt_flags
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError
 from samplerzoo.models.options import ReadingOptions
+
+if TYPE_CHECKING:
+    from samplerzoo.core.model import Offload
 
 SHOWN, MOST = 2, 64
 """Images of each setting, and the most of them."""
@@ -56,6 +59,7 @@ flags_of_show: list[click.Parameter] = [
     ),
     click.Option(["--trajectory"], is_flag=True, help="show the way of each instead: states, and predictions of x0"),
     device_flag,
+    offload_flag,
     click.Option(
         ["-o", "--output"],
         type=FILE,
@@ -77,6 +81,7 @@ def command(
     columns: str,
     trajectory: bool,
     device: str,
+    offload: Offload | None,
     output: Path,
     debug: bool,
     **values: Any,
@@ -95,5 +100,5 @@ def command(
 
     recipes = [recipe for recipe, _ in suite.points]
     draw = save_ways if trajectory else save_picture
-    draw(recipes, suite.reading, images, columns.replace("-", "_"), device, output)
+    draw(recipes, suite.reading, images, columns.replace("-", "_"), device, output, offload)
     show(output)

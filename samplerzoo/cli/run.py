@@ -27,6 +27,7 @@ from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.trust.limits import MOST_IMAGES
 
 if TYPE_CHECKING:
+    from samplerzoo.core.model import Offload
     from samplerzoo.sampling.run import Run
 
 flags_of_run: list[click.Parameter] = [
@@ -74,6 +75,7 @@ def command(
     layout: str | None,
     device: str,
     compiled: bool,
+    offload: Offload | None,
     trajectory: bool,
     output: Path | None,
     resume: bool,
@@ -117,6 +119,7 @@ def command(
         asked=asked,
         device=device,
         compiled=compiled,
+        offload=offload,
     )
     if dry_run:
         _show(run, as_json)

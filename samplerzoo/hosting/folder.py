@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 import torch
 
 from samplerzoo.core.cost import Cost
-from samplerzoo.core.model import Layout, Model
+from samplerzoo.core.model import Layout, Model, Offload
 from samplerzoo.core.request import Request
 from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.errors import UsageError, ZooError
@@ -22,6 +22,7 @@ from samplerzoo.hosting.drawer import DrawingScheduler, PipelineCodec, PipelineD
 from samplerzoo.hosting.entries import plan_entries
 from samplerzoo.hosting.hooks import network_calls, time_texts
 from samplerzoo.hosting.index import PipelineIndex, silence
+from samplerzoo.hosting.offload import check_offload, start_offload
 from samplerzoo.hosting.rehearsal import Rehearsal, rehearse
 from samplerzoo.models.handle import ModelHandle, blank_text
 from samplerzoo.models.options import ReadingOptions
@@ -42,6 +43,7 @@ class PipelineFolder(ModelHandle):
         name: name that it was asked for by.
         index: classes of the pipeline and its parts.
         reading: what the user said of the folder, and the arguments of the pipeline's call.
+        offload: what of its weights comes to the device at once; None if they stay there.
     """
 
     name: str
@@ -49,6 +51,7 @@ class PipelineFolder(ModelHandle):
     reading: ReadingOptions
     stub: Model
     guesses: tuple[str, ...]
+    offload: Offload | None = None
 
     compiles = False
     usual_batch = 1
@@ -87,6 +90,11 @@ class PipelineFolder(ModelHandle):
     def check_compiled(self) -> NoReturn:
         raise UsageError(f"{self.name} is a whole pipeline, which is not compiled here: leave --compile out")
 
+    def offloaded(self, offload: Offload | None, device: str) -> ModelHandle:
+        if offload is not None:
+            check_offload(self.index.cls, offload, device)
+        return dataclasses.replace(self, offload=offload)
+
     def load(
         self, *, device: str = "auto", dtype: str = "auto", compiled: bool = False, layout: Layout = "contiguous"
     ) -> Model:
@@ -96,9 +104,13 @@ class PipelineFolder(ModelHandle):
         dtype = choose_dtype(dtype, device)
         with silence():
             modules = {name: self._module(*found, dtype) for name, found in self.index.modules.items()}
-        pipeline = self.index.assemble(modules).to(device)
+        pipeline = self.index.assemble(modules)
         for network in network_calls(pipeline):
             with_layout(network, layout)
+        if self.offload is None:
+            pipeline.to(device)
+        else:
+            start_offload(pipeline, self.offload, device)
         stub, watch = self.stub, Stopwatch(device)
         time_texts(pipeline, watch)
         assert stub.text is not None
@@ -106,8 +118,9 @@ class PipelineFolder(ModelHandle):
         drawer = PipelineDrawer(self.index, pipeline, self.reading.arguments, stub.shape)
         codec = PipelineCodec(stub.codec.name, stub.image_shape, drawer)
         return dataclasses.replace(
-            stub, device=device, dtype=dtype, layout=layout, text=text, codec=codec, drawer=drawer
-        )
+            stub, device=device, dtype=dtype, layout=layout, offload=self.offload, text=text, codec=codec,
+            drawer=drawer,
+        )  # fmt: skip
 
     def _module(self, part: Part, cls: type[Any], dtype: str) -> Any:
         """Read the weights of a part, which must be complete."""

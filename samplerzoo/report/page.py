@@ -379,7 +379,7 @@ def _colophon(rows: DataFrame) -> Iterable[str]:
             ["device", "threads", "processes", "images at once", "compiled", "layout", "rows"],
             [
                 [
-                    plain(machine.device),
+                    plain(machine.device + (f", {machine.offload} offload" if machine.offload else "")),
                     *map(str, (machine.threads, machine.processes, machine.batch_size)),
                     "yes" if machine.compiled else "no",
                     "the compiler's" if machine.compiled else plain(machine.layout.replace("_", " ")),

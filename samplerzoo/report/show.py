@@ -20,14 +20,20 @@ from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from samplerzoo.core.model import Model
+    from samplerzoo.core.model import Model, Offload
 
 SHOWN, MOST = 2, 64
 """Images of a setting, if neither their number, labels nor prompts are given, and the most of them."""
 
 
 def save_picture(
-    recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, axis: str, device: str, output: Path
+    recipes: Sequence[Recipe],
+    reading: ReadingOptions,
+    count: int | None,
+    axis: str,
+    device: str,
+    output: Path,
+    offload: Offload | None = None,
 ) -> None:
     """Draw the images of each recipe, and save them on one sheet.
 
@@ -44,7 +50,7 @@ def save_picture(
     columns = [*dict.fromkeys(places)]
     lines = name_lines(recipes, axis)
     cells = {}
-    plans = (plan for _, plan in _plans(recipes, reading, count, device))
+    plans = (plan for _, plan in _plans(recipes, reading, count, device, offload))
     for plan, line, value in zip(plans, lines, places, strict=True):
         (batch,) = stream(plan, batch_size=plan.num_images)
         row = [*lines.categories].index(line)
@@ -54,11 +60,17 @@ def save_picture(
 
 
 def save_ways(
-    recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, axis: str, device: str, output: Path
+    recipes: Sequence[Recipe],
+    reading: ReadingOptions,
+    count: int | None,
+    axis: str,
+    device: str,
+    output: Path,
+    offload: Offload | None = None,
 ) -> None:
     """Draw the way of the images of each recipe, and save them below each other; see `save_picture`."""
     ways = []
-    for recipe, plan in _plans(recipes, reading, count, device):
+    for recipe, plan in _plans(recipes, reading, count, device, offload):
         way = Trajectory(plan, recipe)
         list(stream(plan, batch_size=plan.num_images, on_step=way.reached, on_prediction=way.predicted))
         ways.append(way.picture())
@@ -72,13 +84,15 @@ def save_ways(
 
 
 def _plans(
-    recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, device: str
+    recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, device: str, offload: Offload | None
 ) -> Iterator[tuple[Recipe, Plan]]:
     """Plan each recipe on the model, whose weights are read once for each dtype."""
     models: dict[str, Model] = {}
     for recipe in recipes:
         if recipe.dtype not in models:
-            models[recipe.dtype] = load(recipe.model, device=device, dtype=recipe.dtype, **dict(reading))
+            models[recipe.dtype] = load(
+                recipe.model, device=device, dtype=recipe.dtype, offload=offload, **dict(reading)
+            )
         model = models[recipe.dtype]
         asked = _listed(recipe.class_labels) if recipe.prompts is None else min(len(recipe.prompts), MOST)
         yield recipe, make_plan(recipe, model, count or asked or SHOWN).with_weights(model)

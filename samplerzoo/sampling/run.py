@@ -26,6 +26,7 @@ from samplerzoo import images
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.duration import Duration
 from samplerzoo.core.level import Level
+from samplerzoo.core.model import Offload
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import open_model
 from samplerzoo.options import Options
@@ -94,20 +95,22 @@ def prepare_run(
     asked: TuningRequest = FASTEST,
     device: str = "auto",
     compiled: bool = False,
+    offload: Offload | None = None,
 ) -> Run:
     """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
         asked: batch size and layout asked for; by default the fastest.
+        offload: what of the weights of a whole pipeline comes to the device at once.
 
     Raises:
         UsageError: the request cannot be met.
     """
-    found = open_model(recipe.model, recipe.reading)
+    device = choose_device(device)
+    found = open_model(recipe.model, recipe.reading).offloaded(offload, device)
     images.check_channels(found.stub.image_shape[0], f"an image of {found.stub.name}")
     plan = make_plan(recipe, found.stub, num_images)
     cost = count_cost(plan)
-    device = choose_device(device)
     recipe = fill_defaults(recipe, plan, found.fingerprint)
     recipe = recipe.model_copy(update={"dtype": found.choose_dtype(recipe.dtype, device)})
     chosen = asked.unmeasured
@@ -280,6 +283,7 @@ def _record(run: Run) -> dict[str, Any]:
         "class_names": plan.model.class_names,
         "batch_size": run.batch_size,
         "layout": run.plan.model.layout,
+        **({} if plan.model.offload is None else {"offload": plan.model.offload}),
         "processes": processes()[1],
         "device": device_name(run.plan.model.device),
         "threads": torch.get_num_threads(),
