@@ -152,8 +152,6 @@ def recipe_of(wanted: dict[str, Any]) -> Recipe:
         wanted["prompts"] = read_prompts(given_prompts, column)
     own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
     for_sampler, for_guidance = split_options(wanted)
-    if "guidance" not in own and "scale" in for_guidance:  # of a pipeline that guides by itself
-        own["pipeline_options"] = {**own.get("pipeline_options", {}), "guidance_scale": for_guidance.pop("scale")}
     return validated(Recipe, {**own, "sampler_options": for_sampler, "guidance_options": for_guidance})
 
 

@@ -44,6 +44,8 @@ class PipelineDrawer:
         scheduler = DrawingScheduler.of(self._config, request)
         arguments = self._told(request.prompts, request.negative_prompt)
         noise = Noise(request.seed, request.indices, self._shape)
+        if request.guidance_scale is not None:
+            arguments["guidance_scale"] = request.guidance_scale
         if self.index.takes_generators:
             arguments["generator"] = [keyed_generator(request.seed, image) for image in request.indices]
         with counting(self.pipeline, len(request.indices)) as cost:

@@ -144,16 +144,17 @@ class _Stub:
         self._index, self._arguments = index, arguments
         self._rehearsed = functools.cache(self._rehearse)
 
-    def _rehearse(self, steps: int, negative: bool) -> Rehearsal:
-        more = {"negative_prompt": ["a"]} if negative else {}
+    def _rehearse(self, steps: int, negative: bool = False, scale: float | None = None) -> Rehearsal:
+        more: dict[str, Any] = {"negative_prompt": ["a"]} if negative else {}
+        more |= {} if scale is None else {"guidance_scale": scale}
         return rehearse(self._index, {**self._arguments, **more}, steps=steps)
 
     def model(self, name: str, identity: Callable[[], str]) -> Model:
-        seen = self._rehearsed(1, False)
+        seen = self._rehearsed(1)
         schedule = seen.model.schedule
         if seen.sigmas is not None and schedule.own is not None:
             schedule = copy.copy(schedule)
-            schedule.own = lambda steps: self._rehearsed(steps, False).sigmas or ()
+            schedule.own = lambda steps: self._rehearsed(steps).sigmas or ()
         return dataclasses.replace(
             seen.model,
             net=_uncalled,
@@ -169,7 +170,12 @@ class _Stub:
         """Count what the images would cost."""
         if request.negative_prompt is not None and not self._index.takes_negative_prompt:
             raise UsageError(f"{self._index.name} takes no negative prompt: leave --negative-prompt out")
-        seen, images = self._rehearsed(1, request.negative_prompt is not None), len(request.indices)
+        if request.guidance_scale is not None and "guidance_scale" in self._arguments:
+            raise UsageError(
+                "--guidance-scale and --pipeline-option guidance_scale say the same: leave one of them out"
+            )
+        seen = self._rehearsed(1, request.negative_prompt is not None, request.guidance_scale)
+        images = len(request.indices)
         DrawingScheduler.of(unhosted(self._index.scheduler.config), request)  # refuses what it cannot follow
         entries, _ = plan_entries(request.sampler, request.grid, seen.model)
         count = images * len(entries)

@@ -338,7 +338,7 @@ def draw_batch(
     if plan.model.drawer is not None:
         request = Request(
             plan.sampler, plan.grid, plan.clip, plan.seed, indices, plan.prompts_of(indices), plan.negative_prompt,
-            on_step, on_prediction,
+            plan.own_scale, on_step, on_prediction,
         )  # fmt: skip
         return Batch(indices, *plan.model.drawer(request))
     model, cost = plan.model, Cost(images=len(indices))

@@ -258,7 +258,14 @@ def test_arguments_that_the_pipeline_does_not_take(whole: Folders) -> None:
 
 def test_native_models_take_no_arguments_of_a_pipeline(whole: Folders) -> None:
     refused(whole("sd"), "--height is for whole pipelines", "--hosted", height=16)
-    refused(whole("sd"), "--guidance-scale belongs to a guidance", "cfg", pipeline_options={"guidance_scale": 2.0})
+    refused(
+        whole("sd"), "--pipeline-option guidance_scale is for", "--hosted", pipeline_options={"guidance_scale": 2.0}
+    )
+    plain, scaled = (Recipe(sampler="ddim", prompts=("a",), guidance_options=it) for it in ({}, {"scale": 2.0}))
+    native = open_model(whole("sd")).stub
+    make_plan(plain, native, 1)
+    with pytest.raises(UsageError, match=r"none: add --guidance .* or cfg or .*; or --hosted"):
+        make_plan(scaled, native, 1)
     assert isinstance(opened(whole("sd")), PipelineFolder)
     with pytest.raises(UsageError, match="no pipeline of diffusers that takes prompts"):
         zoo.load("mnist", hosted=True)
@@ -302,6 +309,30 @@ def test_texts_beside_the_prompt_are_for_every_image(whole: Folders) -> None:
     both, single = (zoo.sample(model, steps=2, prompts=PROMPTS, batch_size=size) for size in (2, 1))
     assert off(both.states, single.states) < ROUNDING
     assert off(both.states, zoo.sample(loaded(whole("sdxl")), steps=2, prompts=PROMPTS).states) > 100 * ROUNDING
+
+
+def test_scale_of_the_own_guidance_is_one_of_the_plan(whole: Folders) -> None:
+    """One model draws with every scale, as the pipeline does with the scale among its arguments."""
+    model, told = loaded(whole("sdxl")), {"steps": 3, "prompts": PROMPTS}
+    for scale, nfe in ((1.0, 3), (4.0, 6)):
+        drawn = zoo.sample(model, guidance_scale=scale, **told)
+        argument = zoo.sample(loaded(whole("sdxl"), pipeline_options={"guidance_scale": scale}), **told)
+        assert torch.equal(drawn.states, argument.states)
+        assert drawn.nfe == argument.nfe == nfe
+        found, recipe = (
+            opened(whole("sdxl")),
+            Recipe(sampler="ddim", steps=3, prompts=("a",), guidance_options={"scale": scale}),
+        )
+        assert count_cost(make_plan(recipe, found.stub, 1)).nfe == nfe  # before the weights
+
+
+def test_scale_that_cannot_be(whole: Folders) -> None:
+    scaled = Recipe(sampler="ddim", steps=3, prompts=("a",), guidance_options={"scale": 3.0})
+    with pytest.raises(UsageError, match="say the same"):
+        count_cost(make_plan(scaled, opened(whole("sdxl"), pipeline_options={"guidance_scale": 3.0}).stub, 1))
+    for options in ({"low": 1.0}, {"scale": "3"}, {"scale": True}, {"scale": None}):
+        with pytest.raises(ValueError, match="guidance_"):
+            Recipe(sampler="ddim", guidance_options=options)
 
 
 def test_plans_that_a_pipeline_cannot_follow(whole: Folders) -> None:
