@@ -49,15 +49,15 @@ if TYPE_CHECKING:
     from samplerzoo.errors import UsageError as UsageError
     from samplerzoo.errors import ZooError as ZooError
     from samplerzoo.errors import reason as reason
+    from samplerzoo.hosting.as_scheduler import as_scheduler as as_scheduler
+    from samplerzoo.hosting.pipeline import SamplerPipeline as SamplerPipeline
     from samplerzoo.hosting.scheduler import SamplerScheduler as SamplerScheduler
-    from samplerzoo.hosting.scheduler import as_scheduler as as_scheduler
     from samplerzoo.metrics.names import PUBLISHED_INCEPTION as PUBLISHED_INCEPTION
     from samplerzoo.models.folder import find_model as find_model
     from samplerzoo.models.load import load as load
     from samplerzoo.models.transformers_folder import PREPROCESSING as PREPROCESSING
     from samplerzoo.models.transformers_folder import check_transformers as check_transformers
     from samplerzoo.options import Field as Field
-    from samplerzoo.pipeline import SamplerPipeline as SamplerPipeline
     from samplerzoo.registry import RESERVED as RESERVED
     from samplerzoo.registry import load_file as load_file
     from samplerzoo.sampling.driver import Result as Result
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Architecture": "core.architecture",
-    "as_scheduler": "hosting.scheduler",
+    "as_scheduler": "hosting.as_scheduler",
     "atomic_file": "system.files",
     "check_transformers": "models.transformers_folder",
     "Clip": "core.prediction",
@@ -120,7 +120,7 @@ _HOME = {
     "Result": "sampling.driver",
     "sample": "sampling.driver",
     "Sampler": "core.sampler",
-    "SamplerPipeline": "pipeline",
+    "SamplerPipeline": "hosting.pipeline",
     "SamplerScheduler": "hosting.scheduler",
     "Schedule": "core.schedule",
     "Source": "core.source",

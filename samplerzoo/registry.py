@@ -52,7 +52,7 @@ GUIDANCE_PREFIX = "guidance_"
 RESERVED = frozenset(
     "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
     "prompts prompt_column negative_prompt "
-    "device compile layout dtype trajectory output resume overwrite dry_run json debug help "
+    "device compile layout offload dtype trajectory output resume overwrite dry_run json debug help "
     "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options "
     "images seeds metrics features reference reference_split floor baseline until_decided budget variant scheduler "
     "shape null_label columns progress hosted height width pipeline_option".split()

@@ -128,6 +128,7 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
                 walk = (
                     repr(plan.sampler),
                     repr(plan.guidance),
+                    plan.own_scale,
                     recipe.second_fingerprint,
                     plan.grid,
                     plan.labels is None,
@@ -221,8 +222,8 @@ def _labels(recipe: Recipe, model: Model) -> str | None:
 def cell_title(recipe: Recipe) -> str:
     """Return the name of a cell in messages, such as `ddim eta=0.5, cfg scale=2.0, 20 steps`."""
     words = [_with_options(recipe.sampler, recipe.sampler_options)]
-    if recipe.guidance is not None:
-        words.append(_with_options(recipe.guidance, recipe.guidance_options))
+    if recipe.guidance is not None or recipe.own_scale is not None:
+        words.append(_with_options(recipe.guidance or "guidance", recipe.guidance_options))
     words.append(f"{recipe.steps} steps" + ("" if recipe.spacing in (None, "trailing") else f" {recipe.spacing}"))
     return ", ".join([*words, f"seed {recipe.seed}"] if recipe.seed else words)
 

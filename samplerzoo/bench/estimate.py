@@ -12,7 +12,7 @@ from samplerzoo.bench.cell import Cell
 from samplerzoo.core.level import Level
 from samplerzoo.errors import ZooError
 from samplerzoo.sampling import convergence
-from samplerzoo.sampling.driver import seconds_per_evaluation
+from samplerzoo.sampling.driver import Pace, measure_pace
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.system.processes import share
 
@@ -66,25 +66,25 @@ class StepTimer:
 
     def __init__(self, load: Callable[[Cell], Plan], batch_size: int) -> None:
         self._load, self._batch_size = load, batch_size
-        self._seconds: dict[tuple[object, ...], float] = {}
+        self._paces: dict[tuple[object, ...], Pace] = {}
 
     def seconds(self, cell: Cell, batches: Sequence[range]) -> float:
         """Return the seconds that this process's share of the images takes."""
         mine = sum(map(len, share(batches)))
-        return mine * cell.cost.nfe * self._seconds_per_evaluation(cell) if batches else 0.0
+        return self._pace(cell).seconds(mine, cell.cost.nfe) if batches else 0.0
 
-    def _seconds_per_evaluation(self, cell: Cell) -> float:
+    def _pace(self, cell: Cell) -> Pace:
         cost, recipe = cell.cost, cell.recipe
         # to a tenth: under guidance in an interval they are other ones with every number of steps
         rows = [round(rows / cost.calls, 1) for rows in (cost.evaluations, cost.gradients, cost.second)]
         kind = recipe.dtype, recipe.guidance, recipe.second_fingerprint, *rows
-        if kind not in self._seconds:
+        if kind not in self._paces:
             try:
                 size = min(self._batch_size, cell.images)
-                self._seconds[kind] = seconds_per_evaluation(self._load(cell), size)
+                self._paces[kind] = measure_pace(self._load(cell), size)
             except ZooError:  # the error is reported when the cell is made, and stops no other
-                return 0.0
-        return self._seconds[kind]
+                return Pace(0.0, 0.0)
+        return self._paces[kind]
 
 
 class Solving:

@@ -52,8 +52,9 @@ def prepare_exact(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
     Raises:
         UsageError: it has no exact answer.
     """
-    if recipe.guidance is not None:
-        raise UsageError("the exact Gaussian is not guided; leave --guidance out")
+    if recipe.guidance is not None or recipe.own_scale is not None:
+        flag = "--guidance" if recipe.guidance is not None else "--guidance-scale"
+        raise UsageError(f"the exact Gaussian is not guided; leave {flag} out")
     plan = make_plan(recipe, _model(recipe.model), 1)
     if plan.clip.mode != "off":
         raise UsageError("the exact moments are those of a run without a clip; give --clip-x0 off")

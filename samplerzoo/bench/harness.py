@@ -33,8 +33,9 @@ from samplerzoo.bench.score import ScoreMeter
 from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.duration import Duration
 from samplerzoo.core.level import Level
-from samplerzoo.core.model import Model
+from samplerzoo.core.model import Model, Offload
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import open_model
 from samplerzoo.sampling.converged import check_flow, converge
@@ -60,6 +61,7 @@ class BenchOptions:
         device: device that draws and measures the images.
         command: command line, for the report.
         compiled: let torch.compile make the network faster.
+        offload: what of the weights of a whole pipeline comes to the device at once.
         dry: only say what would be done. No tuning is measured for that.
     """
 
@@ -67,6 +69,7 @@ class BenchOptions:
     device: str = "auto"
     command: str = ""
     compiled: bool = False
+    offload: Offload | None = None
     dry: bool = False
 
 
@@ -97,7 +100,7 @@ class Harness:
         self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
         self._meter = Meter(suite, self._device) if "fd" in suite.measures else None
         self._errors = ErrorMeter(folder, self._meter) if "error" in suite.measures else None
-        self._found = open_model(suite.model, suite.reading)
+        self._found = open_model(suite.model, suite.reading).offloaded(options.offload, self._device)
         if self._errors:
             check_flow(self._found.stub)
         if options.compiled:
@@ -285,25 +288,27 @@ class Harness:
         saving: Future[None] | None = None
         reset_peak(self._device)
         with ThreadPoolExecutor(1) as writer:  # a shard is written while the next is drawn
-            for batch, pixels, seconds in timed_batches(plan, remaining.batches, on_step):
+            for batch, pixels, duration in timed_batches(plan, remaining.batches, on_step):
                 shard = range(batch.indices[0], batch.indices[-1] + 1)
                 if saving is not None:
                     saving.result()
                 if not shards.path(folder, shards.IMAGES, shard).exists():
-                    saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, seconds))
+                    saving = writer.submit(shards.save_images, folder, shard, pixels, self._made(batch, duration))
                 if self._errors and remaining.errors:
                     self._errors.save(cell, batch.indices, plan.model.decode(batch.images).float().cpu().numpy())
                 reset_peak(self._device)
             if saving is not None:
                 saving.result()
 
-    def _made(self, batch: Batch, seconds: float) -> ShardRecord:
+    def _made(self, batch: Batch, duration: Duration) -> ShardRecord:
         return ShardRecord(
             calls=batch.cost.calls,
             evaluations=batch.cost.evaluations,
             gradients=batch.cost.gradients,
             second=batch.cost.second,
-            seconds=seconds,
+            seconds=duration.seconds,
+            encoding=duration.encoding,
+            decoding=duration.decoding,
             clipped=batch.clipped,
             peak_memory=peak_memory(self._device),
             device=device_name(self._device),
@@ -312,6 +317,7 @@ class Harness:
             batch_size=self._tuning.batch_size,
             compiled=self._options.compiled,
             layout=self._tuning.layout,
+            offload=self._options.offload,
         )
 
     def _extract(self, cell: Cell) -> None:
@@ -366,8 +372,11 @@ def speed(made: Mapping[range, ShardRecord]) -> Speed:
     for shard, it in made.items():
         alike.setdefault(it.machine, {})[shard] = it
     machine, most = max(alike.items(), key=lambda found: sum(map(len, found[1])))
+    images = sum(map(len, most))
     return Speed(
-        images_per_second=sum(map(len, most)) / sum(it.seconds for it in most.values()),
+        images_per_second=images / sum(it.seconds for it in most.values()),
+        encoding_seconds=sum(it.encoding for it in most.values()) / images,
+        decoding_seconds=sum(it.decoding for it in most.values()) / images,
         peak_memory=max(it.peak_memory for it in most.values()),
         **machine.model_dump(),
     )

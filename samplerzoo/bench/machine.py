@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import PositiveInt
 
-from samplerzoo.core.model import Layout
+from samplerzoo.core.model import Layout, Offload
 from samplerzoo.options import Name, Options
 
 
@@ -17,6 +17,7 @@ class Machine(Options):
     batch_size: PositiveInt
     compiled: bool = False
     layout: Layout = "contiguous"
+    offload: Offload | None = None
 
     @property
     def machine(self) -> Machine:
@@ -30,5 +31,6 @@ class Machine(Options):
             f"batches of {self.batch_size}",
             *(["compiled"] if self.compiled else []),
             *(["channels last"] if self.layout == "channels_last" and not self.compiled else []),
+            *([f"{self.offload} offload"] if self.offload else []),
         ]
         return ", ".join(parts)

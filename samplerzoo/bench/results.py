@@ -94,10 +94,14 @@ class Speed(Machine):
 
     Attributes:
         images_per_second: speed of one process.
+        encoding_seconds, decoding_seconds: of the time of an image, that of text encoders and of the decoder of
+            latents; 0 of a model that has none.
         peak_memory: most memory in use, in bytes.
     """
 
     images_per_second: PositiveFloat
+    encoding_seconds: NonNegativeFloat = 0.0
+    decoding_seconds: NonNegativeFloat = 0.0
     peak_memory: NonNegativeInt
 
 
@@ -161,7 +165,7 @@ class Row(Options):
     versions: dict[Name, Name] = Field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Return the row as JSON, without those of metrics, error, score, prompts and a pipeline that it has not."""
+        """Return the row as JSON, without what it has not: metrics, error, score, prompts, a pipeline, a decoder."""
         lacking: dict[str, Any] = {name: True for name in ("metrics", "error", "score") if getattr(self, name) is None}
         of_recipe = {
             name for name in ("hosted", "height", "width", "pipeline_options") if getattr(self.recipe, name) is None
@@ -170,6 +174,8 @@ class Row(Options):
             of_recipe |= {"prompts", "negative_prompt"}
             lacking |= {"protocol": {"prompts"}}
         lacking |= {"recipe": of_recipe}
+        apart = ("encoding_seconds", "decoding_seconds", "offload")
+        lacking["speed"] = {name for name in apart if self.speed is not None and not getattr(self.speed, name)}
         return self.model_dump(mode="json", exclude=lacking)
 
     @property

@@ -37,7 +37,7 @@ class ShardRecord(Machine):
 
     Attributes:
         calls, evaluations, gradients, second: cost, as in `Cost`.
-        seconds: time of sampling alone.
+        seconds, encoding, decoding: what they took, as in `Duration`.
         clipped: share of the values of x0 beyond the clip's bound; None without a clip.
         peak_memory: bytes.
     """
@@ -47,6 +47,8 @@ class ShardRecord(Machine):
     gradients: int
     second: int = 0
     seconds: float
+    encoding: float = 0.0
+    decoding: float = 0.0
     clipped: float | None
     peak_memory: int
 

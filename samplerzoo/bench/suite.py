@@ -27,7 +27,7 @@ from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.models.folder import has_features
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
-from samplerzoo.sampling.recipe import DrawOptions, Recipe
+from samplerzoo.sampling.recipe import SCALE, DrawOptions, Recipe
 from samplerzoo.trust.limits import MOST_CELLS, MOST_IMAGES
 
 GAUSSIAN = "gaussian"
@@ -291,6 +291,8 @@ def _check_keys(row: Mapping[str, Any]) -> None:
         kind = "guidance" if _of_guidance(key) else "sampler"
         option = key.removeprefix(GUIDANCE_PREFIX) if kind == "guidance" else key
         if kind == "guidance" and row.get("guidance") is None:
+            if option == SCALE:  # of a whole pipeline, which guides by itself; any other model refuses it
+                continue
             having = " or ".join(registry.owners("guidance", option))
             raise UsageError(f"{key} is an option of a guidance" + (f": add guidance {having}" if having else ""))
         for name in _listed(row[kind]):
@@ -331,6 +333,8 @@ def _field(key: str, row: Mapping[str, Any]) -> FieldInfo | None:
     if key in RowOptions.model_fields or key == "sampler":
         return RowOptions.model_fields.get(key)
     kind: Kind = "guidance" if _of_guidance(key) else "sampler"
+    if row.get(kind) is None:
+        return None
     owner = registry.get(kind, _listed(row[kind])[0]).load()
     return owner.model_fields[key.removeprefix(GUIDANCE_PREFIX)]
 

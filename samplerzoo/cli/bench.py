@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from samplerzoo.bench.estimate import Remaining
     from samplerzoo.bench.harness import Harness, SuiteOutcome
     from samplerzoo.bench.results import Row
+    from samplerzoo.core.model import Offload
 
 ROOT = Path("bench")
 LINE = "the command line"
@@ -92,6 +93,7 @@ def command(
     layout: str | None,
     device: str,
     compiled: bool,
+    offload: Offload | None,
     output: Path | None,
     baseline: str | None,
     until_decided: bool,
@@ -141,7 +143,7 @@ def command(
                 return
             outcome = run_exactly(found, folder, line, tell)
         else:
-            harness = Harness(found, folder, BenchOptions(asked, device, line, compiled, dry_run))
+            harness = Harness(found, folder, BenchOptions(asked, device, line, compiled, offload, dry_run))
             if baseline is not None:
                 check_baseline(baseline, harness.recipes)
             work = harness.estimate()

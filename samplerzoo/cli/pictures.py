@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +12,15 @@ from samplerzoo.bench.suite import RowOptions, SuiteHeader, parse_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.shared_flags import argument_flag, debug_flag, device_flag, prompt_flags
+from samplerzoo.cli.shared_flags import argument_flag, debug_flag, device_flag, offload_flag, prompt_flags
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError
 from samplerzoo.models.options import ReadingOptions
+
+if TYPE_CHECKING:
+    from samplerzoo.core.model import Offload
 
 SHOWN, MOST = 2, 64
 """Images of each setting, and the most of them."""
@@ -68,6 +71,7 @@ flags_of_show: list[click.Parameter] = [
         f"{', '.join(NAMED_PATHS)}; the picture is an SVG file that moves in a browser",
     ),
     device_flag,
+    offload_flag,
     click.Option(
         ["-o", "--output"],
         type=FILE,
@@ -89,6 +93,7 @@ def command(
     trajectory: bool,
     plane: str | None,
     device: str,
+    offload: Offload | None,
     output: Path | None,
     debug: bool,
     **values: Any,
@@ -110,11 +115,13 @@ def command(
         from samplerzoo.report.show import save_picture, save_ways
 
         draw = save_ways if trajectory else save_picture
-        draw(recipes, suite.reading, images, axis, device, output)
+        draw(recipes, suite.reading, images, axis, device, output, offload)
     else:
         from samplerzoo.report.show import save_plane
 
-        _check_plane(output, {"--images": images is not None, "--trajectory": trajectory})
+        _check_plane(
+            output, {"--images": images is not None, "--trajectory": trajectory, "--offload": offload is not None}
+        )
         for line in save_plane(recipes, suite.reading, plane, axis, output):
             show(line)
     show(output)

@@ -11,10 +11,12 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.paths import FILE, PATH
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.shared_flags import offload_flag
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
+    from samplerzoo.core.model import Offload
     from samplerzoo.images import Pixels
     from samplerzoo.sampling.recipe import Recipe
 
@@ -25,7 +27,7 @@ Seen with a U-Net for digits and 20 steps of DDIM: 0 in float32, 4 in bfloat16.
 """
 
 
-@click.command("rerun", params=[plugin_flag])
+@click.command("rerun", params=[plugin_flag, offload_flag])
 @click.argument("image", type=PATH)
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="[default: IMAGE-rerun.png, beside IMAGE]")
 @click.option("--model", help="the model, if it has moved since the image was made, or is one of the hub")
@@ -38,6 +40,7 @@ def command(
     model: str | None,
     guidance_model: str | None,
     device: str,
+    offload: Offload | None,
 ) -> None:
     """Make IMAGE again from the recipe in its file, and say whether the pixels are the same.
 
@@ -63,7 +66,7 @@ def command(
         # the file knows the image's class; which image has which class was another rule in earlier versions
         found = found.model_copy(update={"class_labels": str(record.label)})
     alone = TuningRequest(batch_size=1, layout="contiguous")
-    run = prepare_run(found, index + 1, asked=alone, device=device)
+    run = prepare_run(found, index + 1, asked=alone, device=device, offload=offload)
     if run.recipe.fingerprint != recipe.fingerprint:
         click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
     if run.recipe.second_fingerprint != recipe.second_fingerprint:

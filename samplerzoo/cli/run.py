@@ -27,6 +27,7 @@ from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.trust.limits import MOST_IMAGES
 
 if TYPE_CHECKING:
+    from samplerzoo.core.model import Offload
     from samplerzoo.sampling.run import Run
 
 flags_of_run: list[click.Parameter] = [
@@ -74,6 +75,7 @@ def command(
     layout: str | None,
     device: str,
     compiled: bool,
+    offload: Offload | None,
     trajectory: bool,
     output: Path | None,
     resume: bool,
@@ -117,6 +119,7 @@ def command(
         asked=asked,
         device=device,
         compiled=compiled,
+        offload=offload,
     )
     if dry_run:
         _show(run, as_json)
@@ -149,8 +152,6 @@ def recipe_of(wanted: dict[str, Any]) -> Recipe:
         wanted["prompts"] = read_prompts(given_prompts, column)
     own = {name: wanted.pop(name) for name in [*wanted] if name in Recipe.model_fields}
     for_sampler, for_guidance = split_options(wanted)
-    if "guidance" not in own and "scale" in for_guidance:  # of a pipeline that guides by itself
-        own["pipeline_options"] = {**own.get("pipeline_options", {}), "guidance_scale": for_guidance.pop("scale")}
     return validated(Recipe, {**own, "sampler_options": for_sampler, "guidance_options": for_guidance})
 
 
@@ -172,12 +173,12 @@ def _summary(record: dict[str, Any]) -> str:
 
 def _show(run: Run, as_json: bool) -> None:
     """Print what would be done, and what it would cost."""
-    from samplerzoo.sampling.driver import seconds_per_evaluation
+    from samplerzoo.sampling.driver import measure_pace
     from samplerzoo.system.processes import processes
 
     cost, levels, schedule = run.cost, run.plan.grid.levels, run.plan.model.schedule
     count = run.plan.num_images
-    seconds = count * cost.nfe * seconds_per_evaluation(run.plan, min(count, run.batch_size)) / processes()[1]
+    seconds = measure_pace(run.plan, min(count, run.batch_size)).seconds(count, cost.nfe) / processes()[1]
     options = {
         **run.recipe.model_dump(mode="json"),
         "num_images": count,

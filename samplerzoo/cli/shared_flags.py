@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from samplerzoo.cli.flags import flags, validated
+from samplerzoo.core.model import OFFLOADS
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.tuning import TuningRequest
 
@@ -19,7 +20,13 @@ compile_flag = click.Option(
     is_flag=True,
     help="let torch.compile make the network faster, which itself takes half a minute and more",
 )
-network_flags = [*flags(TuningRequest), device_flag, compile_flag]
+offload_flag = click.Option(
+    ["--offload"],
+    type=click.Choice(OFFLOADS),
+    help="let the weights of a whole pipeline wait in memory, and bring what is needed to the accelerator: a part at a "
+    "time (model), or a layer, by hooks of accelerate (sequential) or of diffusers (group): slower, in less memory",
+)
+network_flags = [*flags(TuningRequest), device_flag, compile_flag, offload_flag]
 """Flags of the network's call in a run or a suite. None of them changes an image by more than rounding."""
 prompt_flags: list[click.Option] = [
     click.Option(

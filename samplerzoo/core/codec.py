@@ -15,6 +15,8 @@ class Codec:
     """Codec of a model whose states are pictures in [-1, 1]: both ways are the identity."""
 
     name: str = "pixels"
+    has_decoder: bool = False
+    """True if a network makes pictures of states, which takes its time."""
 
     def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape (C, H, W) of the picture of a state of this shape."""
@@ -58,6 +60,8 @@ class Latents(Codec):
         decoder, encoder: functions between states and pictures in [-1, 1], given the autoencoder.
         module: the autoencoder; None before the weights are read.
     """
+
+    has_decoder = True
 
     def __init__(
         self,

@@ -28,6 +28,8 @@ NO_CLIP = Clip("off")
 
 Layout = Literal["contiguous", "channels_last"]
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "channels_last")
+Offload = Literal["model", "sequential", "group"]
+OFFLOADS: tuple[Offload, ...] = ("model", "sequential", "group")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,8 @@ class Model:
             last states (N, *shape) in float32, and what they cost. It guides by itself, too.
         second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: bound on x0 unless a run says otherwise.
-        device, dtype, compiled, layout: where the network computes, in what precision, whether by torch.compile, and
-            how its weights lie in memory.
+        device, dtype, compiled, layout, offload: where the network computes, in what precision, whether by
+            torch.compile, how its weights lie in memory, and what of them waits there until it is needed.
         name: name in messages and records: the one that it was loaded by.
 
     Raises:
@@ -83,6 +85,7 @@ class Model:
     dtype: str = "float32"
     compiled: bool = False
     layout: Layout = "contiguous"
+    offload: Offload | None = None
     name: str = "a model in memory"
 
     def __post_init__(self) -> None:

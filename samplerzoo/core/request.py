@@ -21,6 +21,7 @@ class Request:
     Attributes:
         indices: numbers of the images, by which their noise is keyed.
         prompts: text of each image.
+        guidance_scale: scale of the pipeline's own guidance; None for its default.
         on_step, on_prediction: listeners, as those of the driver.
     """
 
@@ -31,5 +32,6 @@ class Request:
     indices: Sequence[int]
     prompts: Sequence[str]
     negative_prompt: str | None = None
+    guidance_scale: float | None = None
     on_step: Callable[[int, Level, torch.Tensor], None] | None = None
     on_prediction: Callable[[Level, Prediction], None] | None = None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from samplerzoo.core.stopwatch import Stopwatch
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,12 +26,14 @@ class TextEncoder:
         count: function from a prompt to the number of its tokens.
         most: tokens that are read of a prompt; what is behind them is cut off.
         identity: function that returns the SHA-256 of the encoder's files.
+        watch: seconds that it has spent on encoding.
     """
 
     encode: Callable[[str], Inputs]
     count: Callable[[str], int]
     most: int
     identity: Callable[[], str] = field(default=lambda: "")
+    watch: Stopwatch = field(default_factory=Stopwatch)
     _kept: dict[str, Inputs] = field(default_factory=dict, init=False, repr=False)
 
     def inputs(self, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -50,7 +54,7 @@ class TextEncoder:
         import torch
 
         if prompt not in self._kept:
-            with torch.no_grad():
+            with torch.no_grad(), self.watch:
                 inputs = self.encode(prompt)
             size = sum(value.numel() for value in inputs.values())
             if (len(self._kept) + 1) * size > MOST_KEPT:  # the first ones stay: prompts come round in turn

@@ -14,8 +14,8 @@ from samplerzoo.core.noise import Noise
 from samplerzoo.core.request import Request
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.hosting.hooks import counting
 from samplerzoo.hosting.index import PipelineIndex
-from samplerzoo.hosting.rehearsal import counting
 from samplerzoo.hosting.scheduler import SamplerScheduler
 from samplerzoo.models.parts import unhosted
 
@@ -44,6 +44,8 @@ class PipelineDrawer:
         scheduler = DrawingScheduler.of(self._config, request)
         arguments = self._told(request.prompts, request.negative_prompt)
         noise = Noise(request.seed, request.indices, self._shape)
+        if request.guidance_scale is not None:
+            arguments["guidance_scale"] = request.guidance_scale
         if self.index.takes_generators:
             arguments["generator"] = [keyed_generator(request.seed, image) for image in request.indices]
         with counting(self.pipeline, len(request.indices)) as cost:
@@ -93,6 +95,8 @@ class PipelineCodec(Codec):
         drawer: the pipeline; None before the weights are read.
     """
 
+    has_decoder = True
+
     def __init__(self, name: str, picture: tuple[int, ...], drawer: PipelineDrawer | None = None) -> None:
         self.name, self._picture, self._drawer = name, picture, drawer
 
@@ -133,17 +137,17 @@ class DrawingScheduler(SamplerScheduler):
 
     def step(self, model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
         request, index = self.wanted, 0 if self._run is None else self._run.next
-        entry = self._entries[index]
+        entry = self.timetable.entries[index]
         if index == 0:
             if not torch.equal(sample, self.begins * self.init_noise_sigma):
                 raise UsageError("the pipeline begins with other noise than it is given, so no image could be repeated")
             self._tell(0, sample)
         if request.on_prediction is not None:
-            p = self._model.read(sample.float(), entry.level, model_output.float())
-            request.on_prediction(entry.level, self._model.clip(p))
+            p = self.timetable.model.read(sample.float(), entry.level, model_output.float())
+            request.on_prediction(entry.level, self.timetable.model.clip(p))
         found = super().step(model_output, timestep, sample, *args, **kwargs)
         state = found[0]
-        following = self._entries[index + 1 :]
+        following = self.timetable.entries[index + 1 :]
         if not following:
             self.last = state.clone()
         if not following or following[0].step > entry.step:

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 import torch
 
 from samplerzoo.core.cost import Cost
-from samplerzoo.core.model import Layout, Model
+from samplerzoo.core.model import Layout, Model, Offload
 from samplerzoo.core.request import Request
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting.drawer import DrawingScheduler, PipelineCodec, PipelineDrawer
 from samplerzoo.hosting.entries import plan_entries
+from samplerzoo.hosting.hooks import network_calls, time_texts
 from samplerzoo.hosting.index import PipelineIndex, silence
-from samplerzoo.hosting.rehearsal import Rehearsal, network_calls, rehearse
+from samplerzoo.hosting.offload import check_offload, start_offload
+from samplerzoo.hosting.rehearsal import Rehearsal, rehearse
 from samplerzoo.models.handle import ModelHandle, blank_text
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import Part, unhosted
@@ -40,6 +43,7 @@ class PipelineFolder(ModelHandle):
         name: name that it was asked for by.
         index: classes of the pipeline and its parts.
         reading: what the user said of the folder, and the arguments of the pipeline's call.
+        offload: what of its weights comes to the device at once; None if they stay there.
     """
 
     name: str
@@ -47,6 +51,7 @@ class PipelineFolder(ModelHandle):
     reading: ReadingOptions
     stub: Model
     guesses: tuple[str, ...]
+    offload: Offload | None = None
 
     compiles = False
     usual_batch = 1
@@ -85,6 +90,11 @@ class PipelineFolder(ModelHandle):
     def check_compiled(self) -> NoReturn:
         raise UsageError(f"{self.name} is a whole pipeline, which is not compiled here: leave --compile out")
 
+    def offloaded(self, offload: Offload | None, device: str) -> ModelHandle:
+        if offload is not None:
+            check_offload(self.index.cls, offload, device)
+        return dataclasses.replace(self, offload=offload)
+
     def load(
         self, *, device: str = "auto", dtype: str = "auto", compiled: bool = False, layout: Layout = "contiguous"
     ) -> Model:
@@ -94,13 +104,23 @@ class PipelineFolder(ModelHandle):
         dtype = choose_dtype(dtype, device)
         with silence():
             modules = {name: self._module(*found, dtype) for name, found in self.index.modules.items()}
-        pipeline = self.index.assemble(modules).to(device)
+        pipeline = self.index.assemble(modules)
         for network in network_calls(pipeline):
             with_layout(network, layout)
-        stub = self.stub
+        if self.offload is None:
+            pipeline.to(device)
+        else:
+            start_offload(pipeline, self.offload, device)
+        stub, watch = self.stub, Stopwatch(device)
+        time_texts(pipeline, watch)
+        assert stub.text is not None
+        text = dataclasses.replace(stub.text, watch=watch)
         drawer = PipelineDrawer(self.index, pipeline, self.reading.arguments, stub.shape)
         codec = PipelineCodec(stub.codec.name, stub.image_shape, drawer)
-        return dataclasses.replace(stub, device=device, dtype=dtype, layout=layout, codec=codec, drawer=drawer)
+        return dataclasses.replace(
+            stub, device=device, dtype=dtype, layout=layout, offload=self.offload, text=text, codec=codec,
+            drawer=drawer,
+        )  # fmt: skip
 
     def _module(self, part: Part, cls: type[Any], dtype: str) -> Any:
         """Read the weights of a part, which must be complete."""
@@ -124,16 +144,17 @@ class _Stub:
         self._index, self._arguments = index, arguments
         self._rehearsed = functools.cache(self._rehearse)
 
-    def _rehearse(self, steps: int, negative: bool) -> Rehearsal:
-        more = {"negative_prompt": ["a"]} if negative else {}
+    def _rehearse(self, steps: int, negative: bool = False, scale: float | None = None) -> Rehearsal:
+        more: dict[str, Any] = {"negative_prompt": ["a"]} if negative else {}
+        more |= {} if scale is None else {"guidance_scale": scale}
         return rehearse(self._index, {**self._arguments, **more}, steps=steps)
 
     def model(self, name: str, identity: Callable[[], str]) -> Model:
-        seen = self._rehearsed(1, False)
+        seen = self._rehearsed(1)
         schedule = seen.model.schedule
         if seen.sigmas is not None and schedule.own is not None:
             schedule = copy.copy(schedule)
-            schedule.own = lambda steps: self._rehearsed(steps, False).sigmas or ()
+            schedule.own = lambda steps: self._rehearsed(steps).sigmas or ()
         return dataclasses.replace(
             seen.model,
             net=_uncalled,
@@ -149,7 +170,12 @@ class _Stub:
         """Count what the images would cost."""
         if request.negative_prompt is not None and not self._index.takes_negative_prompt:
             raise UsageError(f"{self._index.name} takes no negative prompt: leave --negative-prompt out")
-        seen, images = self._rehearsed(1, request.negative_prompt is not None), len(request.indices)
+        if request.guidance_scale is not None and "guidance_scale" in self._arguments:
+            raise UsageError(
+                "--guidance-scale and --pipeline-option guidance_scale say the same: leave one of them out"
+            )
+        seen = self._rehearsed(1, request.negative_prompt is not None, request.guidance_scale)
+        images = len(request.indices)
         DrawingScheduler.of(unhosted(self._index.scheduler.config), request)  # refuses what it cannot follow
         entries, _ = plan_entries(request.sampler, request.grid, seen.model)
         count = images * len(entries)

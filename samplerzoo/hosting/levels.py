@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 SAME_TIMESTEP = 1e-4
 """Relative distance of two timesteps that are the same one, rounded."""
@@ -37,6 +41,22 @@ def telling(model: Model, grid: Grid, times: Sequence[float]) -> Model:
         return float(np.interp(t.tau, taus, times[::-1]))
 
     return replace(model, parametrization=replace(model.parametrization, c_noise=told))
+
+
+def grid_told(model: Model, timesteps: Sequence[float] | torch.Tensor) -> Grid:
+    """Return the grid of levels at which the network is told these numbers, with the clean level at its end."""
+    return Grid((*(level_told(model, float(t)) for t in timesteps), model.schedule.at(0.0)))
+
+
+def grid_at_sigmas(schedule: Schedule, sigmas: Sequence[float] | torch.Tensor) -> Grid:
+    """Return the grid of noise levels as diffusers counts them, shifted as the schedule would.
+
+    A 0 at their end may be left out.
+    """
+    noisy = [float(sigma) for sigma in sigmas]
+    noisy = noisy[:-1] if noisy and noisy[-1] == 0.0 else noisy
+    noisy = noisy if schedule.shifted is None or not noisy else [*schedule.shifted(noisy)]
+    return Grid((*(level_at_sigma(schedule, sigma) for sigma in noisy), schedule.at(0.0)))
 
 
 def sigma_of(schedule: Schedule, level: Level) -> float:

@@ -7,8 +7,7 @@ the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +17,13 @@ from torch import nn
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.hosting.hooks import counting
 from samplerzoo.hosting.index import PipelineIndex, silence
 from samplerzoo.hosting.scheduler import SamplerScheduler, SamplerSchedulerOutput
 from samplerzoo.models.configs import refuse_kernels
 from samplerzoo.models.parts import unhosted
 from samplerzoo.models.weights import load_text_part
 
-NETWORKS = ("diffusers.models.unets.", "diffusers.models.transformers.")
-"""Modules of diffusers whose classes are networks, of which evaluations are counted."""
 PLACES = ("meta", "cpu")
 """Devices on which a rehearsal is tried in turn."""
 
@@ -67,30 +65,6 @@ def rehearse(index: PipelineIndex, arguments: Mapping[str, Any], *, steps: int =
         except (NotImplementedError, RuntimeError) as error:  # a value was read where there is none
             failure = error
     raise ZooError(f"{index.root}: {index.name} does not run: {reason(failure)}") from failure
-
-
-def network_calls(pipeline: Any) -> list[nn.Module]:
-    """Return the networks of a pipeline, whose calls are counted."""
-    modules = [module for module in pipeline.components.values() if isinstance(module, nn.Module)]
-    return [module for module in modules if type(module).__module__.startswith(NETWORKS)]
-
-
-@contextmanager
-def counting(pipeline: Any, images: int) -> Iterator[Cost]:
-    """Count the calls of a pipeline's networks and their rows, whatever the pipeline's guidance makes of them."""
-    cost = Cost(images=images)
-
-    def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        first = next(value for value in (*args, *kwargs.values()) if isinstance(value, (torch.Tensor, list)))
-        cost.calls += images
-        cost.evaluations += len(first)
-
-    hooks = [net.register_forward_pre_hook(count, with_kwargs=True) for net in network_calls(pipeline)]
-    try:
-        yield cost
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _rehearse(index: PipelineIndex, arguments: Mapping[str, Any], steps: int, place: str) -> Rehearsal:
@@ -150,9 +124,9 @@ class _Witness(SamplerScheduler):
         mu: float | None = None, **others: Any,
     ) -> None:  # fmt: skip
         super().set_timesteps(1, "cpu", mu=mu, **others)
-        self.seen = self._model
+        self.seen = self.timetable.model
         if sigmas is not None:
-            grid = self._wanted(self._suited, self._model, None, None, sigmas)
+            grid = self._wanted(self.timetable.sampler, self.timetable.model, None, None, sigmas)
             self.asked = tuple(level.tau for level in grid.levels[:-1])
         self.timesteps, self._begin_index = self.timesteps.to(device), 0
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from samplerzoo.core.blame import place_of, plugin_title
 from samplerzoo.core.level import Grid
-from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Prediction
-from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.walk import FiniteCheck
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting.coroutine import Call, Coroutine, Draws
-from samplerzoo.hosting.entries import Entry, plan_entries, start_of
+from samplerzoo.hosting.entries import plan_entries, start_of
+from samplerzoo.hosting.timetable import Timetable
 
 SAME_STATE = 1e-3
 """Largest difference, relative to the largest value, of two states that are the same one, rounded."""
@@ -28,22 +25,22 @@ class Run:
         next: entry whose answer comes next.
     """
 
-    def __init__(
-        self, sampler: Sampler, grid: Grid, entries: Sequence[Entry], start: int, model: Model, noise: Draws,
-        sample: torch.Tensor,
-    ) -> None:  # fmt: skip
+    def __init__(self, timetable: Timetable, start: int, noise: Draws, sample: torch.Tensor) -> None:
         """Let the sampler begin with a state, and wait for its first answer.
 
         Raises:
             ZooError: the sampler cannot start at this entry.
         """
+        grid = timetable.grid
+        assert grid is not None
         self.next = start
-        self._sampler, self._entries, self._model, self._first = sampler, entries, model, start_of(entries, start)
+        self._sampler, self._model, self._entries = timetable.sampler, timetable.model, timetable.entries
+        self._first = start_of(self._entries, start)
         self._elsewhere: list[torch.Tensor] = []
-        step = entries[self._first].step
+        step = self._entries[self._first].step
         rest = grid if step == 0 else self._rest(grid, step)
         self._check = FiniteCheck(len(grid), at_once=sample.device.type == "cpu", advice=ADVICE)
-        self._coroutine = Coroutine(sampler, rest, model.schedule, noise, step)
+        self._coroutine = Coroutine(self._sampler, rest, self._model.schedule, noise, step)
         x = sample.to(torch.float32, copy=True)
         self._call = self._begun(self._coroutine.start(x), x)
 

@@ -15,62 +15,20 @@ from diffusers.utils import BaseOutput
 
 from samplerzoo import registry
 from samplerzoo.core.blame import plugin_title
-from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.level import Grid
 from samplerzoo.core.model import Model
 from samplerzoo.core.noise import Noise, check_seed
 from samplerzoo.core.paths import VP
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
 from samplerzoo.errors import UsageError
-from samplerzoo.hosting.entries import Entry, plan_entries
-from samplerzoo.hosting.levels import level_at_sigma, level_told, same_timestep, sigma_of, telling
+from samplerzoo.hosting.levels import grid_at_sigmas, grid_told, telling
 from samplerzoo.hosting.noise import GeneratorNoise, Generators, make_noise
 from samplerzoo.hosting.reading import read_model
 from samplerzoo.hosting.run import Run
+from samplerzoo.hosting.timetable import Timetable, is_far
 from samplerzoo.models.parts import HOSTED, unhosted
 from samplerzoo.options import kebab
-
-
-def as_scheduler(
-    sampler: str | Sampler,
-    scheduler: Any,
-    *,
-    spacing: str | None = None,
-    clip_x0: str | None = None,
-    seed: int | None = None,
-    **options: Any,
-) -> SamplerScheduler:
-    """Make a scheduler for a pipeline of diffusers that steps with a sampler.
-
-        pipe.scheduler = samplerzoo.as_scheduler("dpm-solver++", pipe.scheduler, solver_order=3)
-
-    Args:
-        sampler: a name, with its options as keywords, or an object of one's own.
-        scheduler: the scheduler in whose place it stands. Its config says which noise path the network was trained on,
-            and how its output is read.
-        spacing: how the steps are spread; by default as `samplerzoo.sample` spreads them.
-        clip_x0: "off", "static", "dynamic"; see `Clip`. By default as the scheduler has it.
-        seed: noise of the steps depends on it, on the image and on the step alone. By default it comes from the
-            generators that the pipeline hands over, as in diffusers.
-
-    Raises:
-        UsageError: the request cannot be met.
-        ZooError: the scheduler cannot be replaced, with the reason.
-    """
-    if not isinstance(scheduler, SchedulerMixin):
-        raise UsageError(f"the scheduler of a pipeline is needed, as pipe.scheduler, not {scheduler!r:.60}")
-    if not hasattr(scheduler, "step"):
-        raise UsageError(f"{type(scheduler).__name__} has no step: its pipeline calls something else of it")
-    config = {**scheduler.config, "_class_name": type(scheduler).__name__}
-    own: dict[str, Any] = {"spacing": spacing, "clip_x0": clip_x0, "seed": seed}
-    if isinstance(sampler, str):
-        return SamplerScheduler.from_config(config, sampler=sampler, sampler_options=options, **own)
-    if not isinstance(sampler, Sampler):
-        raise UsageError(f"a sampler is a name or an object of a Sampler, not {sampler!r:.60}")
-    if options:
-        raise UsageError(f"options {', '.join(options)} go into the sampler object itself")
-    registry.check_methods(type(sampler), "sampler")
-    return SamplerScheduler.from_config(config, sampler=sampler, **own)
 
 
 @dataclass
@@ -101,6 +59,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         timesteps: what the network is told at each of its calls.
         sigmas: noise levels of the calls, sigma on flow paths and sigma / alpha on others, and a 0 at the end.
         order: number of entries of `timesteps` that a step has.
+        timetable: calls of the network in the run that was planned last.
         images: numbers of the images in a batch, by which noise of a seed is drawn; None for 0, 1, 2 ...
     """
 
@@ -145,16 +104,12 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self.images: Sequence[int] | None = None
         self.num_inference_steps: int | None = None
         self._reading: tuple[dict[str, Any], Model] | None = None
-        self._planned: tuple[Any, tuple[list[Entry], int]] | None = None
-        self._model = self._read({})
-        self._suited = self._checked(self._model)
         self._scaled: tuple[int, torch.Tensor] | None = None
         self._noise: Noise | GeneratorNoise | None = None
-        self._entries: list[Entry] = []
-        self._grid: Grid | None = None
         self._begin_index: int | None = None
         self._run: Run | None = None
-        self._lay_out(torch.device("cpu"))
+        model = self._read({})
+        self._lay_out(Timetable(self._checked(model), model), "cpu")
 
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
@@ -229,10 +184,9 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         grid = self._wanted(sampler, model, num_inference_steps, timesteps, sigmas)
         if timesteps is not None and sigmas is not None:
             model = telling(model, grid, [float(t) for t in timesteps])
-        self._entries, self.order = self._plan(sampler, grid, model)
-        self._model, self._suited, self._grid, self.num_inference_steps = model, sampler, grid, len(grid)
-        self._begin_index, self._run = None, None
-        self._lay_out(device)
+        known = self.timetable.is_of(sampler, model, grid)
+        self._lay_out(self.timetable if known else Timetable.of(sampler, model, grid), device)
+        self.num_inference_steps, self._begin_index, self._run = len(grid), None, None
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Set the entry of `timesteps` at which the run starts."""
@@ -251,15 +205,12 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
     @property
     def init_noise_sigma(self) -> float:
         """Standard deviation of the state at the first level."""
-        schedule = self._model.schedule
-        if self._grid is None or schedule.kind != "VE":
-            return schedule.prior_std
-        return schedule.prior_std * self._grid.levels[0].sigma / schedule.at(schedule.T).sigma
+        return self.timetable.initial_std
 
     @property
     def alphas_cumprod(self) -> torch.Tensor:
         """Values of alpha^2 at all training timesteps."""
-        schedule = self._model.schedule
+        schedule = self.timetable.model.schedule
         if not isinstance(schedule, VP):
             raise self._missing("alphas_cumprod")
         return torch.from_numpy(schedule.alphas[1:] ** 2).float()
@@ -278,11 +229,10 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
                 f"the pipeline scales a number, as {self._replaced} scales states: it computes with states of another "
                 "kind by itself, and can take no sampler of samplerzoo"
             )
-        if not self._scales:
+        if not self.timetable.scales:
             return sample
         index = self._position(timestep)
-        factor = self._model.parametrization.c_in(self._entries[index].level)
-        scaled = sample * factor
+        scaled = sample * self.timetable.scale(index)
         self._scaled = (index, scaled)
         return scaled
 
@@ -290,7 +240,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor | float
     ) -> torch.Tensor:
         """Return clean images with the noise that a state has at these timesteps, one for all or one an image."""
-        levels = [self._state_at(t) for t in torch.as_tensor(timesteps).flatten().tolist()]
+        levels = [self.timetable.state_at(t) for t in torch.as_tensor(timesteps).flatten().tolist()]
         shape = (-1, *[1] * (original_samples.ndim - 1))
         alpha, sigma = (
             torch.tensor(values, dtype=torch.float32, device=original_samples.device).reshape(shape)
@@ -334,12 +284,12 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             elif isinstance(self._noise, GeneratorNoise):
                 self._noise.generator = generator
             self._check_scaled(index, sample)
-            late = _far(timestep) and timestep != self._times[index]
+            late = is_far(timestep) and timestep != self.timetable.times[index]
             state, x0 = self._run.advance(model_output, sample, late)
         except BaseException:
             self._run = None
             raise
-        if self._run.next == len(self._entries):
+        if self._run.next == len(self.timetable.entries):
             self._run = None
         return SamplerSchedulerOutput(state, x0) if return_dict else (state, x0)
 
@@ -389,77 +339,33 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         sigmas: Sequence[float] | torch.Tensor | None,
     ) -> Grid:
         """Return the grid that a pipeline asks for."""
-        schedule = model.schedule
-        if timesteps is not None and sigmas is None:
-            return Grid((*(level_told(model, float(t)) for t in timesteps), schedule.at(0.0)))
         if sigmas is not None:
-            noisy = [float(sigma) for sigma in sigmas]
-            noisy = noisy[:-1] if noisy and noisy[-1] == 0.0 else noisy
-            noisy = noisy if schedule.shifted is None or not noisy else [*schedule.shifted(noisy)]
-            return Grid((*(level_at_sigma(schedule, sigma) for sigma in noisy), schedule.at(0.0)))
+            return grid_at_sigmas(model.schedule, sigmas)
+        if timesteps is not None:
+            return grid_told(model, timesteps)
         if steps is None:
             raise UsageError("set_timesteps needs a number of steps, timesteps or sigmas")
-        return grid_of(sampler, schedule, steps, self.config.spacing)
+        return grid_of(sampler, model.schedule, steps, self.config.spacing)
 
-    def _plan(self, sampler: Sampler, grid: Grid, model: Model) -> tuple[list[Entry], int]:
-        """Return the entries of a grid, and how many a step has; those of the last plan if it was the same."""
-        asked = (sampler, grid, model)
-        if self._planned is None or self._planned[0] != asked:
-            self._planned = (asked, plan_entries(sampler, grid, model))
-        return self._planned[1]
-
-    def _lay_out(self, device: str | torch.device | None) -> None:
-        """Set the attributes that a pipeline reads, from the entries."""
-        schedule, told = self._model.schedule, self._model.parametrization
-        times = [float(told.c_noise(entry.level)) for entry in self._entries]
-        whole = schedule.whole is not None and all(time.is_integer() for time in times)
-        self.timesteps = torch.tensor(times, dtype=torch.int64 if whole else torch.float32, device=device)
-        self.sigmas = torch.tensor([*(sigma_of(schedule, entry.level) for entry in self._entries), 0.0])
-        self._times = self.timesteps.tolist()
-        self._scales = told.c_in(schedule.at(schedule.T)) != 1.0
+    def _lay_out(self, timetable: Timetable, device: str | torch.device | None) -> None:
+        """Set the attributes that a pipeline reads."""
+        self.timetable, self.order = timetable, timetable.order
+        self.timesteps, self.sigmas = timetable.timesteps.to(device=device, copy=True), timetable.sigmas
         self._scaled = None
 
     def _begin(self, index: int, sample: torch.Tensor, generator: Generators) -> Run:
-        assert self._grid is not None
         self._noise = make_noise(self.config.seed, self.images, sample)
         if isinstance(self._noise, GeneratorNoise):
             self._noise.generator = generator
-        return Run(self._suited, self._grid, self._entries, index, self._model, self._noise, sample)
+        return Run(self.timetable, index, self._noise, sample)
 
     def _position(self, timestep: float | torch.Tensor | None) -> int:
-        """Return the entry that a pipeline means by a timestep.
-
-        It is the next one, unless the timestep says otherwise. One on another device is not asked before the end of the
-        run, since that would be to wait for the device at every step.
-        """
-        if not self._entries:
-            raise UsageError("set_timesteps has to be called before a run")
-        expected = self._begin_index if self._run is None else self._run.next
-        if expected is not None and (timestep is None or _far(timestep)) and expected < len(self._entries):
-            return expected
-        if timestep is None:
-            return 0
-        value = float(timestep)
-        if expected is not None and expected < len(self._entries) and same_timestep(self._times[expected], value):
-            return expected
-        found = self._entry_at(value)
-        if found is None:
-            raise UsageError(f"timestep {value:g} is none of this run: set_timesteps lists them as `timesteps`")
-        return found
-
-    def _entry_at(self, timestep: float) -> int | None:
-        """Return the entry with a timestep; of several, the one at which a step begins."""
-        found = [index for index, time in enumerate(self._times) if same_timestep(time, timestep)]
-        return next((index for index in found if self._entries[index].begins), found[0] if found else None)
-
-    def _state_at(self, timestep: float) -> Level:
-        """Return the level of the state that is held at a timestep, of this run or any other."""
-        found = self._entry_at(timestep)
-        return level_told(self._model, timestep) if found is None else self._entries[found].level
+        """Return the entry that a pipeline means by a timestep: the next one, unless that says otherwise."""
+        return self.timetable.position(timestep, self._begin_index if self._run is None else self._run.next)
 
     def _check_scaled(self, index: int, sample: torch.Tensor) -> None:
         """Refuse a state that was not scaled for the network, and the scaled one in its place."""
-        if not self._scales:
+        if not self.timetable.scales:
             return
         if self._scaled is None or self._scaled[0] != index:
             raise UsageError(
@@ -468,10 +374,6 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             )
         if sample is self._scaled[1]:
             raise UsageError("the pipeline gives step what scale_model_input returned, and step needs the state itself")
-
-
-def _far(timestep: float | torch.Tensor | None) -> bool:
-    return isinstance(timestep, torch.Tensor) and timestep.device.type != "cpu"
 
 
 def _name_of(sampler: Sampler) -> str | None:

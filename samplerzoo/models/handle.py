@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.level import Level
-from samplerzoo.core.model import LAYOUTS, Layout, Model
+from samplerzoo.core.model import LAYOUTS, Layout, Model, Offload
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError
 from samplerzoo.system.environment import choose_dtype
@@ -63,6 +63,21 @@ class ModelHandle(ABC):
         """
         if not self.compiles:
             raise UsageError(f"{self.stub.name} has no network that could be compiled: leave --compile out")
+
+    def offloaded(self, offload: Offload | None, device: str) -> ModelHandle:
+        """Return the model with weights that wait in memory, and come to the device when they are needed.
+
+        Args:
+            offload: what comes at once; None for a model whose weights stay there.
+
+        Raises:
+            UsageError: samplerzoo calls the network itself, or the device is no accelerator.
+        """
+        if offload is None:
+            return self
+        raise UsageError(
+            f"{self.stub.name}: --offload is for whole pipelines: leave it out, or add --hosted to run one"
+        )
 
     @abstractmethod
     def load(

@@ -17,7 +17,8 @@ from samplerzoo.core import finder
 from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.codec import Codec, Latents
 from samplerzoo.core.level import Level
-from samplerzoo.core.model import Layout, Model
+from samplerzoo.core.model import Layout, Model, Offload
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError, reason
 from samplerzoo.models.configs import ModelInfo, parse
@@ -46,6 +47,7 @@ def load(
     dtype: str = "auto",
     compiled: bool = False,
     layout: Layout = "contiguous",
+    offload: Offload | None = None,
     **reading: Any,
 ) -> Model:
     """Load a model from its folder: one that samplerzoo trained, or any that diffusers saved and an architecture reads.
@@ -58,6 +60,7 @@ def load(
         compiled: let torch.compile make the network faster. It takes half a minute at the first batch of each size,
             and needs a C++ compiler. Images are the same but for rounding.
         layout: layout of the weights in memory; a compiled network has its own. Images are the same but for rounding.
+        offload: "model", "sequential" or "group": weights of a whole pipeline wait in memory until they are needed.
         reading: `revision`, `variant`, `scheduler`, `shape` and `null_label`, for what the folder leaves open;
             `hosted`, `height`, `width` and `pipeline_options`, for a whole pipeline.
 
@@ -69,7 +72,8 @@ def load(
         options = ReadingOptions(**reading)
     except ValueError as error:
         raise UsageError(reason(error)) from error
-    return open_model(name, options).load(device=device, dtype=dtype, compiled=compiled, layout=layout)
+    found = open_model(name, options).offloaded(offload, choose_device(device))
+    return found.load(device=device, dtype=dtype, compiled=compiled, layout=layout)
 
 
 def open_model(name: str | os.PathLike[str], reading: ReadingOptions = AS_FOUND) -> ModelHandle:
@@ -191,7 +195,8 @@ class ModelFolder(ModelHandle):
         if self.stub.text is None:
             return None
         modules = {part.name: load_text_part(part, self._variant(part), device) for part in self.parts.texts}
-        return text_encoder(self.parts.network[1], modules, self.stub.text.identity)
+        found = text_encoder(self.parts.network[1], modules, self.stub.text.identity)
+        return dataclasses.replace(found, watch=Stopwatch(device))
 
     def _variant(self, part: Part) -> str | None:
         """Return the variant of a part's weights; beside one of a variant another may have the usual ones alone."""

@@ -64,11 +64,6 @@ class ReadingOptions(Options):
             UsageError: names the first one.
         """
         for argument in self.arguments:
-            if argument == "guidance_scale":
-                raise UsageError(
-                    f"{name}: --guidance-scale belongs to a guidance: add --guidance cfg, or --hosted for a whole "
-                    "pipeline that guides by itself"
-                )
             flag = argument if argument in ("height", "width") else f"pipeline-option {argument}"
             raise UsageError(f"{name}: --{flag} is for whole pipelines: leave it out, or add --hosted to run one")
 

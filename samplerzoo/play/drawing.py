@@ -83,9 +83,9 @@ def draw(plan: Plan) -> Iterator[Moment | Drawn]:
     def work() -> None:
         try:
             batches = [range(plan.num_images)]
-            ((batch, pixels, seconds),) = timed_batches(plan, batches, reached, predicted)
+            ((batch, pixels, duration),) = timed_batches(plan, batches, reached, predicted)
             way = Way(recorder.states(), recorder.predictions())
-            tell(Drawn(plan, pixels, way, batch.cost, seconds))
+            tell(Drawn(plan, pixels, way, batch.cost, duration.seconds))
         except BaseException as error:  # it is raised where the drawing is read
             tell(error)
 

@@ -11,6 +11,9 @@ import pandas
 
 from samplerzoo.sampling.recipe import Recipe
 
+OWN = "own guidance"
+"""Name of the guidance of a whole pipeline, which guides by itself."""
+
 Axis = str
 """Quantity that a line runs along: `steps`, `scale` of the guidance, or any other option of sampler or guidance."""
 
@@ -20,11 +23,12 @@ def settings(recipe: Recipe, axis: Axis = "steps") -> dict[str, Any]:
 
     An option has the name of its owner before it, as in `sampler NAME.eta`, since two samplers may share a name.
     """
+    guidance = recipe.guidance or (OWN if recipe.guidance_options else None)
     found = {
         "sampler": recipe.sampler,
         **{f"sampler {recipe.sampler}.{name}": value for name, value in recipe.sampler_options.items()},
-        "guidance": recipe.guidance,
-        **{f"guidance {recipe.guidance}.{name}": value for name, value in _guidance_options(recipe).items()},
+        "guidance": guidance,
+        **{f"guidance {guidance}.{name}": value for name, value in _guidance_options(recipe).items()},
         "steps": recipe.steps,
         "spacing": recipe.spacing,
         "timesteps": recipe.timesteps,

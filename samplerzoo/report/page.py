@@ -27,6 +27,7 @@ from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
 from samplerzoo.report.scores import score_sections
 from samplerzoo.report.series import SEED, Floor, along, average, by_protocol, drop_lone_points, floor_of, with_seconds
+from samplerzoo.report.times import time_section
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import code, fenced, plain, tagged
 
@@ -107,6 +108,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
         ),
         score_sections([row for row in every if row.score is not None]),
         *(each.write(folder) for each in sections),
+        time_section(all_lines),
         _prompts(every),
         _pictures(all_lines, all_sweeps, folder),
     ]
@@ -377,7 +379,7 @@ def _colophon(rows: DataFrame) -> Iterable[str]:
             ["device", "threads", "processes", "images at once", "compiled", "layout", "rows"],
             [
                 [
-                    plain(machine.device),
+                    plain(machine.device + (f", {machine.offload} offload" if machine.offload else "")),
                     *map(str, (machine.threads, machine.processes, machine.batch_size)),
                     "yes" if machine.compiled else "no",
                     "the compiler's" if machine.compiled else plain(machine.layout.replace("_", " ")),

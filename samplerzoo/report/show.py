@@ -21,14 +21,20 @@ from samplerzoo.sampling.trajectory import Trajectory
 from samplerzoo.system.files import atomic_file
 
 if TYPE_CHECKING:
-    from samplerzoo.core.model import Model
+    from samplerzoo.core.model import Model, Offload
 
 SHOWN, MOST = 2, 64
 """Images of a setting, if neither their number, labels nor prompts are given, and the most of them."""
 
 
 def save_picture(
-    recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, axis: str, device: str, output: Path
+    recipes: Sequence[Recipe],
+    reading: ReadingOptions,
+    count: int | None,
+    axis: str,
+    device: str,
+    output: Path,
+    offload: Offload | None = None,
 ) -> None:
     """Draw the images of each recipe, and save them on one sheet.
 
@@ -41,7 +47,7 @@ def save_picture(
     """
     columns, lines = _columns(recipes, axis), name_lines(recipes, axis)
     cells = {}
-    for (recipe, plan), line in zip(_plans(recipes, reading, count, device), lines, strict=True):
+    for (recipe, plan), line in zip(_plans(recipes, reading, count, device, offload), lines, strict=True):
         (batch,) = stream(plan, batch_size=plan.num_images)
         spot = [*lines.categories].index(line), columns.index(place(recipe, axis))
         cells[spot] = images.to_uint8(plan.model.decode(batch.images))
@@ -50,11 +56,17 @@ def save_picture(
 
 
 def save_ways(
-    recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, axis: str, device: str, output: Path
+    recipes: Sequence[Recipe],
+    reading: ReadingOptions,
+    count: int | None,
+    axis: str,
+    device: str,
+    output: Path,
+    offload: Offload | None = None,
 ) -> None:
     """Draw the way of the images of each recipe, and save them below each other; see `save_picture`."""
     ways = []
-    for recipe, plan in _plans(recipes, reading, count, device):
+    for recipe, plan in _plans(recipes, reading, count, device, offload):
         way = Trajectory(plan, recipe)
         list(stream(plan, batch_size=plan.num_images, on_step=way.reached, on_prediction=way.predicted))
         ways.append(way.picture())
@@ -106,13 +118,15 @@ def _columns(recipes: Sequence[Recipe], axis: str) -> list[Any]:
 
 
 def _plans(
-    recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, device: str
+    recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, device: str, offload: Offload | None
 ) -> Iterator[tuple[Recipe, Plan]]:
     """Plan each recipe on the model, whose weights are read once for each dtype."""
     models: dict[str, Model] = {}
     for recipe in recipes:
         if recipe.dtype not in models:
-            models[recipe.dtype] = load(recipe.model, device=device, dtype=recipe.dtype, **dict(reading))
+            models[recipe.dtype] = load(
+                recipe.model, device=device, dtype=recipe.dtype, offload=offload, **dict(reading)
+            )
         model = models[recipe.dtype]
         asked = _listed(recipe.class_labels) if recipe.prompts is None else min(len(recipe.prompts), MOST)
         yield recipe, make_plan(recipe, model, count or asked or SHOWN).with_weights(model)

@@ -25,8 +25,8 @@ def command_line(recipe: Recipe, program: str = "run", *, most_prompts: int = MO
     """
     words = ["samplerzoo", program, "--model", recipe.model, "--sampler", recipe.sampler]
     words += _flags(recipe.sampler_options)
-    if recipe.guidance is not None:
-        words += ["--guidance", recipe.guidance, *_flags(recipe.guidance_options, GUIDANCE_PREFIX)]
+    words += [] if recipe.guidance is None else ["--guidance", recipe.guidance]
+    words += _flags(recipe.guidance_options, GUIDANCE_PREFIX)
     words += _prompts(recipe.prompts or (), most_prompts)
     drawn = {name: getattr(recipe, name) for name in DrawOptions.model_fields if name != "prompts"}
     if recipe.timesteps is not None and recipe.spacing in (None, EXPLICIT):

@@ -10,7 +10,7 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import torch
 from samplerzoo.core.blame import blaming, place_of, plugin_title
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.duration import Duration
 from samplerzoo.core.guidance import Guidance, checked_denoiser
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
@@ -26,6 +27,7 @@ from samplerzoo.core.noise import INITIAL_STEP, Noise
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.request import Request
 from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.walk import FiniteCheck, walk
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import Pixels, to_uint8
@@ -246,20 +248,27 @@ def timed_batches(
     batches: Sequence[Sequence[int]],
     on_step: OnStep | None = None,
     on_prediction: OnPrediction | None = None,
-) -> Iterator[tuple[Batch, Pixels, float]]:
-    """Draw these batches of images; yield each with its pixels and the seconds of sampling alone.
+) -> Iterator[tuple[Batch, Pixels, Duration]]:
+    """Draw these batches of images; yield each with its pixels and what it took.
 
     Of several processes, each makes its share.
 
     Raises:
         ZooError: a batch does not fit into memory.
     """
+    model = plan.model
+    texts = Stopwatch() if model.text is None else model.text.watch
     for indices in share(batches):
-        start = time.perf_counter()
+        start, before, decoder = time.perf_counter(), texts.seconds, Stopwatch(model.device)
         with fitting(indices):
             batch = draw_batch(plan, indices, on_step, on_prediction)
-            pixels = to_uint8(plan.model.decode(batch.images))  # waits for the device
-        yield batch, pixels, time.perf_counter() - start
+            encoded = texts.seconds
+            with decoder if model.codec.has_decoder else nullcontext():
+                pictures = model.decode(batch.images)
+            pixels = to_uint8(pictures)  # waits for the device
+        again = texts.seconds - encoded  # a pipeline that decodes encodes a prompt, too
+        duration = Duration(time.perf_counter() - start, texts.seconds - before, max(decoder.seconds - again, 0.0))
+        yield batch, pixels, duration
 
 
 @contextmanager
@@ -277,16 +286,28 @@ def fitting(indices: Sequence[int]) -> Iterator[None]:
         raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
 
 
-def seconds_per_evaluation(plan: Plan, size: int) -> float:
-    """Time the first step of a batch of this size, in seconds per network evaluation.
+@dataclass(frozen=True)
+class Pace:
+    """Pace of a plan: seconds of a network evaluation, and those of an image beside them, of text and decoder."""
+
+    evaluation: float
+    image: float
+
+    def seconds(self, images: float, nfe: float) -> float:
+        """Return the seconds of so many images with so many evaluations each."""
+        return images * (nfe * self.evaluation + self.image)
+
+
+def measure_pace(plan: Plan, size: int) -> Pace:
+    """Time the first step of a batch of this size.
 
     The step is made twice, and the second one is timed: the first warms up.
     """
     schedule = plan.model.schedule
     first = dataclasses.replace(plan, grid=schedule.grid_at(schedule.timesteps(plan.grid)[:1]))
     for _ in range(2):
-        ((batch, _, seconds),) = timed_batches(first, [range(size)] * processes()[1])
-    return seconds / batch.cost.evaluations
+        ((batch, _, duration),) = timed_batches(first, [range(size)] * processes()[1])
+    return Pace(duration.network / batch.cost.evaluations, (duration.encoding + duration.decoding) / size)
 
 
 def count_cost(plan: Plan) -> Cost:
@@ -317,7 +338,7 @@ def draw_batch(
     if plan.model.drawer is not None:
         request = Request(
             plan.sampler, plan.grid, plan.clip, plan.seed, indices, plan.prompts_of(indices), plan.negative_prompt,
-            on_step, on_prediction,
+            plan.own_scale, on_step, on_prediction,
         )  # fmt: skip
         return Batch(indices, *plan.model.drawer(request))
     model, cost = plan.model, Cost(images=len(indices))

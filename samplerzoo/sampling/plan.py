@@ -21,7 +21,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import check_second, lasting, open_model, warn_once
 from samplerzoo.sampling.labels import Labels, parse_class_labels
-from samplerzoo.sampling.recipe import EXPLICIT, Recipe
+from samplerzoo.sampling.recipe import EXPLICIT, SCALE, Recipe
 from samplerzoo.trust.limits import MOST_IMAGES
 from samplerzoo.trust.markup import visible
 
@@ -40,6 +40,7 @@ class Plan:
         prompts: texts that a text-to-image model is asked for; image i has prompt i mod their number.
         negative_prompt: what guidance leads away from, in place of the empty prompt.
         second: the guidance's own model, if it has one.
+        own_scale: scale of a whole pipeline's own guidance; None for the pipeline's default.
 
     Raises:
         UsageError: the parts do not go together.
@@ -56,12 +57,14 @@ class Plan:
     seed: int = 0
     prompts: Sequence[str] | None = None
     negative_prompt: str | None = None
+    own_scale: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse labels and prompts that do not go with the model and the guidance."""
         if not 1 <= self.num_images <= MOST_IMAGES:
             raise UsageError(f"a run makes at least 1 image and at most {MOST_IMAGES}, not {self.num_images}")
         self._check_prompts()
+        self._check_scale()
         needed = needs_labels(self.model, self.guidance)
         if self.labels is None:
             if needed:
@@ -96,6 +99,16 @@ class Plan:
         if self.negative_prompt is not None and self.guidance is None and self.model.drawer is None:
             raise UsageError(
                 "--negative-prompt is what guidance leads away from: add --guidance cfg --guidance-scale 7.5"
+            )
+
+    def _check_scale(self) -> None:
+        """Refuse a scale of no guidance."""
+        if self.own_scale is not None and self.model.drawer is None:
+            names = " or ".join(registry.owners("guidance", SCALE))
+            hosted = "" if self.model.text is None else "; or --hosted, for a whole pipeline that guides by itself"
+            raise UsageError(
+                f"{self.model.name}: --guidance-scale is an option of a guidance, and there is none: add --guidance "
+                f'{names}, as guidance="cfg" in Python{hosted}'
             )
 
     def condition(self, indices: Sequence[int]) -> Condition:
@@ -165,7 +178,7 @@ def make_plan(
         model = dataclasses.replace(model, second=second.stub)
     return Plan(
         model, sampler, grid, num_images, clip, labels, guidance, second, recipe.seed, recipe.prompts,
-        recipe.negative_prompt,
+        recipe.negative_prompt, None if guidance is not None else recipe.own_scale,
     )  # fmt: skip
 
 
@@ -175,7 +188,9 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
     Args:
         fingerprint: SHA-256 of the model's weights and configs.
     """
-    guidance_options = {} if plan.guidance is None else plan.guidance.model_dump(mode="json")
+    guidance_options: dict[str, Any] = {} if plan.own_scale is None else {SCALE: float(plan.own_scale)}
+    if plan.guidance is not None:
+        guidance_options = plan.guidance.model_dump(mode="json")
     if plan.second is not None:
         guidance_options["model"] = lasting(guidance_options["model"])
     filled: dict[str, Any] = {

@@ -5,6 +5,7 @@ Nothing here imports torch, since the fields are flags of the command line.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
@@ -23,6 +24,8 @@ from samplerzoo.version import __version__
 
 EXPLICIT = "explicit"
 """Spacing of a recipe that lists its timesteps."""
+SCALE = "scale"
+"""Option that every guidance has, and that of a whole pipeline, too."""
 
 
 class GridRequest(Options):
@@ -87,6 +90,7 @@ class Recipe(DrawOptions, ReadingOptions):
     Attributes:
         fingerprint: SHA-256 of the model's weights and configs.
         second_fingerprint: SHA-256 of the guidance's own model, if it has one.
+        guidance_options: options of the guidance; without one, the scale alone, of a whole pipeline's own guidance.
         plugins: files that the sampler or the guidance come from, with their SHA-256. They are put down and not loaded:
             what an image file says is no reason to run a program. A sampler of another library is put down as the
             library's name with its version.
@@ -110,6 +114,15 @@ class Recipe(DrawOptions, ReadingOptions):
             if len(name) > MOST_LETTERS or (isinstance(value, str) and len(value) > MOST_LETTERS):
                 raise ValueError(f"{name[:MOST_LETTERS]}: a text of more than {MOST_LETTERS} characters")
         return options
+
+    @model_validator(mode="after")
+    def _options_of_a_guidance(self) -> Self:
+        for name, value in self.guidance_options.items() if self.guidance is None else ():
+            if name != SCALE:
+                raise ValueError(f"guidance_{name} is an option of a guidance, and there is none")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(f"guidance_scale is a number, not {value!r:.60}")
+        return self
 
     @model_validator(mode="after")
     def _names_its_second_model(self) -> Self:
@@ -145,11 +158,12 @@ class Recipe(DrawOptions, ReadingOptions):
             for_sampler = dict(sampler)
             sampler = kebab(type(sampler).__name__)
         if guidance is None or isinstance(guidance, Guidance):
-            if for_guidance:
+            foreign = [name for name in for_guidance if guidance is not None or name != SCALE]
+            if foreign:
                 there = (
                     'no guidance: add guidance="cfg"' if guidance is None else "one of your own, which has its options"
                 )
-                raise UsageError(f"guidance_{next(iter(for_guidance))} is for a guidance by name, and there is {there}")
+                raise UsageError(f"guidance_{foreign[0]} is for a guidance by name, and there is {there}")
             if guidance is not None:
                 for_guidance = dict(guidance)
                 guidance = kebab(type(guidance).__name__)
@@ -168,6 +182,11 @@ class Recipe(DrawOptions, ReadingOptions):
             )
         except ValidationError as error:
             raise UsageError(reason(error)) from error
+
+    @property
+    def own_scale(self) -> float | None:
+        """Scale of the guidance of a whole pipeline, which guides by itself, if the user has given one."""
+        return None if self.guidance is not None else self.guidance_options.get(SCALE)
 
     def prompt(self, index: int) -> str | None:
         """Return the prompt of an image."""

@@ -24,7 +24,9 @@ from tqdm.auto import tqdm
 
 from samplerzoo import images
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.duration import Duration
 from samplerzoo.core.level import Level
+from samplerzoo.core.model import Offload
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import open_model
 from samplerzoo.options import Options
@@ -93,20 +95,22 @@ def prepare_run(
     asked: TuningRequest = FASTEST,
     device: str = "auto",
     compiled: bool = False,
+    offload: Offload | None = None,
 ) -> Run:
     """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
         asked: batch size and layout asked for; by default the fastest.
+        offload: what of the weights of a whole pipeline comes to the device at once.
 
     Raises:
         UsageError: the request cannot be met.
     """
-    found = open_model(recipe.model, recipe.reading)
+    device = choose_device(device)
+    found = open_model(recipe.model, recipe.reading).offloaded(offload, device)
     images.check_channels(found.stub.image_shape[0], f"an image of {found.stub.name}")
     plan = make_plan(recipe, found.stub, num_images)
     cost = count_cost(plan)
-    device = choose_device(device)
     recipe = fill_defaults(recipe, plan, found.fingerprint)
     recipe = recipe.model_copy(update={"dtype": found.choose_dtype(recipe.dtype, device)})
     chosen = asked.unmeasured
@@ -160,19 +164,19 @@ def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
         record = on_main(lambda: _open(run, folder, options))
         wanted = on_main(lambda: _missing(run, folder, options))
         with _on_failure(folder, record):
-            cost, seconds = _make(run, folder, wanted, options)
-            record = {**record, **_figures(cost, seconds), "status": "done"}
+            cost, duration = _make(run, folder, wanted, options)
+            record = {**record, **_figures(cost, duration), "status": "done"}
             on_main(lambda: _finish(run, folder, record))
     return record
 
 
-def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, float]:
-    """Write the images of this process; return cost and seconds of sampling of all processes."""
+def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, Duration]:
+    """Write the images of this process; return what those of all cost, and what they took the slowest process."""
     rank, world = processes()
     shown = options.trajectory and rank == 0 and wanted[:1] == [0]  # a trajectory is of the first images, or none
     listener = Trajectory(run.plan, run.recipe) if shown else None
     share = math.ceil(math.ceil(len(wanted) / run.batch_size) / world)
-    cost, seconds = Cost(), 0.0
+    cost, duration = Cost(), Duration()
     writing: Future[None] | None = None
     with (
         tqdm(total=share * len(run.plan.grid), desc="sampling", unit="step", disable=True if rank else None) as bar,
@@ -187,7 +191,7 @@ def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) ->
         batches = split_batches(wanted, run.batch_size)
         on_prediction = None if listener is None else listener.predicted
         for batch, pixels, elapsed in timed_batches(run.plan, batches, on_step, on_prediction):
-            cost, seconds = cost + batch.cost, seconds + elapsed
+            cost, duration = cost + batch.cost, duration + elapsed
             if writing is not None:
                 writing.result()
             writing = writer.submit(_save, run, folder, batch.indices, pixels)
@@ -195,8 +199,9 @@ def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) ->
             writing.result()
     if listener is not None and listener.complete:
         listener.save(folder)
-    shares = gather([(cost, seconds)])
-    return sum((share for share, _ in shares), Cost()), max(seconds for _, seconds in shares)
+    shares = gather([(cost, duration)])
+    slowest = max((duration for _, duration in shares), key=lambda duration: duration.seconds)
+    return sum((share for share, _ in shares), Cost()), slowest
 
 
 def _save(run: Run, folder: Path, indices: Sequence[int], pixels: images.Pixels) -> None:
@@ -278,6 +283,7 @@ def _record(run: Run) -> dict[str, Any]:
         "class_names": plan.model.class_names,
         "batch_size": run.batch_size,
         "layout": run.plan.model.layout,
+        **({} if plan.model.offload is None else {"offload": plan.model.offload}),
         "processes": processes()[1],
         "device": device_name(run.plan.model.device),
         "threads": torch.get_num_threads(),
@@ -286,15 +292,17 @@ def _record(run: Run) -> dict[str, Any]:
     }
 
 
-def _figures(cost: Cost, seconds: float) -> dict[str, Any]:
+def _figures(cost: Cost, duration: Duration) -> dict[str, Any]:
     """Return cost and speed of the images that were made now."""
     if not cost.images:
         return {"images_made": 0}
+    apart = {"encoding_seconds": duration.encoding, "decoding_seconds": duration.decoding}
     return {
         "images_made": cost.images,
         **cost.per_image(),
-        "seconds": round(seconds, 3),
-        "images_per_second": round(cost.images / seconds, 3),
+        "seconds": round(duration.seconds, 3),
+        **{name: round(seconds, 3) for name, seconds in apart.items() if seconds},
+        "images_per_second": round(cost.images / duration.seconds, 3),
     }
 
 

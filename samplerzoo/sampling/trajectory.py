@@ -15,7 +15,7 @@ from samplerzoo import images
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.images import FONT_SIZE, GAP, MARGIN, Pixels
-from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.sampling.recipe import SCALE, Recipe
 from samplerzoo.system.files import atomic_file
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class Trajectory:
         recipe = self._recipe
         known = {name: value for name, value in recipe.sampler_options.items() if value is not None}
         options = [f"{name} {f'{value:g}' if isinstance(value, float) else value}" for name, value in known.items()]
-        guidance = "" if recipe.guidance is None else f", {recipe.guidance} {recipe.guidance_options.get('scale', '')}"
+        scale = recipe.guidance_options.get(SCALE, "")
+        guidance = f", {recipe.guidance or 'guidance'} {scale}" if recipe.guidance or scale != "" else ""
         labels = "" if self._labels is None else f", labels {' '.join(map(str, self._labels[:SHOWN]))}"
         steps = f"{len(self._grid)} steps, {recipe.spacing or ''}".rstrip(", ")
         return f"{' '.join([recipe.sampler, *options])}{guidance.rstrip()}, {steps}, seed {recipe.seed}{labels}"

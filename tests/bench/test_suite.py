@@ -81,7 +81,8 @@ ROW = {"sampler": "ddim"}
         ({"rows": [{"sampler": "dddim"}]}, ["row 1", "no sampler 'dddim'", "did you mean ddim?"]),
         ({"rows": [{"sampler": "cfg"}]}, ["cfg is a guidance"]),
         ({"rows": [{"steps": 5}]}, ["row 1", "names no sampler"]),
-        ({"rows": [{**ROW, "guidance_scale": 2}]}, ["guidance_scale", "add guidance", "or cfg or classifier"]),
+        ({"rows": [{**ROW, "guidance_low": 2}]}, ["guidance_low", "add guidance", "or cfg"]),
+        ({"rows": [{**ROW, "guidance_scale": "much"}]}, ["row 1", "guidance_scale is a number, not 'much'"]),
         ({"rows": [{**ROW, "guidance": "cfg", "guidance_form": "mean"}]}, ["'form'", "belongs to: classifier"]),
         (
             {"rows": [{**ROW, "guidance": "cfg", "guidance_scal": 1}]},

@@ -180,7 +180,7 @@ def test_comparison_sees_a_double_shift() -> None:
     pipeline = CALLS["StableDiffusion3Pipeline"][0]()
     there = latents_of(pipeline, STEPS, sigmas=EVEN)
     pipeline.scheduler = zoo.as_scheduler("probability-flow", pipeline.scheduler)
-    shifted = pipeline.scheduler._model.schedule.shifted(EVEN)
+    shifted = pipeline.scheduler.timetable.model.schedule.shifted(EVEN)
     same(latents_of(pipeline, STEPS, sigmas=EVEN), there)
     with pytest.raises(AssertionError, match="not close"):
         same(latents_of(pipeline, STEPS, sigmas=shifted), there)

@@ -45,12 +45,14 @@ def test_run_rerun_and_resume(whole: Folders, command: Commands) -> None:
     ]  # fmt: skip
     said = command(*line, "--trajectory")
     assert "3 images, NFE 6" in said
+    record = json.loads(Path("run/run.json").read_text())
+    assert 0 < record["encoding_seconds"] + record["decoding_seconds"] < record["seconds"]
     assert {"grid.png", "run.json", "trajectory.png", "trajectory.gif"} <= {path.name for path in Path("run").iterdir()}
     _, metadata = images.read_png(Path("run/images/000001.png"))
     assert metadata is not None
     recipe = metadata["recipe"]
     assert (recipe["prompts"], recipe["negative_prompt"], recipe["guidance"]) == (["a dog"], "blue", None)
-    assert recipe["pipeline_options"] == {"guidance_rescale": 0.2, "guidance_scale": 3.0}
+    assert (recipe["pipeline_options"], recipe["guidance_options"]) == ({"guidance_rescale": 0.2}, {"scale": 3.0})
     lines = [json.loads(line) for line in Path("run/manifest.jsonl").read_text().splitlines()]
     assert [line["prompt"] for line in lines] == ["a cat", "a dog", "a cat"]
     assert "identical" in command("rerun", "run/images/000001.png")
@@ -81,6 +83,8 @@ def test_the_command_of_a_recipe_makes_it_again(whole: Folders, command: Command
     line = command_line(recipe)
     assert "--hosted" in line
     assert "--height 16" in line
+    scaled = recipe_of({"model": "x", "sampler": "ddim", "guidance_scale": 2.5})
+    assert "--sampler ddim --guidance-scale 2.5 --steps" in command_line(scaled)
     assert "--pipeline-option=guidance_scale=3.0 '--pipeline-option=prompt_2=a b' --pipeline-option=clip_skip=1" in line
 
 
@@ -109,6 +113,33 @@ def test_bench_measures_errors_by_default(whole: Folders, command: Commands, mon
     assert errors["dpm-solver++", 8] < errors["probability-flow", 8] < errors["probability-flow", 4]
     assert {(row["cost"]["nfe"], row["recipe"]["steps"]) for row in rows} == {(4, 4), (8, 8)}
     assert {row["recipe"]["height"] for row in rows} == {32}
+    speeds = [row["speed"] for row in rows]
+    apart = [(it["encoding_seconds"], it["decoding_seconds"], 1 / it["images_per_second"]) for it in speeds]
+    assert all(0 < encoding < every and 0 < decoding < every - encoding for encoding, decoding, every in apart)
+    report = Path("bench/report.md").read_text()
+    assert "## Time of an image" in report
+    assert report.count("| network | text encoder | decoder | all |") == 1
+    assert report.count("| dpm-solver++, ") + report.count("| dpm-solver++ | ") >= 2
+
+
+def test_guidance_scales_are_rows_of_one_table(
+    whole: Folders, command: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convergence, "FIRST_STEPS", 4)
+    monkeypatch.setattr(convergence, "MOST_STEPS", 8)
+    line = ["--model", whole("sdxl"), "--sampler", "ddim", "--steps", "2", "--guidance-scale", "1,3,7.5", *PROMPTS[:2]]
+    rows = json.loads(command("bench", *line, "--images", 1, "-o", "bench", "--json"))["rows"]
+    found = {row["recipe"]["guidance_options"]["scale"]: row for row in rows}
+    assert {scale: row["cost"]["nfe"] for scale, row in found.items()} == {1: 2, 3: 4, 7.5: 4}
+    assert len({row["cell"] for row in rows}) == len({row["error"]["solution"] for row in rows}) == 3
+    assert len({json.dumps(row["protocol"]) for row in rows}) == 1
+    report = Path("bench/report.md").read_text()
+    assert report.count("## sdxl: error@1") == 1
+    for scale in ("1", "3", "7.5"):
+        assert f"| ddim eta 0, own guidance {scale} |" in report
+    assert "pictures by scale" in report
+    command("show", *line, "--columns", "scale", "--images", 1)
+    assert "no setting has this option" in command("show", *line, "--columns", "rescale", code=2)
 
 
 def test_words_that_are_refused(whole: Folders, command: Commands, tmp_path: Path) -> None:
@@ -116,7 +147,7 @@ def test_words_that_are_refused(whole: Folders, command: Commands, tmp_path: Pat
     assert "give name=value" in command(*sdxl, "--pipeline-option", "guidance_scale", code=2)
     assert "(did you mean clip_skip?)" in command(*sdxl, "--pipeline-option", "clip_skp=1", code=2)
     assert "--guidance-scale 5" in command(*sdxl, "--guidance", "cfg", "--guidance-scale", 2, code=2)
-    assert "add --guidance cfg" in command("run", "--guidance-scale", 2, code=2)
+    assert "add --guidance autoguidance or cfg or" in command("run", "--guidance-scale", 2, code=2)
     assert "more than" in command(*sdxl, "--pipeline-option", f"prompt_2={'a' * 2000}", code=2)
     copy = shutil.copytree(whole("sdxl"), tmp_path / "pickled")
     (copy / "unet" / "diffusion_pytorch_model.safetensors").rename(copy / "unet" / "diffusion_pytorch_model.bin")

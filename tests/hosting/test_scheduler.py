@@ -57,7 +57,7 @@ def drive(
 
 def as_model(scheduler: Any) -> zoo.Model:
     """Make the model of a hosted scheduler, with the network here."""
-    stub = scheduler._model
+    stub = scheduler.timetable.model
     return dataclasses.replace(stub, net=lambda x, time, _: network(x, time[0]), shape=SHAPE)
 
 
@@ -95,7 +95,7 @@ def test_short_first_step_is_filled_up() -> None:
     scheduler.set_timesteps(6)
     assert scheduler.order == 2
     assert len(scheduler.timesteps) == 11
-    levels = scheduler._grid.levels[:-1]
+    levels = scheduler.timetable.grid.levels[:-1]
     assert scheduler.timesteps[::2].tolist() == pytest.approx([1000 * level.tau for level in levels])
 
 
@@ -112,11 +112,11 @@ def test_starts_at_every_step(name: str, path: str) -> None:
         made = drive(scheduler, x, 0, start=k * scheduler.order)
         scheduler.set_timesteps(6)
         assert torch.equal(drive(scheduler, x, 0, start=k * scheduler.order), made)
-        rest = zoo.Grid(scheduler._grid.levels[k:])
+        rest = zoo.Grid(scheduler.timetable.grid.levels[k:])
         model = as_model(scheduler)
         noise = Noise(1, [0], SHAPE)
         noise.start_step(k + 1)
-        states = scheduler._suited.walk(x, rest, zoo.Denoiser(model.denoise, model.schedule), noise)
+        states = scheduler.timetable.sampler.walk(x, rest, zoo.Denoiser(model.denoise, model.schedule), noise)
         last = x
         for step, state in enumerate(states, k + 2):
             last = state
@@ -288,7 +288,7 @@ def test_goes_on_from_a_changed_state(name: str, dtype: torch.dtype) -> None:
                 x = x + shift  # another tensor, as a callback makes it
         ends.append(x.float())
     # eps = 0: x0 is x / alpha all the way, so that a shift grows by 1 / alpha
-    grown = torch.full_like(ends[0], 1 / scheduler._grid.levels[2].alpha)
+    grown = torch.full_like(ends[0], 1 / scheduler.timetable.grid.levels[2].alpha)
     digits = 1e-6 if dtype == torch.float32 else 2e-3
     torch.testing.assert_close(ends[1] - ends[0], grown, rtol=0, atol=digits * float(ends[1].abs().max()))
 
@@ -537,7 +537,7 @@ def test_config_that_a_pipeline_changes_is_heard() -> None:
     assert not scheduler.config.clip_sample
     assert scheduler.config.steps_offset == 1
     latents_of(pipeline, 3)
-    assert scheduler._model.clip.mode == "off"
+    assert scheduler.timetable.model.clip.mode == "off"
 
 
 def test_pipeline_is_saved_and_loaded(tmp_path: Path) -> None:

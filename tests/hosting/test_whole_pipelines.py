@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,14 +17,17 @@ from folders_of_pipelines import READING
 from torch import Tensor
 
 import samplerzoo as zoo
+from samplerzoo.core.duration import Duration
 from samplerzoo.core.noise import Noise
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting import rehearsal
 from samplerzoo.hosting.folder import PipelineFolder
+from samplerzoo.hosting.hooks import time_texts
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import open_model
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.sampling.driver import count_cost
+from samplerzoo.sampling.driver import count_cost, timed_batches
 from samplerzoo.sampling.plan import make_plan
 from samplerzoo.sampling.recipe import Recipe
 
@@ -184,6 +188,41 @@ def test_rehearsal_needs_no_weights(
         opened(tmp_path / name).load()
 
 
+def test_text_encoders_and_decoder_are_timed_apart(whole: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move the clock in a module of each part, so that its seconds say how often it was called."""
+    model, now = fresh(whole("sdxl"), pipeline_options={"guidance_scale": 3.0}), [0.0]
+    pipeline = model.drawer.pipeline  # type: ignore[union-attr]
+
+    def moves(module: Any, seconds: float) -> None:
+        def move(*_: object) -> None:
+            now[0] += seconds
+
+        module.register_forward_hook(move)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    moves(pipeline.unet, 1.0)
+    moves(pipeline.text_encoder.text_projection, 10.0)
+    moves(pipeline.text_encoder_2.text_projection, 10.0)
+    moves(pipeline.vae.decoder, 1000.0)
+    plan = make_plan(Recipe(sampler="ddim", steps=4, prompts=tuple(PROMPTS)), model, 2)
+    ((_, _, duration),) = timed_batches(plan, [range(2)])
+    # two encoders read the prompts, and empty ones where it decodes; what SDXL leads away from is zeros
+    assert duration == Duration(4 + 40 + 1000, 40, 1000)
+    assert duration.network == 4
+
+
+def test_text_encoder_of_which_a_part_is_called(whole: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, watch, now = diffusers.StableDiffusionPipeline.from_pretrained(whole("sd")), Stopwatch(), [0.0]
+    time_texts(pipeline, watch)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    layers = pipeline.text_encoder.encoder
+    layers.register_forward_pre_hook(lambda *_: now.__setitem__(0, now[0] + 3))
+    with pytest.raises(TypeError):
+        layers(inputs_embeds="no tensor")
+    layers(inputs_embeds=torch.zeros(1, 2, 16))
+    assert watch.seconds == 6
+
+
 def test_fingerprint_knows_weights_and_arguments(whole: Folders, tmp_path: Path) -> None:
     folder = whole("flux")
     known = opened(folder).fingerprint
@@ -219,7 +258,14 @@ def test_arguments_that_the_pipeline_does_not_take(whole: Folders) -> None:
 
 def test_native_models_take_no_arguments_of_a_pipeline(whole: Folders) -> None:
     refused(whole("sd"), "--height is for whole pipelines", "--hosted", height=16)
-    refused(whole("sd"), "--guidance-scale belongs to a guidance", "cfg", pipeline_options={"guidance_scale": 2.0})
+    refused(
+        whole("sd"), "--pipeline-option guidance_scale is for", "--hosted", pipeline_options={"guidance_scale": 2.0}
+    )
+    plain, scaled = (Recipe(sampler="ddim", prompts=("a",), guidance_options=it) for it in ({}, {"scale": 2.0}))
+    native = open_model(whole("sd")).stub
+    make_plan(plain, native, 1)
+    with pytest.raises(UsageError, match=r"none: add --guidance .* or cfg or .*; or --hosted"):
+        make_plan(scaled, native, 1)
     assert isinstance(opened(whole("sd")), PipelineFolder)
     with pytest.raises(UsageError, match="no pipeline of diffusers that takes prompts"):
         zoo.load("mnist", hosted=True)
@@ -263,6 +309,30 @@ def test_texts_beside_the_prompt_are_for_every_image(whole: Folders) -> None:
     both, single = (zoo.sample(model, steps=2, prompts=PROMPTS, batch_size=size) for size in (2, 1))
     assert off(both.states, single.states) < ROUNDING
     assert off(both.states, zoo.sample(loaded(whole("sdxl")), steps=2, prompts=PROMPTS).states) > 100 * ROUNDING
+
+
+def test_scale_of_the_own_guidance_is_one_of_the_plan(whole: Folders) -> None:
+    """One model draws with every scale, as the pipeline does with the scale among its arguments."""
+    model, told = loaded(whole("sdxl")), {"steps": 3, "prompts": PROMPTS}
+    for scale, nfe in ((1.0, 3), (4.0, 6)):
+        drawn = zoo.sample(model, guidance_scale=scale, **told)
+        argument = zoo.sample(loaded(whole("sdxl"), pipeline_options={"guidance_scale": scale}), **told)
+        assert torch.equal(drawn.states, argument.states)
+        assert drawn.nfe == argument.nfe == nfe
+        found, recipe = (
+            opened(whole("sdxl")),
+            Recipe(sampler="ddim", steps=3, prompts=("a",), guidance_options={"scale": scale}),
+        )
+        assert count_cost(make_plan(recipe, found.stub, 1)).nfe == nfe  # before the weights
+
+
+def test_scale_that_cannot_be(whole: Folders) -> None:
+    scaled = Recipe(sampler="ddim", steps=3, prompts=("a",), guidance_options={"scale": 3.0})
+    with pytest.raises(UsageError, match="say the same"):
+        count_cost(make_plan(scaled, opened(whole("sdxl"), pipeline_options={"guidance_scale": 3.0}).stub, 1))
+    for options in ({"low": 1.0}, {"scale": "3"}, {"scale": True}, {"scale": None}):
+        with pytest.raises(ValueError, match="guidance_"):
+            Recipe(sampler="ddim", guidance_options=options)
 
 
 def test_plans_that_a_pipeline_cannot_follow(whole: Folders) -> None:

@@ -176,7 +176,7 @@ def test_what_a_killed_process_left_is_no_part_of_a_model(tiny_model: Path) -> N
 
 def test_no_code_of_a_folder_runs(tiny_model: Path, tmp_path: Path) -> None:
     """Neither the pipeline's nor a part's own class is taken from the folder, whoever loads it."""
-    from samplerzoo.pipeline import SamplerPipeline
+    from samplerzoo.hosting.pipeline import SamplerPipeline
 
     proof = tmp_path / "ran"
     code = f"open({str(proof)!r}, 'w').close()\nfrom diffusers import UNet2DModel as Mine, DDPMPipeline as Pipeline\n"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import folders
 import pytest
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 import samplerzoo as zoo
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
+from samplerzoo.core.noise import Noise
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.models.load import open_model
 from samplerzoo.testing import run
@@ -75,6 +77,27 @@ def test_guided_images_are_those_of_diffusers(model: Model, noise: Tensor, stock
     latents = state(model, noise)
     assert off(latents, stock.latents) < SAME
     assert off(model.decode(latents), stock.pixels) < SAME
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(("sampler", "options"), [("ddim", {}), ("dpm-solver++", {"solver_order": 3}), ("heun", {})])
+def test_images_are_those_of_the_sampler_in_the_pipeline(
+    tmp_path: Path, sampler: str, options: dict[str, Any], prediction: str
+) -> None:
+    """Compare with the pipeline's own loop, prompts, guidance and decoder, and the sampler as its scheduler."""
+    folder = folders.sd(tmp_path, prediction_type=prediction)
+    model = loaded(folder)
+    told: dict[str, Any] = {"guidance": GUIDED, "negative_prompt": "dog", "prompts": PROMPTS}
+    native = zoo.sample(model, sampler, steps=STEPS, seed=3, **told, **options)
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = zoo.as_scheduler(sampler, pipeline.scheduler, **options)
+    call = {"num_inference_steps": STEPS, "guidance_scale": GUIDED.scale, "negative_prompt": ["dog"] * len(PROMPTS)}
+    first = Noise(3, range(len(PROMPTS)), model.shape)()
+    latents = pipeline(PROMPTS, latents=first, output_type="latent", **call).images
+    assert off(native.states, latents) < SAME * latents.abs().max()
+    pixels = pipeline(PROMPTS, latents=first, output_type="pt", **call).images
+    assert off(native.images.clamp(-1, 1), 2 * pixels - 1) < SAME
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "sample"])

@@ -54,7 +54,7 @@ def test_a_trajectory_has_all_states_and_what_is_predicted_from_them(model: zoo.
         ({"sampler": 3}, "sampler is 3, and has to be a name or a Sampler"),
         ({"guidance": zoo.Guidance}, "give an object of it"),
         ({"scale": 2.0}, "called guidance_scale"),
-        ({"guidance_scale": 2.0}, 'add guidance="cfg"'),
+        ({"guidance_scale": 2.0}, 'guidance="cfg"'),
         ({"num_inference_steps": 5}, "called steps here"),
         ({"generator": torch.Generator()}, "called seed here"),
         ({"etta": 0.0}, "did you mean eta"),

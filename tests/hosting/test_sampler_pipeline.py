@@ -14,9 +14,9 @@ from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, ImagePipelineO
 import samplerzoo as zoo
 from samplerzoo.core.noise import Noise
 from samplerzoo.errors import UsageError
+from samplerzoo.hosting.pipeline import SamplerPipeline, seed_of
 from samplerzoo.images import to_uint8
 from samplerzoo.models.load import ModelFolder
-from samplerzoo.pipeline import SamplerPipeline, seed_of
 
 
 @pytest.fixture
