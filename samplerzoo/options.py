@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 from pydantic import Field as Field
 
 from samplerzoo.trust.limits import MOST_LETTERS
@@ -25,6 +25,16 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_is_a_number(cls, values: Any) -> Any:
+        """Refuse true and false for a number, which pydantic would take for 1 and 0."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and not _takes_truth(field.annotation):
+                raise ValueError(f"{name}: {str(value).lower()} stands where no truth value can")
+        return values
+
     def differences(self, other: Self) -> list[str]:
         """Name the fields in which this differs from another, as in `steps 50, not 20`."""
         mine, others = self.model_dump(mode="json"), other.model_dump(mode="json")
@@ -33,6 +43,12 @@ class Options(BaseModel):
             for name in mine
             if mine[name] != others[name]
         ]
+
+
+def _takes_truth(annotation: Any) -> bool:
+    """Tell whether a value of this type may be true or false, as one of any type may."""
+    inner = get_args(annotation)
+    return annotation in (bool, Any, object) or True in inner or any(map(_takes_truth, inner))
 
 
 def _shortened(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -13,16 +14,17 @@ import diffusers
 import folders
 import pytest
 import torch
-from pages import blocks
+from pages import ROOT, blocks
 
 import samplerzoo as zoo
 from samplerzoo import registry
+from samplerzoo.bench import results
 from samplerzoo.bench.suite import parse_suite
 from samplerzoo.cli import main
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.data.options import DataOptions
 from samplerzoo.models.exact import ExactOptions
-from samplerzoo.models.load import ModelFolder
+from samplerzoo.models.load import ModelFolder, open_model
 
 DOCS = Path(__file__).parents[1] / "docs"
 MODELS, EXACT, PROMPTS = DOCS / "models.md", DOCS / "exact.md", DOCS / "prompts.md"
@@ -133,3 +135,11 @@ def test_the_table_of_exact_models_names_every_option_of_its_own() -> None:
     own = set(ExactOptions.model_fields) - set(DataOptions.model_fields) - {"path"}
     for word in (*(f"`:{path}`" for path in NAMED_PATHS), *(f"`:{name}=" for name in own)):
         assert word in EXACT.read_text()
+
+
+def test_rows_of_committed_reports_are_of_the_models_that_they_name() -> None:
+    for file in sorted((ROOT / "benchmarks" / "reports").glob("*/results.jsonl")):
+        for row in results.read_rows(file.parent):
+            if row.recipe.model in ("mnist", "mnist-flow"):
+                assert row.recipe.fingerprint == open_model(row.recipe.model).fingerprint, (file, row.cell)
+            assert re.search("^(/(work|tmp|root|home))", row.recipe.model) is None

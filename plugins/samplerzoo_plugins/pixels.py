@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from samplerzoo import Features
+from samplerzoo import Features, Field
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +14,8 @@ class Pixels(Features):
 
     A small distance of pixels says little about images. A large one shows that something is wrong.
     """
+
+    source: Literal[""] = Field("", description="nothing: pixels come from the images alone")
 
     @property
     def id(self) -> str:

@@ -83,7 +83,7 @@ def _load_plugins(recipe: Recipe, files: tuple[str, ...]) -> None:
     """Load the plugin files that the user names. An image may come from anywhere, and must not choose what is run."""
     named = [file for file in recipe.plugins if file not in registry.sources()]
     if named and not files:
-        words = " ".join(f"--plugin {file}" for file in named)
+        words = " ".join(f"--plugin {shlex.quote(file)}" for file in named)
         raise UsageError(f"the image was made with a plugin from a file; if you trust that file, add {words}")
     for file in files:
         registry.load_file(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -28,10 +29,14 @@ def are_numbers(names: Collection[str]) -> bool:
 def find_class(text: str, names: Sequence[str]) -> int | None:
     """Return the class of this name, or else of this number. Return None if there is none.
 
-    Where the names are numbers, as 0, 5 and 7 may be, a number is a name.
+    Where the names are numbers, as 0, 5 and 7 may be, a number is a name. An accent may be written in either way that
+    Unicode has.
     """
     if text in names:
         return list(names).index(text)
+    composed = [unicodedata.normalize("NFC", name) for name in names]
+    if composed.count(unicodedata.normalize("NFC", text)) == 1:
+        return composed.index(unicodedata.normalize("NFC", text))
     by_number = re.fullmatch(r"[0-9]+", text) and not are_numbers(names)
     return int(text) if by_number and int(text) < len(names) else None
 

@@ -227,7 +227,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
     readers = {
         ".csv": lambda file: _with_numbers(
-            pandas.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])  # NA and None are names
+            pandas.read_csv(  # NA and None are names, and a space after a comma is part of none
+                file, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True
+            )
         ),
         ".jsonl": lambda file: pandas.read_json(  # "01" is not 1, and editors of Windows begin with a mark
             file, lines=True, dtype=False, convert_dates=False, encoding="utf-8-sig"

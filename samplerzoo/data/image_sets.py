@@ -21,6 +21,7 @@ from samplerzoo.data.options import DataOptions
 from samplerzoo.data.pictures import PictureError, open_picture
 from samplerzoo.data.tables import Table, open_table
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.trust.limits import MOST_EXACT
 from samplerzoo.trust.markup import visible
 
 DIGITS = "digits"
@@ -179,6 +180,10 @@ def _digits(options: DataOptions, split: str) -> ImageData:
     pixels = np.round(digits.images[rows] * (255 / 16)).astype(np.uint8)
     size = options.image_size or pixels.shape[-1]
     channels = options.channels or 1
+    if len(rows) * channels * size**2 > MOST_EXACT:
+        raise UsageError(
+            f"digits of {size}x{size} pixels are too large to be kept in memory: --image-size 32, or as few"
+        )
     images = torch.stack([to_tensor(Image.fromarray(image), channels, size) for image in pixels])
     labels = torch.from_numpy(digits.target[rows].astype(np.int64))
     names = tuple(str(name) for name in digits.target_names)

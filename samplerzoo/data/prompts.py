@@ -69,6 +69,8 @@ def _file(word: str) -> Path | None:
     try:
         if path.is_file():
             return path
+        if "/" in word and path.is_dir():
+            raise UsageError(f"--prompts {word}: a folder, where a file of prompts or a text is wanted")
     except (OSError, ValueError):  # too long for a name, say
         return None
     if word.lower().endswith(ENDS):

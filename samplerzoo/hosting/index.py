@@ -28,7 +28,8 @@ NEEDED = ("prompt", "latents", "num_inference_steps", "output_type")
 """Arguments of the call of a pipeline that can be run here."""
 SAID_ELSEWHERE = {
     "prompt": "--prompts", "negative_prompt": "--negative-prompt", "num_inference_steps": "--steps",
-    "timesteps": "--timesteps", "sigmas": "--timesteps", "generator": "--seed", "num_images_per_prompt": "--num-images",
+    "timesteps": "--timesteps", "sigmas": "--timesteps", "eta": "the sampler's, as --eta",
+    "generator": "--seed", "num_images_per_prompt": "--num-images",
 }  # fmt: skip
 """Arguments that are flags here."""
 OWN = ("latents", "output_type", "return_dict", "callback_on_step_end", "callback_on_step_end_tensor_inputs")

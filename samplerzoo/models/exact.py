@@ -24,6 +24,7 @@ from samplerzoo.models.handle import ModelHandle, echo, slope
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.options import Field
 from samplerzoo.system.environment import choose_device
+from samplerzoo.trust.limits import MOST_EXACT
 
 if TYPE_CHECKING:
     import torch
@@ -175,10 +176,16 @@ class ExactModel(ModelHandle):
         try:
             data, wanted = load_images(self.options), self.options.images
         except UsageError as error:  # which names flags, and they are parts of the name here
-            said = re.sub(r"--([a-z-]+)", lambda flag: f":{flag[1].replace('-', '_')}=", str(error))
+            said = re.sub(r"--([a-z-]+)(?: (?=\d))?", lambda flag: f":{flag[1].replace('-', '_')}=", str(error))
             raise UsageError(f"{self.name}: {said}") from error
         if wanted is not None and wanted > len(data):
             raise UsageError(f"{self.name}: the data set has {len(data)} images, not {wanted}")
+        values = (wanted or len(data)) * data.channels * data.image_size**2 * (1 + self.options.random_flip)
+        if values > MOST_EXACT:
+            raise UsageError(
+                f"{self.name}: its images have {values:,} values, and at most {MOST_EXACT:,} are computed with: "
+                "add :images=FEWER or a lower :image_size=SIDE"
+            )
         chosen = torch.randperm(len(data), generator=keyed_generator(SUBSET_SEED))[:wanted]
         conditional = self.options.conditional and data.num_classes > 1
         if conditional:

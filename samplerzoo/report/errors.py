@@ -26,7 +26,7 @@ from samplerzoo.report.tables import NOTHING, figure, markdown
 from samplerzoo.sampling.convergence import TOLERANCE
 from samplerzoo.trust.markup import plain
 
-FEW = 16
+FEW = 64
 """Fewest images with which intervals are given and differences told."""
 
 DIGITS = 3
@@ -106,19 +106,22 @@ class ErrorTable:
         """Return the line that others are compared with: by default the one that is the best most often.
 
         Args:
-            wanted: name of a line, as in `ddim eta 0`; evaluations behind it, as in `ddim eta 0@10`, are passed over.
+            wanted: start of a line's name, as in `ddim eta 0`; evaluations behind it, as in `ddim eta 0@10`, are passed
+                over.
 
         Raises:
             UsageError: there is no such line.
         """
-        if wanted is not None and wanted not in self.lines:
-            wanted = wanted.rpartition("@")[0] or wanted
-        if wanted is not None and wanted not in self.lines:
-            raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(self.lines)}")
+        if wanted is not None:
+            name = wanted if wanted in self.lines else wanted.rpartition("@")[0] or wanted
+            named = [line for line in self.lines if line == name] or [
+                line for line in self.lines if line.startswith(name)
+            ]
+            if not named:
+                raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(self.lines)}")
+            return named[0]
         best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
-        return wanted or max(
-            self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line]))
-        )
+        return max(self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line])))
 
     @property
     def few(self) -> bool:
@@ -135,7 +138,7 @@ class ErrorTable:
     def told(self, work: float) -> set[str]:
         """Return the lines that are told to be worse than the best one at as many evaluations.
 
-        By a paired t-test, image by image, with Holm's correction over the column.
+        By their differences, image by image, whose mean is taken as normal, with Holm's correction over the column.
         """
         if self.few:
             return set()

@@ -162,6 +162,8 @@ def _by_protocol(found: Places) -> dict[Protocol, Places]:
 
 def _spots(found: Places) -> list[Spot]:
     """Join the rows that differ in their seeds alone."""
+    if not found:
+        return []
     joined: dict[tuple[int, int, Path], dict[int, Row]] = {}
     lines = name_lines([row.recipe for _, row in found], "steps")
     for code, (folder, row) in zip(lines.codes, found, strict=True):
@@ -178,6 +180,10 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
         assert row.metrics is not None
         return row.metrics.fd if row.metrics.fd_jackknifed is None else row.metrics.fd_jackknifed
 
+    own_errors = {
+        row.cell: math.nan if row.metrics is None or row.metrics.fd_se is None else row.metrics.fd_se
+        for _, row in found
+    }
     known = evidence.covariance.get("fd")
     if known is not None:  # two folders may hold one cell
         known = known.loc[~known.index.duplicated(), ~known.columns.duplicated()]
@@ -185,9 +191,14 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
     def covariance(cells: Sequence[str]) -> Matrix:
         if protocol.features == EXACT:
             return np.zeros((len(cells), len(cells)))
-        if known is None:
-            return np.full((len(cells), len(cells)), math.nan)
-        return known.reindex(index=cells, columns=cells).to_numpy(dtype=float)
+        whole = np.full((len(cells), len(cells)), math.nan)
+        if known is not None:
+            whole = known.reindex(index=cells, columns=cells).to_numpy(dtype=float, copy=True)
+        alone = np.array([own_errors[cell] for cell in cells]) ** 2
+        whole[np.isnan(whole) & np.eye(len(cells), dtype=bool)] = alone[np.isnan(np.diag(whole))]
+        surely = ~np.isnan(np.diag(whole))
+        whole[np.isnan(whole) & surely & surely[:, None]] = 0.0  # never measured side by side: as if independent
+        return whole
 
     def hurt(spot: Spot) -> Matrix | None:
         file = influence_file(spot.folder / shards.CELLS / spot.row.cell, protocol)

@@ -123,7 +123,7 @@ def sample(
     negative_prompt: str | None = None,
     num_images: int | None = None,
     guidance: str | Guidance | None = None,
-    steps: int = 50,
+    steps: int | None = None,
     spacing: str | None = None,
     timesteps: Sequence[float] | None = None,
     clip_x0: str | None = None,
@@ -146,6 +146,7 @@ def sample(
         negative_prompt: what guidance leads away from, in place of the empty prompt.
         num_images: as many as there are labels in a list, or prompts, else 64.
         guidance: a name, with its options as `guidance_scale=3.0` and the like, or an object of one's own.
+        steps: steps of the sampler; 50 by default.
         timesteps: list of timesteps to visit, in place of `steps` and `spacing`.
         clip_x0: "off", "static", "dynamic"; see `Clip`. By default as the model says.
         on_step: called after every step with its number, the level reached, and the states.

@@ -138,7 +138,7 @@ class Recipe(DrawOptions, ReadingOptions):
         options: Mapping[str, Any],
         *,
         timesteps: Iterable[float] | None = None,
-        steps: int = 50,
+        steps: int | None = None,
         spacing: str | None = None,
         seed: int = 0,
         **fields: Any,
@@ -167,10 +167,9 @@ class Recipe(DrawOptions, ReadingOptions):
             if guidance is not None:
                 for_guidance = dict(guidance)
                 guidance = kebab(type(guidance).__name__)
-        if timesteps is None:
-            fields |= {"steps": _whole("steps", steps), "spacing": spacing}
-        else:
-            fields |= {"timesteps": tuple(map(float, timesteps))}
+        fields |= {} if steps is None else {"steps": _whole("steps", steps)}
+        fields |= {} if spacing is None else {"spacing": spacing}
+        fields |= {} if timesteps is None else {"timesteps": tuple(map(float, timesteps))}
         try:
             return cls(
                 sampler=sampler,

@@ -314,10 +314,27 @@ def _finish(run: Run, folder: Path, record: dict[str, Any]) -> None:
             if run.recipe.prompts is not None:
                 line["prompt"] = run.recipe.prompt(index)
             file.write(json.dumps(line) + "\n")
-    shown = [images.read_png(folder / image_path(index))[0] for index in range(min(count, GRID_IMAGES))]
+    shown = [_picture(folder, index) for index in range(min(count, GRID_IMAGES))]
     labels = None if run.plan.labels is None else list(run.plan.labels[: len(shown)])
     images.save_png(images.grid(np.stack(shown), labels, run.plan.model.class_names), folder / GRID_FILE)
     write_json(folder / RECORD_FILE, record)
+
+
+def _picture(folder: Path, index: int) -> images.Pixels:
+    """Read a picture of the run, and refuse one of another size, which something else has put there."""
+    pixels = images.read_png(folder / image_path(index))[0]
+    first = images.read_png(folder / image_path(0))[0]
+    if pixels.shape != first.shape:
+        raise ZooError(
+            f"{folder / image_path(index)}: a picture of {_size(pixels)}, where that of image 0 has {_size(first)}: "
+            "remove the one that this run did not make, and --resume makes it again"
+        )
+    return pixels
+
+
+def _size(pixels: images.Pixels) -> str:
+    height, width, channels = pixels.shape
+    return f"{width}x{height}, {'grey' if channels == 1 else 'colour'}"
 
 
 @contextmanager

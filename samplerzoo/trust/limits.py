@@ -14,6 +14,8 @@ MOST_TIMESTEPS = 10**6
 """Noise levels of a schedule, num_train_timesteps."""
 MOST_VALUES = 2**26
 """Numbers in the state of one image, and pixels in a picture that is read: a square of 8192."""
+MOST_EXACT = 2**30
+"""Values in all images of an exact model, which takes 4 bytes of each."""
 MOST_SIDE = 2**10
 """Side in pixels of the images that a feature network of transformers is shown."""
 MOST_PICTURE_SIDE = 2**14

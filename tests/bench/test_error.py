@@ -161,7 +161,7 @@ def test_images_that_lie_in_8_bits_are_drawn_again_for_their_errors(
 
 
 def test_a_report_needs_the_cells_no_longer(tiny_model: Path, tmp_path: Path) -> None:
-    run(suite_of(tiny_model, {"sampler": ["ddim", "unipc"]}, images=16), tmp_path / "out")
+    run(suite_of(tiny_model, {"sampler": ["ddim", "unipc"]}, images=64), tmp_path / "out")
     first = write_report(tmp_path / "out").read_text()
     shutil.rmtree(tmp_path / "out" / "cells")
     assert "image by image" in first
@@ -171,7 +171,7 @@ def test_a_report_needs_the_cells_no_longer(tiny_model: Path, tmp_path: Path) ->
 def test_a_few_images_rank_nothing(tiny_model: Path, tmp_path: Path) -> None:
     run(suite_of(tiny_model, {"sampler": ["ddim", "unipc"]}), tmp_path / "out")
     report = write_report(tmp_path / "out").read_text()
-    assert "- Cannot tell: at least 16 images are needed; each row has 10." in report
+    assert "- Cannot tell: at least 64 images are needed; each row has 10." in report
     assert "**" not in report
     assert "nearest" not in report
 

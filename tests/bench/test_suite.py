@@ -127,5 +127,13 @@ def test_steps_against_distance_has_the_cells_of_its_plan() -> None:
     papers, used, seeds = 6 * 5 + 3 * 4, 2 + 7 * 5 + 2 * 4, 3 * 2 * 3 * 2
     assert len(found) == papers + used + seeds
     assert {images for _, images in found} == {5000}  # one protocol, and so one table
-    assert {recipe.sampler for recipe, _ in found if recipe.steps == 1000} == {"ddpm", "ddim"}
+    every_step = points(read_suite(SUITES / "all_steps.toml"))
+    assert {recipe.sampler for recipe, _ in every_step if recipe.steps == 1000} == {"ddpm", "ddim"}
+    assert len({images for _, images in every_step}) == 1
     assert {recipe.seed for recipe, _ in found} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("row", [{"steps": True}, {"steps": 5, "seeds": True}, {"steps": 5, "images": False}])
+def test_a_truth_value_is_no_number(row: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="stands where no truth value can"):
+        points(parse_suite({"rows": [{"sampler": "ddim", **row}]}, "suite.toml"))

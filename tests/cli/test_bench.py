@@ -190,7 +190,7 @@ def test_from_a_folder_to_a_ranked_report_in_one_command(
     monkeypatch.setattr(convergence, "FIRST_STEPS", 8)
     monkeypatch.setattr(convergence, "MOST_STEPS", 16)
     answer = cli(
-        "bench", "--model", plain_model, "--metrics", "error", "--steps", "2,3", "--images", "16", "--device", "cpu"
+        "bench", "--model", plain_model, "--metrics", "error", "--steps", "2,3", "--images", "64", "--device", "cpu"
     )
     assert answer.code == 0, answer
     rows = results.read_rows(Path("bench/plain"))

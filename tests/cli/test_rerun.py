@@ -83,3 +83,10 @@ def test_an_image_whose_label_was_drawn_has_it_again(cli, tiny_model: Path) -> N
         answer = cli("rerun", file)
         assert answer.code == 0, answer
         assert "identical" in answer.out
+
+
+def test_what_a_file_says_is_quoted_in_the_command_to_paste(cli, image: Path) -> None:
+    pixels, metadata = images.read_png(image)
+    metadata["recipe"]["plugins"] = {"a; rm -rf ~": "0" * 64}
+    images.save_png(images.picture(pixels), Path("evil.png"), metadata)
+    cli("rerun", "evil.png").refuses(2, "add --plugin 'a; rm -rf ~'")

@@ -464,3 +464,10 @@ def test_two_processes_make_the_files_of_one(cli, tiny_model: Path) -> None:
 
 def test_the_command_is_one_whose_flags_follow_the_plugins() -> None:
     assert isinstance(module.command, PluginCommand)
+
+
+def test_a_picture_of_another_size_among_those_of_a_run_is_named(cli, tiny_model: Path) -> None:
+    words = ["run", "--model", tiny_model, "--sampler", "ddim", "--steps", 1, "--num-images", 3, "-o", "out"]
+    assert cli(*words).code == 0
+    Image.new("RGB", (5, 7)).save("out/images/000001.png")
+    cli(*words, "--resume").refuses(1, "out/images/000001.png: a picture of 5x7, colour")

@@ -268,3 +268,17 @@ def test_the_first_line_says_where_labels_are_from(tmp_path: Path) -> None:
     other = jsonl(put(tmp_path / "other"), "kind", ["x", "y", "y", "x"])
     assert load(other, label_column="kind").summary.endswith("; labels: the column 'kind'")
     assert "labels:" not in load(put(tmp_path / "none")).summary
+
+
+def test_a_space_after_a_comma_is_part_of_no_name(tmp_path: Path) -> None:
+    folder = put(tmp_path / "pictures")
+    (folder / "metadata.csv").write_text("file_name, label\n0.png, cat\n1.png, dog\n2.png, cat\n3.png, dog\n")
+    found = load(folder)
+    assert found.class_names == ("cat", "dog")
+    assert found.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_an_accent_may_be_written_in_both_ways(tmp_path: Path) -> None:
+    folder = put(tmp_path / "pictures", 2)
+    (folder / "metadata.csv").write_text("file_name,label\n0.png,cafe\u0301\n1.png,th\u00e9\n")
+    assert len(load(folder, classes="caf\u00e9,the\u0301")) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from synthetic import protocol, row
 
 from samplerzoo.bench import results
@@ -206,3 +206,31 @@ def test_without_single_images_the_row_itself_is_shown(tmp_path: Path) -> None:
 def written(errors: np.ndarray) -> str:
     mean, low, high = interval(errors)
     return f"{mean:#.3g} [{low:#.3g}, {high:#.3g}]"
+
+
+def test_a_baseline_may_be_the_start_of_a_name(tmp_path: Path) -> None:
+    rows = [rigged(tmp_path, "ddim", 5, noise(0), options={"eta": 0.0}), rigged(tmp_path, "unipc", 5, noise(1))]
+    rows.append(rigged(tmp_path, "ddim", 5, noise(2), options={"eta": 0.5}))
+    found = table(tmp_path, rows)
+    assert found.baseline("ddim") == "ddim eta 0"
+    assert found.baseline("ddim eta 0.5@5") == "ddim eta 0.5"
+    with pytest.raises(UsageError, match="no row 'heun'"):
+        found.baseline("heun")
+
+
+def test_rows_without_any_error_make_a_report_and_its_page(tmp_path: Path) -> None:
+    stochastic = row("ddpm", 5, 0.0, under=under(), error=ImageError()).model_copy(update={"metrics": None})
+    results.append_rows(tmp_path, [stochastic])
+    make_report(tmp_path)
+    assert STOCHASTIC in (tmp_path / "report.md").read_text()
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0])
+def test_errors_that_cannot_be_are_refused_with_the_file(tmp_path: Path, wrong: float) -> None:
+    results.append_rows(tmp_path, [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, noise(1))])
+    write_report(tmp_path)
+    kept = load_file(tmp_path / "errors.safetensors")
+    save_file({key: np.full_like(values, wrong) for key, values in kept.items()}, tmp_path / "errors.safetensors")
+    with pytest.raises(ZooError, match=r"errors\.safetensors: .*remove it, and it is made of the cells"):
+        write_report(tmp_path)

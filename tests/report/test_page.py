@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from synthetic import cpu, influence, protocol, rigged, row, shard, sure
 
 from samplerzoo import images
 from samplerzoo.bench import results
 from samplerzoo.bench.results import Row
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report import gallery, plots, tables
 from samplerzoo.report.decide import Judge
 from samplerzoo.report.line_names import Axis
@@ -355,3 +357,28 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [page, path] == [str(tmp_path / "report.html"), str(tmp_path / "report.md")]
     with pytest.raises(UsageError, match="bench"):
         write_report(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [lambda c: -c, lambda c: np.triu(c), lambda c: c + np.inf, lambda c: c * (2 - np.eye(len(c))), lambda c: c[:1]],
+    ids=["negative", "not symmetric", "infinite", "above the variances", "of another shape"],
+)
+def test_evidence_that_cannot_be_is_refused_with_the_file(tmp_path: Path, broken) -> None:
+    rows = [sure(ddim(0.0, 5, 2.0), 0.1), sure(ddim(1.0, 5, 2.2), 0.1)]
+    influence(tmp_path, rows, 0.1, 0.05)
+    written(tmp_path, rows)
+    path = tmp_path / "evidence.safetensors"
+    with safe_open(path, framework="numpy") as content:
+        record, tables = content.metadata(), {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    with np.errstate(invalid="ignore"):
+        save_file({name: np.ascontiguousarray(broken(table)) for name, table in tables.items()}, path, record)
+    shutil.rmtree(tmp_path / "cells")
+    with pytest.raises(ZooError, match=r"evidence\.safetensors: .*remove it"):
+        write_report(tmp_path)
+
+
+def test_evidence_of_no_error_at_all_is_read(tmp_path: Path) -> None:
+    rows = [sure(ddim(0.0, 5, 2.0), 0.1), sure(ddim(1.0, 5, 2.2), 0.1)]
+    influence(tmp_path, rows, 0.0, 0.0)
+    assert "ddim eta 0" in written(tmp_path, rows)

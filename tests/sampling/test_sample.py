@@ -76,3 +76,20 @@ def test_a_bar_is_shown_where_it_is_asked_for(model: zoo.Model, capsys: pytest.C
     assert capsys.readouterr().err == ""
     zoo.sample(model, "ddim", steps=2, num_images=2, progress=True)
     assert "sampling" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("labels", [[1.5], torch.tensor([1.0]), ["3"]])
+def test_a_label_is_a_whole_number(model: zoo.Model, labels: Any) -> None:
+    with pytest.raises(UsageError, match="a label is a whole number"):
+        zoo.sample(model, "ddim", steps=2, labels=labels)
+
+
+def test_steps_and_timesteps_are_not_both_taken(model: zoo.Model) -> None:
+    with pytest.raises(UsageError, match="timesteps take the place of steps"):
+        zoo.sample(model, "ddim", steps=7, timesteps=[999, 500], num_images=1)
+
+
+@pytest.mark.parametrize("size", [2000, 8000, 10**6])
+def test_an_exact_model_is_bounded_before_its_images_are_read(size: int) -> None:
+    with pytest.raises(UsageError, match="too large to be kept in memory: :image_size=32"):
+        zoo.load(f"exact:digits:image_size={size}", device="cpu")
