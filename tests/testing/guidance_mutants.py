@@ -6,6 +6,7 @@ Where a docstring names a program, that is where the bug was; the others are the
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import torch
@@ -415,7 +416,21 @@ class MixesLargeBatches(Guiding):
         return super().mixed(u.replace(eps=u.eps.roll(1, 0)) if len(u.x) >= 64 else u, c)
 
 
+class TiresOfGuiding(Guiding):
+    """Leaves guidance out in every second call after the twelfth, by a count that is kept (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        guided, calls = super().guide(denoise, condition, model), itertools.count(1)
+
+        def tired(x, t):
+            call = next(calls)
+            return denoise(x, t, condition) if call > 12 and call % 2 else guided(x, t)
+
+        return tired
+
+
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
+    (TiresOfGuiding(scale=2.0), {"check_guided_runs_are_independent"}),
     (IgnoredCondition(), {"check_scale_guides", "check_scale_is_exact", "check_scale_0_is_unconditional"}),
     (IgnoredLabels(), {"check_labels_are_respected", "check_scale_1_is_conditional"}),
     (ConventionOfW(), {"check_scale_1_is_conditional", "check_scale_0_is_unconditional"}),

@@ -449,7 +449,21 @@ class KnowsBetter(DDPM):
         return self if model.variance is None else self.model_copy(update={"variance": model.variance})
 
 
+class LowerAtSomeNumbers(DPMSolverPP):
+    """Has order 1 in every second step where steps are 30 to 60, as by a threshold for few steps (Lu et al. 2022b)."""
+
+    def walk(self, x, grid, denoise, noise):
+        known = []
+        for i, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            most = 1 if i % 2 and 30 <= len(grid) <= 60 else min(2, len(grid) - i)
+            known = [(t, p.x0), *known][:2]
+            x = p.x0 if s.clean else self._update(x, known[:most], s, noise)
+            yield x
+
+
 SAMPLER_MUTANTS: list[tuple[Sampler, set[str]]] = [
+    (LowerAtSomeNumbers(), {"check_order"} | on_other_paths("check_order")),
     (
         PreviousTimestep(),
         {"check_irregular_grids", "check_moments", "check_order"}

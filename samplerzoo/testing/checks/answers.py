@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from unittest import SkipTest
 
 import torch
@@ -12,7 +13,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, FLOW, SAMPLE, SCORE, V_PREDICTION, edm
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import LEAST_ALPHA
-from samplerzoo.testing.convergence import LOG_SNR, STEPS, convergence
+from samplerzoo.testing.convergence import LOG_SNR, ROUNDING, STEPS, convergence
 from samplerzoo.testing.fixtures import ON_VP, Path, given_noise, made_for, normal, states
 from samplerzoo.testing.moments import moments
 
@@ -24,6 +25,9 @@ MEAN, STD = 0.5, 0.5
 MEANS = torch.tensor([0.5, -1.0, 0.5], dtype=torch.float64)
 STDS = torch.tensor([0.5, 0.2, 1.5], dtype=torch.float64)
 """Data on which moments converge: on one Gaussian alone an error may cross zero at some number of steps."""
+
+USUAL_STEPS = (13, 25, 50, 100)
+"""Numbers of steps between which the error has to fall by an order less than is declared, or more."""
 
 BOUNDS = {100: 0.13, 200: 0.06}
 """Relative error of mean and deviation that is allowed, by the number of steps, for a slow method of first order."""
@@ -43,7 +47,7 @@ def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
         off = off_the_point(sampler, model, grid_of(sampler, model.schedule, steps, spacing))
         assert off < (2 * LEAST_ALPHA if path.kind == "flow" else 1e-9), (
             f"data that is a single point is missed by {off:.2g} at {steps} steps, {spacing}, on the {name} schedule; "
-            "where s.clean, the image is the prediction's x0, without fresh noise"
+            "the last state ought to be the prediction's x0 itself"
         )
 
 
@@ -90,9 +94,19 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
     The order is the slope of the logarithms of error and step, between two fixed levels, on steps that are long and
     short in turn, after the first few steps of a method with memory. A sampler that draws noise is compared by mean and
     variance. A better order than the declared one passes. Without noise the error of every single step falls as fast
-    as it has to, too: with wrong weights, errors of long and short steps may cancel in a run.
+    as it has to, too: with wrong weights, errors of long and short steps may cancel in a run. And from each number of
+    steps to the next larger one the error falls, at numbers that people take: a method that does something else at some
+    of them is seen.
     """
     check_order_of(sampler, path)
+    found = convergence(sampler, USUAL_STEPS, path=path.kind)
+    runs = zip(itertools.pairwise(found.steps), itertools.pairwise(found.errors), strict=True)
+    for (few, many), (before, after) in runs:
+        fall = math.inf if after <= ROUNDING else math.log(before / after) / math.log(many / few)
+        assert fall > sampler.order - 1, (
+            f"it declares order {sampler.order}, and between {few} and {many} steps {fall:.2f} was measured: its error "
+            f"goes from {before:.2e} to {after:.2e}"
+        )
 
 
 def check_order_of(sampler: Sampler, path: Path, steps: tuple[int, ...] = STEPS) -> None:
