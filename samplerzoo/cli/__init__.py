@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -173,7 +174,8 @@ def _line(error: Exception) -> str:
         message = " ".join(error.format_message().split()).removesuffix(".")
         return message[:1].lower() + message[1:] + hint
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        advice = ": make room there, and start the same command again" if error.errno == errno.ENOSPC else ""
+        return (f"{error.strerror}: {error.filename}" if error.filename else error.strerror) + advice
     return " ".join(str(error).split()) or type(error).__name__
 
 

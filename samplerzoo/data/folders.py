@@ -130,6 +130,9 @@ def _run(folder: Path) -> Listing:
     except ZooError as error:
         raise ZooError(f"{error}; without {MANIFEST} the folder is read as any other one of pictures") from error
     files = [folder / entry.file for entry in entries]
+    twice = next((file for file, count in Counter(files).items() if count > 1), None)
+    if twice is not None:
+        raise ZooError(f"{folder / MANIFEST}: {twice.name} stands there twice: remove one of the lines")
     labels = [entry.label for entry in entries if entry.label is not None]
     if names and max(labels, default=0) >= len(names):
         raise ZooError(f"{folder / MANIFEST}: a label {max(labels)}, and {RUN_FILE} names {len(names)} classes")

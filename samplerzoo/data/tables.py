@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,6 +174,7 @@ def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) ->
             _check_undivided(path, split, whole=whole)
         for file in chosen:
             check_parquet(file)
+        _check_alike(chosen)
         names = [glob.escape(str(file)) for file in chosen]
         return _Opened(datasets.load_dataset("parquet", data_files={"rows": names}, split="rows"))
     found = list_pictures(path, split)
@@ -263,6 +265,26 @@ def check_parquet(path: Path) -> None:
         raise ZooError(f"{path}: a parquet file that is cut short or damaged: copy it again") from error
     if not rows:
         raise ZooError(f"{path}: a parquet file without rows")
+
+
+def _check_alike(files: Sequence[Path]) -> None:
+    """Refuse a column that holds numbers in one file and texts in another: classes of both would be mixed up.
+
+    Raises:
+        ZooError: names the column and the files.
+    """
+    import pyarrow.parquet
+    from pyarrow import types
+
+    first: dict[tuple[str, bool], Path] = {}
+    for file in files:
+        for column in pyarrow.parquet.read_schema(file):
+            text = types.is_string(column.type) or types.is_large_string(column.type)
+            first.setdefault((column.name, text), file)
+            other = first.get((column.name, not text))
+            if other is not None:
+                texts, others = (file, other) if text else (other, file)
+                raise ZooError(f"the column {column.name!r} has texts in {texts} and none in {others}: make them alike")
 
 
 def _holds_images(path: Path) -> bool:

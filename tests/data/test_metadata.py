@@ -282,3 +282,20 @@ def test_an_accent_may_be_written_in_both_ways(tmp_path: Path) -> None:
     folder = put(tmp_path / "pictures", 2)
     (folder / "metadata.csv").write_text("file_name,label\n0.png,cafe\u0301\n1.png,th\u00e9\n")
     assert len(load(folder, classes="caf\u00e9,the\u0301")) == 2
+
+
+def test_texts_in_one_parquet_file_and_numbers_in_another_are_not_mixed(tmp_path: Path) -> None:
+    for number, labels in enumerate((["a", "b"], [0, 1])):
+        pictures = [{"bytes": png(value), "path": None} for value in range(2)]
+        table = pyarrow.table({"image": pictures, "label": labels})
+        pyarrow.parquet.write_table(table, tmp_path / f"train-{number}.parquet")
+    with pytest.raises(ZooError, match=r"'label' has texts in .*train-0.parquet and none in .*train-1.parquet"):
+        load(tmp_path)
+
+
+def test_a_manifest_that_names_a_picture_twice_is_refused(tmp_path: Path) -> None:
+    folder = put(tmp_path / "run", 2)
+    lines = [json.dumps({"file": f"{number}.png"}) for number in (0, 1, 1)]
+    (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(ZooError, match=r"manifest.jsonl: 1.png stands there twice"):
+        image_batches(str(folder), "train")
