@@ -112,10 +112,19 @@ def test_commands(
 
 
 def test_without_an_accelerator(whole: Folders, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    line = ["--model", str(whole("sdxl")), "--device", "cpu", "--prompts", "a cat", "--offload", "sequential"]
-    hosted = ["--hosted"] if READING["sdxl"].get("hosted") else []
+    line = [
+        "--model",
+        str(whole("sdxl")),
+        "--hosted",
+        "--device",
+        "cpu",
+        "--prompts",
+        "a cat",
+        "--offload",
+        "sequential",
+    ]
     for words in (["run", "-o", str(tmp_path / "run")], ["bench", "--sampler", "ddim", "-o", str(tmp_path / "bench")]):
-        assert main([*words, *line, *hosted]) == 2
+        assert main([*words, *line]) == 2
         said = capfd.readouterr().err
         assert said.count("\n") == 1
         assert "the device is cpu: leave --offload out" in said

@@ -249,11 +249,12 @@ def refused(folder: Path, *parts: str, **reading: Any) -> None:
 
 def test_arguments_that_the_pipeline_does_not_take(whole: Folders) -> None:
     folder = whole("sdxl")
-    refused(folder, "no argument 'guidance_scal'", "guidance_scale?", pipeline_options={"guidance_scal": 2.0})
-    refused(folder, "here it is --steps", pipeline_options={"num_inference_steps": 2})
-    refused(folder, "the run itself gives it", pipeline_options={"latents": [0.0]})
-    refused(folder, "StableDiffusionXLPipeline", "divisible by 8", height=17)
-    refused(folder, "--null-label", "leave it out", null_label=3)
+    hosted: dict[str, Any] = {"hosted": True}
+    refused(folder, "no argument 'guidance_scal'", "guidance_scale?", pipeline_options={"guidance_scal": 2.0}, **hosted)
+    refused(folder, "here it is --steps", pipeline_options={"num_inference_steps": 2}, **hosted)
+    refused(folder, "the run itself gives it", pipeline_options={"latents": [0.0]}, **hosted)
+    refused(folder, "StableDiffusionXLPipeline", "divisible by 8", height=17, **hosted)
+    refused(folder, "--null-label", "leave it out", null_label=3, **hosted)
 
 
 def test_native_models_take_no_arguments_of_a_pipeline(whole: Folders) -> None:
