@@ -17,6 +17,7 @@ from folders_of_pipelines import READING
 
 import samplerzoo as zoo
 from samplerzoo.cli import main
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting.offload import METHODS, check_offload
 from samplerzoo.sampling import convergence
@@ -53,7 +54,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
         monkeypatch.setattr(f"samplerzoo.{module}.device_name", lambda device: f"{device} (a fake one)")
     monkeypatch.setattr("samplerzoo.bench.harness.peak_memory", lambda device: 1)
     monkeypatch.setattr("samplerzoo.bench.harness.reset_peak", lambda device: None)
-    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: None)
+    monkeypatch.setattr(Stopwatch, "_wait", lambda watch: None)
     return found
 
 
