@@ -206,6 +206,7 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
         "clip_x0": str(plan.clip),
         "plugins": _plugin_code(recipe),
         "scheduler": recipe.scheduler and lasting(recipe.scheduler),
+        "hosted": recipe.hosted if plan.model.drawer is None else True,
     }
     return recipe.model_copy(update=filled)
 

@@ -62,6 +62,13 @@ def test_run_rerun_and_resume(whole: Folders, command: Commands) -> None:
     assert Path("run/images/000002.png").read_bytes() == before
 
 
+def test_recipe_says_that_a_pipeline_ran_by_its_own_code(whole: Folders, command: Commands) -> None:
+    """So that an image is made again in the same way where an architecture has learnt to read the network."""
+    for name, words, hosted in (("flux", ["--height", 32, "--width", 32], True), ("sd", [], None)):
+        command("run", "--model", whole(name), "--steps", 1, "--num-images", 1, *PROMPTS, *words, "-o", name)
+        assert json.loads(Path(name, "run.json").read_text())["recipe"]["hosted"] is hosted
+
+
 def test_resume_knows_the_arguments(whole: Folders, command: Commands) -> None:
     line = ["run", "--model", whole("flux"), "--steps", 1, "--num-images", 1, *PROMPTS, "--width", 32, "-o", "run"]
     command(*line, "--height", 32)

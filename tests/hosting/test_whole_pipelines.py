@@ -65,16 +65,22 @@ def loaded(folder: Path, **more: Any) -> zoo.Model:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "scale"), [("dpm-solver++", 5.0), ("heun", 1.0), ("ddpm", 1.0), ("euler-ancestral", 3.0)]
+    ("name", "sampler", "scale"),
+    [
+        *(
+            ("sd", sampler, scale)
+            for sampler, scale in (("dpm-solver++", 5.0), ("ddpm", 1.0), ("euler-ancestral", 3.0))
+        ),
+        *(("sdxl", sampler, scale) for sampler, scale in (("heun", 1.0), ("ddpm", 3.0))),
+    ],
 )
-def test_hosted_way_is_the_native_one(whole: Folders, sampler: str, scale: float) -> None:
+def test_hosted_way_is_the_native_one(whole: Folders, name: str, sampler: str, scale: float) -> None:
     """Compare two programs that share neither loop, nor guidance, nor decoder. 1e-4 is what the pipelines agree to."""
     told: dict[str, Any] = {"steps": 6, "seed": 3, "prompts": PROMPTS}
     negative = {"negative_prompt": "blue"} if scale > 1 else {}
     guided = {"guidance": "cfg", "guidance_scale": scale} if scale > 1 else {}
-    native = zoo.sample(zoo.load(whole("sd"), dtype="float32"), sampler, **told, **guided, **negative)
-    model = loaded(whole("sd"), pipeline_options={"guidance_scale": scale})
-    hosted = zoo.sample(model, sampler, **told, **negative)
+    native = zoo.sample(zoo.load(whole(name), dtype="float32"), sampler, **told, **guided, **negative)
+    hosted = zoo.sample(loaded(whole(name)), sampler, **told, **negative, guidance_scale=scale)
     assert off(hosted.states, native.states) < 1e-4
     assert (hosted.images - native.images.clamp(-1, 1)).abs().max() < 1e-4
     assert (hosted.cost.calls, hosted.cost.evaluations) == (native.cost.calls, native.cost.evaluations)
