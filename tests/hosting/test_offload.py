@@ -95,7 +95,7 @@ def test_commands(
     monkeypatch.setattr(convergence, "MOST_STEPS", 8)
     model = ["--model", str(whole("sd")), "--hosted", "--sampler", "ddim", "--steps", "2", "--dtype", "float32"]
     asked = [*model, "--prompts", "a cat", "--offload", "model"]
-    assert main(["run", *asked, "--num-images", "1", "-o", "run"]) == 0
+    assert main(["run", *asked, "--num-images", "1", "--trajectory", "-o", "run"]) == 0
     record = json.loads(Path("run/run.json").read_text())
     assert (record["offload"], record["device"]) == ("model", "cuda (a fake one)")
     assert "offload" not in record["recipe"]  # it moves no image
