@@ -105,10 +105,10 @@ class Plan:
     def _check_scale(self) -> None:
         """Refuse a scale of no guidance."""
         if self.own_scale is not None and self.model.drawer is None:
-            names = " or ".join(registry.owners("guidance", SCALE))
+            names = " or ".join(f"--guidance {name}" for name in registry.owners("guidance", SCALE))
             hosted = "" if self.model.text is None else "; or --hosted, for a whole pipeline that guides by itself"
             raise UsageError(
-                f"{self.model.name}: --guidance-scale is an option of a guidance, and there is none: add --guidance "
+                f"{self.model.name}: --guidance-scale is an option of a guidance, and there is none: add "
                 f'{names}, as guidance="cfg" in Python{hosted}'
             )
 

@@ -165,7 +165,7 @@ def test_words_that_are_refused(whole: Folders, command: Commands, tmp_path: Pat
     assert "give name=value" in command(*sdxl, "--pipeline-option", "guidance_scale", code=2)
     assert "(did you mean clip_skip?)" in command(*sdxl, "--pipeline-option", "clip_skp=1", code=2)
     assert "--guidance-scale 5" in command(*sdxl, "--guidance", "cfg", "--guidance-scale", 2, code=2)
-    assert "add --guidance autoguidance or cfg or" in command("run", "--guidance-scale", 2, code=2)
+    assert "or --guidance cfg or" in command("run", "--guidance-scale", 2, code=2)
     assert "more than" in command(*sdxl, "--pipeline-option", f"prompt_2={'a' * 2000}", code=2)
     copy = shutil.copytree(whole("sdxl"), tmp_path / "pickled")
     (copy / "unet" / "diffusion_pytorch_model.safetensors").rename(copy / "unet" / "diffusion_pytorch_model.bin")
