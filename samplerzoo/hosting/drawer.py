@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ class PipelineDrawer:
         return {"prompt": [*prompts], **told}
 
     def _call(self, scheduler: SamplerScheduler, latents: torch.Tensor, steps: int, **arguments: Any) -> Any:
-        pipeline, before = self.pipeline, self.pipeline.scheduler
+        pipeline = copy.copy(self.pipeline)  # which keeps its scale and more in itself, and a listener may decode
         pipeline.scheduler = scheduler
         latents = latents.to(pipeline._execution_device, pipeline.dtype)
         try:
@@ -83,8 +84,6 @@ class PipelineDrawer:
             if isinstance(error, ZooError):
                 raise
             raise UsageError(f"{self.index.name}: {reason(error)}") from error
-        finally:
-            pipeline.scheduler = before  # a listener of steps may decode in the middle of a call
 
 
 class PipelineCodec(Codec):

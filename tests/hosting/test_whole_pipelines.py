@@ -134,6 +134,18 @@ def test_listeners_hear_every_level(whole: Folders) -> None:
     assert drawn.trajectory is not None
 
 
+@pytest.mark.parametrize(("name", "scale"), [("sdxl", 1.0), ("sdxl", 3.0), ("flux", 1.0)])
+def test_listener_that_decodes_moves_no_image(whole: Folders, name: str, scale: float) -> None:
+    """Decode in the middle of a call: a pipeline keeps the scale of its guidance, and more, in itself."""
+    model, pictures = loaded(whole(name)), []
+    told: dict[str, Any] = {"steps": 3, "prompts": PROMPTS, "guidance_scale": scale}
+    heard = zoo.sample(model, **told, on_step=lambda number, level, x: pictures.append(model.decode(x)))
+    plain = zoo.sample(model, **told)
+    assert torch.equal(heard.states, plain.states)
+    assert (heard.cost, len(pictures)) == (plain.cost, 4)
+    assert torch.equal(pictures[-1], plain.images)
+
+
 def test_states_are_decoded_by_the_pipeline(whole: Folders) -> None:
     model = loaded(whole("sdxl"))
     z = torch.randn(5, *model.shape, generator=torch.Generator().manual_seed(0))
