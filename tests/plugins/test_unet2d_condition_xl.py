@@ -147,7 +147,9 @@ def test_the_kit_passes_the_architecture() -> None:
     [
         ({"projection_class_embeddings_input_dim": None}, "projection_class_embeddings_input_dim None"),
         ({"projection_class_embeddings_input_dim": 48}, "6 numbers of the picture's size"),
-        ({"addition_time_embed_dim": "8"}, "addition_time_embed_dim '8'"),
+        ({"addition_time_embed_dim": "8"}, "addition_time_embed_dim"),
+        ({"addition_time_embed_dim": -8}, "addition_time_embed_dim"),
+        ({"projection_class_embeddings_input_dim": 10**12}, "projection_class_embeddings_input_dim"),
         ({"in_channels": 9}, "inpainting"),
         ({"encoder_hid_dim_type": "text_proj"}, "encoder_hid_dim_type"),
         ({"time_cond_proj_dim": 8}, "distilled"),
@@ -156,7 +158,7 @@ def test_the_kit_passes_the_architecture() -> None:
 def test_networks_that_are_told_something_else(config: dict[str, Any], says: str) -> None:
     usual = {"_class_name": "UNet2DConditionModel", "sample_size": 8, "addition_embed_type": "text_time"}
     dims = {"projection_class_embeddings_input_dim": 68, "addition_time_embed_dim": 8}
-    with pytest.raises(ZooError, match=says):
+    with pytest.raises((ZooError, ValueError), match=says):
         UNet2DConditionXL().facts({**usual, **dims, **config})
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samplerzoo import Condition, NetworkArchitecture, NetworkFacts, TextEncoder, ZooError
+from samplerzoo_plugins.architectures.configs import NetworkConfig
 from samplerzoo_plugins.architectures.unet2d_condition import OTHERS, XL, facts_of, most_tokens
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ class UNet2DConditionXL(NetworkArchitecture):
         return super().claims(config) and config.get("addition_embed_type") == XL
 
     def facts(self, config: Any) -> NetworkFacts:
+        config = NetworkConfig.read(config)
         known = facts_of(config, BESIDE, SCALE)
         told, each = config.get("projection_class_embeddings_input_dim"), config.get("addition_time_embed_dim")
-        if not (isinstance(told, int) and isinstance(each, int) and 0 < each * SIZES < told):
+        if told is None or each is None or each * SIZES >= told:
             raise ZooError(
                 f"projection_class_embeddings_input_dim {told!r} and addition_time_embed_dim {each!r}: the network is "
                 f"told projected text and {SIZES} numbers of the picture's size"
