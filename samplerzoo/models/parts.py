@@ -178,10 +178,13 @@ def _text(root: Path, network: Part, name: str, kinds: tuple[str, ...], parts: l
     if found is None:
         raise ZooError(
             f"{root}: {network} is told prompts by {name} ({' or '.join(kinds)}), and there is none; give the folder "
-            "of a whole pipeline"
+            "of a whole pipeline, or add --hosted for one that does without"
         )
     if found.kind not in kinds:
-        raise ZooError(f"{found.path}: {found.kind}, and what tells {network} prompts is known as {' or '.join(kinds)}")
+        raise ZooError(
+            f"{found.path}: {found.kind}, and what tells {network} prompts is known as {' or '.join(kinds)}; --hosted "
+            "runs a pipeline by its own code"
+        )
     return found
 
 
