@@ -223,10 +223,11 @@ def test_text_encoders_and_decoder_are_timed_apart(whole: Folders, monkeypatch: 
     moves(pipeline.text_encoder_2.text_projection, 10.0)
     moves(pipeline.vae.decoder, 1000.0)
     plan = make_plan(Recipe(sampler="ddim", steps=4, prompts=tuple(PROMPTS)), model, 2)
-    ((_, _, duration),) = timed_batches(plan, [range(2)])
-    # two encoders read the prompts, and empty ones where it decodes; what SDXL leads away from is zeros
-    assert duration == Duration(4 + 40 + 1000, 40, 1000)
-    assert duration.network == 4
+    first, second = (duration for *_, duration in timed_batches(plan, [range(2), range(2)]))
+    # two encoders read the prompts, and empty ones where it decodes for the first time; SDXL leads away from zeros
+    assert first == Duration(4 + 40 + 1000, 40, 1000)
+    assert second == Duration(4 + 20 + 1000, 20, 1000)
+    assert first.network == second.network == 4
 
 
 def test_text_encoder_of_which_a_part_is_called(whole: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
