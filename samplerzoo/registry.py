@@ -55,7 +55,7 @@ RESERVED = frozenset(
     "device compile layout offload dtype trajectory output resume overwrite dry_run json debug help "
     "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options "
     "images seeds metrics features reference reference_split floor baseline until_decided budget variant scheduler "
-    "shape null_label columns progress hosted height width pipeline_option".split()
+    "shape null_label columns plane progress hosted height width pipeline_option".split()
 )
 """Flags of `run`, `timesteps` and `bench`, and keywords of `sample`: no field of a sampler may have such a name."""
 

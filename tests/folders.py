@@ -193,6 +193,27 @@ def sd(
     return _save(pipeline, folder)
 
 
+def sdxl(folder: Path, *, seed: int = 0, zeros: bool = True, **scheduler: Any) -> Path:
+    """Save a Stable Diffusion XL pipeline: two text encoders, of which the second one projects, with own tokenizers."""
+    made = diffusers.DDIMScheduler(**{**STABLE, "clip_sample": False, **scheduler})
+    wide = {**TEXT_ENCODER, "hidden_size": 24, "num_attention_heads": 3, "projection_dim": 20}
+    configs = [transformers.CLIPTextConfig(**options) for options in (TEXT_ENCODER, wide)]
+    first = _drawn(lambda: transformers.CLIPTextModel(configs[0]), seed + 2, {})
+    second = _drawn(lambda: transformers.CLIPTextModelWithProjection(configs[1]), seed + 3, {})
+    other = clip_tokenizer()
+    other.pad_token = "!"
+    network = text_unet(
+        seed, cross_attention_dim=16 + 24, addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=20 + 6 * 8,
+    )  # fmt: skip
+    decoder = _drawn(diffusers.AutoencoderKL, seed + 1, {**DECODER, "latent_channels": 4})
+    pipeline = diffusers.StableDiffusionXLPipeline(
+        decoder, first, second, clip_tokenizer(), other, network, made, force_zeros_for_empty_prompt=zeros,
+        add_watermarker=False,
+    )  # fmt: skip
+    return _save(pipeline, folder)
+
+
 def text_unet(seed: int = 0, **options: Any) -> nn.Module:
     """Make a text U-Net on latents."""
     return _drawn(diffusers.UNet2DConditionModel, seed, {**TEXT_UNET, **options})

@@ -103,6 +103,9 @@ class NetworkArchitecture(Architecture):
     """Parts that turn a prompt into what the network is told: the name of each, and the classes of transformers that it
     may be of, such as {"text_encoder": ("CLIPTextModel",), "tokenizer": ("CLIPTokenizer",)}."""
 
+    settings: ClassVar[Mapping[str, Any]] = {}
+    """Values of model_index.json that `text` has to know, with what they are where the index does not say."""
+
     unused: ClassVar[tuple[str, ...]] = ()
     """Names of parts that may lie beside the network and are not run, such as safety_checker."""
 
@@ -125,7 +128,8 @@ class NetworkArchitecture(Architecture):
     def text(self, modules: Mapping[str, Any]) -> TextEncoder:
         """Return the text encoder made of the parts that `texts` names, which are loaded, by their names.
 
-        Its inputs are on the device of the parts. The network gets them, with the axis of the batch, in
+        Beside them are the values that `settings` names, and as `image_shape` the shape (C, H, W) of a picture. Its
+        inputs are on the device of the parts. The network gets them, with the axis of the batch, in
         `condition.inputs`, and has to bring them into its own dtype.
         """
         raise NotImplementedError(f"{type(self).__name__} has no text")

@@ -127,7 +127,7 @@ class Model:
         An unconditional network is not told the labels.
 
         Args:
-            negative_prompt: what guidance leads away from; by default the empty prompt.
+            negative_prompt: what guidance leads away from; by default what asks for nothing in particular.
 
         Raises:
             UsageError: there are prompts, and the network takes none.
@@ -139,7 +139,7 @@ class Model:
                 raise UsageError(f"{self.name} takes no prompts")
             inputs, null = (
                 {name: value.to(self.device) for name, value in self.text.inputs(texts).items()}
-                for texts in (prompts, [negative_prompt or ""])
+                for texts in (prompts, [negative_prompt])
             )
             repeated = {name: value.expand(len(prompts), *value.shape[1:]) for name, value in null.items()}
             return Condition(inputs, null=repeated)

@@ -37,7 +37,8 @@ class Stopwatch:
         self.stop()
 
     def _wait(self) -> None:
+        """Read a number from the device, which it answers when all before is done."""
         if self._device != "cpu":
             import torch
 
-            torch.accelerator.synchronize(self._device)
+            torch.zeros((), device=self._device).item()

@@ -23,6 +23,7 @@ class TextEncoder:
 
     Attributes:
         encode: function from a prompt to keyword inputs of the network, without the axis of the batch.
+        nothing: function that returns inputs which ask for nothing in particular; None for those of the empty prompt.
         count: function from a prompt to the number of its tokens.
         most: tokens that are read of a prompt; what is behind them is cut off.
         identity: function that returns the SHA-256 of the encoder's files.
@@ -32,12 +33,13 @@ class TextEncoder:
     encode: Callable[[str], Inputs]
     count: Callable[[str], int]
     most: int
+    nothing: Callable[[], Inputs] | None = None
     identity: Callable[[], str] = field(default=lambda: "")
     watch: Stopwatch = field(default_factory=Stopwatch)
-    _kept: dict[str, Inputs] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[str | None, Inputs] = field(default_factory=dict, init=False, repr=False)
 
-    def inputs(self, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Return the inputs of a batch, (N, ...) each, of N prompts."""
+    def inputs(self, prompts: Sequence[str | None]) -> dict[str, torch.Tensor]:
+        """Return the inputs of a batch, (N, ...) each, of N prompts. None asks for nothing in particular."""
         import torch
 
         found = {prompt: self._encoded(prompt) for prompt in dict.fromkeys(prompts)}
@@ -49,13 +51,15 @@ class TextEncoder:
         counts = {prompt: self.count(prompt) for prompt in dict.fromkeys(prompts)}
         return {prompt: count for prompt, count in counts.items() if count > self.most}
 
-    def _encoded(self, prompt: str) -> Inputs:
+    def _encoded(self, prompt: str | None) -> Inputs:
         """Encode a prompt, or take what was kept of it."""
         import torch
 
+        if prompt is None and self.nothing is None:
+            prompt = ""
         if prompt not in self._kept:
             with torch.no_grad(), self.watch:
-                inputs = self.encode(prompt)
+                inputs = self.nothing() if prompt is None and self.nothing is not None else self.encode(prompt or "")
             size = sum(value.numel() for value in inputs.values())
             if (len(self._kept) + 1) * size > MOST_KEPT:  # the first ones stay: prompts come round in turn
                 return inputs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +39,7 @@ class PipelineDrawer:
         self.index, self.pipeline = index, pipeline
         self._arguments, self._shape = arguments, shape
         self._config = unhosted(index.scheduler.config)
+        self._empty: dict[int, list[Any]] = {}  # by their number, what empty prompts are to the pipeline
 
     @torch.no_grad()
     def __call__(self, request: Request) -> tuple[torch.Tensor, Cost]:
@@ -50,7 +53,8 @@ class PipelineDrawer:
             arguments["generator"] = [keyed_generator(request.seed, image) for image in request.indices]
         with counting(self.pipeline, len(request.indices)) as cost:
             scheduler.begins = noise().to(self.pipeline._execution_device, self.pipeline.dtype)
-            self._call(scheduler, scheduler.begins, len(request.grid), output_type="latent", **arguments)
+            pipeline = self._with(scheduler)
+            self._call(pipeline, scheduler.begins, len(request.grid), output_type="latent", **arguments)
         if scheduler.last is None:
             raise ZooError(f"{self.index.root}: {self.index.name} ended before the last step")
         return scheduler.last.float(), cost
@@ -60,8 +64,9 @@ class PipelineDrawer:
         """Return the pictures (N, C, H, W) in [-1, 1] of states: the call of the pipeline, without any step."""
         made = []
         for part in states.split(PART):
-            scheduler = _Stepless.from_config(self._config, sampler="ddim")
-            answer = self._call(scheduler, part, 1, output_type="pt", **self._told([""] * len(part), None))
+            pipeline = self._with(_Stepless.from_config(self._config, sampler="ddim"))
+            _encode_once(pipeline, self._empty.setdefault(len(part), []))
+            answer = self._call(pipeline, part, 1, output_type="pt", **self._told([""] * len(part), None))
             made.append(2 * answer.images.to(states.device).float() - 1)
         return torch.cat(made)
 
@@ -73,9 +78,17 @@ class PipelineDrawer:
                 told[name] = [value] * len(prompts)  # pipelines take all texts as lists, or none
         return {"prompt": [*prompts], **told}
 
-    def _call(self, scheduler: SamplerScheduler, latents: torch.Tensor, steps: int, **arguments: Any) -> Any:
-        pipeline, before = self.pipeline, self.pipeline.scheduler
+    def _with(self, scheduler: SamplerScheduler) -> Any:
+        """Return a copy of the pipeline for one call, with its own scheduler.
+
+        A pipeline keeps the scale of its guidance and more in itself, and a listener may decode in the middle of a
+        call.
+        """
+        pipeline = copy.copy(self.pipeline)
         pipeline.scheduler = scheduler
+        return pipeline
+
+    def _call(self, pipeline: Any, latents: torch.Tensor, steps: int, **arguments: Any) -> Any:
         latents = latents.to(pipeline._execution_device, pipeline.dtype)
         try:
             return pipeline(latents=latents, num_inference_steps=steps, **arguments)
@@ -83,8 +96,25 @@ class PipelineDrawer:
             if isinstance(error, ZooError):
                 raise
             raise UsageError(f"{self.index.name}: {reason(error)}") from error
-        finally:
-            pipeline.scheduler = before  # a listener of steps may decode in the middle of a call
+
+
+def _encode_once(pipeline: Any, kept: list[Any]) -> None:
+    """Let a pipeline take what is kept of its prompts, and keep what it encodes of them.
+
+    Args:
+        kept: what an earlier call with the same prompts has encoded; empty before the first one.
+    """
+    encode, numbers = getattr(pipeline, "encode_prompt", None), itertools.count()
+    if encode is None:  # it has another way, which is gone each time
+        return
+
+    def encoded(*args: Any, **options: Any) -> Any:
+        number = next(numbers)
+        if number == len(kept):
+            kept.append(encode(*args, **options))
+        return kept[number]
+
+    pipeline.encode_prompt = encoded
 
 
 class PipelineCodec(Codec):

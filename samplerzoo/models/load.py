@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -195,6 +196,7 @@ class ModelFolder(ModelHandle):
         if self.stub.text is None:
             return None
         modules = {part.name: load_text_part(part, self._variant(part), device) for part in self.parts.texts}
+        modules |= {**self.parts.settings, "image_shape": self.stub.image_shape}
         found = text_encoder(self.parts.network[1], modules, self.stub.text.identity)
         return dataclasses.replace(found, watch=Stopwatch(device))
 
@@ -255,6 +257,8 @@ def fingerprint(folder: Path, parts: Parts) -> str:
         digest.update(str(path.relative_to(folder) if path.is_relative_to(folder) else path.name).encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
+    if parts.settings:
+        digest.update(json.dumps(parts.settings, sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ class Parts:
     Attributes:
         pipeline: name of the pipeline's class, if the folder says so.
         texts: parts that turn prompts into what the network is told, if it takes any.
+        settings: values of the folder's index that the network's architecture asks for.
         unused: parts that are not run.
     """
 
@@ -80,6 +81,7 @@ class Parts:
     scheduler: tuple[Part, PathArchitecture]
     codec: tuple[Part, CodecArchitecture] | None
     texts: tuple[Part, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     unused: tuple[Part, ...] = ()
 
     def __iter__(self) -> Iterator[Part]:
@@ -136,7 +138,22 @@ def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str
     chosen, reader = networks[0]
     texts = tuple(_text(root, chosen, name, kinds, parts) for name, kinds in reader.texts.items())
     unused = tuple(part for part in parts if part.name in reader.unused)
-    return Parts(root, pipeline, networks[0], schedulers[0], codecs[0] if codecs else None, texts, unused)
+    codec = codecs[0] if codecs else None
+    return Parts(root, pipeline, networks[0], schedulers[0], codec, texts, _settings(root, reader), unused)
+
+
+def _settings(root: Path, reader: NetworkArchitecture) -> dict[str, Any]:
+    """Read the values of the index that an architecture asks for.
+
+    Raises:
+        ZooError: one is of another type than it has to be.
+    """
+    index = read_json(root, INDEX_FILE) if reader.settings and (root / INDEX_FILE).is_file() else {}
+    found = {name: index.get(name, usual) for name, usual in reader.settings.items()}
+    for name, usual in reader.settings.items():
+        if type(found[name]) is not type(usual):
+            raise ZooError(f"{root / INDEX_FILE}: {name} is {found[name]!r:.60}, and has to be like {usual!r}")
+    return found
 
 
 def _check_network(network: Part, architecture: NetworkArchitecture, pipeline: str | None) -> None:
@@ -161,10 +178,13 @@ def _text(root: Path, network: Part, name: str, kinds: tuple[str, ...], parts: l
     if found is None:
         raise ZooError(
             f"{root}: {network} is told prompts by {name} ({' or '.join(kinds)}), and there is none; give the folder "
-            "of a whole pipeline"
+            "of a whole pipeline, or add --hosted for one that does without"
         )
     if found.kind not in kinds:
-        raise ZooError(f"{found.path}: {found.kind}, and what tells {network} prompts is known as {' or '.join(kinds)}")
+        raise ZooError(
+            f"{found.path}: {found.kind}, and what tells {network} prompts is known as {' or '.join(kinds)}; --hosted "
+            "runs a pipeline by its own code"
+        )
     return found
 
 

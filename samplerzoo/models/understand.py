@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from samplerzoo.models.folder import INFO_FILE, read_json
 from samplerzoo.models.handle import blank_text, echo, slope
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import Part, Parts, Undriven
-from samplerzoo.system.files import digest
+from samplerzoo.system.files import digest, digest_text
 from samplerzoo.trust.limits import MOST_VALUES
 
 CLASSIFIER = "classifier"
@@ -75,8 +76,9 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
 
 
 def _text_identity(parts: Parts) -> str:
-    """Return the SHA-256 of the files of the text encoder."""
-    return digest(*(file for part in parts.texts for file in part.files))
+    """Return the SHA-256 of the files of the text encoder, and of what the index says of it."""
+    files = digest(*(file for part in parts.texts for file in part.files))
+    return digest_text(json.dumps([files, parts.settings], sort_keys=True)) if parts.settings else files
 
 
 def _asked_of(parts: Parts, part: Part, question: Any) -> Any:

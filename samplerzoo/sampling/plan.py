@@ -105,10 +105,10 @@ class Plan:
     def _check_scale(self) -> None:
         """Refuse a scale of no guidance."""
         if self.own_scale is not None and self.model.drawer is None:
-            names = " or ".join(registry.owners("guidance", SCALE))
+            names = " or ".join(f"--guidance {name}" for name in registry.owners("guidance", SCALE))
             hosted = "" if self.model.text is None else "; or --hosted, for a whole pipeline that guides by itself"
             raise UsageError(
-                f"{self.model.name}: --guidance-scale is an option of a guidance, and there is none: add --guidance "
+                f"{self.model.name}: --guidance-scale is an option of a guidance, and there is none: add "
                 f'{names}, as guidance="cfg" in Python{hosted}'
             )
 
@@ -206,6 +206,7 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
         "clip_x0": str(plan.clip),
         "plugins": _plugin_code(recipe),
         "scheduler": recipe.scheduler and lasting(recipe.scheduler),
+        "hosted": recipe.hosted if plan.model.drawer is None else True,
     }
     return recipe.model_copy(update=filled)
 

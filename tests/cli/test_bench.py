@@ -102,7 +102,10 @@ def test_a_file_and_a_line(composed, tmp_path: Path) -> None:
         ("--sampler ddim --imags 5", ["--imags", "did you mean --images?"]),
         ("--smapler ddim", ["--smapler", "did you mean --sampler?"]),
         ("--sampler ddim --steps 5,x", ["--steps", "integer"]),
-        ("--sampler ddim --guidance-scale 2", ["--guidance-scale", "add --guidance", "or cfg or classifier"]),
+        (
+            "--sampler ddim --guidance-scale 2",
+            ["--guidance-scale", "add --guidance", "or --guidance cfg or --guidance classifier"],
+        ),
         ("--sampler ddim --batch-size 0", ["--batch-size"]),
         ("nowhere.toml", ["no suite file nowhere.toml"]),
         ("--sampler ddim --model nowhere", ["no model 'nowhere'"]),

@@ -56,11 +56,15 @@ def test_an_error_ends_it(clock: list[float]) -> None:
 def test_a_device_is_waited_for_at_both_ends(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[str] = []
 
-    def wait(device: str) -> None:
-        waited.append(device)
-        clock[0] += 8 * len(waited)  # 8 of work before the start, 16 of that in between
+    class Number:
+        def item(self) -> None:
+            clock[0] += 8 * len(waited)  # 8 of work before the start, 16 of that in between
 
-    monkeypatch.setattr(torch.accelerator, "synchronize", wait)
+    def zeros(shape: tuple[int, ...], *, device: str) -> Number:
+        waited.append(device)
+        return Number()
+
+    monkeypatch.setattr(torch, "zeros", zeros)
     watch = Stopwatch("cuda:1")
     with watch, watch:
         clock[0] += 1

@@ -84,7 +84,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
 }
 READING: dict[str, dict[str, Any]] = {
     "sd": {"hosted": True},
-    "sdxl": {},
+    "sdxl": {"hosted": True},
     "flux": {"height": 32, "width": 32},
     "pixart": {"height": 16, "width": 16, "pipeline_options": {"use_resolution_binning": False}},
 }

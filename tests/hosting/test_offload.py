@@ -17,6 +17,7 @@ from folders_of_pipelines import READING
 
 import samplerzoo as zoo
 from samplerzoo.cli import main
+from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.hosting.offload import METHODS, check_offload
 from samplerzoo.sampling import convergence
@@ -53,7 +54,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
         monkeypatch.setattr(f"samplerzoo.{module}.device_name", lambda device: f"{device} (a fake one)")
     monkeypatch.setattr("samplerzoo.bench.harness.peak_memory", lambda device: 1)
     monkeypatch.setattr("samplerzoo.bench.harness.reset_peak", lambda device: None)
-    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: None)
+    monkeypatch.setattr(Stopwatch, "_wait", lambda watch: None)
     return found
 
 
@@ -94,7 +95,7 @@ def test_commands(
     monkeypatch.setattr(convergence, "MOST_STEPS", 8)
     model = ["--model", str(whole("sd")), "--hosted", "--sampler", "ddim", "--steps", "2", "--dtype", "float32"]
     asked = [*model, "--prompts", "a cat", "--offload", "model"]
-    assert main(["run", *asked, "--num-images", "1", "-o", "run"]) == 0
+    assert main(["run", *asked, "--num-images", "1", "--trajectory", "-o", "run"]) == 0
     record = json.loads(Path("run/run.json").read_text())
     assert (record["offload"], record["device"]) == ("model", "cuda (a fake one)")
     assert "offload" not in record["recipe"]  # it moves no image
@@ -112,10 +113,19 @@ def test_commands(
 
 
 def test_without_an_accelerator(whole: Folders, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    line = ["--model", str(whole("sdxl")), "--device", "cpu", "--prompts", "a cat", "--offload", "sequential"]
-    hosted = ["--hosted"] if READING["sdxl"].get("hosted") else []
+    line = [
+        "--model",
+        str(whole("sdxl")),
+        "--hosted",
+        "--device",
+        "cpu",
+        "--prompts",
+        "a cat",
+        "--offload",
+        "sequential",
+    ]
     for words in (["run", "-o", str(tmp_path / "run")], ["bench", "--sampler", "ddim", "-o", str(tmp_path / "bench")]):
-        assert main([*words, *line, *hosted]) == 2
+        assert main([*words, *line]) == 2
         said = capfd.readouterr().err
         assert said.count("\n") == 1
         assert "the device is cpu: leave --offload out" in said

@@ -65,16 +65,22 @@ def loaded(folder: Path, **more: Any) -> zoo.Model:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "scale"), [("dpm-solver++", 5.0), ("heun", 1.0), ("ddpm", 1.0), ("euler-ancestral", 3.0)]
+    ("name", "sampler", "scale"),
+    [
+        *(
+            ("sd", sampler, scale)
+            for sampler, scale in (("dpm-solver++", 5.0), ("ddpm", 1.0), ("euler-ancestral", 3.0))
+        ),
+        *(("sdxl", sampler, scale) for sampler, scale in (("heun", 1.0), ("ddpm", 3.0))),
+    ],
 )
-def test_hosted_way_is_the_native_one(whole: Folders, sampler: str, scale: float) -> None:
+def test_hosted_way_is_the_native_one(whole: Folders, name: str, sampler: str, scale: float) -> None:
     """Compare two programs that share neither loop, nor guidance, nor decoder. 1e-4 is what the pipelines agree to."""
     told: dict[str, Any] = {"steps": 6, "seed": 3, "prompts": PROMPTS}
     negative = {"negative_prompt": "blue"} if scale > 1 else {}
     guided = {"guidance": "cfg", "guidance_scale": scale} if scale > 1 else {}
-    native = zoo.sample(zoo.load(whole("sd"), dtype="float32"), sampler, **told, **guided, **negative)
-    model = loaded(whole("sd"), pipeline_options={"guidance_scale": scale})
-    hosted = zoo.sample(model, sampler, **told, **negative)
+    native = zoo.sample(zoo.load(whole(name), dtype="float32"), sampler, **told, **guided, **negative)
+    hosted = zoo.sample(loaded(whole(name)), sampler, **told, **negative, guidance_scale=scale)
     assert off(hosted.states, native.states) < 1e-4
     assert (hosted.images - native.images.clamp(-1, 1)).abs().max() < 1e-4
     assert (hosted.cost.calls, hosted.cost.evaluations) == (native.cost.calls, native.cost.evaluations)
@@ -126,6 +132,18 @@ def test_listeners_hear_every_level(whole: Folders) -> None:
     assert torch.equal(found[0][2], Noise(0, [0, 1], model.shape)())
     assert torch.equal(found[-1][2], drawn.states)
     assert drawn.trajectory is not None
+
+
+@pytest.mark.parametrize(("name", "scale"), [("sdxl", 1.0), ("sdxl", 3.0), ("flux", 1.0)])
+def test_listener_that_decodes_moves_no_image(whole: Folders, name: str, scale: float) -> None:
+    """Decode in the middle of a call: a pipeline keeps the scale of its guidance, and more, in itself."""
+    model, pictures = loaded(whole(name)), []
+    told: dict[str, Any] = {"steps": 3, "prompts": PROMPTS, "guidance_scale": scale}
+    heard = zoo.sample(model, **told, on_step=lambda number, level, x: pictures.append(model.decode(x)))
+    plain = zoo.sample(model, **told)
+    assert torch.equal(heard.states, plain.states)
+    assert (heard.cost, len(pictures)) == (plain.cost, 4)
+    assert torch.equal(pictures[-1], plain.images)
 
 
 def test_states_are_decoded_by_the_pipeline(whole: Folders) -> None:
@@ -205,10 +223,11 @@ def test_text_encoders_and_decoder_are_timed_apart(whole: Folders, monkeypatch: 
     moves(pipeline.text_encoder_2.text_projection, 10.0)
     moves(pipeline.vae.decoder, 1000.0)
     plan = make_plan(Recipe(sampler="ddim", steps=4, prompts=tuple(PROMPTS)), model, 2)
-    ((_, _, duration),) = timed_batches(plan, [range(2)])
-    # two encoders read the prompts, and empty ones where it decodes; what SDXL leads away from is zeros
-    assert duration == Duration(4 + 40 + 1000, 40, 1000)
-    assert duration.network == 4
+    first, second = (duration for *_, duration in timed_batches(plan, [range(2), range(2)]))
+    # two encoders read the prompts, and empty ones where it decodes for the first time; SDXL leads away from zeros
+    assert first == Duration(4 + 40 + 1000, 40, 1000)
+    assert second == Duration(4 + 20 + 1000, 20, 1000)
+    assert first.network == second.network == 4
 
 
 def test_text_encoder_of_which_a_part_is_called(whole: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,11 +268,12 @@ def refused(folder: Path, *parts: str, **reading: Any) -> None:
 
 def test_arguments_that_the_pipeline_does_not_take(whole: Folders) -> None:
     folder = whole("sdxl")
-    refused(folder, "no argument 'guidance_scal'", "guidance_scale?", pipeline_options={"guidance_scal": 2.0})
-    refused(folder, "here it is --steps", pipeline_options={"num_inference_steps": 2})
-    refused(folder, "the run itself gives it", pipeline_options={"latents": [0.0]})
-    refused(folder, "StableDiffusionXLPipeline", "divisible by 8", height=17)
-    refused(folder, "--null-label", "leave it out", null_label=3)
+    hosted: dict[str, Any] = {"hosted": True}
+    refused(folder, "no argument 'guidance_scal'", "guidance_scale?", pipeline_options={"guidance_scal": 2.0}, **hosted)
+    refused(folder, "here it is --steps", pipeline_options={"num_inference_steps": 2}, **hosted)
+    refused(folder, "the run itself gives it", pipeline_options={"latents": [0.0]}, **hosted)
+    refused(folder, "StableDiffusionXLPipeline", "divisible by 8", height=17, **hosted)
+    refused(folder, "--null-label", "leave it out", null_label=3, **hosted)
 
 
 def test_native_models_take_no_arguments_of_a_pipeline(whole: Folders) -> None:
@@ -264,7 +284,7 @@ def test_native_models_take_no_arguments_of_a_pipeline(whole: Folders) -> None:
     plain, scaled = (Recipe(sampler="ddim", prompts=("a",), guidance_options=it) for it in ({}, {"scale": 2.0}))
     native = open_model(whole("sd")).stub
     make_plan(plain, native, 1)
-    with pytest.raises(UsageError, match=r"none: add --guidance .* or cfg or .*; or --hosted"):
+    with pytest.raises(UsageError, match=r"none: add .* or --guidance cfg or .*; or --hosted"):
         make_plan(scaled, native, 1)
     assert isinstance(opened(whole("sd")), PipelineFolder)
     with pytest.raises(UsageError, match="no pipeline of diffusers that takes prompts"):

@@ -137,7 +137,7 @@ def test_the_kit_passes_the_architecture() -> None:
     ("config", "says"),
     [
         ({"in_channels": 9}, "inpainting"),
-        ({"addition_embed_type": "text_time"}, "Stable Diffusion XL"),
+        ({"addition_embed_type": "image"}, "a second way"),
         ({"class_embed_type": "projection"}, "class_embed_type"),
         ({"num_class_embeds": 10}, "num_class_embeds"),
         ({"encoder_hid_dim_type": "image_proj"}, "encoder_hid_dim_type"),
@@ -154,10 +154,10 @@ def test_the_native_way_refuses_a_pipeline_with_two_text_encoders_by_its_network
     copy = tmp_path / "xl"
     shutil.copytree(folder, copy)
     change(copy / "model_index.json", _class_name="StableDiffusionXLPipeline", text_encoder_2=["transformers", "X"])
-    change(copy / "unet" / "config.json", addition_embed_type="text_time")
+    change(copy / "unet" / "config.json", addition_embed_type="text_image")
     (copy / "text_encoder_2").mkdir()
     (copy / "text_encoder_2" / "config.json").write_text("{}")
-    with pytest.raises(ZooError, match="StableDiffusionXLPipeline: addition_embed_type 'text_time'"):
+    with pytest.raises(ZooError, match="StableDiffusionXLPipeline: addition_embed_type 'text_image'"):
         open_model(str(copy), ReadingOptions(hosted=False))
 
 

@@ -120,6 +120,8 @@ class NetworkConfig(Config):
     norm_num_groups: Width | None = None
     patch_size: Width | None = None
     cross_attention_dim: Width | Annotated[list[Width], Listed] = 1280
+    projection_class_embeddings_input_dim: Width | None = None
+    addition_time_embed_dim: Width | None = None
     transformer_layers_per_block: Depth | Annotated[list[Depth], Listed] = 1
     scaling_factor: PositiveFloat | None = None
     shift_factor: float | None = None

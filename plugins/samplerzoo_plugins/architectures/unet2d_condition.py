@@ -15,13 +15,17 @@ SCALE = 7.5
 """Scale of classifier-free guidance in the pipelines of diffusers."""
 
 OTHERS = {
-    "addition_embed_type": "as Stable Diffusion XL has it, is told pooled text and the size of the picture, too",
+    "addition_embed_type": "is told text or an image in a second way",
     "class_embed_type": "is told a class or an image beside the prompt",
     "encoder_hid_dim_type": "is told an image, or text that is projected first",
     "num_class_embeds": "is told a class or a noise level beside the prompt",
     "time_cond_proj_dim": "is told the scale of a guidance that was distilled into it",
 }
 """Keys of networks that are told more than a prompt, and what it is."""
+
+
+XL = "text_time"
+"""Value of addition_embed_type of the network of Stable Diffusion XL, which has an architecture of its own."""
 
 
 class UNet2DCondition(NetworkArchitecture):
@@ -38,27 +42,11 @@ class UNet2DCondition(NetworkArchitecture):
     }
     unused: ClassVar[tuple[str, ...]] = ("safety_checker", "feature_extractor", "image_encoder")
 
+    def claims(self, config: Any) -> bool:
+        return super().claims(config) and config.get("addition_embed_type") != XL
+
     def facts(self, config: Any) -> NetworkFacts:
-        config = NetworkConfig.read(config)
-        for key, told in OTHERS.items():
-            if config.get(key) is not None:
-                raise ZooError(f"{key} {config[key]!r}: the network {told}, and a prompt alone is known")
-        channels, out = config.get("in_channels", 4), config.get("out_channels", 4)
-        if out != channels:
-            raise ZooError(
-                f"in_channels {channels} and out_channels {out}: the network is told an image beside its state, as for "
-                "inpainting, and a prompt alone is known"
-            )
-        size, width = config.get("sample_size"), config.get("cross_attention_dim", 1280)
-        if not isinstance(width, int):
-            raise ZooError(f"cross_attention_dim {width!r}: one width for all blocks is known")
-        sides = (size, size) if isinstance(size, int) else size
-        return NetworkFacts(
-            shape=None if sides is None else (channels, *sides),
-            channels=channels,
-            prompt={"encoder_hidden_states": (TOKENS, width)},
-            guesses=(f"no guidance unless asked for; the usual one is --guidance cfg --guidance-scale {SCALE}",),
-        )
+        return facts_of(config, OTHERS, SCALE)
 
     def module(self, config: Any) -> Any:
         from diffusers import UNet2DConditionModel
@@ -67,14 +55,7 @@ class UNet2DCondition(NetworkArchitecture):
 
     def text(self, modules: Mapping[str, Any]) -> TextEncoder:
         encoder, tokenizer = modules["text_encoder"], modules["tokenizer"]
-        if not isinstance(tokenizer.model_max_length, int) or tokenizer.model_max_length < 2:
-            raise ZooError(f"model_max_length of the tokenizer is {tokenizer.model_max_length!r}: 2 tokens at least")
-        most = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
-        if len(tokenizer) > encoder.config.vocab_size:
-            raise ZooError(
-                f"a tokenizer of {len(tokenizer)} tokens beside a text encoder of {encoder.config.vocab_size}: they "
-                "are not of one model"
-            )
+        most = most_tokens(tokenizer, encoder)
         masked = getattr(encoder.config, "use_attention_mask", False)
 
         def encode(prompt: str) -> dict[str, torch.Tensor]:
@@ -92,3 +73,44 @@ class UNet2DCondition(NetworkArchitecture):
             return module(x.to(dtype), time, encoder_hidden_states=told).sample.to(x.dtype)
 
         return network
+
+
+def facts_of(config: Any, others: Mapping[str, str], scale: float) -> NetworkFacts:
+    """Return the facts of a text U-Net, and refuse one that is told more than a prompt.
+
+    Args:
+        others: keys of what it must not be told, and words for that.
+        scale: usual scale of classifier-free guidance.
+    """
+    config = NetworkConfig.read(config)
+    for key, told in others.items():
+        if config.get(key) is not None:
+            raise ZooError(f"{key} {config[key]!r}: the network {told}, and a prompt alone is known")
+    channels, out = config.get("in_channels", 4), config.get("out_channels", 4)
+    if out != channels:
+        raise ZooError(
+            f"in_channels {channels} and out_channels {out}: the network is told an image beside its state, as for "
+            "inpainting, and a prompt alone is known"
+        )
+    size, width = config.get("sample_size"), config.get("cross_attention_dim", 1280)
+    if not isinstance(width, int):
+        raise ZooError(f"cross_attention_dim {width!r}: one width for all blocks is known")
+    sides = (size, size) if isinstance(size, int) else size
+    return NetworkFacts(
+        shape=None if sides is None else (channels, *sides),
+        channels=channels,
+        prompt={"encoder_hidden_states": (TOKENS, width)},
+        guesses=(f"no guidance unless asked for; the usual one is --guidance cfg --guidance-scale {scale}",),
+    )
+
+
+def most_tokens(tokenizer: Any, encoder: Any) -> int:
+    """Return how many tokens are read of a prompt, and refuse a tokenizer of another text encoder."""
+    if not isinstance(tokenizer.model_max_length, int) or tokenizer.model_max_length < 2:
+        raise ZooError(f"model_max_length of the tokenizer is {tokenizer.model_max_length!r}: 2 tokens at least")
+    if len(tokenizer) > encoder.config.vocab_size:
+        raise ZooError(
+            f"a tokenizer of {len(tokenizer)} tokens beside a text encoder of {encoder.config.vocab_size}: they "
+            "are not of one model"
+        )
+    return min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
