@@ -178,9 +178,21 @@ def test_the_keyboard_chooses_rows_and_baselines(page: Any) -> None:
     line.focus()
     page.keyboard.press("Enter")
     chosen = page.locator("#detail h2").inner_text()
-    page.locator("#rows tbody tr[aria-selected=true]").focus()
-    page.keyboard.press("b")
+    page.keyboard.press("b")  # the row is still where the keyboard is, though the table was drawn again
     assert view(page)["b"] == view(page)["p"] == chosen
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert view(page)["p"] not in (None, chosen)
+
+
+def test_the_keyboard_reaches_the_answer_the_filter_and_the_sorting(page: Any) -> None:
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("(it => it.dataset.key || it.id || it.tagName)(document.activeElement)"))
+    assert {"theme", "budget", "y", "x", "baseline", "find", "csv", "SUMMARY", "sort value"} <= reached
+    assert sum(it.startswith("rank ") for it in reached) == 3
 
 
 def test_a_view_is_in_the_address(page: Any, browser: Any) -> None:
