@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from synthetic import influence, protocol, row, shard, sure
 
+from samplerzoo.bench.evidence import collect
 from samplerzoo.bench.results import Row, append_rows
+from samplerzoo.report.decide import Judge
 from samplerzoo.report.interactive import write_html
+from samplerzoo.report.series import along, average
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
@@ -128,6 +131,28 @@ def test_what_cannot_be_told_is_said_with_the_images_that_would(browser: Any, tm
     tab.close()
 
 
+@pytest.mark.parametrize("own", [0.0, 0.02, 0.3])
+def test_the_answer_is_that_of_the_report(browser: Any, tmp_path: Path, own: float) -> None:
+    """Whatever the errors: the same best row, the same ties in the same order, and the same numbers of images."""
+    names = ("ddim", "unipc", "heun", "deis", "ipndm", "ddpm")
+    rows = [sure(row(name, 10, 1.0 + 0.05 * k**1.5), 0.1) for k, name in enumerate(names)]
+    influence(tmp_path, rows, 0.3, own)
+    append_rows(tmp_path, rows)
+    judge = Judge(protocol(), average(along(rows, "steps")), collect(tmp_path, rows)[protocol()])
+    [verdict] = judge.verdicts()
+    write_html([tmp_path], tmp_path / "report.html", {})
+    tab = browser.new_page()
+    tab.goto((tmp_path / "report.html").as_uri())
+    lines = [line.split("\t") for line in tab.locator("#ranking tr").all_inner_texts()[1:]]
+    assert lines[0][0] == verdict.best[0]
+    ties = [line for line in lines if line[2] == "not told apart"]
+    assert [line[0] for line in ties] == [tie.point[0] for tie in verdict.ties]
+    assert sum(line[2] == "worse" for line in lines) == verdict.worse
+    for line, tie in zip(ties, verdict.ties, strict=True):
+        assert line[4] == f"about {max(tie.images, 2000):,}"
+    tab.close()
+
+
 def test_a_figure_below_zero_has_a_mark_on_the_logarithmic_axis(browser: Any, tmp_path: Path) -> None:
     append_rows(tmp_path, [sure(row("ddim", steps, fd), 0.1) for steps, fd in ((5, 1.0), (10, -0.02), (20, 0.04))])
     write_html([tmp_path], tmp_path / "report.html", {})
@@ -211,9 +236,9 @@ def test_a_view_is_in_the_address(page: Any, browser: Any) -> None:
 
 
 def test_the_table_sorts(page: Any) -> None:
-    page.click("#rows th button:has-text('figure')")
+    page.click("#rows th button:has-text('Fréchet distance')")
     first = texts(page, "#rows tbody tr td:nth-child(2)")
-    page.click("#rows th button:has-text('figure')")
+    page.click("#rows th button:has-text('Fréchet distance')")
     assert texts(page, "#rows tbody tr td:nth-child(2)") == first[::-1]
 
 
