@@ -119,9 +119,7 @@ def test_what_cannot_be_told_is_said_with_the_images_that_would(browser: Any, tm
     name, _, said, difference, images = tab.locator("#ranking tr").nth(2).inner_text().split("\t")
     assert (name, said) == ("unipc", "not told apart")
     value, _, half = difference.partition(" ± ")
-    needed = (
-        2000 * (2.2414 * float(half) / 1.959964 / float(value)) ** 2
-    )  # Holm's first of two: 1 - 0.05/4 in the normal
+    needed = 2000 * (2.3940 * float(half) / 1.959964 / float(value)) ** 2  # of three pairs: 1 - 0.05/6 in the normal
     assert float(images.removeprefix("about ").replace(",", "")) == pytest.approx(needed, rel=0.15)
     assert (
         tab.locator("#pivot td.best").all_inner_texts()
