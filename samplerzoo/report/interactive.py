@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
 from samplerzoo.report.errors import FEW
 from samplerzoo.report.line_names import name_lines, number, settings
-from samplerzoo.report.series import Floor, along, columns, floor_of, work_of
+from samplerzoo.report.series import Floor, along, columns, floor_of, rank, work_of
 from samplerzoo.sampling.command import command_line
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import unmarked
@@ -81,12 +82,17 @@ def write_html(folders: Sequence[Path], path: Path, findings: Mapping[Protocol, 
     pictures = _Pictures(MOST_PICTURES)
     sections = [
         _section(_distances(protocol, own, evidence.get(protocol, Evidence())), folders, findings, pictures)
-        for protocol, own in _by_protocol(measured).items()
+        for protocol, own in sorted(_by_protocol(measured).items(), key=lambda each: rank(each[0]))
     ] + [
         _section(_errors(protocol, own), folders, findings, pictures)
         for protocol, own in _by_protocol(with_errors).items()
     ]
     models = dict.fromkeys(row.protocol.model for _, row in found)
+    titles: Counter[str] = Counter()
+    for section in sections:
+        titles[section["title"]] += 1
+        if titles[section["title"]] > 1:  # other labels, references or weights
+            section["title"] += f" ({titles[section['title']]})"
     data = json.dumps({"title": ", ".join(models), "sections": sections}, allow_nan=False)
     template = importlib.resources.files("samplerzoo.report").joinpath("page.html").read_text(encoding="utf-8")
     head, _, rest = template.partition("/*plotly*/")
@@ -304,7 +310,7 @@ def _section(
         lines_at.setdefault(work_of(spot.row), set()).add(f"{spot.line} {spot.folder}")
     column = columns(lines_at)
     return {
-        "title": f"{protocol.model}: {protocol.metric}",
+        "title": f"{protocol.model}: {protocol.metric}" + ", without intervals" * bool(np.isnan(table.errors).all()),
         "measure": table.measure,
         "about": table.about,
         "images": protocol.images,
