@@ -59,6 +59,6 @@ def on_page_content(content: str, **_: Any) -> str:
     def formula(match: re.Match[str]) -> str:
         if match[1] == "span":
             return convert(html.unescape(match[2]), display="inline")
-        return f'<div style="overflow-x: auto">{convert(html.unescape(match[2]), display="block")}</div>'
+        return f'<div style="overflow-x: auto; margin: 1em 0">{convert(html.unescape(match[2]), display="block")}</div>'
 
     return FORMULA.sub(formula, content)

@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,10 @@ from samplerzoo.bench.image_errors import gather_errors
 from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
+from samplerzoo.report.decide import COMPARED
 from samplerzoo.report.errors import FEW
 from samplerzoo.report.line_names import name_lines, number, settings
-from samplerzoo.report.series import Floor, along, columns, floor_of, work_of
+from samplerzoo.report.series import Floor, along, columns, floor_of, rank, work_of
 from samplerzoo.sampling.command import command_line
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import unmarked
@@ -81,12 +83,17 @@ def write_html(folders: Sequence[Path], path: Path, findings: Mapping[Protocol, 
     pictures = _Pictures(MOST_PICTURES)
     sections = [
         _section(_distances(protocol, own, evidence.get(protocol, Evidence())), folders, findings, pictures)
-        for protocol, own in _by_protocol(measured).items()
+        for protocol, own in sorted(_by_protocol(measured).items(), key=lambda each: rank(each[0]))
     ] + [
         _section(_errors(protocol, own), folders, findings, pictures)
         for protocol, own in _by_protocol(with_errors).items()
     ]
     models = dict.fromkeys(row.protocol.model for _, row in found)
+    titles: Counter[str] = Counter()
+    for section in sections:
+        titles[section["title"]] += 1
+        if titles[section["title"]] > 1:  # other labels, references or weights
+            section["title"] += f" ({titles[section['title']]})"
     data = json.dumps({"title": ", ".join(models), "sections": sections}, allow_nan=False)
     template = importlib.resources.files("samplerzoo.report").joinpath("page.html").read_text(encoding="utf-8")
     head, _, rest = template.partition("/*plotly*/")
@@ -138,6 +145,7 @@ class Table:
         differences, their_errors: of each pair of spots, `one - other`, and the standard errors; None of too many.
         hurt: how much each image of a row adds to its figure, if that is known.
         least: smallest difference that may be told.
+        agree: whether the other figures of each pair differ with the same sign; None of too many, or without others.
     """
 
     protocol: Protocol
@@ -151,6 +159,7 @@ class Table:
     hurt: Callable[[Spot], Matrix | None]
     floor: Floor | None = None
     least: float = 0.0
+    agree: NDArray[np.bool_] | None = None
 
 
 def _by_protocol(found: Places) -> dict[Protocol, Places]:
@@ -180,10 +189,10 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
         assert row.metrics is not None
         return row.metrics.fd if row.metrics.fd_jackknifed is None else row.metrics.fd_jackknifed
 
-    own_errors = {
-        row.cell: math.nan if row.metrics is None or row.metrics.fd_se is None else row.metrics.fd_se
-        for _, row in found
-    }
+    def error(row: Row) -> float | None:
+        return None if row.metrics is None else row.metrics.fd_se
+
+    checks = [lambda row, name=name: getattr(row.metrics, name) for name in COMPARED[1:]]
     known = evidence.covariance.get("fd")
     if known is not None:  # two folders may hold one cell
         known = known.loc[~known.index.duplicated(), ~known.columns.duplicated()]
@@ -191,14 +200,9 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
     def covariance(cells: Sequence[str]) -> Matrix:
         if protocol.features == EXACT:
             return np.zeros((len(cells), len(cells)))
-        whole = np.full((len(cells), len(cells)), math.nan)
-        if known is not None:
-            whole = known.reindex(index=cells, columns=cells).to_numpy(dtype=float, copy=True)
-        alone = np.array([own_errors[cell] for cell in cells]) ** 2
-        whole[np.isnan(whole) & np.eye(len(cells), dtype=bool)] = alone[np.isnan(np.diag(whole))]
-        surely = ~np.isnan(np.diag(whole))
-        whole[np.isnan(whole) & surely & surely[:, None]] = 0.0  # never measured side by side: as if independent
-        return whole
+        if known is None:
+            return np.full((len(cells), len(cells)), math.nan)
+        return known.reindex(index=cells, columns=cells).to_numpy(dtype=float)
 
     def hurt(spot: Spot) -> Matrix | None:
         file = influence_file(spot.folder / shards.CELLS / spot.row.cell, protocol)
@@ -214,7 +218,7 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
         "be below 0."
     )
     measure = f"Fréchet distance, {protocol.metric}"
-    return _table(protocol, measure, about, spots, figure, covariance, hurt, floor_of(rows))
+    return _table(protocol, measure, about, spots, figure, error, checks, covariance, hurt, floor_of(rows))
 
 
 def _errors(protocol: Protocol, found: Places) -> Table:
@@ -247,8 +251,8 @@ def _errors(protocol: Protocol, found: Places) -> Table:
         "noise on the way have no such error, and are not here."
     )
     table = _table(
-        protocol, "error of an image, root mean square in [-1, 1]", about, spots, figure, covariance,
-        lambda spot: by_cell[spot.folder].get(spot.row.cell), None,
+        protocol, "error of an image, root mean square in [-1, 1]", about, spots, figure, lambda row: None,
+        (), covariance, lambda spot: by_cell[spot.folder].get(spot.row.cell), None,
     )  # fmt: skip
     return Table(**{**vars(table), "least": moved})
 
@@ -259,39 +263,64 @@ def _table(
     about: str,
     spots: Sequence[Spot],
     figure: Callable[[Row], float],
+    error: Callable[[Row], float | None],
+    checks: Sequence[Callable[[Row], float | None]],
     covariance: Callable[[Sequence[str]], Matrix],
     hurt: Callable[[Spot], Matrix | None],
     floor: Floor | None,
 ) -> Table:
     """Work out all differences and their errors: image by image over the seeds that two spots share, if there are any.
 
+    Spots that were never measured side by side are compared as if they were independent, over all their seeds, as
+    `decide.difference` does.
+
     Args:
-        figure: figure of a row.
+        figure, error: figure of a row, and its standard error if that is known by itself.
+        checks: other figures, whose differences must have the sign of that of the first one, where they are known.
         covariance: covariances of the figures of cells that have one seed; those of two seeds are independent.
     """
     count, values = len(spots), np.array([spot.mean(figure) for spot in spots])
-    if count > MOST_PAIRS:
-        variances = [sum(covariance([row.cell])[0, 0] for row in spot.rows.values()) for spot in spots]
-        alone = np.sqrt(variances) / [len(spot.rows) for spot in spots]
-        return Table(protocol, measure, about, spots, values, alone, None, None, hurt, floor)
-    shared, total, variance = np.zeros((count, count)), np.zeros((count, count)), np.zeros((count, count))
-    own = np.zeros(count)
-    for seed in sorted({seed for spot in spots for seed in spot.rows}):
-        here = [place for place, spot in enumerate(spots) if seed in spot.rows]
-        at = np.ix_(here, here)
-        rows = [spots[place].rows[seed] for place in here]
-        figures, c = np.array([figure(row) for row in rows]), covariance([row.cell for row in rows])
-        own[here] += np.diag(c)
-        shared[at] += 1
-        total[at] += figures[:, None] - figures
-        variance[at] += np.diag(c)[:, None] + np.diag(c) - 2 * c
     seeds = np.array([len(spot.rows) for spot in spots])
-    alone = own / seeds**2
+    apart = np.array([_squares([error(row) for row in spot.rows.values()]) for spot in spots]) / seeds**2
+    if count > MOST_PAIRS:
+        own = np.array([sum(covariance([row.cell])[0, 0] for row in spot.rows.values()) for spot in spots]) / seeds**2
+        alone = np.sqrt(np.where(np.isnan(own), apart, own))
+        return Table(protocol, measure, about, spots, values, alone, None, None, hurt, floor)
+    shared, variance, own = np.zeros((count, count)), np.zeros((count, count)), np.zeros(count)
+    of_seeds = {
+        seed: [place for place, spot in enumerate(spots) if seed in spot.rows]
+        for seed in sorted({seed for spot in spots for seed in spot.rows})
+    }
+    for seed, here in of_seeds.items():
+        c = covariance([spots[place].rows[seed].cell for place in here])
+        own[here] += np.diag(c)
+        shared[np.ix_(here, here)] += 1
+        variance[np.ix_(here, here)] += np.diag(c)[:, None] + np.diag(c) - 2 * c
+    own /= seeds**2
+    alone = np.where(np.isnan(own), apart, own)
     with np.errstate(invalid="ignore", divide="ignore"):
-        differences = np.where(shared > 0, total / shared, values[:, None] - values)
         squares = np.where(shared > 0, variance / shared**2, alone[:, None] + alone)
-        errors, their_errors = np.sqrt(alone), np.sqrt(np.where(squares >= 0, squares, math.nan))
-    return Table(protocol, measure, about, spots, values, errors, differences, their_errors, hurt, floor)
+        squares = np.where(squares >= 0, squares, math.nan)
+        paired = ~np.isnan(squares) | np.isnan(apart[:, None] + apart)
+        their_errors = np.sqrt(np.where(paired, squares, apart[:, None] + apart))
+
+        def between(of_row: Callable[[Row], float | None]) -> Matrix:
+            total = np.zeros((count, count))
+            for seed, here in of_seeds.items():
+                found = np.array([of_row(spots[place].rows[seed]) for place in here], dtype=float)
+                total[np.ix_(here, here)] += found[:, None] - found
+            means = np.array([spot.mean(of_row) for spot in spots])
+            return np.where((shared > 0) & paired, total / shared, means[:, None] - means)
+
+        differences, others = between(figure), [between(check) for check in checks]
+        agree = np.all([np.isnan(other) | (other * differences > 0) for other in others], axis=0) if others else None
+        errors = np.sqrt(alone)
+    return Table(protocol, measure, about, spots, values, errors, differences, their_errors, hurt, floor, agree=agree)
+
+
+def _squares(errors: Sequence[float | None]) -> float:
+    """Add the squares of errors; NaN if one is not known."""
+    return sum(math.nan if error is None else error**2 for error in errors)
 
 
 def _section(
@@ -304,7 +333,7 @@ def _section(
         lines_at.setdefault(work_of(spot.row), set()).add(f"{spot.line} {spot.folder}")
     column = columns(lines_at)
     return {
-        "title": f"{protocol.model}: {protocol.metric}",
+        "title": f"{protocol.model}: {protocol.metric}" + ", without intervals" * bool(np.isnan(table.errors).all()),
         "measure": table.measure,
         "about": table.about,
         "images": protocol.images,
@@ -321,6 +350,7 @@ def _section(
         ],
         "differences": _upper(table.differences),
         "errors": _upper(table.their_errors),
+        "agree": None if table.agree is None else table.agree[np.triu_indices(len(spots), 1)].astype(int).tolist(),
     }  # fmt: skip
 
 

@@ -26,7 +26,17 @@ from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
 from samplerzoo.report.scores import score_sections
-from samplerzoo.report.series import SEED, Floor, along, average, by_protocol, drop_lone_points, floor_of, with_seconds
+from samplerzoo.report.series import (
+    SEED,
+    Floor,
+    along,
+    average,
+    by_protocol,
+    drop_lone_points,
+    floor_of,
+    rank,
+    with_seconds,
+)
 from samplerzoo.report.times import time_section
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import code, fenced, plain, tagged
@@ -166,7 +176,7 @@ def _sections(
     """
     found: list[Section] = []
     missing: list[UsageError] = []
-    protocols = dict(sorted(by_protocol(lines).items(), key=lambda each: _rank(each[0])))
+    protocols = dict(sorted(by_protocol(lines).items(), key=lambda each: rank(each[0])))
     for (protocol, own), stem in zip(protocols.items(), _stems([*protocols]), strict=True):
         rows, machine = with_seconds(own)
         of_rows = evidence.get(protocol, Evidence())
@@ -182,11 +192,6 @@ def _sections(
     if missing and len(missing) == len(found):
         raise missing[0]
     return found
-
-
-def _rank(protocol: Protocol) -> tuple[bool, int]:
-    """Order sections by what is known best: rows with errors, and of those the ones with the most images."""
-    return protocol.features != EXACT and protocol.dimensions is None, -(protocol.images or 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,6 +75,11 @@ def by_protocol(rows: DataFrame) -> dict[Protocol, DataFrame]:
     return {each: rows[[protocol == each for protocol in protocols]] for each in dict.fromkeys(protocols)}
 
 
+def rank(protocol: Protocol) -> tuple[bool, int]:
+    """Order protocols by what is known best: those with errors first, and of those the ones with the most images."""
+    return protocol.features != EXACT and protocol.dimensions is None, -(protocol.images or 0)
+
+
 def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
     """Average rows over their seeds, in groups: by default the points of the lines.
 

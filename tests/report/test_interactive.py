@@ -120,6 +120,16 @@ def test_folders_stand_beside_each_other(tmp_path: Path) -> None:
     assert {it["facets"]["folder"] for it in section["points"]} == {str(old), str(new)}
 
 
+def test_tables_are_in_the_order_of_the_report_and_told_apart_by_their_titles(tmp_path: Path) -> None:
+    earlier, other = protocol(dimensions=None, images=9000), protocol(fingerprint="e" * 64)
+    rows = [row("ddim", 5, 2.0, under=earlier)]
+    rows += [sure(row("ddim", 5, 2.0, under=under, cell=under.fingerprint), 0.1) for under in (protocol(), other)]
+    influence(tmp_path, rows[1:], 0.1, 0.1)
+    assert [section["title"] for section in page(tmp_path, rows)["sections"]] == [
+        "mnist: fd_mnist@2000", "mnist: fd_mnist@2000 (2)", "mnist: fd_mnist@9000, without intervals"
+    ]  # fmt: skip
+
+
 def test_a_thousand_points_have_no_table_of_pairs(tmp_path: Path) -> None:
     rows = [row("ddim", 5, 1.0 + k, options={"eta": k / 1000}) for k in range(interactive.MOST_PAIRS + 1)]
     [section] = page(tmp_path, rows)["sections"]
