@@ -41,7 +41,7 @@ class ExactOptions(DataOptions):
     path: str = Field("vp", description=f"noise path: {', '.join(NAMED_PATHS)}")
     images: PositiveInt | None = Field(None, description="so many of the images, chosen at random; default: all")
     conditional: bool = Field(True, description="take class labels, if the data have several classes")
-    bandwidth: float = Field(0.0, ge=0.0, description="deviation of a Gaussian around each image")
+    bandwidth: float = Field(0.0, ge=0.0, le=1000.0, description="deviation of a Gaussian around each image")
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -103,7 +103,9 @@ class ExactModel(ModelHandle):
         """
         for option in reading.model_fields_set:
             if getattr(reading, option) is not None:
-                raise UsageError(f"{name} is computed from data and has no folder: leave --{option} out")
+                raise UsageError(
+                    f"{name} is computed from data and has no folder: leave --{option.replace('_', '-')} out"
+                )
         return cls(name, ExactOptions.parse(name))
 
     @functools.cached_property

@@ -271,12 +271,12 @@ def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path) -> None:
         )
     for name, (was, asked) in changes.items():
         if _is_bound(name, was, asked):
-            without = was is None or was is False
-            before = "without it" if without else f"with {_typed(was)}"
-            keep = "leave it out" if without else f"give {_flag(name)} {_typed(was)}"
+            without = was is None or (was is False and asked)
+            before = "without it" if without else f"with {'it' if isinstance(was, bool) else _typed(was)}"
+            keep = "leave it out" if without else f"give {_said(name, was)}"
             raise UsageError(
-                f"cannot resume from {folder}: {_flag(name)} {_typed(asked)}: it was trained {before}, and this cannot "
-                f"be changed on the way: {keep}, or start anew in another --output-dir"
+                f"cannot resume from {folder}: {_said(name, was if asked is None else asked)}: it was trained {before}, "
+                f"and this cannot be changed on the way: {keep}, or start anew in another --output-dir"
             )
 
 
@@ -284,6 +284,8 @@ def _is_bound(name: str, was: Any, asked: Any) -> bool:
     """Tell whether an option cannot be changed so. A moving average can be ended, and fp16 too, but not begun."""
     if name == "mixed_precision":
         return asked == "fp16"
+    if name == "conditional":  # without the flag it is so if there are labels
+        return (was is False) != (asked is False)
     if name == "image_size" and was is None:  # of an older version, which did not put down that of the data
         return False
     return name in FIXED and not _same(was, asked) and (name != "use_ema" or asked)
@@ -293,8 +295,14 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def _said(name: str, value: Any) -> str:
+    """Return an option with its value as a user types them."""
+    if isinstance(value, bool):
+        return _flag(name if value else f"no_{name}")
+    return f"{_flag(name)} {_typed(value)}"
+
+
 def _typed(value: Any) -> str:
-    """Return a value as a user types it."""
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

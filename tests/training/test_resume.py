@@ -274,6 +274,7 @@ def test_the_learning_rate_is_that_of_an_undisturbed_training(
         ({"block_out_channels": (8, 16)}, "--block-out-channels 8,16: it was trained with 8,8"),
         ({"norm_num_groups": 4}, "--norm-num-groups 4: it was trained with 8"),
         ({"ddpm_num_steps": 10}, "--ddpm-num-steps 10: it was trained with 1000"),
+        ({"conditional": False}, "--no-conditional: it was trained without it, and this .*: leave it out"),
         ({"classes": "0,1"}, "--classes: it was trained on other data .1,438 images of 0, .*; these: 312 images"),
         ({"split": "test"}, "--split: it was trained on other data"),
     ],
@@ -289,7 +290,7 @@ def test_what_cannot_change_on_the_way_is_refused(
 def test_a_moving_average_can_be_ended_and_not_begun(options: Options, no_pictures: None) -> None:
     train(options(max_train_steps=1))
     train(options(max_train_steps=2, use_ema=False, resume_from_checkpoint="latest"))
-    with pytest.raises(UsageError, match="--use-ema True: it was trained without it"):
+    with pytest.raises(UsageError, match="--use-ema: it was trained without it"):
         train(options(max_train_steps=3, resume_from_checkpoint="latest"))
 
 
