@@ -275,8 +275,8 @@ def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path) -> None:
             before = "without it" if without else f"with {'it' if isinstance(was, bool) else _typed(was)}"
             keep = "leave it out" if without else f"give {_said(name, was)}"
             raise UsageError(
-                f"cannot resume from {folder}: {_said(name, was if asked is None else asked)}: it was trained {before}, "
-                f"and this cannot be changed on the way: {keep}, or start anew in another --output-dir"
+                f"cannot resume from {folder}: {_said(name, was if asked is None else asked)}: it was trained "
+                f"{before}, and this cannot be changed on the way: {keep}, or start anew in another --output-dir"
             )
 
 
