@@ -135,6 +135,8 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
                 )
                 if walk not in costs:
                     costs[walk] = count_cost(plan)
+                    if not costs[walk].calls:
+                        raise ZooError(f"sampler {recipe.sampler} never asks the network: there is no cost to compare")
                 cells[name, images] = Cell(name, recipe, plan, costs[walk])
         except ZooError as error:
             if not suite.every:

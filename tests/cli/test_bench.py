@@ -386,6 +386,18 @@ def test_protocols_that_differ_are_in_no_table_together(cli, model: list[object]
     assert answer.out.endswith("Protocol 2 cannot be compared with protocol 1: images 5, not 6.\n")
 
 
+def test_a_sampler_that_never_asks_the_network_is_one_line(
+    cli, tmp_path: Path, model: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_files", {})
+    (tmp_path / "idle.py").write_text(
+        "from samplerzoo import Sampler\n\n\nclass Idle(Sampler):\n"
+        "    def step(self, x, t, s, denoise, noise):\n        return x\n"
+    )
+    words = ["--plugin", tmp_path / "idle.py", "--sampler", "idle", "-o", "out", "--dry-run"]
+    cli("bench", *model, *FEW, *words).refuses(1, "sampler idle never asks the network: there is no cost to compare")
+
+
 def test_nothing_to_compare(cli) -> None:
     cli("compare", "nowhere").refuses(2, "nowhere holds no rows")
     cli("compare").refuses(2)

@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from samplerzoo import registry
 from samplerzoo.cli import play
 
 needs_gradio = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="pip install 'samplerzoo[play]'")
@@ -25,8 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of gradio and of its server
 
 
 @pytest.fixture(autouse=True)
-def swept() -> Iterator[None]:
-    """Collect what gradio's server leaves open, while warnings of it are ignored."""
+def swept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget the plugins of a test; collect what gradio leaves open, while warnings of it are ignored."""
+    monkeypatch.setattr(registry, "_files", {})
     yield
     gc.collect()
 
