@@ -35,6 +35,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     """
     spelled, small = {each.lower(): each for each in known}, word.lower()
     close = difflib.get_close_matches(small, spelled, n=1, cutoff=0.8)
-    close += [each for each in spelled if each.endswith((f"_{small}", f"-{small}"))]
+    last = small.lstrip("-")
+    close += [each for each in spelled if each.endswith((f"_{last}", f"-{last}"))]
     close += difflib.get_close_matches(small, spelled, n=1)
     return f" (did you mean {spelled[close[0]]}?)" if close else ""

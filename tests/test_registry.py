@@ -301,3 +301,10 @@ def test_nearest() -> None:
 )  # fmt: skip
 def test_class_names_in_kebab_case(name: str, expected: str) -> None:
     assert kebab(name) == expected
+
+
+def test_a_source_that_would_have_no_effect_is_refused() -> None:
+    from samplerzoo.metrics.names import parse_features
+
+    with pytest.raises(UsageError, match="nothing stands behind its name: --features pixels"):
+        parse_features("pixels:zz")

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from samplerzoo import Features, Field
+from samplerzoo import Features
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +15,7 @@ class Pixels(Features):
     A small distance of pixels says little about images. A large one shows that something is wrong.
     """
 
-    source: Literal[""] = Field("", description="nothing: pixels come from the images alone")
+    takes_source = False
 
     @property
     def id(self) -> str:

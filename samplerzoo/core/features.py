@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from samplerzoo.options import Options, kebab
 
@@ -23,7 +23,16 @@ class Features(Options):
     `--features NAME:SOURCE`, as in classifier:mnist, creates an instance of the plugin NAME with this source.
     """
 
+    takes_source: ClassVar[bool] = True
+    """Tells whether something may stand behind the colon. What has no effect is refused."""
+
     source: str = Field("", description="the part of NAME:SOURCE after the colon")
+
+    @model_validator(mode="after")
+    def _has_what_it_takes(self) -> Self:
+        if self.source and not self.takes_source:
+            raise ValueError(f"nothing stands behind its name: --features {self.name}")
+        return self
 
     @property
     def name(self) -> str:
