@@ -29,10 +29,15 @@ class Options(BaseModel):
     @classmethod
     def _no_truth_is_a_number(cls, values: Any) -> Any:
         """Refuse true and false for a number, which pydantic would take for 1 and 0."""
-        for name, value in values.items() if isinstance(values, dict) else ():
+        truths = (
+            [name for name, value in values.items() if value is True or value is False]
+            if isinstance(values, dict)
+            else ()
+        )
+        for name in truths:
             field = cls.model_fields.get(name)
-            if isinstance(value, bool) and field is not None and not _takes_truth(field.annotation):
-                raise ValueError(f"{name}: {str(value).lower()} stands where no truth value can")
+            if field is not None and not _takes_truth(field.annotation):
+                raise ValueError(f"{name}: {str(values[name]).lower()} stands where no truth value can")
         return values
 
     def differences(self, other: Self) -> list[str]:
