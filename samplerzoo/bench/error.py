@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,10 +100,12 @@ def read_converged(folder: Path, wanted: Sequence[int], name: str = CONVERGED) -
 
 def _read_shard(folder: Path, shard: range, name: str) -> NDArray:
     """Read of a shard of converged solutions the images, how far they moved, or their steps."""
-    least, shape = {CONVERGED: (-math.inf, (len(shard), ...)), MOVED: (0, (len(shard),)), STEPS: (1, (len(shard),))}[
-        name
-    ]
-    return read_array(shards.path(folder, CONVERGED, shard), name, Expected(shape, least))
+    expected = {
+        CONVERGED: Expected((len(shard), None, None, None)),
+        MOVED: Expected((len(shard),), 0),
+        STEPS: Expected((len(shard),), 1),
+    }
+    return read_array(shards.path(folder, CONVERGED, shard), name, expected[name])
 
 
 class ErrorMeter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,7 +21,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import check_second, lasting, open_model, warn_once
 from samplerzoo.sampling.labels import Labels, parse_class_labels
-from samplerzoo.sampling.recipe import EXPLICIT, SCALE, Recipe
+from samplerzoo.sampling.recipe import EXPLICIT, SCALE, Recipe, whole
 from samplerzoo.trust.limits import MOST_IMAGES
 from samplerzoo.trust.markup import visible
 
@@ -164,7 +163,7 @@ def make_plan(
     if model.text is not None and (labels is not None or recipe.class_labels is not None):
         raise UsageError(f"{model.name} makes images of prompts, and takes no class labels: leave --class-labels out")
     if labels is not None:
-        labels = [_whole_label(label) for label in labels]  # an array or a tensor will do
+        labels = [whole("a label", label) for label in labels]  # an array or a tensor will do
     elif recipe.class_labels is not None or needs_labels(model, guidance):
         labels = parse_class_labels(recipe.class_labels or "balanced", model, num_images, recipe.seed)
     if recipe.timesteps is not None:
@@ -209,13 +208,6 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
         "hosted": recipe.hosted if plan.model.drawer is None else True,
     }
     return recipe.model_copy(update=filled)
-
-
-def _whole_label(label: Any) -> int:
-    try:
-        return operator.index(label)
-    except TypeError:
-        raise UsageError(f"a label is a whole number, not {label!r:.60}") from None
 
 
 def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:

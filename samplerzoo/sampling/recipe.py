@@ -167,7 +167,7 @@ class Recipe(DrawOptions, ReadingOptions):
             if guidance is not None:
                 for_guidance = dict(guidance)
                 guidance = kebab(type(guidance).__name__)
-        fields |= {} if steps is None else {"steps": _whole("steps", steps)}
+        fields |= {} if steps is None else {"steps": whole("steps", steps)}
         fields |= {} if spacing is None else {"spacing": spacing}
         fields |= {} if timesteps is None else {"timesteps": tuple(map(float, timesteps))}
         try:
@@ -176,7 +176,7 @@ class Recipe(DrawOptions, ReadingOptions):
                 sampler_options=for_sampler,
                 guidance=guidance,
                 guidance_options=for_guidance,
-                seed=_whole("seed", seed),
+                seed=whole("seed", seed),
                 **fields,
             )
         except ValidationError as error:
@@ -226,9 +226,11 @@ class ImageRecord(Options):
             ) from error
 
 
-def _whole(name: str, value: int) -> int:
-    """Turn a whole number of any library, such as numpy's, into Python's."""
+def whole(name: str, value: Any) -> int:
+    """Turn a whole number of any library, such as numpy's, into Python's. True and False are none."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return operator.index(value)
     except TypeError:
-        raise UsageError(f"{name} is a whole number, not {value!r}") from None
+        raise UsageError(f"{name} is a whole number, not {value!r:.60}") from None

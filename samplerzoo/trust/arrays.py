@@ -28,13 +28,13 @@ class Expected:
     """What an array is expected to be.
 
     Attributes:
-        shape: sizes of its axes; None is any size, and `...` at the end any further axes.
+        shape: sizes of its axes; None is any size.
         least, most: bounds of its values.
         whole: True of whole numbers.
         known: False if NaN may stand for what is not known.
     """
 
-    shape: tuple[Any, ...]
+    shape: tuple[int | None, ...]
     least: float = -math.inf
     most: float = math.inf
     whole: bool = False
@@ -42,8 +42,10 @@ class Expected:
 
     def fault(self, values: NDArray[Any]) -> str | None:
         """Say what is wrong with an array; None if nothing is."""
-        if not self._fits(values.shape):
-            return f"shape {values.shape}, not {self._shape_text()}"
+        fits = [size in (None, own) for size, own in zip(self.shape, values.shape, strict=False)]
+        if values.ndim != len(self.shape) or not all(fits):
+            wanted = ", ".join("any" if size is None else str(size) for size in self.shape)
+            return f"shape {values.shape}, not ({wanted})"
         if values.dtype.kind not in ("iu" if self.whole else "iuf"):
             return f"values of type {values.dtype}, not {'whole numbers' if self.whole else 'numbers'}"
         if values.dtype.kind == "f":
@@ -54,15 +56,6 @@ class Expected:
             low, high = (f"{end:g}" for end in (self.least, self.most))
             return f"values outside of [{low}, {high}]"
         return None
-
-    def _fits(self, shape: tuple[int, ...]) -> bool:
-        wanted = self.shape
-        if wanted and wanted[-1] is ...:
-            wanted, shape = wanted[:-1], shape[: len(wanted) - 1]
-        return len(shape) == len(wanted) and all(size in (None, own) for size, own in zip(wanted, shape, strict=True))
-
-    def _shape_text(self) -> str:
-        return f"({', '.join('...' if size is ... else 'any' if size is None else str(size) for size in self.shape)})"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
 from samplerzoo import load, sample
@@ -279,3 +280,12 @@ def test_the_bar_expects_of_other_images_what_the_solved_ones_took(monkeypatch: 
     solving.end(8)
     assert bar.n == pytest.approx(4 * each + 8 * 24)
     assert bar.total == pytest.approx(bar.n + 100)
+
+
+def test_converged_solutions_of_another_shape_are_refused_with_the_file(tiny_model: Path, tmp_path: Path) -> None:
+    run(suite_of(tiny_model, {"sampler": "ddim"}), tmp_path)
+    file = min((tmp_path / "converged").rglob("converged-*.safetensors"))
+    tensors = load_file(file)
+    save_file({**tensors, "converged": np.ascontiguousarray(tensors["converged"][:, 0])}, file)
+    with pytest.raises(ZooError, match=r"converged-.*: converged: shape .*; remove it, and it is made again"):
+        read_converged(file.parent, [0])

@@ -78,7 +78,7 @@ def test_a_bar_is_shown_where_it_is_asked_for(model: zoo.Model, capsys: pytest.C
     assert "sampling" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("labels", [[1.5], torch.tensor([1.0]), ["3"]])
+@pytest.mark.parametrize("labels", [[1.5], [True], torch.tensor([1.0]), ["3"]])
 def test_a_label_is_a_whole_number(model: zoo.Model, labels: Any) -> None:
     with pytest.raises(UsageError, match="a label is a whole number"):
         zoo.sample(model, "ddim", steps=2, labels=labels)
@@ -93,3 +93,9 @@ def test_steps_and_timesteps_are_not_both_taken(model: zoo.Model) -> None:
 def test_an_exact_model_is_bounded_before_its_images_are_read(size: int) -> None:
     with pytest.raises(UsageError, match="too large to be kept in memory: :image_size=32"):
         zoo.load(f"exact:digits:image_size={size}", device="cpu")
+
+
+@pytest.mark.parametrize("keys", [{"steps": True}, {"steps": 2, "seed": False}, {"steps": 2, "eta": True}])
+def test_a_truth_value_is_no_number(model: zoo.Model, keys: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"is a whole number, not|where no truth value can"):
+        zoo.sample(model, "ddim", num_images=1, **keys)
