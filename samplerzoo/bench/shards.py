@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -73,12 +72,13 @@ def missing(there: Iterable[range], count: int, batch_size: int) -> list[range]:
 
     A batch ends at multiples of its size, so that an interrupted run goes on with the batches it would have made.
     """
-    lacking = sorted(set(range(count)).difference(*there))
-    batches = []
-    for _, block in groupby(lacking, lambda index: index // batch_size):
-        for _, pairs in groupby(enumerate(block), lambda pair: pair[1] - pair[0]):
-            indices = [index for _, index in pairs]
-            batches.append(range(indices[0], indices[-1] + 1))
+    batches, at = [], 0
+    for shard in [*sorted(there, key=lambda shard: shard.start), range(count, count)]:
+        while at < min(shard.start, count):
+            end = min((at // batch_size + 1) * batch_size, shard.start, count)
+            batches.append(range(at, end))
+            at = end
+        at = max(at, shard.stop)
     return batches
 
 

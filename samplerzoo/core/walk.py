@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -60,12 +61,12 @@ class FiniteCheck:
     def __init__(self, steps: int, *, at_once: bool, advice: str = "") -> None:
         self.step = INITIAL_STEP
         self._steps, self._at_once, self._advice = steps, at_once, advice
-        self._seen: list[tuple[torch.Tensor, str, int, Level]] = []
+        self._seen: list[tuple[torch.Tensor, torch.Tensor, str, int, Level]] = []
 
     def __call__(self, x: torch.Tensor, culprit: str, level: Level) -> None:
         """Check x, which `culprit` gave at a level."""
-        extremes = torch.stack(torch.aminmax(x))  # NaN if any is; a sixth of the time of asking every value
-        self._seen.append((extremes, culprit, self.step, level))
+        low, high = torch.aminmax(x)  # NaN if any value is; a sixth of the time of asking every value
+        self._seen.append((low, high, culprit, self.step, level))
         if self._at_once:
             self.read()
 
@@ -76,8 +77,10 @@ class FiniteCheck:
             ZooError: a value is NaN or infinite; names the first step and who gave it.
         """
         seen, self._seen = self._seen, []
-        finite = torch.stack([extremes for extremes, *_ in seen]).isfinite().all(dim=1).tolist() if seen else []
-        for fine, (_, culprit, step, level) in zip(finite, seen, strict=True):
-            if not fine:
+        if not seen:
+            return
+        extremes = torch.stack([value for low, high, *_ in seen for value in (low, high)])
+        for values, (*_, culprit, step, level) in zip(extremes.reshape(-1, 2).tolist(), seen, strict=True):
+            if not all(map(math.isfinite, values)):
                 where = f"at step {step} of {self._steps}, tau {level.tau:g}"
                 raise ZooError(f"{culprit} returned NaN or infinity {where}{self._advice}")

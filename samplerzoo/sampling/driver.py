@@ -22,7 +22,7 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.duration import Duration
 from samplerzoo.core.guidance import Guidance, checked_denoiser
 from samplerzoo.core.level import Grid, Level
-from samplerzoo.core.model import Model
+from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.noise import INITIAL_STEP, Noise
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.request import Request
@@ -321,6 +321,7 @@ def count_cost(plan: Plan) -> Cost:
         plan,
         model=dataclasses.replace(plan.model, shape=(plan.model.shape[0], 2, 2)),
         num_images=1,
+        clip=NO_CLIP,
         labels=None if plan.labels is None else plan.labels[:1],
     )
     everywhere = [0] * processes()[1]  # every process gets a batch, and so counts for itself
