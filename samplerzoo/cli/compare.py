@@ -23,5 +23,5 @@ def command(folders: tuple[Path, ...], html: Path | None) -> None:
 
     show(compare(folders))
     if html is not None:
-        interactive.write_html(distinct(folders), html, {})
+        interactive.write_html(distinct(folders), html)
         show(html)

@@ -65,10 +65,29 @@ def is_available() -> bool:
     return importlib.util.find_spec("plotly") is not None
 
 
-def write_html(folders: Sequence[Path], path: Path, findings: Mapping[Protocol, Sequence[str]]) -> None:
-    """Write the page of a benchmark folder, or of several beside each other.
+def write_html(folders: Sequence[Path], path: Path) -> None:
+    """Write the page of a benchmark folder, or of several beside each other, without sentences.
+
+    Raises:
+        UsageError: plotly is not installed, or a folder holds no rows.
+    """
+    found = [(folder, row) for folder in folders for row in read_some(folder)]
+    measured = [(folder, row) for folder, row in found if row.metrics is not None]
+    alone = len(folders) == 1  # what is kept of cells that are gone says nothing of another folder's
+    evidence = collect(folders[0], [row for _, row in measured]) if alone else gather(measured)
+    write_page(found, evidence, path, {})
+
+
+def write_page(
+    found: Places,
+    evidence: Mapping[Protocol, Evidence],
+    path: Path,
+    findings: Mapping[Protocol, Sequence[str]],
+) -> None:
+    """Write the page of these rows.
 
     Args:
+        evidence: covariances of their figures, by protocol.
         findings: sentences of the report, by protocol.
 
     Raises:
@@ -76,10 +95,9 @@ def write_html(folders: Sequence[Path], path: Path, findings: Mapping[Protocol, 
     """
     if not is_available():
         raise UsageError("plotly, which draws this page, is not installed: pip install plotly")
-    found = [(folder, row) for folder in folders for row in read_some(folder)]
+    folders = [*dict.fromkeys(folder for folder, _ in found)]
     measured = [pair for pair in found if pair[1].metrics is not None]
     with_errors = [pair for pair in found if pair[1].error is not None]
-    evidence = collect(folders[0], [row for _, row in measured]) if len(folders) == 1 else gather(measured)
     pictures = _Pictures(MOST_PICTURES)
     sections = [
         _section(_distances(protocol, own, evidence.get(protocol, Evidence())), folders, findings, pictures)

@@ -109,7 +109,8 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     lines, sweeps = all_lines, all_sweeps
     if len(rows) < len(every):
         lines, sweeps = (along(rows, "steps"), along(rows, "scale")) if rows else (lines[:0], sweeps[:0])
-    sections = _sections(lines, sweeps, collect(folder, rows), baseline)
+    evidence = collect(folder, rows)
+    sections = _sections(lines, sweeps, evidence, baseline)
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     written = [
         *(
@@ -134,7 +135,8 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     page = None
     if interactive.is_available():
         page = folder / interactive.HTML_FILE
-        interactive.write_html([folder], page, said | {table.protocol: findings_of_errors(table) for table in errors})
+        findings = said | {table.protocol: findings_of_errors(table) for table in errors}
+        interactive.write_page([(folder, row) for row in every], evidence, page, findings)
     return Report(folder / REPORT_FILE, page, said)
 
 

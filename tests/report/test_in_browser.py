@@ -16,7 +16,7 @@ from synthetic import influence, protocol, row, shard, sure
 from samplerzoo.bench.evidence import collect
 from samplerzoo.bench.results import Row, append_rows
 from samplerzoo.report.decide import Judge
-from samplerzoo.report.interactive import write_html
+from samplerzoo.report.interactive import write_html, write_page
 from samplerzoo.report.series import along, average
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -48,7 +48,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, each in enumerate(rows):
         shard(folder, each.cell, np.full((2000, 1, 4, 4), 40 * place, np.uint8))
     append_rows(folder, rows)
-    write_html([folder], folder / "report.html", {protocol(): ["unipc is the best."]})
+    places = [(folder, each) for each in rows]
+    write_page(places, collect(folder, rows), folder / "report.html", {protocol(): ["unipc is the best."]})
     return folder / "report.html"
 
 
@@ -111,7 +112,7 @@ def test_what_cannot_be_told_is_said_with_the_images_that_would(browser: Any, tm
     rows = [sure(row(name, 10, fd), 0.1) for name, fd in (("ddim", 1.0), ("unipc", 1.01), ("heun", 3.0))]
     influence(tmp_path, rows, 0.1, 0.02)
     append_rows(tmp_path, rows)
-    write_html([tmp_path], tmp_path / "report.html", {})
+    write_html([tmp_path], tmp_path / "report.html")
     tab = browser.new_page()
     tab.goto((tmp_path / "report.html").as_uri())
     assert "ddim has the lowest figure" in tab.locator("#verdict").inner_text()
@@ -145,7 +146,7 @@ def test_the_answer_is_that_of_the_report(
     append_rows(tmp_path, rows)
     judge = Judge(protocol(), average(along(rows, "steps")), collect(tmp_path, rows)[protocol()])
     [verdict] = judge.verdicts()
-    write_html([tmp_path], tmp_path / "report.html", {})
+    write_html([tmp_path], tmp_path / "report.html")
     tab = browser.new_page()
     tab.goto((tmp_path / "report.html").as_uri())
     lines = [line.split("\t") for line in tab.locator("#ranking tr").all_inner_texts()[1:]]
@@ -160,7 +161,7 @@ def test_the_answer_is_that_of_the_report(
 
 def test_a_figure_below_zero_has_a_mark_on_the_logarithmic_axis(browser: Any, tmp_path: Path) -> None:
     append_rows(tmp_path, [sure(row("ddim", steps, fd), 0.1) for steps, fd in ((5, 1.0), (10, -0.02), (20, 0.04))])
-    write_html([tmp_path], tmp_path / "report.html", {})
+    write_html([tmp_path], tmp_path / "report.html")
     tab = browser.new_page()
     tab.goto((tmp_path / "report.html").as_uri())
     tab.wait_for_selector("#plot .legend")
@@ -273,7 +274,7 @@ def test_ten_thousand_points_stay_fluid(browser: Any, tmp_path: Path) -> None:
     etas = [k / 2500 for k in range(2500)]
     rows = [row("ddim", steps, 1.0 + eta, options={"eta": eta}) for eta in etas for steps in (5, 10, 20, 50)]
     append_rows(tmp_path, rows)
-    write_html([tmp_path], tmp_path / "report.html", {})
+    write_html([tmp_path], tmp_path / "report.html")
     tab = browser.new_page()
     tab.set_default_timeout(60_000)
     tab.goto((tmp_path / "report.html").as_uri())

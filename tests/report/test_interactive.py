@@ -15,7 +15,7 @@ from samplerzoo.bench.evidence import collect
 from samplerzoo.bench.results import EXACT, Row, append_rows
 from samplerzoo.report import interactive
 from samplerzoo.report.decide import Judge
-from samplerzoo.report.interactive import write_html
+from samplerzoo.report.interactive import write_html, write_page
 from samplerzoo.report.page import make_report
 from samplerzoo.report.series import along, average
 from samplerzoo.sampling.command import command_line
@@ -26,7 +26,7 @@ HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 def page(folder: Path, rows: list[Row], *others: Path) -> dict[str, Any]:
     """Write rows and their page, and return the JSON in it."""
     append_rows(folder, rows)
-    write_html([folder, *others], folder / "page.html", {})
+    write_html([folder, *others], folder / "page.html")
     (text,) = re.findall(
         r'<script type="application/json" id="data">(.*?)</script>', (folder / "page.html").read_text()
     )
@@ -106,8 +106,9 @@ def test_pictures_end_where_their_room_does(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_names_of_any_origin_end_no_script(tmp_path: Path) -> None:
-    append_rows(tmp_path, [row("ddim", 5, 1.0, options={"mode": HOSTILE}, under=protocol(model=HOSTILE), cell="c")])
-    write_html([tmp_path], tmp_path / "page.html", {protocol(model=HOSTILE): [HOSTILE]})
+    hostile = protocol(model=HOSTILE)
+    found = [(tmp_path, row("ddim", 5, 1.0, options={"mode": HOSTILE}, under=hostile, cell="c"))]
+    write_page(found, {}, tmp_path / "page.html", {hostile: [HOSTILE]})
     assert "<img" not in (tmp_path / "page.html").read_text().partition('id="data"')[2].partition("</script>")[0]
 
 
