@@ -12,13 +12,16 @@ SPAN = 0.8
 
 
 class Trailing(Spacing):
-    """Evenly spaced times that start at T for any number of steps (Lin et al. 2024, table 2)."""
+    """Evenly spaced times that start at T for any number of steps (Lin et al. 2024, table 2).
+
+    On a flow they have the shift of the model's own scheduler.
+    """
 
     rounds: ClassVar[bool] = True
 
     def taus(self, schedule, steps):
         taus = schedule.T - np.arange(steps) * (schedule.T / steps)
-        return taus if schedule.whole is None else np.round(taus)
+        return shifted(schedule, taus) if schedule.whole is None else np.round(taus)
 
 
 class Leading(Spacing):
@@ -38,14 +41,14 @@ class Leading(Spacing):
 class Linspace(Spacing):
     """Evenly spaced times from T to the cleanest level that a network knows (Lin et al. 2024, table 2).
 
-    They are whole timesteps, if the path has such.
+    They are whole timesteps, if the path has such. On a flow they have the shift of the model's own scheduler.
     """
 
     rounds: ClassVar[bool] = True
 
     def taus(self, schedule, steps):
         if schedule.whole is None:
-            return np.linspace(schedule.T, schedule.low, steps)
+            return shifted(schedule, np.linspace(schedule.T, schedule.low, steps))
         return [schedule.tau(float(t)) for t in np.round(np.linspace(schedule.T - 1, 0, steps))]
 
 
@@ -95,6 +98,12 @@ class Scheduler(Spacing):
         if len(taus) != steps:
             raise UsageError(f"the scheduler's own grid of {steps} steps has {len(taus)} levels: give --spacing")
         return taus
+
+
+def shifted(schedule, taus):
+    """Return even times as the scheduler of a flow shifts them (Esser et al. 2024, eq. 23)."""
+    s = schedule.shift
+    return s * taus / (1 + (s - 1) * taus)
 
 
 def through_log_snr(schedule, log_snr):

@@ -156,7 +156,8 @@ class RectifiedFlow(Schedule):
     Args:
         timesteps: number that diffusers multiplies sigma by to call it a timestep.
         own: grid of the model's own scheduler.
-        shifted: shift of the model's own scheduler.
+        shifted: what the model's own scheduler makes of the times that a pipeline asks for.
+        shift: number of that scheduler's shift.
     """
 
     kind: ClassVar[str] = "flow"
@@ -164,8 +165,11 @@ class RectifiedFlow(Schedule):
     T = 1.0
     ends_in_noise = True
 
-    def __init__(self, timesteps: int = 1000, *, own: OwnGrid | None = None, shifted: Shift | None = None) -> None:
-        self.low, self._timesteps, self.own, self.shifted = 1 / max(timesteps, 2), timesteps, own, shifted
+    def __init__(
+        self, timesteps: int = 1000, *, own: OwnGrid | None = None, shifted: Shift | None = None, shift: float = 1.0
+    ) -> None:
+        self.low, self._timesteps = 1 / max(timesteps, 2), timesteps
+        self.own, self.shifted, self.shift = own, shifted, shift
 
     def timestep(self, tau: float) -> float:
         """Return the timestep as diffusers counts it for flows, sigma times their number."""

@@ -35,6 +35,8 @@ class Schedule(ABC):
         own: function from a number of steps to the decreasing times tau of the model's own scheduler, if it has a grid.
         shifted: function from times tau that a pipeline asks for to those that the model's own scheduler visits for
             them, if those are others.
+        shift: number s by which that scheduler moves even times towards the noise, to s tau / (1 + (s - 1) tau)
+            (Esser et al. 2024, eq. 23); 1 leaves them. Spacings that are even in time keep it.
     """
 
     kind: ClassVar[str]
@@ -48,6 +50,7 @@ class Schedule(ABC):
     ends_in_noise: bool = False
     own: Callable[[int], Sequence[float]] | None = None
     shifted: Callable[[Sequence[float]], Sequence[float]] | None = None
+    shift: float = 1.0
 
     @abstractmethod
     def at(self, tau: float) -> Level:

@@ -29,6 +29,7 @@ from samplerzoo.hosting.run import Run
 from samplerzoo.hosting.timetable import Timetable, is_far
 from samplerzoo.models.parts import HOSTED, unhosted
 from samplerzoo.options import kebab
+from samplerzoo.sampling.plan import warn_of_long_end
 
 
 @dataclass
@@ -345,7 +346,10 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             return grid_told(model, timesteps)
         if steps is None:
             raise UsageError("set_timesteps needs a number of steps, timesteps or sigmas")
-        return grid_of(sampler, model.schedule, steps, self.config.spacing)
+        grid = grid_of(sampler, model.schedule, steps, self.config.spacing)
+        if self.config.spacing is None:
+            warn_of_long_end(sampler, model.schedule, grid)
+        return grid
 
     def _lay_out(self, timetable: Timetable, device: str | torch.device | None) -> None:
         """Set the attributes that a pipeline reads."""

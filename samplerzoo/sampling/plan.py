@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from samplerzoo import registry
+from samplerzoo.core.blame import plugin_title
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.level import Grid
@@ -16,6 +18,7 @@ from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError
 from samplerzoo.models.handle import ModelHandle
@@ -27,6 +30,9 @@ from samplerzoo.trust.markup import visible
 
 SHOWN_LETTERS = 40
 """Characters of a prompt in messages."""
+
+LONG_END = 3.0
+"""Ratio of a grid's last two steps between levels of noise, in log-SNR, above which it is said to end in a long one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +176,8 @@ def make_plan(
         grid = model.schedule.grid_at(recipe.timesteps)
     else:
         grid = grid_of(sampler, model.schedule, recipe.steps, recipe.spacing)
+        if recipe.spacing is None:
+            warn_of_long_end(sampler, model.schedule, grid)
     clip = model.clip if recipe.clip_x0 is None else Clip.parse(recipe.clip_x0)
     second = None
     if isinstance(guidance, TwoModelGuidance) and guidance.model is not None:
@@ -213,6 +221,19 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
 def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:
     """Tell whether images belong to classes: the network's, or those that the guidance speaks of."""
     return model.num_classes is not None or (model.text is None and guidance is not None and guidance.needs_labels)
+
+
+def warn_of_long_end(sampler: Sampler, schedule: Schedule, grid: Grid) -> None:
+    """Say that a method of high order strays where the grid of a model's own scheduler ends in a long step."""
+    if schedule.own is None or sampler.order < 2 or len(grid) < 4:
+        return
+    *_, before, last = (s.log_snr - t.log_snr for t, s in itertools.pairwise(grid.levels[:-1]))
+    if last > LONG_END * before:
+        warn_once(
+            "samplerzoo: the grid of this model's own scheduler ends in a step that is far longer in log-SNR than the "
+            f"others. {plugin_title(sampler)} strays there when steps are few: --spacing {schedule.usual} (in Python "
+            f'spacing="{schedule.usual}") has steps that are alike'
+        )
 
 
 def _warn_of_cut(text: TextEncoder, prompts: Sequence[str]) -> None:

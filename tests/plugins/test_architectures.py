@@ -188,6 +188,19 @@ def test_a_flow_schedulers_own_spread_is_its_grid(tmp_path: Path, spread: str) -
     assert grid == pytest.approx(stock.sigmas.tolist(), rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.parametrize("steps", [1, 5, 30])
+def test_spacings_that_are_even_in_time_keep_the_shift(tmp_path: Path, steps: int) -> None:
+    """As diffusers' pipelines of Flux give it even times, which it shifts."""
+    import diffusers
+
+    folder = folders.flow(tmp_path, shift=3.0)
+    schedule, theirs = loaded(folder).schedule, diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    theirs.set_timesteps(sigmas=[1 - k / steps for k in range(steps)])
+    grid = schedule.grid(steps, "trailing")
+    assert [level.tau for level in grid.levels] == pytest.approx(theirs.sigmas.tolist(), rel=1e-6)
+    assert schedule.grid(steps, "linspace") == schedule.grid(steps, "scheduler")
+
+
 def test_a_terminal_shift_stretches_the_grid(tmp_path: Path) -> None:
     folder = folders.flow(tmp_path, shift=2.0, shift_terminal=0.1)
     schedule = loaded(folder).schedule

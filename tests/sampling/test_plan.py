@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from samplerzoo_plugins.ddim import DDIM
 
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import FLOW
+from samplerzoo.core.paths import RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
+from samplerzoo.models.load import warn_once
 from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
@@ -79,3 +84,34 @@ def test_labels_on_an_unconditional_model_need_a_guidance(linear: Schedule) -> N
 def test_a_plan_without_the_labels_it_needs(conditional: Model) -> None:
     with pytest.raises(UsageError, match="labels are needed"):
         Plan(conditional, DDIM(), conditional.schedule.grid(1), 2)
+
+
+@pytest.mark.parametrize(
+    ("request_", "noted"),
+    [
+        ({"sampler": "unipc", "steps": 5}, True),
+        ({"sampler": "heun", "steps": 50}, True),
+        ({"sampler": "ddim", "steps": 5}, False),
+        ({"sampler": "unipc", "steps": 5, "spacing": "trailing"}, False),
+        ({"sampler": "unipc", "steps": 5, "spacing": "scheduler"}, False),
+        ({"sampler": "unipc", "steps": 2}, False),
+        ({"sampler": "unipc", "timesteps": [1000, 750, 500, 250, 1]}, False),
+    ],
+)
+def test_a_grid_that_ends_in_a_long_step_is_said_once(
+    capsys: pytest.CaptureFixture[str], request_: dict[str, Any], noted: bool
+) -> None:
+    """The scheduler of a flow visits sigma = 0.001 before 0, and a method that extrapolates strays there."""
+    warn_once.cache_clear()
+    schedule = RectifiedFlow(own=lambda steps: np.linspace(1.0, 0.001, steps))
+    model = gaussian(schedule, parametrization=FLOW)
+    for _ in range(2):
+        sample(model, num_images=1, **request_)
+    assert capsys.readouterr().err.count("--spacing trailing") == noted
+
+
+def test_a_grid_of_steps_that_are_alike_is_not_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    warn_once.cache_clear()
+    for schedule in (RectifiedFlow(own=lambda steps: 1 - np.arange(steps) / steps), RectifiedFlow()):
+        sample(gaussian(schedule, parametrization=FLOW), "unipc", steps=5, num_images=1)
+    assert not capsys.readouterr().err

@@ -52,7 +52,7 @@ class Flow(PathArchitecture):
             )
         T = int(config.get("num_train_timesteps", 1000))
         grid = ShiftedGrid.of(config, network)
-        schedule = RectifiedFlow(T, own=grid, shifted=grid.shifted)
+        schedule = RectifiedFlow(T, own=grid, shifted=grid.shifted, shift=grid.shift)
         told = dataclasses.replace(PARAMETRIZATIONS["flow"], c_noise=lambda t: t.tau * T)
         return PathFacts(schedule, told, clip=clip_of(config), guesses=grid.guesses)
 
