@@ -60,12 +60,12 @@ if TYPE_CHECKING:
     from samplerzoo.options import Field as Field
     from samplerzoo.registry import RESERVED as RESERVED
     from samplerzoo.registry import load_file as load_file
-    from samplerzoo.sampling.driver import Result as Result
-    from samplerzoo.sampling.driver import sample as sample
     from samplerzoo.sampling.driver import stream as stream
     from samplerzoo.sampling.plan import Plan as Plan
     from samplerzoo.sampling.plan import make_plan as make_plan
     from samplerzoo.sampling.recipe import Recipe as Recipe
+    from samplerzoo.sampling.sample import Result as Result
+    from samplerzoo.sampling.sample import sample as sample
     from samplerzoo.system.files import atomic_file as atomic_file
     from samplerzoo.system.files import digest as digest
     from samplerzoo.system.memory import keep_freed_memory as keep_freed_memory
@@ -117,8 +117,8 @@ _HOME = {
     "Recipe": "sampling.recipe",
     "RectifiedFlow": "core.paths",
     "RESERVED": "registry",
-    "Result": "sampling.driver",
-    "sample": "sampling.driver",
+    "Result": "sampling.sample",
+    "sample": "sampling.sample",
     "Sampler": "core.sampler",
     "SamplerPipeline": "hosting.pipeline",
     "SamplerScheduler": "hosting.scheduler",

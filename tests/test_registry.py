@@ -15,7 +15,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.options import kebab
 from samplerzoo.registry import get, load_file, make, plugins, unknown_option
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian
 
 GOOD = """

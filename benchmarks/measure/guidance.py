@@ -11,7 +11,7 @@ from measure.figure import Figure, paired
 from measure.networks import call_of
 from samplerzoo.core.model import Model
 from samplerzoo.models.load import load
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 
 STEPS, ROUNDS = 10, 7
 

@@ -23,7 +23,7 @@ from samplerzoo.core.model import Layout, Model
 from samplerzoo.images import to_uint8
 from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.sampling import tuning
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.sampling.tuning import TuningRequest
 
 STEPS = 5

@@ -14,7 +14,7 @@ from samplerzoo import registry
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.model import Model
 from samplerzoo.models.load import load
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 
 STEPS, ROUNDS, CALLS = 50, 3, 8
 

@@ -19,7 +19,7 @@ from measure.networks import TINY, forward_of, saved, scratch, unconditional_mni
 from samplerzoo.bench.harness import BenchOptions, Harness
 from samplerzoo.bench.suite import parse_suite
 from samplerzoo.models.load import ModelFolder, load
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.sampling.tuning import TuningRequest
 
 ROUNDS = 3

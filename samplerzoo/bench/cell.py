@@ -28,8 +28,8 @@ from samplerzoo.images import check_channels
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import open_model, title
 from samplerzoo.registry import Kind
-from samplerzoo.sampling.driver import count_cost
 from samplerzoo.sampling.labels import IN_PROPORTION, parse_class_labels
+from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan, needs_labels
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file, digest_text

@@ -12,7 +12,7 @@ from samplerzoo.bench.cell import Cell
 from samplerzoo.core.level import Level
 from samplerzoo.errors import ZooError
 from samplerzoo.sampling import convergence
-from samplerzoo.sampling.driver import Pace, measure_pace
+from samplerzoo.sampling.pace import Pace, measure_pace
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.system.processes import share
 

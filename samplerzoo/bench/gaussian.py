@@ -21,7 +21,7 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError, reason
-from samplerzoo.sampling.driver import count_cost
+from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.environment import versions

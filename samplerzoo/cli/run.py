@@ -173,7 +173,7 @@ def _summary(record: dict[str, Any]) -> str:
 
 def _show(run: Run, as_json: bool) -> None:
     """Print what would be done, and what it would cost."""
-    from samplerzoo.sampling.driver import measure_pace
+    from samplerzoo.sampling.pace import measure_pace
     from samplerzoo.system.processes import processes
 
     cost, levels, schedule = run.cost, run.plan.grid.levels, run.plan.model.schedule

@@ -22,8 +22,8 @@ from samplerzoo.models.load import ModelFolder, model_of_modules, read_info
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE
 from samplerzoo.models.understand import CLASSIFIER
-from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.labels import parse_class_labels
+from samplerzoo.sampling.sample import sample
 from samplerzoo.system.files import atomic_file
 
 NETWORKS, AUTOENCODERS = ("unet", "transformer"), ("vqvae", "vae")

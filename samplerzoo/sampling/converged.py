@@ -14,7 +14,8 @@ from samplerzoo.core.flow import AdamsBashforth, flow_grid
 from samplerzoo.core.model import Model
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling import convergence
-from samplerzoo.sampling.driver import OnStep, count_cost, draw_batch, fitting
+from samplerzoo.sampling.driver import OnStep, draw_batch, fitting
+from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import Plan
 
 

@@ -31,7 +31,8 @@ from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import open_model
 from samplerzoo.options import Options
 from samplerzoo.sampling import trajectory, tuning
-from samplerzoo.sampling.driver import count_cost, split_batches, stream, timed_batches
+from samplerzoo.sampling.driver import split_batches, stream, timed_batches
+from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.trajectory import Trajectory

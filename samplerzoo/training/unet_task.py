@@ -22,7 +22,7 @@ from samplerzoo.images import from_uint8
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.load import ModelFolder, model_of_modules, save_model
 from samplerzoo.models.parts import Part, architecture_of
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.training import card, pictures
 from samplerzoo.training.forward import LEVELS, LevelDistribution, as_factor, loss_weight, noised, target
 from samplerzoo.training.options import TrainOptions

@@ -25,9 +25,9 @@ from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import ModelFolder, load
-from samplerzoo.sampling import driver
 from samplerzoo.sampling.labels import IN_PROPORTION
 from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.sample import sample
 from samplerzoo.sampling.tuning import TuningRequest
 
 Bench = Callable[..., SuiteOutcome]
@@ -80,7 +80,7 @@ def test_images_are_those_of_sample(suite: Suites, bench: Bench, tmp_path: Path,
     assert shards.present(folder, shards.IMAGES) == [range(8), range(8, 16), range(16, 20)]
     model = load(tiny_model, device="cpu", dtype="float32")
     model = dataclasses.replace(model, class_counts=(134, 133, 133))  # the reference's: labels are as frequent as there
-    expected = driver.sample(model, "ddpm", steps=3, labels="natural", num_images=20, seed=3, batch_size=8)
+    expected = sample(model, "ddpm", steps=3, labels="natural", num_images=20, seed=3, batch_size=8)
     found = [shards.read_images(folder, shard) for shard in shards.present(folder, shards.IMAGES)]
     assert (
         torch.cat([torch.from_numpy(it) for it in found]).permute(0, 2, 3, 1).numpy() == to_uint8(expected.images)

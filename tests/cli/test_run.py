@@ -22,7 +22,7 @@ from samplerzoo.cli import bench, pictures, timesteps
 from samplerzoo.cli import run as module
 from samplerzoo.cli.plugin_flags import PluginCommand
 from samplerzoo.models.load import ModelFolder
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 
 FEW = ["--steps", 3, "--num-images", 5, "--batch-size", 2]
 

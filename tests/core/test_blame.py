@@ -21,7 +21,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import Model
 from samplerzoo.options import Field
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian, mixture
 
 

@@ -20,7 +20,7 @@ from samplerzoo.core.paths import VE, VP
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import conjugate, draws, gaussian, is_stochastic, mixture, moments
 
 Density = Callable[[torch.Tensor], torch.Tensor]

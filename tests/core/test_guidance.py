@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import mixture
 
 

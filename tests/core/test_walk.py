@@ -11,7 +11,7 @@ import torch
 from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import ZooError
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian, outcomes
 
 LINEAR = VP.from_config({})

@@ -27,7 +27,8 @@ from samplerzoo.hosting.hooks import time_texts
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import open_model
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.sampling.driver import count_cost, timed_batches
+from samplerzoo.sampling.driver import timed_batches
+from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import make_plan
 from samplerzoo.sampling.recipe import Recipe
 

@@ -26,7 +26,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.load import ModelFolder, load, save_model
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 
 MakeUNet = Callable[..., Any]
 

@@ -19,9 +19,9 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.plan import make_plan
 from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian, mixture, moments
 
 MEAN, STD, WIDER = 0.5, 0.5, 1.0

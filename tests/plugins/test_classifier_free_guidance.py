@@ -12,7 +12,7 @@ from samplerzoo.core.parametrization import PARAMETRIZATIONS
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import mixture
 
 MEANS = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]])

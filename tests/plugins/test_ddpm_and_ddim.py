@@ -23,7 +23,7 @@ from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian, is_stochastic, mixture, run
 
 SHAPE = (3, 2, 4, 4)

@@ -27,7 +27,7 @@ from samplerzoo.core.prediction import Clip, Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian, is_stochastic, mixture, moments
 
 OFFERED = [

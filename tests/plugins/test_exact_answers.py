@@ -18,7 +18,7 @@ from samplerzoo.core.parametrization import PARAMETRIZATIONS, SAMPLE, V_PREDICTI
 from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian, moments
 from samplerzoo.testing.fixtures import made_for
 

@@ -16,7 +16,7 @@ from samplerzoo.core.paths import VP, RectifiedFlow
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import TOLERANCE, convergence, draws, gaussian, moments, run
 from samplerzoo.testing.fixtures import farthest, given_noise, last
 

@@ -13,7 +13,7 @@ from samplerzoo_plugins.reverse_diffusion import ReverseDiffusion
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian, is_stochastic, moments
 
 MEAN, STD = 0.3, 0.5

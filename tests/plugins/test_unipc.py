@@ -16,7 +16,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import convergence, gaussian
 
 B = pytest.mark.parametrize("solver_type", ["bh1", "bh2"])

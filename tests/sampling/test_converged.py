@@ -18,9 +18,9 @@ from samplerzoo.errors import UsageError
 from samplerzoo.sampling import converged, convergence
 from samplerzoo.sampling.converged import check_flow, converge, distances
 from samplerzoo.sampling.convergence import TOLERANCE
-from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.sampling.sample import sample
 
 SHAPE = (1, 4, 4)
 MEAN, STD = 0.2, 0.4

@@ -28,8 +28,9 @@ from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.load import load, save_model
 from samplerzoo.registry import plugins
 from samplerzoo.sampling import driver
-from samplerzoo.sampling.driver import fitting, sample, stream
+from samplerzoo.sampling.driver import fitting, stream
 from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import conjugate, gaussian, mixture
 
 FLOAT32_NETWORK = 2e-5

@@ -15,9 +15,9 @@ from samplerzoo.core.paths import RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.models.load import warn_once
-from samplerzoo.sampling.driver import sample
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import conjugate, gaussian
 
 

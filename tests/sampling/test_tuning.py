@@ -12,7 +12,7 @@ import torch
 from samplerzoo.core.model import Model
 from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.sampling import tuning
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.sampling.tuning import Tuning, TuningRequest
 
 LONG = 1e9

@@ -13,7 +13,7 @@ from samplerzoo.core.noise import Noise
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import load
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing import gaussian
 
 FLOAT32_NETWORK = 2e-5

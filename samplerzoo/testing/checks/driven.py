@@ -6,7 +6,7 @@ import torch
 
 from samplerzoo.core.level import Level
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing.fixtures import ON_VP, Path, Watched, bimodal, given_noise
 
 STEPS, IMAGES = 6, 3

@@ -21,7 +21,7 @@ from samplerzoo.core.parametrization import EPSILON, SAMPLE, V_PREDICTION
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError
-from samplerzoo.sampling.driver import sample
+from samplerzoo.sampling.sample import sample
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
 from samplerzoo.testing.fixtures import Ancestral, Flow, farthest, three_classes
 from samplerzoo.testing.guiding import IMAGES, Bench, as_kind, at, eps, guiding, guiding_settings, variance_by_label

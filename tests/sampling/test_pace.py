@@ -14,7 +14,8 @@ import torch
 import samplerzoo as zoo
 from samplerzoo.core.codec import Latents
 from samplerzoo.core.duration import Duration
-from samplerzoo.sampling.driver import Pace, measure_pace, timed_batches
+from samplerzoo.sampling.driver import timed_batches
+from samplerzoo.sampling.pace import Pace, measure_pace
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
 
