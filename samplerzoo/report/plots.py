@@ -147,7 +147,7 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
     """Plot distance, accuracy, precision and recall against the guidance scale."""
     swept = drop_lone_points(scales.points)
     fields = {
-        "distance": _measure(scales.protocol),
+        "distance": f"{scales.protocol.metric}; lower is better",  # with more words it is longer than a panel is high
         "metrics.label_accuracy": "label accuracy",
         "metrics.precision": "precision",
         "metrics.recall": "recall",
