@@ -29,7 +29,7 @@ from samplerzoo.trust.records import parse_record
 
 EVIDENCE_FILE = "evidence.safetensors"
 ROUNDING = 1e-4
-"""Relative error of values in single precision, and of what is worked out from them."""
+"""Relative error of values in single precision, as older files have them, and of what is worked out from them."""
 CELLS_OF = "cells"
 """Key of the metadata that say which cells the rows and columns of each covariance are of."""
 
@@ -172,7 +172,7 @@ def _read(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
 
 
 def _check_covariance(covariance: NDArray[np.float64], cells: Sequence[str], what: str, way_out: str) -> None:
-    """Refuse numbers that no figures have as covariances, up to the rounding of a file in single precision."""
+    """Refuse numbers that no figures have as covariances, up to the rounding of an older file's single precision."""
     checked(covariance, Expected((len(cells), len(cells)), known=False), what, way_out)
     variance = np.diagonal(covariance)
     if len({*cells}) < len(cells):
@@ -189,7 +189,8 @@ def _write(folder: Path, evidence: Mapping[Protocol, Evidence]) -> None:
     for protocol, own in evidence.items():
         for figure, table in own.covariance.items():
             name = f"{_key(protocol)} {figure}"
-            tensors[name] = table.to_numpy().astype(np.float32)
+            # in double precision: the variance of a difference is what is left of large covariances
+            tensors[name] = np.ascontiguousarray(table.to_numpy(), dtype=np.float64)
             cells[name] = [*table.index]
     with atomic_file(folder / EVIDENCE_FILE) as partial:
         save_file(tensors, partial, {CELLS_OF: json.dumps(cells)})

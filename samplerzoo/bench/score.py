@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from samplerzoo.bench import shards
 from samplerzoo.bench.cell import Cell
 from samplerzoo.bench.error import interval
+from samplerzoo.bench.evidence import influence_file
 from samplerzoo.bench.results import SCORE, ImageScore, Protocol
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.model import Model
@@ -50,7 +51,7 @@ class ScoreMeter:
         )
 
     def measure(self, cell: Cell, folder: Path) -> ImageScore:
-        """Return the mean score of a cell's images with its interval."""
+        """Return the mean score of a cell's images with its interval; keep the single scores as evidence."""
         texts = self._text(cell)
         scores = []
         for shard in shards.present(folder, shards.IMAGES):
@@ -58,7 +59,9 @@ class ScoreMeter:
             if indices:
                 found = self._images(folder, shard)[: len(indices)]
                 scores.append(score(found, texts[np.array(indices) % len(texts)]))
-        mean, low, high = interval(np.concatenate(scores))
+        of_images = np.concatenate(scores)
+        shards.save_influence(influence_file(folder, self.protocol(cell)), {SCORE: of_images}, None)
+        mean, low, high = interval(of_images)
         return ImageScore(mean=mean, low=low, high=high)
 
     def _images(self, folder: Path, shard: range) -> NDArray[np.float32]:

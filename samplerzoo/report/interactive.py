@@ -72,9 +72,8 @@ def write_html(folders: Sequence[Path], path: Path) -> None:
         UsageError: plotly is not installed, or a folder holds no rows.
     """
     found = [(folder, row) for folder in folders for row in read_some(folder)]
-    measured = [(folder, row) for folder, row in found if row.metrics is not None]
     alone = len(folders) == 1  # what is kept of cells that are gone says nothing of another folder's
-    evidence = collect(folders[0], [row for _, row in measured]) if alone else gather(measured)
+    evidence = collect(folders[0], [row for _, row in found]) if alone else gather(found)
     write_page(found, evidence, path, {})
 
 

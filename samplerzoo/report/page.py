@@ -109,7 +109,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     lines, sweeps = all_lines, all_sweeps
     if len(rows) < len(every):
         lines, sweeps = (along(rows, "steps"), along(rows, "scale")) if rows else (lines[:0], sweeps[:0])
-    evidence = collect(folder, rows)
+    evidence = collect(folder, every)
     sections = _sections(lines, sweeps, evidence, baseline)
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     written = [
@@ -117,7 +117,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
             section(table, folder, stem, _known(table, baseline, alone=not sections))
             for table, stem in zip(errors, stems, strict=True)
         ),
-        score_sections([row for row in every if row.score is not None]),
+        score_sections([row for row in every if row.score is not None], evidence),
         *(each.write(folder) for each in sections),
         time_section(all_lines),
         _prompts(every),

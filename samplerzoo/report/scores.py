@@ -1,40 +1,158 @@
-"""Scores of images in a report: how near the images of each sampler are to their prompts, by evaluations."""
+"""Scores of images in a report: how near the images of each sampler are to their prompts, by evaluations.
+
+Rows of one seed have the same noise and the same prompts, so that they are compared image by image.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 
-from samplerzoo.bench.results import Protocol, Row
-from samplerzoo.report.errors import DIGITS
+from samplerzoo.bench.evidence import Evidence
+from samplerzoo.bench.results import SCORE, Protocol, Row
+from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
+from samplerzoo.report.errors import DIGITS, FEW
 from samplerzoo.report.line_names import name_lines, number
-from samplerzoo.report.series import work_of
-from samplerzoo.report.tables import NOTHING, figure, markdown
+from samplerzoo.report.series import columns, work_of
+from samplerzoo.report.tables import NOTHING, figure, markdown, signed
 from samplerzoo.trust.markup import plain
 
 
-def score_sections(rows: Sequence[Row]) -> Iterator[str]:
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Rows of one protocol, by line and column of evaluations (see `series.columns`); those of seeds stand together."""
+
+    protocol: Protocol
+    rows: Mapping[tuple[str, float], Sequence[Row]]
+    evidence: Evidence
+
+    @property
+    def lines(self) -> list[str]:
+        return [*dict.fromkeys(line for line, _ in self.rows)]
+
+    @property
+    def budgets(self) -> list[float]:
+        """Numbers of evaluations, the columns."""
+        return sorted({work for _, work in self.rows})
+
+    @property
+    def few(self) -> bool:
+        """True if there are too few images for a difference to be told."""
+        return (self.protocol.images or 0) < FEW
+
+    def beside(self, work: float) -> list[str]:
+        """Return the lines of a column."""
+        return [line for line, own in self.rows if own == work]
+
+    def mean(self, line: str, work: float) -> float:
+        """Return the mean score over all images of all seeds."""
+        return fmean(row.score.mean for row in self.rows[line, work] if row.score is not None)
+
+    def best(self, work: float) -> str:
+        """Return the line with the highest score at so many evaluations."""
+        return max(self.beside(work), key=lambda line: self.mean(line, work))
+
+    @property
+    def baseline(self) -> str:
+        """Line that others are compared with: the one that is the best most often."""
+        best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
+        return max(self.lines, key=best.count)
+
+    def difference(self, line: str, other: str, work: float) -> Difference | None:
+        """Compare two lines, image by image over the seeds that both have; None if one of them has no such row."""
+        if (line, work) not in self.rows or (other, work) not in self.rows:
+            return None
+        ours, others = ({row.recipe.seed: row for row in self.rows[each, work]} for each in (line, other))
+        common = sorted(ours.keys() & others.keys())
+        terms = [(rows[seed], sign / len(common)) for seed in common for rows, sign in ((ours, 1), (others, -1))]
+        value = sum(row.score.mean * by for row, by in terms if row.score is not None)
+        variance = self.evidence.variance(SCORE, [(row.cell, by) for row, by in terms]) if common else math.nan
+        return Difference(value, math.sqrt(variance) if variance >= 0 else math.nan)
+
+    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
+    def told(self, work: float) -> set[str]:
+        """Return the lines that are told to be worse than the best one of a column, by Holm's correction over it."""
+        if self.few:
+            return set()
+        best = self.best(work)
+        others = [line for line in self.beside(work) if line != best]
+        found = [self.difference(line, best, work) for line in others]
+        corrected = holm([1.0 if each is None else each.p for each in found], pairings(len(others) + 1))
+        return {line for line, p in zip(others, corrected, strict=True) if p < LEVEL}
+
+
+def score_sections(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> Iterator[str]:
     """Write the parts of a report on rows of scores, a table for those that can be compared."""
     for protocol in dict.fromkeys(row.protocol for row in rows):
-        yield from _section(protocol, [row for row in rows if row.protocol == protocol])
+        own = [row for row in rows if row.protocol == protocol]
+        yield from _section(_table(protocol, own, evidence.get(protocol, Evidence())))
 
 
-def _section(protocol: Protocol, rows: Sequence[Row]) -> Iterator[str]:
+def _table(protocol: Protocol, rows: Sequence[Row], evidence: Evidence) -> ScoreTable:
+    found: dict[tuple[str, float], list[Row]] = {}
+    for line, row in zip(name_lines([row.recipe for row in rows], "steps"), rows, strict=True):
+        found.setdefault((line, work_of(row)), []).append(row)
+    lines_at: dict[float, set[str]] = {}
+    for line, work in found:
+        lines_at.setdefault(work, set()).add(line)
+    column = columns(lines_at)
+    return ScoreTable(protocol, {(line, column[work]): there for (line, work), there in found.items()}, evidence)
+
+
+def _section(table: ScoreTable) -> Iterator[str]:
+    protocol = table.protocol
     yield f"## {plain(protocol.title)}"
     yield (
         f"Score of an image: {protocol.reference_id} of the angle between its features and those of its prompt, in "
         f"{plain(protocol.reference)} (Hessel et al. 2021). Means over {protocol.images} images, with 95% intervals by "
         "a bootstrap over them. Higher is nearer to the prompt, which is not nearer to real images."
     )
-    found: dict[tuple[str, float], list[Row]] = {}
-    for line, row in zip(name_lines([row.recipe for row in rows], "steps"), rows, strict=True):
-        found.setdefault((line, work_of(row)), []).append(row)
-    budgets = sorted({work for _, work in found})
-    body = [
-        [plain(line), *(_figure(found.get((line, work), ())) for work in budgets)]
-        for line in dict.fromkeys(line for line, _ in found)
-    ]
-    yield "Score by evaluations of the network:"
-    yield markdown(["", *map(number, budgets)], body)
+    yield "\n".join(f"- {plain(sentence)}" for sentence in _findings(table))
+    bold = "" if table.few else ", in bold the highest of each column and what is not told from it"
+    yield f"Score by evaluations of the network{bold}:"
+    yield _means(table)
+    differences = _differences(table)
+    if differences:
+        yield f"Difference to {plain(table.baseline)}, image by image, with its 95% interval:\n\n{differences}"
+
+
+def _findings(table: ScoreTable) -> Iterator[str]:
+    """Say which row is nearest to its prompts at each number of evaluations, and which cannot be told from it."""
+    if table.few:
+        yield f"Cannot tell: at least {FEW} images are needed; each row has {table.protocol.images}."
+        return
+    for work in table.budgets:
+        best, lines = table.best(work), table.beside(work)
+        equal = [line for line in lines if line != best and line not in table.told(work)]
+        if len(lines) > 1:
+            tail = f"; not told from it: {', '.join(equal)}" if equal else ""
+            yield f"At {work:g} evaluations the highest is {best} ({_figure(table.rows[best, work])}){tail}."
+
+
+def _means(table: ScoreTable) -> str:
+    body = []
+    for line in table.lines:
+        cells = []
+        for work in table.budgets:
+            text = _figure(table.rows.get((line, work), ()))
+            alone = table.few or len(table.beside(work)) == 1
+            bold = (line, work) in table.rows and not alone and line not in table.told(work)
+            cells.append(f"**{text}**" if bold else text)
+        body.append([plain(line), *cells])
+    return markdown(["", *map(number, table.budgets)], body)
+
+
+def _differences(table: ScoreTable) -> str:
+    """Table the differences to the baseline; empty if the error of none is known."""
+    body = []
+    for line in table.lines:
+        found = [table.difference(line, table.baseline, work) for work in table.budgets]
+        if line != table.baseline and any(each is not None and not math.isnan(each.error) for each in found):
+            body.append([plain(line), *(NOTHING if it is None else signed(it.value, it.error) for it in found)])
+    return markdown(["", *map(number, table.budgets)], body) if body and not table.few else ""
 
 
 def _figure(rows: Sequence[Row]) -> str:
@@ -42,7 +160,7 @@ def _figure(rows: Sequence[Row]) -> str:
     scores = [row.score for row in rows if row.score is not None]
     if not scores:
         return NOTHING
-    mean = figure(sum(score.mean for score in scores) / len(scores), DIGITS)
+    mean = figure(fmean(score.mean for score in scores), DIGITS)
     if len(scores) > 1:
         return mean
     return f"{mean} [{figure(scores[0].low, DIGITS)}, {figure(scores[0].high, DIGITS)}]"

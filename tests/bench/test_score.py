@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 from pathlib import Path
 
 import folders
@@ -12,8 +14,9 @@ import torch
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
 from samplerzoo.bench import shards
+from samplerzoo.bench.evidence import collect, influence_file
 from samplerzoo.bench.harness import BenchOptions, Harness
-from samplerzoo.bench.results import read_rows
+from samplerzoo.bench.results import ImageScore, append_rows, read_rows
 from samplerzoo.bench.score import score
 from samplerzoo.bench.suite import parse_suite
 from samplerzoo.errors import UsageError, ZooError
@@ -89,6 +92,54 @@ def test_a_benchmark_of_scores(tmp_path: Path, clip: Path) -> None:
     assert "| ddpm" in report
     assert '- "two \\<b\\>\\|dogs"' in report
     assert "<b>" not in report
+    assert "Cannot tell: at least 64 images are needed; each row has 5." in report
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
+    """Benchmark of 64 images a row."""
+    folder = tmp_path_factory.mktemp("scored")
+    content = {
+        "model": str(folders.sd(folder / "sd")), "metrics": ["clip-score"], "features": f"hf:{clip}", "images": 64,
+        "prompts": ["a cat", "two dogs"],
+        "rows": [{"sampler": "ddim", "steps": [2, 4], "eta": [0.0, 0.001]}, {"sampler": "ddpm", "steps": [2, 4]}],
+    }  # fmt: skip
+    harness = Harness(parse_suite(content, "it"), folder / "out", BenchOptions(device="cpu"))
+    harness.run(harness.estimate(), lambda row: None)
+    return folder / "out"
+
+
+def test_scores_are_compared_image_by_image(scored: Path) -> None:
+    rows = [row for row in read_rows(scored) if row.recipe.steps == 4]
+    evidence = collect(scored, rows)[rows[0].protocol]
+    kept = [shards.read_influence(influence_file(scored / "cells" / row.cell, row.protocol), 64)[0] for row in rows]
+    for row, own in zip(rows, kept, strict=True):
+        assert row.score is not None
+        assert own["clip-score"].mean() == pytest.approx(row.score.mean)
+    for one, other in itertools.combinations(range(len(rows)), 2):
+        apart = kept[one]["clip-score"] - kept[other]["clip-score"]
+        variance = evidence.variance("clip-score", [(rows[one].cell, 1.0), (rows[other].cell, -1.0)])
+        assert variance == pytest.approx(apart.var(ddof=1) / 64, rel=1e-4)
+
+
+def test_a_report_of_scores_says_what_is_told(scored: Path, tmp_path: Path) -> None:
+    """The rows of eta 0 and 0.001 are alike; those of ddpm are lowered by hand."""
+    folder = tmp_path / "out"
+    shutil.copytree(scored, folder)
+    rows = read_rows(folder)
+    lowered = {}
+    for row in rows:
+        if row.recipe.sampler == "ddpm":
+            assert row.score is not None
+            mean = min(other.score.mean for other in rows if other.score is not None) - 5
+            lowered[row.cell] = row.model_copy(update={"score": ImageScore(mean=mean, low=mean - 1, high=mean + 1)})
+    append_rows(folder, lowered.values())
+    report = make_report(folder).path.read_text()
+    assert "not told from it: ddim eta 0" in report
+    assert "ddpm" not in report.partition("Score by evaluations")[0].partition("At 2 evaluations")[2]
+    assert "image by image, with its 95% interval" in report
+    shutil.rmtree(folder / shards.CELLS)
+    assert make_report(folder).path.read_text() == report  # the evidence is kept
 
 
 def test_what_has_no_score(tmp_path: Path, clip: Path, tiny_model: Path) -> None:
