@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from samplerzoo.core.features import Features as Features
     from samplerzoo.core.guidance import Guidance as Guidance
     from samplerzoo.core.guidance import TwoModelGuidance as TwoModelGuidance
+    from samplerzoo.core.kinds import RESERVED as RESERVED
     from samplerzoo.core.level import Grid as Grid
     from samplerzoo.core.level import Level as Level
     from samplerzoo.core.level import posterior_std as posterior_std
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from samplerzoo.models.transformers_folder import PREPROCESSING as PREPROCESSING
     from samplerzoo.models.transformers_folder import check_transformers as check_transformers
     from samplerzoo.options import Field as Field
-    from samplerzoo.registry import RESERVED as RESERVED
     from samplerzoo.registry import load_file as load_file
     from samplerzoo.sampling.driver import stream as stream
     from samplerzoo.sampling.plan import Plan as Plan
@@ -116,7 +116,7 @@ _HOME = {
     "reason": "errors",
     "Recipe": "sampling.recipe",
     "RectifiedFlow": "core.paths",
-    "RESERVED": "registry",
+    "RESERVED": "core.kinds",
     "Result": "sampling.sample",
     "sample": "sampling.sample",
     "Sampler": "core.sampler",

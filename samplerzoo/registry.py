@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from samplerzoo.core.blame import blame, blaming, import_fault, place_of, place_of_class, remember
+from samplerzoo.core.blame import blame, blaming, import_fault, place_of, remember
+from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind, bases, check_class
 from samplerzoo.core.protocol import check_members
 from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
+from samplerzoo.system.entry_points import origin, points
 
 if TYPE_CHECKING:
     from samplerzoo.core.source import Source
     from samplerzoo.core.spacing import Spacing
     from samplerzoo.options import Options
 
-Kind = Literal["sampler", "guidance", "features", "spacing", "architecture"]
 GROUPS: dict[Kind, str] = {
     "sampler": "samplerzoo.samplers",
     "guidance": "samplerzoo.guidance",
@@ -45,19 +45,6 @@ PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
 SOURCES = "samplerzoo.sources"
 """Entry-point group of the libraries whose samplers are named `source:name`. `plugins` leaves them out, since to list
 them is to import the library."""
-
-GUIDANCE_PREFIX = "guidance_"
-"""Prefix of a guidance's options where they stand beside those of a sampler."""
-
-RESERVED = frozenset(
-    "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
-    "prompts prompt_column negative_prompt "
-    "device compile layout offload dtype trajectory output resume overwrite dry_run json debug help "
-    "T beta_schedule beta_start beta_end rescale_betas_zero_snr labels on_step options "
-    "images seeds metrics features reference reference_split floor baseline until_decided budget variant scheduler "
-    "shape null_label columns plane progress hosted height width pipeline_option".split()
-)
-"""Flags of `run`, `timesteps` and `bench`, and keywords of `sample`: no field of a sampler may have such a name."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +76,7 @@ class Plugin:
         broken = f"{self.kind} {self.name!r} of {self.source} is broken"
         found = _entered(self.target, broken) if isinstance(self.target, EntryPoint) else self.target
         try:
-            _check(found, self.kind)
+            check_class(found, self.kind)
         except TypeError as error:
             raise ZooError(f"{broken}: {error}") from error
         remember(found, self.name)
@@ -104,35 +91,9 @@ def _entered(point: EntryPoint, broken: str) -> Any:
         raise ZooError(f"{broken}: {import_fault(error, point.module)}") from error
 
 
-def check_plugin(cls: type, kind: Kind) -> None:
-    """Check the class of an object that was not loaded by the registry: its methods, and the names of its options.
-
-    Raises:
-        ZooError: it could not be registered; in one line, with file and line of the member that is wrong.
-    """
-    try:
-        _check(cls, kind)
-    except TypeError as error:
-        raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {error}") from error
-    remember(cls)
-
-
-def check_methods(cls: type, kind: Kind) -> None:
-    """Check the methods of an object's class that was not loaded by the registry, as in a notebook.
-
-    Raises:
-        ZooError: samplerzoo could not call it; in one line, with file and line of the method that is wrong.
-    """
-    try:
-        check_members(cls, bases()[kind], kind)
-    except TypeError as error:
-        raise ZooError(f"{kind} {cls.__name__} of {cls.__module__} is broken: {error}") from error
-    remember(cls)
-
-
 def plugins(kind: Kind) -> list[Plugin]:
     """List every plugin of a kind, sorted by name."""
-    found = [Plugin(kind, point.name, *_origin(point.dist), point) for point in _points(GROUPS[kind], _installed())]
+    found = [Plugin(kind, point.name, *origin(point.dist), point) for point in points(GROUPS[kind])]
     broken_files()  # loads the whole ones
     found += [plugin for loaded in _files.values() for plugin in loaded if plugin.kind == kind]
     return sorted(found, key=lambda plugin: (plugin.name, plugin.source))
@@ -151,38 +112,6 @@ def broken_files() -> dict[str, str]:
             except ZooError as error:
                 _broken[path] = str(error)
     return {path: _broken[path] for path in paths if path in _broken}
-
-
-@functools.lru_cache(maxsize=len(GROUPS) + 1)
-def _points(group: str, installed: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
-    """Read the entry points of a group, once: it takes milliseconds, and every `sample` would wait for it.
-
-    Args:
-        installed: answer of `_installed`; a new one has the entry points read again.
-    """
-    return tuple(entry_points(group=group))
-
-
-def _installed() -> tuple[tuple[str, int], ...]:
-    """List the folders of packages with the time when something was last installed in each."""
-    return tuple((folder, _modified(folder)) for folder in sys.path)
-
-
-def _modified(folder: str) -> int:
-    """Return when an entry of sys.path last changed, in nanoseconds; 0 if it does not exist."""
-    try:
-        return os.stat(folder or os.curdir).st_mtime_ns
-    except OSError:
-        return 0
-
-
-@functools.cache
-def _origin(distribution: Distribution | None) -> tuple[str, str]:
-    """Return name and version of a distribution. Reading them takes half a millisecond, so that they are kept."""
-    if distribution is None:
-        return "?", ""
-    metadata = distribution.metadata
-    return metadata["Name"], metadata["Version"]
 
 
 def get(kind: Kind, name: str) -> Plugin:
@@ -216,7 +145,7 @@ def get(kind: Kind, name: str) -> Plugin:
 
 def sources() -> dict[str, EntryPoint]:
     """Return the other libraries that samplers may come from, by name. None is imported."""
-    return {point.name: point for point in _points(SOURCES, _installed())}
+    return {point.name: point for point in points(SOURCES)}
 
 
 def load_source(name: str) -> Source:
@@ -228,8 +157,8 @@ def load_source(name: str) -> Source:
     from samplerzoo.core.source import Source
 
     point = sources()[name]
-    origin, _ = _origin(point.dist)
-    broken = f"source {name!r} of {origin} is broken"
+    distribution, _ = origin(point.dist)
+    broken = f"source {name!r} of {distribution} is broken"
     found = _entered(point, broken)
     try:
         if not (inspect.isclass(found) and issubclass(found, Source)):
@@ -397,68 +326,3 @@ def _fields(plugin: Plugin) -> list[str]:
         return list(plugin.load().model_fields)
     except ZooError:
         return []
-
-
-def bases() -> dict[Kind, type[Options]]:
-    """Return the base class of each kind."""
-    from samplerzoo.core.architecture import Architecture
-    from samplerzoo.core.features import Features
-    from samplerzoo.core.guidance import Guidance
-    from samplerzoo.core.sampler import Sampler
-    from samplerzoo.core.spacing import Spacing
-
-    return {
-        "sampler": Sampler,
-        "guidance": Guidance,
-        "features": Features,
-        "spacing": Spacing,
-        "architecture": Architecture,
-    }
-
-
-def _check(cls: Any, kind: Kind) -> None:
-    """Check a class against the protocol of its kind, as far as that can be seen without running it.
-
-    Raises:
-        TypeError: says what is wrong.
-    """
-    base = bases()[kind]
-    if not (inspect.isclass(cls) and issubclass(cls, base)):
-        raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
-    try:
-        cls.model_rebuild()
-    except NameError as error:
-        unknown = f"a field of {cls.__name__} has a type that is not known: {str(error).splitlines()[0]}"
-        raise TypeError(f"{unknown} ({place_of_class(cls)})") from error
-    own = set(cls.model_fields) - set(base.model_fields)
-    taken = set(dir(base)) | (RESERVED if kind == "sampler" else set())
-    for field in own:
-        if field in taken or (kind == "sampler" and field.startswith(GUIDANCE_PREFIX)):
-            raise TypeError(
-                f"the field {field!r} of {cls.__name__} has the name of a {base.__name__} member or a run flag "
-                f"({place_of_class(cls)})"
-            )
-        if not cls.model_fields[field].description:
-            raise TypeError(
-                f"the field {field!r} of {cls.__name__} has no description, which is the help of its flag "
-                f"({place_of_class(cls)})"
-            )
-    check_members(cls, *_protocol(cls, base, kind))
-
-
-def _protocol(cls: type, base: type, kind: Kind) -> tuple[type, str]:
-    """Return the base class whose members a plugin has, and the name of its protocol.
-
-    Raises:
-        TypeError: an architecture is of no kind of part.
-    """
-    if kind != "architecture":
-        return base, kind
-    from samplerzoo.core.architecture import CodecArchitecture, NetworkArchitecture, PathArchitecture
-
-    roles = {"network": NetworkArchitecture, "path": PathArchitecture, "codec": CodecArchitecture}
-    for role, found in roles.items():
-        if issubclass(cls, found):
-            return found, role
-    names = ", ".join(found.__name__ for found in roles.values())
-    raise TypeError(f"{cls.__name__} reads no kind of part: make it a subclass of one of {names}")

@@ -22,12 +22,12 @@ from samplerzoo.bench.shards import CELLS
 from samplerzoo.bench.suite import Suite, say
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.kinds import Kind
 from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
 from samplerzoo.images import check_channels
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import open_model, title
-from samplerzoo.registry import Kind
 from samplerzoo.sampling.labels import IN_PROPORTION, parse_class_labels
 from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan, needs_labels

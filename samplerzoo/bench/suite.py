@@ -21,12 +21,13 @@ from pydantic.fields import FieldInfo
 
 from samplerzoo import registry
 from samplerzoo.core.blame import blame
+from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.data.prompts import read_prompts
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.models.folder import has_features
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.registry import GUIDANCE_PREFIX, Kind, split_options
+from samplerzoo.registry import split_options
 from samplerzoo.sampling.recipe import SCALE, DrawOptions, Recipe
 from samplerzoo.trust.limits import MOST_CELLS, MOST_IMAGES
 

@@ -14,9 +14,9 @@ from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.summary import summary
 from samplerzoo.cli.terminal import show
+from samplerzoo.core.kinds import Kind
 from samplerzoo.errors import ZooError
 from samplerzoo.models.folder import INFO_FILE, PRETRAINED, pretrained, read_json
-from samplerzoo.registry import Kind
 
 HEADINGS: dict[Kind, str] = {
     "sampler": "samplers",

@@ -15,8 +15,8 @@ from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import PluginCommand, plugin_flag
 from samplerzoo.cli.shared_flags import json_flag
 from samplerzoo.core.blame import blaming
+from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind
 from samplerzoo.errors import UsageError, did_you_mean
-from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
 if TYPE_CHECKING:
     from samplerzoo.testing import Outcome

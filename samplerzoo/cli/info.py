@@ -13,12 +13,13 @@ from samplerzoo import registry
 from samplerzoo.cli.flags import flags, validated
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.terminal import show
+from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, did_you_mean
 from samplerzoo.fields import facts
 from samplerzoo.models.folder import is_exact, pretrained
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.registry import GUIDANCE_PREFIX, Plugin
+from samplerzoo.registry import Plugin
 
 SHOWN_STEPS = 10
 """Steps of the default grid that is shown of a model."""

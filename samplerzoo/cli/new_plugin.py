@@ -12,8 +12,9 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli.paths import PATH
+from samplerzoo.core.kinds import Kind
 from samplerzoo.errors import UsageError
-from samplerzoo.registry import GROUPS, Kind
+from samplerzoo.registry import GROUPS
 from samplerzoo.system.files import atomic_folder
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -10,8 +10,8 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli import SEE
+from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind
 from samplerzoo.errors import UsageError, did_you_mean
-from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 
 SECTIONS = f"{__name__}.sections"
 """Key of the plugins' flags in the context's meta: heading -> options."""

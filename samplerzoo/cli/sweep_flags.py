@@ -11,8 +11,8 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import FieldType, flags, given
 from samplerzoo.cli.plugin_flags import typed_so_far, unknown_flag
+from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.registry import GUIDANCE_PREFIX
 
 ROWS = f"{__name__}.rows"
 """Key of the rows of the command line in the context's meta."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from diffusers import SchedulerMixin
 
-from samplerzoo import registry
+from samplerzoo.core.kinds import check_methods
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError
 from samplerzoo.hosting.scheduler import SamplerScheduler
@@ -50,5 +50,5 @@ def as_scheduler(
         raise UsageError(f"a sampler is a name or an object of a Sampler, not {sampler!r:.60}")
     if options:
         raise UsageError(f"options {', '.join(options)} go into the sampler object itself")
-    registry.check_methods(type(sampler), "sampler")
+    check_methods(type(sampler), "sampler")
     return SamplerScheduler.from_config(config, sampler=sampler, **own)

@@ -16,10 +16,10 @@ from pydantic import TypeAdapter
 
 from samplerzoo import registry
 from samplerzoo.core.blame import blame
+from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind
 from samplerzoo.errors import ZooError
 from samplerzoo.fields import Facts, facts
 from samplerzoo.play.studio import IMAGES, SPACING_PREFIX, Studio
-from samplerzoo.registry import GUIDANCE_PREFIX, Kind
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.trust.markup import visible
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from samplerzoo import images
+from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.core.model import Model
 from samplerzoo.models.load import open_model
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
-from samplerzoo.registry import GUIDANCE_PREFIX, get
+from samplerzoo.registry import get
 from samplerzoo.sampling.command import command_line
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.registry import GUIDANCE_PREFIX
 from samplerzoo.sampling.recipe import EXPLICIT, DrawOptions, Recipe
 
 MOST_PROMPTS_WRITTEN = 20

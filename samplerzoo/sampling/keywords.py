@@ -8,10 +8,11 @@ from typing import Any
 
 from samplerzoo import registry
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError
-from samplerzoo.registry import GUIDANCE_PREFIX, split_options
+from samplerzoo.registry import split_options
 
 ELSEWHERE = {
     **dict.fromkeys(["num_inference_steps", "n_steps", "num_steps"], "steps"),

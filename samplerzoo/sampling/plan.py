@@ -13,6 +13,7 @@ from samplerzoo import registry
 from samplerzoo.core.blame import plugin_title
 from samplerzoo.core.condition import Condition
 from samplerzoo.core.guidance import Guidance, TwoModelGuidance
+from samplerzoo.core.kinds import check_methods
 from samplerzoo.core.level import Grid
 from samplerzoo.core.model import NO_CLIP, Model
 from samplerzoo.core.prediction import Clip
@@ -157,13 +158,13 @@ def make_plan(
         UsageError: recipe and model do not go together.
     """
     if sampler is not None:
-        registry.check_methods(type(sampler), "sampler")
+        check_methods(type(sampler), "sampler")
     else:
         sampler = cast(Sampler, registry.make("sampler", recipe.sampler, recipe.sampler_options))
     check_values(sampler, "order", "takes_shift", "needs_mean")
     sampler = suited(sampler, model)
     if guidance is not None:
-        registry.check_methods(type(guidance), "guidance")
+        check_methods(type(guidance), "guidance")
     elif recipe.guidance is not None:
         guidance = cast(Guidance, registry.make("guidance", recipe.guidance, recipe.guidance_options))
     if model.text is not None and (labels is not None or recipe.class_labels is not None):

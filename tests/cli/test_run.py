@@ -21,6 +21,7 @@ from samplerzoo import images, registry
 from samplerzoo.cli import bench, pictures, timesteps
 from samplerzoo.cli import run as module
 from samplerzoo.cli.plugin_flags import PluginCommand
+from samplerzoo.core.kinds import RESERVED
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.sampling.sample import sample
 
@@ -41,7 +42,7 @@ def test_no_plugin_may_take_the_name_of_a_flag_or_a_keyword() -> None:
     params = [*module.flags_of_run, *timesteps.command.params, *bench.flags_of_bench, *pictures.flags_of_show]
     own = {name for param in params for name in param.opts + param.secondary_opts if name[:2] == "--"}
     flags = {name[2:].replace("-", "_") for name in own} - {"no_rescale_betas_zero_snr", "no_hosted"}
-    assert flags | {"help"} | set(inspect.signature(sample).parameters) == registry.RESERVED
+    assert flags | {"help"} | set(inspect.signature(sample).parameters) == RESERVED
 
 
 def test_help_shows_the_flags_of_the_plugins_that_are_named(cli) -> None:

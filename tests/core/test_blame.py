@@ -15,6 +15,7 @@ from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 from samplerzoo import registry
 from samplerzoo.core.blame import blame, blaming, plugin_title
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.kinds import check_plugin
 from samplerzoo.core.paths import VP
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
@@ -216,8 +217,8 @@ def test_a_scheduler_of_diffusers_is_a_plugin_in_its_package(monkeypatch: pytest
 
 def test_titles() -> None:
     assert plugin_title(Failing) == plugin_title(Failing()) == "sampler Failing"
-    registry.check_plugin(DPMSolverPP, "sampler")
+    check_plugin(DPMSolverPP, "sampler")
     registry.get("sampler", "dpm-solver++").load()
-    registry.check_plugin(DPMSolverPP, "sampler")
+    check_plugin(DPMSolverPP, "sampler")
     assert plugin_title(registry.make("sampler", "dpm-solver++", {})) == "sampler dpm-solver++"
     assert plugin_title(3) == "plugin int"

@@ -12,10 +12,11 @@ from samplerzoo import registry
 from samplerzoo.core.architecture import Architecture, CodecArchitecture, NetworkArchitecture, PathArchitecture
 from samplerzoo.core.features import Features
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.kinds import Kind, check_plugin
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import ZooError
-from samplerzoo.registry import check_plugin, load_file
+from samplerzoo.registry import load_file
 from samplerzoo.testing import check_sampler
 
 HEADS = {
@@ -168,7 +169,7 @@ def test_names_are_the_authors_own_and_there_are_many_ways_to_write_a_method(
 
 
 def test_members_are_checked_as_samplerzoo_itself_has_them() -> None:
-    bases: list[tuple[registry.Kind, type]] = [
+    bases: list[tuple[Kind, type]] = [
         ("sampler", Sampler), ("guidance", Guidance), ("features", Features), ("spacing", Spacing),
         ("architecture", NetworkArchitecture),
         ("architecture", PathArchitecture), ("architecture", CodecArchitecture),

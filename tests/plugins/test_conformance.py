@@ -11,6 +11,7 @@ from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 from samplerzoo_plugins.ddpm import DDPM
 
 from samplerzoo import registry
+from samplerzoo.core.kinds import Kind
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
 from samplerzoo.testing import TOLERANCE, checks_of, convergence, parametrize_with_checks
@@ -72,7 +73,7 @@ def test_guidances_and_the_learned_variance(plugin: Options, check: Any) -> None
 
 
 def test_none_that_is_installed_is_left_out(samplers: dict[str, Sampler]) -> None:
-    def built_in(kind: registry.Kind) -> set[type]:
+    def built_in(kind: Kind) -> set[type]:
         return {plugin.load() for plugin in registry.plugins(kind) if plugin.source == "samplerzoo"}
 
     assert built_in("sampler") == set(map(type, samplers.values()))

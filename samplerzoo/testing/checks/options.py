@@ -8,10 +8,10 @@ import re
 from pydantic_core import PydanticUndefined
 
 from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.kinds import bases, check_plugin
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
-from samplerzoo.registry import bases, check_plugin
 
 CITATION = re.compile(r"\b[A-Z][\w'’-]+(?:(?:,| and| &)? [A-Z][\w'’-]+)*(?: et al\.?)?,? \(?(?:19|20)\d\d[a-z]?\b")
 """Names that begin with a capital, followed by a year."""
