@@ -124,12 +124,14 @@ def command(
         raise UsageError(
             f"--budget {budget} is the most images of a row, which has {first} at first: add --images FEWER"
         )
-    folder = output or ROOT / (suite.stem if suite else Path(title(found.model)).name.replace(":", "-"))
     asked = tuning_request(batch_size, layout, compiled=compiled)
     from samplerzoo.bench.harness import BenchOptions, Harness, run_exactly
     from samplerzoo.report.decide import check_baseline
+    from samplerzoo.sampling.run import outside_images
     from samplerzoo.system.processes import processes
 
+    name = suite.stem if suite else Path(title(found.model)).name.replace(":", "-")
+    folder = output or outside_images(Path()) / ROOT / name
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
     tell = _silent if as_json or processes()[0] else _tell
     try:

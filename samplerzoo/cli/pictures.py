@@ -108,9 +108,11 @@ def command(
     """
     if not ctx.meta[ROWS]:
         raise UsageError("there is nothing to show: add --sampler NAME")
+    from samplerzoo.sampling.run import outside_images
+
     suite = parse_suite({}, "the command line", given(values), ctx.meta[ROWS])
     recipes, axis = [recipe for recipe, _ in suite.points], columns.replace("-", "_")
-    output = output or Path("show.png" if plane is None else "show.svg")
+    output = output or outside_images(Path()) / ("show.png" if plane is None else "show.svg")
     if plane is None:
         from samplerzoo.report.show import save_picture, save_ways
 

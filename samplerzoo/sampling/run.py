@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -133,13 +134,21 @@ def image_path(index: int) -> str:
     return f"{IMAGE_FOLDER}/{index:06d}.png"
 
 
+def outside_images(folder: Path) -> Path:
+    """Return a folder for other pictures: this one, or that of the run whose images lie in it, and would be counted."""
+    here = folder.resolve()
+    return folder / os.pardir if here.name == IMAGE_FOLDER and (here.parent / RECORD_FILE).is_file() else folder
+
+
 def default_folder(recipe: Recipe) -> Path:
     """Return runs/SAMPLER-STEPS, or with -2, -3 ... behind it the first folder that is free."""
+
+    root = outside_images(Path()) / RUNS
 
     def free() -> Path:
         name = f"{recipe.sampler.replace(':', '-')}-{recipe.steps}"
         names = (name if number == 1 else f"{name}-{number}" for number in range(1, sys.maxsize))
-        return next(RUNS / name for name in names if not contents(RUNS / name))
+        return next(root / name for name in names if not contents(root / name))
 
     return on_main(free)
 
