@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from samplerzoo.images import Pixels
     from samplerzoo.sampling.recipe import Recipe
 
+PLUGIN, MODEL, SECOND = "--plugin", "--model", "--guidance-model"
+"""Flags of what an image may name, and does not get for that."""
 ROUNDING = {"float32": 2, "bfloat16": 32, "float16": 32}
 """Largest difference of a pixel, of 255, between an image made alone and the same image made in a batch.
 
@@ -29,7 +32,7 @@ Seen with a U-Net for digits and 20 steps of DDIM: 0 in float32, 4 in bfloat16.
 
 @click.command("rerun", params=[plugin_flag, offload_flag])
 @click.argument("image", type=PATH)
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="[default: IMAGE-rerun.png, beside IMAGE]")
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="[default: IMAGE-rerun.png, in the current folder]")
 @click.option("--model", help="the model, if it has moved since the image was made, or is one of the hub")
 @click.option("--guidance-model", help="the guidance's own model, likewise")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps")
@@ -44,24 +47,29 @@ def command(
 ) -> None:
     """Make IMAGE again from the recipe in its file, and say whether the pixels are the same.
 
-    Only the file and the model are needed. The exit code is 1 if the pixels differ by more than rounding. What the file
-    names is not fetched from the hub: name it yourself.
+    Only the file and the model are needed. The exit code is 1 if the pixels differ by more than rounding. Plugins, data
+    and models of the hub are not taken because the file names them: name them yourself, as the error says.
     """
     from samplerzoo.images import picture, read_png, save_png
     from samplerzoo.sampling.recipe import ImageRecord
-    from samplerzoo.sampling.run import draw_image, prepare_run
+    from samplerzoo.sampling.run import draw_image, outside_images, prepare_run
     from samplerzoo.sampling.tuning import TuningRequest
 
-    output = output or image.with_name(f"{image.stem}-rerun.png")
-    if output.resolve() == image.resolve():
+    target = output or outside_images(Path()) / f"{image.stem}-rerun.png"
+    if target.resolve() == image.resolve():
         raise UsageError("the output would replace the image that it is to be compared with")
     old, metadata = read_png(image)
     if metadata is None:
         raise ZooError(f"{image} carries no samplerzoo metadata: samplerzoo did not make it, or they were removed")
     record = ImageRecord.of(metadata, str(image))
     recipe, index = record.recipe, record.index
-    _load_plugins(recipe, plugin)
     found = _with_models(recipe, model, guidance_model)
+    own_device = None if device == "auto" else device
+    flags = {MODEL: model, SECOND: guidance_model, "-o": output, "--device": own_device, "--offload": offload}
+    typed = {flag: [str(value)] for flag, value in flags.items() if value is not None}
+    _check_asked(recipe, image, {PLUGIN: [*plugin], **typed})
+    for file in plugin:
+        registry.load_file(file)
     if recipe.class_labels == "natural" and record.label is not None:
         # the file knows the image's class; which image has which class was another rule in earlier versions
         found = found.model_copy(update={"class_labels": str(record.label)})
@@ -74,49 +82,55 @@ def command(
     if {*run.recipe.plugins.values()} != {*recipe.plugins.values()}:
         click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
     new = draw_image(run, index)
-    save_png(picture(new), output, run.recipe.metadata(index, record.label))
-    show(output)
+    save_png(picture(new), target, run.recipe.metadata(index, record.label))
+    show(target)
     show(_verdict(old, new, ROUNDING[run.recipe.dtype]))
 
 
-def _load_plugins(recipe: Recipe, files: tuple[str, ...]) -> None:
-    """Load the plugin files that the user names. An image may come from anywhere, and must not choose what is run."""
-    named = [file for file in recipe.plugins if file not in registry.sources()]
-    if named and not files:
-        words = " ".join(f"--plugin {shlex.quote(file)}" for file in named)
-        raise UsageError(f"the image was made with a plugin from a file; if you trust that file, add {words}")
-    for file in files:
-        registry.load_file(file)
+def _check_asked(recipe: Recipe, image: Path, typed: Mapping[str, list[str]]) -> None:
+    """Refuse what the file names and the user does not: plugins, data, and models that are not here.
 
+    An image may come from anywhere, and must not choose what is run, read or fetched.
 
-def _with_models(recipe: Recipe, model: str | None, guidance_model: str | None) -> Recipe:
-    """Put the models that the user names into the recipe. Those that the file names must be here already.
+    Args:
+        typed: values of the flags that the user gave, by flag.
 
     Raises:
-        UsageError: one of them is not.
+        UsageError: says what the file names, and the command that takes it.
     """
+    from samplerzoo.models.folder import is_exact, is_hub_id
+    from samplerzoo.models.load import is_unasked
+
+    found = [(PLUGIN, file) for file in recipe.plugins if file not in registry.sources()]
     second = recipe.guidance_options.get("model")
-    if guidance_model is not None and second is None:
-        raise UsageError("--guidance-model: the image was made without a guidance that has a model of its own")
-    if model is None:
-        _check_here(recipe.model, "--model")
-    if second is not None and guidance_model is None:
-        _check_here(str(second), "--guidance-model")
-    options = (
-        recipe.guidance_options if guidance_model is None else {**recipe.guidance_options, "model": guidance_model}
+    models = [(MODEL, recipe.model), *([] if second is None else [(SECOND, str(second))])]
+    found += [(flag, name) for flag, name in models if not is_unasked(name)]
+    named = [(flag, name) for flag, name in found if not typed.get(flag)]
+    if not named:
+        return
+    moved = [name for flag, name in named if flag != PLUGIN and not is_exact(name) and not is_hub_id(name)]
+    words = [word for flag, values in typed.items() for value in values for word in (flag, value)]
+    words += [word for flag, name in named for word in (flag, "FOLDER" if name in moved else name)]
+    asked = shlex.join(["samplerzoo", "rerun", str(image), *words])
+    where = f", with the FOLDER in which {' and '.join(moved)} lies now" if moved else ""
+    raise UsageError(
+        f"{image} names {' and '.join(name for _, name in named)}, and what a file names is not run, read or fetched "
+        f"unasked; if you trust it: {asked}{where}"
     )
+
+
+def _with_models(recipe: Recipe, model: str | None, second: str | None) -> Recipe:
+    """Put the models that the user names into the recipe.
+
+    Raises:
+        UsageError: there is a second one, and no guidance that has one.
+    """
+    options = recipe.guidance_options
+    if second is not None:
+        if options.get("model") is None:
+            raise UsageError(f"{SECOND}: the image was made without a guidance that has a model of its own")
+        options = {**options, "model": second}
     return recipe.model_copy(update={"model": model or recipe.model, "guidance_options": options})
-
-
-def _check_here(name: str, flag: str) -> None:
-    """Refuse a model that would be fetched: a file may come from anywhere, and must not choose what is fetched."""
-    from samplerzoo.models.load import is_here
-
-    if not is_here(name):
-        raise UsageError(
-            f"the image was made with the model {name}, which is not here, and what a file names is not fetched: "
-            f"add {flag} {shlex.quote(name)} if it is one of the hub that you want, or {flag} FOLDER if it has moved"
-        )
 
 
 def _verdict(old: Pixels, new: Pixels, rounding: int) -> str:

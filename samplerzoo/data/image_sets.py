@@ -17,15 +17,13 @@ from tqdm.auto import tqdm
 
 from samplerzoo.data.class_names import NAMED, parse_classes
 from samplerzoo.data.labels import UNLABELLED, check_labelled
-from samplerzoo.data.options import DataOptions
+from samplerzoo.data.options import DIGITS, DataOptions
 from samplerzoo.data.pictures import PictureError, open_picture
 from samplerzoo.data.tables import Table, open_table
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.trust.limits import MOST_EXACT
 from samplerzoo.trust.markup import visible
 
-DIGITS = "digits"
-"""Name of scikit-learn's digits as a data set."""
 IN_MEMORY_BYTES = 2**31
 """Largest size of decoded images that are kept in memory."""
 PROBED_ROWS = 64

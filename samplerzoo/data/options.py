@@ -11,6 +11,9 @@ from pydantic import Field, PositiveInt
 
 from samplerzoo.options import Options
 
+DIGITS = "digits"
+"""Name of scikit-learn's digits as a data set, whatever lies in a folder of that name."""
+
 
 class DataOptions(Options):
     """Choice of a data set and the shape of its images."""

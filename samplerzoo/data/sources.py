@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from samplerzoo.data.folders import MANIFEST
-from samplerzoo.data.image_sets import DIGITS, ImageData, load_images, summary
+from samplerzoo.data.image_sets import ImageData, load_images, summary
 from samplerzoo.data.labels import UNLABELLED
-from samplerzoo.data.options import DataOptions
+from samplerzoo.data.options import DIGITS, DataOptions
 from samplerzoo.data.order import keyed_generator
 from samplerzoo.data.pictures import PictureError, open_picture
 from samplerzoo.data.tables import Table, open_table

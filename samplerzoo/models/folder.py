@@ -33,6 +33,11 @@ def is_exact(name: str) -> bool:
     return name.startswith(EXACT)
 
 
+def is_hub_id(name: str) -> bool:
+    """Tell whether a name may be that of a model of the hub, OWNER/NAME."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
 def find_model(name: str, *, revision: str | None = None) -> Path:
     """Return the folder of an embedded model, a local path or a hub id. Only a hub id may use the network.
 
@@ -50,7 +55,7 @@ def find_model(name: str, *, revision: str | None = None) -> Path:
     known = ", ".join(pretrained()) or "none"
     if path.exists():
         raise UsageError(f"model {name!r} is a file; give the folder that it lies in")
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not is_hub_id(name):
         raise UsageError(f"no model {name!r}: no folder, no hub id (owner/name), and the embedded models are: {known}")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

@@ -21,6 +21,7 @@ from samplerzoo.core.level import Level
 from samplerzoo.core.model import Layout, Model, Offload
 from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.text import TextEncoder
+from samplerzoo.data.options import DIGITS
 from samplerzoo.errors import UsageError, reason
 from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
@@ -218,11 +219,13 @@ def text_encoder(
     return dataclasses.replace(found, identity=identity)
 
 
-def is_here(name: str) -> bool:
-    """Tell whether a model can be had without fetching: an embedded one, a local folder, or an exact one of such."""
+def is_unasked(name: str) -> bool:
+    """Tell whether a model may be opened because a file names it: one of the package, or a model's folder here.
+
+    Others are fetched, or computed from data of anybody's choice.
+    """
     if is_exact(name):
-        dataset = ExactOptions.parse(name).dataset
-        return dataset == "digits" or Path(os.path.expanduser(dataset)).exists()
+        return ExactOptions.parse(name).dataset == DIGITS
     return name in pretrained() or Path(os.path.expanduser(name)).is_dir()
 
 
@@ -231,7 +234,8 @@ def lasting(name: str) -> str:
     if is_exact(name):
         options = ExactOptions.parse(name)
         path = Path(os.path.expanduser(options.dataset))
-        return options.name(str(path.resolve()) if path.exists() else options.dataset)
+        local = options.dataset != DIGITS and path.exists()
+        return options.name(str(path.resolve()) if local else options.dataset)
     folder = Path(os.path.expanduser(name))
     return str(folder.resolve()) if name not in pretrained() and folder.is_dir() else name
 

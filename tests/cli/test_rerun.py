@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def test_the_image_comes_again_with_its_metadata(cli, image: Path) -> None:
     answer = cli("rerun", image)
     assert answer.code == 0, answer
     path, verdict = answer.out.splitlines()
-    assert path == "out/images/000003-rerun.png"
+    assert path == "000003-rerun.png"
     assert verdict.startswith(("identical", "the same but for rounding"))
     (old, metadata), (new, again) = images.read_png(image), images.read_png(Path(path))
     assert metadata == again
@@ -89,4 +90,68 @@ def test_what_a_file_says_is_quoted_in_the_command_to_paste(cli, image: Path) ->
     pixels, metadata = images.read_png(image)
     metadata["recipe"]["plugins"] = {"a; rm -rf ~": "0" * 64}
     images.save_png(images.picture(pixels), Path("evil.png"), metadata)
-    cli("rerun", "evil.png").refuses(2, "add --plugin 'a; rm -rf ~'")
+    cli("rerun", "evil.png").refuses(2, "samplerzoo rerun evil.png --plugin 'a; rm -rf ~'")
+
+
+def test_pictures_beside_the_images_of_a_run_are_not_written_unasked(cli, image: Path, monkeypatch) -> None:
+    """They would be counted by whoever reads the folder. What is asked for with -o stays where it is asked for."""
+    there, path = sorted(Path("out/images").iterdir()), image.resolve()
+    for folder in (".", "out", "out/images"):
+        with monkeypatch.context() as inside:
+            inside.chdir(folder)
+            assert cli("rerun", path).code == 0
+            assert cli("show", "--model", "exact:digits", "--sampler", "ddim", "--steps", 1).code == 0
+            assert cli("run", "--model", "exact:digits", "--num-images", 1, "--steps", 1).code == 0
+    assert sorted(Path("out/images").iterdir()) == there
+    for name in ("000003-rerun.png", "show.png", "runs/ddim-1/grid.png"):
+        assert Path(name).is_file()
+        assert Path("out", name).is_file()
+    assert cli("rerun", image, "-o", "out/images/other.png").code == 0
+    assert Path("out/images/other.png").is_file()
+
+
+def test_data_that_a_picture_names_are_not_read_unasked(cli, image: Path, monkeypatch) -> None:
+    from samplerzoo.data import tables
+
+    Path("my pics; ls").mkdir()
+    for index in range(4):
+        images.save_png(images.picture(np.full((8, 8, 1), 60 * index, np.uint8)), Path(f"my pics; ls/{index}.png"))
+    pixels, metadata = images.read_png(image)
+    assert metadata is not None
+    second = {"guidance": "autoguidance", "guidance_options": {"model": "exact:/usr"}, "class_labels": None}
+    for change in (
+        {"model": "exact:my pics; ls"},
+        {"model": "exact:/usr:image_size=8"},
+        {"model": "exact:owner/data"},
+        second,
+    ):
+        recipe = {**metadata["recipe"], "fingerprint": None, "sampler": "ddim", "sampler_options": {}, **change}
+        images.save_png(images.picture(pixels), Path("his.png"), {**metadata, "recipe": recipe, "label": None})
+        with monkeypatch.context() as nothing:
+            nothing.setattr(tables, "_open", lambda *_, **__: pytest.fail("the data are read"))
+            answer = cli("rerun", "his.png", "-o", "again.png")
+        name = change.get("model", "exact:/usr")
+        answer.refuses(2, "his.png", name, "not run, read or fetched unasked", shlex.quote(name))
+    recipe = {**metadata["recipe"], "fingerprint": None, "model": "exact:my pics; ls", "class_labels": None}
+    images.save_png(images.picture(pixels), Path("his.png"), {**metadata, "recipe": recipe, "label": None})
+    command = cli("rerun", "his.png", "-o", "again.png").err.partition("if you trust it: samplerzoo ")[2]
+    assert cli(*shlex.split(command)).out.startswith("again.png")
+
+
+def test_all_that_a_picture_names_stands_in_one_command(cli, image: Path) -> None:
+    pixels, metadata = images.read_png(image)
+    assert metadata is not None
+    named = {"plugins": {"mine.py": "0" * 64}, "guidance": "autoguidance", "guidance_options": {"model": "/gone/away"}}
+    recipe = {**metadata["recipe"], "model": "owner/repo", **named}
+    images.save_png(images.picture(pixels), Path("his.png"), {**metadata, "recipe": recipe})
+    words = "--plugin mine.py --model owner/repo --guidance-model FOLDER, with the FOLDER in which /gone/away lies now"
+    cli("rerun", "his.png", "--device", "cpu").refuses(2, f"samplerzoo rerun his.png --device cpu {words}")
+
+
+def test_images_of_the_digits_come_again_beside_a_folder_of_that_name(cli) -> None:
+    """The name means the data of scikit-learn wherever it is read, and a run of them may lie in a folder digits."""
+    words = ["--model", "exact:digits:images=50", "--steps", 2, "-o", "digits"]
+    assert cli("run", *words, "--num-images", 2).code == 0
+    assert cli("run", *words, "--num-images", 3, "--resume").code == 0
+    assert "identical" in cli("rerun", "digits/images/000001.png").out
+    assert images.read_png(Path("000001-rerun.png"))[1]["recipe"]["model"] == "exact:digits:images=50"

@@ -227,7 +227,9 @@ def test_a_plugin_file_is_recorded(cli, tiny_model: Path, tmp_path: Path, monkey
     assert list(record["recipe"]["plugins"]) == [str(path)]
     monkeypatch.setattr(registry, "_files", {})
     image = Path(record["folder"]) / "images/000000.png"
-    cli("rerun", image).refuses(2, f"if you trust that file, add --plugin {path}")  # an image cannot have a file run
+    cli("rerun", image).refuses(
+        2, f"if you trust it: samplerzoo rerun {image} --plugin {path}"
+    )  # an image cannot have a file run
     answer = cli("rerun", image, "--plugin", path)
     assert answer.code == 0, answer
     assert answer.err == ""
