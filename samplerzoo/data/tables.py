@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplerzoo.data.class_names import parse_classes
+from samplerzoo.data.class_names import listed, parse_classes
 from samplerzoo.data.folders import METADATA, SPLITS, list_pictures
 from samplerzoo.data.labels import COLUMNS, Labels, read_labels
 from samplerzoo.data.options import DataOptions
@@ -26,6 +26,8 @@ SAVED = ("dataset_dict.json", "state.json")
 """Files that mark a folder written by `save_to_disk` of datasets."""
 BYTES = ("binary", "large_binary")
 """Types of columns of bytes, which are pictures where there is one such column alone."""
+SHOWN_LETTERS = 40
+"""Characters of a column's name in a note."""
 PARQUET = b"PAR1"
 """First bytes of a parquet file."""
 
@@ -104,7 +106,7 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
     rows, lacking = _with_pictures(rows, column, dataset)
     labels = read_labels(rows, options.label_column, dataset, opened.label_names)
     labelled_by = (opened.labelled_by if labels.column == "label" else None) or f"the column {labels.column!r}"
-    notes += [note for note in (lacking, labels.note) if note]
+    notes += [note for note in (lacking, labels.note, _unused(rows, (column, labels.column))) if note]
     if options.classes is not None:
         rows, labels = _keep(rows, labels, options.classes)
     return Table(dataset, rows.select_columns([column]), column, labels, labelled_by, tuple(notes))
@@ -185,7 +187,10 @@ def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) ->
     cells = [{"bytes": None, "path": str(file)} for file in found.files]
     columns = _of_one_kind({**found.columns, "image": cells}, label_column, path)
     rows = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image(decode=False))
-    return _Opened(rows, found.labelled_by, found.class_names, found.notes)
+    mixed = [
+        f"the column {name!r} holds values of several kinds, and is left out" for name in {*found.columns} - {*columns}
+    ]
+    return _Opened(rows, found.labelled_by, found.class_names, (*found.notes, *sorted(mixed)))
 
 
 def _of_one_kind(columns: dict[str, list[Any]], label_column: str | None, path: Path) -> dict[str, list[Any]]:
@@ -329,6 +334,13 @@ def _with_pictures(rows: datasets.Dataset, column: str, dataset: str) -> tuple[d
         raise ZooError(f"{dataset}: no row has a picture in its column {column!r}")
     note = f"{len(lacking)} of {len(rows)} rows have no picture and are left out, such as row {lacking[0]}"
     return rows.select(np.flatnonzero(~none)), note
+
+
+def _unused(rows: datasets.Dataset, used: Collection[str | None]) -> str | None:
+    """Return a note of the columns that are not used, one of which may hold the labels that the user means."""
+    names = [name[:SHOWN_LETTERS] for name in rows.column_names if name not in used]
+    way = "`train` and `ref make` take labels from one of them with --label-column NAME"
+    return f"columns not used: {listed(names)} ({way})" if names else None
 
 
 def _keep(rows: datasets.Dataset, labels: Labels, classes: str) -> tuple[datasets.Dataset, Labels]:

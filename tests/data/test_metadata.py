@@ -299,3 +299,49 @@ def test_a_manifest_that_names_a_picture_twice_is_refused(tmp_path: Path) -> Non
     (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(ZooError, match=r"manifest.jsonl: 1.png stands there twice"):
         image_batches(str(folder), "train")
+
+
+@pytest.mark.parametrize("write", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("columns", "used", "unused"),
+    [
+        ({"species": "ab"}, None, "species"),
+        ({"is_a": [1, 0], "is_b": [0, 1]}, None, "is_a, is_b"),
+        ({"label": "ab", "class_name": "cd", "caption": "xy"}, "label", "class_name, caption"),
+        ({"label": "ab"}, "label", None),
+    ],
+)
+def test_columns_that_are_not_used_are_said(
+    tmp_path: Path, write: str, columns: dict[str, Sequence[object]], used: str | None, unused: str | None
+) -> None:
+    """One of them may hold the labels that the user means."""
+    rows = [{name: values[k % 2] for name, values in columns.items()} for k in range(4)]
+    folder = put(tmp_path / "p")
+    if write == "parquet":
+        cells = [{"image": {"bytes": png(k), "path": None}, **row} for k, row in enumerate(rows)]
+        folder = tmp_path / "p.parquet"
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(cells), folder)
+    elif write == "csv":
+        lines = [",".join(map(str, (f"{k}.png", *row.values()))) for k, row in enumerate(rows)]
+        (folder / "metadata.csv").write_text("\n".join([",".join(["file_name", *columns]), *lines]))
+    else:
+        lines = [json.dumps({"file_name": f"{k}.png", **row}) for k, row in enumerate(rows)]
+        (folder / "metadata.jsonl").write_text("\n".join(lines))
+    for said in (load(folder).summary, image_batches(str(folder), "train").summary):
+        assert ("4 images, no labels" in said) == (used is None)
+        assert (f"columns not used: {unused} (" in said) == (unused is not None), said
+        assert ("--label-column NAME" in said) == (unused is not None)
+    for name in columns:
+        rest = [other for other in columns if other != name]
+        said = load(folder, label_column=name).summary
+        assert f"labels: the column {name!r}" in said
+        assert (f"columns not used: {', '.join(rest)} (" in said) == bool(rest)
+
+
+def test_columns_of_several_kinds_and_long_names_are_said_in_short(tmp_path: Path) -> None:
+    folder = put(tmp_path / "p")
+    rows = [{"file_name": f"{k}.png", "mixed": [1, "a"][k % 2], "n" * 900: k, "\x1b[31m": k} for k in range(4)]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    said = load(folder).summary
+    assert "the column 'mixed' holds values of several kinds, and is left out" in said
+    assert "columns not used: " + "n" * 40 + ", \\x1b[31m (" in said
