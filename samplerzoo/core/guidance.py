@@ -87,8 +87,9 @@ def checked_denoiser(
     def answer(x: torch.Tensor, t: Level) -> Prediction:
         p = guided(x, t)
         for part in (getattr(p, "eps", None), getattr(p, "x0", None)):
-            if getattr(part, "shape", None) != x.shape:
-                found, wanted = p if part is None else part, f"a Prediction of the shape of x, {tuple(x.shape)}"
+            if (getattr(part, "shape", None), getattr(part, "dtype", None)) != (x.shape, x.dtype):
+                found = p if part is None else part
+                wanted = f"a Prediction like x, {x.dtype} of shape {tuple(x.shape)}"
                 raise bad_answer(guidance, method, found, wanted, of="'s function")
         return p
 

@@ -38,8 +38,9 @@ class Model:
 
     Attributes:
         net: any callable (x, time, condition) -> output. x is float32 (N, *shape), the state times the
-            parametrization's c_in; time is float32 (N,), its c_noise, which is tau by default. An output with twice the
-            channels of x holds a learned variance in its second half (Nichol and Dhariwal 2021).
+            parametrization's c_in; time is float32 (N,), its c_noise, which is tau by default. An output of another
+            precision is turned into that of x. One with twice the channels of x holds a learned variance in its second
+            half (Nichol and Dhariwal 2021).
         schedule: the noise path that it was trained on.
         parametrization: meaning of the output.
         shape: shape of one state, usually (C, H, W). Required.
@@ -113,8 +114,8 @@ class Model:
         return self.codec.image_shape(self.shape)
 
     def decode(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape)."""
-        return self.codec.decode(states)
+        """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape), in their precision."""
+        return self.codec.decode(states).to(states.dtype)
 
     def condition(
         self,
@@ -169,7 +170,7 @@ class Model:
         """Call the network once.
 
         Raises:
-            ZooError: the answer is no tensor of the shape of x.
+            ZooError: the answer is no tensor of real numbers of the shape of x.
         """
         p = self.parametrization
         scale = p.c_in(level)
@@ -177,15 +178,21 @@ class Model:
         return self.read(x, level, self.net(x if scale == 1.0 else scale * x, time, condition or Condition()))
 
     def read(self, x: torch.Tensor, level: Level, output: Any) -> Prediction:
-        """Read what the network answered for the state x.
+        """Read what the network answered for the state x: in the precision of x, whatever that of the network is.
 
         Raises:
-            ZooError: the answer is no tensor of the shape of x.
+            ZooError: the answer is no tensor of real numbers of the shape of x.
         """
-        if not hasattr(output, "shape"):
+        import torch
+
+        if not isinstance(output, torch.Tensor):
             raise ZooError(f"the network of {self.name} returned {type(output).__name__}, and has to return a tensor")
-        variance = None
-        if output.shape[1] == 2 * x.shape[1]:
+        if not output.is_floating_point():
+            raise ZooError(
+                f"the network of {self.name} returned {output.dtype}, and has to return real numbers: floats"
+            )
+        output, variance = output.to(x.dtype), None
+        if output.shape == (len(x), 2 * x.shape[1], *x.shape[2:]):
             output, raw = output.chunk(2, dim=1)
             variance = (raw + 1) / 2
         if output.shape != x.shape:

@@ -39,8 +39,8 @@ def walk_from(
     if isinstance(states, torch.Tensor) or not isinstance(states, Iterable):
         raise bad_answer(sampler, "walk", states, "a state a step: yield x, without return")
     for state in states:
-        if not isinstance(state, torch.Tensor) or state.shape != x.shape or not state.is_floating_point():
-            raise bad_answer(sampler, method, state, f"a real tensor of the shape of x, {tuple(x.shape)}")
+        if not isinstance(state, torch.Tensor) or (state.shape, state.dtype) != (x.shape, x.dtype):
+            raise bad_answer(sampler, method, state, f"a tensor like x, {x.dtype} of shape {tuple(x.shape)}")
         yield state
 
 

@@ -173,7 +173,7 @@ class DrawingScheduler(SamplerScheduler):
                 raise UsageError("the pipeline begins with other noise than it is given, so no image could be repeated")
             self._tell(0, sample)
         if request.on_prediction is not None:
-            p = self.timetable.model.read(sample.float(), entry.level, model_output.float())
+            p = self.timetable.model.read(sample.float(), entry.level, model_output)
             request.on_prediction(entry.level, self.timetable.model.clip(p))
         found = super().step(model_output, timestep, sample, *args, **kwargs)
         state = found[0]

@@ -65,7 +65,7 @@ class Run:
                 "run, which no sampler of samplerzoo can follow"
             )
         _take_over(x, sample)
-        answer = output.to(torch.float32, copy=True)  # a compiled network may write its next answer into the same place
+        answer = output.clone()  # a compiled network may write its next answer into the same place
         p = self._model.clip(self._model.read(x, entry.level, answer))
         self._check.step = entry.step + 1
         self._check(p.eps, "the network", entry.level)

@@ -130,12 +130,16 @@ ANSWER: list[Any] = [None]
         (lambda denoise, condition: lambda x: x, "guide gives a function, and has to give a function guided(x, t)"),
         (
             lambda denoise, condition: lambda x, t: None,
-            "guide's function gives None, and has to give a Prediction of the",
+            "guide's function gives None, and has to give a Prediction like x, torch.float32",
         ),
         (lambda denoise, condition: lambda x, t: x, "guide's function gives a Tensor (torch.float32) of shape (2, 2)"),
         (
             lambda denoise, condition: lambda x, t: denoise(x[:1], t, condition[:1]),
             "guide's function gives a Tensor (torch.float32) of shape (1, 2), and has to give a Prediction",
+        ),
+        (
+            lambda denoise, condition: lambda x, t: denoise(x, t, condition).replace(eps=x.double()),
+            "guide's function gives a Tensor (torch.float64) of shape (2, 2), and has to give a Prediction like x",
         ),
         (
             lambda denoise, condition: lambda x, t: denoise(x, t, condition).replace(eps=x * float("nan")),

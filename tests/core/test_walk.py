@@ -49,6 +49,8 @@ STATES: dict[str, Callable[[torch.Tensor], Any]] = {
     "a Tensor (torch.float32) of shape (1, 1)": lambda x: x[:1],
     "a Tensor (torch.float32) of shape (2, 1, 1)": lambda x: x[None].reshape(2, 1, 1),
     "a Tensor (torch.complex64) of shape (2, 1)": lambda x: x + 0j,
+    "a Tensor (torch.float64) of shape (2, 1)": lambda x: x.double(),
+    "a Tensor (torch.bfloat16) of shape (2, 1)": lambda x: x.bfloat16(),
     "a Tensor (torch.bool) of shape (2, 1)": lambda x: x > 0,
 }
 
@@ -64,7 +66,7 @@ def message(sampler: Sampler) -> str:
 def test_a_step_gives_a_tensor_of_the_shape_of_x(found: str, late: bool) -> None:
     GIVE[0], LATE[0] = STATES[found], late
     line = Giving.step.__code__.co_firstlineno
-    wanted = "and has to give a real tensor of the shape of x, (2, 1)"
+    wanted = "and has to give a tensor like x, torch.float32 of shape (2, 1)"
     assert message(Giving()) == f"sampler Giving: step gives {found}, {wanted} ({__file__}, line {line})"
 
 
@@ -73,7 +75,7 @@ def test_a_step_gives_a_tensor_of_the_shape_of_x(found: str, late: bool) -> None
     [
         (lambda x: x, "walk gives a Tensor (torch.float32) of shape (2, 1), and has to give a state a step"),
         (lambda x: None, "walk gives None, and has to give a state a step"),
-        (lambda x: iter([x, None]), "walk gives None, and has to give a real tensor"),
+        (lambda x: iter([x, None]), "walk gives None, and has to give a tensor like x, "),
         (lambda x: iter([x]), "walk yields 1 of the 2 steps of its grid"),
         (lambda x: iter([x, x, x]), "walk yields more than the 2 steps of its grid"),
     ],

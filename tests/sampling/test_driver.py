@@ -272,6 +272,44 @@ def test_a_network_in_memory_needs_a_shape(linear: Schedule) -> None:
         Model(lambda x, tau, condition: x, linear)
 
 
+@pytest.mark.parametrize("sampler", ["ddpm", "dpm-solver++"])
+@pytest.mark.parametrize("channels", [1, 2], ids=["plain", "with a learned variance"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_images_have_the_precision_of_the_run_whatever_that_of_the_network(
+    linear: Schedule, dtype: torch.dtype, channels: int, sampler: str
+) -> None:
+    """States are float32: an answer in another precision is the same answer, rounded as its network has rounded it."""
+
+    def model(answer: torch.dtype) -> Model:
+        def net(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
+            return (0.9 * x).to(dtype).to(answer).repeat(1, channels, 1, 1)
+
+        return Model(net, linear, shape=(1, 2, 2))
+
+    seen: list[torch.dtype] = []
+    result = sample(model(dtype), sampler, num_images=2, steps=4, on_step=lambda number, level, x: seen.append(x.dtype))
+    assert {result.images.dtype, result.states.dtype, *seen} == {torch.float32}
+    assert torch.equal(result.images, sample(model(torch.float32), sampler, num_images=2, steps=4).images)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda x: x + 0j, "returned torch.complex64, and has to return real numbers"),
+        (lambda x: x.int(), "returned torch.int32, and has to return real numbers"),
+        (lambda x: x > 0, "returned torch.bool, and has to return real numbers"),
+        (lambda x: x.numpy(), "returned ndarray, and has to return a tensor"),
+        (lambda x: x.sum(), r"returned shape \(\) for \(2, 1, 2, 2\)"),
+        (lambda x: x.flatten(), r"returned shape \(8,\) for \(2, 1, 2, 2\)"),
+        (lambda x: x.repeat(1, 2, 2, 1), r"returned shape \(2, 2, 4, 2\) for \(2, 1, 2, 2\)"),
+    ],
+)
+def test_what_is_no_answer_of_a_network_is_refused(linear: Schedule, answer: Callable, said: str) -> None:
+    model = Model(lambda x, time, condition: answer(x), linear, shape=(1, 2, 2), name="mine")
+    with pytest.raises(ZooError, match=f"the network of mine {said}"):
+        sample(model, "ddim", num_images=2, steps=2)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_nan_from_the_network_is_named_with_step_and_level(linear: Schedule, bad: float) -> None:
     good = gaussian(linear)
