@@ -6,6 +6,9 @@ Images of another size are cropped to their centre square and resized with PIL's
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +31,8 @@ IN_MEMORY_BYTES = 2**31
 """Largest size of decoded images that are kept in memory."""
 PROBED_ROWS = 64
 """Rows that are read to find the number of channels and the size."""
+HASHED_ROWS = 1000
+"""Images whose content is part of a fingerprint, evenly spread."""
 NAMED_FAILURES = 5
 """Largest number of broken images that an error names."""
 
@@ -43,6 +48,7 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         channels, image_size: number of channels, and side in pixels.
         name: the data set, as the user named it.
         notes: what was taken for what, and what was left out, in sentences.
+        table: rows that the images were read from, if from any.
     """
 
     source: Tensor | LazyImages
@@ -52,6 +58,7 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     image_size: int
     name: str = "data"
     notes: tuple[str, ...] = ()
+    table: Table | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,6 +82,20 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     def class_counts(self) -> list[int]:
         """Number of images of each class, empty if the data have no labels."""
         return torch.bincount(self.labels, minlength=self.num_classes).tolist() if self.class_names else []
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what is cheap to read: label, name and size of every image in order, and the content of some.
+
+        It is that of the files, since another version of Pillow may decode other pixels.
+        """
+        digest = hashlib.sha256(json.dumps([self.class_names, self.labels.tolist()]).encode())
+        some = np.linspace(0, len(self) - 1, min(len(self), HASHED_ROWS)).astype(int).tolist()
+        if self.table is None:
+            digest.update(self.__getitems__(some)[0].numpy().tobytes())
+        else:
+            digest.update(self.table.fingerprint(some).encode())
+        return digest.hexdigest()
 
     @property
     def summary(self) -> str:
@@ -209,7 +230,7 @@ def _from_table(options: DataOptions, split: str) -> ImageData:
     fits = len(table) * channels * size * size <= IN_MEMORY_BYTES
     source = lazy.decode(tqdm(range(len(table)), desc="decoding", disable=None, leave=False)) if fits else lazy
     values = labels.values if named else torch.zeros(len(table), dtype=torch.int64)
-    return ImageData(source, values, labels.names if named else (), channels, size, options.dataset, notes)
+    return ImageData(source, values, labels.names if named else (), channels, size, options.dataset, notes, table)
 
 
 def _shape(table: Table, options: DataOptions) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from dataclasses import asdict, dataclass, field
@@ -36,6 +37,8 @@ PROGRESS_FILE = "progress.json"
 OPTIONS_FILE = "options.json"
 DATA = "data"
 """Record of the data: number of images, and the classes."""
+PICTURES = "pictures"
+"""Record of the data: their fingerprint."""
 DATA_FLAGS = ("dataset", "dataset_config_name", "split", "image_column", "label_column", "classes")
 """Options that choose the data."""
 FIXED = frozenset(
@@ -262,12 +265,17 @@ def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path) -> None:
     Raises:
         UsageError: names the flag, and what it was.
     """
-    if DATA in changes:
-        then, now = (f"{images:,} images of {listed(names) or 'no class'}" for images, names in changes[DATA])
+    if DATA in changes or PICTURES in changes:
+        said = "as many pictures of the same classes, with other names, labels or contents"
+        if DATA in changes:
+            then, now = (f"{images:,} images of {listed(names) or 'no class'}" for images, names in changes[DATA])
+            said = f"{then}; these: {now}"
         flags = ", ".join(_flag(name) for name in DATA_FLAGS if name in changes) or "--dataset"
+        has_start = "init_from" in read_object(folder / OPTIONS_FILE)
+        start = f" --init-from {shlex.quote(str(folder.parents[1]))}" if has_start else ""
         raise UsageError(
-            f"cannot resume from {folder}: {flags}: it was trained on other data ({then}; these: {now}); to go on with "
-            "other data, start anew in another --output-dir, with --init-from this one"
+            f"cannot resume from {folder}: {flags}: it was trained on other data ({said}); to go on with other data, "
+            f"start anew: --output-dir OTHER{start}"
         )
     for name, (was, asked) in changes.items():
         if _is_bound(name, was, asked):

@@ -192,7 +192,7 @@ class Trainer:
         """
         recorded = self.options.model_dump(mode="json", exclude={"output_dir", "overwrite", "resume_from_checkpoint"})
         data = [len(self.task.data), list(self.task.data.class_names)]
-        recorded["image_size"] = self.task.data.image_size
+        recorded |= {"image_size": self.task.data.image_size, checkpoint.PICTURES: self.task.data.fingerprint}
         return {**recorded, "num_processes": self.accelerator.num_processes, checkpoint.DATA: data}
 
     def _epoch(self, bar: tqdm[Any]) -> None:

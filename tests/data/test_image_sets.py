@@ -145,3 +145,42 @@ def test_columns(parquet: Path) -> None:
         load(parquet, image_column="img")
     with pytest.raises(UsageError, match="no label column 'kind'; the columns: image, label"):
         load(parquet, label_column="kind")
+
+
+# -- the fingerprint
+
+
+@pytest.mark.parametrize("memory", [data.IN_MEMORY_BYTES, 0], ids=["in memory", "on demand"])
+@pytest.mark.parametrize("kind", ["folder", "parquet", "digits"])
+def test_a_fingerprint_is_that_of_the_rows_in_order(
+    kind: str, memory: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "IN_MEMORY_BYTES", memory)
+    name = kind if kind == "digits" else request.getfixturevalue(kind)
+    both = "0,1" if kind == "digits" else ",".join(load(name).class_names)
+    one, other = both.split(",")
+    found = [load(name, classes=classes).fingerprint for classes in (both, f"{other},{one}", one, other)]
+    assert len({*found}) == 4
+    assert load(name, classes=both).fingerprint == found[0]
+
+
+def test_a_fingerprint_knows_the_content_of_some_and_the_names_and_sizes_of_all(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "HASHED_ROWS", 2)  # the first and the last one
+    before = load(folder).fingerprint
+    first, second, last = folder / "cat" / "0.png", folder / "cat" / "1.png", folder / "dog" / "1.png"
+    for path in (first, last):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"x")
+        assert load(folder).fingerprint != before
+        path.write_bytes(content)
+    assert load(folder).fingerprint == before
+    second.write_bytes(second.read_bytes()[:-1] + b"x")  # is not read, so that large data cost no time
+    assert load(folder).fingerprint == before
+    with second.open("ab") as file:
+        file.write(b"more")
+    longer = load(folder).fingerprint
+    assert longer != before
+    second.rename(folder / "cat" / "1b.png")
+    assert load(folder).fingerprint != longer

@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate.utils.other import load as load_state
 from children import run_code, run_commands
+from PIL import Image
 from safetensors.torch import load_file
 
 from samplerzoo.data.image_sets import ImageData, load_images
@@ -285,6 +286,36 @@ def test_what_cannot_change_on_the_way_is_refused(
     train(options(max_train_steps=1))
     with pytest.raises(UsageError, match=f"cannot resume from .*checkpoint-0000001: {message}"):
         train(options(max_train_steps=2, resume_from_checkpoint="latest", **changed))
+
+
+@pytest.mark.parametrize("change", ["classes exchanged", "pictures exchanged", "another picture", "none, but moved"])
+def test_data_of_other_content_are_refused(options: Options, no_pictures: None, tmp_path: Path, change: str) -> None:
+    """As many pictures of the same names and sizes in the same classes are other data all the same."""
+    pets = tmp_path / "pets"
+    for number, name in enumerate(("cat", "dog")):
+        (pets / name).mkdir(parents=True)
+        for index in range(8):
+            Image.new("L", (8, 8), 100 * number + index).save(pets / name / f"{index}.bmp")
+    train(options(dataset=str(pets), max_train_steps=1))
+    given = pets
+    if change == "classes exchanged":
+        for old, new in (("cat", "other"), ("dog", "cat"), ("other", "dog")):
+            (pets / old).rename(pets / new)
+    elif change == "pictures exchanged":
+        one, other = pets / "cat" / "3.bmp", pets / "dog" / "5.bmp"
+        first, second = one.read_bytes(), other.read_bytes()
+        one.write_bytes(second)
+        other.write_bytes(first)
+    elif change == "another picture":
+        Image.new("L", (8, 8), 77).save(pets / "dog" / "7.bmp")
+    else:
+        given = pets.rename(tmp_path / "moved")
+    again = options(dataset=str(given), max_train_steps=2, resume_from_checkpoint="latest")
+    if change == "none, but moved":
+        assert train(again).step == 2
+        return
+    with pytest.raises(UsageError, match=r"--dataset: it was trained on other data \(as many pictures .*--init-from"):
+        train(again)
 
 
 def test_a_moving_average_can_be_ended_and_not_begun(options: Options, no_pictures: None) -> None:
