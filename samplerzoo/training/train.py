@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -12,7 +14,7 @@ import torch
 from samplerzoo.data import image_sets as data
 from samplerzoo.data.class_names import listed
 from samplerzoo.data.image_sets import ImageData
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.system.processes import processes
 from samplerzoo.training.classifier_task import ClassifierTask
@@ -46,9 +48,25 @@ def _run(options: Chosen, make_task: Callable[[Chosen], Task]) -> Report:
 def _images(options: LoopOptions) -> ImageData:
     """Load the training images, and say what they are."""
     images = data.load_images(options)
+    _check_apart(images, Path(os.path.expanduser(options.dataset)), Path(options.output_dir))
     if not processes()[0]:
         print(images.summary)
     return images
+
+
+def _check_apart(images: ImageData, folder: Path, output: Path) -> None:
+    """Refuse to write among the images: whoever reads them again would take the pictures of the training for data.
+
+    Raises:
+        UsageError: the output lies in the folder of the images, and these are files.
+    """
+    first = None if images.table is None else images.table.path(0)
+    inside = first is not None and Path(first).is_file() and Path(first).is_relative_to(folder)
+    if inside and output.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"--output-dir {output} lies in the folder of the images, and what is drawn there would be read as data: "
+            f"give one outside of {folder}"
+        )
 
 
 def _classifier_task(options: ClassifierOptions) -> ClassifierTask:

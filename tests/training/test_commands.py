@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from samplerzoo.cli import INTERRUPTED, main
 from samplerzoo.images import read_png
@@ -62,6 +63,26 @@ def test_bad_requests_are_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["train", "train-classifier"])
+@pytest.mark.parametrize(("data", "output"), [(".", "model"), ("pets", "pets"), ("pets", "pets/cat/model")])
+def test_nothing_is_written_among_the_images(
+    command: str,
+    data: str,
+    output: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The pictures of a training would be data of the next one."""
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    for index in range(2):
+        Image.new("L", (8, 8), index).save(tmp_path / "pets" / "cat" / f"{index}.png")
+    monkeypatch.chdir(tmp_path)
+    assert main([command, "--dataset", data, "--output-dir", output, "--overwrite"]) == 2
+    assert "lies in the folder of the images" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob("[!.]*")) == ["0.png", "1.png", "cat", "pets"]
 
 
 def test_help_imports_no_torch() -> None:
