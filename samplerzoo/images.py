@@ -8,7 +8,8 @@ import json
 import math
 import string
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,21 +190,42 @@ def save_png(image: Image.Image, path: Path, metadata: Mapping[str, Any] | None 
 
 def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:
     """Read the pixels (H, W, C) of an image file, and the metadata that `save_png` put there."""
+    with _opened(path) as image:
+        if image.width * image.height > MOST_VALUES:
+            raise ZooError(f"{path}: a picture of {image.width}x{image.height}; at most {MOST_VALUES} pixels are read")
+        pixels = np.asarray(image)
+        metadata = _metadata(image, path)
+    return pixels[..., None] if pixels.ndim == 2 else pixels, metadata
+
+
+def read_metadata(path: Path) -> dict[str, Any] | None:
+    """Read the metadata that `save_png` put into an image file, without its pixels."""
+    with _opened(path) as image:
+        return _metadata(image, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file.
+
+    Raises:
+        UsageError: there is no such file.
+        ZooError: it is no image that can be read, also from inside of the block.
+    """
     try:
         with Image.open(path) as image:
-            if image.width * image.height > MOST_VALUES:
-                raise ZooError(
-                    f"{path}: a picture of {image.width}x{image.height}; at most {MOST_VALUES} pixels are read"
-                )
-            pixels = np.asarray(image)
-            text = image.info.get(METADATA_KEY)
+            yield image
     except FileNotFoundError as error:
         raise UsageError(f"no file {path}") from error
+    except ZooError:
+        raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ZooError(f"{path}: not an image that can be read: {error}") from error
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    metadata = None if text is None else parse_object(text, f"{path}: its samplerzoo metadata")
-    return pixels, metadata
+
+
+def _metadata(image: Image.Image, path: Path) -> dict[str, Any] | None:
+    text = image.info.get(METADATA_KEY)
+    return None if text is None else parse_object(text, f"{path}: its samplerzoo metadata")
 
 
 def _period(labels: Sequence[int]) -> int | None:

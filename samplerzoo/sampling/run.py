@@ -35,7 +35,7 @@ from samplerzoo.sampling import trajectory, tuning
 from samplerzoo.sampling.driver import split_batches, stream, timed_batches
 from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
-from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.sampling.recipe import ImageRecord, Recipe
 from samplerzoo.sampling.trajectory import Trajectory
 from samplerzoo.sampling.tuning import FASTEST, TuningRequest
 from samplerzoo.system.environment import choose_device, device_name, versions
@@ -250,6 +250,7 @@ def _open(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
             _clear(folder)
         elif options.resume:
             record = {**_same_run(run, folder), **record}
+            _check_images(run, folder)
         else:
             raise UsageError(f"{folder} is not empty; --resume completes the run in it, --overwrite replaces it")
     write_json(folder / RECORD_FILE, record)
@@ -272,6 +273,34 @@ def _same_run(run: Run, folder: Path) -> dict[str, Any]:
             f"the run in {folder} has {old.num_images} images: --num-images cannot be fewer when it is resumed"
         )
     return read_object(folder / RECORD_FILE)
+
+
+def _check_images(run: Run, folder: Path) -> None:
+    """Check by its own recipe that each image of the folder is the one of its name.
+
+    Raises:
+        ZooError: names the first that is not.
+    """
+    for index in range(run.plan.num_images):
+        path, label = folder / image_path(index), _label(run, index)
+        if not path.exists():
+            continue
+        found = images.read_metadata(path)
+        if found != run.recipe.metadata(index, label):
+            what = "carries no recipe" if found is None else _difference(ImageRecord.of(found, str(path)), run, index)
+            if what:
+                raise ZooError(
+                    f"{path} {what}: this run did not make it there. Move it away, and --resume makes the image anew"
+                )
+
+
+def _difference(found: ImageRecord, run: Run, index: int) -> str | None:
+    """Say how the record of an image differs from that of this image of the run, whatever version wrote it."""
+    wanted = ImageRecord.of(run.recipe.metadata(index, _label(run, index)), "this run")
+    parts = [(found.index, index, "image"), (found.label, wanted.label, "of class")]
+    said = [f"{what} {was}, not {now}" for was, now, what in parts if was != now]
+    said += found.recipe.differences(wanted.recipe)
+    return f"is {'; '.join(said)}" if said else None
 
 
 def _clear(folder: Path) -> None:

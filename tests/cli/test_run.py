@@ -469,8 +469,42 @@ def test_the_command_is_one_whose_flags_follow_the_plugins() -> None:
     assert isinstance(module.command, PluginCommand)
 
 
+SECOND = Path("out/images/000001.png")
+
+
+def test_a_run_goes_on_with_images_that_are_its_own(cli, tiny_model: Path) -> None:
+    """Each image carries what it is, so that an exchanged one is seen, and nothing is written."""
+    words = ["run", "--model", tiny_model, "--steps", 1, "--class-labels", "0,1", "--num-images", 4]
+    assert cli(*words, "-o", "out").code == 0
+    assert cli(*words, "-o", "other", "--seed", 1).code == 0
+    before, content = files_of(Path("out")), SECOND.read_bytes()
+    pixels, metadata = images.read_png(SECOND)
+    assert metadata is not None
+
+    def refused(*parts: str) -> None:
+        changed = files_of(Path("out"))
+        cli(*words, "-o", "out", "--resume").refuses(1, str(SECOND), *parts, "--resume makes the image anew")
+        assert files_of(Path("out")) == changed
+        SECOND.write_bytes(content)
+
+    for index, what in (("000000", "is image 0, not 1; of class 0, not 1"), ("000003", "is image 3, not 1: this run")):
+        shutil.copy(f"out/images/{index}.png", SECOND)
+        refused(what)
+    shutil.copy("other/images/000001.png", SECOND)
+    refused("is seed 1, not 0")
+    images.save_png(images.picture(pixels), SECOND)
+    refused("carries no recipe")
+    images.save_png(images.picture(pixels), SECOND, {**metadata, "label": 0})
+    refused("is of class 0, not 1")
+    images.save_png(images.picture(pixels), SECOND, {**metadata, "samplerzoo": "0.1"})
+    assert cli(*words, "-o", "out", "--resume").code == 0  # an earlier version has made it, as this one would
+    SECOND.unlink()
+    assert cli(*words, "-o", "out", "--resume").code == 0
+    assert files_of(Path("out")) == before
+
+
 def test_a_picture_of_another_size_among_those_of_a_run_is_named(cli, tiny_model: Path) -> None:
     words = ["run", "--model", tiny_model, "--sampler", "ddim", "--steps", 1, "--num-images", 3, "-o", "out"]
     assert cli(*words).code == 0
-    Image.new("RGB", (5, 7)).save("out/images/000001.png")
+    images.save_png(Image.new("RGB", (5, 7)), SECOND, images.read_metadata(SECOND))
     cli(*words, "--resume").refuses(1, "out/images/000001.png: a picture of 5x7, colour")
