@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 from typing import Any
+
+MOST_SHOWN = 60
+"""Characters of a value in messages."""
 
 
 class ZooError(Exception):
@@ -26,6 +30,33 @@ def reason(error: BaseException) -> str:
         return f"{where}: {what}" if where else what
     line = (str(error).strip().splitlines() or ["no reason given"])[0]
     return line if isinstance(error, ZooError) else f"{type(error).__name__}: {line}"
+
+
+def expect(what: str, value: object, kind: type, hint: str = "") -> None:
+    """Refuse a value of another type than this one.
+
+    Raises:
+        UsageError: names what it is of, and what it has to be.
+    """
+    if not isinstance(value, kind):
+        raise UsageError(f"{what} is {short(value)}, and has to be a {kind.__name__}{hint}")
+
+
+def path_text(what: str, value: Any) -> str:
+    """Return a name or a path as text.
+
+    Raises:
+        UsageError: it is neither, or is empty.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str) or not os.fspath(value):
+        raise UsageError(f"{what} is a text or a path, not {short(value)}")
+    return os.fspath(value)
+
+
+def short(value: object) -> str:
+    """Write a value in a message; of a long one, its type."""
+    text = repr(value)
+    return text if len(text) < MOST_SHOWN else f"a {type(value).__name__}"
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

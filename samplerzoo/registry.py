@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from samplerzoo.core.blame import blame, blaming, import_fault, place_of, remember
 from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind, bases, check_class
 from samplerzoo.core.protocol import check_members
-from samplerzoo.errors import UsageError, ZooError, did_you_mean, reason
+from samplerzoo.errors import UsageError, ZooError, did_you_mean, path_text, reason
 from samplerzoo.system.entry_points import origin, points
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
     """
     from samplerzoo.options import kebab
 
-    file = Path(path).resolve()
+    file = Path(path_text("a plugin's file", path)).resolve()
     if file in _files:
         return _files[file]
     module = _import(file)

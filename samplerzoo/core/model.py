@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 from samplerzoo.core.codec import PIXELS, Codec
@@ -13,7 +14,7 @@ from samplerzoo.core.parametrization import EPSILON, Parametrization
 from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, expect, short
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,13 @@ class Model:
     name: str = "a model in memory"
 
     def __post_init__(self) -> None:
-        if not self.shape:
+        if not callable(self.net):
+            raise UsageError(
+                f"the network of {self.name} is {short(self.net)}, and has to be a function of three things"
+            )
+        expect(f"the schedule of {self.name}", self.schedule, Schedule, ", such as VP.from_config({})")
+        sides = self.shape if isinstance(self.shape, (tuple, list)) else ()
+        if not sides or not all(isinstance(side, Integral) for side in sides):
             raise UsageError(f"{self.name} has no image shape: give Model(..., shape=(C, H, W))")
         if self.parametrization.blind(self.schedule):
             raise ZooError(

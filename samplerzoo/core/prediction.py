@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from samplerzoo.core.level import Level
 from samplerzoo.core.parametrization import EPSILON, SAMPLE, V_PREDICTION, Parametrization
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, expect
 
 if TYPE_CHECKING:
     import torch
@@ -144,6 +144,7 @@ class Clip:
         Raises:
             UsageError: the text is no clip, or its number is out of bounds.
         """
+        expect("clip-x0", text, str)
         mode, *numbers = text.split(":")
         default = {"off": 1.0, "static": 1.0, "dynamic": 0.995}
         if mode not in default or len(numbers) > {"off": 0, "static": 1, "dynamic": 2}[mode]:

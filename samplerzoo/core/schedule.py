@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from samplerzoo.core import finder
 from samplerzoo.core.finder import Spread
 from samplerzoo.core.level import Grid, Level
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, short
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +105,8 @@ class Schedule(ABC):
         Raises:
             UsageError: the spacing is unknown, or the steps do not fit.
         """
+        if not isinstance(steps, Integral):
+            raise UsageError(f"steps is a whole number, not {short(steps)}")
         if spacing is None or isinstance(spacing, str):
             spacing = finder.find_spacing(spacing or self.spacing)
         return self._grid(spacing.spread(self, steps))

@@ -85,7 +85,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         Args:
             options: keywords of diffusers' `from_pretrained`.
         """
-        folder = find_model(os.fspath(pretrained_model_name_or_path), revision=options.pop("revision", None))
+        folder = find_model(pretrained_model_name_or_path, revision=options.pop("revision", None))
         info = read_info(folder)
         if options.get("null_label") is not None:
             info = info.model_copy(update={"null_label": options["null_label"]})

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, path_text
 from samplerzoo.trust.records import read_object
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -38,13 +38,14 @@ def is_hub_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
-def find_model(name: str, *, revision: str | None = None) -> Path:
+def find_model(name: str | os.PathLike[str], *, revision: str | None = None) -> Path:
     """Return the folder of an embedded model, a local path or a hub id. Only a hub id may use the network.
 
     Raises:
         UsageError: the name is none of these.
         ZooError: the hub has no such model, or cannot be reached.
     """
+    name = path_text("the name of a model", name)
     if name in pretrained():
         return PRETRAINED / name
     if is_exact(name):

@@ -18,11 +18,11 @@ from samplerzoo.core import finder
 from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.codec import Codec, Latents
 from samplerzoo.core.level import Level
-from samplerzoo.core.model import Layout, Model, Offload
+from samplerzoo.core.model import LAYOUTS, Layout, Model, Offload
 from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.data.options import DIGITS
-from samplerzoo.errors import UsageError, reason
+from samplerzoo.errors import UsageError, path_text, reason
 from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
 from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
@@ -70,6 +70,8 @@ def load(
         UsageError: there is no such model.
         ZooError: the folder is not whole, or not one that can be sampled from.
     """
+    if layout not in LAYOUTS:
+        raise UsageError(f"layout is {' or '.join(LAYOUTS)}, not {layout!r:.60}")
     try:
         options = ReadingOptions(**reading)
     except ValueError as error:
@@ -87,7 +89,7 @@ def open_model(name: str | os.PathLike[str], reading: ReadingOptions = AS_FOUND)
         UsageError: there is no such model.
         ZooError: its folder is not whole, or not one that can be sampled from.
     """
-    name = os.fspath(name)
+    name = path_text("the name of a model", name)
     if is_exact(name):
         return ExactModel.open(name, reading)
     if reading.hosted:

@@ -25,7 +25,7 @@ from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.request import Request
 from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.walk import FiniteCheck, walk
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, expect
 from samplerzoo.images import Pixels, to_uint8
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.system.memory import ran_out
@@ -71,6 +71,7 @@ def stream(
     Args:
         indices: images wanted; by default all.
     """
+    expect("plan", plan, Plan, ", as make_plan makes it")
     wanted = list(range(plan.num_images) if indices is None else indices)
     for batch in share(split_batches(wanted, batch_size)):
         yield draw_batch(plan, batch, on_step, on_prediction)

@@ -11,7 +11,7 @@ from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, expect, short
 from samplerzoo.registry import split_options
 
 ELSEWHERE = {
@@ -31,19 +31,24 @@ def check_subjects(model: Any, sampler: Any, guidance: Any) -> None:
     Raises:
         UsageError: names what to give instead.
     """
-    if not isinstance(model, Model):
-        hint = f": samplerzoo.load({model!r}) makes one" if isinstance(model, str) else ""
-        raise UsageError(f"model is {_short(model)}, and has to be a Model{hint}")
+    expect("model", model, Model, f": samplerzoo.load({model!r}) makes one" if isinstance(model, str) else "")
     for name, value, base in (("sampler", sampler, Sampler), ("guidance", guidance, Guidance)):
         if inspect.isclass(value) and issubclass(value, base):
             raise UsageError(f"{name} is the class {value.__name__}: give an object of it, {value.__name__}(...)")
         if not isinstance(value, (str, base)) and not (name == "guidance" and value is None):
-            raise UsageError(f"{name} is {_short(value)}, and has to be a name or a {base.__name__}")
+            raise UsageError(f"{name} is {short(value)}, and has to be a name or a {base.__name__}")
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else f"a {type(value).__name__}"
+def listing(name: str, values: Any) -> list[Any]:
+    """Turn what can be iterated over into a list.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        return [*values]
+    except TypeError:
+        raise UsageError(f"{name} is a list of one for each image, not {short(values)}") from None
 
 
 def check_keywords(

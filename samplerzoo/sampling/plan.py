@@ -21,7 +21,7 @@ from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, expect
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import check_second, lasting, open_model, warn_once
 from samplerzoo.sampling.labels import Labels, parse_class_labels
@@ -157,6 +157,8 @@ def make_plan(
     Raises:
         UsageError: recipe and model do not go together.
     """
+    expect("recipe", recipe, Recipe)
+    expect("model", model, Model)
     if sampler is not None:
         check_methods(type(sampler), "sampler")
     else:

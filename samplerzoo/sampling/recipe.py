@@ -15,7 +15,7 @@ from pydantic import PositiveInt, ValidationError, field_validator, model_valida
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.data.prompts import check_prompts
-from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.errors import UsageError, ZooError, reason, short
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Field, Name, Options, kebab
 from samplerzoo.registry import split_options
@@ -169,7 +169,10 @@ class Recipe(DrawOptions, ReadingOptions):
                 guidance = kebab(type(guidance).__name__)
         fields |= {} if steps is None else {"steps": whole("steps", steps)}
         fields |= {} if spacing is None else {"spacing": spacing}
-        fields |= {} if timesteps is None else {"timesteps": tuple(map(float, timesteps))}
+        try:
+            fields |= {} if timesteps is None else {"timesteps": tuple(map(float, timesteps))}
+        except (TypeError, ValueError):
+            raise UsageError(f"timesteps is a list of numbers, not {short(timesteps)}") from None
         try:
             return cls(
                 sampler=sampler,

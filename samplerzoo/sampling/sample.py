@@ -17,10 +17,11 @@ from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.noise import INITIAL_STEP
 from samplerzoo.core.sampler import Sampler
+from samplerzoo.errors import UsageError, short
 from samplerzoo.sampling.driver import OnStep, draw_batch, split_batches
-from samplerzoo.sampling.keywords import check_keywords, check_subjects
+from samplerzoo.sampling.keywords import check_keywords, check_subjects, listing
 from samplerzoo.sampling.plan import Plan, make_plan
-from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.sampling.recipe import Recipe, whole
 from samplerzoo.sampling.way import Recorder, Way, join
 from samplerzoo.system.processes import gather, processes, share
 
@@ -120,13 +121,16 @@ def sample(
     """
     check_subjects(model, sampler, guidance)
     check_keywords([*inspect.signature(sample).parameters], sampler, guidance, options)
+    if on_step is not None and not callable(on_step):
+        raise UsageError(f"on_step is {short(on_step)}, and has to be a function of step, level and states")
     labels = str(labels) if isinstance(labels, int) else labels
     text = labels if isinstance(labels, str) else None
-    listed = None if labels is None or isinstance(labels, str) else labels
-    if isinstance(prompts, str):
-        prompts = [prompts]
+    listed = None if labels is None or isinstance(labels, str) else listing("labels", labels)
+    if prompts is not None:
+        prompts = [prompts] if isinstance(prompts, str) else listing("prompts", prompts)
     if num_images is None:
         num_images = next((len(each) for each in (listed, prompts) if each is not None), 64)
+    num_images, batch_size = whole("num_images", num_images), whole("batch_size", batch_size)
     recipe = Recipe.of(
         sampler, guidance, options, timesteps=timesteps, steps=steps, spacing=spacing, seed=seed,
         class_labels=text, prompts=None if prompts is None else tuple(prompts), negative_prompt=negative_prompt,
@@ -163,8 +167,8 @@ def sample(
     cost = sum((cost for *_, cost in shares), Cost())
     seconds = time.perf_counter() - start
     drawn = list(plan.labels) if plan.labels else None
-    whole = join(gather([(it.states(), it.predictions()) for it in ways]), order) if trajectory else None
-    return Result(images, states, drawn, plan.grid, cost, seconds, model.class_names, whole)
+    way_of_all = join(gather([(it.states(), it.predictions()) for it in ways]), order) if trajectory else None
+    return Result(images, states, drawn, plan.grid, cost, seconds, model.class_names, way_of_all)
 
 
 def _bar(plan: Plan, batch_size: int, progress: bool | None) -> Any:

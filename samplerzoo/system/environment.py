@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from samplerzoo.errors import UsageError, reason
+from samplerzoo.errors import UsageError, expect, reason
 from samplerzoo.version import __version__
 
 PACKAGES = (
@@ -49,20 +49,37 @@ def machine() -> dict[str, Any]:
     }
 
 
+def devices() -> list[str]:
+    """Return the devices that torch computes on here."""
+    import torch
+
+    if not torch.accelerator.is_available():
+        return ["cpu"]
+    kind = str(torch.accelerator.current_accelerator())
+    return ["cpu", kind, *(f"{kind}:{index}" for index in range(1, torch.accelerator.device_count()))]
+
+
 def choose_device(device: str) -> str:
-    """Return this device, or for "auto" the first of cuda, mps and cpu that torch finds.
+    """Return this device, or for "auto" the first of cuda, mps and cpu that torch finds. A torch.device will do.
 
     Raises:
         UsageError: torch has no such device here.
     """
     import torch
 
+    if isinstance(device, torch.device):
+        device = str(device)
+    expect("device", device, str, ", such as cpu")
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.zeros(1, device=device).add(1).item()  # "meta" and the like have tensors, and compute nothing
     except Exception as error:  # torch raises many kinds of errors here
-        raise UsageError(f"device {device!r}: {reason(error)}") from error
+        there = devices()
+        why = f" does not work: {reason(error)}" if device in there else " is none that computes here"
+        raise UsageError(
+            f"device {device!r:.60}{why}; there {'are' if there[1:] else 'is'}: {', '.join(there)}"
+        ) from error
     return device
 
 

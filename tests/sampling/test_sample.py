@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +102,55 @@ def test_an_exact_model_is_bounded_before_its_images_are_read(size: int) -> None
 def test_a_truth_value_is_no_number(model: zoo.Model, keys: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"is a whole number, not|where no truth value can"):
         zoo.sample(model, "ddim", num_images=1, **keys)
+
+
+ODD = [None, 3, 2.5, b"mnist", ["mnist"], "", True, {}, Path("nowhere/at/all")]
+"""Values of any type, of which a name, a list or a number is one at a time."""
+PATH: dict[str, Any] = {"schedule": zoo.VP.from_config({}), "shape": (1, 2, 2)}
+
+
+def net(x: torch.Tensor, time: torch.Tensor, condition: object) -> torch.Tensor:
+    return x
+
+
+CALLS: dict[str, Callable[[Any, zoo.Model], object]] = {
+    "load": lambda odd, model: zoo.load(odd),
+    "find_model": lambda odd, model: zoo.find_model(odd),
+    "load_file": lambda odd, model: zoo.load_file(odd),
+    "load(device)": lambda odd, model: zoo.load("exact:digits", device=odd),
+    "load(dtype)": lambda odd, model: zoo.load("exact:digits", dtype=odd),
+    "load(layout)": lambda odd, model: zoo.load("exact:digits", layout=odd),
+    "from_pretrained": lambda odd, model: zoo.SamplerPipeline.from_pretrained(odd),
+    "sample(model)": lambda odd, model: zoo.sample(odd),
+    "sample(sampler)": lambda odd, model: zoo.sample(model, odd),
+    "make_plan(recipe)": lambda odd, model: zoo.make_plan(odd, model, 1),
+    "make_plan(model)": lambda odd, model: zoo.make_plan(zoo.Recipe(sampler="ddim"), odd, 1),
+    "stream": lambda odd, model: next(zoo.stream(odd)),
+    "Model(net)": lambda odd, model: zoo.Model(odd, **PATH),
+    "Model(schedule)": lambda odd, model: zoo.Model(net, **{**PATH, "schedule": odd}),
+    "Model(shape)": lambda odd, model: zoo.Model(net, **{**PATH, "shape": odd}),
+    "Clip.parse": lambda odd, model: zoo.Clip.parse(odd),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_value_of_another_type_is_one_clear_error(model: zoo.Model, call: str) -> None:
+    for odd in ODD:
+        with pytest.raises(zoo.ZooError):
+            CALLS[call](odd, model)
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    "labels prompts num_images guidance steps spacing timesteps clip_x0 seed batch_size on_step eta".split(),
+)
+def test_a_keyword_of_another_type_is_one_clear_error(model: zoo.Model, keyword: str) -> None:
+    """What a keyword takes is taken, and what it does not take raises no other kind of error."""
+    for odd in ODD:
+        with contextlib.suppress(zoo.ZooError):
+            zoo.sample(model, "ddim", **{"steps": 1, "num_images": 1, keyword: odd})
+
+
+def test_a_path_and_a_device_of_torch_are_taken() -> None:
+    assert zoo.find_model(Path("mnist")) == zoo.find_model("mnist")
+    assert zoo.load("exact:digits", device=torch.device("cpu")).device == "cpu"

@@ -10,7 +10,7 @@ import torch
 from samplerzoo.errors import UsageError
 
 # imported here, before the fixture `float32_by_default` replaces native_bfloat16
-from samplerzoo.system.environment import choose_device, choose_dtype, native_bfloat16
+from samplerzoo.system.environment import choose_device, choose_dtype, devices, native_bfloat16
 
 
 @pytest.mark.parametrize(("capability", "native"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
@@ -83,5 +83,7 @@ def test_auto_follows_the_device_and_an_explicit_dtype_wins(
 
 def test_an_unknown_device_is_refused() -> None:
     assert choose_device("cpu") == "cpu"
-    with pytest.raises(UsageError, match="device 'abacus'"):
-        choose_device("abacus")
+    there = ", ".join(devices())
+    for name in ("abacus", "cuda:99", "meta", "", "cpu:x"):
+        with pytest.raises(UsageError, match=f"device '{name}' is none that computes here; there (is|are): {there}$"):
+            choose_device(name)
