@@ -90,7 +90,7 @@ def _hyphens(name: str) -> str:
         "max_content_width": 120,
     },
 )
-@click.version_option(__version__, message="samplerzoo %(version)s")
+@click.version_option(__version__, "-V", "--version", message="samplerzoo %(version)s")
 def group() -> None: ...
 
 
@@ -102,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
+    if words[0] == "help":  # as git and pip have it
+        words = [*words[1:], "--help"]
     _quiet_libraries()
     keep_freed_memory()
     with warnings.catch_warnings():

@@ -295,11 +295,20 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
             time = "done" if each.done else _duration(each.seconds, each.seconds * each.slowness)
             numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{time:>16}"
             show(f"{each.cell.name:18}{numbers}  {cell_title(each.cell.recipe)}")
+    solutions = sum(each.cell.converges for each in work)
+    named = [
+        _counted(len(work) - solutions, "cell"),
+        *([_counted(solutions, "converged solution")] if solutions else []),
+    ]
     show(
-        f"{len(work)} cells, {done} of them done; {images:,} images and {_range('{:,.0f}'.format, *evaluations)} "
+        f"{' and '.join(named)}, {done} of them done; {images:,} images and {_range('{:,.0f}'.format, *evaluations)} "
         f"network evaluations to make, about {_duration(*seconds)}"
         + (": it depends on how soon solutions converge" if evaluations[0] != evaluations[1] else "")
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _range(write: Callable[[float], str], least: float, most: float) -> str:

@@ -164,3 +164,17 @@ def test_a_sampler_that_ends_the_program_fails_its_checks(cli, wrong: Path) -> N
     answer = cli("check", "half-way", "--plugin", wrong)
     assert answer.code == 1
     assert "FAILED, sampler half-way fails: SystemExit" in answer.out
+
+
+def test_a_file_is_told_with_the_plugins_in_it(cli, wrong: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not run for that."""
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "load_file", lambda file: pytest.fail("the file is run"))
+        answer = cli("check", wrong)
+    answer.refuses(2, f"{wrong} is a file", f"samplerzoo check --plugin {wrong} half-way")
+    words = answer.err.partition("samplerzoo check ")[2].split()
+    assert cli("check", *words).code == 1
+    cli("check", "nowhere.py").refuses(2, "no file nowhere.py")
+    broken = wrong.with_name("my broken one.py")
+    broken.write_text("class (")
+    cli("check", broken).refuses(2, f"samplerzoo check --plugin '{broken}' NAME")

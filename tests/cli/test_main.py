@@ -161,3 +161,16 @@ def _failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         raise error
 
     monkeypatch.setattr(package.group, "get_command", lambda context, name: click.Command("env", callback=fail))
+
+
+def test_help_and_version_as_other_programs_have_them(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*words: str) -> str:
+        assert main(words) == 0
+        return capsys.readouterr().out
+
+    assert said("help") == said("--help") == said()
+    assert said("help", "run") == said("run", "--help")
+    assert said("help", "ref", "make") == said("ref", "make", "--help")
+    assert said("-V") == said("--version") == f"samplerzoo {__version__}\n"
+    assert main(["help", "nothing"]) == 2
+    assert "no command 'nothing'" in capsys.readouterr().err
