@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -130,6 +133,7 @@ def get(kind: Kind, name: str) -> Plugin:
     if matches:
         choices = " or ".join(f"{plugin.source}:{plugin.name}" for plugin in matches)
         raise UsageError(f"{len(matches)} {kind} plugins are called {name!r}; say {choices}")
+    refuse_file(name, flag=f"--{kind}")
     for other in GROUPS:
         if other != kind and any(plugin.name == short for plugin in plugins(other)):
             raise UsageError(f"{name} is {USAGE[other].format(short)}")
@@ -269,6 +273,31 @@ def unknown_option(kind: Kind, name: str, option: str, beside: Sequence[str] = (
 def owners(kind: Kind, option: str) -> list[str]:
     """List the names of the plugins that have this option."""
     return [plugin.name for plugin in plugins(kind) if option in _fields(plugin)]
+
+
+def refuse_file(name: str, *command: str, flag: str | None = None) -> None:
+    """Refuse the name of a file where that of a plugin is wanted. The file is not run for that.
+
+    Args:
+        command: words before those that name file and plugin, for the message.
+        flag: flag before the name of the plugin, if it has one.
+
+    Raises:
+        UsageError: it is that of a file; says which words name the plugins in it.
+    """
+    if not name.endswith(".py"):
+        return
+    if not Path(name).is_file():
+        raise UsageError(f"no file {name}, and no plugin of that name")
+    from samplerzoo.options import kebab
+
+    plugins = ["NAME"]
+    with suppress(OSError, SyntaxError, ValueError):
+        classes = [node for node in ast.parse(Path(name).read_bytes()).body if isinstance(node, ast.ClassDef)]
+        plugins = [kebab(node.name) for node in classes if node.bases and not node.name.startswith("_")] or plugins
+    flags = [] if flag is None else [flag]
+    lines = (shlex.join([*command, "--plugin", name, *flags, plugin]) for plugin in plugins)
+    raise UsageError(f"{name} is a file, and a plugin in it is named beside it: {', or '.join(lines)}")
 
 
 def load_file(path: str | os.PathLike[str]) -> list[Plugin]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import shlex
 import traceback
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +17,6 @@ from samplerzoo.cli.shared_flags import json_flag
 from samplerzoo.core.blame import blaming
 from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind
 from samplerzoo.errors import UsageError, did_you_mean
-from samplerzoo.options import kebab
 
 if TYPE_CHECKING:
     from samplerzoo.testing import Outcome
@@ -101,23 +97,9 @@ def named(text: str, kind: Kind | None) -> tuple[Kind, str, dict[str, Any]]:
         registry.get(kind, text)  # says what there is
     if kinds:
         raise UsageError(f"{text} is {registry.USAGE[kinds[0]].format(text)}: there are no checks of that kind")
-    if text.endswith(".py"):
-        raise UsageError(_named_by_file(Path(text)))
+    registry.refuse_file(text, "samplerzoo", "check")
     known = sorted({plugin.name for each in KINDS for plugin in registry.plugins(each)})
     raise UsageError(f"no plugin {text!r}{did_you_mean(text, known)}; known: {', '.join(known)}")
-
-
-def _named_by_file(file: Path) -> str:
-    """Say by which words a plugin in a file is checked. The file is not run for that."""
-    if not file.is_file():
-        return f"no file {file}"
-    names = ["NAME"]
-    with suppress(OSError, SyntaxError, ValueError):
-        nodes = ast.parse(file.read_bytes()).body
-        classes = [node.name for node in nodes if isinstance(node, ast.ClassDef) and node.bases]
-        names = [kebab(name) for name in classes if not name.startswith("_")] or names
-    lines = (shlex.join(["samplerzoo", "check", "--plugin", str(file), name]) for name in names)
-    return f"{file} is a file, and what is checked is a plugin in it: {', or '.join(lines)}"
 
 
 def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool, thorough: bool) -> dict[str, Any]:

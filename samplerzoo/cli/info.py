@@ -38,6 +38,8 @@ def command(plugin: tuple[str, ...], name: str, as_json: bool, **reading: Any) -
     for file in plugin:
         registry.load_file(file)
     kinds = [] if is_exact(name) else registry.kinds(name)
+    if not kinds:
+        registry.refuse_file(name, "samplerzoo", "info")
     if kinds:
         found = [_plugin(registry.get(kind, name)) for kind in kinds]
     elif name in pretrained() or "/" in name or name.startswith(".") or is_exact(name) or Path(name).is_dir():

@@ -175,6 +175,16 @@ def test_a_file_is_told_with_the_plugins_in_it(cli, wrong: Path, monkeypatch: py
     words = answer.err.partition("samplerzoo check ")[2].split()
     assert cli("check", *words).code == 1
     cli("check", "nowhere.py").refuses(2, "no file nowhere.py")
+    for command, flag in (
+        ("run", "--sampler"),
+        ("timesteps", "--spacing"),
+        ("run", "--guidance"),
+        ("eval", "--features"),
+    ):
+        given = ["--fake", "x", "--real", "y"] if command == "eval" else []
+        cli(command, flag, wrong, *given).refuses(2, f"{wrong} is a file", f": --plugin {wrong} {flag} half-way")
+    cli("info", wrong).refuses(2, f"samplerzoo info --plugin {wrong} half-way")
+    assert cli("info", "--plugin", wrong, "half-way").code == 0
     broken = wrong.with_name("my broken one.py")
     broken.write_text("class (")
     cli("check", broken).refuses(2, f"samplerzoo check --plugin '{broken}' NAME")

@@ -53,6 +53,7 @@ def test_other_weights_are_noticed(cli, image: Path, tiny_model: Path, tiny_unet
 
 def test_what_cannot_be_made_again(cli, image: Path) -> None:
     cli("rerun", "nowhere.png").refuses(2, "nowhere.png")
+    cli("rerun", "out").refuses(2, "out is a folder; give a file")
     cli("rerun", "out/grid.png").refuses(1, "no samplerzoo metadata")
     cli("rerun", "out/run.json").refuses(1, "not an image")
     cli("rerun", image, "-o", image).refuses(2, "replace the image")
