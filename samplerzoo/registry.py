@@ -292,7 +292,7 @@ def refuse_file(name: str, *command: str, flag: str | None = None) -> None:
     from samplerzoo.options import kebab
 
     plugins = ["NAME"]
-    with suppress(OSError, SyntaxError, ValueError):
+    with suppress(OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         classes = [node for node in ast.parse(Path(name).read_bytes()).body if isinstance(node, ast.ClassDef)]
         plugins = [kebab(node.name) for node in classes if node.bases and not node.name.startswith("_")] or plugins
     flags = [] if flag is None else [flag]
