@@ -76,5 +76,6 @@ def parse_classes(text: str, names: Sequence[str]) -> list[int]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names in one line, the first of them if they are many."""
-    return ", ".join(names[:NAMED]) + (f", ... ({len(names)} in all)" if len(names) > NAMED else "")
+    """Return names in one line, the first of them if they are many, and in quotes where a space at an end hides."""
+    shown = [name if name == name.strip() else repr(name) for name in names[:NAMED]]
+    return ", ".join(shown) + (f", ... ({len(names)} in all)" if len(names) > NAMED else "")

@@ -230,8 +230,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
     readers = {
         ".csv": lambda file: _with_numbers(
-            pandas.read_csv(  # NA and None are names, and a space after a comma is part of none
-                file, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True
+            _without_spaces(  # NA and None are names
+                pandas.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True)
             )
         ),
         ".jsonl": lambda file: pandas.read_json(  # "01" is not 1, and editors of Windows begin with a mark
@@ -252,6 +252,20 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         raise ZooError(f"{path}: no column file_name that says which picture a row is of, but {names or 'no column'}")
     frame = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _without_spaces(frame: DataFrame) -> DataFrame:
+    """Take the spaces around commas from the names and texts of a CSV file. People line columns up with them.
+
+    Raises:
+        ValueError: two columns have one name without them.
+    """
+    frame.columns = frame.columns.str.strip()
+    if frame.columns.has_duplicates:
+        raise ValueError(f"two columns are called {frame.columns[frame.columns.duplicated()][0]!r}")
+    for name in frame.columns:
+        frame[name] = frame[name].str.strip()
+    return frame
 
 
 def _with_numbers(frame: DataFrame) -> DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from samplerzoo.data.class_names import NAMED, in_order
+from samplerzoo.data.class_names import NAMED, in_order, listed
 from samplerzoo.errors import UsageError
 from samplerzoo.trust.limits import MOST_LETTERS
 
@@ -57,7 +57,7 @@ def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str, label_n
     """
     nothing = torch.full((len(rows),), UNLABELLED)
     if asked is not None and asked not in rows.column_names:
-        raise UsageError(f"{dataset}: no label column {asked!r}; the columns: {', '.join(rows.column_names)}")
+        raise UsageError(f"{dataset}: no label column {asked!r}; the columns: {listed(rows.column_names)}")
     column = asked or _found(rows)
     if column is None:
         return Labels(nothing)
@@ -100,7 +100,7 @@ class _Unfit(Exception):
 
 def _found(rows: datasets.Dataset) -> str | None:
     declared = [name for name, feature in rows.features.items() if hasattr(feature, "names")]
-    named = [name for known in COLUMNS for name in rows.column_names if name.lower() == known]
+    named = [name for known in COLUMNS for name in rows.column_names if name.strip().lower() == known]
     both = [name for name in declared if name in named]
     return next(iter([*both, *declared, *named]), None)
 

@@ -336,7 +336,7 @@ def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str
     import datasets
 
     if name is not None and name not in rows.column_names:
-        raise UsageError(f"{dataset} has no column {name!r}; its columns: {', '.join(rows.column_names)}")
+        raise UsageError(f"{dataset} has no column {name!r}; its columns: {listed(rows.column_names)}")
     declared = [key for key, feature in rows.features.items() if isinstance(feature, datasets.Image)]
     alike = [key for key, feature in rows.features.items() if isinstance(feature, dict) and "bytes" in feature]
     if not declared + alike:
@@ -344,7 +344,7 @@ def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str
         alike = raw if len(raw) == 1 else []
     if name is None and not declared + alike:
         raise UsageError(
-            f"{dataset} has no image column; its columns: {', '.join(rows.column_names)}: name one with "
+            f"{dataset} has no image column; its columns: {listed(rows.column_names)}: name one with "
             "--image-column, as `train` and `ref make` take it"
         )
     return name or (declared + alike)[0]

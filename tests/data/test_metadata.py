@@ -270,12 +270,35 @@ def test_the_first_line_says_where_labels_are_from(tmp_path: Path) -> None:
     assert "labels:" not in load(put(tmp_path / "none")).summary
 
 
-def test_a_space_after_a_comma_is_part_of_no_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("file_name, label\n0.png, cat\n1.png, dog\n2.png, cat\n3.png, dog\n", ("cat", "dog")),
+        ("file_name , label \n0.png , cat\n1.png , dog\n2.png , cat \n3.png , dog\t\n", ("cat", "dog")),
+        ('file_name, label\n0.png, "cat, big"\n1.png, dog \n2.png, "cat, big"\n3.png, dog\n', ("cat, big", "dog")),
+        ("file_name ,label \n0.png ,10 \n1.png ,2\n2.png , 10\n3.png ,2 \n", ("2", "10")),
+    ],
+)
+def test_a_space_beside_a_comma_is_part_of_no_name(tmp_path: Path, text: str, classes: tuple[str, ...]) -> None:
     folder = put(tmp_path / "pictures")
-    (folder / "metadata.csv").write_text("file_name, label\n0.png, cat\n1.png, dog\n2.png, cat\n3.png, dog\n")
+    (folder / "metadata.csv").write_text(text)
     found = load(folder)
-    assert found.class_names == ("cat", "dog")
-    assert found.labels.tolist() == [0, 1, 0, 1]
+    assert found.class_names == classes
+    assert sorted(found.class_counts) == [2, 2]
+
+
+def test_spaces_at_the_end_of_a_name_are_seen(tmp_path: Path) -> None:
+    folder = put(tmp_path / "pictures")
+    (folder / "metadata.csv").write_text("file_name,label,label \n0.png,a,b\n")
+    with pytest.raises(ZooError, match="two columns are called 'label'"):
+        load(folder)
+    (folder / "metadata.csv").unlink()
+    rows = [{"file_name": f"{k}.png", " Label ": "ab"[k % 2], "kind ": k % 2} for k in range(4)]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert load(folder).class_names == ("a", "b")
+    assert "columns not used: 'kind ' (" in load(folder).summary
+    with pytest.raises(ZooError, match="no label column 'kind'; the columns: ' Label ', 'kind ', image"):
+        load(folder, label_column="kind")
 
 
 def test_an_accent_may_be_written_in_both_ways(tmp_path: Path) -> None:
