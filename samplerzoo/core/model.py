@@ -97,7 +97,7 @@ class Model:
             )
         expect(f"the schedule of {self.name}", self.schedule, Schedule, ", such as VP.from_config({})")
         sides = self.shape if isinstance(self.shape, (tuple, list)) else ()
-        if not sides or not all(isinstance(side, Integral) for side in sides):
+        if not sides or not all(isinstance(side, Integral) and side > 0 for side in sides):
             raise UsageError(f"{self.name} has no image shape: give Model(..., shape=(C, H, W))")
         if self.parametrization.blind(self.schedule):
             raise ZooError(
@@ -121,8 +121,17 @@ class Model:
         return self.codec.image_shape(self.shape)
 
     def decode(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape), in their precision."""
-        return self.codec.decode(states).to(states.dtype)
+        """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape), in their precision.
+
+        Raises:
+            ZooError: the codec gives something else.
+        """
+        import torch
+
+        pictures, shape = self.codec.decode(states), (len(states), *self.image_shape)
+        if not isinstance(pictures, torch.Tensor) or pictures.shape != shape or not pictures.is_floating_point():
+            raise ZooError(f"the codec of {self.name} has to decode states to real numbers (floats) of shape {shape}")
+        return pictures.to(states.dtype)
 
     def condition(
         self,

@@ -170,6 +170,8 @@ class Recipe(DrawOptions, ReadingOptions):
         fields |= {} if steps is None else {"steps": whole("steps", steps)}
         fields |= {} if spacing is None else {"spacing": spacing}
         try:
+            if isinstance(timesteps, (str, bytes)):
+                raise TypeError
             fields |= {} if timesteps is None else {"timesteps": tuple(map(float, timesteps))}
         except (TypeError, ValueError):
             raise UsageError(f"timesteps is a list of numbers, not {short(timesteps)}") from None

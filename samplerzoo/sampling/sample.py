@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -123,7 +124,8 @@ def sample(
     check_keywords([*inspect.signature(sample).parameters], sampler, guidance, options)
     if on_step is not None and not callable(on_step):
         raise UsageError(f"on_step is {short(on_step)}, and has to be a function of step, level and states")
-    labels = str(labels) if isinstance(labels, int) else labels
+    if isinstance(labels, Integral) or getattr(labels, "ndim", None) == 0:
+        labels = str(whole("a label", labels))
     text = labels if isinstance(labels, str) else None
     listed = None if labels is None or isinstance(labels, str) else listing("labels", labels)
     if prompts is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -154,3 +155,38 @@ def test_a_keyword_of_another_type_is_one_clear_error(model: zoo.Model, keyword:
 def test_a_path_and_a_device_of_torch_are_taken() -> None:
     assert zoo.find_model(Path("mnist")) == zoo.find_model("mnist")
     assert zoo.load("exact:digits", device=torch.device("cpu")).device == "cpu"
+
+
+@pytest.mark.parametrize("label", [3, np.int64(3), torch.tensor(3), np.array(3)])
+def test_one_label_may_be_of_any_library(model: zoo.Model, label: Any) -> None:
+    assert zoo.sample(model, "ddim", steps=1, num_images=2, labels=label).labels == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("decode", "fits"),
+    [
+        (lambda x: x.double(), True),
+        (lambda x: x.half(), True),
+        (lambda x: (255 * x).byte(), False),
+        (lambda x: x + 0j, False),
+        (lambda x: x[:, :, :1], False),
+        (lambda x: x[0], False),
+        (lambda x: None, False),
+    ],
+)
+def test_pictures_are_those_that_a_codec_has_to_give(decode: Callable[[Any], Any], fits: bool) -> None:
+    class Own(zoo.Codec):
+        def decode(self, states: torch.Tensor) -> torch.Tensor:
+            return decode(states)  # type: ignore[no-any-return]
+
+    own = zoo.Model(net, **PATH, codec=Own(), name="mine")
+    if fits:
+        assert zoo.sample(own, "ddim", steps=1, num_images=2).images.dtype == torch.float32
+        return
+    with pytest.raises(zoo.ZooError, match=r"the codec of mine has to decode .* of shape \(2, 1, 2, 2\)"):
+        zoo.sample(own, "ddim", steps=1, num_images=2)
+
+
+def test_timesteps_are_no_text(model: zoo.Model) -> None:
+    with pytest.raises(UsageError, match="timesteps is a list of numbers, not '900'"):
+        zoo.sample(model, "ddim", timesteps="900", num_images=1)  # type: ignore[arg-type]
