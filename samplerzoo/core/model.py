@@ -128,9 +128,10 @@ class Model:
         """
         import torch
 
-        pictures, shape = self.codec.decode(states), (len(states), *self.image_shape)
-        if not isinstance(pictures, torch.Tensor) or pictures.shape != shape or not pictures.is_floating_point():
-            raise ZooError(f"the codec of {self.name} has to decode states to real numbers (floats) of shape {shape}")
+        pictures = self.codec.decode(states)
+        real = isinstance(pictures, torch.Tensor) and pictures.is_floating_point()
+        if not real or not pictures.ndim or len(pictures) != len(states):
+            raise ZooError(f"the codec of {self.name} has to decode states to pictures of real numbers, one for each")
         return pictures.to(states.dtype)
 
     def condition(

@@ -169,7 +169,6 @@ def test_one_label_may_be_of_any_library(model: zoo.Model, label: Any) -> None:
         (lambda x: x.half(), True),
         (lambda x: (255 * x).byte(), False),
         (lambda x: x + 0j, False),
-        (lambda x: x[:, :, :1], False),
         (lambda x: x[0], False),
         (lambda x: None, False),
     ],
@@ -183,7 +182,7 @@ def test_pictures_are_those_that_a_codec_has_to_give(decode: Callable[[Any], Any
     if fits:
         assert zoo.sample(own, "ddim", steps=1, num_images=2).images.dtype == torch.float32
         return
-    with pytest.raises(zoo.ZooError, match=r"the codec of mine has to decode .* of shape \(2, 1, 2, 2\)"):
+    with pytest.raises(zoo.ZooError, match="the codec of mine has to decode states to pictures"):
         zoo.sample(own, "ddim", steps=1, num_images=2)
 
 
