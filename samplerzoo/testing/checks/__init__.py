@@ -66,6 +66,7 @@ from samplerzoo.testing.checks.options import (
     check_options_are_documented,
     check_options_survive,
 )
+from samplerzoo.testing.checks.shapes import check_any_shape, check_pixels_are_independent
 from samplerzoo.testing.checks.spaced import (
     check_no_level_is_cleaner_than_those_of_training,
     check_options_move_levels,
@@ -83,7 +84,6 @@ from samplerzoo.testing.checks.sweep import (
 )
 from samplerzoo.testing.checks.unit import check_unit_is_free
 from samplerzoo.testing.checks.walk import (
-    check_any_shape,
     check_coefficients_have_all_digits,
     check_draws_are_used,
     check_dtype_is_kept,
@@ -92,7 +92,6 @@ from samplerzoo.testing.checks.walk import (
     check_noise_is_as_predicted,
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
-    check_pixels_are_independent,
 )
 
 OPTIONS_CHECKS = (
