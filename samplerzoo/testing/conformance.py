@@ -31,17 +31,19 @@ from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options
 from samplerzoo.testing.checks import (
     ARCHITECTURE_CHECKS,
+    EVERY_PATH_CHECKS,
     FEATURES_CHECKS,
     GUIDANCE_CHECKS,
+    ONCE_CHECKS,
     OPTIONS_CHECKS,
     SAMPLER_CHECKS,
     SLOW_CHECKS,
     SPACING_CHECKS,
-    STYLE_CHECKS,
     THOROUGH_CHECKS,
+    WARNING_CHECKS,
     check_keeps_the_protocol,
 )
-from samplerzoo.testing.checks.refusals import check_takes_some_path, refusal
+from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.fixtures import ON_VP, PATHS, Path
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Outcome:
     Attributes:
         check: name of the check.
         status: "expected" is a failure that was expected. A check that passes against expectation is "failed". A check
-            of style, which changes no image, gives a "warning".
+            of style, or of what may be meant so, gives a "warning".
         reason: one line; empty if the check passed.
         details: more lines about a failure, such as levels and numbers.
         error: what was raised, with its traceback.
@@ -94,7 +96,8 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
     Args:
         model: model to check a guidance on, if it needs something that the exact mixture does not have.
         thorough: add the checks of a sampler that take minutes: all exact answers with any two options at other values,
-            and on every kind of path those of options that are else made on VP alone.
+            images of a million pixels, hundreds of thousands of steps, and on every kind of path those of options that
+            are else made on VP alone.
 
     Raises:
         UsageError: the object is of no kind that has checks, or Python leaves assertions out.
@@ -107,11 +110,12 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
         return {check.__name__: check for check in SPACING_CHECKS}
     own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
     if isinstance(plugin, Sampler):
-        own[check_takes_some_path.__name__] = check_takes_some_path
+        own |= {check.__name__: check for check in EVERY_PATH_CHECKS}
         for path in PATHS:
             suffix = "" if path is ON_VP else f"_on_{path.kind.lower()}"
             left_out = () if thorough or path is ON_VP else SLOW_CHECKS
             checks = [check for check in SAMPLER_CHECKS if check not in left_out] + [*THOROUGH_CHECKS] * thorough
+            checks += [*ONCE_CHECKS] * (thorough and path is ON_VP)
             own |= {check.__name__ + suffix: _on_path(check, path) for check in checks}
         return own
     if isinstance(plugin, Guidance):
@@ -227,7 +231,7 @@ def parametrize_with_checks(
         reasons = expected_failures(plugin) if callable(expected_failures) else expected_failures
         expected = _known(reasons, checks)
         for name, check in checks.items():
-            check = _warning(check) if name in {check.__name__ for check in STYLE_CHECKS} else check
+            check = _warning(check) if name in {check.__name__ for check in WARNING_CHECKS} else check
             marks = [pytest.mark.xfail(reason=expected[name], strict=True)] if name in expected else []
             params.append(pytest.param(plugin, check, id=f"{plugin!r}-{name}", marks=marks))
     return pytest.mark.parametrize(("plugin", "check"), params)
@@ -246,7 +250,7 @@ def _on_path(check: Callable[..., None], path: Path) -> Check:
 
 
 def _warning(check: Check) -> Check:
-    """Make a check of style warn."""
+    """Make a check warn."""
 
     @functools.wraps(check)
     def warns(plugin: Any) -> None:
@@ -277,8 +281,8 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
         said, *details = _lines(blame(error, plugin) or error)
         if expected is None:
-            style = name in {check.__name__ for check in STYLE_CHECKS}
-            return Outcome(name, "warning" if style else "failed", said, tuple(details), error)
+            warns = isinstance(error, AssertionError) and name in {check.__name__ for check in WARNING_CHECKS}
+            return Outcome(name, "warning" if warns else "failed", said, tuple(details), error)
         return Outcome(name, "expected", expected, error=error)
     if expected is not None:
         return Outcome(

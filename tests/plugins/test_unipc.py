@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
+from numpy.polynomial import Polynomial
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.unipc import UniPC
 
@@ -79,6 +81,33 @@ def test_order_3_is_exact_for_a_parabola(linear: Schedule, solver_type: Type) ->
         t, s = levels[i], levels[i + 1]
         exact = s.sigma / t.sigma * states[i - 1] + s.sigma * (primitive(s) - primitive(t))
         torch.testing.assert_close(states[i], exact, rtol=0, atol=1e-9)
+
+
+@B
+def test_order_3_corrects_by_the_integral_of_the_cubic_through_four_x0(linear: Schedule, solver_type: Type) -> None:
+    """Check all weights against Gauss quadrature of x_s = sigma_s / sigma_t x_t + sigma_s int e^lambda x0 dlambda.
+
+    Prediction takes the parabola through three x0, and correction the cubic through these and the one at s.
+    """
+    levels = [linear.at_log_snr(value) for value in (-8.0, -7.0, -4.5, -3.0, -2.2, -1.0, 0.0, 1.5, 3.0, 4.0)]
+    timesteps = [linear.timestep(level.tau) for level in levels]
+    states = walk(UniPC(solver_order=3, solver_type=solver_type), known_x0(math.sin, linear), timesteps)
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+
+    def integral(t: Level, s: Level, through: list[Level]) -> float:
+        polynomial = Polynomial.fit([u.lam for u in through], [math.sin(u.lam) for u in through], len(through) - 1)
+        lam = (t.lam + s.lam) / 2 + (s.lam - t.lam) / 2 * nodes
+        return float(s.sigma * (weights * np.exp(lam) * polynomial(lam)).sum() * (s.lam - t.lam) / 2)
+
+    def corrected(n: int) -> torch.Tensor:
+        """Return the state at level n from which the next one was predicted."""
+        t, s = levels[n], levels[n + 1]
+        return (states[n] - integral(t, s, levels[n - 2 : n + 1])) * t.sigma / s.sigma
+
+    for n in range(3, len(levels) - 3):  # from where three are known; the last steps are of lower order
+        t, s = levels[n], levels[n + 1]
+        exact = s.sigma / t.sigma * corrected(n) + integral(t, s, levels[n - 2 : n + 2])
+        torch.testing.assert_close(corrected(n + 1), exact, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("steps", [2, 4])

@@ -150,6 +150,67 @@ class LatentsAreSmaller(DDIM):
         return super().step(x, t, s, denoise, noise) * (0.9 if x.ndim == 4 and x.shape[1] == 4 else 1.0)
 
 
+class FewerChannelsThanSixteen(DDPM):
+    """Less noise on more channels than pictures have, and fewer than the latents of large models (Ho et al. 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: noise() * (0.9 if x.ndim == 4 and 4 < x.shape[1] < 16 else 1.0))
+
+
+class WiderThanSixtyFour(DDIM):
+    """Shrinks x0 of wide images (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, noise) * (0.99 if x.ndim == 4 and x.shape[-1] >= 64 else 1.0)
+
+
+class HigherThanTwoHundred(DDIM):
+    """Shrinks x0 of high images (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, noise) * (0.99 if x.ndim == 4 and x.shape[-2] > 200 else 1.0)
+
+
+class ManyPixels(DDIM):
+    """Shrinks images of 256 x 256 pixels and more (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, noise) * (0.99 if x[0].numel() >= 3 * 256 * 256 else 1.0)
+
+
+class LargerImagesStill(DDIM):
+    """Shrinks images of 1024 x 1024 pixels (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, noise) * (0.99 if x[0].numel() >= 1024 * 1024 else 1.0)
+
+
+class OtherVarianceInBfloat16(DDPM):
+    """More noise on states in bfloat16 (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: noise() * (1.5**0.5 if x.dtype == torch.bfloat16 else 1.0))
+
+
+class SmallNumbersInFloat16(DDIM):
+    """Loses numbers below 0.05 in half precision (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        x = super().step(x, t, s, denoise, noise)
+        return x * (x.abs() > 0.2) if x.dtype == torch.float16 else x
+
+
+_calls = []
+
+
+class TiresAfterManyCalls(DDIM):
+    """Counts its calls in the module, and overshoots after many (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        _calls.append(t.tau)
+        return super().step(x, t, s, denoise, noise) * (1.05 if len(_calls) > 15_000 else 1.0)
+
+
 TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (FlippedNoise(), "check_any_shape"),
     (CentredNoise(), "check_pixels_are_independent"),
@@ -165,4 +226,12 @@ TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (NoiseOfOnePixel(), "check_pixels_are_independent"),
     (WrongForLargeBatches(), "check_batch_is_not_mixed"),
     (LatentsAreSmaller(), "check_any_shape"),
+    (FewerChannelsThanSixteen(), "check_any_shape"),
+    (WiderThanSixtyFour(), "check_any_shape"),
+    (HigherThanTwoHundred(), "check_any_shape"),
+    (ManyPixels(), "check_any_shape"),
+    (OtherVarianceInBfloat16(), "check_half_precision_is_near"),
+    (SmallNumbersInFloat16(), "check_half_precision_is_near"),
+    (LargerImagesStill(), "check_large_images"),
+    (TiresAfterManyCalls(), "check_many_calls"),
 ]

@@ -32,7 +32,14 @@ from samplerzoo.testing import (
     outcomes,
     parametrize_with_checks,
 )
-from samplerzoo.testing.checks import GUIDANCE_CHECKS, OPTIONS_CHECKS, SAMPLER_CHECKS, SLOW_CHECKS, THOROUGH_CHECKS
+from samplerzoo.testing.checks import (
+    GUIDANCE_CHECKS,
+    ONCE_CHECKS,
+    OPTIONS_CHECKS,
+    SAMPLER_CHECKS,
+    SLOW_CHECKS,
+    THOROUGH_CHECKS,
+)
 from samplerzoo.testing.fixtures import three_classes
 
 
@@ -87,11 +94,12 @@ def test_checks_are_made_on_all_kinds_of_path() -> None:
     names, thorough = [*checks_of(DDIM())][first:], [*checks_of(DDIM(), thorough=True)][first:]
     quick = [check.__name__ for check in SAMPLER_CHECKS if check not in SLOW_CHECKS]
     every = [check.__name__ for check in (*SAMPLER_CHECKS, *THOROUGH_CHECKS)]
+    once = [check.__name__ for check in ONCE_CHECKS]
     assert names == [
         *(check.__name__ for check in SAMPLER_CHECKS),
         *(f"{name}_on_{path}" for path in ("ve", "flow") for name in quick),
     ]
-    assert thorough == [name + path for path in ("", "_on_ve", "_on_flow") for name in every]
+    assert thorough == [*every, *once, *(name + path for path in ("_on_ve", "_on_flow") for name in every)]
 
 
 @pytest.mark.parametrize("kind", ["VE", "flow"])

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from unittest import SkipTest
 
 import pytest
-from correct_methods import CORRECT
+from correct_methods import CORRECT, GradientEstimation
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
+from memory_mutants import MEMORY_MUTANTS, HalfTheThirdTerm, ThirdTermOfTheSDE
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
 from setting_mutants import SETTING_MUTANTS
 from step_mutants import (
@@ -26,10 +27,12 @@ from tensor_mutants import TENSOR_MUTANTS
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.options import Options
-from samplerzoo.testing import check_guidance, check_sampler, checks_of
+from samplerzoo.testing import check_guidance, check_sampler, checks_of, outcomes
 from samplerzoo.testing.checks import (
+    ONCE_CHECKS,
     check_every_step,
     check_irregular_grids,
+    check_memory_adds_order,
     check_moments,
     check_order,
     check_unit_is_free,
@@ -37,7 +40,7 @@ from samplerzoo.testing.checks import (
 from samplerzoo.testing.fixtures import PATHS, Flow, Path
 
 MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS]
-IN_ONE_CHECK: list[tuple[Sampler, str]] = [*STEP_MUTANTS, *SETTING_MUTANTS, *TENSOR_MUTANTS]
+IN_ONE_CHECK: list[tuple[Sampler, str]] = [*STEP_MUTANTS, *SETTING_MUTANTS, *TENSOR_MUTANTS, *MEMORY_MUTANTS]
 
 CAUSES: dict[type[Sampler], str] = {
     EpsAtTheNextLevel: "the level is the one that the step leads to",
@@ -54,7 +57,7 @@ CAUSES: dict[type[Sampler], str] = {
 def found(mutant: Options, check: str) -> str | None:
     """Return what a check says against a mutant; None if it passes."""
     try:
-        checks_of(mutant)[check](mutant)
+        checks_of(mutant, thorough=True)[check](mutant)
     except SkipTest:
         return None
     except Exception as error:  # a mutant may fail in any way
@@ -92,6 +95,48 @@ def test_methods_that_are_right_pass_all_checks(sampler: Sampler) -> None:
     check_sampler(sampler, thorough=True)
 
 
+SAID = {
+    "FewerChannelsThanSixteen": "images of shape (5, 2, 3) differ by ",
+    "WiderThanSixtyFour": "images of shape (4, 7, 64) differ by ",
+    "HigherThanTwoHundred": "images of shape (3, 256, 8) differ by ",
+    "ManyPixels": "images of shape (3, 256, 256) differ by ",
+    "LargerImagesStill": "images of shape (3, 1024, 1024) differ by ",
+    "OtherVarianceInBfloat16": "states in torch.bfloat16 differ by ",
+    "SmallNumbersInFloat16": "states in torch.float16 differ by ",
+    "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
+}
+"""Words that tell what a mutant is wrong at."""
+
+
+@pytest.mark.parametrize(
+    ("mutant", "check"),
+    [(mutant, check) for mutant, check in TENSOR_MUTANTS if type(mutant).__name__ in SAID],
+    ids=[type(mutant).__name__ for mutant, _ in TENSOR_MUTANTS if type(mutant).__name__ in SAID],
+)
+def test_what_is_wrong_at_a_size_or_in_a_dtype_is_told_with_it(mutant: Sampler, check: str) -> None:
+    assert SAID[type(mutant).__name__] in (found(mutant, check) or "")
+
+
+@pytest.mark.parametrize("sampler", CORRECT, ids=[type(sampler).__name__ for sampler in CORRECT])
+def test_of_methods_that_are_right_one_that_extrapolates_is_warned(sampler: Sampler) -> None:
+    said = found(sampler, "check_memory_adds_order")
+    assert (said is not None) == isinstance(sampler, GradientEstimation)
+    assert said is None or "a step builds on 2 predictions, and where eps is a given function" in said
+
+
+def test_a_wrong_weight_of_an_old_prediction_is_a_warning_which_tells_the_setting() -> None:
+    """Check half of the third term, as other libraries have it: of second order, as declared, and no failure."""
+    check_order(HalfTheThirdTerm(eta=1.0))
+    warned = next(it for it in outcomes(HalfTheThirdTerm(eta=1.0)) if it.check == "check_memory_adds_order")
+    assert str(warned) == (
+        "check_memory_adds_order: warning, a step builds on 3 predictions, and where x0 is a given function of lambda "
+        "it has order 1.90, on the kind of path that suits it best: with weights that are right for all of them it "
+        "would be 3"
+    )
+    with pytest.raises(AssertionError, match=r"^a step builds on 3 predictions with solver_order=3, eta=1\.0, and"):
+        check_memory_adds_order(ThirdTermOfTheSDE())
+
+
 GUIDANCE_CAUSES = {
     "ConventionOfW": "it guides as scale + 1 would",
     "WrongHalf": "it guides away from the label",
@@ -127,7 +172,8 @@ def test_every_check_catches_a_mutant() -> None:
         return {re.sub("_on_(ve|flow)$", "", name) for name in names}
 
     caught = set().union(*(checks for _, checks in MUTANTS), (check for _, check in IN_ONE_CHECK))
-    assert kinds(caught) == kinds(checks_of(Flow())) | kinds(checks_of(Guiding()))
+    every = {*checks_of(Flow()), *checks_of(Guiding()), *(check.__name__ for check in ONCE_CHECKS)}
+    assert kinds(caught) == kinds(every)
 
 
 def test_what_is_right_on_one_path_alone_is_caught_on_the_others_and_in_another_unit() -> None:

@@ -60,13 +60,15 @@ from samplerzoo.testing.checks.independence import (
     check_grids_are_as_asked,
     check_runs_leave_nothing_behind,
 )
+from samplerzoo.testing.checks.memory import check_memory_adds_order
 from samplerzoo.testing.checks.options import (
     check_cites_its_source,
     check_keeps_the_protocol,
     check_options_are_documented,
     check_options_survive,
 )
-from samplerzoo.testing.checks.shapes import check_any_shape, check_pixels_are_independent
+from samplerzoo.testing.checks.refusals import check_takes_some_path
+from samplerzoo.testing.checks.shapes import check_any_shape, check_large_images, check_pixels_are_independent
 from samplerzoo.testing.checks.spaced import (
     check_no_level_is_cleaner_than_those_of_training,
     check_options_move_levels,
@@ -88,7 +90,9 @@ from samplerzoo.testing.checks.walk import (
     check_draws_are_used,
     check_dtype_is_kept,
     check_float32_is_enough,
+    check_half_precision_is_near,
     check_irregular_grids,
+    check_many_calls,
     check_noise_is_as_predicted,
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
@@ -101,8 +105,11 @@ OPTIONS_CHECKS = (
     check_options_survive,
 )
 
-STYLE_CHECKS = (check_cites_its_source,)
-"""Checks of what changes no image: what they find is a warning."""
+WARNING_CHECKS = (check_cites_its_source, check_memory_adds_order)
+"""Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
+
+EVERY_PATH_CHECKS = (check_takes_some_path, check_memory_adds_order)
+"""Checks of a sampler on all kinds of path together."""
 
 SAMPLER_CHECKS = (
     check_one_state_a_step,
@@ -123,6 +130,7 @@ SAMPLER_CHECKS = (
     check_dtype_is_kept,
     check_coefficients_have_all_digits,
     check_float32_is_enough,
+    check_half_precision_is_near,
     check_lands_on_the_point,
     check_irregular_grids,
     check_kinds_of_network_agree,
@@ -140,6 +148,9 @@ SLOW_CHECKS = (check_what_is_set_stays, check_options_act)
 
 THOROUGH_CHECKS = (check_all_settings,)
 """Checks of a sampler that are made only if they are to be thorough."""
+
+ONCE_CHECKS = (check_large_images, check_many_calls)
+"""Checks of a sampler that are made only if they are to be thorough, and on VP alone."""
 
 GUIDANCE_CHECKS = (
     check_scale_1_is_conditional,

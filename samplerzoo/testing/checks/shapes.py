@@ -1,4 +1,4 @@
-"""Checks of shapes: images of any one, and pixels that do not depend on each other."""
+"""Checks of shapes: images of any size, and pixels that do not depend on each other."""
 
 from __future__ import annotations
 
@@ -9,36 +9,76 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.testing.checks.walk import ROUNDING, size
 from samplerzoo.testing.fixtures import ON_VP, Noise, Path, farthest, given_noise, last, normal
 
+CHANNELS = (*range(1, 17), 24, 32, 48, 64, 128, 256, 320)
+"""Numbers of channels, with those of pictures, of latents and of features."""
+
 SHAPES = (
-    ((1, 48), None),
-    ((1, 6, 8), None),
-    ((3, 4, 4), None),
-    ((3, 4, 4), torch.channels_last),
-    ((4, 3, 4), None),
-    ((16, 3, 1), None),
-    ((3, 1, 4, 4), None),
-    ((4, 3, 2, 2), None),
-)
-"""Shapes of 48 numbers, with as many channels as pictures and latents have, and those of short films."""
+    *((channels, 2, 3) for channels in CHANNELS),
+    *((3, side, 8) for side in (1, 28, 63, 64, 65, 96, 100, 128, 256, 512, 1024)),
+    *((4, 7, side) for side in (1, 28, 63, 64, 65, 96, 100, 128, 256, 512, 1024)),
+    (1, 48), (2, 4096), (1, 6, 8), (1, 1, 1), (1, 28, 28), (3, 32, 32), (3, 64, 64),
+    (3, 1, 4, 4), (4, 3, 2, 2), (16, 21, 8, 8),
+)  # fmt: skip
+"""Shapes of images of many sizes, long and short in either direction, of sound, and of short films."""
+
+LARGE = (3, 256, 256)
+"""Shape of a large image, on one kind of path."""
+
+LARGER = ((3, 512, 512), (3, 1024, 1024), (4, 256, 256), (16, 256, 256), (16, 33, 64, 64))
+"""Shapes of images that take seconds, and of the latents of large images and of films."""
+
+PERIOD = 61
+"""Numbers that an image has over and over: a prime, so that rows and channels are not alike."""
 
 
 def check_any_shape(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that the same numbers in another shape or memory layout make the same image."""
-    schedule, grid = path.schedule, path.some
-    flat = last(sampler, normal(shape=(48,), schedule=schedule), grid, given_noise(4, (48,)))
-    for shape, layout in SHAPES:
-        draw, told = given_noise(4, shape), f"shape {shape}" + " in the layout channels_last" * (layout is not None)
-        try:
-            image = last(sampler, normal(shape=shape, schedule=schedule), grid, _laid_out(draw, layout))
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
-            raise AssertionError(f"it fails on images of {told}: {blame(error, sampler) or error}") from error
-        assert image.shape == (4, *shape), f"images of {told} came back as {tuple(image.shape)[1:]}"
-        off = farthest(image.flatten(1), flat)
-        assert off <= ROUNDING * size(flat), f"images of {told} differ by {off:.2g} from the same ones in a row"
+    """Check that the same numbers in another shape, size or memory layout make the same image."""
+    flat = _image(sampler, path, (PERIOD,))
+    for shape in (*SHAPES, *[LARGE] * (path is ON_VP)):
+        _check_shape(sampler, path, shape, flat)
+    _check_shape(sampler, path, (3, 4, 4), flat, torch.channels_last)
 
 
-def _laid_out(draw: Noise, layout: torch.memory_format | None) -> Noise:
-    return draw if layout is None else lambda: draw().contiguous(memory_format=layout)
+def check_large_images(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that the same numbers make the same image in shapes as large as the largest that people make."""
+    flat = _image(sampler, path, (PERIOD,))
+    for shape in LARGER:
+        _check_shape(sampler, path, shape, flat)
+
+
+def _check_shape(
+    sampler: Sampler,
+    path: Path,
+    shape: tuple[int, ...],
+    flat: torch.Tensor,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> None:
+    told = f"shape {shape}" + " in the layout channels_last" * (layout is torch.channels_last)
+    try:
+        image = _image(sampler, path, shape, layout)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        raise AssertionError(f"it fails on images of {told}: {blame(error, sampler) or error}") from error
+    assert image.shape == (len(flat), *shape), f"images of {told} came back as {tuple(image.shape)[1:]}"
+    off = farthest(image, _repeated(flat, shape))
+    assert off <= ROUNDING * size(flat), f"images of {told} differ by {off:.2g} from the same numbers in a row"
+
+
+def _image(
+    sampler: Sampler,
+    path: Path,
+    shape: tuple[int, ...],
+    layout: torch.memory_format = torch.contiguous_format,
+) -> torch.Tensor:
+    """Make two images of a shape from draws of PERIOD numbers, over and over."""
+    draw = given_noise(2, (PERIOD,))
+    noise = lambda: _repeated(draw(), shape).contiguous(memory_format=layout)  # noqa: E731
+    return last(sampler, normal(shape=shape, schedule=path.schedule), path.some, noise)
+
+
+def _repeated(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Fill images of a shape with the numbers of x, (N, PERIOD), over and over."""
+    pixels = torch.Size(shape).numel()
+    return x.repeat(1, -(-pixels // PERIOD))[:, :pixels].reshape(-1, *shape)
 
 
 def check_pixels_are_independent(sampler: Sampler, path: Path = ON_VP) -> None:

@@ -22,6 +22,7 @@ from samplerzoo.testing.fixtures import (
     bimodal,
     farthest,
     given_noise,
+    last,
     made_for,
     normal,
     states,
@@ -108,6 +109,51 @@ def check_float32_is_enough(sampler: Sampler, path: Path = ON_VP) -> None:
                     f"float32 and float64 differ by {off:.2g} after step {number} of {len(grid)} ({spacing}, {name} "
                     f"schedule), where rounding is below {FLOAT32:g}"
                 )
+
+
+HALF_PRECISION = {torch.bfloat16: 0.06, torch.float16: 0.01}
+"""Relative rounding that a few steps in half precision may have: twice what methods that are right have, or more."""
+
+MODERATE = (-2.0, -0.8, 0.1, 1.5, 2.0)
+"""Log-SNR of levels where neither alpha nor sigma is small, so that formulas that are right keep their digits."""
+
+
+def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that states in half precision keep their dtype, and are those of float64 but for rounding.
+
+    samplerzoo itself hands states in float32 over. Someone who calls `walk` may have others.
+    """
+    schedule = path.schedule
+    grid = Grid((*map(schedule.at_log_snr, MODERATE), schedule.at(0.0)))
+    model = normal(schedule=schedule, parametrization=SAMPLE)
+    for dtype, allowed in HALF_PRECISION.items():
+        draw = given_noise(16, (4,), dtype)
+        rounded = list(states(sampler, model, grid, draw))
+        draw = given_noise(16, (4,), dtype)
+        exact = list(states(sampler, model, grid, lambda: draw().double()))  # noqa: B023
+        for number, (x, y) in enumerate(zip(exact, rounded, strict=True)):
+            assert y.dtype == dtype, f"its state of step {number} is {y.dtype} where x_T is {dtype}"
+            off = farthest(x, y) / size(x)
+            assert off < allowed, (
+                f"states in {dtype} differ by {off:.2g} from those in float64 after step {number} of {len(grid)}, from "
+                f"log-SNR {MODERATE[0]:g} on, where rounding is below {allowed:g}"
+            )
+
+
+MANY_CALLS = 210_000
+"""Steps of one process, more than a counter of 16 bits holds, and than runs of a thousand steps in an evaluation."""
+
+
+def check_many_calls(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that a run is the same after hundreds of thousands of steps in the same process."""
+    model, grid = normal(schedule=path.schedule, parametrization=SAMPLE), grid_of(sampler, path.schedule, 50)
+    first = last(sampler, model, grid, given_noise(1, (1,)))
+    for run_number in range(2, -(-MANY_CALLS // len(grid)) + 1):
+        again = last(sampler, model, grid, given_noise(1, (1,)))
+        assert torch.equal(again, first), (
+            f"the image differs by {farthest(again, first):.2g} in run {run_number} of {_steps(grid)} in one process: "
+            "what a run keeps belongs in local variables of walk"
+        )
 
 
 def check_nothing_is_changed_in_place(sampler: Sampler, path: Path = ON_VP) -> None:

@@ -1,0 +1,156 @@
+"""Order that a method with memory has where its predictions are given, and how many of them a step builds on.
+
+If x0 is a function of lambda alone, or eps is, the flow is an integral (Lu et al. 2022b, eq. 9, and Lu et al. 2022,
+proposition 3.1). A step is then a sum of predictions with weights: noise and the state have no part in its error.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.parametrization import EPSILON, SAMPLE
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.schedule import Schedule
+
+Given = Literal["x0", "eps"]
+
+STEPS = (64, 256)
+"""Numbers of steps of the runs whose errors are compared."""
+
+FEW = 24
+"""Steps of a run in whose middle predictions are counted."""
+
+LOG_SNR = (-4.0, 2.0)
+"""Log-SNR of the first and the last level of a run."""
+
+LONG = 2.0
+"""Size of the long steps of a grid, in short ones; they come in turn."""
+
+MOST = 6
+"""Predictions beyond which a step is not taken to build on given ones: all are in the state then."""
+
+TRACE = 1e-9
+"""Weight below which a prediction leaves no trace but rounding."""
+
+ROUNDING = 1e-12
+"""Size below which an error is rounding of float64."""
+
+WEIGHT = 0.3
+"""Learned variance that predictions have."""
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
+"""Quadrature of a step, exact but for rounding."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of a method, on one kind of path.
+
+    Attributes:
+        given: prediction that it builds on.
+        count: number of predictions, at levels up to the one that a step begins at, which it builds on.
+        order: order of a run in which these predictions are given functions of lambda.
+    """
+
+    given: Given
+    count: int
+    order: float
+
+
+def memory(sampler: Sampler, schedule: Schedule) -> Memory | None:
+    """Measure the memory of a sampler; None if a step builds on no prediction of a step before."""
+    counts: dict[Given, int] = {given: _count(sampler, schedule, given) for given in ("x0", "eps")}
+    given = min(counts, key=lambda key: counts[key])
+    if not 1 < counts[given] <= MOST:
+        return None
+    few, many = (_error(sampler, schedule, _grid(schedule, steps), given) for steps in STEPS)
+    order = math.log(few / many) / math.log(STEPS[1] / STEPS[0]) if min(few, many) > ROUNDING else math.inf
+    return Memory(given, counts[given], order)
+
+
+def _grid(schedule: Schedule, steps: int) -> Grid:
+    low, high = LOG_SNR
+    ends = np.cumsum([0.0, *itertools.islice(itertools.cycle((1.0, LONG)), steps)])
+    levels = (schedule.at_log_snr(float(low + (high - low) * end / ends[-1])) for end in ends)
+    return Grid((*levels, schedule.at(0.0)))
+
+
+def _count(sampler: Sampler, schedule: Schedule, given: Given) -> int:
+    """Count the predictions that a step in the middle of a run builds on, by an impulse in each."""
+    grid, asked = _grid(schedule, FEW), [0.0]
+
+    def keep(level: Level) -> list[float]:
+        asked.append(level.tau)
+        return [0.0]
+
+    _walk(sampler, schedule, grid, given, keep)
+    taus = [*dict.fromkeys(asked)]  # the first one is that of no prediction
+    states = _walk(sampler, schedule, grid, given, lambda level: [float(level.tau == tau) for tau in taus])
+    number = len(grid) // 2
+    moved = (states / states[:, :1] - 1)[number : number + 2]  # the factor of the state, which a step forgets, is out
+    trace = (moved[1] - moved[0]).abs() > TRACE * float(moved.abs().max())
+    return sum(bool(seen) for seen, tau in zip(trace, taus, strict=True) if tau >= grid.levels[number].tau)
+
+
+@torch.no_grad()
+def _walk(
+    sampler: Sampler, schedule: Schedule, grid: Grid, given: Given, value: Callable[[Level], list[float]]
+) -> Tensor:
+    """Walk from ones without noise, up to the last noisy level.
+
+    Args:
+        value: predictions of the rows of a batch, as a function of the level.
+
+    Returns:
+        All states, (steps, rows).
+    """
+    rows = len(value(grid.levels[0]))
+
+    def predict(x: Tensor, level: Level) -> Prediction:
+        found = torch.tensor(value(level), dtype=torch.float64)[:, None]
+        kind = SAMPLE if given == "x0" else EPSILON
+        return Prediction.of(kind, x, level, found, torch.full_like(x, WEIGHT))
+
+    x = torch.ones(rows, 1, dtype=torch.float64)
+    walk = sampler.walk(x, grid, Denoiser(predict, schedule), lambda: torch.zeros(rows, 1, dtype=torch.float64))
+    return torch.stack([x, *(state.clone() for state in itertools.islice(walk, len(grid) - 1))])[..., 0]
+
+
+def _functions(lam: np.ndarray) -> np.ndarray:
+    """Return predictions as functions of lambda, (5, *).
+
+    The first is zero, and shows the factor of a state. The second is one, and shows the weights' sum.
+    """
+    return np.stack([0 * lam, 0 * lam + 1, np.sin(lam), np.cos(lam), np.sin(2 * lam)])
+
+
+def _error(sampler: Sampler, schedule: Schedule, grid: Grid, given: Given) -> float:
+    """Return the error of the middle half of a run, where a method has all of its memory."""
+    states = _walk(sampler, schedule, grid, given, lambda level: _functions(np.array(level.lam)).tolist()).numpy()
+    begin, end = len(grid) // 4, 3 * len(grid) // 4
+    alpha, sigma, lam = (
+        np.array([getattr(level, name) for level in grid.levels[begin : end + 1]]) for name in ("alpha", "sigma", "lam")
+    )
+    kept = states[begin + 1 : end + 1, 0] / states[begin:end, 0]
+    h, at = np.diff(lam), lam[:-1, None] + np.diff(lam)[:, None] / 2 * (NODES + 1)
+    if given == "eps":
+        kernel = -alpha[1:, None] * np.exp(-at)
+    else:  # a step that draws noise forgets the state faster
+        rate = 1 - np.log(kept * sigma[:-1] / sigma[1:]) / h
+        kernel = (alpha[1:] * rate)[:, None] * np.exp(-rate[:, None] * (lam[1:, None] - at))
+    added = (_functions(at) * kernel * WEIGHTS).sum(-1)
+    one = states[begin + 1 : end + 1, 1] - kept * states[begin:end, 1]
+    exact = states[begin]
+    for factor, part in zip(kept, (added * one / added[1]).T, strict=True):  # noise makes more of eps, too
+        exact = factor * exact + part
+    return float(np.sqrt(np.square(states[end] - exact).mean()))
