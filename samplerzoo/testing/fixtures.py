@@ -177,14 +177,24 @@ def farthest(a: Tensor, b: Tensor) -> float:
 def three_classes(
     shape: tuple[int, ...] = (2,), parametrization: Parametrization = EPSILON, schedule: Schedule = LINEAR
 ) -> Model:
-    """Make a model with all that a guidance may need.
+    """Make a model with all that a guidance may need, of the classes 0 to 2, which hardly overlap; see `labelled`."""
+    return labelled(3, shape, parametrization, schedule)
 
-    It has the classes 0 to 2, which hardly overlap, the null label 3, an exact classifier, a learned variance, and a
-    second, worse model, which sees the classes blurred.
+
+def labelled(
+    classes: int,
+    shape: tuple[int, ...] = (2,),
+    parametrization: Parametrization = EPSILON,
+    schedule: Schedule = LINEAR,
+) -> Model:
+    """Make a model of so many classes with all that a guidance may need.
+
+    It has the null label behind the last class, an exact classifier, a learned variance, and a second, worse model,
+    which sees the classes blurred.
     """
     size = torch.Size(shape).numel()
-    angles = torch.arange(3)[:, None] * 2.1 + torch.arange(size)
-    means = torch.cos(angles).reshape(3, *shape)
+    angles = torch.arange(classes)[:, None] * 2.1 + torch.arange(size)
+    means = torch.cos(angles).reshape(classes, *shape)
     sharp, blurred = (learned(mixture(schedule, means, std, parametrization=parametrization)) for std in (0.3, 0.6))
     return dataclasses.replace(sharp, second=blurred)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from unittest import SkipTest
 
@@ -138,6 +138,39 @@ def at(guidance: Guidance, scale: float, low: float = 0.0, high: float | None = 
     """Copy a guidance with another scale, and on at all levels. One by a second model gets the kit's."""
     options = {**dict(guidance), "scale": scale, "low": low, "high": high}
     return type(guidance)(**options | ({"model": None} if isinstance(guidance, TwoModelGuidance) else {}))
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Where guided eps is, beside the line u + weight (c - u) through the ends of scale 0 and 1. Each is (N,).
+
+    Attributes:
+        weight: weight of the nearest point of the line.
+        off: distance from it.
+        length: distance of the two ends.
+    """
+
+    weight: Tensor
+    off: Tensor
+    length: Tensor
+
+    @classmethod
+    def through(cls, u: Tensor, c: Tensor, found: Tensor) -> Line:
+        """Compare guided eps with the two ends."""
+        u, c, found = (p.flatten(1) for p in (u, c, found))
+        line, length = c - u, (c - u).square().sum(1).sqrt()
+        weight = ((found - u) * line).sum(1) / length.square()
+        off = (found - u - weight[:, None] * line).abs().amax(1)
+        return cls(weight, off, length)
+
+
+def at_those_of(guidance: Guidance, scales: Sequence[float]) -> Iterator[tuple[float, Guidance]]:
+    """Yield the scales that the bounds of a guidance admit, with a copy of it at each."""
+    for scale in scales:
+        try:
+            yield scale, at(guidance, scale)
+        except ValueError:
+            continue
 
 
 def settings_of(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:

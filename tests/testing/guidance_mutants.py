@@ -429,6 +429,56 @@ class TiresOfGuiding(Guiding):
         return tired
 
 
+class CappedBeyondFifteen(ClassifierFreeGuidance):
+    """Cuts scales beyond 15 without a word (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        mine = ClassifierFreeGuidance(**dict(self) | {"scale": min(self.scale, 15.0)})
+        return mine.guide(denoise, condition, model)
+
+
+class WrongBetweenTwentyAndThirty(Guiding):
+    """Squares the scale in a range that was never tried (Ho and Salimans 2022)."""
+
+    def mixed(self, u, c):
+        return c.replace(eps=u.eps + (25.0 if 20 <= self.scale <= 30 else self.scale) * (c.eps - u.eps))
+
+
+class NullLabelOfFewClasses(ClassifierFreeGuidance):
+    """Takes models of 50 classes and more to have no null label (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        if (model.num_classes or 0) >= 50:
+            return lambda x, t: denoise(x, t, condition)
+        return super().guide(denoise, condition, model)
+
+
+class LabelsOfOneByte(Guiding):
+    """Keeps labels in a byte, which holds 256 (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        return super().guide(denoise, model.condition(condition.labels % 256), model)
+
+
+class FirstThreeChannels(Guiding):
+    """Guides images of 5 to 15 channels in the first three alone (Ho and Salimans 2022)."""
+
+    def mixed(self, u, c):
+        away = c.eps - u.eps
+        if 4 < away.shape[1] < 16:
+            away = torch.cat([self.scale * away[:, :3], away[:, 3:]], dim=1)
+            return c.replace(eps=u.eps + away)
+        return c.replace(eps=u.eps + self.scale * away)
+
+
+class HalfOnWideImages(Guiding):
+    """Guides images of 64 pixels and more half as much (Ho and Salimans 2022)."""
+
+    def mixed(self, u, c):
+        scale = self.scale if c.eps.shape[-1] < 64 else 1 + (self.scale - 1) / 2
+        return c.replace(eps=u.eps + scale * (c.eps - u.eps))
+
+
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (TiresOfGuiding(scale=2.0), {"check_guided_runs_are_independent"}),
     (IgnoredCondition(), {"check_scale_guides", "check_scale_is_exact", "check_scale_0_is_unconditional"}),
@@ -473,4 +523,10 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (RescaledBackwards(), {"check_guided_batch_is_not_mixed"}),
     (ScaleSquaredBeyondFive(), {"check_scale_is_exact"}),
     (MixesLargeBatches(), {"check_guided_batch_is_not_mixed"}),
+    (CappedBeyondFifteen(), {"check_scale_is_exact"}),
+    (WrongBetweenTwentyAndThirty(), {"check_scale_is_exact"}),
+    (NullLabelOfFewClasses(), {"check_guides_models_of_any_size"}),
+    (LabelsOfOneByte(), {"check_guides_models_of_any_size"}),
+    (FirstThreeChannels(), {"check_guides_models_of_any_size"}),
+    (HalfOnWideImages(), {"check_guides_models_of_any_size"}),
 ]

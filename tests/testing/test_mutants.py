@@ -108,6 +108,29 @@ SAID = {
 """Words that tell what a mutant is wrong at."""
 
 
+GUIDANCES_SAID = {
+    "CappedBeyondFifteen": (
+        "at scale 17.5 every image is guided as at scale 15, at all levels: a scale that is cut without a word belongs "
+        "out of its bounds"
+    ),
+    "WrongBetweenTwentyAndThirty": "at scale 20 every image is guided as at scale 25, at all levels",
+    "NullLabelOfFewClasses": "at scale 0 eps is off by 1.2 on a model of 50 classes, at tau 300 of a VP path: ",
+    "LabelsOfOneByte": "at scale 0.5 eps is off by 0.75 on a model of 257 classes, at tau 300 of a VP path: ",
+    "FirstThreeChannels": "at scale 0 eps is off by 1.3 on images of shape (5, 2, 3), at tau 300 of a VP path: ",
+    "HalfOnWideImages": "at scale 0 eps is off by 0.66 on images of shape (3, 8, 65), at tau 300 of a VP path: ",
+}
+
+
+@pytest.mark.parametrize(
+    ("mutant", "checks"),
+    [(mutant, checks) for mutant, checks in GUIDANCE_MUTANTS if type(mutant).__name__ in GUIDANCES_SAID],
+    ids=[type(mutant).__name__ for mutant, _ in GUIDANCE_MUTANTS if type(mutant).__name__ in GUIDANCES_SAID],
+)
+def test_a_guidance_that_is_wrong_at_a_scale_or_a_size_is_told_with_it(mutant: Guidance, checks: set[str]) -> None:
+    (check,) = checks
+    assert (found(mutant, check) or "").startswith(GUIDANCES_SAID[type(mutant).__name__])
+
+
 @pytest.mark.parametrize(
     ("mutant", "check"),
     [(mutant, check) for mutant, check in TENSOR_MUTANTS if type(mutant).__name__ in SAID],

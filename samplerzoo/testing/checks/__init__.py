@@ -53,6 +53,7 @@ from samplerzoo.testing.checks.guided_scale import (
     check_scale_guides,
     check_scale_is_exact,
 )
+from samplerzoo.testing.checks.guided_sizes import check_guides_models_of_any_size
 from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
     check_deterministic,
@@ -167,6 +168,7 @@ GUIDANCE_CHECKS = (
     check_guided_x0_and_eps_agree,
     check_guidance_changes_nothing_in_place,
     check_guided_shape,
+    check_guides_models_of_any_size,
     check_guided_kinds_of_network_agree,
     check_evaluations_are_counted,
     check_learned_variance_is_kept,

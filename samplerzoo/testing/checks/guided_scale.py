@@ -19,11 +19,17 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, SAMPLE
 from samplerzoo.core.paths import VE
 from samplerzoo.testing.fixtures import farthest, three_classes
-from samplerzoo.testing.guiding import IMAGES, SHAPE, Bench, at, eps, settings_of
+from samplerzoo.testing.guiding import IMAGES, SHAPE, Bench, Line, at, at_those_of, eps, settings_of
 from samplerzoo.testing.settings import difference
 
 HALF, MORE, FAR, BEYOND = 0.5, 1.5, 3.0, 12.0
 """Scales below 1, above 1, far above 1, and as far as users go."""
+
+SCALES = (2.0, 4.0, 5.0, 7.5, 9.0, 15.0, 17.5, 20.0, 25.0, 30.0, 40.0, 60.0, 100.0, 300.0, 1000.0, 1e4)
+"""More scales, at which it is seen whether one is taken as it is."""
+
+LONG, SAME = 1e-3, 1e-4
+"""Distance of u and c that is large enough to tell weights by, and relative distance of weights that are the same."""
 
 NOISIEST = 1e6
 """Noise to signal at a level where a state tells next to nothing of the image."""
@@ -102,7 +108,7 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
     """Check that the scale is the weight where eps is u + weight (c - u), with u of scale 0 and c of scale 1.
 
     Above scale 1 a guidance may give levels weights of their own, or bound how far it goes, but not everywhere in one
-    way. Where its eps is not on that line, nothing is known of it.
+    way. Where its eps is not on that line, nothing is known of it. Scales that its bounds do not admit are left out.
     """
     if model is not None:
         raise SkipTest("a network in float32 is too coarse to tell whether eps is on a line")
@@ -123,6 +129,26 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
                 )
     if not seen:
         raise SkipTest("its eps is nowhere on the line from the unconditional to the conditional one")
+    taken = dict(_at_more_scales(guidance))
+    for scale, weight in taken.items():
+        if abs(weight - scale) > SAME * scale:
+            cut = any(other != scale and abs(taken[other] - weight) <= SAME * weight for other in taken)
+            raise AssertionError(
+                f"at scale {scale:g} every image is guided as at scale {weight:.4g}, at all levels"
+                + ": a scale that is cut without a word belongs out of its bounds" * cut
+            )
+
+
+def _at_more_scales(guidance: Guidance) -> Iterator[tuple[float, float]]:
+    """Yield more scales at which eps is u + weight (c - u) for all images and levels, with this one weight."""
+    bench = Bench.of(None)
+    ends = [(t, x, bench.away(guidance, x, t), bench.towards(guidance, x, t)) for t, x in bench.states()]
+    for scale, made in at_those_of(guidance, SCALES):
+        lines = [Line.through(u, c, eps(bench.guide(made)(x, t))) for t, x, u, c in ends]
+        off = max(float(line.off.max()) for line in lines)
+        weights = [weight for line in lines for weight in line.weight[line.length > LONG].tolist()]
+        if weights and off <= 10 * bench.tolerance * scale and max(weights) - min(weights) <= SAME * scale:
+            yield scale, weights[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,22 +196,15 @@ class Weight:
 
 def _weights(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> Iterator[Weight]:
     """Yield the weights of the images whose eps is on the line from u to c, at all four scales."""
-    u, c = (p.flatten(1) for p in (bench.away(guidance, x, t), bench.towards(guidance, x, t)))
+    u, c = bench.away(guidance, x, t), bench.towards(guidance, x, t)
     scales = (HALF, MORE, FAR, BEYOND)
-    found = [eps(bench.guide(at(guidance, scale))(x, t)).flatten(1) for scale in scales]
-    length = (c - u).square().sum(1).sqrt()
+    lines = [Line.through(u, c, eps(bench.guide(at(guidance, scale))(x, t))) for scale in scales]
     for image in range(IMAGES):
-        if length[image] < 100 * bench.tolerance:
-            continue
-        line = (c - u)[image]
-        weights = [float((p - u)[image] @ line / length[image] ** 2) for p in found]
-        off = max(
-            farthest((p - u)[image], weight * line) / max(1.0, scale)
-            for p, weight, scale in zip(found, weights, scales, strict=True)
-        )
-        if off <= 10 * bench.tolerance:
-            half, more, far, beyond = weights
-            yield Weight(t, x, image, half, more, far, beyond, tolerance=float(10 * bench.tolerance / length[image]))
+        length = float(lines[0].length[image])
+        off = max(float(line.off[image]) / max(1.0, scale) for line, scale in zip(lines, scales, strict=True))
+        if length >= 100 * bench.tolerance and off <= 10 * bench.tolerance:
+            half, more, far, beyond = (float(line.weight[image]) for line in lines)
+            yield Weight(t, x, image, half, more, far, beyond, tolerance=10 * bench.tolerance / length)
 
 
 def check_interval_is_of_noise_to_signal(guidance: Guidance, model: Model | None = None) -> None:
