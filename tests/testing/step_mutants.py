@@ -485,6 +485,31 @@ class OneStepTooFew(DDIM):
 _grids = {}
 
 
+class X0ClampedAtFour(DDIM):
+    """Cuts x0 at four, beyond which pictures never are (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        p = p.replace(x0=p.x0.clamp(-4, 4))
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
+class EpsLeftAtTheEnd(DDIM):
+    """Keeps a hundredth of eps in the image (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        return s.alpha * p.x0 + (0.01 * t.sigma if s.clean else s.sigma) * p.eps
+
+
+class ImagesAreBrighter(DDIM):
+    """Adds a hundredth to the image (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        x = super().step(x, t, s, denoise, noise)
+        return x + 0.01 if s.clean else x
+
+
 STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (LogSnrForLambda(), "check_every_step"),
     (LambdaForLogSnr(), "check_irregular_grids"),
@@ -529,4 +554,7 @@ STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (PowerOfSigma(), "check_unit_is_free"),
     (GridIsKept(), "check_grids_are_as_asked"),
     (OneStepTooFew(), "check_grids_are_as_asked"),
+    (X0ClampedAtFour(), "check_lands_on_the_point"),
+    (EpsLeftAtTheEnd(), "check_lands_on_the_point"),
+    (ImagesAreBrighter(), "check_lands_on_the_point"),
 ]

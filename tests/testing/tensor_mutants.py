@@ -204,11 +204,11 @@ _calls = []
 
 
 class TiresAfterManyCalls(DDIM):
-    """Counts its calls in the module, and overshoots after many (Song, Meng, Ermon 2021)."""
+    """Counts its calls in the module, and overshoots after every many (Song, Meng, Ermon 2021)."""
 
     def step(self, x, t, s, denoise, noise):
         _calls.append(t.tau)
-        return super().step(x, t, s, denoise, noise) * (1.05 if len(_calls) > 15_000 else 1.0)
+        return super().step(x, t, s, denoise, noise) * (1.05 if len(_calls) % 15_000 > 14_990 else 1.0)
 
 
 TENSOR_MUTANTS: list[tuple[Sampler, str]] = [

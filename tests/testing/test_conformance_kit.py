@@ -33,6 +33,7 @@ from samplerzoo.testing import (
     parametrize_with_checks,
 )
 from samplerzoo.testing.checks import (
+    EVERY_PATH_CHECKS,
     GUIDANCE_CHECKS,
     ONCE_CHECKS,
     OPTIONS_CHECKS,
@@ -90,7 +91,7 @@ def test_a_sampler_that_is_right_passes_all_that_applies_to_it() -> None:
 
 
 def test_checks_are_made_on_all_kinds_of_path() -> None:
-    first = len(OPTIONS_CHECKS) + 1  # check_takes_some_path is about all of them
+    first = len(OPTIONS_CHECKS) + len(EVERY_PATH_CHECKS)
     names, thorough = [*checks_of(DDIM())][first:], [*checks_of(DDIM(), thorough=True)][first:]
     quick = [check.__name__ for check in SAMPLER_CHECKS if check not in SLOW_CHECKS]
     every = [check.__name__ for check in (*SAMPLER_CHECKS, *THOROUGH_CHECKS)]
