@@ -24,14 +24,18 @@ from samplerzoo.core.schedule import Schedule
 
 Given = Literal["x0", "eps"]
 
-STEPS = (64, 256)
-"""Numbers of steps of the runs whose errors are compared."""
+STEPS = 64
+"""Steps of the runs whose errors are compared."""
 
 FEW = 24
 """Steps of a run in whose middle predictions are counted."""
 
-LOG_SNR = (-4.0, 2.0)
-"""Log-SNR of the first and the last level of a run."""
+MIDDLE = -1.0
+SPANS = (1.5, 0.375, 0.1875)
+"""Log-SNR in the middle of the runs, and how far they go: errors fall with the size of as many steps.
+
+There are three, since an error may cross zero between two.
+"""
 
 LONG = 2.0
 """Size of the long steps of a grid, in short ones; they come in turn."""
@@ -42,7 +46,7 @@ MOST = 6
 TRACE = 1e-9
 """Weight below which a prediction leaves no trace but rounding."""
 
-ROUNDING = 1e-12
+ROUNDING = 2e-13
 """Size below which an error is rounding of float64."""
 
 WEIGHT = 0.3
@@ -73,21 +77,23 @@ def memory(sampler: Sampler, schedule: Schedule) -> Memory | None:
     given = min(counts, key=lambda key: counts[key])
     if not 1 < counts[given] <= MOST:
         return None
-    few, many = (_error(sampler, schedule, _grid(schedule, steps), given) for steps in STEPS)
-    order = math.log(few / many) / math.log(STEPS[1] / STEPS[0]) if min(few, many) > ROUNDING else math.inf
-    return Memory(given, counts[given], order)
+    errors = [_error(sampler, schedule, _grid(schedule, STEPS, span), given) for span in SPANS]
+    orders = [math.inf]
+    for (span, error), (shorter, smaller) in itertools.pairwise(zip(SPANS, errors, strict=True)):
+        if min(error, smaller) > ROUNDING:  # the error of a step has one power more, and so has that of as many
+            orders.append(math.log(error / smaller) / math.log(span / shorter) - 1)
+    return Memory(given, counts[given], min(orders))
 
 
-def _grid(schedule: Schedule, steps: int) -> Grid:
-    low, high = LOG_SNR
+def _grid(schedule: Schedule, steps: int, span: float) -> Grid:
     ends = np.cumsum([0.0, *itertools.islice(itertools.cycle((1.0, LONG)), steps)])
-    levels = (schedule.at_log_snr(float(low + (high - low) * end / ends[-1])) for end in ends)
+    levels = (schedule.at_log_snr(float(MIDDLE + span * (end / ends[-1] - 0.5))) for end in ends)
     return Grid((*levels, schedule.at(0.0)))
 
 
 def _count(sampler: Sampler, schedule: Schedule, given: Given) -> int:
     """Count the predictions that a step in the middle of a run builds on, by an impulse in each."""
-    grid, asked = _grid(schedule, FEW), [0.0]
+    grid, asked = _grid(schedule, FEW, SPANS[0]), [0.0]
 
     def keep(level: Level) -> list[float]:
         asked.append(level.tau)
@@ -153,4 +159,5 @@ def _error(sampler: Sampler, schedule: Schedule, grid: Grid, given: Given) -> fl
     exact = states[begin]
     for factor, part in zip(kept, (added * one / added[1]).T, strict=True):  # noise makes more of eps, too
         exact = factor * exact + part
-    return float(np.sqrt(np.square(states[end] - exact).mean()))
+    size = alpha[-1] if given == "eps" else sigma[-1]  # as which a state of given predictions grows or shrinks
+    return float(np.sqrt(np.square((states[end] - exact) / size).mean()))

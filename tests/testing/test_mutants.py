@@ -157,9 +157,9 @@ def test_a_wrong_weight_of_an_old_prediction_is_a_warning_which_tells_the_settin
     check_order(HalfTheThirdTerm(eta=1.0))
     warned = next(it for it in outcomes(HalfTheThirdTerm(eta=1.0)) if it.check == "check_memory_adds_order")
     assert str(warned) == (
-        "check_memory_adds_order: warning, a step builds on 3 predictions, and where x0 is a given function of lambda "
-        "it has order 1.90, on the kind of path that suits it best: with weights that are right for all of them it "
-        "would be 3"
+        "check_memory_adds_order: warning, a step builds on 3 predictions, and where x0 is a given function of lambda, "
+        "order 1.87 was measured on the kind of path that suits it best: with weights that are right for all of them "
+        "it is 3"
     )
     with pytest.raises(AssertionError, match=r"^a step builds on 3 predictions with solver_order=3, eta=1\.0, and"):
         check_memory_adds_order(ThirdTermOfTheSDE())

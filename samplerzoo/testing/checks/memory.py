@@ -29,8 +29,8 @@ def check_memory_adds_order(sampler: Sampler) -> None:
         best = _best_memory(other)
         assert best is None or best.order >= best.count - TOLERANCE, (
             f"a step builds on {best.count} predictions{difference(sampler, other)}, and where {best.given} is a given "
-            f"function of lambda it has order {best.order:.2f}, on the kind of path that suits it best: with weights "
-            f"that are right for all of them it would be {best.count}"
+            f"function of lambda, order {best.order:.2f} was measured on the kind of path that suits it best: with "
+            f"weights that are right for all of them it is {best.count}"
         )
 
 
