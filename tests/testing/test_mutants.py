@@ -115,7 +115,7 @@ SAID = {
 
 GUIDANCES_SAID = {
     "CappedBeyondFifteen": (
-        "at scale 17.5 every image is guided as at scale 15, at all levels: a scale that is cut without a word belongs "
+        "at scale 15.5 every image is guided as at scale 15, at all levels: a scale that is cut without a word belongs "
         "out of its bounds"
     ),
     "WrongBetweenTwentyAndThirty": "at scale 20 every image is guided as at scale 25, at all levels",

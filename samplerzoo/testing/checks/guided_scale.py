@@ -25,7 +25,11 @@ from samplerzoo.testing.settings import difference
 HALF, MORE, FAR, BEYOND = 0.5, 1.5, 3.0, 12.0
 """Scales below 1, above 1, far above 1, and as far as users go."""
 
-SCALES = (2.0, 4.0, 5.0, 7.5, 9.0, 15.0, 17.5, 20.0, 25.0, 30.0, 40.0, 60.0, 100.0, 300.0, 1000.0, 1e4)
+SCALES = (
+    *(0.1, 0.25, 0.75, 0.9, 1.1, 1.25),
+    *(halves / 2 for halves in range(3, 41)),
+    *(25.0, 30.0, 40.0, 60.0, 100.0, 300.0, 1000.0, 1e4),
+)
 """More scales, at which it is seen whether one is taken as it is."""
 
 LONG, SAME = 1e-3, 1e-4

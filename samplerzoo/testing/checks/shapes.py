@@ -21,8 +21,8 @@ SHAPES = (
 )  # fmt: skip
 """Shapes of images of many sizes, long and short in either direction, of sound, and of short films."""
 
-LARGE = (3, 256, 256)
-"""Shape of a large image, on one kind of path."""
+SQUARES = (*((4, side, side) for side in (8, 16, 24, 32, 48, 56, 96, 128)), (3, 256, 256))
+"""Shapes of images and latents, on one kind of path."""
 
 LARGER = ((3, 512, 512), (3, 1024, 1024), (4, 256, 256), (16, 256, 256), (16, 33, 64, 64))
 """Shapes of images that take seconds, and of the latents of large images and of films."""
@@ -34,7 +34,7 @@ PERIOD = 61
 def check_any_shape(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that the same numbers in another shape, size or memory layout make the same image."""
     flat = _image(sampler, path, (PERIOD,))
-    for shape in (*SHAPES, *[LARGE] * (path is ON_VP)):
+    for shape in (*SHAPES, *SQUARES * (path is ON_VP)):
         _check_shape(sampler, path, shape, flat)
     _check_shape(sampler, path, (3, 4, 4), flat, torch.channels_last)
 
