@@ -31,9 +31,10 @@ from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.options import Options
 from samplerzoo.testing.checks import (
     ARCHITECTURE_CHECKS,
-    EVERY_PATH_CHECKS,
     FEATURES_CHECKS,
+    FIRST_CHECKS,
     GUIDANCE_CHECKS,
+    LAST_CHECKS,
     ONCE_CHECKS,
     OPTIONS_CHECKS,
     SAMPLER_CHECKS,
@@ -110,14 +111,14 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
         return {check.__name__: check for check in SPACING_CHECKS}
     own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
     if isinstance(plugin, Sampler):
-        own |= {check.__name__: check for check in EVERY_PATH_CHECKS}
+        own |= {check.__name__: check for check in FIRST_CHECKS}
         for path in PATHS:
             suffix = "" if path is ON_VP else f"_on_{path.kind.lower()}"
             left_out = () if thorough or path is ON_VP else SLOW_CHECKS
             checks = [check for check in SAMPLER_CHECKS if check not in left_out] + [*THOROUGH_CHECKS] * thorough
             checks += [*ONCE_CHECKS] * (thorough and path is ON_VP)
             own |= {check.__name__ + suffix: _on_path(check, path) for check in checks}
-        return own
+        return own | {check.__name__: check for check in LAST_CHECKS}
     if isinstance(plugin, Guidance):
         return own | {check.__name__: _on(model, check) for check in GUIDANCE_CHECKS}
     what = f"the class {plugin.__name__}; make an object of it" if isinstance(plugin, type) else repr(plugin)

@@ -42,7 +42,7 @@ def test_a_line_a_check(cli) -> None:
     count = len(checks_of(registry.make("sampler", "ddim", {"eta": 0.5})))
     assert len(lines) == count
     assert lines[0] == "  check_keeps_the_protocol: passed"
-    assert lines[-1] == "  check_long_runs_on_flow: passed"
+    assert lines[-1] == "  check_memory_adds_order: passed"
     assert last == f"{count} passed, on VP and VE and flow paths"
 
 

@@ -33,8 +33,9 @@ from samplerzoo.testing import (
     parametrize_with_checks,
 )
 from samplerzoo.testing.checks import (
-    EVERY_PATH_CHECKS,
+    FIRST_CHECKS,
     GUIDANCE_CHECKS,
+    LAST_CHECKS,
     ONCE_CHECKS,
     OPTIONS_CHECKS,
     SAMPLER_CHECKS,
@@ -91,7 +92,8 @@ def test_a_sampler_that_is_right_passes_all_that_applies_to_it() -> None:
 
 
 def test_checks_are_made_on_all_kinds_of_path() -> None:
-    first = len(OPTIONS_CHECKS) + len(EVERY_PATH_CHECKS)
+    first = len(OPTIONS_CHECKS) + len(FIRST_CHECKS)
+    last = [check.__name__ for check in LAST_CHECKS]
     names, thorough = [*checks_of(DDIM())][first:], [*checks_of(DDIM(), thorough=True)][first:]
     quick = [check.__name__ for check in SAMPLER_CHECKS if check not in SLOW_CHECKS]
     every = [check.__name__ for check in (*SAMPLER_CHECKS, *THOROUGH_CHECKS)]
@@ -99,8 +101,9 @@ def test_checks_are_made_on_all_kinds_of_path() -> None:
     assert names == [
         *(check.__name__ for check in SAMPLER_CHECKS),
         *(f"{name}_on_{path}" for path in ("ve", "flow") for name in quick),
+        *last,
     ]
-    assert thorough == [*every, *once, *(name + path for path in ("_on_ve", "_on_flow") for name in every)]
+    assert thorough == [*every, *once, *(name + path for path in ("_on_ve", "_on_flow") for name in every), *last]
 
 
 @pytest.mark.parametrize("kind", ["VE", "flow"])

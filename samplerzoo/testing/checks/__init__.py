@@ -109,8 +109,9 @@ OPTIONS_CHECKS = (
 WARNING_CHECKS = (check_cites_its_source, check_memory_adds_order)
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
-EVERY_PATH_CHECKS = (check_takes_some_path, check_memory_adds_order)
-"""Checks of a sampler on all kinds of path together."""
+FIRST_CHECKS = (check_takes_some_path,)
+LAST_CHECKS = (check_memory_adds_order,)
+"""Checks of a sampler on all kinds of path together, before those on each and after them."""
 
 SAMPLER_CHECKS = (
     check_one_state_a_step,
