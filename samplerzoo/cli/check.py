@@ -52,9 +52,7 @@ class CheckCommand(PluginCommand):
 @click.command("check", cls=CheckCommand, params=[plugin_flag, json_flag])
 @click.option("--kind", type=click.Choice([*KINDS]), help="kind of plugin, where two kinds have the name")
 @click.argument("name")
-@click.option(
-    "--thorough", is_flag=True, help="also vary any two options at once, and make large images: minutes"
-)
+@click.option("--thorough", is_flag=True, help="also vary any two options at once, and make large images: minutes")
 def command(name: str, kind: Kind | None, plugin: tuple[str, ...], as_json: bool, thorough: bool, **wanted: Any) -> int:
     """Run every check of the conformance kit on a plugin, and print what each found.
 

@@ -510,6 +510,14 @@ class ImagesAreBrighter(DDIM):
         return x + 0.01 if s.clean else x
 
 
+class OneImageForAll(DDIM):
+    """Ends in the same grey whatever the data is (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        x = super().step(x, t, s, denoise, noise)
+        return x * 0 + 0.5 if s.clean else x
+
+
 STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (LogSnrForLambda(), "check_every_step"),
     (LambdaForLogSnr(), "check_irregular_grids"),
@@ -557,4 +565,5 @@ STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (X0ClampedAtFour(), "check_lands_on_the_point"),
     (EpsLeftAtTheEnd(), "check_lands_on_the_point"),
     (ImagesAreBrighter(), "check_lands_on_the_point"),
+    (OneImageForAll(), "check_lands_on_the_point"),
 ]

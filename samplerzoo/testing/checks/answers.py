@@ -52,7 +52,7 @@ def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
         off = off_the_point(sampler, model, grid)
         if not off < (2 * LEAST_ALPHA if path.kind == "flow" else 1e-9):
             raise AssertionError(
-                f"data that is a single point is missed by {off:.2g} of the largest state at {steps} steps, {spacing}, "
+                f"data that is a single point is missed by {off:.2g} times the largest state at {steps} steps, {spacing}, "
                 f"on the {name} schedule\n" + _what_is_missed(sampler, model, grid)
             )
 
@@ -65,10 +65,11 @@ def _what_is_missed(sampler: Sampler, model: Model, grid: Grid) -> str:
     told = f"two images of the point {float(POINTS[worst]):g} become {float(found[0]):.6g} and {float(found[1]):.6g}"
     farther = normal(2 * POINTS, 0.0, shape=(len(POINTS),), parametrization=SAMPLE, schedule=model.schedule)
     again = last(sampler, farther, grid, given_noise(2, (len(POINTS),)))[:, worst]
-    if farthest(found, again) < SAME and farthest(found[:1], found[1:]) < SAME and abs(float(found[0])) > 0:
-        return (
-            f"{told}, and so do those of {2 * float(POINTS[worst]):g}\ncause: values are cut at {float(found[0]):.6g}"
-        )
+    cut = float(found[0])
+    within = POINTS.abs() < abs(cut)
+    same = farthest(found, again) < SAME and farthest(found[:1], found[1:]) < SAME
+    if same and within.any() and farthest(images[:, within], POINTS[within].expand(2, -1)) < SAME:
+        return f"{told}, and so do those of {2 * float(POINTS[worst]):g}\ncause: values are cut at {cut:.6g}"
     if farthest(found[:1], found[1:]) > SAME * float(found.abs().max()):
         return f"{told}: something of x_T, or of fresh noise, is left in them"
     return told
