@@ -52,8 +52,8 @@ def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
         off = off_the_point(sampler, model, grid)
         if not off < (2 * LEAST_ALPHA if path.kind == "flow" else 1e-9):
             raise AssertionError(
-                f"data that is a single point is missed by {off:.2g} times the largest state at {steps} steps, {spacing}, "
-                f"on the {name} schedule\n" + _what_is_missed(sampler, model, grid)
+                f"data that is a single point is missed by {off:.2g} times the largest state at {steps} steps, "
+                f"{spacing}, on the {name} schedule\n" + _what_is_missed(sampler, model, grid)
             )
 
 
