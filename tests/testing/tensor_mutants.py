@@ -178,6 +178,16 @@ class ManyPixels(DDIM):
         return super().step(x, t, s, denoise, noise) * (0.99 if x[0].numel() >= 3 * 256 * 256 else 1.0)
 
 
+class ThresholdedOnImages(DDIM):
+    """Cuts x0 at three on all that is larger than the data of a test (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if x[0].numel() > 200:
+            p = p.replace(x0=p.x0.clamp(-3, 3))
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
 class LargerImagesStill(DDIM):
     """Shrinks images of 1024 x 1024 pixels (Song, Meng, Ermon 2021)."""
 
@@ -230,6 +240,7 @@ TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (WiderThanSixtyFour(), "check_any_shape"),
     (HigherThanTwoHundred(), "check_any_shape"),
     (ManyPixels(), "check_any_shape"),
+    (ThresholdedOnImages(), "check_any_shape"),
     (OtherVarianceInBfloat16(), "check_half_precision_is_near"),
     (SmallNumbersInFloat16(), "check_half_precision_is_near"),
     (LargerImagesStill(), "check_large_images"),

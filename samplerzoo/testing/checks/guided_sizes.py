@@ -18,11 +18,11 @@ SCALES = (0.0, 0.5, 1.0, 3.0, 300.0)
 SHARES = (0.3, 0.03)
 """Levels to look at, as shares of T: classes are hard to tell apart, and easy."""
 
-CLASSES = (2, 10, 49, 50, 100, 101, 257, 1000, 1001)
+CLASSES = (2, 4, 5, 8, 10, 16, 20, 32, 40, 49, 50, 100, 101, 257, 1000, 1001)
 """Numbers of classes, with those beyond which labels do not fit into a byte."""
 
 SHAPES = (
-    *((channels, 2, 3) for channels in (*range(1, 17), 32, 64)),
+    *((channels, 2, 3) for channels in (*range(1, 25), 32, 64)),
     (1,), (1, 28, 28), (3, 64, 8), (3, 8, 65), (4, 128, 4), (4, 4, 130), (3, 300, 2), (3, 2, 600), (3, 64, 64),
     (3, 1, 4, 4), (4, 17, 2, 2),
 )  # fmt: skip

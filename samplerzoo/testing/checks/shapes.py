@@ -9,7 +9,7 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.testing.checks.walk import ROUNDING, size
 from samplerzoo.testing.fixtures import ON_VP, Noise, Path, farthest, given_noise, last, normal
 
-CHANNELS = (*range(1, 17), 24, 32, 48, 64, 128, 256, 320)
+CHANNELS = (*range(1, 25), 28, 32, 40, 48, 64, 128, 256, 320)
 """Numbers of channels, with those of pictures, of latents and of features."""
 
 SHAPES = (
@@ -26,6 +26,9 @@ SQUARES = (*((4, side, side) for side in (8, 16, 24, 32, 48, 56, 96, 128)), (3, 
 
 LARGER = ((3, 512, 512), (3, 1024, 1024), (4, 256, 256), (16, 256, 256), (16, 33, 64, 64))
 """Shapes of images that take seconds, and of the latents of large images and of films."""
+
+WIDE = 3.0
+"""Deviation of the data, by which values go far beyond those of pictures: bounds of large images are seen."""
 
 PERIOD = 61
 """Numbers that an image has over and over: a prime, so that rows and channels are not alike."""
@@ -72,7 +75,7 @@ def _image(
     """Make two images of a shape from draws of PERIOD numbers, over and over."""
     draw = given_noise(2, (PERIOD,))
     noise = lambda: _repeated(draw(), shape).contiguous(memory_format=layout)  # noqa: E731
-    return last(sampler, normal(shape=shape, schedule=path.schedule), path.some, noise)
+    return last(sampler, normal(0.5, WIDE, shape=shape, schedule=path.schedule), path.some, noise)
 
 
 def _repeated(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
