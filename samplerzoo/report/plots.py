@@ -96,7 +96,7 @@ def front(points: DataFrame, cost: str) -> DataFrame:
 
 
 def _front(points: DataFrame, protocol: Protocol, floor: Floor | None, cost: str, label: str) -> Figure:
-    """Plot all points that are not far from the front faintly, and those of the front in colour with their names."""
+    """Plot all points that are not far from the front faintly, and those of the front in colour with names."""
     figure, (axes,) = _figure(1, protocol, (8.6, 5.0))
     points = points.dropna(subset=[cost])
     best = front(points, cost)
@@ -107,7 +107,9 @@ def _front(points: DataFrame, protocol: Protocol, floor: Floor | None, cost: str
     _points(axes, best[cost], best, "distance", HUES[0])
     _ground(axes, points, floor, label, _measure(protocol))
     _cost_axis(axes, points["budget" if cost == "work" else cost], every=cost == "work")
-    for number, ((line, _), row) in enumerate(best.iterrows()):
+    names = best.index.get_level_values("line").to_series()
+    named = best[(names != names.shift()).to_numpy()]  # a name holds until the next one
+    for number, ((line, _), row) in enumerate(named.iterrows()):
         high = number % 2 == 0  # names of neighbours go to different sides
         axes.annotate(
             plotted(line), (row[cost], row["distance"]), xytext=(5, 9 if high else -9), textcoords="offset points",
