@@ -81,7 +81,8 @@ class StepTimer:
         if kind not in self._paces:
             try:
                 size = min(self._batch_size, cell.images)
-                self._paces[kind] = measure_pace(self._load(cell), size)
+                warm = any(dtype == recipe.dtype for dtype, *_ in self._paces)
+                self._paces[kind] = measure_pace(self._load(cell), size, warm=warm)
             except ZooError:  # the error is reported when the cell is made, and stops no other
                 return Pace(0.0, 0.0)
         return self._paces[kind]

@@ -24,14 +24,15 @@ class Pace:
         return images * (nfe * self.evaluation + self.image)
 
 
-def measure_pace(plan: Plan, size: int) -> Pace:
+def measure_pace(plan: Plan, size: int, *, warm: bool = False) -> Pace:
     """Time the first step of a batch of this size.
 
-    The step is made twice, and the second one is timed: the first warms up.
+    Args:
+        warm: True if the network was called before; else the step is made twice, and the second one is timed.
     """
     schedule = plan.model.schedule
     first = dataclasses.replace(plan, grid=schedule.grid_at(schedule.timesteps(plan.grid)[:1]))
-    for _ in range(2):
+    for _ in range(1 if warm else 2):
         ((batch, _, duration),) = timed_batches(first, [range(size)] * processes()[1])
     return Pace(duration.network / batch.cost.evaluations, (duration.encoding + duration.decoding) / size)
 
