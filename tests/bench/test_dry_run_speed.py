@@ -26,7 +26,8 @@ sampler = "ddim"
 eta = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0]
 
 [[rows]]
-sampler = ["ddpm", "unipc", "heun", "deis", "ipndm", "dpm-solver++", "euler-ancestral", "reverse-sde", "probability-flow"]
+sampler = ["ddpm", "unipc", "heun", "deis", "ipndm", "dpm-solver++", "euler-ancestral", "reverse-sde",
+           "probability-flow"]
 guidance = "cfg"
 guidance_scale = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.0, 3.0, 4.0, 5.0]
 """
