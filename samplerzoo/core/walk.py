@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
@@ -61,26 +61,28 @@ class FiniteCheck:
     def __init__(self, steps: int, *, at_once: bool, advice: str = "") -> None:
         self.step = INITIAL_STEP
         self._steps, self._at_once, self._advice = steps, at_once, advice
-        self._seen: list[tuple[torch.Tensor, torch.Tensor, str, int, Level]] = []
+        self._seen: list[tuple[torch.Tensor, str, int, Level]] = []
 
     def __call__(self, x: torch.Tensor, culprit: str, level: Level) -> None:
-        """Check x, which `culprit` gave at a level."""
+        """Check x, which `culprit` gave at a level; of `at_once`, raise as `read` does."""
         low, high = torch.aminmax(x)  # NaN if any value is; a sixth of the time of asking every value
-        self._seen.append((low, high, culprit, self.step, level))
         if self._at_once:
-            self.read()
+            self._refuse_infinite((low.item(), high.item()), culprit, self.step, level)
+        else:
+            self._seen.append((torch.stack([low, high]), culprit, self.step, level))
 
     def read(self) -> None:
-        """Read all checks so far.
+        """Read all checks that are not read yet.
 
         Raises:
             ZooError: a value is NaN or infinite; names the first step and who gave it.
         """
         seen, self._seen = self._seen, []
-        if not seen:
-            return
-        extremes = torch.stack([value for low, high, *_ in seen for value in (low, high)])
-        for values, (*_, culprit, step, level) in zip(extremes.reshape(-1, 2).tolist(), seen, strict=True):
-            if not all(map(math.isfinite, values)):
-                where = f"at step {step} of {self._steps}, tau {level.tau:g}"
-                raise ZooError(f"{culprit} returned NaN or infinity {where}{self._advice}")
+        extremes = torch.stack([extremes for extremes, *_ in seen]).tolist() if seen else []
+        for values, (_, culprit, step, level) in zip(extremes, seen, strict=True):
+            self._refuse_infinite(values, culprit, step, level)
+
+    def _refuse_infinite(self, extremes: Sequence[float], culprit: str, step: int, level: Level) -> None:
+        if not all(map(math.isfinite, extremes)):
+            where = f"at step {step} of {self._steps}, tau {level.tau:g}"
+            raise ZooError(f"{culprit} returned NaN or infinity {where}{self._advice}")
