@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,7 +156,7 @@ def _read(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
     path = folder / EVIDENCE_FILE
     if not path.exists():
         return {}
-    way_out = f"remove it, and `samplerzoo report {shlex.quote(str(folder))}` makes it again from the cells"
+    way_out = shards.remade_from_cells(folder)
     protocols = {_key(row.protocol): row.protocol for row in rows}
     found: dict[Protocol, dict[str, DataFrame]] = {}
     with opened(path, way_out) as content:

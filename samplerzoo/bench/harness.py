@@ -131,6 +131,8 @@ class Harness:
         shape = self._found.stub.image_shape
         if self._meter is not None:
             self._meter.check(shape)
+        if self._scores is not None:
+            self._scores.check()
         sampling = StepTimer(self._loaded, self._tuning.batch_size)
         measuring = None if self._meter is None else self._meter.timer(shape)
         shared: set[int] = set()  # numbers of images whose floor is counted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +20,10 @@ from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.arrays import Expected, checked, opened, read_array
 
 ERRORS, KEPT_FILE = "errors", "errors.safetensors"
-FROM_CELLS = "remove it, and it is made of the cells"
 STOCHASTIC = "no error: it draws noise on the way, so that no one image is right for the noise it begins with"
 """Reason for which a row has no error."""
+ROUNDING = 1e-4
+"""Relative error of a mean of values in single precision."""
 RESAMPLES, CONFIDENCE = 2000, 0.95
 """Number of bootstrap samples of the images, and level of the interval that they give."""
 SHARED = 2**11
@@ -74,10 +76,10 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
     path = folder / KEPT_FILE
     kept: dict[str, NDArray[Any]] = {}
     if path.exists():
-        with opened(path, FROM_CELLS) as content:
+        with opened(path, shards.remade_from_cells(folder)) as content:
             kept = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
         for key, values in kept.items():
-            checked(values, Expected((None,), 0), f"{path}: {key}", FROM_CELLS)
+            checked(values, Expected((None,), 0), f"{path}: {key}", shards.remade_from_cells(folder))
     found = {}
     for row in rows:
         if row.error is not None and row.error.solution is not None and row.protocol.images is not None:
@@ -86,6 +88,12 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
                 kept[key] = errors_of(folder, row.cell, row.error.solution, row.protocol.images)
             if len(kept.get(key, ())) >= row.protocol.images:
                 found[row.cell] = kept[key][: row.protocol.images]
+                mean = float(found[row.cell].mean(dtype=np.float64))
+                if row.error.mean is None or not math.isclose(mean, row.error.mean, rel_tol=ROUNDING):
+                    raise ZooError(
+                        f"{path}: {key}: the errors of its images have a mean of {mean:.4g}, and its row in "
+                        f"results.jsonl has {row.error.mean}; {shards.remade_from_cells(folder)}"
+                    )
     return found, kept
 
 

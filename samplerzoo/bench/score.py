@@ -64,6 +64,10 @@ class ScoreMeter:
         mean, low, high = interval(of_images)
         return ImageScore(mean=mean, low=low, high=high)
 
+    def check(self) -> None:
+        """Refuse features that know no texts, before hours go into images."""
+        text_features(self._features, ["a"], self._device)
+
     def _images(self, folder: Path, shard: range) -> NDArray[np.float32]:
         """Return the features of the images of a shard."""
         if self._embedder is None:

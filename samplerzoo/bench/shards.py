@@ -6,6 +6,7 @@ A shard holds one batch, and its name says of which images: images-000000-000249
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -53,6 +54,13 @@ class ShardRecord(Machine):
 
     def cost(self, images: int) -> Cost:
         return Cost(images, self.calls, self.evaluations, self.gradients, self.second)
+
+
+def remade_from_cells(folder: Path) -> str:
+    """Say what to do about a file of a benchmark folder that is worked out from its cells."""
+    if (folder / CELLS).is_dir():
+        return f"remove it, and `samplerzoo report {shlex.quote(str(folder))}` makes it again from the cells"
+    return "take it from a copy of the folder: the cells that it was made from are gone"
 
 
 def path(folder: Path, kind: str, shard: range) -> Path:

@@ -99,6 +99,8 @@ class Model:
         sides = self.shape if isinstance(self.shape, (tuple, list)) else ()
         if not sides or not all(isinstance(side, Integral) and side > 0 for side in sides):
             raise UsageError(f"{self.name} has no image shape: give Model(..., shape=(C, H, W))")
+        named = f", such as PARAMETRIZATIONS[{self.parametrization!r}]" if isinstance(self.parametrization, str) else ""
+        expect(f"the parametrization of {self.name}", self.parametrization, Parametrization, named)
         if self.parametrization.blind(self.schedule):
             raise ZooError(
                 f"{self.name}: {self.parametrization.name} says nothing of x0 where no signal is left, as at the top "
@@ -187,12 +189,16 @@ class Model:
         """Call the network once.
 
         Raises:
-            ZooError: the answer is no tensor of real numbers of the shape of x.
+            ZooError: the answer is no tensor of real numbers of the shape of x, or the network has written over x.
         """
         p = self.parametrization
         scale = p.c_in(level)
         time = x.new_full((len(x),), p.c_noise(level))
-        return self.read(x, level, self.net(x if scale == 1.0 else scale * x, time, condition or Condition()))
+        version = None if x.is_inference() else x._version  # torch counts how often a tensor is written to
+        output = self.net(x if scale == 1.0 else scale * x, time, condition or Condition())
+        if version is not None and x._version != version:
+            raise ZooError(f"the network of {self.name} writes over its input, which is the state: give it a copy")
+        return self.read(x, level, output)
 
     def read(self, x: torch.Tensor, level: Level, output: Any) -> Prediction:
         """Read what the network answered for the state x: in the precision of x, whatever that of the network is.

@@ -194,9 +194,12 @@ def findings(table: ErrorTable) -> list[str]:
         lines = table.beside(work)
         if len(lines) > 1:
             best = table.best(work)
+            mean = _of_rows(table.rows[best, work], table.seeded(best, work))
+            if not table.told(work):
+                found.append(f"At {work:g} evaluations: cannot tell. No row is told from the lowest, {best} ({mean}).")
+                continue
             equal = [line for line in lines if line != best and table.equals(line, work)]
             tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            mean = _of_rows(table.rows[best, work], table.seeded(best, work))
             found.append(f"At {work:g} evaluations the nearest is {best} ({mean}){tail}.")
     return found
 
@@ -294,8 +297,7 @@ def _means(table: ErrorTable) -> str:
             text = _of_rows(table.rows[line, work], table.seeded(line, work)) if (line, work) in table.rows else NOTHING
             own = work_of(table.rows[line, work][0]) if (line, work) in table.rows else work
             text += f" ({own:g})" if own != work else ""
-            alone = len(table.beside(work)) == 1 or table.few
-            bold = (line, work) in table.rows and not alone and table.equals(line, work)
+            bold = (line, work) in table.rows and bool(table.told(work)) and table.equals(line, work)
             cells.append(f"**{text}**" if bold else text)
         body.append([plain(line), *cells])
     return markdown(["", *map(number, table.budgets)], body)

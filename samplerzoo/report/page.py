@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
         *(part for each in tqdm(written, "report", delay=DELAY, leave=False, disable=None) for part in each),
-        *_colophon(all_lines),
+        *_colophon(all_lines, baseline),
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
@@ -369,8 +370,8 @@ def _shown(lines: DataFrame, sweeps: DataFrame, model: str) -> dict[Axis, DataFr
     return {axis: rows for axis, rows in swept.items() if len(rows)} or {"steps": own["steps"]}
 
 
-def _colophon(rows: DataFrame) -> Iterable[str]:
-    """List warnings, commands, machines and versions."""
+def _colophon(rows: DataFrame, baseline: str | None) -> Iterable[str]:
+    """List warnings, commands, machines and versions; and the baseline, if it was named."""
     warned = rows.explode("warnings").dropna(subset="warnings")
     if len(warned):
         yield "## Warnings"
@@ -378,6 +379,8 @@ def _colophon(rows: DataFrame) -> Iterable[str]:
         yield "\n".join(f"- {plain(text)} ({_names(found, len(rows))})" for text, found in texts)
     yield "## Made with"
     commands = [command for command in rows["command"].unique() if command]
+    if baseline is not None:
+        commands.append(shlex.join(["samplerzoo", "report", "FOLDER", "--baseline", baseline]))
     if commands:
         yield fenced("\n".join(commands), "sh")
     machines = Counter(row.speed.machine for row in rows["row"] if row.speed is not None)

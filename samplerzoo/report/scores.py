@@ -110,7 +110,9 @@ def _section(table: ScoreTable) -> Iterator[str]:
         f"{plain(protocol.reference)} (Hessel et al. 2021). Means over {protocol.images} images, with 95% intervals by "
         "a bootstrap over them. Higher is nearer to the prompt, which is not nearer to real images."
     )
-    yield "\n".join(f"- {plain(sentence)}" for sentence in _findings(table))
+    findings = "\n".join(f"- {plain(sentence)}" for sentence in _findings(table))
+    if findings:
+        yield findings
     bold = "" if table.few else ", in bold the highest of each column and what is not told from it"
     yield f"Score by evaluations of the network{bold}:"
     yield _means(table)
@@ -127,9 +129,12 @@ def _findings(table: ScoreTable) -> Iterator[str]:
     for work in table.budgets:
         best, lines = table.best(work), table.beside(work)
         equal = [line for line in lines if line != best and line not in table.told(work)]
-        if len(lines) > 1:
+        mean = _figure(table.rows[best, work])
+        if table.told(work):
             tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            yield f"At {work:g} evaluations the highest is {best} ({_figure(table.rows[best, work])}){tail}."
+            yield f"At {work:g} evaluations the highest is {best} ({mean}){tail}."
+        elif equal:
+            yield f"At {work:g} evaluations: cannot tell. No row is told from the highest, {best} ({mean})."
 
 
 def _means(table: ScoreTable) -> str:
@@ -138,8 +143,7 @@ def _means(table: ScoreTable) -> str:
         cells = []
         for work in table.budgets:
             text = _figure(table.rows.get((line, work), ()))
-            alone = table.few or len(table.beside(work)) == 1
-            bold = (line, work) in table.rows and not alone and line not in table.told(work)
+            bold = (line, work) in table.rows and bool(table.told(work)) and line not in table.told(work)
             cells.append(f"**{text}**" if bold else text)
         body.append([plain(line), *cells])
     return markdown(["", *map(number, table.budgets)], body)

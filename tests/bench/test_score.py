@@ -152,6 +152,8 @@ def test_what_has_no_score(tmp_path: Path, clip: Path, tiny_model: Path) -> None
     with pytest.raises(UsageError, match="takes none"):
         harness(model=str(tiny_model), features=f"hf:{clip}")
     with pytest.raises(UsageError, match="features pixels know no texts"):
+        harness(model=str(folders.sd(tmp_path / "sd")), features="pixels", prompts=["a"]).estimate()
+    with pytest.raises(UsageError, match="features pixels know no texts"):
         text_features(parse_features("pixels"), ["a"], "cpu")
     (clip / "tokenizer.json").rename(tmp_path / "tokenizer.json")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,10 +66,21 @@ def test_a_difference_that_all_images_share_is_told_though_the_errors_overlap(tm
 def test_a_difference_that_images_do_not_share_is_not_told(tmp_path: Path) -> None:
     rows = [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, noise(1))]
     [sentence] = findings(table(tmp_path, rows))
+    assert sentence.startswith("At 5 evaluations: cannot tell. No row is told from the lowest, ")
+    text = "\n".join(section(table(tmp_path, rows), tmp_path, "error"))
+    assert "**" not in text
+
+
+def test_what_is_not_told_from_the_nearest_is_named_and_bold(tmp_path: Path) -> None:
+    rows = [
+        rigged(tmp_path, name, 5, errors)
+        for name, errors in (("ddim", noise(0)), ("unipc", noise(1)), ("heun", 3 * noise(2)))
+    ]
+    [sentence] = findings(table(tmp_path, rows))
     assert sentence.startswith("At 5 evaluations the nearest is ")
     assert "; not told from it: " in sentence
     text = "\n".join(section(table(tmp_path, rows), tmp_path, "error"))
-    assert text.count("**") == 4  # both are bold
+    assert text.count("**") == 4  # two are bold
 
 
 @pytest.mark.parametrize("better", ["ddim", "unipc"])
@@ -232,5 +244,16 @@ def test_errors_that_cannot_be_are_refused_with_the_file(tmp_path: Path, wrong: 
     write_report(tmp_path)
     kept = load_file(tmp_path / "errors.safetensors")
     save_file({key: np.full_like(values, wrong) for key, values in kept.items()}, tmp_path / "errors.safetensors")
-    with pytest.raises(ZooError, match=r"errors\.safetensors: .*remove it, and it is made of the cells"):
+    with pytest.raises(ZooError, match=r"errors\.safetensors: .*remove it, and `samplerzoo report .*from the cells"):
+        write_report(tmp_path)
+
+
+def test_errors_of_images_are_those_of_their_row(tmp_path: Path) -> None:
+    results.append_rows(tmp_path, [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, noise(1))])
+    report = write_report(tmp_path).read_text()
+    shutil.rmtree(tmp_path / "cells")
+    assert write_report(tmp_path).read_text() == report
+    kept = load_file(tmp_path / "errors.safetensors")
+    save_file({key: 10 * values for key, values in kept.items()}, tmp_path / "errors.safetensors")
+    with pytest.raises(ZooError, match=r"errors\.safetensors: .* and its row in results\.jsonl has .*a copy of the"):
         write_report(tmp_path)

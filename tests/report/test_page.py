@@ -373,9 +373,18 @@ def test_evidence_that_cannot_be_is_refused_with_the_file(tmp_path: Path, broken
         record, tables = content.metadata(), {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     with np.errstate(invalid="ignore"):
         save_file({name: np.ascontiguousarray(broken(table)) for name, table in tables.items()}, path, record)
-    shutil.rmtree(tmp_path / "cells")
-    with pytest.raises(ZooError, match=r"evidence\.safetensors: .*remove it"):
+    with pytest.raises(ZooError, match=r"evidence\.safetensors: .*remove it, and `samplerzoo report .* from the cells"):
         write_report(tmp_path)
+    shutil.rmtree(tmp_path / "cells")
+    with pytest.raises(ZooError, match=r"evidence\.safetensors: .*take it from a copy of the folder"):
+        write_report(tmp_path)
+
+
+def test_a_baseline_stands_with_the_commands(tmp_path: Path) -> None:
+    results.append_rows(tmp_path, [ddim(0.0, 5, 2.0), ddim(1.0, 5, 2.2)])
+    report = make_report(tmp_path, "ddim eta 1").path.read_text()
+    assert "samplerzoo report FOLDER --baseline 'ddim eta 1'\n" in report
+    assert "--baseline" not in make_report(tmp_path).path.read_text()
 
 
 def test_evidence_of_no_error_at_all_is_read(tmp_path: Path) -> None:

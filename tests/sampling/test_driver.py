@@ -301,6 +301,7 @@ def test_images_have_the_precision_of_the_run_whatever_that_of_the_network(
         (lambda x: x.numpy(), "returned ndarray, and has to return a tensor"),
         (lambda x: x.sum(), r"returned shape \(\) for \(2, 1, 2, 2\)"),
         (lambda x: x.flatten(), r"returned shape \(8,\) for \(2, 1, 2, 2\)"),
+        (lambda x: x.mul_(0.5), "writes over its input, which is the state"),
         (lambda x: x.repeat(1, 2, 2, 1), r"returned shape \(2, 2, 4, 2\) for \(2, 1, 2, 2\)"),
     ],
 )
