@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_errors, interval
-from samplerzoo.bench.results import Protocol, Row
+from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
+from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.plots import save_cost_plots
-from samplerzoo.report.series import POINT, columns, work_of
+from samplerzoo.report.series import POINT, work_of
 from samplerzoo.report.tables import NOTHING, figure, markdown
 from samplerzoo.sampling.convergence import TOLERANCE
 from samplerzoo.trust.markup import plain
-
-FEW = 64
-"""Fewest images with which intervals are given and differences told."""
 
 DIGITS = 3
 """Significant digits of an error."""
@@ -38,28 +36,16 @@ Seeded = dict[int, Errors]
 
 
 @dataclass(frozen=True, eq=False)
-class ErrorTable:
-    """Rows of one protocol, by line and number of network evaluations an image.
+class ErrorTable(ImageTable):
+    """Rows of errors of one protocol: those that have one, by line and column.
 
     Attributes:
-        rows: rows that have an error, by line and column (see `series.columns`); those of several seeds stand together.
         errors: errors of the single images of each row, by its cell; none of rows whose images are gone.
         without: lines without an error.
     """
 
-    protocol: Protocol
-    rows: Mapping[tuple[str, float], Sequence[Row]]
     errors: Mapping[str, Errors]
     without: Sequence[str]
-
-    @property
-    def lines(self) -> list[str]:
-        return [*dict.fromkeys(line for line, _ in self.rows)]
-
-    @property
-    def budgets(self) -> list[float]:
-        """Numbers of evaluations, the columns."""
-        return sorted({work for _, work in self.rows})
 
     def mean(self, line: str, work: float) -> float:
         """Return the mean error over all images of all seeds."""
@@ -94,10 +80,6 @@ class ErrorTable:
         values = np.concatenate([np.zeros(0), *self.seeded(line, work).values()])
         return math.nan if self.few or len(values) < FEW else float(values.std(ddof=1) / math.sqrt(len(values)))
 
-    def beside(self, work: float) -> list[str]:
-        """Return the lines of a column."""
-        return [line for line, own in self.rows if own == work]
-
     def best(self, work: float) -> str:
         """Return the line with the lowest error at so many evaluations."""
         return min(self.beside(work), key=lambda line: self.mean(line, work))
@@ -122,11 +104,6 @@ class ErrorTable:
             return named[0]
         best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
         return max(self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line])))
-
-    @property
-    def few(self) -> bool:
-        """True if there are too few images for an interval."""
-        return (self.protocol.images or 0) < FEW
 
     @property
     def moved(self) -> float:
@@ -175,13 +152,8 @@ def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
         for line, row in sorted(zip(lines, own, strict=True), key=lambda pair: order.index(pair[0])):
             if row.error is not None and row.error.mean is not None:
                 known.setdefault((line, work_of(row)), []).append(row)
-        lines_at: dict[float, set[str]] = {}
-        for line, work in known:
-            lines_at.setdefault(work, set()).add(line)
-        column = columns(lines_at)
-        known = {(line, column[work]): there for (line, work), there in known.items()}
         without = [line for line in order if line not in {name for name, _ in known}]
-        found.append(ErrorTable(protocol, known, collect_errors(folder, own), without))
+        found.append(ErrorTable(protocol, in_columns(known), collect_errors(folder, own), without))
     return found
 
 

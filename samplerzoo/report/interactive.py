@@ -30,7 +30,7 @@ from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
 from samplerzoo.report.decide import COMPARED
-from samplerzoo.report.errors import FEW
+from samplerzoo.report.image_table import FEW
 from samplerzoo.report.line_names import name_lines, number, settings
 from samplerzoo.report.series import Floor, along, columns, floor_of, rank, work_of
 from samplerzoo.sampling.command import command_line

@@ -14,38 +14,19 @@ from statistics import fmean
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import SCORE, Protocol, Row
 from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
-from samplerzoo.report.errors import DIGITS, FEW
+from samplerzoo.report.errors import DIGITS
+from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
-from samplerzoo.report.series import columns, work_of
+from samplerzoo.report.series import work_of
 from samplerzoo.report.tables import NOTHING, figure, markdown, signed
 from samplerzoo.trust.markup import plain
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreTable:
-    """Rows of one protocol, by line and column of evaluations (see `series.columns`); those of seeds stand together."""
+class ScoreTable(ImageTable):
+    """Rows of scores of one protocol, with the covariances of their means."""
 
-    protocol: Protocol
-    rows: Mapping[tuple[str, float], Sequence[Row]]
     evidence: Evidence
-
-    @property
-    def lines(self) -> list[str]:
-        return [*dict.fromkeys(line for line, _ in self.rows)]
-
-    @property
-    def budgets(self) -> list[float]:
-        """Numbers of evaluations, the columns."""
-        return sorted({work for _, work in self.rows})
-
-    @property
-    def few(self) -> bool:
-        """True if there are too few images for a difference to be told."""
-        return (self.protocol.images or 0) < FEW
-
-    def beside(self, work: float) -> list[str]:
-        """Return the lines of a column."""
-        return [line for line, own in self.rows if own == work]
 
     def mean(self, line: str, work: float) -> float:
         """Return the mean score over all images of all seeds."""
@@ -95,11 +76,7 @@ def _table(protocol: Protocol, rows: Sequence[Row], evidence: Evidence) -> Score
     found: dict[tuple[str, float], list[Row]] = {}
     for line, row in zip(name_lines([row.recipe for row in rows], "steps"), rows, strict=True):
         found.setdefault((line, work_of(row)), []).append(row)
-    lines_at: dict[float, set[str]] = {}
-    for line, work in found:
-        lines_at.setdefault(work, set()).add(line)
-    column = columns(lines_at)
-    return ScoreTable(protocol, {(line, column[work]): there for (line, work), there in found.items()}, evidence)
+    return ScoreTable(protocol, in_columns(found), evidence)
 
 
 def _section(table: ScoreTable) -> Iterator[str]:

@@ -1,0 +1,54 @@
+"""Tables of figures that every image has one of, as its error or its score: by line and number of evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from samplerzoo.bench.results import Protocol, Row
+from samplerzoo.report.series import columns
+
+FEW = 64
+"""Fewest images with which intervals are given and differences told."""
+
+Lines = Mapping[tuple[str, float], Sequence[Row]]
+"""Rows by line and number of evaluations; those of several seeds stand together."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTable:
+    """Rows of one protocol.
+
+    Attributes:
+        rows: by line and column (see `series.columns`).
+    """
+
+    protocol: Protocol
+    rows: Lines
+
+    @property
+    def lines(self) -> list[str]:
+        return [*dict.fromkeys(line for line, _ in self.rows)]
+
+    @property
+    def budgets(self) -> list[float]:
+        """Numbers of evaluations, the columns."""
+        return sorted({work for _, work in self.rows})
+
+    @property
+    def few(self) -> bool:
+        """True if there are too few images for an interval, or for a difference to be told."""
+        return (self.protocol.images or 0) < FEW
+
+    def beside(self, work: float) -> list[str]:
+        """Return the lines of a column."""
+        return [line for line, own in self.rows if own == work]
+
+
+def in_columns(rows: Lines) -> Lines:
+    """Return rows by line and column, in place of the number of evaluations of each."""
+    lines_at: dict[float, set[str]] = {}
+    for line, work in rows:
+        lines_at.setdefault(work, set()).add(line)
+    column = columns(lines_at)
+    return {(line, column[work]): there for (line, work), there in rows.items()}
