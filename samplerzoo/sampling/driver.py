@@ -127,6 +127,7 @@ def fitting(indices: Sequence[int]) -> Iterator[None]:
         raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
 
 
+@torch.inference_mode(False)  # in which no gradient of a classifier is known, nor who writes over a state
 @torch.no_grad()
 def draw_batch(
     plan: Plan,

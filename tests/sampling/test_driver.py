@@ -311,6 +311,12 @@ def test_what_is_no_answer_of_a_network_is_refused(linear: Schedule, answer: Cal
         sample(model, "ddim", num_images=2, steps=2)
 
 
+def test_inference_mode_of_the_caller_hides_nothing(linear: Schedule) -> None:
+    model = Model(lambda x, time, condition: x.mul_(0.5), linear, shape=(1, 2, 2))
+    with torch.inference_mode(), pytest.raises(ZooError, match="writes over its input"):
+        sample(model, "ddim", num_images=2, steps=2)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_nan_from_the_network_is_named_with_step_and_level(linear: Schedule, bad: float) -> None:
     good = gaussian(linear)
