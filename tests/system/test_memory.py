@@ -11,25 +11,29 @@ from samplerzoo.system.memory import peak_memory, reset_peak
 
 TOUCHED = """
 import resource
+import statistics
 import torch
 from samplerzoo.system import memory as heap
 
 kept = {keep}
-def touch():
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def round():
+    before = faults()
     for size in (3, 12, 40):
         torch.ones(size * 2**18)
-for _ in range(3):
-    touch()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    touch()
-print(kept, (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 20)
+    return faults() - before
+print(kept, statistics.median(round() for _ in range(21)))
 """
 PAGES = (3 + 12 + 40) * 2**20 / 4096
 
 
 def faults(keep: str, **environment: str) -> tuple[str, float]:
-    """Return what `keep` printed, and the page faults per round on memory that the previous round freed."""
+    """Return what `keep` printed, and the page faults of a round on memory that the rounds before it freed.
+
+    That is the median of 21: the first rounds take new memory, and how many do depends on where the interpreter's own
+    blocks happen to lie between those of torch.
+    """
     done = subprocess.run(
         [sys.executable, "-c", TOUCHED.format(keep=keep)], check=True, capture_output=True, text=True,
         env={"PATH": "", "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", **environment},
