@@ -29,7 +29,7 @@ from samplerzoo.images import check_channels
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import open_model, title
 from samplerzoo.sampling.labels import IN_PROPORTION, parse_class_labels
-from samplerzoo.sampling.pace import count_cost
+from samplerzoo.sampling.pace import CostCounter
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan, needs_labels
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file, digest_text
@@ -114,7 +114,7 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
         model = dataclasses.replace(model, class_counts=_counts(class_counts, model))
     open_second = functools.cache(open_model)  # there are many cells, and a fingerprint reads all weights
     cells: dict[tuple[str, int], Cell] = {}
-    costs: dict[tuple[object, ...], Cost] = {}  # counting walks the whole grid, and no seed changes what it finds
+    costs = CostCounter()
     left_out: list[ZooError] = []
     for recipe, images in tqdm(suite.points, desc="cells", unit="cell", delay=SILENCE, disable=None, leave=False):
         try:
@@ -125,19 +125,10 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
             recipe = fill_defaults(recipe, plan, found.fingerprint)
             name = cell_name(recipe, plan)
             if (name, images) not in cells:
-                walk = (
-                    repr(plan.sampler),
-                    repr(plan.guidance),
-                    plan.own_scale,
-                    recipe.second_fingerprint,
-                    plan.grid,
-                    plan.labels is None,
-                )
-                if walk not in costs:
-                    costs[walk] = count_cost(plan)
-                    if not costs[walk].calls:
-                        raise ZooError(f"sampler {recipe.sampler} never asks the network: there is no cost to compare")
-                cells[name, images] = Cell(name, recipe, plan, costs[walk])
+                cost = costs.count(plan, recipe.second_fingerprint)
+                if not cost.calls:
+                    raise ZooError(f"sampler {recipe.sampler} never asks the network: there is no cost to compare")
+                cells[name, images] = Cell(name, recipe, plan, cost)
         except ZooError as error:
             if not suite.every:
                 raise

@@ -19,6 +19,9 @@ from samplerzoo.system.processes import share
 if TYPE_CHECKING:
     import torch
 
+PLAIN = [1.0, 0.0, 0.0]
+"""Rows of network, classifier and second network in a call of the network alone, as a guidance of scale 1 makes it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Remaining:
@@ -77,7 +80,8 @@ class StepTimer:
         cost, recipe = cell.cost, cell.recipe
         # to a tenth: under guidance in an interval they are other ones with every number of steps
         rows = [round(rows / cost.calls, 1) for rows in (cost.evaluations, cost.gradients, cost.second)]
-        kind = recipe.dtype, recipe.guidance, recipe.second_fingerprint, *rows
+        guidance = None if rows == PLAIN else recipe.guidance
+        kind = recipe.dtype, guidance, recipe.second_fingerprint, *rows
         if kind not in self._paces:
             try:
                 size = min(self._batch_size, cell.images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,6 +81,16 @@ def check_class(cls: Any, kind: Kind) -> None:
     base = bases()[kind]
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         raise TypeError(f"{cls!r} is not a subclass of samplerzoo.{base.__name__}")
+    _check_subclass(cls, base, kind)
+
+
+@functools.cache  # a suite of a thousand cells asks for the same classes a thousand times
+def _check_subclass(cls: type[Options], base: type[Options], kind: Kind) -> None:
+    """Check a subclass of the base class of its kind.
+
+    Raises:
+        TypeError: says what is wrong.
+    """
     try:
         cls.model_rebuild()
     except NameError as error:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import SkipValidation
 
 from samplerzoo.core.cost import Cost
+from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import NO_CLIP
-from samplerzoo.sampling.driver import stream, timed_batches
+from samplerzoo.core.prediction import Denoiser, Prediction
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.sampling.driver import OnPrediction, OnStep, stream, timed_batches
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.system.processes import processes
+
+if TYPE_CHECKING:
+    import torch
+
+Calls = tuple[tuple[Level, ...], ...]
+"""For each step of a walk the levels at which the sampler calls the denoiser."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ def measure_pace(plan: Plan, size: int, *, warm: bool = False) -> Pace:
     return Pace(duration.network / batch.cost.evaluations, (duration.encoding + duration.decoding) / size)
 
 
-def count_cost(plan: Plan) -> Cost:
+def count_cost(plan: Plan, on_step: OnStep | None = None, on_prediction: OnPrediction | None = None) -> Cost:
     """Count what one image costs: walk the whole grid with the stub of the network and one image of 2x2 pixels.
 
     Raises:
@@ -51,5 +64,73 @@ def count_cost(plan: Plan) -> Cost:
         labels=None if plan.labels is None else plan.labels[:1],
     )
     everywhere = [0] * processes()[1]  # every process gets a batch, and so counts for itself
-    (batch,) = stream(tiny, batch_size=1, indices=everywhere)
+    (batch,) = stream(tiny, batch_size=1, indices=everywhere, on_step=on_step, on_prediction=on_prediction)
     return batch.cost
+
+
+class CostCounter:
+    """Counts the costs of many plans of one model, and walks less than all of them.
+
+    A sampler and a guidance walk one grid together, which shows whether they go together. On every other grid the
+    sampler walks alone, and the guidance answers the calls that it made: they depend on the grid, since no stub says
+    anything else. Samplers that make the same calls share the answers.
+    """
+
+    def __init__(self) -> None:
+        self._costs: dict[tuple[object, ...], Cost] = {}
+        self._calls: dict[tuple[object, ...], Calls] = {}
+        self._answers: dict[tuple[object, ...], Cost] = {}
+        self._together: set[tuple[object, ...]] = set()
+
+    def count(self, plan: Plan, second: str | None = None) -> Cost:
+        """Count what one image costs, as `count_cost` does.
+
+        Args:
+            second: fingerprint of the second model of the guidance.
+        """
+        guided = repr(plan.guidance), plan.own_scale, second, plan.labels is None
+        pair = repr(plan.sampler), *guided
+        walk = *pair, plan.grid
+        if walk not in self._costs:
+            apart = plan.guidance is not None and plan.model.drawer is None and pair in self._together
+            self._costs[walk] = self._answered(plan, guided) if apart else count_cost(plan)
+            self._together.add(pair)
+        return self._costs[walk]
+
+    def _answered(self, plan: Plan, guided: tuple[object, ...]) -> Cost:
+        """Count what the guidance makes of the calls of the sampler."""
+        walked = repr(plan.sampler), plan.grid
+        if walked not in self._calls:
+            self._calls[walked] = _calls(dataclasses.replace(plan, guidance=None))
+        asked = *guided, self._calls[walked]
+        if asked not in self._answers:
+            caller = _Caller(calls=self._calls[walked])
+            self._answers[asked] = count_cost(dataclasses.replace(plan, sampler=caller))
+        return self._answers[asked]
+
+
+def _calls(plan: Plan) -> Calls:
+    """Return the calls that the sampler of a plan makes."""
+    steps: list[list[Level]] = []
+
+    def on_prediction(level: Level, p: Prediction) -> None:
+        steps[-1].append(level)
+
+    count_cost(plan, lambda number, level, x: steps.append([]), on_prediction)
+    return tuple(tuple(levels) for levels in steps[:-1])  # no step begins at the last state
+
+
+class _Caller(Sampler):
+    """Sampler that makes these calls, and moves nothing."""
+
+    takes_shift = True
+
+    calls: SkipValidation[Calls]
+
+    def walk(
+        self, x: torch.Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]
+    ) -> Iterator[torch.Tensor]:
+        for levels in self.calls:
+            for level in levels:
+                denoise(x, level)
+            yield x

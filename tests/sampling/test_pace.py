@@ -14,8 +14,9 @@ import torch
 import samplerzoo as zoo
 from samplerzoo.core.codec import Latents
 from samplerzoo.core.duration import Duration
+from samplerzoo.models.load import open_model
 from samplerzoo.sampling.driver import timed_batches
-from samplerzoo.sampling.pace import Pace, measure_pace
+from samplerzoo.sampling.pace import CostCounter, Pace, count_cost, measure_pace
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
 
@@ -90,3 +91,57 @@ def test_what_is_refused_within_stops_the_watch(slow: zoo.Model) -> None:
         pass
     assert broken.watch.seconds == 0
     assert torch.is_grad_enabled()
+
+
+def costs_of(name: str, guidance: str | None, **asked: Any) -> list[Plan]:
+    model = open_model("mnist").stub
+    return [
+        make_plan(Recipe.of(name, guidance, asked, steps=steps, class_labels="0"), model, 1) for steps in (2, 3, 7, 3)
+    ]
+
+
+@pytest.mark.parametrize("name", ["ddim", "heun", "predictor-corrector", "deis"])
+@pytest.mark.parametrize(
+    ("guidance", "asked"),
+    [
+        (None, {}),
+        ("cfg", {"guidance_scale": 1.0}),
+        ("cfg", {"guidance_scale": 3.0}),
+        ("cfg", {"guidance_scale": 3.0, "guidance_low": 0.3, "guidance_high": 5.0}),
+        ("classifier", {"guidance_scale": 2.0}),
+    ],
+)
+def test_costs_counted_apart_are_those_counted_together(
+    name: str, guidance: str | None, asked: dict[str, float]
+) -> None:
+    counter = CostCounter()
+    for plan in costs_of(name, guidance, **asked):
+        assert counter.count(plan) == count_cost(plan)
+
+
+def test_samplers_that_make_the_same_calls_share_the_answers_of_a_guidance() -> None:
+    answered = []
+
+    class Told(zoo.Guidance):
+        def guide(self, denoise: Any, condition: Any, model: Any) -> Any:
+            def guided(x: torch.Tensor, t: Any) -> Any:
+                answered.append(t.tau)
+                return denoise(x, t, condition)
+
+            return guided
+
+    counter = CostCounter()
+    for name in ("ddim", "ddpm", "heun"):
+        for plan in costs_of(name, None):
+            counter.count(dataclasses.replace(plan, guidance=Told(scale=2.0)))
+    together = 3 * 2 + 1  # each with two steps; heun takes two calls for all steps but the last
+    assert len(answered) == together + (3 + 7) + (2 * 3 - 1 + 2 * 7 - 1)
+
+
+def test_a_shift_is_refused_by_every_sampler_without_it() -> None:
+    counter = CostCounter()
+    for plan in costs_of("ddpm", "classifier", guidance_scale=2.0, guidance_form="mean"):
+        counter.count(plan)
+    for plan in costs_of("heun", "classifier", guidance_scale=2.0, guidance_form="mean"):
+        with pytest.raises(zoo.UsageError, match="shifts the ancestral mean"):
+            counter.count(plan)
