@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from safetensors.numpy import save_file
 from samplerzoo import registry
 from samplerzoo.bench import shards
 from samplerzoo.bench.cell import Cell, identity
-from samplerzoo.bench.image_errors import ERRORS, STOCHASTIC, errors_of, interval
+from samplerzoo.bench.image_errors import ERRORS, STOCHASTIC, errors_of
+from samplerzoo.bench.image_mean import interval
 from samplerzoo.bench.meter import Meter
 from samplerzoo.bench.results import ERROR, ImageError, Protocol
 from samplerzoo.core.exact import is_stochastic
@@ -170,19 +172,15 @@ class ErrorMeter:
         if not is_deterministic(cell):
             return ImageError(), [STOCHASTIC]
         solution = solution_name(cell)
-        found = dict(
-            zip(
-                ("mean", "low", "high"),
-                interval(errors_of(self._folder, cell.name, solution, cell.images)),
-                strict=True,
-            )
-        )
+        of_images = interval(errors_of(self._folder, cell.name, solution, cell.images))
+        found = dict(zip(("mean", "low", "high"), of_images, strict=True))
         if self._meter is not None:
             in_features = interval(self._feature_distances(cell, self._meter))
             found |= zip(("features_mean", "features_low", "features_high"), in_features, strict=True)
+        known = {name: value for name, value in found.items() if not math.isnan(value)}
         moved = read_converged(self._solution(cell), range(cell.images), MOVED)
         astray, median = int((moved > convergence.TOLERANCE).sum()), float(np.median(moved))
-        return ImageError(**found, moved=median, solution=solution), [
+        return ImageError(**known, moved=median, solution=solution), [
             f"the converged solution of {astray} of {cell.images} images still moved by more than "
             f"{convergence.TOLERANCE:g} when its steps were doubled for the last time; the median of all is "
             f"{median:.2g}"

@@ -1,8 +1,7 @@
-"""Errors of single images, as a benchmark's folder keeps them, and their mean. Imports no torch: reports read them."""
+"""Errors of single images, as a benchmark's folder keeps them. Imports no torch: reports read them."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,10 +23,6 @@ STOCHASTIC = "no error: it draws noise on the way, so that no one image is right
 """Reason for which a row has no error."""
 ROUNDING = 1e-4
 """Relative error of a mean of values in single precision."""
-RESAMPLES, CONFIDENCE = 2000, 0.95
-"""Number of bootstrap samples of the images, and level of the interval that they give."""
-SHARED = 2**11
-"""Most images whose bootstrap samples are kept for the next row, which has as many."""
 
 
 def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.float64]:
@@ -95,21 +90,3 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
                         f"results.jsonl has {row.error.mean}; {shards.remade_from_cells(folder)}"
                     )
     return found, kept
-
-
-def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the mean over images, and the ends of its 95% bootstrap interval (Efron 1979), the same at every call."""
-    if len(values) <= SHARED:
-        means = _shares(len(values), RESAMPLES) @ values
-    else:
-        rng = np.random.default_rng(0)
-        means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)])
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(values.mean()), float(low), float(high)
-
-
-@functools.lru_cache(maxsize=1)
-def _shares(count: int, resamples: int) -> NDArray[np.float64]:
-    """Return the share of each image in each bootstrap sample, (resamples, count): a row of them gives a mean."""
-    drawn = np.random.default_rng(0).integers(count, size=(resamples, count))
-    return np.stack([np.bincount(sample, minlength=count) for sample in drawn]) / count

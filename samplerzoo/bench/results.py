@@ -112,7 +112,7 @@ FolderName = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$", max_lengt
 class ImageError(Options):
     """Mean distance of images to the converged solutions of the same noise, with a 95% interval over the images.
 
-    All is None if the sampler is stochastic.
+    All is None if the sampler is stochastic, and the ends of an interval are None if too few images decide the mean.
 
     Attributes:
         mean, low, high: root mean square over the pixels of an image, in [-1, 1].
@@ -132,11 +132,14 @@ class ImageError(Options):
 
 
 class ImageScore(Options):
-    """Mean score of images, 100 times the cosine between an image and its prompt, with a 95% interval."""
+    """Mean score of images, 100 times the cosine between an image and its prompt, with a 95% interval.
+
+    Its ends are None if too few images decide the mean.
+    """
 
     mean: NonNegativeFloat
-    low: NonNegativeFloat
-    high: NonNegativeFloat
+    low: NonNegativeFloat | None = None
+    high: NonNegativeFloat | None = None
 
 
 class Row(Options):

@@ -6,6 +6,7 @@ without their factor 2.5). It needs no real images.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from samplerzoo.bench import shards
 from samplerzoo.bench.cell import Cell
-from samplerzoo.bench.error import interval
 from samplerzoo.bench.evidence import influence_file
+from samplerzoo.bench.image_mean import interval
 from samplerzoo.bench.results import SCORE, ImageScore, Protocol
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.model import Model
@@ -61,7 +62,8 @@ class ScoreMeter:
                 scores.append(score(found, texts[np.array(indices) % len(texts)]))
         of_images = np.concatenate(scores)
         shards.save_influence(influence_file(folder, self.protocol(cell)), {SCORE: of_images}, None)
-        mean, low, high = interval(of_images)
+        mean, *ends = interval(of_images)
+        low, high = (None if math.isnan(end) else end for end in ends)
         return ImageScore(mean=mean, low=low, high=high)
 
     def check(self) -> None:

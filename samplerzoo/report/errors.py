@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_errors, interval
+from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_errors
+from samplerzoo.bench.image_mean import DECIDING, deciding, interval, standard_error
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
@@ -77,8 +78,13 @@ class ErrorTable(ImageTable):
         return table.set_index(POINT)
 
     def _standard_error(self, line: str, work: float) -> float:
-        values = np.concatenate([np.zeros(0), *self.seeded(line, work).values()])
-        return math.nan if self.few or len(values) < FEW else float(values.std(ddof=1) / math.sqrt(len(values)))
+        values = _pooled(self.seeded(line, work))
+        return math.nan if self.few or len(values) < FEW else standard_error(values)
+
+    def undecided(self) -> list[Errors]:
+        """Return the errors of the rows that too few images decide for an interval."""
+        known = [_pooled(self.seeded(*place)) for place in self.rows]
+        return [values for values in known if len(values) and math.isnan(standard_error(values))]
 
     def best(self, work: float) -> str:
         """Return the line with the lowest error at so many evaluations."""
@@ -115,7 +121,7 @@ class ErrorTable(ImageTable):
     def told(self, work: float) -> set[str]:
         """Return the lines that are told to be worse than the best one at as many evaluations.
 
-        By their differences, image by image, whose mean is taken as normal, with Holm's correction over the column.
+        By their differences, image by image, with the error of their mean and Holm's correction over the column.
         """
         if self.few:
             return set()
@@ -138,7 +144,7 @@ class ErrorTable(ImageTable):
         values = _pairs(self.seeded(line, work), self.seeded(other, work))
         if not len(values):
             return math.nan, math.nan
-        return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+        return float(values.mean()), standard_error(values)
 
 
 def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
@@ -187,8 +193,8 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
     yield (
         "Error of an image: root mean square over its pixels, in [-1, 1], of the difference to the converged solution "
         f"of the probability flow from the same noise ({plain(table.protocol.reference_id)}). Means over "
-        f"{table.protocol.images} images, with 95% intervals by a bootstrap over them. No data take part: this is the "
-        "sampler's own error on this model."
+        f"{table.protocol.images} images, with 95% intervals by a bootstrap-t over them. No data take part: this is "
+        "the sampler's own error on this model."
     )
     if table.moved > TOLERANCE:
         yield (
@@ -202,6 +208,9 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
         bold = "" if table.few else ", in bold the lowest of each column and what is not told from it"
         yield f"Error by evaluations of the network{bold}:"
         yield _means(table)
+        undecided = [] if table.few else table.undecided()
+        if undecided:
+            yield _without_interval(undecided)
         baseline = table.baseline(wanted)
         differences = "" if table.few else _differences(table, baseline)
         if differences:
@@ -236,6 +245,11 @@ def compared_errors(found: Sequence[tuple[Path, Row]], folders: Sequence[Path]) 
     yield markdown(["", "steps", "NFE", *(plain(str(it)) for it in folders), *["change"][: len(folders) == 2]], body)
 
 
+def _pooled(seeded: Seeded) -> Errors:
+    """Return the errors of the images of all seeds."""
+    return np.concatenate([np.zeros(0), *seeded.values()])
+
+
 def _pairs(mine: Seeded, theirs: Seeded) -> Errors:
     """Return the differences of two rows, image by image, over the seeds that both have."""
     shared = [seed for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
@@ -251,14 +265,26 @@ def _of_rows(rows: Sequence[Row], seeded: Seeded) -> str:
     if (rows[0].protocol.images or 0) < FEW:
         return figure(mean, DIGITS)
     if len(seeded) == len(rows):
-        return _with_interval(*interval(np.concatenate([*seeded.values()])))
+        return _with_interval(*interval(_pooled(seeded)))
     if len(known) == 1 and known[0].low is not None and known[0].high is not None:
         return _with_interval(mean, known[0].low, known[0].high)
     return figure(mean, DIGITS)
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
+    if math.isnan(low):
+        return figure(value, DIGITS)
     return f"{figure(value, DIGITS)} [{figure(low, DIGITS)}, {figure(high, DIGITS)}]"
+
+
+def _without_interval(undecided: Sequence[Errors]) -> str:
+    """Say why rows have no interval, and how many images may give them one."""
+    fewest = min(float(deciding(values[:, None])[0]) for values in undecided)
+    wanted = 2 ** math.ceil(math.log2(len(undecided[0]) * DECIDING / fewest))
+    return (
+        f"Means without an interval: {len(undecided)}. Fewer than {DECIDING:g} images decide each of them, as where "
+        f"few end far from the converged image and all others near it; --images {wanted} may tell."
+    )
 
 
 def _means(table: ErrorTable) -> str:

@@ -26,6 +26,7 @@ from samplerzoo import images
 from samplerzoo.bench import shards
 from samplerzoo.bench.evidence import Evidence, collect, gather, influence_file
 from samplerzoo.bench.image_errors import gather_errors
+from samplerzoo.bench.image_mean import covariance as covariance_of_images
 from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
@@ -257,8 +258,8 @@ def _errors(protocol: Protocol, found: Places) -> Table:
         here = [place for place, cell in enumerate(cells) if cell in single and not few]
         whole = np.full((len(cells), len(cells)), math.nan)
         if here:
-            stack = np.stack([single[cells[place]] for place in here])
-            whole[np.ix_(here, here)] = np.atleast_2d(np.cov(stack)) / stack.shape[1]
+            stack = np.stack([single[cells[place]] for place in here], axis=1)
+            whole[np.ix_(here, here)] = covariance_of_images(stack)
         return whole
 
     moved = max((row.error.moved or 0.0 for _, row in found if row.error is not None), default=0.0)

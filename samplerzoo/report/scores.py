@@ -85,7 +85,7 @@ def _section(table: ScoreTable) -> Iterator[str]:
     yield (
         f"Score of an image: {protocol.reference_id} of the angle between its features and those of its prompt, in "
         f"{plain(protocol.reference)} (Hessel et al. 2021). Means over {protocol.images} images, with 95% intervals by "
-        "a bootstrap over them. Higher is nearer to the prompt, which is not nearer to real images."
+        "a bootstrap-t over them. Higher is nearer to the prompt, which is not nearer to real images."
     )
     findings = "\n".join(f"- {plain(sentence)}" for sentence in _findings(table))
     if findings:
@@ -142,6 +142,7 @@ def _figure(rows: Sequence[Row]) -> str:
     if not scores:
         return NOTHING
     mean = figure(fmean(score.mean for score in scores), DIGITS)
-    if len(scores) > 1:
+    low, high = scores[0].low, scores[0].high
+    if len(scores) > 1 or low is None or high is None:
         return mean
-    return f"{mean} [{figure(scores[0].low, DIGITS)}, {figure(scores[0].high, DIGITS)}]"
+    return f"{mean} [{figure(low, DIGITS)}, {figure(high, DIGITS)}]"

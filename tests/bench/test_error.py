@@ -16,11 +16,11 @@ from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
 from samplerzoo import load, sample
-from samplerzoo.bench import image_errors, results, shards
+from samplerzoo.bench import results, shards
 from samplerzoo.bench.error import CONVERGED, read_converged
 from samplerzoo.bench.estimate import Remaining, Solving
 from samplerzoo.bench.harness import BenchOptions, Harness, SuiteOutcome
-from samplerzoo.bench.image_errors import ERRORS, errors_of, interval
+from samplerzoo.bench.image_errors import ERRORS, errors_of
 from samplerzoo.bench.suite import Suite, parse_suite
 from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
@@ -188,18 +188,6 @@ def test_a_consistency_model_has_no_errors(tmp_path: Path) -> None:
 def test_a_solution_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="no converged solution of image 0"):
         read_converged(tmp_path, range(3))
-
-
-def test_the_interval_covers_the_mean_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """95% of the intervals, of skewed errors as they are, hold the true mean: 200 draws, within three deviations."""
-    monkeypatch.setattr(image_errors, "RESAMPLES", 400)
-    rng = np.random.default_rng(1)
-    covered = 0
-    for _ in range(200):
-        _, low, high = interval(rng.lognormal(0.0, 0.5, size=64))
-        covered += low <= np.exp(0.125) <= high
-    assert covered / 200 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 200)
-    assert covered < 200
 
 
 def test_exact_digits_rank_samplers_as_the_field_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

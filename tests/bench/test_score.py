@@ -84,7 +84,7 @@ def test_a_benchmark_of_scores(tmp_path: Path, clip: Path) -> None:
         assert row.score is not None
         assert expected > 1
         assert row.score.mean == pytest.approx(expected, abs=ROUNDING)
-        assert row.score.low <= row.score.mean <= row.score.high
+        assert row.score.low is None  # 5 images decide no mean
     assert [row.key for row in read_rows(tmp_path / "out")] == [row.key for row in rows]
     assert all(remaining.done for remaining in harness.estimate())
     report = make_report(tmp_path / "out").path.read_text()

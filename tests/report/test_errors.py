@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 from synthetic import protocol, row
 
 from samplerzoo.bench import results
-from samplerzoo.bench.image_errors import STOCHASTIC, interval
+from samplerzoo.bench.image_errors import STOCHASTIC
+from samplerzoo.bench.image_mean import interval, standard_error
 from samplerzoo.bench.results import ERROR, CostPerImage, ImageError, Protocol, Row
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report.compare import compare
@@ -30,7 +31,8 @@ def under(**changes: object) -> Protocol:
 
 def rigged(folder: Path, sampler: str, steps: int, errors: np.ndarray, **keys: object) -> Row:
     """Save errors of single images, and return their row."""
-    mean, low, high = interval(errors)
+    mean, *ends = interval(errors)
+    low, high = (None if np.isnan(end) else end for end in ends)
     error = ImageError(mean=mean, low=low, high=high, solution="s")
     found = row(sampler, steps, 0.0, under=under(), error=error, **keys).model_copy(update={"metrics": None})
     path = folder / "cells" / found.cell / "s" / f"errors-000000-{len(errors) - 1:06d}.safetensors"
@@ -54,13 +56,13 @@ def table(folder: Path, rows: Sequence[Row]) -> ErrorTable:
 
 def test_a_difference_that_all_images_share_is_told_though_the_errors_overlap(tmp_path: Path) -> None:
     common = noise(0, 0.1)
-    rows = [rigged(tmp_path, "ddim", 5, common + 0.002), rigged(tmp_path, "unipc", 5, common)]
+    rows = [rigged(tmp_path, "ddim", 5, common + noise(1, 0.001)), rigged(tmp_path, "unipc", 5, common)]
     found = table(tmp_path, rows)
     assert found.mean("ddim", 5) < interval(common)[2]  # alone, one lies within the interval of the other
     assert findings(found) == [f"At 5 evaluations the nearest is unipc ({written(common)})."]
     difference = found.difference("ddim", "unipc", 5)
     assert difference is not None
-    assert difference == pytest.approx((0.002, 0.002, 0.002), rel=1e-4)
+    assert difference == pytest.approx(interval(noise(1, 0.001)), rel=1e-3)
 
 
 def test_a_difference_that_images_do_not_share_is_not_told(tmp_path: Path) -> None:
@@ -160,7 +162,18 @@ def test_the_errors_of_points_are_those_of_the_mean_over_images(tmp_path: Path) 
     values = noise(0)
     points = table(tmp_path, [rigged(tmp_path, "ddim", 5, values)]).points
     assert points.at[("ddim", 5), "distance"] == pytest.approx(values.mean())
-    assert points.at[("ddim", 5), "error"] == pytest.approx(values.std(ddof=1) / np.sqrt(IMAGES), rel=1e-5)
+    assert points.at[("ddim", 5), "error"] == pytest.approx(standard_error(values), rel=1e-5)
+
+
+def test_a_mean_that_few_images_decide_has_no_interval_and_is_told_from_none(tmp_path: Path) -> None:
+    astray = np.full(IMAGES, 1e-6)
+    astray[:2] = 0.5
+    rows = [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, astray)]
+    text = "\n".join(section(table(tmp_path, rows), tmp_path, "error"))
+    assert "| unipc | 0.0156 |" in text
+    assert "Means without an interval: 1. Fewer than 3 images decide each of them" in text
+    assert "--images 128 may tell" in text  # 64 images hold 1.9 that decide
+    assert "cannot tell" in text
 
 
 def test_names_of_any_origin_are_text(tmp_path: Path) -> None:
