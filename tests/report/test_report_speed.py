@@ -46,12 +46,14 @@ def of_images(folder: Path) -> list[Row]:
                      reference_images=None)  # fmt: skip
     rows = []
     for number, (sampler, eta, steps, seed) in enumerate(GRID):
-        error = ImageError(mean=1 / steps, low=0.9 / steps, high=1.1 / steps, solution="s")
+        errors = np.random.default_rng(number).random(64) / steps
+        mean = float(errors.mean())
+        error = ImageError(mean=mean, low=0.9 * mean, high=1.1 * mean, solution="s")
         found = row(sampler, steps, 0.0, options={"eta": eta}, seed=seed, under=under, error=error)
         rows.append(found.model_copy(update={"metrics": None}))
         path = folder / "cells" / found.cell / "s" / "errors-000000-000063.safetensors"
         path.parent.mkdir(parents=True)
-        save_file({"errors": np.random.default_rng(number).random(64) / steps}, path)
+        save_file({"errors": errors}, path)
     return rows
 
 
