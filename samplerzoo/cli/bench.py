@@ -135,11 +135,9 @@ def command(
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
     tell = _silent if as_json or processes()[0] else _tell
     try:
-        if until_decided and (is_gaussian(found.model) or "fd" not in found.measures):
-            raise UsageError(
-                "--until-decided goes by the distance fd of images, which is not measured here; leave it out"
-            )
         if is_gaussian(found.model):
+            if until_decided:
+                raise UsageError(f"{found.model} is measured without images: leave out --until-decided")
             if dry_run:
                 _say_exact(found, as_json)
                 return
@@ -171,15 +169,15 @@ def _until_decided(
     Each look at the figures is a chance to be wrong, so the level is divided by the number of looks that there may be.
     """
     from samplerzoo.report.decide import LEVEL
+    from samplerzoo.report.undecided import deciding_rows, undecided
     from samplerzoo.system.processes import on_main, processes
 
-    measured = [row for row in outcome.rows if row.metrics is not None]
-    images = max((row.protocol.images or 0 for row in measured), default=0)
+    images = max((row.protocol.images or 0 for row in deciding_rows(outcome.rows)), default=0)
     most = budget or 10 * images
     looks = max(math.ceil(math.log2(most / images)), 0) + 1 if images else 1
     while images and not outcome.failures:
-        rows = [row for row in outcome.rows if row.protocol.images == images and row.metrics is not None]
-        columns = on_main(functools.partial(_undecided, folder, rows, LEVEL / looks))
+        rows = [row for row in deciding_rows(outcome.rows) if row.protocol.images == images]
+        columns = on_main(functools.partial(undecided, folder, rows, LEVEL / looks))
         if not columns:
             break
         where, cells = ", ".join(f"{column:g}" for column in sorted(columns)), set().union(*columns.values())
@@ -194,15 +192,6 @@ def _until_decided(
         harness.extend(cells, images)
         outcome = harness.run(harness.estimate(), tell)
     return outcome
-
-
-def _undecided(folder: Path, rows: Sequence[Row], level: float) -> dict[float, set[str]]:
-    """Return the columns that are not decided, with the cells that may be the best; see `undecided`."""
-    from samplerzoo.bench.evidence import collect
-    from samplerzoo.bench.results import read_rows
-    from samplerzoo.report.decide import undecided
-
-    return undecided(rows, collect(folder, read_rows(folder)), level)
 
 
 def _conclude(outcome: SuiteOutcome, folder: Path, baseline: str | None, as_json: bool) -> None:

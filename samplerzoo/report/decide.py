@@ -20,7 +20,7 @@ from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import EXACT, Protocol, Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.line_names import name_lines
-from samplerzoo.report.series import along, average, budgets, by_protocol
+from samplerzoo.report.series import budgets
 from samplerzoo.sampling.recipe import Recipe
 
 LEVEL = 0.05
@@ -267,25 +267,6 @@ def check_baseline(wanted: str, recipes: Sequence[Recipe]) -> None:
     lines = [*dict.fromkeys(name_lines(recipes, "steps"))]
     if not any(line.startswith(wanted.partition("@")[0]) for line in lines):
         raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(lines)}")
-
-
-def undecided(
-    rows: Sequence[Row], evidence: Mapping[Protocol, Evidence], level: float = LEVEL
-) -> dict[float, set[str]]:
-    """Return the columns whose best point is not told, by evaluations, each with the cells that may be the best.
-
-    Args:
-        rows: rows of the same number of images.
-    """
-    found: dict[float, set[str]] = {}
-    for protocol, own in by_protocol(along(rows, "steps")).items():
-        judge = Judge(protocol, average(own), evidence.get(protocol, Evidence()), level)
-        for verdict in judge.verdicts():
-            if verdict.ties:
-                points = [verdict.best, *(tie.point for tie in verdict.ties)]
-                cells = found.setdefault(verdict.budget, set())
-                cells.update(row.cell for point in points for row in judge.points.at[point, "rows"].values())
-    return found
 
 
 def _root(variance: float) -> float:

@@ -23,7 +23,7 @@ from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.plots import save_cost_plots
-from samplerzoo.report.series import POINT, work_of
+from samplerzoo.report.series import POINT, rank, work_of
 from samplerzoo.report.tables import NOTHING, figure, markdown
 from samplerzoo.sampling.convergence import TOLERANCE
 from samplerzoo.trust.markup import plain
@@ -81,7 +81,7 @@ class ErrorTable(ImageTable):
         values = _pooled(self.seeded(line, work))
         return math.nan if self.few or len(values) < FEW else standard_error(values)
 
-    def undecided(self) -> list[Errors]:
+    def without_interval(self) -> list[Errors]:
         """Return the errors of the rows that too few images decide for an interval."""
         known = [_pooled(self.seeded(*place)) for place in self.rows]
         return [values for values in known if len(values) and math.isnan(standard_error(values))]
@@ -118,7 +118,7 @@ class ErrorTable(ImageTable):
         return max((row.error.moved or 0.0 for row in rows if row.error is not None), default=0.0)
 
     @functools.cache  # noqa: B019  of a table that lives as long as its report is written
-    def told(self, work: float) -> set[str]:
+    def told(self, work: float, level: float = LEVEL) -> set[str]:
         """Return the lines that are told to be worse than the best one at as many evaluations.
 
         By their differences, image by image, with the error of their mean and Holm's correction over the column.
@@ -132,7 +132,7 @@ class ErrorTable(ImageTable):
         return {
             line
             for line, (value, _), p in zip(others, found, corrected, strict=True)
-            if p < LEVEL and value > self.moved
+            if p < level and value > self.moved
         }
 
     def equals(self, line: str, work: float) -> bool:
@@ -148,9 +148,9 @@ class ErrorTable(ImageTable):
 
 
 def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
-    """Split rows of errors into those that can be compared."""
+    """Split rows of errors into those that can be compared; those of the most images come first."""
     found = []
-    for protocol in dict.fromkeys(row.protocol for row in rows):
+    for protocol in sorted(dict.fromkeys(row.protocol for row in rows), key=rank):
         own = [row for row in rows if row.protocol == protocol]
         lines = name_lines([row.recipe for row in own], "steps")
         order = [*lines.categories]
@@ -208,9 +208,9 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
         bold = "" if table.few else ", in bold the lowest of each column and what is not told from it"
         yield f"Error by evaluations of the network{bold}:"
         yield _means(table)
-        undecided = [] if table.few else table.undecided()
-        if undecided:
-            yield _without_interval(undecided)
+        lacking = [] if table.few else table.without_interval()
+        if lacking:
+            yield _without_interval(lacking)
         baseline = table.baseline(wanted)
         differences = "" if table.few else _differences(table, baseline)
         if differences:
@@ -277,12 +277,12 @@ def _with_interval(value: float, low: float, high: float) -> str:
     return f"{figure(value, DIGITS)} [{figure(low, DIGITS)}, {figure(high, DIGITS)}]"
 
 
-def _without_interval(undecided: Sequence[Errors]) -> str:
+def _without_interval(lacking: Sequence[Errors]) -> str:
     """Say why rows have no interval, and how many images may give them one."""
-    fewest = min(float(deciding(values[:, None])[0]) for values in undecided)
-    wanted = 2 ** math.ceil(math.log2(len(undecided[0]) * DECIDING / fewest))
+    fewest = min(float(deciding(values[:, None])[0]) for values in lacking)
+    wanted = 2 ** math.ceil(math.log2(len(lacking[0]) * DECIDING / fewest))
     return (
-        f"Means without an interval: {len(undecided)}. Fewer than {DECIDING:g} images decide each of them, as where "
+        f"Means without an interval: {len(lacking)}. Fewer than {DECIDING:g} images decide each of them, as where "
         f"few end far from the converged image and all others near it; --images {wanted} may tell."
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samplerzoo.bench.results import Protocol, Row
+from samplerzoo.report.decide import LEVEL
 from samplerzoo.report.series import columns
 
 FEW = 64
@@ -43,6 +44,27 @@ class ImageTable:
     def beside(self, work: float) -> list[str]:
         """Return the lines of a column."""
         return [line for line, own in self.rows if own == work]
+
+    def best(self, work: float) -> str:
+        """Return the best line of a column."""
+        raise NotImplementedError
+
+    def told(self, work: float, level: float = LEVEL) -> set[str]:
+        """Return the lines of a column that are told to be worse than the best one.
+
+        Args:
+            level: probability that any of them is not.
+        """
+        raise NotImplementedError
+
+    def undecided(self, level: float) -> dict[float, set[str]]:
+        """Return the columns whose best line is not told from all others, with the cells that may be the best."""
+        found = {}
+        for work in self.budgets:
+            equal = set(self.beside(work)) - self.told(work, level)
+            if len(equal) > 1:
+                found[work] = {row.cell for line in equal for row in self.rows[line, work]}
+        return found
 
 
 def in_columns(rows: Lines) -> Lines:

@@ -104,7 +104,7 @@ def write_page(
         for protocol, own in sorted(_by_protocol(measured).items(), key=lambda each: rank(each[0]))
     ] + [
         _section(_errors(protocol, own), folders, findings, pictures)
-        for protocol, own in _by_protocol(with_errors).items()
+        for protocol, own in sorted(_by_protocol(with_errors).items(), key=lambda each: rank(each[0]))
     ]
     models = dict.fromkeys(row.protocol.model for _, row in found)
     titles: Counter[str] = Counter()

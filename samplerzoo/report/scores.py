@@ -17,7 +17,7 @@ from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
 from samplerzoo.report.errors import DIGITS
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
-from samplerzoo.report.series import work_of
+from samplerzoo.report.series import rank, work_of
 from samplerzoo.report.tables import NOTHING, figure, markdown, signed
 from samplerzoo.trust.markup import plain
 
@@ -54,7 +54,7 @@ class ScoreTable(ImageTable):
         return Difference(value, math.sqrt(variance) if variance >= 0 else math.nan)
 
     @functools.cache  # noqa: B019  of a table that lives as long as its report is written
-    def told(self, work: float) -> set[str]:
+    def told(self, work: float, level: float = LEVEL) -> set[str]:
         """Return the lines that are told to be worse than the best one of a column, by Holm's correction over it."""
         if self.few:
             return set()
@@ -62,21 +62,25 @@ class ScoreTable(ImageTable):
         others = [line for line in self.beside(work) if line != best]
         found = [self.difference(line, best, work) for line in others]
         corrected = holm([1.0 if each is None else each.p for each in found], pairings(len(others) + 1))
-        return {line for line, p in zip(others, corrected, strict=True) if p < LEVEL}
+        return {line for line, p in zip(others, corrected, strict=True) if p < level}
+
+
+def score_tables(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> list[ScoreTable]:
+    """Split rows of scores into those that can be compared; those of the most images come first."""
+    tables = []
+    for protocol in sorted(dict.fromkeys(row.protocol for row in rows), key=rank):
+        own = [row for row in rows if row.protocol == protocol]
+        found: dict[tuple[str, float], list[Row]] = {}
+        for line, row in zip(name_lines([row.recipe for row in own], "steps"), own, strict=True):
+            found.setdefault((line, work_of(row)), []).append(row)
+        tables.append(ScoreTable(protocol, in_columns(found), evidence.get(protocol, Evidence())))
+    return tables
 
 
 def score_sections(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> Iterator[str]:
     """Write the parts of a report on rows of scores, a table for those that can be compared."""
-    for protocol in dict.fromkeys(row.protocol for row in rows):
-        own = [row for row in rows if row.protocol == protocol]
-        yield from _section(_table(protocol, own, evidence.get(protocol, Evidence())))
-
-
-def _table(protocol: Protocol, rows: Sequence[Row], evidence: Evidence) -> ScoreTable:
-    found: dict[tuple[str, float], list[Row]] = {}
-    for line, row in zip(name_lines([row.recipe for row in rows], "steps"), rows, strict=True):
-        found.setdefault((line, work_of(row)), []).append(row)
-    return ScoreTable(protocol, in_columns(found), evidence)
+    for table in score_tables(rows, evidence):
+        yield from _section(table)
 
 
 def _section(table: ScoreTable) -> Iterator[str]:

@@ -339,6 +339,23 @@ def test_images_are_added_until_the_best_is_decided_or_the_budget_is_reached(cli
     assert "not decided with 300 images: the best of 2 evaluations; that is the budget" in answer.err
 
 
+BY_ERROR = ["--model", "exact:digits:bandwidth=0.5", "--metrics", "error", "--steps", 5, "--images", 64, "-o", "out"]
+
+
+def test_errors_are_decided_as_distances_are(cli) -> None:
+    """Compare two that are the same method, then two of which one is nearer."""
+    answer = cli("bench", *BY_ERROR, *EQUAL[:6], "--solver-order", 1, "--until-decided", "--budget", 100)
+    assert answer.code == 0, answer
+    seen = {(row.recipe.sampler, row.recipe.sampler_options.get("solver_order"), row.protocol.images)
+            for row in results.read_rows(Path("out"))}  # fmt: skip
+    assert "not decided with 100 images: the best of 5 evaluations; that is the budget" in answer.err
+    assert ("ddim", None, 100) in seen
+
+    answer = cli("bench", *BY_ERROR, *EQUAL[4:], "--until-decided", "-o", "two")
+    assert answer.code == 0, answer
+    assert {row.protocol.images for row in results.read_rows(Path("two"))} == {64}
+
+
 def test_what_is_decided_has_no_more_images(cli, model: list[object]) -> None:
     answer = cli("bench", *model, *MANY, "--sampler", "ddim", "--clip-x0", "off,static:0.1", "--until-decided")
     assert answer.code == 0, answer

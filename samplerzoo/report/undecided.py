@@ -1,0 +1,59 @@
+"""Columns whose best row is not told from all others, and needs more images for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from samplerzoo.bench.evidence import Evidence, collect
+from samplerzoo.bench.results import Row, read_rows
+from samplerzoo.report.decide import Judge
+from samplerzoo.report.errors import error_tables
+from samplerzoo.report.scores import score_tables
+from samplerzoo.report.series import along, average, by_protocol
+
+Columns = dict[float, set[str]]
+"""Columns by their number of evaluations, each with the cells that may be the best."""
+
+
+def deciding_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that say which sampler is the best: of distances if any was measured, of errors, or of scores."""
+    distances = [row for row in rows if row.metrics is not None]
+    errors = [row for row in rows if row.error is not None and row.error.mean is not None]
+    return distances or errors or [row for row in rows if row.score is not None]
+
+
+def undecided(folder: Path, rows: Sequence[Row], level: float) -> Columns:
+    """Return the columns that are not decided.
+
+    Args:
+        folder: benchmark folder that the rows are from.
+        rows: rows of one measure and number of images.
+        level: probability of an error in a column.
+    """
+    found: Columns = {}
+    for columns in _of_measure(folder, rows, level):
+        for work, cells in columns.items():
+            found.setdefault(work, set()).update(cells)
+    return found
+
+
+def _of_measure(folder: Path, rows: Sequence[Row], level: float) -> list[Columns]:
+    if all(row.error is not None for row in rows):
+        return [table.undecided(level) for table in error_tables(folder, rows)]
+    evidence = collect(folder, read_rows(folder))
+    if all(row.score is not None for row in rows):
+        return [table.undecided(level) for table in score_tables(rows, evidence)]
+    return [
+        _of_distances(Judge(protocol, average(own), evidence.get(protocol, Evidence()), level))
+        for protocol, own in by_protocol(along(rows, "steps")).items()
+    ]
+
+
+def _of_distances(judge: Judge) -> Columns:
+    found = {}
+    for verdict in judge.verdicts():
+        if verdict.ties:
+            points = [verdict.best, *(tie.point for tie in verdict.ties)]
+            found[verdict.budget] = {row.cell for it in points for row in judge.points.at[it, "rows"].values()}
+    return found
