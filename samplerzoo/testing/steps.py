@@ -8,20 +8,20 @@ for an error of second order in the size of the step. So each step is judged alo
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from samplerzoo.core.exact import consistency, gaussian, learned
+from samplerzoo.core.exact import consistency
 from samplerzoo.core.level import Grid, Level
-from samplerzoo.core.model import Model
-from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
@@ -50,62 +50,60 @@ DRAWS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
-    """Tensor that a sampler has made in a step: an x that it asks the network about, or the state that it yields.
+class Laws:
+    """Means and deviations of tensors that a sampler makes, if the step of each begins with an exact state.
 
     Attributes:
-        number: number of the step, from 1.
-        t, s: levels at which the step begins and ends.
-        level: level that the tensor is said to be at.
-        asked: True if it is given to the network, False if it is yielded.
-        as_begun: True if it is the state that the step began with.
+        alpha, sigma: those of the level that a tensor is said to be at, (..., 1).
+        t_alpha, t_sigma: those of the level that its step begins at, (..., 1).
         span: distance in lambda of the farthest levels that the step has visited so far, or one of the steps before,
-            which a method with memory builds on.
-        mean, std: mean and deviation, (5,), that it has if the step begins with an exact state.
-        fresh: deviation of the fresh noise in it, (5,).
+            which a method with memory builds on, (..., 1).
+        mean, std: mean and deviation, (..., 5).
+        fresh: deviation of the fresh noise in it, (..., 5).
     """
 
-    number: int
-    t: Level
-    s: Level
-    level: Level
-    asked: bool
-    as_begun: bool
-    span: float
+    alpha: Tensor
+    sigma: Tensor
+    t_alpha: Tensor
+    t_sigma: Tensor
+    span: Tensor
     mean: Tensor
     std: Tensor
     fresh: Tensor
 
-    @property
+    def __getitem__(self, row: int) -> Laws:
+        return Laws(*(getattr(self, field.name)[row] for field in dataclasses.fields(Laws)))
+
+    @functools.cached_property
     def expected(self) -> Tensor:
         """Deviation of an exact state at the level."""
-        return exact_std(self.level)
+        return (self.alpha**2 * STDS**2 + self.sigma**2).sqrt()
 
-    @property
+    @functools.cached_property
     def mean_error(self) -> Tensor:
         """Error of the mean, in deviations of the level: infinity or NaN for a single point at the clean level."""
-        return (self.mean - self.level.alpha * MEANS) / self.expected
+        return (self.mean - self.alpha * MEANS) / self.expected
 
-    @property
+    @functools.cached_property
     def std_error(self) -> Tensor:
         """Relative error of the deviation."""
         return self.std / self.expected - 1.0
 
-    @property
-    def size(self) -> float:
+    @functools.cached_property
+    def size(self) -> Tensor:
         """Size of the step up to here: that of its noise level, and of the share of fresh noise in the deviation."""
-        return math.expm1(self.span) + self.fresh_share / 2
+        return self.span.expm1() + self.fresh_share / 2
 
-    @property
-    def exact_on_a_point(self) -> bool:
+    @functools.cached_property
+    def exact_on_a_point(self) -> Tensor:
         """True if on data that is a single point mean and deviation are those of the level, but for rounding."""
-        rounding = ROUNDING * math.exp(3 * self.span)
-        return abs(float(self.mean_error[0])) <= rounding and abs(float(self.std_error[0])) <= rounding
+        rounding = ROUNDING * (3 * self.span).exp()
+        return (self.mean_error[..., :1].abs() <= rounding) & (self.std_error[..., :1].abs() <= rounding)
 
-    @property
-    def fresh_share(self) -> float:
+    @functools.cached_property
+    def fresh_share(self) -> Tensor:
         """Share of the fresh noise in the variance of the level."""
-        return float((self.fresh / self.expected).square().max())
+        return (self.fresh / self.expected).square().amax(-1, keepdim=True)
 
     @property
     def x0_share(self) -> float:
@@ -118,24 +116,54 @@ class Point:
         return float(self.std[0])
 
 
+@dataclass(frozen=True)
+class Point:
+    """Tensor that a sampler has made in a step: an x that it asks the network about, or the state that it yields.
+
+    Attributes:
+        number: number of the step, from 1.
+        t, s: levels at which the step begins and ends.
+        level: level that the tensor is said to be at.
+        asked: True if it is given to the network, False if it is yielded.
+        as_begun: True if it is the state that the step began with.
+    """
+
+    number: int
+    t: Level
+    s: Level
+    level: Level
+    asked: bool
+    as_begun: bool
+
+
 def exact_std(level: Level) -> Tensor:
     """Return the deviation of an exact state at a level, (5,)."""
     return (level.alpha**2 * STDS**2 + level.sigma**2).sqrt()
 
 
-def points(sampler: Sampler, schedule: Schedule, grid: Grid) -> list[Point]:
-    """Walk once over a grid from an exact state, and return what the sampler makes on the way, in its order."""
+def points(sampler: Sampler, schedule: Schedule, grid: Grid) -> tuple[list[Point], Laws]:
+    """Walk once over a grid from an exact state, and return what the sampler makes on the way, in its order.
+
+    Row n of the laws is that of point n.
+    """
     run = _Run(sampler, schedule, grid, DRAWS)
     if run.most > DRAWS:
         run = _Run(sampler, schedule, grid, run.most)
-    return list(run.points())
+    return run.points()
 
 
-def exact_model(sampler: Sampler, schedule: Schedule) -> Model:
-    """Make the data as the sampler takes it: as a consistency model, if it does not need the mean."""
+def predictor(sampler: Sampler, schedule: Schedule) -> Callable[[Tensor, Level], Prediction]:
+    """Return the exact denoiser of the data as the sampler takes it: a consistency model's, if it needs no mean."""
     if not sampler.needs_mean:
-        return consistency(schedule, MEANS, STDS, shape=MEANS.shape)
-    return learned(gaussian(schedule, MEANS, STDS, shape=MEANS.shape, parametrization=SAMPLE), WEIGHT)
+        return consistency(schedule, MEANS, STDS, shape=MEANS.shape).denoise
+    variances = STDS**2
+
+    def predict(x: Tensor, level: Level) -> Prediction:
+        residual = (x - level.alpha * MEANS) / (level.alpha**2 * variances + level.sigma**2)
+        x0 = MEANS + level.alpha * variances * residual
+        return Prediction(x, level, level.sigma * residual, x0, torch.full_like(x, WEIGHT))
+
+    return predict
 
 
 class _Run:
@@ -151,11 +179,11 @@ class _Run:
         self.hits = torch.zeros(self.rows, dtype=torch.float64)
         self.made: list[tuple[int, Level, bool, Tensor, Tensor]] = []
         self.grid, self.step = list(grid.pairs()), 0
-        model, top = exact_model(sampler, schedule), grid.levels[0]
+        exact, top = predictor(sampler, schedule), grid.levels[0]
 
         def predict(x: Tensor, level: Level) -> Prediction:
             self.made.append((self.step, level, True, x.clone(), self.hits))
-            return model.denoise(x, level)
+            return exact(x, level)
 
         x = top.alpha * MEANS.expand(self.rows, -1).clone()
         x[1] += exact_std(top)
@@ -178,10 +206,11 @@ class _Run:
         self.drawn += 1
         return z
 
-    def points(self) -> Iterator[Point]:
+    def points(self) -> tuple[list[Point], Laws]:
         """Tell what every tensor is made of, from the rows: those without fresh noise tell the factor of the state."""
         steps, levels, asked, made, hits = zip(*self.made, strict=True)
-        before, x = torch.stack([self.states[i] for i in steps]), torch.stack(made)
+        begun = torch.tensor(steps)
+        before, x = torch.stack(self.states)[begun], torch.stack(made)
         fresh_rows = torch.stack(hits)[..., None]
         old = (fresh_rows == 0.0) * (before - before[:, :1])
         first, others = old[:, 1:2].square(), old[:, 2:].square().amax(1, keepdim=True)
@@ -191,25 +220,24 @@ class _Run:
         factor = torch.where(power > 0, (old * new).sum(1) / power.clamp(min=1e-300), 0.0)
         noise = (fresh_rows != 0.0) * (new - factor[:, None] * (before - before[:, :1]))
         fresh = noise.square().sum(1)
-        alpha, std = self._begun()
-        begun = torch.tensor(steps)
-        mean = x[:, 0] + factor * (alpha[begun] * MEANS - before[:, 0])
-        deviation = (factor.square() * std[begun].square() + fresh).sqrt()
-        same = (x - before).abs().amax((1, 2)) <= SAME * x.abs().amax((1, 2)).clamp(min=1.0)
+        t_alpha, t_sigma = (part[begun] for part in _columns([t for t, _ in self.grid]))
+        mean = x[:, 0] + factor * (t_alpha * MEANS - before[:, 0])
+        variance = factor.square() * (t_alpha**2 * STDS**2 + t_sigma**2) + fresh
         span = _Span(self.grid)
-        for n, step in enumerate(steps):
-            t, s = self.grid[step]
-            yield Point(
-                step + 1, t, s, levels[n], asked[n], asked[n] and bool(same[n]), span(step, levels[n]),
-                mean[n], deviation[n], fresh[n].sqrt(),
-            )  # fmt: skip
+        spans = torch.tensor([[span(*place)] for place in zip(steps, levels, strict=True)], dtype=torch.float64)
+        laws = Laws(*_columns(levels), t_alpha, t_sigma, spans, mean, variance.sqrt(), fresh.sqrt())
+        same = ((x - before).abs().amax((1, 2)) <= SAME * x.abs().amax((1, 2)).clamp(min=1.0)).tolist()
+        places = [(step + 1, *self.grid[step]) for step in steps]
+        return [
+            Point(number, t, s, level, asks, asks and unchanged)
+            for (number, t, s), level, asks, unchanged in zip(places, levels, asked, same, strict=True)
+        ], laws
 
-    def _begun(self) -> tuple[Tensor, Tensor]:
-        """Return alpha, (steps, 1), and the exact deviation, (steps, 5), of the levels that steps begin at."""
-        begun = [t for t, _ in self.grid]
-        alpha = torch.tensor([t.alpha for t in begun], dtype=torch.float64)[:, None]
-        sigma = torch.tensor([t.sigma for t in begun], dtype=torch.float64)[:, None]
-        return alpha, (alpha**2 * STDS**2 + sigma**2).sqrt()
+
+def _columns(levels: Sequence[Level]) -> tuple[Tensor, Tensor]:
+    """Return alpha and sigma of levels, each (levels, 1)."""
+    both = torch.tensor([(level.alpha, level.sigma) for level in levels], dtype=torch.float64)
+    return both[:, :1], both[:, 1:]
 
 
 class _Span:
@@ -279,8 +307,8 @@ def _by_time(schedule: Schedule) -> Grid:
     return Grid((*(schedule.at(float(share) * schedule.T) for share in shares), schedule.at(0.0)))
 
 
-def log_snr_of(point: Point) -> float:
+def log_snr_of(law: Laws) -> float:
     """Return the log-SNR that a state of a single point has."""
-    if not (point.x0_share > 0 and point.noise_share > 0):
+    if not (law.x0_share > 0 and law.noise_share > 0):
         return math.nan
-    return 2.0 * math.log(point.x0_share / point.noise_share)
+    return 2.0 * math.log(law.x0_share / law.noise_share)
