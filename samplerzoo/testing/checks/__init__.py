@@ -87,6 +87,7 @@ from samplerzoo.testing.checks.sweep import (
 )
 from samplerzoo.testing.checks.unit import check_unit_is_free
 from samplerzoo.testing.checks.walk import (
+    check_answers_are_used,
     check_coefficients_have_all_digits,
     check_draws_are_used,
     check_dtype_is_kept,
@@ -127,6 +128,7 @@ SAMPLER_CHECKS = (
     check_recording_changes_nothing,
     check_nfe_is_what_it_calls,
     check_draws_are_used,
+    check_answers_are_used,
     check_noise_is_as_predicted,
     check_unit_is_free,
     check_dtype_is_kept,

@@ -20,6 +20,7 @@ from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.checks.steps import check_every_step, check_steps
 from samplerzoo.testing.checks.unit import unit_is_free
 from samplerzoo.testing.checks.walk import (
+    check_answers_are_used,
     check_float32_is_enough,
     check_irregular_grids,
     check_noise_is_as_predicted,
@@ -30,6 +31,7 @@ from samplerzoo.testing.steps import coarse_grids, fine_grids
 
 EXACT_CHECKS = (
     check_every_step,
+    check_answers_are_used,
     check_noise_is_as_predicted,
     unit_is_free,
     check_float32_is_enough,
@@ -93,6 +95,7 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
                 exact = check_steps(other, schedule, {what: grids[what] for what in chosen}, name)
                 if schedule is path.schedule:
                     check_steps(other, schedule, coarse_grids(other, schedule, path.spacings), name, exact=exact)
+            check_answers_are_used(other, path)
             check_noise_is_as_predicted(other, path)
             unit_is_free(other, path)
             if other.order:

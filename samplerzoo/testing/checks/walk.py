@@ -249,6 +249,60 @@ def check_draws_are_used(sampler: Sampler, path: Path = ON_VP) -> None:
             )
 
 
+TOLD_OFF = 1.0
+"""Size by which one answer of the network is moved, in eps."""
+
+
+def check_answers_are_used(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that every answer of the network leaves a trace in what the step makes of it: what is asked is paid for.
+
+    A step that takes an old answer in the place of a new one is seen by this, where its order is too low to show it.
+    """
+    for grid in (grid_of(sampler, path.schedule, 5), path.uneven):
+        asked, _ = _with_one_answer_off(sampler, path, grid, 0)
+        again, traced = _with_one_answer_off(sampler, path, grid, len(asked))
+        for (step, tau, number), trace in zip(again, traced[1:], strict=False):
+            assert trace, (
+                f"answer {number} of the network in step {step} of {len(grid)}, at tau {tau:g}, leaves no trace: it is "
+                "paid for, and not used"
+            )
+
+
+@torch.no_grad()
+def _with_one_answer_off(
+    sampler: Sampler, path: Path, grid: Grid, questions: int
+) -> tuple[list[tuple[int, float, int]], list[bool]]:
+    """Make the same image in every row, but that in row k the answer to question k is off, however often it is asked.
+
+    Returns:
+        Step, tau and place in the step of every question; and of every row whether a state, or an x that is asked
+        about, is another one.
+    """
+    rows, step, number = 1 + questions, 1, 0
+    model, draw = made_for(sampler, MEAN, STD, path.schedule), given_noise(1, (1,))
+    asked: dict[tuple[float, float], tuple[int, float, int]] = {}
+    traced = torch.zeros(rows, 1, dtype=torch.bool)
+
+    def predict(x: torch.Tensor, level: Level) -> Prediction:
+        nonlocal number
+        number += 1
+        traced.logical_or_(x != x[:1])
+        question = (level.tau, float(x[0]))
+        asked.setdefault(question, (step, level.tau, number))
+        off, row = torch.zeros_like(x), 1 + [*asked].index(question)
+        off[row : row + 1] = TOLD_OFF
+        return model.denoise(x, level).moved(off)
+
+    def noise() -> torch.Tensor:
+        return draw().repeat(rows, 1)
+
+    walk = sampler.walk(path.schedule.prior_std * noise(), grid, Denoiser(predict, path.schedule), noise)
+    for state in walk:
+        traced.logical_or_(state != state[:1])
+        step, number = step + 1, 0
+    return [*asked.values()], traced[:, 0].tolist()
+
+
 def check_noise_is_as_predicted(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check what a sampler makes of a learned variance and of a mean shift, if it looks at them.
 
