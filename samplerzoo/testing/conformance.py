@@ -97,8 +97,8 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
     Args:
         model: model to check a guidance on, if it needs something that the exact mixture does not have.
         thorough: add the checks of a sampler that take minutes: all exact answers with any two options at other values,
-            images of a million pixels, hundreds of thousands of steps, and on every kind of path those of options that
-            are else made on VP alone.
+            images of a million pixels, hundreds of thousands of steps, and on every kind of path those of options and
+            of numbers, which are else made on the first one that it takes.
 
     Raises:
         UsageError: the object is of no kind that has checks, or Python leaves assertions out.
@@ -112,11 +112,12 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
     own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
     if isinstance(plugin, Sampler):
         own |= {check.__name__: check for check in FIRST_CHECKS}
+        home = next((path for path in PATHS if refusal(plugin, path) is None), ON_VP)
         for path in PATHS:
             suffix = "" if path is ON_VP else f"_on_{path.kind.lower()}"
-            left_out = () if thorough or path is ON_VP else SLOW_CHECKS
+            left_out = () if thorough or path is home else SLOW_CHECKS
             checks = [check for check in SAMPLER_CHECKS if check not in left_out] + [*THOROUGH_CHECKS] * thorough
-            checks += [*ONCE_CHECKS] * (thorough and path is ON_VP)
+            checks += [*ONCE_CHECKS] * (thorough and path is home)
             own |= {check.__name__ + suffix: _on_path(check, path) for check in checks}
         return own | {check.__name__: check for check in LAST_CHECKS}
     if isinstance(plugin, Guidance):

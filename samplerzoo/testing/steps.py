@@ -36,9 +36,6 @@ WEIGHT = 0.3
 SAME = 1e-9
 """Relative distance up to which numbers of float64 are the same."""
 
-ROUNDING = 1e-9
-"""Error of a short step, in deviations of its level, that is rounding: more where the noise falls along a step."""
-
 FADED = 1e-12
 """Share of the power of recent draws below which the first state tells nothing any more."""
 
@@ -94,11 +91,11 @@ class Laws:
         """Size of the step up to here: that of its noise level, and of the share of fresh noise in the deviation."""
         return self.span.expm1() + self.fresh_share / 2
 
-    @functools.cached_property
-    def exact_on_a_point(self) -> Tensor:
-        """True if on data that is a single point mean and deviation are those of the level, but for rounding."""
-        rounding = ROUNDING * (3 * self.span).exp()
-        return (self.mean_error[..., :1].abs() <= rounding) & (self.std_error[..., :1].abs() <= rounding)
+    @property
+    def off_on_a_point(self) -> Tensor:
+        """Error of mean or deviation on data that is a single point: less where the noise falls far along a step."""
+        off = torch.maximum(self.mean_error[..., :1].abs(), self.std_error[..., :1].abs())
+        return off / (3 * self.span).exp()
 
     @functools.cached_property
     def fresh_share(self) -> Tensor:

@@ -62,6 +62,11 @@ from samplerzoo.testing.checks.independence import (
     check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.memory import check_memory_adds_order
+from samplerzoo.testing.checks.numbers import (
+    check_any_number_of_steps,
+    check_batches_of_any_size,
+    check_images_of_any_size,
+)
 from samplerzoo.testing.checks.options import (
     check_cites_its_source,
     check_keeps_the_protocol,
@@ -118,8 +123,10 @@ SAMPLER_CHECKS = (
     check_one_state_a_step,
     check_every_step,
     check_any_shape,
+    check_images_of_any_size,
     check_pixels_are_independent,
     check_batch_is_not_mixed,
+    check_batches_of_any_size,
     check_nothing_is_changed_in_place,
     check_deterministic,
     check_global_random_state,
@@ -144,17 +151,24 @@ SAMPLER_CHECKS = (
     check_what_is_set_stays,
     check_settings_hold,
     check_long_runs,
+    check_any_number_of_steps,
 )
 """Checks of a sampler, which are made on every kind of path."""
 
-SLOW_CHECKS = (check_what_is_set_stays, check_options_act)
-"""Checks of a sampler that are made on VP alone, unless they are to be thorough."""
+SLOW_CHECKS = (
+    check_what_is_set_stays,
+    check_options_act,
+    check_any_number_of_steps,
+    check_batches_of_any_size,
+    check_images_of_any_size,
+)
+"""Checks of a sampler that are made on one kind of path alone, unless they are to be thorough."""
 
 THOROUGH_CHECKS = (check_all_settings,)
 """Checks of a sampler that are made only if they are to be thorough."""
 
 ONCE_CHECKS = (check_large_images, check_many_calls)
-"""Checks of a sampler that are made only if they are to be thorough, and on VP alone."""
+"""Checks of a sampler that are made only if they are to be thorough, and on one kind of path alone."""
 
 GUIDANCE_CHECKS = (
     check_scale_1_is_conditional,

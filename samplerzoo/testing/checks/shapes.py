@@ -9,20 +9,14 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.testing.checks.walk import ROUNDING, size
 from samplerzoo.testing.fixtures import ON_VP, Noise, Path, farthest, given_noise, last, normal
 
-CHANNELS = (*range(1, 25), 28, 32, 40, 48, 64, 128, 256, 320)
-"""Numbers of channels, with those of pictures, of latents and of features."""
-
 SHAPES = (
-    *((channels, 2, 3) for channels in CHANNELS),
-    *((3, side, 8) for side in (1, 28, 63, 64, 65, 96, 100, 128, 256, 512, 1024)),
-    *((4, 7, side) for side in (1, 28, 63, 64, 65, 96, 100, 128, 256, 512, 1024)),
+    *((channels, 2, 3) for channels in (1, 2, 3, 4, 8, 16, 32, 64)),
+    *((3, side, 8) for side in (1, 28, 63, 64, 65, 128, 256)),
+    *((4, 7, side) for side in (1, 28, 63, 64, 65, 128, 256)),
     (1, 48), (2, 4096), (1, 6, 8), (1, 1, 1), (1, 28, 28), (3, 32, 32), (3, 64, 64),
     (3, 1, 4, 4), (4, 3, 2, 2), (16, 21, 8, 8),
 )  # fmt: skip
 """Shapes of images of many sizes, long and short in either direction, of sound, and of short films."""
-
-SQUARES = (*((4, side, side) for side in (8, 16, 24, 32, 48, 56, 96, 128)), (3, 256, 256))
-"""Shapes of images and latents, on one kind of path."""
 
 LARGER = ((3, 512, 512), (3, 1024, 1024), (4, 256, 256), (16, 256, 256), (16, 33, 64, 64))
 """Shapes of images that take seconds, and of the latents of large images and of films."""
@@ -36,20 +30,20 @@ PERIOD = 61
 
 def check_any_shape(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that the same numbers in another shape, size or memory layout make the same image."""
-    flat = _image(sampler, path, (PERIOD,))
-    for shape in (*SHAPES, *SQUARES * (path is ON_VP)):
-        _check_shape(sampler, path, shape, flat)
-    _check_shape(sampler, path, (3, 4, 4), flat, torch.channels_last)
+    flat = image_of(sampler, path, (PERIOD,))
+    for shape in SHAPES:
+        check_shape(sampler, path, shape, flat)
+    check_shape(sampler, path, (3, 4, 4), flat, torch.channels_last)
 
 
 def check_large_images(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that the same numbers make the same image in shapes as large as the largest that people make."""
-    flat = _image(sampler, path, (PERIOD,))
+    flat = image_of(sampler, path, (PERIOD,))
     for shape in LARGER:
-        _check_shape(sampler, path, shape, flat)
+        check_shape(sampler, path, shape, flat)
 
 
-def _check_shape(
+def check_shape(
     sampler: Sampler,
     path: Path,
     shape: tuple[int, ...],
@@ -58,7 +52,7 @@ def _check_shape(
 ) -> None:
     told = f"shape {shape}" + " in the layout channels_last" * (layout is torch.channels_last)
     try:
-        image = _image(sampler, path, shape, layout)
+        image = image_of(sampler, path, shape, layout)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise AssertionError(f"it fails on images of {told}: {blame(error, sampler) or error}") from error
     assert image.shape == (len(flat), *shape), f"images of {told} came back as {tuple(image.shape)[1:]}"
@@ -66,7 +60,7 @@ def _check_shape(
     assert off <= ROUNDING * size(flat), f"images of {told} differ by {off:.2g} from the same numbers in a row"
 
 
-def _image(
+def image_of(
     sampler: Sampler,
     path: Path,
     shape: tuple[int, ...],

@@ -43,6 +43,12 @@ COARSE = 1.0
 LONG_RUNS = {"VP": 1000, "VE": 600, "flow": 400}
 """Steps of a long run on each kind of path."""
 
+ROUNDING, ROUNDING_OF_MANY = 1e-9, 1e-7
+"""Error on data that is a single point, in deviations of the level, which is rounding: of small steps, and of any.
+
+In runs of hundreds of steps with fresh noise, the measured factor of a state has lost digits.
+"""
+
 MATCH = 1e-6
 """Relative distance up to which a mistake is recognised by the numbers that it gives."""
 
@@ -93,17 +99,17 @@ def check_steps(
         where = f"a run of {what} on the {name} schedule"
         assert grid.levels == levels, f"it changes the grid that it is handed, in {where}"
         last = {(point.number, point.level.tau): point for point in found if point.asked}
-        judged = zip(found, _right(laws, sampler).tolist(), laws.exact_on_a_point[:, 0].tolist(), strict=True)
-        for row, (point, right, exact_on_a_point) in enumerate(judged):
+        judged = zip(found, _right(laws, sampler).tolist(), laws.off_on_a_point[:, 0].tolist(), strict=True)
+        for row, (point, right, off) in enumerate(judged):
             if point.asked:
                 _check_level(point, found, schedule, f"step {point.number} of {len(grid)}, in {where}")
             guess = point.asked and last[point.number, point.level.tau] is not point  # of a method that iterates
             if not guess and not right:
                 step = f"step {point.number} of {len(grid)}, in {where}"
                 raise AssertionError("\n".join([f"{_verdict(point)}: {step}", *_details(point, laws[row])]))
-            if not (point.asked or point.level.clean or exact_on_a_point):
+            if not (point.asked or point.level.clean or off <= ROUNDING):
                 every = False
-                if exact:
+                if exact and not off <= ROUNDING_OF_MANY:
                     step = f"step {point.number} of {len(grid)}, in {where}"
                     long = f"a long step misses its level, where x0 and eps do not change along it: {step}"
                     raise AssertionError("\n".join([long, *_details(point, laws[row])]))
