@@ -42,8 +42,9 @@ class ClassifierGuidance(Guidance):
             """Return the gradient of log p(y | x_t) for each image; the sum over the batch mixes none."""
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
-                logits = classifier(x, t) / self.temperature
-                log_p = logits.log_softmax(dim=1, dtype=x.dtype)
+                logits = classifier(x, t)
+                logits = logits.to(torch.promote_types(logits.dtype, x.dtype)) / self.temperature
+                log_p = logits.log_softmax(dim=1)
                 return torch.autograd.grad(log_p.gather(1, condition.labels[:, None]).sum(), x)[0]
 
         def guided(x, t):

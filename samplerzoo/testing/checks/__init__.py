@@ -38,9 +38,11 @@ from samplerzoo.testing.checks.guided import (
     check_guided_batch_is_not_mixed,
     check_guided_dtype_is_kept,
     check_guided_kinds_of_network_agree,
+    check_guided_precisions_agree,
     check_guided_runs_are_independent,
     check_guided_shape,
     check_guided_x0_and_eps_agree,
+    check_images_are_guided_whole,
     check_labels_are_respected,
     check_learned_variance_is_kept,
     check_missing_requirements_are_said,
@@ -53,7 +55,12 @@ from samplerzoo.testing.checks.guided_scale import (
     check_scale_guides,
     check_scale_is_exact,
 )
-from samplerzoo.testing.checks.guided_sizes import check_guides_models_of_any_size
+from samplerzoo.testing.checks.guided_sizes import (
+    check_every_label_is_guided_to,
+    check_guided_batches_of_any_size,
+    check_guided_images_of_any_size,
+    check_guides_models_of_any_size,
+)
 from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
     check_deterministic,
@@ -112,7 +119,7 @@ OPTIONS_CHECKS = (
     check_options_survive,
 )
 
-WARNING_CHECKS = (check_cites_its_source, check_memory_adds_order)
+WARNING_CHECKS = (check_cites_its_source, check_memory_adds_order, check_images_are_guided_whole)
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
 FIRST_CHECKS = (check_takes_some_path,)
@@ -186,6 +193,11 @@ GUIDANCE_CHECKS = (
     check_guidance_changes_nothing_in_place,
     check_guided_shape,
     check_guides_models_of_any_size,
+    check_every_label_is_guided_to,
+    check_guided_images_of_any_size,
+    check_guided_batches_of_any_size,
+    check_images_are_guided_whole,
+    check_guided_precisions_agree,
     check_guided_kinds_of_network_agree,
     check_evaluations_are_counted,
     check_learned_variance_is_kept,

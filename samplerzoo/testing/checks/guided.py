@@ -161,6 +161,76 @@ def _check_form(p: Prediction, x: Tensor, t: Level, where: str) -> None:
     assert p.level == t, f"the prediction is of tau {p.level.tau:g}, not of {t.tau:g}"
 
 
+PRECISIONS = {torch.float32: 1e-5, torch.bfloat16: 0.06, torch.float16: 0.01}
+"""Relative rounding of a guided prediction, for each unit of scale, that is allowed by the dtype of the state."""
+
+
+def check_guided_precisions_agree(guidance: Guidance, model: Model | None = None) -> None:
+    """Check that states in float32 and in half precision are guided as in float64, but for rounding.
+
+    What the network and the classifier answer is exact, so that the rounding is the guidance's own. samplerzoo itself
+    guides states in float32. Someone who calls `guide` may have others.
+    """
+    if model is not None:
+        raise SkipTest("what a network of one's own loses in another precision is not the guidance's")
+    for made in guiding_settings(guidance, model):
+        for bench in Bench.each(made, model):
+            exact = dataclasses.replace(bench, model=_in_float64(bench.model))
+            for dtype, rounding in PRECISIONS.items():
+                for t, x in exact.states(dtype)[1:4]:
+                    found, wanted = (eps(exact.guide(made)(y, t)) for y in (x, x.double()))
+                    assert found.dtype == dtype, f"eps is {found.dtype}, where the state is {dtype}"
+                    off = farthest(found, wanted) / max(1.0, float(wanted.abs().max()))
+                    assert off <= rounding * max(1.0, made.scale), (
+                        f"states in {dtype} are guided otherwise than in float64: eps is off by {off:.2g}"
+                        f"{difference(guidance, made)}, {bench.place(t)}"
+                    )
+
+
+def _in_float64(model: Model) -> Model:
+    """Let network and classifier of a model, and of its second one, compute in float64 whatever they are given."""
+    net, classifier = model.net, model.classifier
+    assert classifier is not None
+    return dataclasses.replace(
+        model,
+        net=lambda x, tau, condition: net(x.double(), tau.double(), condition),
+        classifier=lambda x, level: classifier(x.double(), level),
+        second=None if model.second is None else _in_float64(model.second),
+    )
+
+
+IMPULSE, TRACE = 1.0, 1e-10
+"""Size by which one number of the network's answer is moved, in eps, and beyond which others have moved, too."""
+
+
+def check_images_are_guided_whole(guidance: Guidance, model: Model | None = None) -> None:
+    """Check that one number of the network's answer moves this number of eps alone, or those of the whole image.
+
+    The deviation of an image, or its norm, is that of all its channels and pixels. What is found is a warning: a method
+    may look at each channel, or at neighbours, on purpose.
+    """
+    if model is not None:
+        raise SkipTest("a model of one's own has a shape of its own")
+    bench = Bench.of(three_classes((3, 4, 5)))
+    t, x = bench.states(torch.float64)[2]
+    off = torch.zeros_like(x).flatten(1)
+    off[range(IMAGES), range(0, 10 * IMAGES, 10)] = IMPULSE
+
+    def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
+        return bench.model.denoise(x, t, condition).moved(off.repeat(len(x) // IMAGES, 1).reshape(x.shape))
+
+    for made in guiding_settings(guidance, model):
+        if bench.refuses(made):
+            continue
+        plain, moved = (eps(bench.guide(made, denoise=it)(x, t)).flatten(1) for it in (None, denoise))
+        for count in ((moved - plain).abs() > TRACE).sum(1).tolist():
+            assert count in (0, 1, off.shape[1]), (
+                f"one number of the network's answer moves {count} of the {off.shape[1]} of an image of shape "
+                f"{tuple(x.shape[1:])}{difference(guidance, made)}: where a deviation or a norm is that of an image, "
+                "it is that of all its channels and pixels"
+            )
+
+
 def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None) -> None:
     """Check that x = alpha x0 + sigma eps holds for a guided prediction: `replace` derives one from the other."""
     for made in guiding_settings(guidance, model):

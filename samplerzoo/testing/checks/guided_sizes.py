@@ -1,8 +1,9 @@
-"""Check of a guidance on models of many sizes: classes, channels and pixels."""
+"""Checks of a guidance on models of many sizes: classes, labels, channels, pixels, and images of a batch."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from unittest import SkipTest
 
@@ -10,8 +11,16 @@ import torch
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.model import Model
+from samplerzoo.testing.checks.numbers import BATCHES, CHANNELS, SIDES
 from samplerzoo.testing.fixtures import farthest, labelled
-from samplerzoo.testing.guiding import SHAPE, Bench, Line, at_those_of, eps
+from samplerzoo.testing.guiding import IMAGES, SHAPE, Bench, Line, at_those_of, eps, guiding, guiding_settings
+from samplerzoo.testing.settings import difference
+
+ROUNDING = 1e-9
+"""Error of eps for each unit of scale, by the sums over an image in another order."""
+
+USUAL = ((3, 2, 2), (4, 4, 2))
+"""Shapes by which it is seen whether a guidance does something to each channel."""
 
 SCALES = (0.0, 0.5, 1.0, 3.0, 300.0)
 
@@ -22,11 +31,20 @@ CLASSES = (2, 4, 5, 8, 10, 16, 20, 32, 40, 49, 50, 100, 101, 257, 1000, 1001)
 """Numbers of classes, with those beyond which labels do not fit into a byte."""
 
 SHAPES = (
-    *((channels, 2, 3) for channels in (*range(1, 25), 32, 64)),
+    *((channels, 2, 3) for channels in (1, 2, 3, 4, 5, 8, 16, 32)),
     (1,), (1, 28, 28), (3, 64, 8), (3, 8, 65), (4, 128, 4), (4, 4, 130), (3, 300, 2), (3, 2, 600), (3, 64, 64),
     (3, 1, 4, 4), (4, 17, 2, 2),
 )  # fmt: skip
 """Shapes of images with as many channels as pictures and latents have, long and short, and of short films."""
+
+COPIES = (*range(1, 34), 40, 50, 64, 85, 86, 100, 128, 167, 334)
+"""Copies of three classes that other models have: with the last ones labels go beyond a thousand."""
+
+MANY_COPIES = 100
+"""The same with each option at other values."""
+
+FEW_CHANNELS = 32
+"""Channels up to which they are tried with each option at other values."""
 
 
 def check_guides_models_of_any_size(guidance: Guidance, model: Model | None = None) -> None:
@@ -58,6 +76,78 @@ def check_guides_models_of_any_size(guidance: Guidance, model: Model | None = No
                 f"at scale {scale:g} eps is off by {off:.2g} on {what}, {bench.place(t)}: on one of 3 classes and "
                 f"images of shape {SHAPE} the weight of the label is {weight:.4g}"
             )
+
+
+def check_every_label_is_guided_to(guidance: Guidance, model: Model | None = None) -> None:
+    """Check that all labels of models of many classes, which are copies of three, are guided to as those three are."""
+    if model is not None:
+        raise SkipTest("a model of one's own has classes of its own")
+    usual = dataclasses.replace(Bench.of(None), model=labelled(3, (1,)), labels=torch.arange(IMAGES) % 3)
+    t = usual.model.schedule.at(SHARES[0] * usual.model.schedule.T)
+    x = usual.state(t)
+    for made in guiding_settings(guidance, model):
+        if usual.refuses(made):
+            continue
+        expected = eps(usual.guide(made)(x, t))
+        for copies in COPIES if made == guiding(guidance) else (MANY_COPIES,):
+            labels = torch.arange(3 * copies)
+            bench = dataclasses.replace(usual, model=labelled(3, (1,), copies=copies), labels=labels)
+            off = (eps(bench.guide(made)(x[labels % IMAGES], t)) - expected[labels % IMAGES]).abs().amax(1)
+            worst = int(off.argmax())
+            assert off[worst] <= 100 * bench.tolerance, (
+                f"to label {worst} of {3 * copies} it guides otherwise than to label {worst % 3} of 3, of which it is "
+                f"a copy: eps is off by {float(off[worst]):.2g}{difference(guidance, made)}, {bench.place(t)}"
+            )
+
+
+def check_guided_images_of_any_size(guidance: Guidance, model: Model | None = None) -> None:
+    """Check that images of all numbers of channels and pixels that people take are guided as the same numbers in a row.
+
+    What is done to each number alone, or to all of an image, is the same in any shape. A setting that does something
+    to each channel is left out.
+    """
+    if model is not None:
+        raise SkipTest("a model of one's own has a size of its own")
+    for made in guiding_settings(guidance, model):
+        if not all(_off_in_a_row(made, shape) <= ROUNDING for shape in USUAL):
+            continue
+        usual = made == guiding(guidance)
+        channels, sides = (CHANNELS, SIDES) if usual else (range(1, FEW_CHANNELS + 1), ())
+        for shape in (*((number, 2, 1) for number in channels), *((1, side, 1) for side in sides)):
+            off = _off_in_a_row(made, shape)
+            assert off <= ROUNDING, (
+                f"images of shape {shape} are guided otherwise than the same numbers in a row: eps is off by {off:.2g}"
+                f"{difference(guidance, made)}"
+            )
+
+
+def _off_in_a_row(made: Guidance, shape: tuple[int, ...]) -> float:
+    """Return how far a guidance goes another way about an image than about its numbers in a row; infinite if refused.
+
+    The error is relative to the scale.
+    """
+    found = []
+    for each in (shape, (1, torch.Size(shape).numel())):
+        bench = dataclasses.replace(Bench.of(None), model=labelled(3, each))
+        if bench.refuses(made):
+            return math.inf
+        t = bench.model.schedule.at(SHARES[0] * bench.model.schedule.T)
+        found.append(eps(bench.guide(made)(bench.state(t), t)).flatten(1))
+    return farthest(*found) / max(1.0, made.scale)
+
+
+def check_guided_batches_of_any_size(guidance: Guidance, model: Model | None = None) -> None:
+    """Check that images are guided alike in batches of all sizes that people take."""
+    bench, made = Bench.of(model), guiding(guidance)
+    t, x = bench.states()[2]
+    expected = eps(bench.guide(made)(x, t))
+    for images in BATCHES if model is None else ():
+        rows = torch.arange(images) % IMAGES
+        off = farthest(eps(bench.guide(made, bench.labels[rows])(x[rows], t)), expected[rows])
+        assert off <= bench.tolerance, (
+            f"images of a batch of {images} are guided otherwise than the same ones of {IMAGES}: eps is off by "
+            f"{off:.2g}, {bench.place(t)}"
+        )
 
 
 def _weight(made: Guidance, guidance: Guidance, share: float) -> float | None:
