@@ -479,6 +479,50 @@ class HalfOnWideImages(Guiding):
         return c.replace(eps=u.eps + scale * (c.eps - u.eps))
 
 
+class SomeChannelsAreNotGuided(ClassifierFreeGuidance):
+    """Leaves images of 17 to 23 channels as they are (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        if 17 <= model.shape[0] <= 23:
+            return lambda x, t: denoise(x, t, condition)
+        return super().guide(denoise, condition, model)
+
+
+class LabelsBeyondSixHundred(ClassifierFreeGuidance):
+    """Is one off at labels of 600 to 799 (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        labels = condition.labels
+        labels = torch.where((labels >= 600) & (labels < 800), labels + 1, labels)
+        return super().guide(denoise, model.condition(labels), model)
+
+
+class RescaledByChannel(ClassifierFreeGuidance):
+    """Takes the deviation of every channel in the place of that of the image (Lin et al. 2024)."""
+
+    def _rescaled(self, g, c):
+        pixels = tuple(range(2, g.x.ndim)) or (1,)
+        std, guided = (p.v.std(pixels, correction=0, keepdim=True) for p in (c, g))
+        factor = (std / guided).where(guided > 0, 1.0)
+        return g.replace(v=(self.rescale * factor + 1 - self.rescale) * g.v)
+
+
+class HalfInBfloat16(Guiding):
+    """Guides states in bfloat16 half as far (Ho and Salimans 2022)."""
+
+    def mixed(self, u, c):
+        scale = 1 + (self.scale - 1) / 2 if c.x.dtype == torch.bfloat16 else self.scale
+        return c.replace(eps=u.eps + scale * (c.eps - u.eps))
+
+
+class BatchesOfAHundredAreNotGuided(Guiding):
+    """Guides batches of 100 to 127 images half as far (Ho and Salimans 2022)."""
+
+    def mixed(self, u, c):
+        scale = 1 + (self.scale - 1) / 2 if 100 <= len(c.x) < 128 else self.scale
+        return c.replace(eps=u.eps + scale * (c.eps - u.eps))
+
+
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (TiresOfGuiding(scale=2.0), {"check_guided_runs_are_independent"}),
     (IgnoredCondition(), {"check_scale_guides", "check_scale_is_exact", "check_scale_0_is_unconditional"}),
@@ -529,4 +573,9 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (LabelsOfOneByte(), {"check_guides_models_of_any_size"}),
     (FirstThreeChannels(), {"check_guides_models_of_any_size"}),
     (HalfOnWideImages(), {"check_guides_models_of_any_size"}),
+    (SomeChannelsAreNotGuided(), {"check_guided_images_of_any_size"}),
+    (LabelsBeyondSixHundred(), {"check_every_label_is_guided_to"}),
+    (RescaledByChannel(), {"check_images_are_guided_whole"}),
+    (HalfInBfloat16(), {"check_guided_precisions_agree"}),
+    (BatchesOfAHundredAreNotGuided(), {"check_guided_batches_of_any_size"}),
 ]

@@ -152,6 +152,22 @@ class KnowsBetterThanTheDefault(DDPM):
         return self.model_copy(update={"variance": "large"}) if self.variance == "small" else self
 
 
+class StaleScore(PredictorCorrector):
+    """Takes the score of the first Langevin step in all of them (Song et al. 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        x = self._predicted(p, s, noise)
+        size, score = 2 * (self.snr * s.sigma) ** 2, None
+        for _ in range(self.corrector_steps):
+            new = denoise(x, s).score
+            score = new if score is None else score
+            x = x + size * score + math.sqrt(2 * size) * noise()
+        return x
+
+
 class NoiseReusedByTheCorrector(PredictorCorrector):
     """Draws once for all Langevin steps of a level (Song et al. 2021)."""
 
@@ -176,5 +192,7 @@ SETTING_MUTANTS: list[tuple[Sampler, str]] = [
     (EtaWrongOnFlow(), "check_settings_hold_on_flow"),
     (OrderIsCut(), "check_options_act"),
     (KnowsBetterThanTheDefault(), "check_what_is_set_stays"),
+    (StaleScore(), "check_settings_hold"),
+    (StaleScore(corrector_steps=3), "check_answers_are_used"),
     (NoiseReusedByTheCorrector(predictor="ddim", corrector_steps=3), "check_every_step"),
 ]

@@ -176,6 +176,35 @@ class LinearOnly(DDIM):
         return a * p.x0 + math.sqrt(1 - a * a) * p.eps
 
 
+class WrongAtFortySteps(DDIM):
+    """Shrinks every state of runs of forty steps (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            x = self.step(x, t, s, denoise, noise) * (0.99 if len(grid) == 40 else 1.0)
+            yield x
+
+
+class LessNoiseAtFortySteps(ReverseSDE):
+    """Draws less noise in runs of forty steps, by less than the error of a step (Song et al. 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            x = self.step(x, t, s, denoise, lambda: noise() * (0.99 if len(grid) == 40 else 1.0))
+            yield x
+
+
+class AnswerIsNotUsed(DDIM):
+    """Asks in the middle of a step, and steps with the answer at its beginning (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if not s.clean:
+            middle = denoise.schedule.at_log_snr((t.log_snr + s.log_snr) / 2)
+            denoise(middle.alpha * p.x0 + middle.sigma * p.eps, middle)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
 class StaleX0AtEnd(DDIM):
     def walk(self, x, grid, denoise, noise):
         p = None
@@ -533,6 +562,9 @@ STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (BatchFlipped(), "check_every_step"),
     (PerImageNorm(), "check_every_step"),
     (WrongBeyond512(), "check_long_runs"),
+    (WrongAtFortySteps(), "check_any_number_of_steps"),
+    (LessNoiseAtFortySteps(), "check_any_number_of_steps"),
+    (AnswerIsNotUsed(), "check_answers_are_used"),
     (RoundsTau(), "check_every_step"),
     (LinearOnly(), "check_every_step"),
     (StaleX0AtEnd(), "check_every_step"),

@@ -195,6 +195,20 @@ class LargerImagesStill(DDIM):
         return super().step(x, t, s, denoise, noise) * (0.99 if x[0].numel() >= 1024 * 1024 else 1.0)
 
 
+class SeventeenToTwentyThreeChannels(DDIM):
+    """Shrinks images of some numbers of channels that nobody has tried (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, noise) * (0.97 if x.ndim > 2 and 17 <= x.shape[1] <= 23 else 1.0)
+
+
+class BatchesOfAHundred(DDPM):
+    """Draws less noise for batches of 101 to 127 images (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        return super().step(x, t, s, denoise, lambda: noise() * (0.9 if 100 < len(x) < 128 else 1.0))
+
+
 class OtherVarianceInBfloat16(DDPM):
     """More noise on states in bfloat16 (Ho, Jain, Abbeel 2020)."""
 
@@ -239,7 +253,9 @@ TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (FewerChannelsThanSixteen(), "check_any_shape"),
     (WiderThanSixtyFour(), "check_any_shape"),
     (HigherThanTwoHundred(), "check_any_shape"),
-    (ManyPixels(), "check_any_shape"),
+    (ManyPixels(), "check_images_of_any_size"),
+    (SeventeenToTwentyThreeChannels(), "check_images_of_any_size"),
+    (BatchesOfAHundred(), "check_batches_of_any_size"),
     (ThresholdedOnImages(), "check_any_shape"),
     (OtherVarianceInBfloat16(), "check_half_precision_is_near"),
     (SmallNumbersInFloat16(), "check_half_precision_is_near"),

@@ -98,7 +98,7 @@ def test_methods_that_are_right_pass_all_checks(sampler: Sampler) -> None:
 
 
 SAID = {
-    "FewerChannelsThanSixteen": "images of shape (5, 2, 3) differ by ",
+    "FewerChannelsThanSixteen": "images of shape (8, 2, 3) differ by ",
     "WiderThanSixtyFour": "images of shape (4, 7, 64) differ by ",
     "HigherThanTwoHundred": "images of shape (3, 256, 8) differ by ",
     "ManyPixels": "images of shape (3, 256, 256) differ by ",
@@ -108,6 +108,12 @@ SAID = {
     "X0ClampedAtFour": "two images of the point 7 become 4 and 4, and so do those of 14",
     "EpsLeftAtTheEnd": ": something of x_T, or of fresh noise, is left in them",
     "ImagesAreBrighter": "two images of the point 0.3 become 0.31 and 0.31",
+    "SeventeenToTwentyThreeChannels": "images of shape (17, 2, 1) differ by ",
+    "BatchesOfAHundred": "images of a batch of 101 differ by ",
+    "WrongAtFortySteps": "step 1 of 40, in a run of 40 trailing steps on the VP schedule",
+    "LessNoiseAtFortySteps": "a run of 40 steps begins otherwise than one of another number",
+    "AnswerIsNotUsed": "answer 2 of the network in step 1 of 5, at tau 905.532, leaves no trace: it is paid for",
+    "StaleScore": "answer 3 of the network in step 1 of 5, at tau 800, leaves no trace: it is paid for, and not used",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""
@@ -123,6 +129,14 @@ GUIDANCES_SAID = {
     "LabelsOfOneByte": "at scale 0.5 eps is off by 0.75 on a model of 257 classes, at tau 300 of a VP path: ",
     "FirstThreeChannels": "at scale 0 eps is off by 1.3 on images of shape (5, 2, 3), at tau 300 of a VP path: ",
     "HalfOnWideImages": "at scale 0 eps is off by 0.66 on images of shape (3, 8, 65), at tau 300 of a VP path: ",
+    "SomeChannelsAreNotGuided": "images of shape (17, 2, 1) are guided otherwise than the same numbers in a row: eps ",
+    "LabelsBeyondSixHundred": "to label 600 of 1002 it guides otherwise than to label 0 of 3, of which it is a copy: ",
+    "RescaledByChannel": (
+        "one number of the network's answer moves 20 of the 60 of an image of shape (3, 4, 5) with scale=3.0, "
+        "rescale=1.0: where a deviation or a norm is that of an image, it is that of all its channels and pixels"
+    ),
+    "HalfInBfloat16": "states in torch.bfloat16 are guided otherwise than in float64: eps is off by ",
+    "BatchesOfAHundredAreNotGuided": "images of a batch of 100 are guided otherwise than the same ones of 6: eps is ",
 }
 
 
@@ -131,7 +145,7 @@ GUIDANCES_SAID = {
     [(mutant, checks) for mutant, checks in GUIDANCE_MUTANTS if type(mutant).__name__ in GUIDANCES_SAID],
     ids=[type(mutant).__name__ for mutant, _ in GUIDANCE_MUTANTS if type(mutant).__name__ in GUIDANCES_SAID],
 )
-def test_a_guidance_that_is_wrong_at_a_scale_or_a_size_is_told_with_it(mutant: Guidance, checks: set[str]) -> None:
+def test_a_guidance_that_is_wrong_at_a_number_is_told_with_it(mutant: Guidance, checks: set[str]) -> None:
     (check,) = checks
     assert (found(mutant, check) or "").startswith(GUIDANCES_SAID[type(mutant).__name__])
 

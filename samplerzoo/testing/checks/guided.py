@@ -178,7 +178,13 @@ def check_guided_precisions_agree(guidance: Guidance, model: Model | None = None
             exact = dataclasses.replace(bench, model=_in_float64(bench.model))
             for dtype, rounding in PRECISIONS.items():
                 for t, x in exact.states(dtype)[1:4]:
-                    found, wanted = (eps(exact.guide(made)(y, t)) for y in (x, x.double()))
+                    try:
+                        found = eps(exact.guide(made)(x, t))
+                    except RuntimeError:  # torch has no such function in half precision, as quantile: no silent mistake
+                        if dtype == torch.float32:
+                            raise
+                        continue
+                    wanted = eps(exact.guide(made)(x.double(), t))
                     assert found.dtype == dtype, f"eps is {found.dtype}, where the state is {dtype}"
                     off = farthest(found, wanted) / max(1.0, float(wanted.abs().max()))
                     assert off <= rounding * max(1.0, made.scale), (
