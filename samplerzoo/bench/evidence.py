@@ -16,19 +16,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
-from safetensors.numpy import save_file
 
 from samplerzoo.bench import shards
-from samplerzoo.bench.results import Protocol, Row
+from samplerzoo.bench.results import SCORE, Protocol, Row
 from samplerzoo.errors import ZooError
-from samplerzoo.metrics.influence import covariance_of_means
+from samplerzoo.metrics.influence import NORMAL_95, covariance_of_means
 from samplerzoo.system.files import atomic_file, digest_text
-from samplerzoo.trust.arrays import Expected, checked, opened
+from samplerzoo.trust.arrays import Expected, checked, read_kept, save_kept
 from samplerzoo.trust.records import parse_record
 
 EVIDENCE_FILE = "evidence.safetensors"
 ROUNDING = 1e-4
 """Relative error of values in single precision, as older files have them, and of what is worked out from them."""
+BOOTSTRAP = (0.4, 2.0)
+"""Bounds of a standard error, in those of an interval by a bootstrap: that of very few images is narrow."""
 CELLS_OF = "cells"
 """Key of the metadata that say which cells the rows and columns of each covariance are of."""
 
@@ -96,12 +97,17 @@ def gather(places: Iterable[tuple[Path, Row]]) -> dict[Protocol, Evidence]:
         places: each row with the benchmark folder that it is from; folders are compared with each other by this.
     """
     found: dict[Protocol, dict[int, list[tuple[str, Path]]]] = {}
+    files: list[tuple[Row, Path]] = []
     for folder, row in places:
         file = influence_file(folder / shards.CELLS / row.cell, row.protocol)
         if file.is_file():
             of_seed = found.setdefault(row.protocol, {}).setdefault(row.recipe.seed, [])
             of_seed.append((row.cell, file))
-    return {protocol: _of_protocol([*seeds.values()], protocol.images) for protocol, seeds in found.items()}
+            files.append((row, file))
+    evidence = {protocol: _of_protocol([*seeds.values()], protocol.images) for protocol, seeds in found.items()}
+    for row, file in files:
+        _check_of_row(row, evidence[row.protocol], file, shards.MEASURED_AGAIN)
+    return evidence
 
 
 def _of_protocol(seeds: Sequence[Sequence[tuple[str, Path]]], images: int | None) -> Evidence:
@@ -159,15 +165,42 @@ def _read(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
     way_out = shards.remade_from_cells(folder)
     protocols = {_key(row.protocol): row.protocol for row in rows}
     found: dict[Protocol, dict[str, DataFrame]] = {}
-    with opened(path, way_out) as content:
-        record = (content.metadata() or {}).get(CELLS_OF, "")
-        for name, cells in parse_record(record, dict[str, list[str]], f"{path}: {CELLS_OF}").items():
-            key, _, figure = name.partition(" ")
-            if key in protocols:
-                covariance = content.get_tensor(name).astype(np.float64)
-                _check_covariance(covariance, cells, f"{path}: {name}", way_out)
-                found.setdefault(protocols[key], {})[figure] = DataFrame(covariance, cells, cells)
-    return {protocol: Evidence(tables) for protocol, tables in found.items()}
+    arrays, facts = read_kept(path, way_out)
+    for name, cells in parse_record(facts.get(CELLS_OF, ""), dict[str, list[str]], f"{path}: {CELLS_OF}").items():
+        key, _, figure = name.partition(" ")
+        if key in protocols:
+            if name not in arrays:
+                raise ZooError(f"{path}: has no array {name!r}, which its metadata names; {way_out}")
+            covariance = arrays[name]
+            _check_covariance(covariance, cells, f"{path}: {name}", way_out)
+            covariance = covariance.astype(np.float64)
+            found.setdefault(protocols[key], {})[figure] = DataFrame(covariance, cells, cells)
+    evidence = {protocol: Evidence(tables) for protocol, tables in found.items()}
+    for row in rows:
+        _check_of_row(row, evidence.get(row.protocol, Evidence()), path, way_out)
+    return evidence
+
+
+def _check_of_row(row: Row, evidence: Evidence, path: Path, way_out: str) -> None:
+    """Refuse variances that are not those of a row's figures: of influence values that are not of its images.
+
+    The error of a kernel distance holds also that of the choice of real images, so it is only a bound. The interval of
+    a score is a bootstrap over the images.
+    """
+    known: dict[str, tuple[float | None, float, float]] = {}
+    if row.metrics is not None:
+        known = {"fd": (row.metrics.fd_se, 1.0, 1.0), "kid": (row.metrics.kid_se, 0.0, 1.0)}
+    if row.score is not None:
+        known = {SCORE: ((row.score.high - row.score.low) / (2 * NORMAL_95), *BOOTSTRAP)}
+    for figure, (error, least, most) in known.items():
+        if error is None or figure not in evidence.covariance or row.cell not in evidence.covariance[figure].index:
+            continue
+        found = float(np.sqrt(evidence.variance(figure, [(row.cell, 1.0)])))
+        if not error * least * (1 - ROUNDING) <= found <= error * most * (1 + ROUNDING):
+            raise ZooError(
+                f"{path}: {row.cell} {figure}: a standard error of {found:.4g}, where its row in results.jsonl has "
+                f"{error:.4g}; {way_out}"
+            )
 
 
 def _check_covariance(covariance: NDArray[np.float64], cells: Sequence[str], what: str, way_out: str) -> None:
@@ -192,4 +225,4 @@ def _write(folder: Path, evidence: Mapping[Protocol, Evidence]) -> None:
             tensors[name] = np.ascontiguousarray(table.to_numpy(), dtype=np.float64)
             cells[name] = [*table.index]
     with atomic_file(folder / EVIDENCE_FILE) as partial:
-        save_file(tensors, partial, {CELLS_OF: json.dumps(cells)})
+        save_kept(partial, tensors, {CELLS_OF: json.dumps(cells)})

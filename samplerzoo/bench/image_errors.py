@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from samplerzoo.bench import shards
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import ZooError
 from samplerzoo.system.files import atomic_file
-from samplerzoo.trust.arrays import Expected, checked, opened, read_array
+from samplerzoo.trust.arrays import Expected, checked, read_array, read_kept, save_kept
 
 ERRORS, KEPT_FILE = "errors", "errors.safetensors"
 STOCHASTIC = "no error: it draws noise on the way, so that no one image is right for the noise it begins with"
@@ -53,7 +52,7 @@ def collect_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.fl
     found, kept = _errors_in(folder, rows)
     if kept:
         with atomic_file(folder / KEPT_FILE) as partial:
-            save_file({key: np.ascontiguousarray(kept[key], dtype=np.float32) for key in sorted(kept)}, partial)
+            save_kept(partial, {key: np.ascontiguousarray(kept[key], np.float32) for key in sorted(kept)})
     return found
 
 
@@ -71,8 +70,7 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
     path = folder / KEPT_FILE
     kept: dict[str, NDArray[Any]] = {}
     if path.exists():
-        with opened(path, shards.remade_from_cells(folder)) as content:
-            kept = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
+        kept, _ = read_kept(path, shards.remade_from_cells(folder))
         for key, values in kept.items():
             checked(values, Expected((None,), 0), f"{path}: {key}", shards.remade_from_cells(folder))
     found = {}

@@ -6,8 +6,10 @@ its reader expects.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from samplerzoo.errors import ZooError, reason
 
 AGAIN = "remove it, and it is made again"
 """Way out where the program makes the file that is wrong."""
+DIGEST = "digest"
+"""Key of the metadata that hold the digest of all arrays of a file, and of the other metadata."""
 
 
 @dataclass(frozen=True)
@@ -96,3 +101,36 @@ def checked(values: NDArray[Any], expected: Expected, what: str, way_out: str = 
     if fault is not None:
         raise ZooError(f"{what}: {fault}; {way_out}")
     return values
+
+
+def save_kept(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str] | None = None) -> None:
+    """Write arrays that stand for files which may be gone, with a digest by which a change of them is seen.
+
+    Args:
+        facts: metadata of the file.
+    """
+    save_file(dict(arrays), path, {**(facts or {}), DIGEST: _digest(arrays, facts or {})})
+
+
+def read_kept(path: Path, way_out: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read arrays that `save_kept` wrote, and the facts. A file of an earlier version has no digest.
+
+    Raises:
+        ZooError: the file is broken, or was changed after it was written.
+    """
+    with opened(path, way_out) as content:
+        arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (no mapping)
+        facts = dict(content.metadata() or {})
+    if facts.pop(DIGEST, None) not in (None, _digest(arrays, facts)):
+        raise ZooError(f"{path}: was changed after it was written; {way_out}")
+    return arrays, facts
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> str:
+    """Return the SHA-256 of names, shapes, types and values."""
+    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        found.update(json.dumps([name, values.shape, values.dtype.str]).encode())
+        found.update(values.tobytes())
+    return found.hexdigest()

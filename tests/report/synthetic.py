@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from samplerzoo.bench import shards
 from samplerzoo.bench.evidence import Evidence, influence_file
 from samplerzoo.bench.results import CostPerImage, Metrics, Protocol, Row, Speed
+from samplerzoo.metrics.influence import standard_error
 from samplerzoo.sampling.labels import IN_PROPORTION
 from samplerzoo.sampling.recipe import Recipe
 
@@ -83,10 +84,16 @@ def rigged(rows: list[Row], shared: float, own: float) -> Evidence:
 
 
 def influence(folder: Path, rows: list[Row], shared: float, own: float, first: int = 0) -> None:
-    """Save influence values of the rows' images, as the harness does, so that errors are about those of `rigged`."""
+    """Save influence values of the rows' images, as the harness does: their standard error is that of the row.
+
+    Rows of one seed share noise, and each has some of its own, in this proportion.
+    """
     for number, found in enumerate(rows, first):
         n = found.protocol.images or 0
         noise = [np.random.default_rng([seed, k]).normal(size=n) for seed, k in ((found.recipe.seed, 0), (number, 1))]
-        values = (shared * noise[0] + own * noise[1]) * n**0.5
+        values = shared * noise[0] + own * noise[1]
         file = influence_file(folder / "cells" / found.cell, found.protocol)
-        shards.save_influence(file, {"fd": values, "kid": values / 10}, [k % 10 for k in range(n)])
+        labels = [k % 10 for k in range(n)]
+        error = found.metrics.fd_se if found.metrics and found.metrics.fd_se else 0.0
+        values *= error / (standard_error(values, labels) or 1.0)
+        shards.save_influence(file, {"fd": values, "kid": values / 10}, labels)

@@ -18,6 +18,7 @@ from synthetic import cpu, influence, protocol, rigged, row, shard, sure
 
 from samplerzoo import images
 from samplerzoo.bench import results
+from samplerzoo.bench.evidence import collect
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report import gallery, plots, tables
@@ -359,18 +360,29 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         write_report(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("digest", ["kept", "gone"])
 @pytest.mark.parametrize(
     "broken",
-    [lambda c: -c, lambda c: np.triu(c), lambda c: c + np.inf, lambda c: c * (2 - np.eye(len(c))), lambda c: c[:1]],
-    ids=["negative", "not symmetric", "infinite", "above the variances", "of another shape"],
-)
-def test_evidence_that_cannot_be_is_refused_with_the_file(tmp_path: Path, broken) -> None:
-    rows = [sure(ddim(0.0, 5, 2.0), 0.1), sure(ddim(1.0, 5, 2.2), 0.1)]
+    [
+        lambda c: -c, lambda c: np.triu(c), lambda c: c + np.inf, lambda c: c * (2 - np.eye(len(c))), lambda c: c[:1],
+        lambda c: c * np.nan, lambda c: c * 10, lambda c: c / 10, lambda c: c[::-1, ::-1],
+    ],
+    ids=[
+        "negative", "not symmetric", "infinite", "above the variances", "of another shape",
+        "not known", "ten times", "a tenth", "of other rows",
+    ],
+)  # fmt: skip
+def test_evidence_that_cannot_be_is_refused_with_the_file(tmp_path: Path, broken, digest: str) -> None:
+    """It is not that of its rows; so also without the digest, as in files of earlier versions."""
+    rows = [sure(ddim(0.0, 5, 2.0), 0.1), sure(ddim(1.0, 5, 2.2), 0.2)]
     influence(tmp_path, rows, 0.1, 0.05)
-    written(tmp_path, rows)
+    results.append_rows(tmp_path, rows)
     path = tmp_path / "evidence.safetensors"
+    collect(tmp_path, rows)
     with safe_open(path, framework="numpy") as content:
         record, tables = content.metadata(), {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    if digest == "gone":
+        del record["digest"]
     with np.errstate(invalid="ignore"):
         save_file({name: np.ascontiguousarray(broken(table)) for name, table in tables.items()}, path, record)
     with pytest.raises(ZooError, match=r"evidence\.safetensors: .*remove it, and `samplerzoo report .* from the cells"):
@@ -378,6 +390,36 @@ def test_evidence_that_cannot_be_is_refused_with_the_file(tmp_path: Path, broken
     shutil.rmtree(tmp_path / "cells")
     with pytest.raises(ZooError, match=r"evidence\.safetensors: .*take it from a copy of the folder"):
         write_report(tmp_path)
+
+
+def test_figures_that_are_exchanged_are_refused(tmp_path: Path) -> None:
+    rows = [sure(ddim(0.0, 5, 2.0), 0.1)]
+    influence(tmp_path, rows, 0.1, 0.05)
+    collect(tmp_path, rows)
+    path = tmp_path / "evidence.safetensors"
+    with safe_open(path, framework="numpy") as content:
+        record, tables = content.metadata(), {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    del record["digest"]
+    save_file(dict(zip(tables, reversed(tables.values()), strict=True)), path, record)
+    with pytest.raises(ZooError, match=r"fd: a standard error of 0\.01, where its row in results.jsonl has 0\.1; remove"):
+        collect(tmp_path, rows)
+
+
+def test_influence_values_are_those_of_their_row(tmp_path: Path) -> None:
+    rows = [sure(ddim(0.0, 5, 2.0), 0.1)]
+    influence(tmp_path, rows, 0.1, 0.05)
+    worse = [sure(ddim(0.0, 5, 2.0), 0.2)]
+    with pytest.raises(ZooError, match=r"influence-.*remove the line of its cell from results\.jsonl, and the same"):
+        collect(tmp_path, worse)
+
+
+def test_kernel_distances_of_larger_error_than_that_of_all_are_refused(tmp_path: Path) -> None:
+    """The error of a row holds that of the choice of real images, too, so that one below it is right."""
+    rows = [sure(ddim(0.0, 5, 2.0), 0.1, kid_se=0.011)]
+    influence(tmp_path, rows, 0.1, 0.05)
+    collect(tmp_path, rows)
+    with pytest.raises(ZooError, match=r"kid: a standard error of 0\.01, where"):
+        collect(tmp_path, [sure(ddim(0.0, 5, 2.0), 0.1, kid_se=0.009)])
 
 
 def test_a_baseline_stands_with_the_commands(tmp_path: Path) -> None:
@@ -388,6 +430,6 @@ def test_a_baseline_stands_with_the_commands(tmp_path: Path) -> None:
 
 
 def test_evidence_of_no_error_at_all_is_read(tmp_path: Path) -> None:
-    rows = [sure(ddim(0.0, 5, 2.0), 0.1), sure(ddim(1.0, 5, 2.2), 0.1)]
+    rows = [sure(ddim(0.0, 5, 2.0)), sure(ddim(1.0, 5, 2.2))]
     influence(tmp_path, rows, 0.0, 0.0)
     assert "ddim eta 0" in written(tmp_path, rows)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.errors import ZooError
-from samplerzoo.trust.arrays import Expected, read_array
+from samplerzoo.trust.arrays import Expected, read_array, read_kept, save_kept
 
 GOOD = np.array([[0.0, 1.0], [2.0, 3.0]], np.float32)
 
@@ -59,3 +60,18 @@ def test_an_array_that_is_missing(tmp_path: Path) -> None:
     save_file({"x": GOOD}, tmp_path / "f.safetensors")
     with pytest.raises(ZooError, match=r"cannot be read.*y"):
         read_array(tmp_path / "f.safetensors", "y", Expected((None,)))
+
+
+def test_what_is_kept_shows_that_it_was_changed(tmp_path: Path) -> None:
+    file = tmp_path / "f.safetensors"
+    save_kept(file, {"x": GOOD}, {"of": "a"})
+    arrays, facts = read_kept(file, "take a copy")
+    assert np.array_equal(arrays["x"], GOOD) and facts == {"of": "a"}
+    with safe_open(file, framework="numpy") as content:
+        record = content.metadata()
+    for changed, own in (({"x": GOOD[::-1].copy()}, record), ({"x": GOOD}, {**record, "of": "b"}), ({}, record)):
+        save_file(changed, file, own)
+        with pytest.raises(ZooError, match=r"f\.safetensors: was changed after it was written; take a copy"):
+            read_kept(file, "take a copy")
+    save_file({"x": GOOD}, file)
+    assert np.array_equal(read_kept(file, "")[0]["x"], GOOD)  # of an earlier version, without a digest
