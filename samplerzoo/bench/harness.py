@@ -358,7 +358,7 @@ class Harness:
             ),
             speed=speed(made) if made else None,
             clipped=clipped(made),
-            warnings=tuple(warnings),
+            warnings=(*cell.plan.warnings, *warnings),
             command=self._options.command,
             versions=versions(),
         )

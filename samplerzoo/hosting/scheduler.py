@@ -29,7 +29,7 @@ from samplerzoo.hosting.run import Run
 from samplerzoo.hosting.timetable import Timetable, is_far
 from samplerzoo.models.parts import HOSTED, unhosted
 from samplerzoo.options import kebab
-from samplerzoo.sampling.plan import warn_of_long_end
+from samplerzoo.sampling.plan import other_spacing, warn_of_long_end
 
 
 @dataclass
@@ -341,14 +341,20 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
     ) -> Grid:
         """Return the grid that a pipeline asks for."""
         if sigmas is not None:
-            return grid_at_sigmas(model.schedule, sigmas)
-        if timesteps is not None:
-            return grid_told(model, timesteps)
-        if steps is None:
+            grid = grid_at_sigmas(model.schedule, sigmas)
+        elif timesteps is not None:
+            grid = grid_told(model, timesteps)
+        elif steps is None:
             raise UsageError("set_timesteps needs a number of steps, timesteps or sigmas")
-        grid = grid_of(sampler, model.schedule, steps, self.config.spacing)
-        if self.config.spacing is None:
-            warn_of_long_end(sampler, model.schedule, grid)
+        else:
+            grid = grid_of(sampler, model.schedule, steps, self.config.spacing)
+            if self.config.spacing is None:
+                warn_of_long_end(model.name, sampler, grid, other_spacing(model.schedule))
+            return grid
+        warn_of_long_end(
+            model.name, sampler, grid,
+            "the pipeline names its levels; where its call takes sigmas, others can be given, and ddim takes these",
+        )  # fmt: skip
         return grid
 
     def _lay_out(self, timetable: Timetable, device: str | torch.device | None) -> None:

@@ -34,6 +34,8 @@ SHOWN_LETTERS = 40
 
 LONG_END = 3.0
 """Ratio of a grid's last two steps between levels of noise, in log-SNR, above which it is said to end in a long one."""
+MANY_STEPS = 50
+"""Steps from which such an end is not said: there it moves an image by about two of 256 grey levels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,7 @@ class Plan:
         negative_prompt: what guidance leads away from, in place of the empty prompt.
         second: the guidance's own model, if it has one.
         own_scale: scale of a whole pipeline's own guidance; None for the pipeline's default.
+        warnings: doubts about the images, for whoever reports on them.
 
     Raises:
         UsageError: the parts do not go together.
@@ -65,6 +68,7 @@ class Plan:
     prompts: Sequence[str] | None = None
     negative_prompt: str | None = None
     own_scale: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse labels and prompts that do not go with the model and the guidance."""
@@ -175,12 +179,13 @@ def make_plan(
         labels = [whole("a label", label) for label in labels]  # an array or a tensor will do
     elif recipe.class_labels is not None or needs_labels(model, guidance):
         labels = parse_class_labels(recipe.class_labels or "balanced", model, num_images, recipe.seed)
+    warnings: tuple[str, ...] = ()
     if recipe.timesteps is not None:
         grid = model.schedule.grid_at(recipe.timesteps)
     else:
         grid = grid_of(sampler, model.schedule, recipe.steps, recipe.spacing)
-        if recipe.spacing is None:
-            warn_of_long_end(sampler, model.schedule, grid)
+        if recipe.spacing is None and model.schedule.own is not None:
+            warnings = warn_of_long_end(model.name, sampler, grid, other_spacing(model.schedule))
     clip = model.clip if recipe.clip_x0 is None else Clip.parse(recipe.clip_x0)
     second = None
     if isinstance(guidance, TwoModelGuidance) and guidance.model is not None:
@@ -189,7 +194,7 @@ def make_plan(
         model = dataclasses.replace(model, second=second.stub)
     return Plan(
         model, sampler, grid, num_images, clip, labels, guidance, second, recipe.seed, recipe.prompts,
-        recipe.negative_prompt, None if guidance is not None else recipe.own_scale,
+        recipe.negative_prompt, None if guidance is not None else recipe.own_scale, warnings,
     )  # fmt: skip
 
 
@@ -226,17 +231,29 @@ def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bo
     return model.num_classes is not None or (model.text is None and guidance is not None and guidance.needs_labels)
 
 
-def warn_of_long_end(sampler: Sampler, schedule: Schedule, grid: Grid) -> None:
-    """Say that a method of high order strays where the grid of a model's own scheduler ends in a long step."""
-    if schedule.own is None or sampler.order < 2 or len(grid) < 4:
-        return
+def warn_of_long_end(name: str, sampler: Sampler, grid: Grid, way_out: str) -> tuple[str, ...]:
+    """Say that a method of high order strays where a grid that nobody chose ends in a long step; return what is said.
+
+    Args:
+        name: name of the model.
+        way_out: what to do about it.
+    """
+    if sampler.order < 2 or not 4 <= len(grid) < MANY_STEPS:
+        return ()
     *_, before, last = (s.log_snr - t.log_snr for t, s in itertools.pairwise(grid.levels[:-1]))
-    if last > LONG_END * before:
-        warn_once(
-            "samplerzoo: the grid of this model's own scheduler ends in a step that is far longer in log-SNR than the "
-            f"others. {plugin_title(sampler)} strays there when steps are few: --spacing {schedule.usual} (in Python "
-            f'spacing="{schedule.usual}") has steps that are alike'
-        )
+    if last <= LONG_END * before:
+        return ()
+    warning = (
+        f"{name}: the grid of its scheduler ends in a step that is far longer in log-SNR than the others. "
+        f"{plugin_title(sampler)} strays there when steps are few: {way_out}"
+    )
+    warn_once(f"samplerzoo: {warning}")
+    return (warning,)
+
+
+def other_spacing(schedule: Schedule) -> str:
+    """Name the spacing whose steps are alike."""
+    return f'--spacing {schedule.usual} (in Python spacing="{schedule.usual}") has steps that are alike'
 
 
 def _warn_of_cut(text: TextEncoder, prompts: Sequence[str]) -> None:

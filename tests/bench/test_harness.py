@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import folders
 import pytest
 import torch
 from children import run_code, run_commands
@@ -25,6 +26,7 @@ from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import ModelFolder, load
+from samplerzoo.report.page import write_report
 from samplerzoo.sampling.labels import IN_PROPORTION
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.sample import sample
@@ -70,6 +72,15 @@ def test_a_row_has_all_that_is_needed(suite: Suites, bench: Bench, tmp_path: Pat
     assert row.command == "samplerzoo bench"
     assert "torch" in row.versions
     assert any("fewer than the 64 features" in warning for warning in row.warnings)
+
+
+def test_a_doubt_about_a_grid_is_among_the_warnings_of_its_row(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    model = folders.flow(tmp_path / "flow", channels=1)
+    rows = [{"sampler": "unipc", "steps": [5, 50]}, {"sampler": "unipc", "steps": 5, "spacing": "trailing"}]
+    found = bench(suite(*rows, model=str(model), images=2)).rows
+    assert [[text for text in row.warnings if "strays there" in text] != [] for row in found] == [True, False, False]
+    report = write_report(tmp_path / "out").read_text().partition("## Warnings")[2]
+    assert "flow: the grid of its scheduler ends in a step that is far longer" in report
 
 
 def test_images_are_those_of_sample(suite: Suites, bench: Bench, tmp_path: Path, tiny_model: Path) -> None:

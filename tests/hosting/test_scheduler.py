@@ -17,6 +17,7 @@ from torch import Tensor
 import samplerzoo as zoo
 from samplerzoo import Sampler
 from samplerzoo.core.noise import Noise
+from samplerzoo.models.load import warn_once
 from samplerzoo.registry import plugins
 
 SHAPE = (3, 4, 4)
@@ -594,3 +595,27 @@ def test_copies_start_anew() -> None:
     assert torch.equal(drive(copied, x, 0), made)
     with pytest.raises(zoo.UsageError, match="copies the state of its scheduler in the middle of a run"):
         copy.deepcopy(scheduler.__dict__)  # as pipelines of panoramas do
+
+
+@pytest.mark.parametrize(
+    ("sampler", "asked", "noted"),
+    [
+        ("unipc", {"sigmas": [1.0, 0.75, 0.5, 0.25, 0.001]}, True),
+        ("unipc", {"sigmas": [1.0, 0.75, 0.5, 0.25, 0.001], "spacing": "trailing"}, True),  # which nobody follows
+        ("unipc", {"timesteps": [1000, 750, 500, 250, 1]}, True),
+        ("unipc", {"num_inference_steps": 5}, True),
+        ("unipc", {"num_inference_steps": 5, "spacing": "linspace"}, False),
+        ("unipc", {"num_inference_steps": 50}, False),
+        ("unipc", {"sigmas": [1.0, 0.8, 0.6, 0.4, 0.2]}, False),
+        ("ddim", {"sigmas": [1.0, 0.75, 0.5, 0.25, 0.001]}, False),
+    ],
+)
+def test_a_long_end_is_said_whoever_names_the_levels(
+    capsys: pytest.CaptureFixture[str], sampler: str, asked: dict[str, Any], noted: bool
+) -> None:
+    warn_once.cache_clear()
+    own = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler = zoo.as_scheduler(sampler, own, spacing=asked.get("spacing"))
+    scheduler.set_timesteps(**{name: value for name, value in asked.items() if name != "spacing"})
+    noun = "the network behind a FlowMatchEulerDiscreteScheduler: the grid"
+    assert capsys.readouterr().err.count(noun) == noted

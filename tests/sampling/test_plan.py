@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,8 @@ def test_a_plan_without_the_labels_it_needs(conditional: Model) -> None:
     ("request_", "noted"),
     [
         ({"sampler": "unipc", "steps": 5}, True),
-        ({"sampler": "heun", "steps": 50}, True),
+        ({"sampler": "heun", "steps": 49}, True),
+        ({"sampler": "heun", "steps": 50}, False),
         ({"sampler": "ddim", "steps": 5}, False),
         ({"sampler": "unipc", "steps": 5, "spacing": "trailing"}, False),
         ({"sampler": "unipc", "steps": 5, "spacing": "scheduler"}, False),
@@ -108,6 +110,16 @@ def test_a_grid_that_ends_in_a_long_step_is_said_once(
     for _ in range(2):
         sample(model, num_images=1, **request_)
     assert capsys.readouterr().err.count("--spacing trailing") == noted
+
+
+def test_a_long_end_is_said_of_each_model_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    warn_once.cache_clear()
+    schedule = RectifiedFlow(own=lambda steps: np.linspace(1.0, 0.001, steps))
+    for name in ("one", "other"):
+        model = dataclasses.replace(gaussian(schedule, parametrization=FLOW), name=name)
+        plan = make_plan(Recipe(sampler="unipc", steps=5), model, 1)
+        assert capsys.readouterr().err == f"samplerzoo: {plan.warnings[0]}\n"
+        assert plan.warnings[0].startswith(f"{name}: the grid of its scheduler ends")
 
 
 def test_a_grid_of_steps_that_are_alike_is_not_noted(capsys: pytest.CaptureFixture[str]) -> None:
