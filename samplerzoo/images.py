@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import json
 import math
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from samplerzoo.data.pictures import has_grey_palette
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.system.files import atomic_file
+from samplerzoo.system.files import DIGITS, atomic_file
 from samplerzoo.trust.limits import MOST_VALUES
 from samplerzoo.trust.markup import visible
 from samplerzoo.trust.records import parse_object
@@ -193,15 +195,20 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:
     with _opened(path) as image:
         if image.width * image.height > MOST_VALUES:
             raise ZooError(f"{path}: a picture of {image.width}x{image.height}; at most {MOST_VALUES} pixels are read")
-        pixels = np.asarray(image)
-        metadata = _metadata(image, path)
-    return pixels[..., None] if pixels.ndim == 2 else pixels, metadata
+        if image.mode == "P":
+            image.load()
+            return _pixels(image.convert("L" if has_grey_palette(image) else "RGB")), _metadata(image, path)
+        return _pixels(image), _metadata(image, path)
 
 
-def read_metadata(path: Path) -> dict[str, Any] | None:
-    """Read the metadata that `save_png` put into an image file, without its pixels."""
-    with _opened(path) as image:
-        return _metadata(image, path)
+def digest_pixels(pixels: Pixels) -> str:
+    """Return the first 16 hex digits of a SHA-256 of pixels (H, W, C), by which it is seen that they were changed."""
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:DIGITS]
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 @contextmanager

@@ -50,9 +50,9 @@ def command(
     Only the file and the model are needed. The exit code is 1 if the pixels differ by more than rounding. Plugins, data
     and models of the hub are not taken because the file names them: name them yourself, as the error says.
     """
-    from samplerzoo.images import picture, read_png, save_png
+    from samplerzoo.images import read_png
     from samplerzoo.sampling.recipe import ImageRecord
-    from samplerzoo.sampling.run import draw_image, outside_images, prepare_run
+    from samplerzoo.sampling.run import draw_image, outside_images, prepare_run, save_image
     from samplerzoo.sampling.tuning import TuningRequest
 
     target = output or outside_images(Path()) / f"{image.stem}-rerun.png"
@@ -74,7 +74,8 @@ def command(
         # the file knows the image's class; which image has which class was another rule in earlier versions
         found = found.model_copy(update={"class_labels": str(record.label)})
     alone = TuningRequest(batch_size=1, layout="contiguous")
-    run = prepare_run(found, index + 1, asked=alone, device=device, offload=offload)
+    height, width, channels = old.shape
+    run = prepare_run(found, index + 1, asked=alone, device=device, offload=offload, shape=(channels, height, width))
     if run.recipe.fingerprint != recipe.fingerprint:
         click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
     if run.recipe.second_fingerprint != recipe.second_fingerprint:
@@ -82,7 +83,7 @@ def command(
     if {*run.recipe.plugins.values()} != {*recipe.plugins.values()}:
         click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
     new = draw_image(run, index)
-    save_png(picture(new), target, run.recipe.metadata(index, record.label))
+    save_image(run.recipe, index, record.label, new, target)
     show(target)
     show(_verdict(old, new, ROUNDING[run.recipe.dtype]))
 
@@ -134,8 +135,6 @@ def _with_models(recipe: Recipe, model: str | None, second: str | None) -> Recip
 
 
 def _verdict(old: Pixels, new: Pixels, rounding: int) -> str:
-    if old.shape != new.shape:
-        raise ZooError(f"not the same image: {new.shape} where {old.shape} was")
     difference = abs(old.astype(int) - new.astype(int))
     if not difference.any():
         return "identical: every pixel is the same"

@@ -121,14 +121,14 @@ def _in_8_bits(image: Image.Image, kind: str | None, top: int, zero_is_white: bo
 
 def _on_background(image: Image.Image) -> Image.Image:
     """Lay a picture on the background, and return it in mode L or RGB."""
-    mode = "L" if image.mode in GREY_MODES or _has_grey_palette(image) else "RGB"
+    mode = "L" if image.mode in GREY_MODES or has_grey_palette(image) else "RGB"
     if not image.has_transparency_data:
         return image.convert(mode)
     image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert(mode)
 
 
-def _has_grey_palette(image: Image.Image) -> bool:
+def has_grey_palette(image: Image.Image) -> bool:
     """Tell whether a picture of a palette, as every GIF is, shows no colour."""
     if image.mode != "P":
         return False

@@ -20,7 +20,7 @@ from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.data.options import DataOptions
 from samplerzoo.errors import UsageError, did_you_mean, reason
 from samplerzoo.models.folder import EXACT
-from samplerzoo.models.handle import ModelHandle, echo, slope
+from samplerzoo.models.handle import ModelHandle, echo, slope, unlike
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.options import Field
 from samplerzoo.system.environment import choose_device
@@ -132,6 +132,12 @@ class ExactModel(ModelHandle):
     @property
     def layouts(self) -> tuple[Layout, ...]:
         return ("contiguous",)
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        side = self.options.image_size
+        if side is not None and shape[1:] != (side, side):
+            raise unlike(self.name, (self.options.channels or shape[0], side, side), shape)
+        super().check_shape(shape)
 
     def choose_dtype(self, dtype: str, device: str) -> str:
         if dtype not in ("auto", "float32"):

@@ -10,7 +10,7 @@ from samplerzoo.core.condition import Condition
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import LAYOUTS, Layout, Model, Offload
 from samplerzoo.core.text import TextEncoder
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.system.environment import choose_dtype
 
 if TYPE_CHECKING:
@@ -79,6 +79,15 @@ class ModelHandle(ABC):
             f"{self.stub.name}: --offload is for whole pipelines: leave it out, or add --hosted to run one"
         )
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse to make pictures of another shape (C, H, W), before memory is taken.
+
+        Raises:
+            ZooError: the model makes others.
+        """
+        if self.stub.image_shape != shape:
+            raise unlike(self.stub.name, self.stub.image_shape, shape)
+
     @abstractmethod
     def load(
         self, *, device: str = "auto", dtype: str = "auto", compiled: bool = False, layout: Layout = "contiguous"
@@ -96,6 +105,18 @@ class ModelHandle(ABC):
     @abstractmethod
     def about(self) -> dict[str, Any]:
         """Return what else there is to say of the model, as JSON."""
+
+
+def unlike(name: str, made: tuple[int, ...], wanted: tuple[int, ...]) -> ZooError:
+    """Return the error for a model that makes pictures of another shape (C, H, W)."""
+
+    def said(shape: tuple[int, ...]) -> str:
+        return "x".join(map(str, [*shape[:0:-1], shape[0]]))
+
+    return ZooError(
+        f"not the same image: {name} makes pictures of {said(made)} (width, height, channels), and this one has "
+        f"{said(wanted)}; --model names the model that made it"
+    )
 
 
 def echo(channels: int = 1) -> Network:

@@ -44,6 +44,8 @@ from samplerzoo.system.processes import gather, on_main, processes
 from samplerzoo.trust.records import read_object, read_record
 
 RECORD_FILE, MANIFEST_FILE, GRID_FILE, IMAGE_FOLDER = "run.json", "manifest.jsonl", "grid.png", "images"
+PIXELS = "pixels"
+"""Key of an image's metadata that hold the digest of its pixels; earlier versions had none."""
 IMAGE_FILE = re.compile(r"\d{6,}\.png")
 GRID_IMAGES = 64
 RUNS = Path("runs")
@@ -98,18 +100,23 @@ def prepare_run(
     device: str = "auto",
     compiled: bool = False,
     offload: Offload | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> Run:
     """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
 
     Args:
         asked: batch size and layout asked for; by default the fastest.
         offload: what of the weights of a whole pipeline comes to the device at once.
+        shape: (C, H, W) that the pictures must have; by default as the model makes them.
 
     Raises:
         UsageError: the request cannot be met.
+        ZooError: the model makes pictures of another shape.
     """
     device = choose_device(device)
     found = open_model(recipe.model, recipe.reading).offloaded(offload, device)
+    if shape is not None:
+        found.check_shape(shape)
     images.check_channels(found.stub.image_shape[0], f"an image of {found.stub.name}")
     plan = make_plan(recipe, found.stub, num_images)
     cost = count_cost(plan)
@@ -127,6 +134,12 @@ def draw_image(run: Run, index: int) -> images.Pixels:
     """Draw one image of the run by itself, as pixels (H, W, C)."""
     (batch,) = stream(run.plan, indices=[index])
     return images.to_uint8(run.plan.model.decode(batch.images))[0]
+
+
+def save_image(recipe: Recipe, index: int, label: int | None, pixels: images.Pixels, path: Path) -> None:
+    """Save one image of a run, with its recipe and a digest of its pixels (H, W, C)."""
+    metadata = {**recipe.metadata(index, label), PIXELS: images.digest_pixels(pixels)}
+    images.save_png(images.picture(pixels), path, metadata)
 
 
 def image_path(index: int) -> str:
@@ -222,7 +235,7 @@ def _save(run: Run, folder: Path, indices: Sequence[int], pixels: images.Pixels)
     for index, image in zip(indices, pixels, strict=True):
         path = folder / image_path(index)
         if not path.exists():
-            images.save_png(images.picture(image), path, run.recipe.metadata(index, _label(run, index)))
+            save_image(run.recipe, index, _label(run, index), image, path)
 
 
 def _label(run: Run, index: int) -> int | None:
@@ -285,13 +298,22 @@ def _check_images(run: Run, folder: Path) -> None:
         path, label = folder / image_path(index), _label(run, index)
         if not path.exists():
             continue
-        found = images.read_metadata(path)
-        if found != run.recipe.metadata(index, label):
-            what = "carries no recipe" if found is None else _difference(ImageRecord.of(found, str(path)), run, index)
-            if what:
-                raise ZooError(
-                    f"{path} {what}: this run did not make it there. Move it away, and --resume makes the image anew"
-                )
+        try:
+            pixels, found = images.read_png(path)
+            told = None if found is None else found.pop(PIXELS, None)
+            what = None
+            if found is None:
+                what = "carries no recipe"
+            elif found != run.recipe.metadata(index, label):
+                what = _difference(ImageRecord.of(found, str(path)), run, index)
+        except ZooError as error:
+            raise ZooError(f"{error}: move it away, and --resume makes the image anew") from error
+        if what is None and told not in (None, images.digest_pixels(pixels)):
+            what = "has other pixels than when it was written"
+        if what:
+            raise ZooError(
+                f"{path} {what}: this run did not make it there. Move it away, and --resume makes the image anew"
+            )
 
 
 def _difference(found: ImageRecord, run: Run, index: int) -> str | None:

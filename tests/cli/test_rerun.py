@@ -156,3 +156,19 @@ def test_images_of_the_digits_come_again_beside_a_folder_of_that_name(cli) -> No
     assert cli("run", *words, "--num-images", 3, "--resume").code == 0
     assert "identical" in cli("rerun", "digits/images/000001.png").out
     assert images.read_png(Path("000001-rerun.png"))[1]["recipe"]["model"] == "exact:digits:images=50"
+
+
+def test_a_model_of_other_pictures_is_refused_before_memory_is_taken(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli("run", "--model", "exact:digits:images=50", "--steps", 1, "--num-images", 1, "-o", "out")
+    pixels, metadata = images.read_png(Path("out/images/000000.png"))
+    assert metadata is not None
+    huge = {**metadata["recipe"], "model": "exact:digits:image_size=770"}
+    images.save_png(images.picture(pixels), Path("huge.png"), {**metadata, "recipe": huge})
+    with monkeypatch.context() as patched:
+        patched.setattr("samplerzoo.data.image_sets.load_images", None)
+        cli("rerun", "huge.png").refuses(
+            1, "not the same image: exact:digits:image_size=770 makes pictures of 770x770x1"
+        )
+    images.save_png(images.picture(pixels[:4]), Path("cut.png"), metadata)
+    cli("rerun", "cut.png").refuses(1, "makes pictures of 8x8x1 (width, height, channels), and this one has 8x4x1")
+    assert not [*Path().glob("*-rerun.png")]

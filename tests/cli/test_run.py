@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from samplerzoo_plugins.architectures.unet2d import UNet2D
 
 from samplerzoo import images, registry
@@ -498,13 +499,42 @@ def test_a_run_goes_on_with_images_that_are_its_own(cli, tiny_model: Path) -> No
     refused("is of class 0, not 1")
     images.save_png(images.picture(pixels), SECOND, {**metadata, "samplerzoo": "0.1"})
     assert cli(*words, "-o", "out", "--resume").code == 0  # an earlier version has made it, as this one would
+    kept = json.dumps(metadata)
+    for other in (pixels ^ 1, pixels[:, :-1]):  # under the metadata of the image itself
+        _save(SECOND, images.picture(other), kept)
+        refused("has other pixels than when it was written")
+    for cut in (b"", content[:20], content[: len(content) // 2], content[:-60]):
+        SECOND.write_bytes(cut)
+        refused("not an image that can be read")
+    _save(SECOND, images.picture(pixels ^ 1), json.dumps({k: v for k, v in metadata.items() if k != "pixels"}))
+    assert cli(*words, "-o", "out", "--resume").code == 0  # of an earlier version, which kept no digest
     SECOND.unlink()
     assert cli(*words, "-o", "out", "--resume").code == 0
     assert files_of(Path("out")) == before
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_picture_of_a_palette_is_read_as_what_it_shows(tmp_path: Path, mode: str) -> None:
+    """Programs that make files smaller give pictures a palette, without a change of what they show."""
+    channels = {"L": 1, "RGB": 3}[mode]
+    shown = images.picture(np.arange(16 * channels, dtype=np.uint8).reshape(4, 4, channels))
+    _save(tmp_path / "a.png", shown.quantize(256), "{}")
+    found, _ = images.read_png(tmp_path / "a.png")
+    np.testing.assert_array_equal(images.picture(found), shown)
+
+
+def _save(path: Path, picture: Image.Image, metadata: str) -> None:
+    """Save a picture as another program does that keeps the metadata."""
+    chunks = PngInfo()
+    chunks.add_text("samplerzoo", metadata)
+    picture.save(path, "PNG", pnginfo=chunks)
+
+
 def test_a_picture_of_another_size_among_those_of_a_run_is_named(cli, tiny_model: Path) -> None:
     words = ["run", "--model", tiny_model, "--sampler", "ddim", "--steps", 1, "--num-images", 3, "-o", "out"]
     assert cli(*words).code == 0
-    images.save_png(Image.new("RGB", (5, 7)), SECOND, images.read_metadata(SECOND))
+    metadata = images.read_png(SECOND)[1]
+    assert metadata is not None
+    earlier = {name: value for name, value in metadata.items() if name != "pixels"}  # which kept no digest
+    images.save_png(Image.new("RGB", (5, 7)), SECOND, earlier)
     cli(*words, "--resume").refuses(1, "out/images/000001.png: a picture of 5x7, colour")
