@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from samplerzoo.core.blame import blame, blaming, import_fault, place_of, remember
 from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind, bases, check_class
 from samplerzoo.core.protocol import check_members
-from samplerzoo.errors import UsageError, ZooError, did_you_mean, path_text, reason
+from samplerzoo.errors import UsageError, ZooError, did_you_mean, expect, path_text, reason
 from samplerzoo.system.entry_points import origin, points
 
 if TYPE_CHECKING:
@@ -234,6 +234,7 @@ def spacing(text: str) -> Spacing:
     Raises:
         UsageError: no spacing has the name, or it has no such option, or it refuses the value.
     """
+    expect("spacing", text, str)
     name, options = split_spacing(text)
     return cast("Spacing", make("spacing", name, options))
 

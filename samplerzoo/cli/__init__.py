@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import itertools
 import os
 import sys
 import traceback
@@ -38,6 +39,9 @@ COMMANDS = {
     "env": ("env", "Show versions and hardware, for a bug report."),
 }
 """Module of every command, and its line in the help."""
+
+MAY_BE_EMPTY = ("--prompts", "--negative-prompt")
+"""Flags for which an empty text says something."""
 
 SEE = f"{__name__}.see"
 """Key, in a context's meta, of the command line that lists all flags; by default it is the command's own --help."""
@@ -102,8 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
-    if words[0] == "help":  # as git and pip have it
-        words = [*words[1:], "--help"]
     _quiet_libraries()
     keep_freed_memory()
     with warnings.catch_warnings():
@@ -111,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore")
         try:
             _refuse_bytes(words)
+            _refuse_empty(words)
+            if words[0] == "help":  # as git and pip have it
+                words = [*_named_commands(words[1:]), "--help"]
             return group.main(words, prog_name="samplerzoo", standalone_mode=False, obj=debug) or 0
         except (ZooError, click.ClickException, OSError) as error:
             if debug:
@@ -141,6 +146,37 @@ def _refuse_bytes(words: Sequence[str]) -> None:
     for word in words:
         if "\0" in word or not is_text(word):
             raise UsageError(f"{word!r} is no text in UTF-8; if it names a file, rename that")
+
+
+def _named_commands(words: Sequence[str]) -> Sequence[str]:
+    """Return the words behind `help`, which name a command, and what flags there are behind it.
+
+    Raises:
+        UsageError: there is one word too many.
+    """
+    command: click.Command | None = group
+    for number, word in enumerate(words):
+        if word.startswith("-") or command is None:
+            break
+        if not isinstance(command, click.Group):
+            named = " ".join(words[:number])
+            raise UsageError(f"help takes a command alone, and {word!r} is none of {named}: samplerzoo help {named}")
+        command = command.get_command(click.Context(command), word)
+    return words
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse a word that is empty, as a variable of a shell is that nobody has set.
+
+    Raises:
+        UsageError: names the flag, or the word before.
+    """
+    for before, word in itertools.pairwise(["samplerzoo", *words]):
+        flag, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+        if equals and not value and _hyphens(flag) not in MAY_BE_EMPTY:
+            raise UsageError(
+                f"the word behind {flag} is empty, as a variable that is not set: give it, or leave it out"
+            )
 
 
 def _out_of_memory(error: BaseException) -> ZooError | None:

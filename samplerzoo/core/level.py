@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, expect, short
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,11 @@ class Grid:
     levels: tuple[Level, ...]
 
     def __post_init__(self) -> None:
-        if len(self) < 1 or [level.clean for level in self.levels] != [False] * len(self) + [True]:
+        if not isinstance(self.levels, (tuple, list)):
+            raise UsageError(f"the levels of a grid are a tuple of Level, not {short(self.levels)}")
+        for level in self.levels:
+            expect("a level of a grid", level, Level)
+        if len(self.levels) < 2 or [level.clean for level in self.levels] != [False] * len(self) + [True]:
             raise UsageError("a grid needs at least one noisy level, and the clean level at its end only")
         for t, s in self.pairs():
             if not t.tau > s.tau:

@@ -14,7 +14,7 @@ from samplerzoo.core.parametrization import EPSILON, Parametrization
 from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
-from samplerzoo.errors import UsageError, ZooError, expect, short
+from samplerzoo.errors import UsageError, ZooError, expect, short, whole
 
 if TYPE_CHECKING:
     import torch
@@ -101,11 +101,49 @@ class Model:
             raise UsageError(f"{self.name} has no image shape: give Model(..., shape=(C, H, W))")
         named = f", such as PARAMETRIZATIONS[{self.parametrization!r}]" if isinstance(self.parametrization, str) else ""
         expect(f"the parametrization of {self.name}", self.parametrization, Parametrization, named)
+        self._check_classes()
+        self._check_rest()
         if self.parametrization.blind(self.schedule):
             raise ZooError(
                 f"{self.name}: {self.parametrization.name} says nothing of x0 where no signal is left, as at the top "
                 f"of this {self.schedule.kind} schedule; it needs v_prediction, sample or flow"
             )
+
+    def _check_classes(self) -> None:
+        """Refuse classes that cannot be counted, and names and counts that are not theirs."""
+        for name in ("num_classes", "classifier_classes"):
+            if getattr(self, name) is not None:
+                whole(f"{name} of {self.name}", getattr(self, name), least=1)
+        if self.null_label is not None:
+            null = whole(f"null_label of {self.name}", self.null_label, least=0)
+            if self.num_classes is None or null > self.num_classes:
+                there = "no classes" if self.num_classes is None else f"the classes 0 to {self.num_classes - 1}"
+                raise UsageError(f"null_label {null}: {self.name} has {there}; a null label stands right behind them")
+        for name, kind in (("class_names", str), ("class_counts", Integral)):
+            listed = getattr(self, name)
+            if listed is not None and (
+                not isinstance(listed, (tuple, list)) or not all(isinstance(each, kind) for each in listed)
+            ):
+                entries = "texts" if kind is str else "whole numbers"
+                raise UsageError(f"{name} of {self.name} is a tuple of {entries}, one a class, not {short(listed)}")
+
+    def _check_rest(self) -> None:
+        """Refuse what would fail only after images were drawn."""
+        for name, kind, optional in (
+            ("text", TextEncoder, True), ("averages", bool, False), ("codec", Codec, False), ("second", Model, True),
+            ("clip", Clip, False), ("device", str, False), ("dtype", str, False), ("compiled", bool, False),
+            ("name", str, False),
+        ):  # fmt: skip
+            expect(f"{name} of a model", getattr(self, name), kind, optional=optional)
+        for name in ("classifier", "drawer"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise UsageError(f"{name} of {self.name} is {short(getattr(self, name))}, and has to be a function")
+        for name, choices in (
+            ("variance", (None, "small", "large", "learned")), ("layout", LAYOUTS), ("offload", (None, *OFFLOADS))
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, str)) or value not in choices:
+                raise UsageError(f"{name} of {self.name} is {short(value)}, and has to be one of {choices}")
 
     @property
     def classes(self) -> int | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, short, whole
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +31,8 @@ THREADS = min(8, os.cpu_count() or 1)
 
 def check_seed(seed: int) -> None:
     """Raise UsageError unless the seed is a whole number from 0 to 2**64 - 1."""
-    if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**64):
-        raise UsageError(f"a seed must be a whole number between 0 and 2**64 - 1, not {seed}")
+    if not 0 <= whole("a seed", seed) < 2**64:
+        raise UsageError(f"a seed must be a whole number between 0 and 2**64 - 1, not {short(seed)}")
 
 
 class Noise:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from samplerzoo.core.level import Level
 from samplerzoo.core.schedule import LEAST_ALPHA, Schedule
+from samplerzoo.errors import UsageError, expect, number, short
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,12 @@ class Parametrization:
     c_out: Coefficient
     c_in: Coefficient = lambda t: 1.0
     c_noise: Coefficient = lambda t: t.tau
+
+    def __post_init__(self) -> None:
+        expect("the name of a parametrization", self.name, str)
+        for name in ("c_skip", "c_out", "c_in", "c_noise"):
+            if not callable(getattr(self, name)):
+                raise UsageError(f"{name} of {self.name} is {short(getattr(self, name))}, and has to be a function")
 
     def read(self, x: Tensor, t: Level, output: Tensor) -> tuple[Tensor, Tensor]:
         """Return eps and x0 of a state x at level t, from the output of the network."""
@@ -108,6 +115,9 @@ def edm(std: float = 0.5, sign: float = 1.0) -> Parametrization:
     Args:
         sign: sign of c_out; diffusers has -1 for what it calls v_prediction.
     """
+
+    if not 0 < number("the standard deviation of data", std) < math.inf or abs(number("the sign of c_out", sign)) != 1:
+        raise UsageError(f"edm needs a standard deviation above 0 and a sign of 1 or -1, not {std:g} and {sign:g}")
 
     def norm(t: Level) -> float:
         return (t.sigma**2 + (std * t.alpha) ** 2) ** 0.5

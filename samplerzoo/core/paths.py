@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samplerzoo.core.betas import betas_of
 from samplerzoo.core.level import Level
 from samplerzoo.core.schedule import LEAST_ALPHA, Schedule
-from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.errors import UsageError, ZooError, expect, number, short, whole
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,11 @@ class VP(Schedule):
     low = 1.0
 
     def __init__(self, betas: Sequence[float] | NDArray[np.float64], *, zero_terminal_snr: bool = False) -> None:
-        beta = np.asarray(betas, dtype=np.float64)
+        try:
+            beta = np.asarray(betas, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            raise UsageError(f"betas are a list of numbers, not {short(betas)}") from None
+        expect("zero_terminal_snr", zero_terminal_snr, bool)
         if beta.ndim != 1 or not len(beta) or not (np.isfinite(beta).all() and (beta > 0).all() and (beta <= 1).all()):
             raise ZooError("a schedule needs a list of betas, each above 0 and at most 1")
         log_abar = np.concatenate([[0.0], np.cumsum(np.log1p(-np.minimum(beta, 1 - 2.0**-53)))])
@@ -127,6 +131,8 @@ class VE(Schedule):
     usual: ClassVar[str] = "karras"
 
     def __init__(self, low: float = 0.002, high: float = 80.0, *, own: OwnGrid | None = None) -> None:
+        low, high = number("the least sigma of a VE path", low), number("the largest sigma of a VE path", high)
+        _check_function("own", own)
         if not 0 < low < high < math.inf:
             raise ZooError(f"a VE path needs 0 < sigma_min < sigma_max, not {low:g} and {high:g}")
         self.low, self.T, self.prior_std, self.own = low, high, high, own
@@ -168,6 +174,11 @@ class RectifiedFlow(Schedule):
     def __init__(
         self, timesteps: int = 1000, *, own: OwnGrid | None = None, shifted: Shift | None = None, shift: float = 1.0
     ) -> None:
+        timesteps = whole("timesteps of a flow", timesteps, least=1)
+        if not 0 < number("the shift of a flow", shift) < math.inf:
+            raise UsageError(f"the shift of a flow is finite and above 0, not {shift:g}")
+        _check_function("own", own)
+        _check_function("shifted", shifted)
         self.low, self._timesteps = 1 / max(timesteps, 2), timesteps
         self.own, self.shifted, self.shift = own, shifted, shift
 
@@ -207,6 +218,12 @@ NAMED_PATHS: dict[str, Callable[[], Schedule]] = {
 }
 """Paths of models that are computed, by the word in their names: the linear betas of DDPM, the cosine ones of Nichol
 and Dhariwal 2021, EDM's range of sigma, and the straight path."""
+
+
+def _check_function(what: str, value: object) -> None:
+    """Refuse what is no function; None is none."""
+    if value is not None and not callable(value):
+        raise UsageError(f"{what} is {short(value)}, and has to be a function")
 
 
 def _batch(tau: torch.Tensor, *values: NDArray[np.float64]) -> Level:

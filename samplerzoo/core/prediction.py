@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from samplerzoo.core.level import Level
 from samplerzoo.core.parametrization import EPSILON, SAMPLE, V_PREDICTION, Parametrization
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.errors import UsageError, expect
+from samplerzoo.errors import UsageError, expect, number, short
 
 if TYPE_CHECKING:
     import torch
@@ -135,6 +135,15 @@ class Clip:
     value: float = 1.0
     most: float | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.mode, str) or self.mode not in ("off", "static", "dynamic"):
+            raise UsageError(f"the mode of a clip is off, static or dynamic, not {short(self.mode)}")
+        value = number("the value of a clip", self.value)
+        if not 0 < value < math.inf or (self.mode == "dynamic" and value > 1):
+            raise UsageError(f"clip-x0 {self}: a bound must be above 0, a quantile above 0 and at most 1")
+        if self.most is not None and not number("the largest bound of a clip", self.most) > 0:
+            raise UsageError(f"clip-x0 {self}: the largest bound must be above 0")
+
     @classmethod
     def parse(cls, text: str) -> Clip:
         """Read `off`, `static` or `dynamic`, perhaps with a number after a colon: `static:1.5`, `dynamic:0.99`.
@@ -156,10 +165,6 @@ class Clip:
             value, most = [*map(float, numbers), *(default[mode], math.inf)[len(numbers) :]]
         except ValueError:
             raise UsageError(f"clip-x0 {text!r}: {':'.join(numbers)!r} is not a number") from None
-        if not 0 < value < math.inf or (mode == "dynamic" and value > 1):
-            raise UsageError(f"clip-x0 {text!r}: a bound must be above 0, a quantile above 0 and at most 1")
-        if not most > 0:
-            raise UsageError(f"clip-x0 {text!r}: the largest bound must be above 0")
         return cls(mode, value, None if most == math.inf else most)  # type: ignore[arg-type]
 
     def __str__(self) -> str:

@@ -100,7 +100,7 @@ def grid_of(sampler: Sampler, schedule: Schedule, steps: int, spacing: str | Non
         ZooError: the sampler fails, or gives something else.
     """
     with blaming(sampler):
-        grid = sampler.grid(schedule, steps, spacing or schedule.spacing)
+        grid = sampler.grid(schedule, steps, schedule.spacing if spacing is None else spacing)
     if not isinstance(grid, Grid):
         raise bad_answer(sampler, "grid", grid, "a Grid, as schedule.grid gives it")
     return grid

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from samplerzoo.core import finder
 from samplerzoo.core.finder import Spread
 from samplerzoo.core.level import Grid, Level
-from samplerzoo.errors import UsageError, short
+from samplerzoo.errors import UsageError, number, numbers, short, whole
 
 if TYPE_CHECKING:
     import torch
@@ -105,15 +105,16 @@ class Schedule(ABC):
         Raises:
             UsageError: the spacing is unknown, or the steps do not fit.
         """
-        if not isinstance(steps, Integral):
-            raise UsageError(f"steps is a whole number, not {short(steps)}")
+        steps = whole("steps", steps)
         if spacing is None or isinstance(spacing, str):
-            spacing = finder.find_spacing(spacing or self.spacing)
+            spacing = finder.find_spacing(self.spacing if spacing is None else spacing)
+        if not callable(getattr(spacing, "spread", None)):
+            raise UsageError(f"spacing is a name or an object of a Spacing, not {short(spacing)}")
         return self._grid(spacing.spread(self, steps))
 
     def grid_at(self, timesteps: Iterable[float]) -> Grid:
         """Return a grid of exactly these timesteps, fractions allowed, followed by the clean level."""
-        listed = [*timesteps]
+        listed = numbers("timesteps", timesteps)
         for t, s in itertools.pairwise(listed):
             if not t > s:
                 raise UsageError(f"a grid must decrease strictly: timestep {s:g} follows {t:g}")
@@ -125,4 +126,8 @@ class Schedule(ABC):
 
 def karras(top: float, low: float, steps: int, rho: float = KARRAS_RHO) -> NDArray[np.float64]:
     """Return noise levels from top to low, evenly spaced in their root of order rho (Karras et al. 2022, eq. 5)."""
+    for what, value in (("top", top), ("low", low), ("rho", rho)):
+        if not 0 < number(f"{what} of a Karras grid", value) < math.inf:
+            raise UsageError(f"{what} of a Karras grid is finite and above 0, not {short(value)}")
+    steps = whole("steps", steps, least=0)
     return np.linspace(top ** (1 / rho), low ** (1 / rho), steps) ** rho

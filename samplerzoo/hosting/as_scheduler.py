@@ -46,9 +46,8 @@ def as_scheduler(
     own: dict[str, Any] = {"spacing": spacing, "clip_x0": clip_x0, "seed": seed}
     if isinstance(sampler, str):
         return SamplerScheduler.from_config(config, sampler=sampler, sampler_options=options, **own)
-    if not isinstance(sampler, Sampler):
-        raise UsageError(f"a sampler is a name or an object of a Sampler, not {sampler!r:.60}")
     if options:
         raise UsageError(f"options {', '.join(options)} go into the sampler object itself")
-    check_methods(type(sampler), "sampler")
+    if isinstance(sampler, Sampler):
+        check_methods(type(sampler), "sampler")
     return SamplerScheduler.from_config(config, sampler=sampler, **own)

@@ -12,7 +12,7 @@ import numpy as np
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.schedule import Schedule
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ def telling(model: Model, grid: Grid, times: Sequence[float]) -> Model:
 
 def grid_told(model: Model, timesteps: Sequence[float] | torch.Tensor) -> Grid:
     """Return the grid of levels at which the network is told these numbers, with the clean level at its end."""
-    return Grid((*(level_told(model, float(t)) for t in timesteps), model.schedule.at(0.0)))
+    return Grid((*(level_told(model, t) for t in numbers("timesteps", timesteps)), model.schedule.at(0.0)))
 
 
 def grid_at_sigmas(schedule: Schedule, sigmas: Sequence[float] | torch.Tensor) -> Grid:
@@ -53,7 +53,7 @@ def grid_at_sigmas(schedule: Schedule, sigmas: Sequence[float] | torch.Tensor) -
 
     A 0 at their end may be left out.
     """
-    noisy = [float(sigma) for sigma in sigmas]
+    noisy = numbers("sigmas", sigmas)
     noisy = noisy[:-1] if noisy and noisy[-1] == 0.0 else noisy
     noisy = noisy if schedule.shifted is None or not noisy else [*schedule.shifted(noisy)]
     return Grid((*(level_at_sigma(schedule, sigma) for sigma in noisy), schedule.at(0.0)))

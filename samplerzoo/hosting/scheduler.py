@@ -21,7 +21,7 @@ from samplerzoo.core.noise import Noise, check_seed
 from samplerzoo.core.paths import VP
 from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, expect, short
 from samplerzoo.hosting.levels import grid_at_sigmas, grid_told, telling
 from samplerzoo.hosting.noise import GeneratorNoise, Generators, make_noise
 from samplerzoo.hosting.reading import read_model
@@ -87,11 +87,17 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         """
         if seed is not None:
             check_seed(seed)
+        if spacing is not None:
+            registry.spacing(spacing)  # refuses one that nobody has
         self._named = isinstance(sampler, str) or _name_of(sampler) is not None
+        expect("replaces", replaces, str, optional=True)
         if isinstance(sampler, str):
+            expect("sampler_options", sampler_options, Mapping, optional=True)
             self.sampler = cast(Sampler, registry.make("sampler", sampler, dict(sampler_options or {})))
-        else:
+        elif isinstance(sampler, Sampler):
             self.sampler = sampler
+        else:
+            raise UsageError(f"a sampler is a name or an object of a Sampler, not {short(sampler)}")
         check_values(self.sampler, "order", "takes_shift", "needs_mean")
         self.register_to_config(
             **{name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in config.items()},
@@ -180,6 +186,10 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
             if mu is None:
                 raise UsageError("the shift of this flow depends on the size of the image: set_timesteps needs mu")
             given |= {"base_shift": float(mu), "max_shift": float(mu)}
+        try:
+            device = None if device is None else torch.device(device)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise UsageError(f"device is one of torch, not {short(device)}") from error
         model = self._read(given)
         sampler = self._checked(model)
         grid = self._wanted(sampler, model, num_inference_steps, timesteps, sigmas)

@@ -22,7 +22,7 @@ from samplerzoo.core.model import LAYOUTS, Layout, Model, Offload
 from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.data.options import DIGITS
-from samplerzoo.errors import UsageError, path_text, reason
+from samplerzoo.errors import UsageError, expect, path_text, reason
 from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
 from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
@@ -70,6 +70,9 @@ def load(
         UsageError: there is no such model.
         ZooError: the folder is not whole, or not one that can be sampled from.
     """
+    for what, text in (("dtype", dtype), ("layout", layout)):  # a device may be torch's
+        expect(what, text, str)
+    expect("compiled", compiled, bool)
     if layout not in LAYOUTS:
         raise UsageError(f"layout is {' or '.join(LAYOUTS)}, not {layout!r:.60}")
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from samplerzoo.errors import ZooError, reason
+from samplerzoo.errors import ZooError, path_text, reason
 from samplerzoo.models.configs import refuse_kernels
 from samplerzoo.models.folder import read_json
 from samplerzoo.models.weights import check_values
@@ -18,12 +19,13 @@ SIDES = ("size", "height", "width", "edge")
 """Ends of the keys in which an image processor keeps the sides of the images that it makes."""
 
 
-def check_transformers(folder: Path) -> None:
+def check_transformers(folder: str | os.PathLike[str]) -> None:
     """Refuse a folder of transformers that names code, or asks for more memory than its weights fill.
 
     Raises:
         ZooError: says which file asks for what, or that it cannot be read.
     """
+    folder = Path(path_text("the folder of a transformers model", folder))
     config = read_json(folder, "config.json")
     refuse_kernels(folder)
     for name in PREPROCESSING:

@@ -25,8 +25,9 @@ from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.request import Request
 from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.walk import FiniteCheck, walk
-from samplerzoo.errors import UsageError, ZooError, expect
+from samplerzoo.errors import UsageError, ZooError, expect, whole
 from samplerzoo.images import Pixels, to_uint8
+from samplerzoo.sampling.keywords import listing
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.system.memory import ran_out
 from samplerzoo.system.processes import share
@@ -72,14 +73,15 @@ def stream(
         indices: images wanted; by default all.
     """
     expect("plan", plan, Plan, ", as make_plan makes it")
-    wanted = list(range(plan.num_images) if indices is None else indices)
+    listed = range(plan.num_images) if indices is None else listing("indices", indices)
+    wanted = [whole("an index", index) for index in listed]
     for batch in share(split_batches(wanted, batch_size)):
         yield draw_batch(plan, batch, on_step, on_prediction)
 
 
 def split_batches(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
     """Split indices of images into batches, of which the last one may be smaller."""
-    if batch_size < 1:
+    if whole("batch_size", batch_size) < 1:
         raise UsageError(f"a batch holds at least 1 image, not {batch_size}")
     return [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
 

@@ -21,11 +21,12 @@ from samplerzoo.core.protocol import check_values
 from samplerzoo.core.sampler import Sampler, grid_of, suited
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
-from samplerzoo.errors import UsageError, expect
+from samplerzoo.errors import UsageError, expect, whole
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.load import check_second, lasting, open_model, warn_once
+from samplerzoo.sampling.keywords import listing
 from samplerzoo.sampling.labels import Labels, parse_class_labels
-from samplerzoo.sampling.recipe import EXPLICIT, SCALE, Recipe, whole
+from samplerzoo.sampling.recipe import EXPLICIT, SCALE, Recipe
 from samplerzoo.trust.limits import MOST_IMAGES
 from samplerzoo.trust.markup import visible
 
@@ -163,6 +164,9 @@ def make_plan(
     """
     expect("recipe", recipe, Recipe)
     expect("model", model, Model)
+    expect("sampler", sampler, Sampler, optional=True)
+    expect("guidance", guidance, Guidance, optional=True)
+    num_images = whole("num_images", num_images)
     if sampler is not None:
         check_methods(type(sampler), "sampler")
     else:
@@ -176,9 +180,10 @@ def make_plan(
     if model.text is not None and (labels is not None or recipe.class_labels is not None):
         raise UsageError(f"{model.name} makes images of prompts, and takes no class labels: leave --class-labels out")
     if labels is not None:
-        labels = [whole("a label", label) for label in labels]  # an array or a tensor will do
+        labels = [whole("a label", label) for label in listing("labels", labels)]  # an array or a tensor will do
     elif recipe.class_labels is not None or needs_labels(model, guidance):
-        labels = parse_class_labels(recipe.class_labels or "balanced", model, num_images, recipe.seed)
+        text = "balanced" if recipe.class_labels is None else recipe.class_labels
+        labels = parse_class_labels(text, model, num_images, recipe.seed)
     warnings: tuple[str, ...] = ()
     if recipe.timesteps is not None:
         grid = model.schedule.grid_at(recipe.timesteps)

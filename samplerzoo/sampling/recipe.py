@@ -6,7 +6,6 @@ Nothing here imports torch, since the fields are flags of the command line.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
@@ -15,7 +14,7 @@ from pydantic import PositiveInt, ValidationError, field_validator, model_valida
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.data.prompts import check_prompts
-from samplerzoo.errors import UsageError, ZooError, reason, short
+from samplerzoo.errors import UsageError, ZooError, numbers, reason, whole
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.options import Field, Name, Options, kebab
 from samplerzoo.registry import split_options
@@ -169,12 +168,7 @@ class Recipe(DrawOptions, ReadingOptions):
                 guidance = kebab(type(guidance).__name__)
         fields |= {} if steps is None else {"steps": whole("steps", steps)}
         fields |= {} if spacing is None else {"spacing": spacing}
-        try:
-            if isinstance(timesteps, (str, bytes)):
-                raise TypeError
-            fields |= {} if timesteps is None else {"timesteps": tuple(map(float, timesteps))}
-        except (TypeError, ValueError):
-            raise UsageError(f"timesteps is a list of numbers, not {short(timesteps)}") from None
+        fields |= {} if timesteps is None else {"timesteps": tuple(numbers("timesteps", timesteps))}
         try:
             return cls(
                 sampler=sampler,
@@ -209,12 +203,14 @@ class ImageRecord(Options):
     Attributes:
         samplerzoo: version that made the image.
         label: class that the image is of.
+        pixels: digest of the pixels; None in files of earlier versions.
     """
 
     samplerzoo: Name
     index: int = Field(ge=0, lt=MOST_IMAGES)
     label: int | None
     recipe: Recipe
+    pixels: Name | None = None
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any], name: str) -> Self:
@@ -229,13 +225,3 @@ class ImageRecord(Options):
             raise ZooError(
                 f"{name}: its metadata are not those of samplerzoo {__version__}: {reason(error)}"
             ) from error
-
-
-def whole(name: str, value: Any) -> int:
-    """Turn a whole number of any library, such as numpy's, into Python's. True and False are none."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise UsageError(f"{name} is a whole number, not {value!r:.60}") from None

@@ -18,11 +18,11 @@ from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.noise import INITIAL_STEP
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.errors import UsageError, short
+from samplerzoo.errors import UsageError, expect, short, whole
 from samplerzoo.sampling.driver import OnStep, draw_batch, split_batches
 from samplerzoo.sampling.keywords import check_keywords, check_subjects, listing
 from samplerzoo.sampling.plan import Plan, make_plan
-from samplerzoo.sampling.recipe import Recipe, whole
+from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.way import Recorder, Way, join
 from samplerzoo.system.processes import gather, processes, share
 
@@ -124,6 +124,8 @@ def sample(
     check_keywords([*inspect.signature(sample).parameters], sampler, guidance, options)
     if on_step is not None and not callable(on_step):
         raise UsageError(f"on_step is {short(on_step)}, and has to be a function of step, level and states")
+    expect("trajectory", trajectory, bool)
+    expect("progress", progress, bool, optional=True)
     if isinstance(labels, Integral) or getattr(labels, "ndim", None) == 0:
         labels = str(whole("a label", labels))
     text = labels if isinstance(labels, str) else None

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.errors import UsageError, ZooError, path_text, reason
 
 DIGITS = 16
 """Hexadecimal digits of a SHA-256 that are used as a name."""
@@ -36,7 +36,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The folder is created if need be. After an error the old file is untouched and the temporary one is deleted.
     """
-    target = Path(path)
+    target = Path(path_text("the name of a file", path))
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")
     try:
@@ -190,7 +190,7 @@ def digest_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def digest(*files: Path) -> str:
+def digest(*files: str | os.PathLike[str]) -> str:
     """Return the first 16 hex digits of a file's SHA-256.
 
     For several files, hash their digests in the given order.
@@ -199,7 +199,8 @@ def digest(*files: Path) -> str:
         ZooError: a file cannot be read.
     """
     try:
-        found = [_sha256(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+        paths = [Path(path_text("the name of a file", file)) for file in files]
+        found = [_sha256(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
     except OSError as error:
         raise ZooError(f"{error.filename}: cannot be read: {reason(error)}") from error
     return found[0][:DIGITS] if len(found) == 1 else digest_text("".join(found))

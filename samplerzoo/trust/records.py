@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 import re
 from collections.abc import Collection, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from samplerzoo.errors import ZooError, reason
+from samplerzoo.errors import ZooError, path_text, reason
 from samplerzoo.trust.limits import MOST_DEPTH, MOST_DIGITS, MOST_JSON
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def parse_record(text: str | bytes, schema: type[Schema], name: str) -> Schema:
         raise ZooError(f"{name}: {reason(error)}") from error
 
 
-def read_object(path: Path, unbounded: Collection[str] = ()) -> dict[str, Any]:
+def read_object(path: str | os.PathLike[str], unbounded: Collection[str] = ()) -> dict[str, Any]:
     """Read a JSON file that holds an object with any keys, without a library that takes its time to import.
 
     Args:
@@ -62,6 +63,7 @@ def read_object(path: Path, unbounded: Collection[str] = ()) -> dict[str, Any]:
     Raises:
         ZooError: it cannot be read, or holds none.
     """
+    path = Path(path_text("the name of a file", path))
     text = _bytes(path)
     for key in unbounded:
         text = re.sub(rb'"%s"\s*:\s*-Infinity\b' % key.encode(), b'"%s": null' % key.encode(), text)

@@ -174,3 +174,19 @@ def test_help_and_version_as_other_programs_have_them(capsys: pytest.CaptureFixt
     assert said("-V") == said("--version") == f"samplerzoo {__version__}\n"
     assert main(["help", "nothing"]) == 2
     assert "no command 'nothing'" in capsys.readouterr().err
+    assert said("help", "timesteps", "--sampler", "ddim") == said("timesteps", "--sampler", "ddim", "--help")
+    assert main(["help", "run", "extra"]) == 2
+    assert "'extra' is none of run: samplerzoo help run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["bench", "--features", ""], ["bench", "--features="], ["info", "ddim", "--scheduler", ""], ["report", ""]],
+)
+def test_a_word_that_is_empty_is_refused(cli, words: list[str]) -> None:
+    """As of a variable that nobody has set, which would else be the default, or this folder."""
+    cli(*words).refuses(2, f"the word behind {words[-1].strip('=') or words[-2]} is empty")
+
+
+def test_an_empty_prompt_is_a_prompt(cli) -> None:
+    cli("run", "--sampler", "ddim", "--prompts", "a cat", "--negative-prompt", "").refuses(2, "takes no prompts")

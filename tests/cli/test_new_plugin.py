@@ -97,7 +97,7 @@ def test_what_is_there_is_not_overwritten(cli, there: str) -> None:
         ("My_Thing", ["lower-case words with hyphens", "such as my-thing"]),
         ("../thing", ["lower-case words with hyphens", "such as thing"]),
         ("2fast", ["no name for a plugin"]),
-        ("", ["no name for a plugin"]),
+        ("", ["the word behind new-plugin is empty"]),
         ("ddim", ["there is a sampler ddim already, of samplerzoo"]),
         ("torch", ["imported as torch, which is taken"]),
         ("class", ["imported as class, which is taken"]),

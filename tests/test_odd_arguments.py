@@ -1,0 +1,131 @@
+"""Odd arguments of the public functions: one clear error of the project's own, or none, and never another one."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+import samplerzoo as zoo
+from samplerzoo.errors import UsageError, ZooError
+
+ODD = [
+    None, "", b"x", -1, float("nan"), 10**400, True, [], {}, object(), "\ud800", np.array([1.0, 2.0]), torch.zeros(2),
+    "nothing", int, "a\0b",
+]  # fmt: skip
+SCHEDULE = zoo.VP.from_config({})
+GRID = SCHEDULE.grid(2)
+MODEL: dict[str, Any] = {"net": lambda x, t, c: x, "schedule": SCHEDULE, "shape": (1, 2, 2)}
+
+
+def model() -> zoo.Model:
+    return zoo.Model(**MODEL)
+
+
+def scheduler() -> zoo.SamplerScheduler:
+    return zoo.as_scheduler("ddim", diffusers.DDIMScheduler())
+
+
+CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "Model": (zoo.Model, MODEL),
+    "sample": (zoo.sample, {"model": model(), "sampler": "ddim", "steps": 1, "num_images": 1}),
+    "load": (zoo.load, {"name": "nobody"}),
+    "load_file": (zoo.load_file, {"path": "none.py"}),
+    "find_model": (zoo.find_model, {"name": "mnist"}),
+    "as_scheduler": (zoo.as_scheduler, {"sampler": "ddim", "scheduler": diffusers.DDIMScheduler()}),
+    "SamplerScheduler": (zoo.SamplerScheduler, {}),
+    "set_timesteps": (scheduler().set_timesteps, {"num_inference_steps": 2}),
+    "make_plan": (
+        zoo.make_plan, {"recipe": zoo.Recipe(sampler="ddim", steps=1), "model": model(), "num_images": 1},
+    ),
+    "stream": (
+        lambda plan, batch_size=1, indices=None: [*zoo.stream(plan, batch_size=batch_size, indices=indices)],
+        {"plan": zoo.make_plan(zoo.Recipe(sampler="ddim", steps=1), model(), 1)},
+    ),
+    "digest": (lambda file: zoo.digest(file), {"file": "none"}),
+    "read_object": (lambda path: zoo.read_object(path), {"path": "none"}),
+    "atomic_file": (lambda path: contextlib.ExitStack().enter_context(zoo.atomic_file(path)), {"path": "none"}),
+    "check_transformers": (zoo.check_transformers, {"folder": "none"}),
+    "Clip": (zoo.Clip, {"mode": "static"}),
+    "Clip.parse": (zoo.Clip.parse, {"text": "off"}),
+    "Parametrization": (zoo.Parametrization, {"name": "x", "c_skip": abs, "c_out": abs}),
+    "edm": (zoo.edm, {}),
+    "VP": (zoo.VP, {"betas": [0.1, 0.2]}),
+    "VE": (zoo.VE, {}),
+    "RectifiedFlow": (zoo.RectifiedFlow, {}),
+    "Grid": (zoo.Grid, {"levels": GRID.levels}),
+    "karras": (lambda top=2.0, low=1.0, steps=2, rho=7.0: zoo.karras(top, low, steps, rho), {}),
+    "grid": (SCHEDULE.grid, {"steps": 2}),
+    "grid_at": (SCHEDULE.grid_at, {"timesteps": [5, 1]}),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CALLS)
+def test_odd_arguments_are_refused_in_words(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    function, usual = CALLS[name]
+    for argument, parameter in inspect.signature(function).parameters.items():
+        for value in ODD if parameter.kind is not parameter.VAR_KEYWORD else ():
+            if (argument == "on_step" and value is int) or (name == "karras" and value is ODD[5]):
+                continue  # a function of one's own that fails, and more memory than there is
+            with contextlib.suppress(ZooError):
+                function(**{**usual, argument: value})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"parametrization": "epsilon"}, r"such as PARAMETRIZATIONS\['epsilon'\]"),
+        ({"parametrization": None}, "has to be a Parametrization"),
+        ({"num_classes": -1}, "num_classes of a model in memory is a whole number of at least 1, not -1"),
+        ({"num_classes": "ten"}, "num_classes of a model in memory is a whole number, not 'ten'"),
+        ({"num_classes": True}, "is a whole number, not True"),
+        (
+            {"num_classes": 3, "null_label": 99},
+            "null_label 99: .* the classes 0 to 2; a null label stands right",
+        ),
+        ({"null_label": 3}, "null_label 3: a model in memory has no classes"),
+        ({"class_names": "ab"}, "a tuple of texts, one a class, not 'ab'"),
+        ({"class_counts": ["a"]}, "a tuple of whole numbers, one a class"),
+        ({"variance": "medium"}, "variance of .* has to be one of"),
+        ({"clip": "static"}, "clip of a model is 'static', and has to be a Clip"),
+        ({"text": "a cat"}, "text of a model is 'a cat', and has to be a TextEncoder"),
+        ({"classifier": 3}, "classifier of a model in memory is 3, and has to be a function"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_when_it_is_made(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        zoo.Model(**{**MODEL, **wrong})
+
+
+def test_a_null_label_behind_the_classes_is_taken() -> None:
+    assert zoo.Model(**MODEL, num_classes=3, null_label=3).has_null
+
+
+@pytest.mark.parametrize("spacing", [3, b"x", [], object(), "", "nothing"])
+def test_a_scheduler_of_no_spacing_is_refused_at_once(spacing: Any) -> None:
+    with pytest.raises(UsageError, match="spacing"):
+        zoo.as_scheduler("ddim", diffusers.DDIMScheduler(), spacing=spacing)
+
+
+def test_a_seed_is_no_truth() -> None:
+    with pytest.raises(UsageError, match="a seed is a whole number, not True"):
+        zoo.as_scheduler("ddim", diffusers.DDIMScheduler(), seed=True)
+
+
+def test_empty_texts_are_not_the_default() -> None:
+    asked: dict[str, Any] = {"sampler": "ddim", "steps": 1, "num_images": 1}
+    with pytest.raises(UsageError, match="class labels ''"):
+        zoo.sample(zoo.Model(**MODEL, num_classes=3), labels="", **asked)
+    with pytest.raises(UsageError, match="spacing"):
+        zoo.sample(model(), spacing="", **asked)
+    with pytest.raises(UsageError, match="class labels ''"):
+        zoo.make_plan(zoo.Recipe(sampler="ddim", steps=1, class_labels=""), zoo.Model(**MODEL, num_classes=3), 1)
