@@ -28,8 +28,8 @@ from samplerzoo.trust.records import parse_record
 EVIDENCE_FILE = "evidence.safetensors"
 ROUNDING = 1e-4
 """Relative error of values in single precision, as older files have them, and of what is worked out from them."""
-BOOTSTRAP = (0.4, 2.0)
-"""Bounds of a standard error, in those of an interval by a bootstrap: that of very few images is narrow."""
+BOOTSTRAP = (0.1, 2.0)
+"""Bounds of a standard error, in those of an interval by a bootstrap: that of few images is wide."""
 CELLS_OF = "cells"
 """Key of the metadata that say which cells the rows and columns of each covariance are of."""
 
@@ -190,7 +190,7 @@ def _check_of_row(row: Row, evidence: Evidence, path: Path, way_out: str) -> Non
     known: dict[str, tuple[float | None, float, float]] = {}
     if row.metrics is not None:
         known = {"fd": (row.metrics.fd_se, 1.0, 1.0), "kid": (row.metrics.kid_se, 0.0, 1.0)}
-    if row.score is not None:
+    if row.score is not None and row.score.low is not None and row.score.high is not None:
         known = {SCORE: ((row.score.high - row.score.low) / (2 * NORMAL_95), *BOOTSTRAP)}
     for figure, (error, least, most) in known.items():
         if error is None or figure not in evidence.covariance or row.cell not in evidence.covariance[figure].index:

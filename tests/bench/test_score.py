@@ -132,7 +132,7 @@ def test_a_report_of_scores_says_what_is_told(scored: Path, tmp_path: Path) -> N
         if row.recipe.sampler == "ddpm":
             assert row.score is not None
             mean = min(other.score.mean for other in rows if other.score is not None) - 5
-            low, high = (mean + end - row.score.mean for end in (row.score.low, row.score.high))
+            low, high = (mean + (end or 0.0) - row.score.mean for end in (row.score.low, row.score.high))
             lowered[row.cell] = row.model_copy(update={"score": ImageScore(mean=mean, low=low, high=high)})
     append_rows(folder, lowered.values())
     report = make_report(folder).path.read_text()
