@@ -279,7 +279,7 @@ def _with_interval(value: float, low: float, high: float) -> str:
 
 def _without_interval(lacking: Sequence[Errors]) -> str:
     """Say why rows have no interval, and how many images may give them one."""
-    fewest = min(float(deciding(values[:, None])[0]) for values in lacking)
+    fewest = max(min(float(deciding(values[:, None])[0]) for values in lacking), 1.0)  # none, where all are equal
     wanted = 2 ** math.ceil(math.log2(len(lacking[0]) * DECIDING / fewest))
     return (
         f"Means without an interval: {len(lacking)}. Fewer than {DECIDING:g} images decide each of them, as where "

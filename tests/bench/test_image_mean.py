@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from samplerzoo.bench import image_mean
 from samplerzoo.bench.harness import BenchOptions, Harness
@@ -120,3 +121,20 @@ def test_intervals_of_exact_errors_hold_as_often_as_they_say(tmp_path: Path, cou
         print(f"{count} images: {given / len(columns) / 200:.0%} have an interval, of which {hold / given:.1%} hold")
         assert 0.92 < hold / given < 0.98
         assert given > 0.4 * len(columns) * 200
+
+
+NETWORK = Path(__file__).parents[2] / "benchmarks/reports/mnist-steps-vs-fd/errors.safetensors"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "least"), [(64, 0.85), (256, 0.91)])
+def test_intervals_of_a_networks_errors_hold_less_often_with_few_images(count: int, least: float) -> None:
+    """Errors of 768 images a row on the embedded network: one of hundreds goes far astray, and 64 mostly lack it."""
+    rng = np.random.default_rng(count)
+    told = [
+        covered(lambda size, row=row: row[rng.integers(len(row), size=size)], row.mean(), 100, count)
+        for row in (row.astype(np.float64) for row in load_file(NETWORK).values())
+    ]
+    given, hold = np.sum(told, axis=0)
+    print(f"{count} images: {given / len(told) / 100:.0%} have an interval, of which {hold / given:.1%} hold")
+    assert least < hold / given < 0.98

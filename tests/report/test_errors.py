@@ -176,6 +176,13 @@ def test_a_mean_that_few_images_decide_has_no_interval_and_is_told_from_none(tmp
     assert "cannot tell" in text
 
 
+def test_images_that_all_hit_say_nothing_of_rare_misses(tmp_path: Path) -> None:
+    rows = [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, np.zeros(IMAGES))]
+    text = "\n".join(section(table(tmp_path, rows), tmp_path, "error"))
+    assert "| 0 |" in text.replace("**", "")
+    assert "--images 256 may tell" in text  # of 256, three go astray if it is one in a hundred
+
+
 def test_names_of_any_origin_are_text(tmp_path: Path) -> None:
     [good] = [rigged(tmp_path, "ddim", 5, noise(0))]
     hostile = good.model_copy(update={"protocol": good.protocol.model_copy(update={"model": "<img src=x>|**a**"})})
