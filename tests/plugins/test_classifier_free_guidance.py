@@ -30,6 +30,7 @@ def constant(model: Model, label: int) -> Model:
         model,
         net=lambda x, tau, _: model.net(x, tau, model.condition(torch.full((len(x),), label))),
         num_classes=None,
+        null_label=None,
     )
 
 

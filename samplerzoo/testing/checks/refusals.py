@@ -20,7 +20,7 @@ def refusal(sampler: Sampler, path: Path) -> str | None:
         list(states(sampler, model, grid_of(sampler, path.schedule, STEPS), given_noise(2, (1,))))
     except UsageError as error:
         return None if _innermost(error.__traceback__) in LOOKED_UP else str(error)
-    except Exception:  # the checks say what it is
+    except (Exception, SystemExit):  # the checks say what it is
         return None
     return None
 
