@@ -9,7 +9,6 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -292,10 +291,14 @@ def refuse_file(name: str, *command: str, flag: str | None = None) -> None:
         raise UsageError(f"no file {name}, and no plugin of that name")
     from samplerzoo.options import kebab
 
-    plugins = ["NAME"]
-    with suppress(OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        classes = [node for node in ast.parse(Path(name).read_bytes()).body if isinstance(node, ast.ClassDef)]
-        plugins = [kebab(node.name) for node in classes if node.bases and not node.name.startswith("_")] or plugins
+    try:
+        body = ast.parse(Path(name).read_bytes()).body
+    except SyntaxError as error:
+        raise UsageError(f"{name} cannot be read: {error.msg} (line {error.lineno})") from error
+    except (OSError, ValueError, RecursionError, MemoryError):
+        body = []
+    classes = [node for node in body if isinstance(node, ast.ClassDef)]
+    plugins = [kebab(node.name) for node in classes if node.bases and not node.name.startswith("_")] or ["NAME"]
     flags = [] if flag is None else [flag]
     lines = (shlex.join([*command, "--plugin", name, *flags, plugin]) for plugin in plugins)
     raise UsageError(f"{name} is a file, and a plugin in it is named beside it: {', or '.join(lines)}")

@@ -142,6 +142,13 @@ def code_of(attribute: Any) -> CodeType | None:
     return code if isinstance(code, CodeType) else None
 
 
+NOT_ANNOTATED = (
+    "a value of a class has no type: `name: float = Field(1.0, description=...)` is an option, "
+    "`NAME: ClassVar[int] = 3` a constant"
+)
+"""What pydantic finds in a class with `name = value`."""
+
+
 def import_fault(error: BaseException, module: str) -> str:
     """Say in one line why a plugin's module cannot be imported, with the file and the line that failed.
 
@@ -158,7 +165,8 @@ def import_fault(error: BaseException, module: str) -> str:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
     if lines:
         file, line = lines[-1]
-        return f"{reason(error)} ({file}, line {line}){_way_out(error, file)}"
+        why = NOT_ANNOTATED if getattr(error, "code", None) == "model-field-missing-annotation" else reason(error)
+        return f"{why} ({file}, line {line}){_way_out(error, file)}"
     there = getattr(sys.modules.get(module), "__file__", None)
     return f"{reason(error)} ({there})" if there else reason(error)
 

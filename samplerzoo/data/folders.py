@@ -248,8 +248,12 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes what is too much for names of rows
         raise ZooError(f"{path}: its rows have more values than it names columns: put names with commas into quotes")
     if "file_name" not in frame.columns:
-        names = listed([str(name) for name in frame.columns])
-        raise ZooError(f"{path}: no column file_name that says which picture a row is of, but {names or 'no column'}")
+        found = [str(name) for name in frame.columns]
+        other = next((sign for sign in ";\t|" if any("file_name" in name.split(sign) for name in found)), None)
+        if other is not None:
+            raise ZooError(f"{path}: its columns are separated by {other!r}: save it again with commas")
+        names = listed(found) or "no column"
+        raise ZooError(f"{path}: no column file_name that says which picture a row is of, but {names}")
     frame = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 

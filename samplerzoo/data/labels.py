@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,10 @@ def _found(rows: datasets.Dataset) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value of a cell: None where there is none, the only one of a list, an integer for a whole float."""
+    """Return the value of a cell: None where there is none, the only one of a list, an integer for a whole float.
+
+    Of a text it is the composed form: an accent may be written in either way that Unicode has, and is one class.
+    """
     if isinstance(value, list) and len(value) == 1:
         return _plain(value[0])
     if isinstance(value, (list, dict, bytes)):
@@ -117,7 +121,9 @@ def _plain(value: Any) -> Any:
         if not value.is_integer() or abs(value) > LARGEST:
             raise _Unfit(f"holds numbers such as {value:g}, which are no classes")
         return int(value)
-    return None if value == "" else value
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value) or None
+    return value
 
 
 def _declared(classes: list[Any], count: int) -> Tensor:

@@ -166,6 +166,13 @@ def test_a_sampler_that_ends_the_program_fails_its_checks(cli, wrong: Path) -> N
     assert "FAILED, sampler half-way fails: SystemExit" in answer.out
 
 
+def test_what_is_wrong_in_a_file_is_told_with_its_line(cli, wrong: Path) -> None:
+    wrong.write_text("class Half(Sampler):\n    def step(self x):\n")
+    cli("check", wrong).refuses(2, f"{wrong} cannot be read: ", "(line 2)")
+    wrong.write_text("import samplerzoo\n\n\nclass Half(samplerzoo.Sampler):\n    memory = 3\n")
+    cli("check", "half", "--plugin", wrong).refuses(1, "a value of a class has no type", "ClassVar", "line 4")
+
+
 def test_a_file_is_told_with_the_plugins_in_it(cli, wrong: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not run for that."""
     with monkeypatch.context() as patch:
@@ -187,4 +194,4 @@ def test_a_file_is_told_with_the_plugins_in_it(cli, wrong: Path, monkeypatch: py
     assert cli("info", "--plugin", wrong, "half-way").code == 0
     broken = wrong.with_name("my broken one.py")
     broken.write_text("class (")
-    cli("check", broken).refuses(2, f"samplerzoo check --plugin '{broken}' NAME")
+    cli("check", broken).refuses(2, f"{broken} cannot be read: invalid syntax (line 1)")

@@ -161,10 +161,16 @@ def test_metadata_in_another_encoding_are_refused_with_the_way_out(tmp_path: Pat
         load(folder)
 
 
-def test_columns_of_another_separator_are_named(tmp_path: Path) -> None:
-    (put(tmp_path / "a") / "metadata.csv").write_text("file_name;label\n0.png;x\n")
-    with pytest.raises(ZooError, match="no column file_name that says which picture a row is of, but file_name;label"):
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_columns_of_another_separator_are_named(tmp_path: Path, sign: str) -> None:
+    (put(tmp_path / "a") / "metadata.csv").write_text(f"file_name{sign}label\n0.png{sign}x\n")
+    with pytest.raises(ZooError, match=r"its columns are separated by .*: save it again with commas"):
         load(tmp_path / "a")
+
+
+def test_the_two_ways_to_write_an_accent_are_one_class(tmp_path: Path) -> None:
+    data = load(csv(put(tmp_path / "a"), ["caf\u00e9", "cafe\u0301", "x", "x"]))
+    assert labelled(data) == ["caf\u00e9", "caf\u00e9", "x", "x"]
 
 
 def test_a_text_that_names_no_class_is_no_label(tmp_path: Path) -> None:
