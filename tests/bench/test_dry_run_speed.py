@@ -1,8 +1,8 @@
 """Time that a dry run of 1,000 cells takes, imports included.
 
 `pytest -m slow tests/bench/test_dry_run_speed.py -s` shows it.
-What is bounded is the time of the processor: on an idle core it is that of a clock. An AMD EPYC takes 8 to 9, half of it
-to import libraries.
+What is bounded is the time of the processor: on an idle core it is that of a clock. An AMD EPYC takes 8 to 9, half
+of it to import libraries.
 """
 
 from __future__ import annotations
