@@ -180,6 +180,7 @@ def test_images_that_all_hit_say_nothing_of_rare_misses(tmp_path: Path) -> None:
     rows = [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, np.zeros(IMAGES))]
     text = "\n".join(section(table(tmp_path, rows), tmp_path, "error"))
     assert "| 0 |" in text.replace("**", "")
+    assert "Below 256 images somewhat fewer intervals hold" in text
     assert "--images 256 may tell" in text  # of 256, three go astray if it is one in a hundred
 
 
