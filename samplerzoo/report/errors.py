@@ -32,7 +32,7 @@ DIGITS = 3
 """Significant digits of an error."""
 
 ENOUGH = 256
-"""Images from which on 95% of the intervals hold, on every model that was tried (docs/exact.md)."""
+"""Images from which on 95% of the intervals of means hold, on every model that was tried (docs/exact.md)."""
 
 Errors = NDArray[np.float64]
 Seeded = dict[int, Errors]
@@ -195,14 +195,14 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
     yield f"## {plain(table.protocol.title)}"
     yield (
         "Error of an image: root mean square over its pixels, in [-1, 1], of the difference to the converged solution "
-        f"of the probability flow from the same noise ({plain(table.protocol.reference_id)}). Means over "
-        f"{table.protocol.images} images, with 95% intervals by a bootstrap-t over them. No data take part: this is "
-        "the sampler's own error on this model."
+        f"of the probability flow from the same noise ({plain(table.protocol.reference_id)}). "
+        + (f"{table.over} " if table.rows else "")
+        + "No data take part: this is the sampler's own error on this model."
     )
-    if not table.few and (table.protocol.images or 0) < ENOUGH:
+    if table.rows and not table.few and (table.protocol.images or 0) < ENOUGH:
         yield (
-            f"Below {ENOUGH} images somewhat fewer intervals hold: of those of {FEW} images 88% on a network, and 93% "
-            "on an exact model."
+            f"Below {ENOUGH} images fewer intervals of means hold: with {FEW} images 88% on a network, and 93% on an "
+            "exact model. Those of differences, by which rows are told, hold in 93%."
         )
     if table.moved > TOLERANCE:
         yield (

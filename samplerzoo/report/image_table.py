@@ -41,6 +41,20 @@ class ImageTable:
         """True if there are too few images for an interval, or for a difference to be told."""
         return (self.protocol.images or 0) < FEW
 
+    @property
+    def over(self) -> str:
+        """Say over how many images the means are, and whether they have intervals."""
+        seeds = max((len(there) for there in self.rows.values()), default=1)
+        images = f"{self.protocol.images} images" + (
+            f" of each seed, of which rows have up to {seeds}" if seeds > 1 else ""
+        )
+        sure = (
+            f"without intervals: those need {FEW} images"
+            if self.few
+            else "with 95% intervals by a bootstrap-t over them"
+        )
+        return f"Means over {images}, {sure}."
+
     def beside(self, work: float) -> list[str]:
         """Return the lines of a column."""
         return [line for line, own in self.rows if own == work]

@@ -88,8 +88,8 @@ def _section(table: ScoreTable) -> Iterator[str]:
     yield f"## {plain(protocol.title)}"
     yield (
         f"Score of an image: {protocol.reference_id} of the angle between its features and those of its prompt, in "
-        f"{plain(protocol.reference)} (Hessel et al. 2021). Means over {protocol.images} images, with 95% intervals by "
-        "a bootstrap-t over them. Higher is nearer to the prompt, which is not nearer to real images."
+        f"{plain(protocol.reference)} (Hessel et al. 2021). {table.over} Higher is nearer to the prompt, which is "
+        "not nearer to real images."
     )
     findings = "\n".join(f"- {plain(sentence)}" for sentence in _findings(table))
     if findings:

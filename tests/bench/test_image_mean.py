@@ -12,8 +12,10 @@ from safetensors.numpy import load_file
 from samplerzoo.bench import image_mean
 from samplerzoo.bench.harness import BenchOptions, Harness
 from samplerzoo.bench.image_errors import errors_of
-from samplerzoo.bench.image_mean import covariance, deciding, interval, standard_error, standard_errors
+from samplerzoo.bench.image_mean import NORMAL, covariance, deciding, interval, standard_error, standard_errors
+from samplerzoo.bench.results import read_rows
 from samplerzoo.bench.suite import parse_suite
+from samplerzoo.report.errors import error_tables
 
 
 def with_ones(ones: int, count: int = 64) -> np.ndarray:
@@ -138,3 +140,31 @@ def test_intervals_of_a_networks_errors_hold_less_often_with_few_images(count: i
     given, hold = np.sum(told, axis=0)
     print(f"{count} images: {given / len(told) / 100:.0%} have an interval, of which {hold / given:.1%} hold")
     assert least < hold / given < 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [64, 256])
+def test_differences_of_a_networks_errors_are_told_the_right_way_round(count: int) -> None:
+    """Differences of rows of as many evaluations, image by image: 95% within 3, and none told that is the other way."""
+    folder = NETWORK.parent
+    rng = np.random.default_rng(count)
+    given = hold = told = wrong = 0
+    for table in error_tables(folder, [row for row in read_rows(folder) if row.error is not None]):
+        for work in table.budgets:
+            for first, second in itertools.combinations([table.seeded(line, work) for line in table.beside(work)], 2):
+                if len(first) < 3 or len(second) < 3:
+                    continue  # few images are no distribution to draw from
+                values = np.concatenate([first[seed] - second[seed] for seed in first])
+                drawn = values[rng.integers(len(values), size=(100, count))].T
+                half = NORMAL * standard_errors(drawn)
+                off, known = drawn.mean(axis=0) - values.mean(), ~np.isnan(half)
+                apart = known & (np.abs(drawn.mean(axis=0)) > half)
+                given, hold = given + known.sum(), hold + (known & (np.abs(off) <= half)).sum()
+                told += apart.sum()
+                wrong += (apart & (np.sign(drawn.mean(axis=0)) != np.sign(values.mean()))).sum()
+    print(
+        f"{count} images: {hold / given:.1%} of {given} intervals hold; {told} differences told, {wrong} of them wrong"
+    )
+    assert 0.92 < hold / given < 0.98
+    assert told > 1000
+    assert wrong == 0

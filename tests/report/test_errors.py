@@ -180,7 +180,7 @@ def test_images_that_all_hit_say_nothing_of_rare_misses(tmp_path: Path) -> None:
     rows = [rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "unipc", 5, np.zeros(IMAGES))]
     text = "\n".join(section(table(tmp_path, rows), tmp_path, "error"))
     assert "| 0 |" in text.replace("**", "")
-    assert "Below 256 images somewhat fewer intervals hold" in text
+    assert "Below 256 images fewer intervals of means hold" in text
     assert "--images 256 may tell" in text  # of 256, three go astray if it is one in a hundred
 
 
@@ -213,6 +213,22 @@ def test_what_has_no_error_says_why(tmp_path: Path) -> None:
     rows = [rigged(tmp_path, "ddim", 5, noise(0)), without.model_copy(update={"metrics": None})]
     assert [*section(table(tmp_path, rows), tmp_path, "error")][-1] == f"ddpm: {STOCHASTIC}."
     assert [*section(table(tmp_path, rows[1:]), tmp_path, "error")][-1] == f"ddpm: {STOCHASTIC}."
+
+
+def test_what_means_are_over_is_said_of_the_rows_that_there_are(tmp_path: Path) -> None:
+    """No interval is promised to rows that have none, and rows of several seeds have more images than each."""
+    one, other = rigged(tmp_path, "ddim", 5, noise(0)), rigged(tmp_path, "ddim", 5, noise(1), seed=1)
+    first = "\n".join(section(table(tmp_path, [one]), tmp_path, "error"))
+    assert "Means over 64 images, with 95% intervals by a bootstrap-t over them." in first
+    both = "\n".join(section(table(tmp_path, [one, other]), tmp_path, "error"))
+    assert "Means over 64 images of each seed, of which rows have up to 2, with 95% intervals" in both
+    few = one.model_copy(update={"protocol": one.protocol.model_copy(update={"images": 32})})
+    found = "\n".join(section(table(tmp_path / "images are gone", [few]), tmp_path, "error"))
+    assert "Means over 32 images, without intervals: those need 64 images." in found
+    drawn = row("ddpm", 5, 0.0, under=under(), error=ImageError(), warnings=(STOCHASTIC,))
+    none = "\n".join(section(table(tmp_path, [drawn.model_copy(update={"metrics": None})]), tmp_path, "error"))
+    assert "interval" not in none
+    assert "Means over" not in none
 
 
 def test_a_page_with_distances_and_errors(tmp_path: Path) -> None:
