@@ -43,8 +43,8 @@ class CleanClassifier(Features):
         folder = find_model(self.source) / "features"
         if not (folder / WEIGHTS).is_file():
             raise UsageError(
-                f"{self.source} has no feature network: make one with `samplerzoo train-classifier --clean "
-                f"--output-dir {folder}`"
+                f"{self.source} has no feature network: make one of your images DATA with `samplerzoo "
+                f"train-classifier --clean --dataset DATA --output-dir {folder}`"
             )
         return folder
 
