@@ -34,9 +34,9 @@ def find_class(text: str, names: Sequence[str]) -> int | None:
     """
     if text in names:
         return list(names).index(text)
-    composed = [unicodedata.normalize("NFC", name) for name in names]
-    if composed.count(unicodedata.normalize("NFC", text)) == 1:
-        return composed.index(unicodedata.normalize("NFC", text))
+    one_way = [composed(name) for name in names]
+    if one_way.count(composed(text)) == 1:
+        return one_way.index(composed(text))
     by_number = re.fullmatch(r"[0-9]+", text) and not are_numbers(names)
     return int(text) if by_number and int(text) < len(names) else None
 
@@ -79,3 +79,8 @@ def listed(names: Sequence[str]) -> str:
     """Return names in one line, the first of them if they are many, and in quotes where a space at an end hides."""
     shown = [name if name == name.strip() else repr(name) for name in names[:NAMED]]
     return ", ".join(shown) + (f", ... ({len(names)} in all)" if len(names) > NAMED else "")
+
+
+def composed(text: str) -> str:
+    """Return a text whose accents are written in one of the two ways that Unicode has: both are of one class."""
+    return unicodedata.normalize("NFC", text)

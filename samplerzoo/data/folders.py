@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, Field, field_validator
 
 from samplerzoo.data.class_names import listed
-from samplerzoo.data.pictures import is_picture, walk
+from samplerzoo.data.pictures import is_picture, repeated, walk
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.options import Name, Options
 from samplerzoo.trust.limits import MOST_CLASSES
@@ -75,7 +75,7 @@ def list_pictures(folder: Path, split: str) -> Listing:
     if (folder / MANIFEST).is_file():
         return _run(folder)
     root, files = _unwrapped(folder, sorted(walk(folder, is_picture)))
-    notes = _unread(folder)
+    notes = [*_unread(folder), *_repeated(folder)]
     splits = _splits(root, files)
     if splits:
         wanted = [name for name in splits if name == split] or [
@@ -245,8 +245,6 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:  # those of pandas and pyarrow are ValueErrors
         why = f"{reason(error)}; without it the pictures are read as they lie"
         raise ZooError(f"{path}: cannot be read: {why}") from error
-    if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes what is too much for names of rows
-        raise ZooError(f"{path}: its rows have more values than it names columns: put names with commas into quotes")
     if "file_name" not in frame.columns:
         found = [str(name) for name in frame.columns]
         other = next((sign for sign in ";\t|" if any("file_name" in name.split(sign) for name in found)), None)
@@ -254,6 +252,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             raise ZooError(f"{path}: its columns are separated by {other!r}: save it again with commas")
         names = listed(found) or "no column"
         raise ZooError(f"{path}: no column file_name that says which picture a row is of, but {names}")
+    if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes what is too much for names of rows
+        raise ZooError(f"{path}: its rows have more values than it names columns: put names with commas into quotes")
     frame = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
@@ -288,3 +288,9 @@ def _unread(folder: Path) -> list[str]:
     others = Counter(path.suffix.lower() for path in walk(folder, lambda path: path.suffix.lower() in UNREAD))
     said = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
     return [f"not read: {said}, which are no pictures that Pillow opens"] if said else []
+
+
+def _repeated(folder: Path) -> list[str]:
+    """Return a note of the folders that are links to others, whose pictures are read there and once."""
+    names = [str(path.relative_to(folder)) for path in repeated(folder)]
+    return [f"read once, and not again by links to their folders: the pictures of {listed(names)}"] if names else []

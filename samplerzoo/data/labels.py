@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from samplerzoo.data.class_names import NAMED, in_order, listed
+from samplerzoo.data.class_names import NAMED, composed, in_order, listed
 from samplerzoo.errors import UsageError
 from samplerzoo.trust.limits import MOST_LETTERS
 
@@ -62,12 +62,15 @@ def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str, label_n
     column = asked or _found(rows)
     if column is None:
         return Labels(nothing)
-    names: tuple[str, ...] | None = getattr(rows.features[column], "names", None)  # of a datasets.ClassLabel
+    kind = rows.features[column]
+    names: tuple[str, ...] | None = getattr(
+        getattr(kind, "feature", kind), "names", None
+    )  # of one ClassLabel, or of a list
     if label_names and column == "label":
         names = label_names
     try:
         classes = [_plain(value) for value in rows[column][:]]
-        values, names = _numbered(classes) if names is None else (_declared(classes, len(names)), tuple(names))
+        values, names = _numbered(classes) if names is None else _declared(classes, names)
     except _Unfit as error:
         what = f"{dataset}: the column {column!r} {error}"
         if asked is not None:
@@ -107,10 +110,7 @@ def _found(rows: datasets.Dataset) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value of a cell: None where there is none, the only one of a list, an integer for a whole float.
-
-    Of a text it is the composed form: an accent may be written in either way that Unicode has, and is one class.
-    """
+    """Return the value of a cell: None where there is none, the only one of a list, an integer for a whole float."""
     if isinstance(value, list) and len(value) == 1:
         return _plain(value[0])
     if isinstance(value, (list, dict, bytes)):
@@ -122,17 +122,19 @@ def _plain(value: Any) -> Any:
             raise _Unfit(f"holds numbers such as {value:g}, which are no classes")
         return int(value)
     if isinstance(value, str):
-        return unicodedata.normalize("NFC", value) or None
+        return composed(value) or None
     return value
 
 
-def _declared(classes: list[Any], count: int) -> Tensor:
-    """Return the labels of a column that says how many classes it has."""
+def _declared(classes: list[Any], names: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the labels of a column that names its classes, and the names, each of them once."""
     values = torch.tensor([UNLABELLED if value is None else int(value) for value in classes], dtype=torch.int64)
-    outside = values[(values < UNLABELLED) | (values >= count)]
+    outside = values[(values < UNLABELLED) | (values >= len(names))]
     if len(outside):
-        raise _Unfit(f"holds {int(outside[0])}, and declares {count} classes")
-    return values
+        raise _Unfit(f"holds {int(outside[0])}, and declares {len(names)} classes")
+    number: dict[str, int] = {}
+    numbers = [number.setdefault(composed(name), len(number)) for name in names]
+    return torch.tensor([*numbers, UNLABELLED])[values], tuple(number)  # the last one is for UNLABELLED
 
 
 def _numbered(classes: list[Any]) -> tuple[Tensor, tuple[str, ...]]:

@@ -32,6 +32,8 @@ GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """PIL modes of 16 bits. In mode I these two formats hold 16 bits, and others what they like."""
 DEEP_FORMATS = ("PNG", "PPM")
+DEEP_WITH_ALPHA = "LA;16B"
+"""What Pillow calls the content of a PNG file in grey, with an alpha channel, of 16 bits."""
 LFS = b"version https://git-lfs"
 """First bytes of a file that git-lfs has not fetched."""
 
@@ -43,12 +45,30 @@ class PictureError(ZooError):
 def walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
     """Yield the wanted files of a folder and the folders in it, without hidden ones and those of the system.
 
-    Links to folders are followed, once each.
+    Links to folders are followed, once each; see `repeated`.
 
     Raises:
         OSError: a folder cannot be read.
         ZooError: the name of a wanted file is no text.
     """
+    for root, files, again in _folders(folder):
+        for path in () if again else (Path(root, name) for name in files if not name.startswith(".")):
+            if wanted(path):
+                if not is_text(str(path)):
+                    raise ZooError(f"{path}: its name is not in UTF-8: rename it, or the folder whose name is not")
+                yield path
+
+
+def repeated(folder: Path) -> list[Path]:
+    """Return the links to folders that `walk` passes over, since it comes to their files by another way.
+
+    Links to a folder that they lie in are not among them: they have no files of their own to show.
+    """
+    return [Path(root) for root, _, again in _folders(folder) if again and not _contains(root, os.path.dirname(root))]
+
+
+def _folders(folder: Path) -> Iterator[tuple[str, list[str], bool]]:
+    """Yield a folder and those in it, the names of their files, and whether it was there before, by another way."""
 
     def stop(error: OSError) -> None:
         raise error
@@ -56,16 +76,16 @@ def walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
     seen: set[str] = set()
     for root, folders, files in os.walk(folder, onerror=stop, followlinks=True):
         real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()
-            continue
+        yield root, files, real in seen
+        shown = [] if real in seen else [it for it in folders if not it.startswith(".") and it not in SYSTEM_FOLDERS]
+        folders[:] = sorted(shown, key=lambda name: (os.path.islink(os.path.join(root, name)), name))
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SYSTEM_FOLDERS)
-        for path in (Path(root, name) for name in files if not name.startswith(".")):
-            if wanted(path):
-                if not is_text(str(path)):
-                    raise ZooError(f"{path}: its name is not in UTF-8: rename it, or the folder whose name is not")
-                yield path
+
+
+def _contains(folder: str, other: str) -> bool:
+    """Tell whether a folder is another one, or holds it."""
+    whole, part = os.path.realpath(folder), os.path.realpath(other)
+    return os.path.commonpath([whole, part]) == whole
 
 
 def is_picture(path: Path) -> bool:
@@ -85,9 +105,10 @@ def open_picture(content: bytes) -> Image.Image:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MOST_VALUES:
                 raise PictureError(f"it has {image.width}x{image.height} pixels, and at most {MOST_VALUES} are read")
+            deep_with_alpha = any(tile.args == DEEP_WITH_ALPHA for tile in image.tile)  # Pillow opens it in mode RGBA
             image.load()
             top, zero_is_white = _white(image)
-            shown = ImageOps.exif_transpose(image)
+            shown = ImageOps.exif_transpose(image.convert("LA") if deep_with_alpha else image)
             return _on_background(_in_8_bits(shown, image.format, top, zero_is_white))
     except PictureError:
         raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from samplerzoo.data.class_names import listed, parse_classes
 from samplerzoo.data.folders import METADATA, SPLITS, list_pictures
 from samplerzoo.data.labels import COLUMNS, Labels, read_labels
 from samplerzoo.data.options import DataOptions
-from samplerzoo.data.pictures import LFS, PictureError, walk
+from samplerzoo.data.pictures import LFS, PictureError, is_picture, walk
 from samplerzoo.errors import UsageError, ZooError, reason
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SAVED = ("dataset_dict.json", "state.json")
 """Files that mark a folder written by `save_to_disk` of datasets."""
+PICTURES = ("image", "images", "img", "picture", "photo", "pixel_values", "png", "jpg", "jpeg", "webp")
+"""Names of columns that are taken before others where several hold pictures."""
 BYTES = ("binary", "large_binary")
 """Types of columns of bytes, which are pictures where there is one such column alone."""
 SHOWN_LETTERS = 40
@@ -125,7 +128,7 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
     rows, notes = opened.rows, [*opened.notes]
     if not len(rows):
         raise ZooError(f"{dataset} holds no images in its split {split!r}")
-    column = _image_column(rows, options.image_column, dataset)
+    column, others = _image_column(rows, options.image_column, dataset)
     try:
         rows = rows.cast_column(column, datasets.Image(decode=False))
     except Exception as error:  # datasets and pyarrow raise what they like
@@ -136,7 +139,8 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
     rows, lacking = _with_pictures(rows, column, dataset)
     labels = read_labels(rows, options.label_column, dataset, opened.label_names)
     labelled_by = (opened.labelled_by if labels.column == "label" else None) or f"the column {labels.column!r}"
-    notes += [note for note in (lacking, labels.note, _unused(rows, (column, labels.column))) if note]
+    unused = _unused(rows, (column, labels.column, *others))
+    notes += [note for note in (_chosen(column, others), lacking, labels.note, unused) if note]
     if options.classes is not None:
         rows, labels = _keep(rows, labels, options.classes)
     return Table(dataset, rows.select_columns([column]), column, labels, labelled_by, tuple(notes))
@@ -159,6 +163,8 @@ def _open(options: DataOptions, split: str, *, whole: bool) -> _Opened:
     local = path.exists()
     if local and options.dataset_config_name is not None:
         raise UsageError(f"--dataset-config-name is for a set of the hub, and {path} lies here: leave it out")
+    level = datasets.utils.logging.get_verbosity()
+    datasets.utils.logging.set_verbosity(logging.CRITICAL)  # it logs what it also raises
     try:
         if path.is_file():
             return _Opened(_file(path, split, whole=whole or split == options.split))
@@ -174,6 +180,8 @@ def _open(options: DataOptions, split: str, *, whole: bool) -> _Opened:
         while cause.__cause__ is not None:  # datasets' own says that an error occurred
             cause = cause.__cause__  # type: ignore[assignment]
         raise ZooError(f"cannot load {options.dataset} (split {split}): {reason(cause)}") from error
+    finally:
+        datasets.utils.logging.set_verbosity(level)
 
 
 def _file(path: Path, split: str, *, whole: bool) -> datasets.Dataset:
@@ -201,6 +209,7 @@ def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) ->
         return _Opened(found[split])
     tables = sorted(walk(path, lambda file: file.suffix == ".parquet" and file.name not in METADATA))
     if tables and (_holds_images(tables[0]) or not list_pictures(path, split).files):
+        beside = sum(1 for _ in walk(path, is_picture))
         chosen, divided = _parquet_split(path, tables, split)
         if not divided:
             _check_undivided(path, split, whole=whole)
@@ -208,7 +217,9 @@ def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) ->
             check_parquet(file)
         _check_alike(chosen)
         names = [glob.escape(str(file)) for file in chosen]
-        return _Opened(datasets.load_dataset("parquet", data_files={"rows": names}, split="rows"))
+        note = f"pictures beside the parquet files are left out: {beside}"
+        rows = datasets.load_dataset("parquet", data_files={"rows": names}, split="rows", features=_features(chosen))
+        return _Opened(rows, notes=(note,) if beside else ())
     found = list_pictures(path, split)
     if not found.files:
         raise ZooError(f"{path} has no images: no pictures and no parquet files lie in it")
@@ -322,6 +333,24 @@ def _check_alike(files: Sequence[Path]) -> None:
                 raise ZooError(f"the column {column.name!r} has texts in {texts} and none in {others}: make them alike")
 
 
+def _features(files: Sequence[Path]) -> datasets.Features | None:
+    """Return the types of the columns of files that differ in them, as where one file has no value in a column.
+
+    Raises:
+        ZooError: no types hold the values of all.
+    """
+    import datasets
+    import pyarrow.parquet
+
+    schemas = [pyarrow.parquet.read_schema(file) for file in files]
+    if all(schema.equals(schemas[0]) for schema in schemas):
+        return None
+    try:
+        return datasets.Features.from_arrow_schema(pyarrow.unify_schemas(schemas, promote_options="permissive"))
+    except pyarrow.ArrowException as error:
+        raise ZooError(f"{files[0].parent}: columns of its files are of other types: {reason(error)}") from error
+
+
 def _holds_images(path: Path) -> bool:
     """Return True if a parquet file has a column of pictures."""
     import pyarrow.parquet
@@ -331,8 +360,11 @@ def _holds_images(path: Path) -> bool:
     return any(pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 for kind in kinds)
 
 
-def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str:
-    """Return the column of the pictures: the one that is asked for, declared, of bytes and path, or alone of bytes."""
+def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> tuple[str, list[str]]:
+    """Return the column of the pictures: the one that is asked for, declared, of bytes and path, or alone of bytes.
+
+    Of several, it is the one with a usual name, or the first. The others are returned, too.
+    """
     import datasets
 
     if name is not None and name not in rows.column_names:
@@ -342,12 +374,21 @@ def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> str
     if not declared + alike:
         raw = [key for key, feature in rows.features.items() if getattr(feature, "dtype", "") in BYTES]
         alike = raw if len(raw) == 1 else []
-    if name is None and not declared + alike:
+    if name is not None:
+        return name, []
+    found = sorted(declared + alike, key=lambda key: key.strip().lower() not in PICTURES)
+    if not found:
         raise UsageError(
             f"{dataset} has no image column; its columns: {listed(rows.column_names)}: name one with "
             "--image-column, as `train` and `ref make` take it"
         )
-    return name or (declared + alike)[0]
+    return found[0], found[1:]
+
+
+def _chosen(column: str, others: Sequence[str]) -> str | None:
+    """Return a note of a column of pictures that was chosen among several."""
+    way = f"`train` and `ref make` take {listed([name[:SHOWN_LETTERS] for name in others])} with --image-column"
+    return f"pictures: the column {column[:SHOWN_LETTERS]!r} ({way})" if others else None
 
 
 def _with_pictures(rows: datasets.Dataset, column: str, dataset: str) -> tuple[datasets.Dataset, str | None]:

@@ -270,6 +270,68 @@ def test_what_is_not_read_is_said(tmp_path: Path) -> None:
     assert "not read: 2 .heic, 1 .svg" in load(tmp_path).summary
 
 
+def test_pictures_behind_two_names_are_read_once_and_that_is_said(tmp_path: Path) -> None:
+    """A folder is read under its own name, also where a link to it comes first; a link that leads around is no news."""
+    put(tmp_path, "run3/0.png", "run4/1.png")
+    (tmp_path / "latest").symlink_to(tmp_path / "run3")
+    (tmp_path / "run4/around").symlink_to(tmp_path)
+    found = load(tmp_path)
+    assert by_class(found) == {"run3": [0], "run4": [1]}
+    assert "not again by links to their folders: the pictures of latest" in found.summary
+    assert "around" not in found.summary
+
+
+def test_pictures_beside_parquet_files_are_counted(tmp_path: Path) -> None:
+    rows(tmp_path / "d.parquet", [*map(png, range(4))], [0, 1, 0, 1])
+    assert "left out" not in load(tmp_path).summary
+    put(tmp_path, "5.png")
+    assert "pictures beside the parquet files are left out: 1" in load(tmp_path).summary
+
+
+def test_names_of_a_list_of_one_class_are_those_of_the_class(tmp_path: Path) -> None:
+    import datasets
+
+    kind = datasets.Sequence(datasets.ClassLabel(names=["a", "b", "c"]))
+    path = rows(tmp_path / "d.parquet", [*map(png, range(3))], [[0], [2], [0]], kind)
+    assert by_class(load(path)) == {"a": [0, 2], "b": [], "c": [1]}
+
+
+def test_a_class_that_is_declared_in_both_ways_to_write_its_accent_is_one(tmp_path: Path) -> None:
+    import datasets
+
+    kind = datasets.ClassLabel(names=["caf\u00e9", "x", "cafe\u0301"])
+    path = rows(tmp_path / "d.parquet", [*map(png, range(4))], [0, 1, 2, -1], kind)
+    assert by_class(load(path, classes="caf\u00e9,x")) == {"caf\u00e9": [0, 2], "x": [1]}
+
+
+def two_columns(path: Path, first: str, second: str) -> Path:
+    columns = {name: [{"bytes": png(value), "path": None}] * 2 for name, value in ((first, 1), (second, 2))}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_of_two_columns_of_pictures_the_usual_name_is_taken_and_that_is_said(tmp_path: Path) -> None:
+    usual = load(two_columns(tmp_path / "usual.parquet", "mask", "image"))
+    assert int(usual[0][0][0, 0, 0]) == 2
+    assert "pictures: the column 'image' (`train` and `ref make` take mask with --image-column)" in usual.summary
+    first = load(two_columns(tmp_path / "first.parquet", "mask", "depth"))
+    assert int(first[0][0][0, 0, 0]) == 1
+    assert "pictures: the column 'mask'" in first.summary
+    assert "pictures:" not in load(tmp_path / "first.parquet", image_column="depth").summary
+
+
+def test_parquet_files_of_one_set_may_differ_in_what_they_lack(tmp_path: Path) -> None:
+    """A program that knows no types writes a column of no values as one of nothing."""
+    for name, path, label in (("a", None, pyarrow.int64()), ("b", "1.png", pyarrow.int8())):
+        columns = {"image": [{"bytes": png(1), "path": path}] * 2, "label": pyarrow.array([0, 1], label)}
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / f"{name}.parquet")
+    assert by_class(load(tmp_path)) == {"0": [1, 1], "1": [1, 1]}
+    other = pyarrow.table({"image": [{"bytes": png(1), "path": None}], "label": [{"a": 1}]})
+    pyarrow.parquet.write_table(other, tmp_path / "c.parquet")
+    with pytest.raises(ZooError, match=r"columns of its files are of other types: .*label"):
+        load(tmp_path)
+
+
 def test_flags_that_do_not_apply_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "0.png")
     with pytest.raises(UsageError, match="--dataset-config-name is for a set of the hub"):

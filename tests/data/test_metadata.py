@@ -163,7 +163,7 @@ def test_metadata_in_another_encoding_are_refused_with_the_way_out(tmp_path: Pat
 
 @pytest.mark.parametrize("sign", [";", "\t"])
 def test_columns_of_another_separator_are_named(tmp_path: Path, sign: str) -> None:
-    (put(tmp_path / "a") / "metadata.csv").write_text(f"file_name{sign}label\n0.png{sign}x\n")
+    (put(tmp_path / "a") / "metadata.csv").write_text(f"file_name{sign}label{sign}age\n0.png{sign}x{sign}1,5\n")
     with pytest.raises(ZooError, match=r"its columns are separated by .*: save it again with commas"):
         load(tmp_path / "a")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from pathlib import Path
 
@@ -172,3 +173,15 @@ def test_a_palette_of_greys_is_grey(kind: str) -> None:
     found = open_picture(file.getvalue())
     assert found.mode == "L"
     assert np.array_equal(np.asarray(found), values)
+
+
+def test_grey_with_alpha_of_16_bits_is_grey() -> None:
+    """Pillow opens it in mode RGBA, and cannot write it."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 4, 0, 0, 0)  # 2x1 pixels of 16 bits in grey with alpha
+    pixels = zlib.compress(struct.pack(">BHHHH", 0, 0x4242, 0xFFFF, 0x4242, 0))
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(shown(content), [[0x42, 255]])
