@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -108,6 +109,28 @@ def test_rescale_1_has_the_standard_deviation_of_the_conditional_v(pictures: Mod
     std = conditional.v.flatten(1).std(1)
     torch.testing.assert_close(full.v.flatten(1).std(1), std, rtol=1e-12, atol=0)
     assert (plain.v.flatten(1).std(1) / std - 1).abs().min() > 0.01
+
+
+def test_rescale_over_all_channels_and_pixels_of_an_image(linear: Schedule) -> None:
+    """Compute eq. 14 to 16 of Lin et al. 2024 by hand, at scale 2: the guided v is 2 c - u.
+
+    Image 0 has the variances 5 and 17. In each of its channels alone both are 1, which would leave it as it is. Image 1
+    has 1 and 4. Over both images together, there would be one factor.
+    """
+    c = torch.tensor([[[[1.0, 3.0]], [[5.0, 7.0]]], [[[0.0, 0.0]], [[2.0, 2.0]]]], dtype=torch.float64)
+    u = torch.tensor([[[[1.0, 3.0]], [[1.0, 3.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]], dtype=torch.float64)
+    answers = torch.cat([c, u])  # by label; image i is of class i, and its null answer is u[i]
+
+    def net(x: torch.Tensor, tau: torch.Tensor, condition: Condition) -> torch.Tensor:
+        labels = condition.inputs["class_labels"]
+        return answers[torch.where(labels == 2, torch.arange(len(x)) % 2 + 2, labels)]
+
+    model = Model(net, linear, PARAMETRIZATIONS["v_prediction"], shape=(2, 1, 2), num_classes=2, null_label=2)
+    guidance = ClassifierFreeGuidance(scale=2.0, rescale=0.6)
+    p = guidance.guide(model.denoise, model.condition([0, 1]), model)(torch.zeros_like(c), linear.at(400))
+    guided = torch.tensor([[[[1.0, 3.0]], [[9.0, 11.0]]], [[[0.0, 0.0]], [[4.0, 4.0]]]], dtype=torch.float64)
+    factors = torch.tensor([0.6 * math.sqrt(5 / 17) + 0.4, 0.6 / 2 + 0.4], dtype=torch.float64)
+    torch.testing.assert_close(p.v, factors[:, None, None, None] * guided, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("rescale", [0.25, 0.7])
