@@ -77,6 +77,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         self.register_to_config(null_label=null_label)
         self._info = ModelInfo(null_label=null_label)
         self._folder: Path | None = None
+        self._name = "the pipeline's model"
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Self:
@@ -86,19 +87,19 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
             options: keywords of diffusers' `from_pretrained`.
         """
         folder = find_model(pretrained_model_name_or_path, revision=options.pop("revision", None))
-        info = read_info(folder)
+        info, name = read_info(folder), os.fspath(pretrained_model_name_or_path)
         if options.get("null_label") is not None:
             info = info.model_copy(update={"null_label": options["null_label"]})
         if not _named_as_here(folder):
             pipeline = cls(**_modules_of(folder, options), null_label=info.null_label)
-            pipeline._info, pipeline._folder = info, folder
+            pipeline._info, pipeline._folder, pipeline._name = info, folder, name
             return pipeline
         absent = {name: None for name in (*NETWORKS, *AUTOENCODERS) if not (folder / name).is_dir()}
         pipeline = super().from_pretrained(
             folder,
             **{"use_safetensors": True, "trust_remote_code": False, "null_label": info.null_label, **absent, **options},
         )
-        pipeline._info, pipeline._folder = info, folder
+        pipeline._info, pipeline._folder, pipeline._name = info, folder, name
         return pipeline
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
@@ -155,7 +156,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         """
         if output_type not in ("pil", "np", "pt"):
             raise UsageError(f"output_type is pil, np or pt, not {output_type!r}")
-        model = model_of_modules(self._modules_by_name(), self._info, self._folder)
+        model = model_of_modules(self._modules_by_name(), self._info, self._folder, self._name)
         labels = _listed(class_labels)
         generators = generator if isinstance(generator, list) else [generator]
         count = _count(batch_size, labels, len(generators) if isinstance(generator, list) else None)

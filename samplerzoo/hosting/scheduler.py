@@ -27,9 +27,10 @@ from samplerzoo.hosting.noise import GeneratorNoise, Generators, make_noise
 from samplerzoo.hosting.reading import read_model
 from samplerzoo.hosting.run import Run
 from samplerzoo.hosting.timetable import Timetable, is_far
+from samplerzoo.models.load import warn
 from samplerzoo.models.parts import HOSTED, unhosted
 from samplerzoo.options import kebab
-from samplerzoo.sampling.plan import other_spacing, warn_of_long_end
+from samplerzoo.sampling.plan import doubts_of_end, other_spacing
 
 
 @dataclass
@@ -115,6 +116,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         self._noise: Noise | GeneratorNoise | None = None
         self._begin_index: int | None = None
         self._run: Run | None = None
+        self._noted: set[str] = set()
         model = self._read({})
         self._lay_out(Timetable(self._checked(model), model), "cpu")
 
@@ -359,13 +361,18 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         else:
             grid = grid_of(sampler, model.schedule, steps, self.config.spacing)
             if self.config.spacing is None:
-                warn_of_long_end(model.name, sampler, grid, other_spacing(model.schedule))
+                self._note(doubts_of_end(model.name, sampler, grid, other_spacing(model.schedule)))
             return grid
-        warn_of_long_end(
-            model.name, sampler, grid,
-            "the pipeline names its levels; where its call takes sigmas, others can be given, and ddim takes these",
-        )  # fmt: skip
+        named = "the pipeline names its levels; where its call takes sigmas, others can be given, and ddim takes these"
+        self._note(doubts_of_end(model.name, sampler, grid, named))
         return grid
+
+    def _note(self, doubts: Sequence[str]) -> None:
+        """Say each doubt once a scheduler: that of another model may have the same config, and so the same name."""
+        for doubt in doubts:
+            if doubt not in self._noted:
+                self._noted.add(doubt)
+                warn(f"samplerzoo: {doubt}")
 
     def _lay_out(self, timetable: Timetable, device: str | torch.device | None) -> None:
         """Set the attributes that a pipeline reads."""

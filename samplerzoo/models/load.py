@@ -372,6 +372,11 @@ def is_unfinished(root: Path) -> bool:
 @functools.cache
 def warn_once(text: str) -> None:
     """Print a line on stderr, on the main process and once."""
+    warn(text)
+
+
+def warn(text: str) -> None:
+    """Print a line on stderr, on the main process."""
     from samplerzoo.system.processes import processes  # imports torch
 
     if not processes()[0]:

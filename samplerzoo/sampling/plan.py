@@ -190,7 +190,9 @@ def make_plan(
     else:
         grid = grid_of(sampler, model.schedule, recipe.steps, recipe.spacing)
         if recipe.spacing is None and model.schedule.own is not None:
-            warnings = warn_of_long_end(model.name, sampler, grid, other_spacing(model.schedule))
+            warnings = doubts_of_end(model.name, sampler, grid, other_spacing(model.schedule))
+            for warning in warnings:
+                warn_once(f"samplerzoo: {warning}")
     clip = model.clip if recipe.clip_x0 is None else Clip.parse(recipe.clip_x0)
     second = None
     if isinstance(guidance, TwoModelGuidance) and guidance.model is not None:
@@ -236,8 +238,8 @@ def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bo
     return model.num_classes is not None or (model.text is None and guidance is not None and guidance.needs_labels)
 
 
-def warn_of_long_end(name: str, sampler: Sampler, grid: Grid, way_out: str) -> tuple[str, ...]:
-    """Say that a method of high order strays where a grid that nobody chose ends in a long step; return what is said.
+def doubts_of_end(name: str, sampler: Sampler, grid: Grid, way_out: str) -> tuple[str, ...]:
+    """Say that a method of high order strays where a grid that nobody chose ends in a long step, if it does.
 
     Args:
         name: name of the model.
@@ -248,12 +250,10 @@ def warn_of_long_end(name: str, sampler: Sampler, grid: Grid, way_out: str) -> t
     *_, before, last = (s.log_snr - t.log_snr for t, s in itertools.pairwise(grid.levels[:-1]))
     if last <= LONG_END * before:
         return ()
-    warning = (
+    return (
         f"{name}: the grid of its scheduler ends in a step that is far longer in log-SNR than the others. "
-        f"{plugin_title(sampler)} strays there when steps are few: {way_out}"
+        f"{plugin_title(sampler)} strays there when steps are few: {way_out}",
     )
-    warn_once(f"samplerzoo: {warning}")
-    return (warning,)
 
 
 def other_spacing(schedule: Schedule) -> str:

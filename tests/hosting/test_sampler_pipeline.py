@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, ImagePipelineOutput, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    ImagePipelineOutput,
+    UNet2DModel,
+)
 
 import samplerzoo as zoo
 from samplerzoo.core.noise import Noise
@@ -200,3 +207,11 @@ def test_parts_of_other_names_are_loaded_by_what_they_are(tmp_path: Path) -> Non
     assert SamplerPipeline.from_pretrained(folder, torch_dtype=torch.bfloat16).dtype == torch.bfloat16
     with pytest.raises(UsageError, match="takes no safety_checker: torch_dtype and variant alone"):
         SamplerPipeline.from_pretrained(folder, safety_checker=None)
+
+
+def test_a_note_is_said_of_each_folder(tmp_path: Path, tiny_unet: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The grid of a flow's scheduler ends in a long step, in both folders."""
+    for name in ("one", "other"):
+        DDPMPipeline(tiny_unet(), FlowMatchEulerDiscreteScheduler()).save_pretrained(tmp_path / name)
+        quiet(tmp_path / name)(sampler="unipc", num_inference_steps=5)
+        assert f"{tmp_path / name}: the grid of its scheduler ends" in capsys.readouterr().err

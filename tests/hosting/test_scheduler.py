@@ -17,7 +17,6 @@ from torch import Tensor
 import samplerzoo as zoo
 from samplerzoo import Sampler
 from samplerzoo.core.noise import Noise
-from samplerzoo.models.load import warn_once
 from samplerzoo.registry import plugins
 
 SHAPE = (3, 4, 4)
@@ -613,9 +612,21 @@ def test_copies_start_anew() -> None:
 def test_a_long_end_is_said_whoever_names_the_levels(
     capsys: pytest.CaptureFixture[str], sampler: str, asked: dict[str, Any], noted: bool
 ) -> None:
-    warn_once.cache_clear()
     own = diffusers.FlowMatchEulerDiscreteScheduler()
     scheduler = zoo.as_scheduler(sampler, own, spacing=asked.get("spacing"))
-    scheduler.set_timesteps(**{name: value for name, value in asked.items() if name != "spacing"})
+    for _ in range(2):
+        scheduler.set_timesteps(**{name: value for name, value in asked.items() if name != "spacing"})
     noun = "the network behind a FlowMatchEulerDiscreteScheduler: the grid"
     assert capsys.readouterr().err.count(noun) == noted
+
+
+def test_a_long_end_is_said_of_each_scheduler(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two pipelines of different models may have schedulers of one config, and each has its note."""
+    for _ in range(2):
+        scheduler = zoo.as_scheduler("unipc", diffusers.FlowMatchEulerDiscreteScheduler())
+        copied = copy.deepcopy(scheduler)
+        scheduler.set_timesteps(5)
+        copied.set_timesteps(5)
+        assert capsys.readouterr().err.count("the grid of its scheduler ends") == 2
+        copy.deepcopy(scheduler).set_timesteps(5)
+        assert not capsys.readouterr().err
