@@ -603,6 +603,7 @@ def test_copies_start_anew() -> None:
         ("unipc", {"sigmas": [1.0, 0.75, 0.5, 0.25, 0.001], "spacing": "trailing"}, True),  # which nobody follows
         ("unipc", {"timesteps": [1000, 750, 500, 250, 1]}, True),
         ("unipc", {"num_inference_steps": 5}, True),
+        ("heun", {"num_inference_steps": 5}, True),  # which evaluates at both ends of the long step
         ("unipc", {"num_inference_steps": 5, "spacing": "linspace"}, False),
         ("unipc", {"num_inference_steps": 50}, False),
         ("unipc", {"sigmas": [1.0, 0.8, 0.6, 0.4, 0.2]}, False),
