@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -29,7 +29,7 @@ from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE, Part, Parts, Undriven, assemble, read_parts
-from samplerzoo.models.understand import CLASSIFIER, holds_classifier, understand
+from samplerzoo.models.understand import CLASSIFIER, HALVED, holds_classifier, understand
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, load_text_part, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
@@ -168,6 +168,7 @@ class ModelFolder(ModelHandle):
         layout: Layout = "contiguous",
     ) -> Model:
         """Read the weights; the arguments are those of `samplerzoo.load`."""
+        _warn_of_halves(self.stub.name, self.guesses)
         device = choose_device(device)
         dtype = choose_dtype(dtype, device)
         architecture = self.parts.network[1]
@@ -323,7 +324,8 @@ def model_of_modules(
     for part, module in zip(named, modules.values(), strict=True):
         part.config["_class_name"] = type(module).__name__
     parts = assemble(root, None, named)
-    stub, _ = understand(parts, info, AS_FOUND, name)
+    stub, guesses = understand(parts, info, AS_FOUND, name)
+    _warn_of_halves(name, guesses)
     module, codec = modules[parts.network[0].name], stub.codec
     if parts.codec is not None and isinstance(codec, Latents):
         codec = codec.with_weights(modules[parts.codec[0].name])
@@ -381,6 +383,12 @@ def warn(text: str) -> None:
 
     if not processes()[0]:
         print(text, file=sys.stderr)
+
+
+def _warn_of_halves(name: str, guesses: Sequence[str]) -> None:
+    """Say that half of what a network gives is no part of the image, if that is a guess."""
+    if HALVED in guesses:
+        warn_once(f"samplerzoo: {name}: {HALVED}")
 
 
 def with_networks(stub: Model, net: Any, folder: Path | None) -> Model:

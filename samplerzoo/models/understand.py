@@ -27,6 +27,12 @@ from samplerzoo.trust.limits import MOST_VALUES
 CLASSIFIER = "classifier"
 """Folder of the noise-aware classifier, beside the parts of the pipeline."""
 
+HALVED = (
+    "its network gives twice as many channels as it takes: the second half is taken for a learned variance, and is no "
+    "part of the image"
+)
+"""Guess that is also said when the network is loaded: if it is wrong, half of every answer is lost."""
+
 
 def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str) -> tuple[Model, tuple[str, ...]]:
     """Make a model of what the configs say, with functions in place of its networks; return what was guessed, too.
@@ -71,6 +77,8 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     )
     if path.clip is None and model.clip.mode != "off":
         guesses = (*guesses, "x0 is clipped to [-1, 1], as pixels are, since the scheduler says nothing of it")
+    if network.learns_variance and scheduler.config.get("variance_type") != "learned_range":
+        guesses = (*guesses, HALVED)
     guesses = (*guesses, *(f"{part} is not run" for part in parts.unused))
     return model, (*network.guesses, *path.guesses, *guesses)
 

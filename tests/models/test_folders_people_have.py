@@ -423,6 +423,24 @@ def test_the_parts_of_a_folder_are_listed(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("learned", "scheduler", "said"),
+    [(True, {}, True), (False, {}, False), (True, {"variance_type": "learned_range"}, False)],
+)
+def test_twice_the_channels_are_said_to_be_taken_for_a_learned_variance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], learned: bool, scheduler: dict[str, str], said: bool
+) -> None:
+    """In the facts of the model, and once where its weights are read."""
+    folder = folders.dit(tmp_path / "m", learned_variance=learned, scheduler_class="DDPMScheduler", **scheduler)
+    opened = ModelFolder.open(folder)
+    assert not capsys.readouterr().err
+    assert any("taken for a learned variance" in guess for guess in opened.guesses) == said
+    for _ in range(2):
+        zoo.load(folder, device="cpu")
+    told = "its network gives twice as many channels as it takes: the second half is taken"
+    assert capsys.readouterr().err.count(f"samplerzoo: {folder}: {told}") == said
+
+
 @pytest.mark.parametrize(("names", "null_label"), [(10, None), (11, None), (10, 10)])
 def test_class_names_say_how_many_classes_there_are(tmp_path: Path, names: int, null_label: int | None) -> None:
     folder = folders.ddpm(tmp_path / "m", classes=11)
