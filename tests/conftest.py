@@ -59,6 +59,22 @@ def float32_by_default() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a tiny folder of Stable Diffusion, for tests that leave it as it is."""
+    import folders  # diffusers and transformers are imported by those that need them
+
+    return folders.sd(tmp_path_factory.mktemp("sd"))
+
+
+@pytest.fixture(scope="session")
+def sd_model(sd: Path) -> Model:
+    """Load that folder as a model of samplerzoo's own, in float32."""
+    import folders
+
+    return folders.loaded(sd)
+
+
+@pytest.fixture(scope="session")
 def linear() -> Schedule:
     """Return the schedule of Ho, Jain, Abbeel 2020: T = 1000, beta from 1e-4 to 0.02."""
     return VP.from_config(LINEAR)

@@ -26,6 +26,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+import samplerzoo as zoo
+
 MILD = {"beta_end": 0.004}
 """Betas up to alpha = 0.36. With the usual 0.02, what a network answers first counts 157-fold in the image."""
 
@@ -83,6 +85,17 @@ class Stock:
 
 
 # -- builders
+
+
+def loaded(folder: Path, dtype: str = "float32", **reading: Any) -> zoo.Model:
+    """Load a folder on the CPU as samplerzoo does."""
+    return zoo.load(folder, device="cpu", dtype=dtype, **reading)
+
+
+def off(found: Tensor, expected: Tensor) -> float:
+    """Return the largest difference of two tensors of one shape."""
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max())
 
 
 def ddpm(

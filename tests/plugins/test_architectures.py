@@ -12,6 +12,7 @@ from typing import Any
 import folders
 import pytest
 import torch
+from folders import loaded, off
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 from samplerzoo_plugins.consistency import Consistency
 from samplerzoo_plugins.ddim import DDIM
@@ -73,16 +74,6 @@ def stock_grid(model: Model, stock: folders.Stock) -> Grid:
     own = [level.tau for level in model.schedule.grid(len(stock.sigmas) - 1).levels]
     assert own == pytest.approx(stock.sigmas.tolist(), abs=1e-6)
     return Grid(tuple(model.schedule.at(sigma) for sigma in stock.sigmas.tolist()))
-
-
-def off(found: Tensor, expected: Tensor) -> float:
-    """Return the largest difference of pixels."""
-    assert found.shape == expected.shape
-    return float((found - expected).abs().max())
-
-
-def loaded(folder: Path, **reading: Any) -> Model:
-    return zoo.load(folder, device="cpu", dtype="float32", **reading)
 
 
 def told(model: Model, c_noise: Callable[[Any], float]) -> Model:

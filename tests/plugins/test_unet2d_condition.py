@@ -13,6 +13,7 @@ import diffusers
 import folders
 import pytest
 import torch
+from folders import loaded, off
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 from samplerzoo_plugins.ddim import DDIM
 from torch import Tensor
@@ -35,27 +36,13 @@ GUIDED = ClassifierFreeGuidance(scale=7.5)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return folders.sd(tmp_path_factory.mktemp("sd"))
+def noise(sd: Path) -> Tensor:
+    return folders.latents(sd)
 
 
 @pytest.fixture(scope="module")
-def model(folder: Path) -> Model:
-    return loaded(folder)
-
-
-@pytest.fixture(scope="module")
-def noise(folder: Path) -> Tensor:
-    return folders.latents(folder)
-
-
-@pytest.fixture(scope="module")
-def stock(folder: Path, noise: Tensor) -> folders.Stock:
-    return folders.stock_sd(folder, noise, PROMPTS, STEPS)
-
-
-def loaded(folder: Path) -> Model:
-    return zoo.load(folder, device="cpu", dtype="float32")
+def stock(sd: Path, noise: Tensor) -> folders.Stock:
+    return folders.stock_sd(sd, noise, PROMPTS, STEPS)
 
 
 def state(
@@ -68,15 +55,10 @@ def state(
         return run(model, DDIM(), grid, lambda: noise, guidance=guidance, condition=condition, clip=model.clip)
 
 
-def off(found: Tensor, expected: Tensor) -> float:
-    assert found.shape == expected.shape
-    return float((found - expected).abs().max())
-
-
-def test_guided_images_are_those_of_diffusers(model: Model, noise: Tensor, stock: folders.Stock) -> None:
-    latents = state(model, noise)
+def test_guided_images_are_those_of_diffusers(sd_model: Model, noise: Tensor, stock: folders.Stock) -> None:
+    latents = state(sd_model, noise)
     assert off(latents, stock.latents) < SAME
-    assert off(model.decode(latents), stock.pixels) < SAME
+    assert off(sd_model.decode(latents), stock.pixels) < SAME
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -113,39 +95,39 @@ def test_what_the_network_predicts(tmp_path: Path, prediction: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["PNDMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "LMSDiscreteScheduler"]
 )
-def test_the_schedulers_of_its_folders_say_the_same_path(tmp_path: Path, folder: Path, kind: str) -> None:
-    shutil.copytree(folder, tmp_path / "copy")
+def test_the_schedulers_of_its_folders_say_the_same_path(tmp_path: Path, sd: Path, kind: str) -> None:
+    shutil.copytree(sd, tmp_path / "copy")
     saved = {"_class_name": kind, **folders.STABLE, "set_alpha_to_one": False, "skip_prk_steps": True}
     (tmp_path / "copy" / "scheduler" / "scheduler_config.json").write_text(json.dumps(saved))
-    found, expected = (open_model(str(each)).stub for each in (tmp_path / "copy", folder))
+    found, expected = (open_model(str(each)).stub for each in (tmp_path / "copy", sd))
     grids = [[*map(str, model.schedule.grid(STEPS, "trailing").levels)] for model in (found, expected)]
     assert grids[0] == grids[1]
     assert (found.parametrization.name, found.clip.mode) == ("epsilon", "off")
 
 
-def test_a_negative_prompt_takes_the_place_of_the_empty_one(folder: Path, model: Model, noise: Tensor) -> None:
-    stock = folders.stock_sd(folder, noise, PROMPTS, STEPS, negative_prompt="dog")
-    assert off(state(model, noise, negative_prompt="dog"), stock.latents) < SAME
-    assert off(state(model, noise), stock.latents) > SEEN
+def test_a_negative_prompt_takes_the_place_of_the_empty_one(sd: Path, sd_model: Model, noise: Tensor) -> None:
+    stock = folders.stock_sd(sd, noise, PROMPTS, STEPS, negative_prompt="dog")
+    assert off(state(sd_model, noise, negative_prompt="dog"), stock.latents) < SAME
+    assert off(state(sd_model, noise), stock.latents) > SEEN
 
 
-def test_without_guidance_it_is_the_pipeline_at_scale_1(folder: Path, model: Model, noise: Tensor) -> None:
-    stock = folders.stock_sd(folder, noise, PROMPTS, STEPS, 1.0)
-    assert off(state(model, noise, None), stock.latents) < SAME
-    assert off(state(model, noise, ClassifierFreeGuidance(scale=1.0)), stock.latents) < SAME
+def test_without_guidance_it_is_the_pipeline_at_scale_1(sd: Path, sd_model: Model, noise: Tensor) -> None:
+    stock = folders.stock_sd(sd, noise, PROMPTS, STEPS, 1.0)
+    assert off(state(sd_model, noise, None), stock.latents) < SAME
+    assert off(state(sd_model, noise, ClassifierFreeGuidance(scale=1.0)), stock.latents) < SAME
 
 
-def test_guidance_in_an_interval_and_rescaled(folder: Path, model: Model, noise: Tensor) -> None:
+def test_guidance_in_an_interval_and_rescaled(sd: Path, sd_model: Model, noise: Tensor) -> None:
     nowhere, everywhere = (ClassifierFreeGuidance(scale=7.5, low=low) for low in (1e3, 0.0))
-    assert off(state(model, noise, nowhere), state(model, noise, None)) == 0
-    assert off(state(model, noise, everywhere), state(model, noise)) == 0
-    assert off(state(model, noise, ClassifierFreeGuidance(scale=7.5, rescale=0.7)), state(model, noise)) > SEEN
+    assert off(state(sd_model, noise, nowhere), state(sd_model, noise, None)) == 0
+    assert off(state(sd_model, noise, everywhere), state(sd_model, noise)) == 0
+    assert off(state(sd_model, noise, ClassifierFreeGuidance(scale=7.5, rescale=0.7)), state(sd_model, noise)) > SEEN
 
 
-def test_wrong_conventions_are_seen(folder: Path, model: Model, noise: Tensor, stock: folders.Stock) -> None:
-    text = model.text
+def test_wrong_conventions_are_seen(sd: Path, sd_model: Model, noise: Tensor, stock: folders.Stock) -> None:
+    text = sd_model.text
     assert text is not None
-    tokenizer, encoder = folders.clip_tokenizer(), folders.text_encoder(folder)
+    tokenizer, encoder = folders.clip_tokenizer(), folders.text_encoder(sd)
 
     def penultimate(prompt: str) -> dict[str, Tensor]:
         tokens = tokenizer(prompt, padding="max_length", max_length=77, return_tensors="pt").input_ids
@@ -156,14 +138,14 @@ def test_wrong_conventions_are_seen(folder: Path, model: Model, noise: Tensor, s
             return super().inputs([*prompts[1:], prompts[0]])
 
     mutants = {
-        "null prompt is wrong": state(model, noise, negative_prompt="."),
-        "text of the wrong image": state(told(model, OfTheNext(text.encode, text.count, text.most)), noise),
-        "penultimate layer": state(told(model, TextEncoder(penultimate, text.count, text.most)), noise),
+        "null prompt is wrong": state(sd_model, noise, negative_prompt="."),
+        "text of the wrong image": state(told(sd_model, OfTheNext(text.encode, text.count, text.most)), noise),
+        "penultimate layer": state(told(sd_model, TextEncoder(penultimate, text.count, text.most)), noise),
     }
     for name, latents in mutants.items():
         assert off(latents, stock.latents) > SEEN, name
-    assert off(model.decode(stock.latents), stock.pixels) < SAME
-    assert off(model.decode(stock.latents / folders.DECODER["scaling_factor"]), stock.pixels) > SEEN, "scaled twice"
+    assert off(sd_model.decode(stock.latents), stock.pixels) < SAME
+    assert off(sd_model.decode(stock.latents / folders.DECODER["scaling_factor"]), stock.pixels) > SEEN, "scaled twice"
 
 
 def told(model: Model, text: TextEncoder) -> Model:

@@ -13,6 +13,7 @@ import diffusers
 import folders
 import pytest
 import torch
+from folders import loaded
 from samplerzoo_plugins.architectures.unet2d_condition import UNet2DCondition
 from samplerzoo_plugins.architectures.unet2d_condition_xl import UNet2DConditionXL
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
@@ -42,12 +43,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Model:
-    return zoo.load(folder, device="cpu", dtype="float32")
+    return loaded(folder)
 
 
 def off(found: torch.Tensor, expected: torch.Tensor) -> float:
-    assert found.shape == expected.shape
-    return float((found - expected).abs().max() / expected.abs().max())
+    return folders.off(found, expected) / float(expected.abs().max())
 
 
 def native(model: Model, sampler: str = "ddim", *, guidance: Any = GUIDED, **asked: Any) -> zoo.Result:
@@ -84,13 +84,13 @@ def test_negative_prompts_and_no_guidance(folder: Path, model: Model) -> None:
 
 def test_index_that_asks_for_the_empty_prompt(tmp_path: Path) -> None:
     folder = folders.sdxl(tmp_path / "empty", zeros=False)
-    model = zoo.load(folder, device="cpu", dtype="float32")
+    model = loaded(folder)
     assert off(native(model).states, of_the_pipeline(folder, model)) < SAME
     assert torch.equal(native(model).states, native(model, negative_prompt="").states)
 
 
 def test_it_is_the_hosted_way(folder: Path, model: Model) -> None:
-    hosted = zoo.load(folder, device="cpu", dtype="float32", hosted=True)
+    hosted = loaded(folder, hosted=True)
     told = {"steps": STEPS, "seed": 3, "prompts": PROMPTS, "guidance_scale": 5.0}
     other, found = zoo.sample(hosted, "heun", **told), zoo.sample(model, "heun", guidance="cfg", **told)
     assert off(found.states, other.states) < SAME
@@ -125,7 +125,7 @@ def test_wrong_conventions_are_seen(folder: Path, model: Model) -> None:
 
 
 def test_half_precision_is_near(folder: Path, model: Model) -> None:
-    rough = zoo.load(folder, device="cpu", dtype="bfloat16")
+    rough = loaded(folder, "bfloat16")
     assert 0 < (native(rough).images - native(model).images).abs().mean() < 0.1
 
 
