@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from samplerzoo.data.class_names import NAMED, parse_classes
 from samplerzoo.data.labels import UNLABELLED, check_labelled
+from samplerzoo.data.marks import Marks
 from samplerzoo.data.options import DIGITS, DataOptions
 from samplerzoo.data.pictures import PictureError, open_picture
 from samplerzoo.data.tables import Table, open_table
@@ -90,12 +91,34 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         It is that of the files, since another version of Pillow may decode other pixels.
         """
         digest = hashlib.sha256(json.dumps([self.class_names, self.labels.tolist()]).encode())
-        some = np.linspace(0, len(self) - 1, min(len(self), HASHED_ROWS)).astype(int).tolist()
         if self.table is None:
-            digest.update(self.__getitems__(some)[0].numpy().tobytes())
+            digest.update(self.__getitems__(self._some)[0].numpy().tobytes())
         else:
-            digest.update(self.table.fingerprint(some).encode())
+            files, contents = self._read
+            digest.update(hashlib.sha256(b"".join([json.dumps(files).encode(), *contents])).hexdigest().encode())
         return digest.hexdigest()
+
+    @functools.cached_property
+    def marks(self) -> Marks | None:
+        """Marks of all that the fingerprint is of, picture by picture; None of images that have no files."""
+        if self.table is None:
+            return None
+        files, contents = self._read
+        names = self.class_names or ("",)
+        labelled = [(names[label], *file) for label, file in zip(self.labels.tolist(), files, strict=True)]
+        return Marks.of(labelled, contents, self._some)
+
+    @property
+    def _some(self) -> list[int]:
+        """Rows whose content is read for the fingerprint."""
+        some: list[int] = np.linspace(0, len(self) - 1, min(len(self), HASHED_ROWS)).astype(int).tolist()
+        return some
+
+    @functools.cached_property
+    def _read(self) -> tuple[list[tuple[str, int | None]], list[bytes]]:
+        """Names and sizes of all files, and digests of some."""
+        assert self.table is not None
+        return self.table.names_and_sizes(), self.table.digests(self._some)
 
     @property
     def summary(self) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Collection, Sequence
@@ -83,27 +82,28 @@ class Table:
         path: str | None = self.rows[index][self.column]["path"]
         return path
 
-    def fingerprint(self, contents: Sequence[int]) -> str:
-        """Return a SHA-256 of the names and the sizes of all pictures in order, and of the contents of some.
-
-        Args:
-            contents: rows whose files are read.
-        """
+    def names_and_sizes(self) -> list[tuple[str, int | None]]:
+        """Return the name and the size of the file of each row, which are cheap to read."""
         import pyarrow.compute as pc
 
         cells = self.rows.data.table.column(self.column)
         parts = [pc.struct_field(cells, "path"), pc.binary_length(pc.struct_field(cells, "bytes"))]
         if self.rows._indices is not None:
             parts = [part.take(self.rows._indices.column(0)) for part in parts]
-        rows = [
+        return [
             (os.path.basename(path or ""), _size(path) if size is None else size)
             for path, size in zip(*(part.to_pylist() for part in parts), strict=True)
         ]
-        digest = hashlib.sha256(json.dumps(rows).encode())
-        for index in contents:
+
+    def digests(self, rows: Sequence[int]) -> list[bytes]:
+        """Return the SHA-256 of the content of these rows; no bytes where it cannot be read."""
+        found = []
+        for index in rows:
+            digest = b""
             with suppress(PictureError):  # whoever trains on it says so
-                digest.update(hashlib.sha256(self.content(index)).digest())
-        return digest.hexdigest()
+                digest = hashlib.sha256(self.content(index)).digest()
+            found.append(digest)
+        return found
 
 
 def _size(path: str) -> int | None:

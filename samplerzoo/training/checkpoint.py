@@ -28,8 +28,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from samplerzoo.data.class_names import listed
+from samplerzoo.data.image_sets import ImageData
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.system.files import PARTIAL, digest, remove_folder, write_json
+from samplerzoo.trust.markup import visible
 from samplerzoo.trust.records import read_object, read_record
 
 EMA_FILE = "ema.safetensors"
@@ -39,6 +41,8 @@ DATA = "data"
 """Record of the data: number of images, and the classes."""
 PICTURES = "pictures"
 """Record of the data: their fingerprint."""
+MARKS_FILE = "pictures.safetensors"
+"""File with the marks of the pictures, by which one that has changed is named."""
 DATA_FLAGS = ("dataset", "dataset_config_name", "split", "image_column", "label_column", "classes")
 """Options that choose the data."""
 FIXED = frozenset(
@@ -108,7 +112,7 @@ def ema_weights(net: nn.Module, ema: EMAModel) -> dict[str, torch.Tensor]:
 
 
 def write_checkpoint(
-    accelerator: Accelerator, output: Path, progress: Progress, options: dict[str, Any], keep: int
+    accelerator: Accelerator, output: Path, progress: Progress, options: dict[str, Any], data: ImageData, keep: int
 ) -> Path:
     """Save the training state atomically, then delete all but the newest `keep` checkpoints.
 
@@ -117,6 +121,7 @@ def write_checkpoint(
     Args:
         output: folder of the training.
         options: options to record, for `changed_options`.
+        data: images that it is trained on, for `check_changes`.
 
     Returns:
         Folder of the new checkpoint.
@@ -132,6 +137,8 @@ def write_checkpoint(
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             write_json(partial / OPTIONS_FILE, options)
+            if data.marks is not None:
+                data.marks.save(partial / MARKS_FILE)
             write_json(partial / LIST_FILE, {path.name: digest(path) for path in sorted(partial.iterdir())})
             _put_in_place(partial, folder)
     except BaseException:
@@ -256,17 +263,18 @@ def changed_options(folder: Path, options: dict[str, Any]) -> dict[str, tuple[An
     return {name: (then[name], now) for name, now in options.items() if name in then and then[name] != now}
 
 
-def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path) -> None:
+def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path, data: ImageData) -> None:
     """Refuse changes that a training cannot go on with.
 
     Args:
         changes: those that `changed_options` returns.
+        data: images of now.
 
     Raises:
         UsageError: names the flag, and what it was.
     """
     if DATA in changes or PICTURES in changes:
-        said = "as many pictures of the same classes, with other names, labels or contents"
+        said = f"as many pictures of the same classes, with other names, labels or contents{_such_as(data, folder)}"
         if DATA in changes:
             then, now = (f"{images:,} images of {listed(names) or 'no class'}" for images, names in changes[DATA])
             said = f"{then}; these: {now}"
@@ -286,6 +294,14 @@ def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path) -> None:
                 f"cannot resume from {folder}: {_said(name, was if asked is None else asked)}: it was trained "
                 f"{before}, and this cannot be changed on the way: {keep}, or start anew in another --output-dir"
             )
+
+
+def _such_as(data: ImageData, folder: Path) -> str:
+    """Name a picture that is not as when the checkpoint was written, if that can be told."""
+    if data.table is None or data.marks is None or not (changed := data.marks.changed(folder / MARKS_FILE)):
+        return ""
+    named = visible(data.table.path(changed[0]) or f"that of row {changed[0]}")
+    return f", {len(changed):,} of them, such as {named}" if len(changed) > 1 else f": {named}"
 
 
 def _is_bound(name: str, was: Any, asked: Any) -> bool:

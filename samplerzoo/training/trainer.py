@@ -164,7 +164,7 @@ class Trainer:
         if self.options.resume_from_checkpoint is None:
             return None
         folder = checkpoint.find_checkpoint(self.output, self.options.resume_from_checkpoint)
-        checkpoint.check_changes(checkpoint.changed_options(folder, self._recorded()), folder)
+        checkpoint.check_changes(checkpoint.changed_options(folder, self._recorded()), folder, self.task.data)
         return folder
 
     def _set_optimizer(self) -> None:
@@ -318,7 +318,12 @@ class Trainer:
         """
         try:
             folder = checkpoint.write_checkpoint(
-                self.accelerator, self.output, self.progress, self._recorded(), self.options.checkpoints_total_limit
+                self.accelerator,
+                self.output,
+                self.progress,
+                self._recorded(),
+                self.task.data,
+                self.options.checkpoints_total_limit,
             )
             if self.accelerator.is_main_process:
                 self.task.save(self.output, self.averaged().cpu(), self.report())

@@ -288,9 +288,25 @@ def test_what_cannot_change_on_the_way_is_refused(
         train(options(max_train_steps=2, resume_from_checkpoint="latest", **changed))
 
 
-@pytest.mark.parametrize("change", ["classes exchanged", "pictures exchanged", "another picture", "none, but moved"])
-def test_data_of_other_content_are_refused(options: Options, no_pictures: None, tmp_path: Path, change: str) -> None:
-    """As many pictures of the same names and sizes in the same classes are other data all the same."""
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("classes exchanged", ", 16 of them, such as .*/cat/0.bmp"),
+        ("pictures exchanged", ", 2 of them, such as .*/cat/3.bmp"),
+        ("another picture", ": .*/dog/7.bmp"),
+        ("another name", ": .*/dog/10.bmp"),
+        ("saved anew", ": .*/cat/2.bmp"),
+        ("an older checkpoint", ""),
+        ("none, but moved", None),
+    ],
+)
+def test_data_of_other_content_are_refused(
+    options: Options, no_pictures: None, tmp_path: Path, change: str, named: str | None
+) -> None:
+    """As many pictures of the same names and sizes in the same classes are other data all the same.
+
+    One that differs is named.
+    """
     pets = tmp_path / "pets"
     for number, name in enumerate(("cat", "dog")):
         (pets / name).mkdir(parents=True)
@@ -308,13 +324,25 @@ def test_data_of_other_content_are_refused(options: Options, no_pictures: None, 
         other.write_bytes(first)
     elif change == "another picture":
         Image.new("L", (8, 8), 77).save(pets / "dog" / "7.bmp")
+    elif change == "another name":
+        (pets / "dog" / "4.bmp").rename(pets / "dog" / "10.bmp")
+    elif change == "saved anew":
+        Image.open(pets / "cat" / "2.bmp").convert("RGB").save(pets / "cat" / "2.bmp")
+    elif change == "an older checkpoint":
+        (pets / "dog" / "4.bmp").rename(pets / "dog" / "10.bmp")
+        written = Path(options().output_dir) / "checkpoints" / "checkpoint-0000001"
+        (written / "pictures.safetensors").unlink()
+        listed = json.loads((written / "files.json").read_text())
+        del listed["pictures.safetensors"]
+        (written / "files.json").write_text(json.dumps(listed))
     else:
         given = pets.rename(tmp_path / "moved")
     again = options(dataset=str(given), max_train_steps=2, resume_from_checkpoint="latest")
-    if change == "none, but moved":
+    if named is None:
         assert train(again).step == 2
         return
-    with pytest.raises(UsageError, match=r"--dataset: it was trained on other data \(as many pictures .*--init-from"):
+    message = rf"--dataset: it was trained on other data \(as many pictures .* or contents{named}\); .*--init-from"
+    with pytest.raises(UsageError, match=message):
         train(again)
 
 
