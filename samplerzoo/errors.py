@@ -50,11 +50,11 @@ def expect(what: str, value: object, kind: type, hint: str = "", *, optional: bo
         raise UsageError(f"{what} is {short(value)}, and has to be {noun}{hint}")
 
 
-def whole(what: str, value: Any, least: int | None = None) -> int:
+def whole(what: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """Turn a whole number of any library, such as numpy's, into Python's. True and False are none.
 
     Raises:
-        UsageError: it is none, or is below the least.
+        UsageError: it is none, is below the least, or above the most.
     """
     try:
         if isinstance(value, bool):
@@ -64,6 +64,8 @@ def whole(what: str, value: Any, least: int | None = None) -> int:
         raise UsageError(f"{what} is a whole number, not {short(value)}") from None
     if least is not None and found < least:
         raise UsageError(f"{what} is a whole number of at least {least}, not {short(value)}")
+    if most is not None and found > most:
+        raise UsageError(f"{what} is a whole number of at most {most:,}, not {short(value)}")
     return found
 
 

@@ -57,13 +57,26 @@ class Level:
 
 
 def transition_variance(t: Level, s: Level) -> float:
-    """Return Var q(x_t | x_s) for s cleaner than t: under VP 1 - abar_t / abar_s, the beta of the respaced chain."""
+    """Return Var q(x_t | x_s) for s cleaner than t: under VP 1 - abar_t / abar_s, the beta of the respaced chain.
+
+    Raises:
+        UsageError: they are no levels, or s is not the cleaner one.
+    """
+    expect("the level t", t, Level)
+    expect("the level s", s, Level)
+    if t.clean or s.tau > t.tau:
+        raise UsageError(f"a transition leads from s to a noisier t, and not from tau {s.tau:g} to {t.tau:g}")
     return max(t.sigma**2 - (t.alpha / s.alpha * s.sigma) ** 2, 0.0)
 
 
 def posterior_std(t: Level, s: Level) -> float:
-    """Return the standard deviation of q(x_s | x_t, x_0), the root of beta-tilde (Ho, Jain, Abbeel 2020, eq. 7)."""
-    return s.sigma / t.sigma * math.sqrt(transition_variance(t, s))
+    """Return the standard deviation of q(x_s | x_t, x_0), the root of beta-tilde (Ho, Jain, Abbeel 2020, eq. 7).
+
+    Raises:
+        UsageError: they are no levels, or s is not the cleaner one.
+    """
+    variance = transition_variance(t, s)
+    return s.sigma / t.sigma * math.sqrt(variance)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from samplerzoo.core import finder
 from samplerzoo.core.finder import Spread
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.errors import UsageError, number, numbers, short, whole
+from samplerzoo.trust.limits import MOST_STEPS, MOST_TIMESTEPS
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +106,7 @@ class Schedule(ABC):
         Raises:
             UsageError: the spacing is unknown, or the steps do not fit.
         """
-        steps = whole("steps", steps)
+        steps = whole("steps", steps, most=MOST_STEPS)
         if spacing is None or isinstance(spacing, str):
             spacing = finder.find_spacing(self.spacing if spacing is None else spacing)
         if not callable(getattr(spacing, "spread", None)):
@@ -129,5 +130,5 @@ def karras(top: float, low: float, steps: int, rho: float = KARRAS_RHO) -> NDArr
     for what, value in (("top", top), ("low", low), ("rho", rho)):
         if not 0 < number(f"{what} of a Karras grid", value) < math.inf:
             raise UsageError(f"{what} of a Karras grid is finite and above 0, not {short(value)}")
-    steps = whole("steps", steps, least=0)
+    steps = whole("steps", steps, least=0, most=MOST_TIMESTEPS)
     return np.linspace(top ** (1 / rho), low ** (1 / rho), steps) ** rho
