@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -93,7 +94,7 @@ class PipelineDrawer:
         try:
             return pipeline(latents=latents, num_inference_steps=steps, **arguments)
         except (ValueError, TypeError) as error:
-            if isinstance(error, ZooError):
+            if isinstance(error, ZooError) or error is pipeline.scheduler.raised_by_listener:
                 raise
             raise UsageError(f"{self.index.name}: {reason(error)}") from error
 
@@ -148,11 +149,13 @@ class DrawingScheduler(SamplerScheduler):
     Attributes:
         begins: noise that the pipeline is given as latents.
         last: state that the sampler ended with; None before.
+        raised_by_listener: error of a listener, which is none of the pipeline; None if there was none.
     """
 
     wanted: Request
     begins: torch.Tensor
     last: torch.Tensor | None
+    raised_by_listener: Exception | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, Any], request: Request) -> DrawingScheduler:
@@ -174,7 +177,8 @@ class DrawingScheduler(SamplerScheduler):
             self._tell(0, sample)
         if request.on_prediction is not None:
             p = self.timetable.model.read(sample.float(), entry.level, model_output)
-            request.on_prediction(entry.level, self.timetable.model.clip(p))
+            with self._listened():
+                request.on_prediction(entry.level, self.timetable.model.clip(p))
         found = super().step(model_output, timestep, sample, *args, **kwargs)
         state = found[0]
         following = self.timetable.entries[index + 1 :]
@@ -186,13 +190,24 @@ class DrawingScheduler(SamplerScheduler):
 
     def _tell(self, number: int, state: torch.Tensor) -> None:
         if self.wanted.on_step is not None:
-            self.wanted.on_step(number, self.wanted.grid.levels[number], state.float())
+            with self._listened():
+                self.wanted.on_step(number, self.wanted.grid.levels[number], state.float())
+
+    @contextmanager
+    def _listened(self) -> Iterator[None]:
+        """Remember an error of a listener."""
+        try:
+            yield
+        except Exception as error:
+            self.raised_by_listener = error
+            raise
 
 
 class _Stepless(SamplerScheduler):
     """Scheduler without any step: a pipeline goes from the latents that it is given to its decoder."""
 
     init_noise_sigma = 1.0  # latents are states
+    raised_by_listener = None
 
     def set_timesteps(
         self, num_inference_steps: int | None = None, device: Any = None, *, timesteps: Any = None, sigmas: Any = None,

@@ -147,6 +147,23 @@ def test_listener_that_decodes_moves_no_image(whole: Folders, name: str, scale: 
     assert torch.equal(pictures[-1], plain.images)
 
 
+@pytest.mark.parametrize("kind", [ValueError, StopIteration, zoo.ZooError])
+@pytest.mark.parametrize("at", [0, 3])
+def test_an_error_of_a_listener_is_its_own(whole: Folders, kind: type[Exception], at: int) -> None:
+    """It is none of the pipeline, which draws afterwards as before."""
+    model, mine = loaded(whole("sdxl")), kind("mine")
+
+    def listen(number: int, level: Any, x: Tensor) -> None:
+        if number == at:
+            raise mine
+
+    told: dict[str, Any] = {"steps": 3, "prompts": PROMPTS[:1]}
+    with pytest.raises(kind) as caught:
+        zoo.sample(model, **told, on_step=listen)
+    assert caught.value is mine
+    assert torch.isfinite(zoo.sample(model, **told).states).all()
+
+
 def test_states_are_decoded_by_the_pipeline(whole: Folders) -> None:
     model = loaded(whole("sdxl"))
     z = torch.randn(5, *model.shape, generator=torch.Generator().manual_seed(0))

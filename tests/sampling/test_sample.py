@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import samplerzoo as zoo
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, ZooError
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,20 @@ def test_a_bar_is_shown_where_it_is_asked_for(model: zoo.Model, capsys: pytest.C
     assert capsys.readouterr().err == ""
     zoo.sample(model, "ddim", steps=2, num_images=2, progress=True)
     assert "sampling" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, StopIteration, GeneratorExit, KeyboardInterrupt, ZooError])
+@pytest.mark.parametrize("sampler", ["ddim", "dpm-solver++"])
+def test_an_error_of_a_listener_is_its_own(model: zoo.Model, kind: type[BaseException], sampler: str) -> None:
+    mine = kind("mine")
+
+    def listen(number: int, level: Any, x: torch.Tensor) -> None:
+        if number == 1:
+            raise mine
+
+    with pytest.raises(kind) as caught:
+        zoo.sample(model, sampler, steps=2, num_images=2, on_step=listen)
+    assert caught.value is mine
 
 
 @pytest.mark.parametrize("labels", [[1.5], [True], torch.tensor([1.0]), ["3"]])
