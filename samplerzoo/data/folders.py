@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,10 +137,28 @@ def _run(folder: Path) -> Listing:
     labels = [entry.label for entry in entries if entry.label is not None]
     if names and max(labels, default=0) >= len(names):
         raise ZooError(f"{folder / MANIFEST}: a label {max(labels)}, and {RUN_FILE} names {len(names)} classes")
+    notes = left_out(folder, files)
     if len(labels) < len(entries):
-        return Listing(files, {})
+        return Listing(files, {}, notes=notes)
     names = names or tuple(map(str, range(max(labels, default=-1) + 1)))  # label k is class k, whichever there are
-    return Listing(files, {"label": labels}, MANIFEST, class_names=names)
+    return Listing(files, {"label": labels}, MANIFEST, class_names=names, notes=notes)
+
+
+def left_out(run: Path, files: Collection[Path]) -> tuple[str, ...]:
+    """Say which pictures lie beside those of a run, in the folders that these have inside of the run's.
+
+    Args:
+        files: pictures of the run.
+    """
+    folders = {file.parent for file in files} - {run}  # where the sheet of all pictures lies
+    beside = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_picture(path)]
+    others = sorted({path for path in beside if not path.name.startswith(".")}.difference(files))
+    if not others:
+        return ()
+    first = others[0].relative_to(run)
+    if len(others) == 1:
+        return (f"a picture that is none of this run is left out: {first}",)
+    return (f"{len(others):,} pictures that are none of this run are left out, such as {first}",)
 
 
 def _unwrapped(root: Path, files: list[Path]) -> tuple[Path, list[Path]]:

@@ -28,8 +28,9 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.duration import Duration
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Offload
+from samplerzoo.data.folders import left_out
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.load import open_model
+from samplerzoo.models.load import open_model, warn
 from samplerzoo.options import Options
 from samplerzoo.sampling import trajectory, tuning
 from samplerzoo.sampling.driver import split_batches, stream, timed_batches
@@ -41,6 +42,7 @@ from samplerzoo.sampling.tuning import FASTEST, TuningRequest
 from samplerzoo.system.environment import choose_device, device_name, versions
 from samplerzoo.system.files import atomic_file, contents, locked, write_json
 from samplerzoo.system.processes import gather, on_main, processes
+from samplerzoo.trust.markup import visible
 from samplerzoo.trust.records import read_object, read_record
 
 RECORD_FILE, MANIFEST_FILE, GRID_FILE, IMAGE_FOLDER = "run.json", "manifest.jsonl", "grid.png", "images"
@@ -266,6 +268,8 @@ def _open(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
             _check_images(run, folder)
         else:
             raise UsageError(f"{folder} is not empty; --resume completes the run in it, --overwrite replaces it")
+        for note in left_out(folder, [folder / image_path(index) for index in range(run.plan.num_images)]):
+            warn(f"samplerzoo: {folder}: {visible(note)}")
     write_json(folder / RECORD_FILE, record)
     return record
 

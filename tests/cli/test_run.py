@@ -509,8 +509,15 @@ def test_a_run_goes_on_with_images_that_are_its_own(cli, tiny_model: Path) -> No
     _save(SECOND, images.picture(pixels ^ 1), json.dumps({k: v for k, v in metadata.items() if k != "pixels"}))
     assert cli(*words, "-o", "out", "--resume").code == 0  # of an earlier version, which kept no digest
     SECOND.unlink()
-    assert cli(*words, "-o", "out", "--resume").code == 0
+    answer = cli(*words, "-o", "out", "--resume")
+    assert (answer.code, "left out" in answer.err) == (0, False)
     assert files_of(Path("out")) == before
+    stray = SECOND.with_name("000001 (copy).png")
+    shutil.copy(SECOND, stray)
+    for how in ("--resume", "--overwrite"):
+        answer = cli(*words, "-o", "out", how)
+        assert f"samplerzoo: out: a picture that is none of this run is left out: images/{stray.name}" in answer.err
+        assert (answer.code, stray.is_file()) == (0, True)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

@@ -350,6 +350,13 @@ def test_a_run_is_read_by_its_manifest(tmp_path: Path) -> None:
     assert batch.labels is not None
     assert batch.labels.tolist() == [1, 0]
     assert len(load(tmp_path / "images")) == 2
+    assert "left out" not in load(tmp_path).summary
+    put(tmp_path, "images/cat.png")
+    for summary in (load(tmp_path).summary, image_batches(str(tmp_path), "test").summary):
+        assert "2 images" in summary
+        assert "a picture that is none of this run is left out: images/cat.png" in summary
+    put(tmp_path, "images/000002.png")
+    assert "2 pictures that are none of this run are left out, such as images/000002.png" in load(tmp_path).summary
 
 
 def test_a_byte_order_mark_before_metadata_is_passed_over(tmp_path: Path) -> None:
