@@ -273,7 +273,8 @@ def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path, data: Image
     Raises:
         UsageError: names the flag, and what it was.
     """
-    if DATA in changes or PICTURES in changes:
+    others = PICTURES in changes and data.table is not None  # digits differ in size and channels alone, which are flags
+    if DATA in changes or others:
         said = f"as many pictures of the same classes, with other names, labels or contents{_such_as(data, folder)}"
         if DATA in changes:
             then, now = (f"{images:,} images of {listed(names) or 'no class'}" for images, names in changes[DATA])

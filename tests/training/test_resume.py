@@ -278,6 +278,8 @@ def test_the_learning_rate_is_that_of_an_undisturbed_training(
         ({"conditional": False}, "--no-conditional: it was trained without it, and this .*: leave it out"),
         ({"classes": "0,1"}, "--classes: it was trained on other data .1,438 images of 0, .*; these: 312 images"),
         ({"split": "test"}, "--split: it was trained on other data"),
+        ({"image_size": 16}, "--image-size 16: it was trained with 8, and this .*: give --image-size 8"),
+        ({"channels": 3}, "--channels 3: it was trained without it, and this .*: leave it out"),
     ],
 )  # fmt: skip
 def test_what_cannot_change_on_the_way_is_refused(
