@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from samplerzoo import registry
 from samplerzoo.bench import shards
@@ -31,8 +30,8 @@ from samplerzoo.images import to_uint8
 from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.sampling import converged, convergence
 from samplerzoo.sampling.converged import Converged
-from samplerzoo.system.files import atomic_file, digest_text
-from samplerzoo.trust.arrays import Expected, read_array
+from samplerzoo.system.files import digest_text
+from samplerzoo.trust.arrays import Expected
 
 CONVERGED = "converged"
 """Folder of the converged solutions, and kind of their shards."""
@@ -80,8 +79,8 @@ def solution_name(cell: Cell) -> str:
 def save_converged(folder: Path, shard: range, found: Converged) -> None:
     """Save the converged solutions of a shard in their folder."""
     tensors = {CONVERGED: found.images.numpy(), MOVED: found.moved.numpy(), STEPS: found.steps.numpy()}
-    with atomic_file(shards.path(folder, CONVERGED, shard)) as partial:
-        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, partial)
+    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    shards.save(shards.path(folder, CONVERGED, shard), arrays)
 
 
 def read_converged(folder: Path, wanted: Sequence[int], name: str = CONVERGED) -> NDArray:
@@ -107,7 +106,7 @@ def _read_shard(folder: Path, shard: range, name: str) -> NDArray:
         MOVED: Expected((len(shard),), 0),
         STEPS: Expected((len(shard),), 1),
     }
-    return read_array(shards.path(folder, CONVERGED, shard), name, expected[name])
+    return shards.read_one(shards.path(folder, CONVERGED, shard), name, expected[name])
 
 
 class ErrorMeter:
@@ -164,8 +163,7 @@ class ErrorMeter:
         expected = read_converged(self._solution(cell), indices)
         errors = np.sqrt(np.square(pictures - expected).reshape(len(pictures), -1).mean(axis=1))
         shard = range(indices[0], indices[-1] + 1)
-        with atomic_file(shards.path(self._errors(cell), ERRORS, shard)) as partial:
-            save_file({ERRORS: errors}, partial)
+        shards.save(shards.path(self._errors(cell), ERRORS, shard), {ERRORS: errors})
 
     def measure(self, cell: Cell) -> tuple[ImageError, list[str]]:
         """Return the mean error of a cell's images with its interval, and warnings about it."""

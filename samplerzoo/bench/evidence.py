@@ -22,7 +22,7 @@ from samplerzoo.bench.results import SCORE, Protocol, Row
 from samplerzoo.errors import ZooError
 from samplerzoo.metrics.influence import NORMAL_95, covariance_of_means
 from samplerzoo.system.files import atomic_file, digest_text
-from samplerzoo.trust.arrays import Expected, checked, read_kept, save_kept
+from samplerzoo.trust.arrays import Expected, checked, read_arrays, save_arrays
 from samplerzoo.trust.records import parse_record
 
 EVIDENCE_FILE = "evidence.safetensors"
@@ -165,7 +165,7 @@ def _read(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
     way_out = shards.remade_from_cells(folder)
     protocols = {_key(row.protocol): row.protocol for row in rows}
     found: dict[Protocol, dict[str, DataFrame]] = {}
-    arrays, facts = read_kept(path, way_out)
+    arrays, facts = read_arrays(path, way_out)
     for name, cells in parse_record(facts.get(CELLS_OF, ""), dict[str, list[str]], f"{path}: {CELLS_OF}").items():
         key, _, figure = name.partition(" ")
         if key in protocols:
@@ -225,4 +225,4 @@ def _write(folder: Path, evidence: Mapping[Protocol, Evidence]) -> None:
             tensors[name] = np.ascontiguousarray(table.to_numpy(), dtype=np.float64)
             cells[name] = [*table.index]
     with atomic_file(folder / EVIDENCE_FILE) as partial:
-        save_kept(partial, tensors, {CELLS_OF: json.dumps(cells)})
+        save_arrays(partial, tensors, {CELLS_OF: json.dumps(cells)})

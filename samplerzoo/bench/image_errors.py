@@ -15,7 +15,7 @@ from samplerzoo.bench import shards
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import ZooError
 from samplerzoo.system.files import atomic_file
-from samplerzoo.trust.arrays import Expected, checked, read_array, read_kept, save_kept
+from samplerzoo.trust.arrays import Expected, checked, read_arrays, save_arrays
 
 ERRORS, KEPT_FILE = "errors", "errors.safetensors"
 STOCHASTIC = "no error: it draws noise on the way, so that no one image is right for the noise it begins with"
@@ -32,7 +32,7 @@ def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.
     """
     where = folder / shards.CELLS / cell / solution
     parts = [
-        read_array(shards.path(where, ERRORS, it), ERRORS, Expected((len(it),), 0))
+        shards.read_one(shards.path(where, ERRORS, it), ERRORS, Expected((len(it),), 0))
         for it in shards.present(where, ERRORS)
     ]
     errors = np.concatenate([np.zeros(0), *parts])[:count]
@@ -52,7 +52,7 @@ def collect_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.fl
     found, kept = _errors_in(folder, rows)
     if kept:
         with atomic_file(folder / KEPT_FILE) as partial:
-            save_kept(partial, {key: np.ascontiguousarray(kept[key], np.float32) for key in sorted(kept)})
+            save_arrays(partial, {key: np.ascontiguousarray(kept[key], np.float32) for key in sorted(kept)})
     return found
 
 
@@ -70,7 +70,7 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
     path = folder / KEPT_FILE
     kept: dict[str, NDArray[Any]] = {}
     if path.exists():
-        kept, _ = read_kept(path, shards.remade_from_cells(folder))
+        kept, _ = read_arrays(path, shards.remade_from_cells(folder))
         for key, values in kept.items():
             checked(values, Expected((None,), 0), f"{path}: {key}", shards.remade_from_cells(folder))
     found = {}

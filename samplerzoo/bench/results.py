@@ -18,12 +18,14 @@ from samplerzoo.options import Name, Options
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.limits import MOST_LETTERS, MOST_STEPS
-from samplerzoo.trust.records import read_lines, whole_lines
+from samplerzoo.trust.records import read_lines, sealed, whole_lines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 RESULTS_FILE = "results.jsonl"
+MEASURED_AGAIN = "remove the line, and the same `samplerzoo bench` measures it again"
+"""Way out where a line was changed."""
 EXACT = "exact"
 """Name of the features where the output distribution is known, so that the distance is computed without images."""
 ERROR = "error"
@@ -194,9 +196,9 @@ def read_rows(folder: Path) -> list[Row]:
     it, is passed over.
 
     Raises:
-        ZooError: another line is no row.
+        ZooError: another line is no row, or was changed after it was written.
     """
-    return [*{row.key: row for row in read_lines(folder / RESULTS_FILE, Row)}.values()]
+    return [*{row.key: row for row in read_lines(folder / RESULTS_FILE, Row, MEASURED_AGAIN)}.values()]
 
 
 def read_some(folder: Path) -> list[Row]:
@@ -242,4 +244,4 @@ def append_rows(folder: Path, rows: Iterable[Row]) -> None:
         with atomic_file(path) as partial:
             partial.write_bytes(b"".join(line + b"\n" for line in lines))
     with path.open("a") as file:
-        file.write("".join(json.dumps(row.record()) + "\n" for row in rows))
+        file.write("".join(json.dumps(sealed(row.record())) + "\n" for row in rows))

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.numpy import save_file
 
 from samplerzoo.bench.machine import Machine
 from samplerzoo.core.cost import Cost
@@ -23,13 +22,14 @@ from samplerzoo.metrics import feature_files
 from samplerzoo.metrics.feature_files import Part, Values
 from samplerzoo.metrics.frechet import Array
 from samplerzoo.system.files import atomic_file
-from samplerzoo.trust.arrays import AGAIN, Expected, checked, opened, read_array
+from samplerzoo.trust.arrays import AGAIN, Expected, checked, named, read_arrays, save_arrays
+from samplerzoo.trust.markup import visible
 
 CELLS = "cells"
 IMAGES, FEATURES = "images", "features"
 PREDICTED = "predicted"
 LABELS = "labels"
-RECORD = "made"
+RECORD, PLACE = "made", "place"
 MEASURED_AGAIN = "remove the line of its cell from results.jsonl, and the same `samplerzoo bench` measures it again"
 """Way out where the influence values of a cell are wrong."""
 
@@ -92,11 +92,38 @@ def missing(there: Iterable[range], count: int, batch_size: int) -> list[range]:
     return batches
 
 
+def save(file: Path, arrays: Mapping[str, NDArray], facts: Mapping[str, str] | None = None) -> None:
+    """Save the arrays of a shard, with its place in the benchmark's folder, by which a file of another cell is seen.
+
+    Args:
+        facts: metadata of the file.
+    """
+    with atomic_file(file) as partial:
+        save_arrays(partial, arrays, {**(facts or {}), PLACE: _place(file)})
+
+
+def read(file: Path, way_out: str = AGAIN) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """Read the arrays of a shard, and the facts. A file of an earlier version does not say its place.
+
+    Raises:
+        ZooError: the file is broken, was changed, or is of another cell or of other images.
+    """
+    arrays, facts = read_arrays(file, way_out)
+    if (place := facts.pop(PLACE, _place(file))) != _place(file):
+        raise ZooError(f"{file}: was written as {visible(place)}; {way_out}")
+    return arrays, facts
+
+
+def read_one(file: Path, name: str, expected: Expected) -> NDArray:
+    """Read an array of a shard; see `read`."""
+    arrays, _ = read(file)
+    return checked(named(arrays, name, file), expected, f"{file}: {name}")
+
+
 def save_images(folder: Path, shard: range, pixels: Pixels, made: ShardRecord) -> None:
     """Save pixels (N, H, W, C), stored as (N, C, H, W), with the record of how they were made."""
     images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    with atomic_file(path(folder, IMAGES, shard)) as partial:
-        save_file({IMAGES: images}, partial, {RECORD: made.model_dump_json()})
+    save(path(folder, IMAGES, shard), {IMAGES: images}, {RECORD: made.model_dump_json()})
 
 
 def save_features(folder: Path, shard: range, features: Values, predicted: NDArray[np.int64] | None) -> None:
@@ -104,8 +131,7 @@ def save_features(folder: Path, shard: range, features: Values, predicted: NDArr
     tensors: dict[str, NDArray] = {feature_files.FEATURES: features}
     if predicted is not None:
         tensors[PREDICTED] = predicted
-    with atomic_file(path(folder, FEATURES, shard)) as partial:
-        save_file(tensors, partial)
+    save(path(folder, FEATURES, shard), tensors)
 
 
 def save_influence(file: Path, influence: dict[str, Array], labels: Sequence[int] | None) -> None:
@@ -113,8 +139,7 @@ def save_influence(file: Path, influence: dict[str, Array], labels: Sequence[int
     tensors: dict[str, NDArray] = {name: values.astype(np.float32) for name, values in influence.items()}
     if labels is not None:
         tensors[LABELS] = np.asarray(labels)
-    with atomic_file(file) as partial:
-        save_file(tensors, partial)
+    save(file, tensors)
 
 
 def read_influence(file: Path, count: int | None) -> tuple[dict[str, Array], NDArray[np.int64] | None]:
@@ -123,8 +148,7 @@ def read_influence(file: Path, count: int | None) -> tuple[dict[str, Array], NDA
     Args:
         count: number of the images.
     """
-    with opened(file, MEASURED_AGAIN) as content:
-        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (no mapping)
+    tensors, _ = read(file, MEASURED_AGAIN)
     for name, values in tensors.items():
         checked(values, Expected((count,), whole=name == LABELS), f"{file}: {name}", MEASURED_AGAIN)
     labels = tensors.pop(LABELS, None)
@@ -133,17 +157,14 @@ def read_influence(file: Path, count: int | None) -> tuple[dict[str, Array], NDA
 
 def read_images(folder: Path, shard: range) -> Pixels:
     """Read the images (N, C, H, W) of a shard."""
-    return read_array(path(folder, IMAGES, shard), IMAGES, _images(shard))
+    return read_one(path(folder, IMAGES, shard), IMAGES, _images(shard))
 
 
 def first_images(folder: Path, count: int) -> Pixels | None:
     """Read the first images (N, H, W, C) of a cell, `count` at most; None if image 0 is not there."""
     for shard in present(folder, IMAGES):
         if shard[0] == 0:
-            wanted = range(min(count, len(shard)))
-            with opened(file := path(folder, IMAGES, shard)) as content:
-                images: Pixels = checked(content.get_slice(IMAGES)[: len(wanted)], _images(wanted), f"{file}: {IMAGES}")
-                return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+            return np.ascontiguousarray(read_images(folder, shard)[:count].transpose(0, 2, 3, 1))
     return None
 
 
@@ -163,11 +184,11 @@ def images_at(folder: Path, indices: Sequence[int]) -> Pixels | None:
 def made(folder: Path, shard: range) -> ShardRecord:
     """Read the record of how the images of a shard were made."""
     file = path(folder, IMAGES, shard)
-    with opened(file) as content:
-        try:
-            return ShardRecord.model_validate_json(content.metadata()[RECORD])
-        except (TypeError, KeyError, ValidationError) as error:
-            raise ZooError(f"{file}: cannot be read: {reason(error)}; {AGAIN}") from error
+    _, facts = read(file)
+    try:
+        return ShardRecord.model_validate_json(facts[RECORD])
+    except (KeyError, ValidationError) as error:
+        raise ZooError(f"{file}: cannot be read: {reason(error)}; {AGAIN}") from error
 
 
 def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64] | None]:
@@ -178,19 +199,22 @@ def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64]
         file, wanted = path(folder, FEATURES, shard), min(len(shard), count - shard[0])
         if wanted <= 0:
             break
-        with opened(file) as content:
-            features = content.get_slice(feature_files.FEATURES)
-            if (rows := features.get_shape()[0]) != len(shard):
-                raise ZooError(f"{file}: {rows} rows of features for {len(shard)} images; {AGAIN}")
-            parts.append(file if wanted == len(shard) else features[:wanted])
-            if PREDICTED in content.keys():  # noqa: SIM118 (no mapping)
-                classes = checked(
-                    content.get_tensor(PREDICTED), Expected((len(shard),), 0, whole=True), f"{file}: {PREDICTED}"
-                )
-                predicted.append(classes[:wanted])
+        arrays, _ = read(file)
+        features = named(arrays, feature_files.FEATURES, file)
+        if len(features) != len(shard):
+            raise ZooError(f"{file}: {len(features)} rows of features for {len(shard)} images; {AGAIN}")
+        parts.append(file if wanted == len(shard) else features[:wanted])
+        if PREDICTED in arrays:
+            expected = Expected((len(shard),), 0, whole=True)
+            predicted.append(checked(arrays[PREDICTED], expected, f"{file}: {PREDICTED}")[:wanted])
     return parts, np.concatenate(predicted) if predicted else None
 
 
 def _images(shard: range) -> Expected:
     """Return what the array (N, C, H, W) of a shard's images is expected to be."""
     return Expected((len(shard), None, None, None), 0, 255, whole=True)
+
+
+def _place(file: Path) -> str:
+    """Return the place of a shard in the benchmark's folder, which may be renamed: its folder, and that of this one."""
+    return "/".join(file.parts[-3:])

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,32 +62,25 @@ class Expected:
         return None
 
 
-@contextmanager
-def opened(path: Path, way_out: str = AGAIN) -> Iterator[safe_open]:
-    """Open a safetensors file.
-
-    Args:
-        way_out: what to do about a file that is wrong.
-
-    Raises:
-        ZooError: it is none, or is broken; also from inside of the block.
-    """
-    try:
-        with safe_open(path, framework="numpy") as content:
-            yield content
-    except (OSError, SafetensorError) as error:
-        raise ZooError(f"{path}: cannot be read: {reason(error)}; {way_out}") from error
-
-
 def read_array(path: Path, name: str, expected: Expected, way_out: str = AGAIN) -> NDArray[Any]:
-    """Read an array of a safetensors file.
+    """Read an array of a file that `save_arrays` wrote.
 
     Raises:
-        ZooError: the file is broken, or the array is missing or not as expected.
+        ZooError: the file is broken or was changed, or the array is missing or not as expected.
     """
-    with opened(path, way_out) as content:
-        values: NDArray[Any] = content.get_tensor(name)
-    return checked(values, expected, f"{path}: {name}", way_out)
+    arrays, _ = read_arrays(path, way_out)
+    return checked(named(arrays, name, path, way_out), expected, f"{path}: {name}", way_out)
+
+
+def named(arrays: Mapping[str, NDArray[Any]], name: str, path: Path, way_out: str = AGAIN) -> NDArray[Any]:
+    """Return an array of a file.
+
+    Raises:
+        ZooError: it has none of that name.
+    """
+    if name not in arrays:
+        raise ZooError(f"{path}: holds no {name}; {way_out}")
+    return arrays[name]
 
 
 def checked(values: NDArray[Any], expected: Expected, what: str, way_out: str = AGAIN) -> NDArray[Any]:
@@ -103,8 +95,8 @@ def checked(values: NDArray[Any], expected: Expected, what: str, way_out: str = 
     return values
 
 
-def save_kept(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str] | None = None) -> None:
-    """Write arrays that stand for files which may be gone, with a digest by which a change of them is seen.
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str] | None = None) -> None:
+    """Write arrays with a digest, by which a change of them is seen.
 
     Args:
         facts: metadata of the file.
@@ -112,15 +104,18 @@ def save_kept(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str
     save_file(dict(arrays), path, {**(facts or {}), DIGEST: _digest(arrays, facts or {})})
 
 
-def read_kept(path: Path, way_out: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Read arrays that `save_kept` wrote, and the facts. A file of an earlier version has no digest.
+def read_arrays(path: Path, way_out: str = AGAIN) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read arrays that `save_arrays` wrote, and the facts. A file of an earlier version has no digest.
 
     Raises:
         ZooError: the file is broken, or was changed after it was written.
     """
-    with opened(path, way_out) as content:
-        arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (no mapping)
-        facts = dict(content.metadata() or {})
+    try:
+        with safe_open(path, framework="numpy") as content:
+            arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (no mapping)
+            facts = dict(content.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise ZooError(f"{path}: cannot be read: {reason(error)}; {way_out}") from error
     if facts.pop(DIGEST, None) not in (None, _digest(arrays, facts)):
         raise ZooError(f"{path}: was changed after it was written; {way_out}")
     return arrays, facts

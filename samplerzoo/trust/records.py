@@ -7,11 +7,12 @@ UTF-8, and of the shape that its schema says.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Schema = TypeVar("Schema")
 
+DIGEST = "digest"
+"""Key of a line's digest, where lines are sealed."""
 BOM = b"\xef\xbb\xbf"
 """Mark that editors of Windows put at the start of a file."""
 
@@ -45,9 +48,13 @@ def parse_record(text: str | bytes, schema: type[Schema], name: str) -> Schema:
     Args:
         name: where the text is from, for errors.
     """
+    return _fitting(_content(text, name), schema, name)
+
+
+def _fitting(content: Any, schema: type[Schema], name: str) -> Schema:
+    """Return content as a value of this type."""
     from pydantic import ValidationError
 
-    content = _content(text, name)
     try:
         return cast("Schema", _adapter(cast("Hashable", schema)).validate_python(content))
     except ValidationError as error:
@@ -78,16 +85,39 @@ def parse_object(text: str | bytes, name: str) -> dict[str, Any]:
     return content
 
 
-def read_lines(path: Path, schema: type[Schema]) -> list[Schema]:
+def read_lines(path: Path, schema: type[Schema], way_out: str | None = None) -> list[Schema]:
     """Read a JSON Lines file; none if there is no file. A last line that is not whole is passed over.
 
     A killed process may have left half a line, and without it the file is as good as before.
 
+    Args:
+        way_out: what to do about a line that was changed after it was written, where lines are `sealed`. Those of an
+            earlier version are not, and are read as they are.
+
     Raises:
         ZooError: another line is wrong; names it.
     """
-    lines = whole_lines(path)
-    return [parse_record(line, schema, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+    found = []
+    for number, line in enumerate(whole_lines(path), 1):
+        content, name = _content(line, f"{path}, line {number}"), f"{path}, line {number}"
+        if (
+            way_out is not None
+            and isinstance(content, dict)
+            and content.pop(DIGEST, None) not in (None, _seal(content))
+        ):
+            raise ZooError(f"{name}: was changed after it was written; {way_out}")
+        found.append(_fitting(content, schema, name))
+    return found
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with a digest of it, by which a change of it is seen."""
+    return {**record, DIGEST: _seal(record)}
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a record as JSON."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def whole_lines(path: Path) -> list[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 import signal
 import threading
 import tracemalloc
@@ -15,6 +17,8 @@ import pytest
 import torch
 from children import run_code, run_commands
 from filelock import FileLock
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from samplerzoo import registry
 from samplerzoo.bench import harness as module
@@ -26,6 +30,7 @@ from samplerzoo.bench.shards import ShardRecord
 from samplerzoo.bench.suite import Suite
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import ModelFolder, load
+from samplerzoo.report.compare import compare
 from samplerzoo.report.page import write_report
 from samplerzoo.sampling.labels import IN_PROPORTION
 from samplerzoo.sampling.plan import Plan
@@ -366,3 +371,54 @@ def test_a_broken_shard_is_named(suite: Suites, bench: Bench, tmp_path: Path) ->
     assert not outcome.rows
     assert str(shard) in outcome.failures[0]
     assert "remove it" in outcome.failures[0]
+
+
+def rewritten(file: Path, factor: float) -> None:
+    """Change all arrays of a file, and keep all else."""
+    with safe_open(file, "numpy") as content:
+        facts, arrays = content.metadata(), {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    save_file({name: (values * factor).astype(values.dtype) for name, values in arrays.items()}, file, facts)
+
+
+@pytest.mark.parametrize("kind", ["images", "features", "influence"])
+def test_a_shard_that_was_changed_makes_no_row(suite: Suites, bench: Bench, tmp_path: Path, kind: str) -> None:
+    [row] = bench(suite()).rows
+    shard = next((tmp_path / "out/cells" / row.cell).rglob(f"{kind}-*"))
+    rewritten(shard, 0.5)
+    if kind == "influence":
+        with pytest.raises(ZooError, match=f"{shard.name}: was changed after it was written; remove the line"):
+            write_report(tmp_path / "out")
+        return
+    if kind == "images":
+        for features in shard.parent.rglob("features-*"):
+            features.unlink()
+    outcome = bench(suite(images=34))
+    assert not outcome.rows
+    assert f"{shard.name}: was changed after it was written; remove it" in outcome.failures[0]
+    shard.unlink()
+    [mended] = bench(suite(images=34)).rows
+    [fresh] = bench(suite(images=34), "fresh").rows
+    assert mended.metrics.fd == pytest.approx(fresh.metrics.fd, rel=PROCESSES)
+
+
+def test_a_shard_of_another_cell_makes_no_row(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    first, second = (tmp_path / "out/cells" / row.cell for row in bench(suite(*ROWS)).rows)
+    shard = next(first.rglob("features-*"))
+    shutil.copy(shard, second / shard.relative_to(first))
+    [failure] = bench(suite(*ROWS, images=34)).failures
+    assert f"was written as {'/'.join(shard.parts[-3:])}; remove it" in failure
+
+
+def test_a_row_that_was_changed_is_refused(suite: Suites, bench: Bench, tmp_path: Path) -> None:
+    bench(suite())
+    path = tmp_path / "out/results.jsonl"
+    line = json.loads(path.read_text())
+    line["metrics"]["fd"] = 0.001
+    path.write_text(json.dumps(line) + "\n")
+    for read in (lambda: write_report(path.parent), lambda: bench(suite()), lambda: compare([path.parent])):
+        with pytest.raises(
+            ZooError, match=r"results\.jsonl, line 1: was changed after it was written; remove the line"
+        ):
+            read()
+    path.write_text("")
+    assert bench(suite()).rows[0].metrics.fd > 0.001

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.errors import ZooError
-from samplerzoo.trust.arrays import Expected, read_array, read_kept, save_kept
+from samplerzoo.trust.arrays import Expected, read_array, read_arrays, save_arrays
 
 GOOD = np.array([[0.0, 1.0], [2.0, 3.0]], np.float32)
 
@@ -58,14 +58,14 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
 
 def test_an_array_that_is_missing(tmp_path: Path) -> None:
     save_file({"x": GOOD}, tmp_path / "f.safetensors")
-    with pytest.raises(ZooError, match=r"cannot be read.*y"):
+    with pytest.raises(ZooError, match=r"holds no y; remove it"):
         read_array(tmp_path / "f.safetensors", "y", Expected((None,)))
 
 
 def test_what_is_kept_shows_that_it_was_changed(tmp_path: Path) -> None:
     file = tmp_path / "f.safetensors"
-    save_kept(file, {"x": GOOD}, {"of": "a"})
-    arrays, facts = read_kept(file, "take a copy")
+    save_arrays(file, {"x": GOOD}, {"of": "a"})
+    arrays, facts = read_arrays(file, "take a copy")
     assert np.array_equal(arrays["x"], GOOD)
     assert facts == {"of": "a"}
     with safe_open(file, framework="numpy") as content:
@@ -73,6 +73,6 @@ def test_what_is_kept_shows_that_it_was_changed(tmp_path: Path) -> None:
     for changed, own in (({"x": GOOD[::-1].copy()}, record), ({"x": GOOD}, {**record, "of": "b"}), ({}, record)):
         save_file(changed, file, own)
         with pytest.raises(ZooError, match=r"f\.safetensors: was changed after it was written; take a copy"):
-            read_kept(file, "take a copy")
+            read_arrays(file, "take a copy")
     save_file({"x": GOOD}, file)
-    assert np.array_equal(read_kept(file, "")[0]["x"], GOOD)  # of an earlier version, without a digest
+    assert np.array_equal(read_arrays(file, "")[0]["x"], GOOD)  # of an earlier version, without a digest

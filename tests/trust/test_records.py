@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from samplerzoo.errors import ZooError
 from samplerzoo.options import Options
-from samplerzoo.trust.records import parse_object, parse_record, read_lines, read_object, read_record
+from samplerzoo.trust.records import parse_object, parse_record, read_lines, read_object, read_record, sealed
 
 
 class Point(Options):
@@ -71,3 +72,13 @@ def test_half_a_last_line_is_passed_over_and_no_other(tmp_path: Path) -> None:
     file.write_bytes(b'{"x": 1}\n\xff\n{"x": 1}\n')
     with pytest.raises(ZooError, match="line 2"):
         read_lines(file, Point)
+
+
+def test_a_line_that_was_changed_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "lines.jsonl"
+    lines = [json.dumps(sealed({"x": x})) for x in (1, 2)]
+    file.write_text("\n".join([*lines, '{"x": 3}', ""]))  # the last one as an earlier version wrote it
+    assert read_lines(file, Point, "measure it again") == [Point(x=1), Point(x=2), Point(x=3)]
+    file.write_text("\n".join([lines[0], lines[1].replace('"x": 2', '"x": 4'), ""]))
+    with pytest.raises(ZooError, match=r"lines\.jsonl, line 2: was changed after it was written; measure it again"):
+        read_lines(file, Point, "measure it again")
