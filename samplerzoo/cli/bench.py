@@ -36,12 +36,19 @@ if TYPE_CHECKING:
     from samplerzoo.bench.estimate import Remaining
     from samplerzoo.bench.harness import Harness, SuiteOutcome
     from samplerzoo.bench.results import Row
+    from samplerzoo.core.cost import Cost
     from samplerzoo.core.model import Offload
 
 ROOT = Path("bench")
 LINE = "the command line"
 REPORT, REPORT_ROW = 4.0, 0.02
 """Seconds that a report takes, and those of each row in it; as seen on a slow core."""
+
+BESIDE: dict[str, tuple[str, Callable[[Cost], float]]] = {
+    "gradients": ("classifier gradients", lambda cost: cost.gradients_per_image),
+    "second": ("evaluations of the second network", lambda cost: cost.second_nfe),
+}
+"""Costs of an image beside its evaluations of the network: title of the column, name in a sentence, and count."""
 
 flags_of_bench: list[click.Parameter] = [
     click.Argument(["suite"], type=PATH, required=False, metavar="[SUITE.toml]"),
@@ -279,10 +286,13 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
         show(json.dumps({"cells": cells, **times}))
         return
     if every:
-        show(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{'time':>16}  what")
+        beside = {title: count for title, (_, count) in BESIDE.items() if any(count(each.cell.cost) for each in work)}
+        titles = "".join(f"{title:>{len(title) + 2}}" for title in beside)
+        show(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{titles}{'time':>16}  what")
         for each in work:
             time = "done" if each.done else _duration(each.seconds, each.seconds * each.slowness)
-            numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{time:>16}"
+            counts = "".join(f"{count(each.cell.cost):>{len(title) + 2}g}" for title, count in beside.items())
+            numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{counts}{time:>16}"
             show(f"{each.cell.name:18}{numbers}  {cell_title(each.cell.recipe)}")
     solutions = sum(each.cell.converges for each in work)
     named = [
@@ -291,9 +301,20 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
     ]
     show(
         f"{' and '.join(named)}, {done} of them done; {images:,} images and {_range('{:,.0f}'.format, *evaluations)} "
-        f"network evaluations to make, about {_duration(*seconds)}"
+        f"network evaluations{_beside(work)} to make, about {_duration(*seconds)}"
         + (": it depends on how soon solutions converge" if evaluations[0] != evaluations[1] else "")
     )
+
+
+def _beside(work: Sequence[Remaining]) -> str:
+    """Name what there is to make beside images and evaluations of the network."""
+    said = ""
+    for name, count in BESIDE.values():
+        least = [each.images * each.effort[0] * count(each.cell.cost) for each in work]
+        most = sum(each.slowness * number for each, number in zip(work, least, strict=True))
+        if most:
+            said += f", {_range('{:,.0f}'.format, sum(least), most)} {name}"
+    return said
 
 
 def _counted(number: int, what: str) -> str:

@@ -137,6 +137,23 @@ def test_a_dry_run_says_what_would_be_done(cli, model: list[object]) -> None:
     assert found["cells"][0]["images_to_make"] == 6
 
 
+def test_a_dry_run_lists_gradients_and_the_second_network(cli, classifier_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(classifier_model, tmp_path / "worse")
+    words = ["bench", "--model", classifier_model, "--steps", 2, "--sampler", "ddim", "--images", 6]
+    told = ["--metrics", "error", "--dry-run", "--guidance-scale", 2]
+    guided = cli(*words, *told, "--guidance", "classifier,cfg").out.splitlines()
+    assert guided[0].split() == ["cell", "to", "make", "of", "NFE", "gradients", "time", "what"]
+    rows = [line.split() for line in guided[1:] if "2 steps" in line]
+    assert [row[3:5] for row in rows] == [["2", "2"], ["4", "0"]]
+    second = cli(*words, *told, "--guidance", "autoguidance", "--guidance-model", tmp_path / "worse").out.splitlines()
+    assert second[0].split() == ["cell", "to", "make", "of", "NFE", "second", "time", "what"]
+    assert [line.split()[3:5] for line in second if "2 steps" in line] == [["2", "2"]]
+    assert "evaluations of the second network to make" in second[-1]
+    plain = cli(*words, *told[:3], "--guidance", "cfg", "--guidance-scale", 2).out
+    assert "gradients" not in plain
+    assert "second" not in plain
+
+
 def test_a_benchmark_folder(cli, model: list[object], tmp_path: Path) -> None:
     answer = cli("bench", *model, *FEW, "--sampler", "ddim", "--sampler", "ddpm")
     assert answer.code == 0, answer
