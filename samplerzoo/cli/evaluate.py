@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from samplerzoo.cli.shared_flags import device_flag, json_flag
 from samplerzoo.cli.terminal import show
 
 if TYPE_CHECKING:
-    from samplerzoo.data.sources import ImageBatch, ImageSource
     from samplerzoo.metrics.embed import Embedder
     from samplerzoo.metrics.reference import Reference
 
@@ -80,10 +78,10 @@ def command(
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
     images = source.image_batches(fake, fake_split, num_images)
-    against = obtain_reference(real, split, embedder.features, embedder.device, announced)
+    against = obtain_reference(real, split, embedder.features, embedder.device)
     test = _test(floor, real, embedder)
     with TemporaryDirectory() as folder:
-        found = embed_to_files(announced(images), embedder, Path(folder))
+        found = embed_to_files(source.announced(images), embedder, Path(folder))
         metrics, warnings, _ = compute_metrics(
             found.files, found.predicted, found.labels, against, test,
             label_names=images.class_names, predicted_names=embedder.class_names,
@@ -100,14 +98,6 @@ def command(
         "warnings": warnings,
     }
     show(json.dumps(record) if as_json else _text(record))
-
-
-def announced(images: ImageSource) -> Iterator[ImageBatch]:
-    """Read images, and say which after the first batch, so that an error before it stays one line."""
-    for number, batch in enumerate(images):
-        yield batch
-        if not number:
-            click.echo(images.summary, err=True)
 
 
 def _test(name: str | None, real: str, embedder: Embedder) -> Reference | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from samplerzoo.cli.evaluate import announced, features_flag
+from samplerzoo.cli.evaluate import features_flag
 from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag
@@ -73,7 +73,7 @@ def keep_reference(
     embedder = Embedder(parse_features(features), choose_device(device))
     images = source.image_batches(data, split, image_column=image_column, label_column=label_column)
     found = reference.make_reference(
-        embed_stream(announced(images), embedder),
+        embed_stream(source.announced(images), embedder),
         embedder.features.id,
         data,
         sample_size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,14 @@ def image_batches(name: str, split: str, num_images: int | None = None, **option
     return ImageSource(
         name, table, chosen, labels.values.numpy() if known else None, labels.names if known else (), notes
     )
+
+
+def announced(images: ImageSource) -> Iterator[ImageBatch]:
+    """Read images, and say which on stderr after the first batch, so that an error before it stays one line."""
+    for number, batch in enumerate(images):
+        yield batch
+        if not number:
+            print(images.summary, file=sys.stderr)
 
 
 def names_images(name: str) -> bool:

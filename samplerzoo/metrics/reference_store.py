@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from samplerzoo.core.features import Features
 from samplerzoo.data import sources
-from samplerzoo.data.sources import ImageBatch, ImageSource
 from samplerzoo.metrics import reference
 from samplerzoo.metrics.embed import Embedder, embed_stream
 from samplerzoo.metrics.reference import Reference
@@ -22,7 +20,6 @@ def obtain_reference(
     split: str,
     features: Features,
     device: str,
-    read: Callable[[ImageSource], Iterable[ImageBatch]] = iter,
 ) -> Reference:
     """Load a reference by its name or file, or make one of images.
 
@@ -34,7 +31,6 @@ def obtain_reference(
             a run folder, a folder of images, a parquet file's folder, or a data set as `train --dataset` takes it.
         split: split of a data set or of a folder of images.
         device: where the features are computed.
-        read: reads the images if a reference is made of them; it may say so.
 
     Raises:
         UsageError: there is nothing of this name.
@@ -47,7 +43,7 @@ def obtain_reference(
         path = cache_folder("references") / f"{key}.safetensors"
         if not path.exists():
             images = sources.image_batches(name, split)
-            batches = embed_stream(read(images), Embedder(features, device))
+            batches = embed_stream(sources.announced(images), Embedder(features, device))
             made = reference.make_reference(batches, features.id, name, class_names=images.class_names)
             reference.save_reference(made, path)
         return key, path

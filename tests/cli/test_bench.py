@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from samplerzoo_plugins.ddim import DDIM
 
 from samplerzoo import registry
@@ -152,6 +153,15 @@ def test_a_dry_run_lists_gradients_and_the_second_network(cli, classifier_model:
     plain = cli(*words, *told[:3], "--guidance", "cfg", "--guidance-scale", 2).out
     assert "gradients" not in plain
     assert "second" not in plain
+
+
+def test_the_images_of_a_reference_are_said(cli, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    for index in range(2):
+        Image.new("L", (8, 8), 90 * index).save(tmp_path / "real" / f"{index}.png")
+    measured = ["--features", "pixels", "--reference", tmp_path / "real", "--sampler", "ddim"]
+    answer = cli("bench", "--model", tiny_model, *FEW, *measured, "--dry-run")
+    assert "real: 2 images, no labels" in answer.err
 
 
 def test_a_benchmark_folder(cli, model: list[object], tmp_path: Path) -> None:
