@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 from pydantic import Field as Field
+from pydantic._internal._model_construction import ModelMetaclass
 
+from samplerzoo.errors import UsageError, reason
 from samplerzoo.trust.limits import MOST_LETTERS
 
 MOST_SHOWN = 200
@@ -17,7 +19,27 @@ Name = Annotated[str, StringConstraints(max_length=MOST_LETTERS)]
 """Text of moderate length, which stands in a table or above a picture."""
 
 
-class Options(BaseModel):
+class Refusing(ModelMetaclass):
+    """Class of classes whose call refuses a value in one line, as every function of samplerzoo does.
+
+    `model_validate` raises pydantic's own error, for whoever reads values from a file or a command line.
+    """
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        """Make an object.
+
+        Raises:
+            UsageError: a value is refused; names the class and the field.
+        """
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            if error.errors()[0]["type"].startswith("frozen"):  # a mistake of the class's code, not of a value
+                raise
+            raise UsageError(f"{cls.__name__}: {reason(error)}") from error
+
+
+class Options(BaseModel, metaclass=Refusing):
     """Frozen, validated options. Each field is a flag, with its type, bounds, default and description.
 
     Infinities and NaN are refused.

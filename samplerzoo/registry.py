@@ -216,10 +216,10 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
     with blaming(cls):
         try:
             return cls(**options)
-        except ValidationError as error:
-            if error.errors()[0]["type"].startswith("frozen"):  # a mistake of the plugin's code, not of a value
+        except UsageError as error:
+            if not isinstance(error.__cause__, ValidationError):
                 raise
-            raise UsageError(f"{kind} {name}: {reason(error)}") from error
+            raise UsageError(f"{kind} {name}: {reason(error.__cause__)}") from error
         except TypeError as error:
             if blame(error, cls) is not None:
                 raise

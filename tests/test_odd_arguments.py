@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import samplerzoo as zoo
+from samplerzoo import registry
 from samplerzoo.errors import UsageError, ZooError
 
 ODD = [
@@ -33,6 +34,8 @@ def scheduler() -> zoo.SamplerScheduler:
     return zoo.as_scheduler("ddim", diffusers.DDIMScheduler())
 
 
+DDIM = registry.get("sampler", "ddim").load()
+CFG = registry.get("guidance", "cfg").load()
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Model": (zoo.Model, MODEL),
     "sample": (zoo.sample, {"model": model(), "sampler": "ddim", "steps": 1, "num_images": 1}),
@@ -53,6 +56,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "read_object": (lambda path: zoo.read_object(path), {"path": "none"}),
     "atomic_file": (lambda path: contextlib.ExitStack().enter_context(zoo.atomic_file(path)), {"path": "none"}),
     "check_transformers": (zoo.check_transformers, {"folder": "none"}),
+    "Recipe": (zoo.Recipe, {"sampler": "ddim"}),
+    "a sampler": (DDIM, {}),
+    "a guidance": (CFG, {"scale": 2.0}),
     "Clip": (zoo.Clip, {"mode": "static"}),
     "Clip.parse": (zoo.Clip.parse, {"text": "off"}),
     "Parametrization": (zoo.Parametrization, {"name": "x", "c_skip": abs, "c_out": abs}),
@@ -128,6 +134,31 @@ def test_too_many_steps_are_no_fault_of_the_spacing(schedule: zoo.Schedule, spac
 
 def test_a_null_label_behind_the_classes_is_taken() -> None:
     assert zoo.Model(**MODEL, num_classes=3, null_label=3).has_null
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: zoo.Recipe(sampler="ddim", steps="x"), "Recipe: steps: Input should be a valid integer"),
+        (lambda: zoo.Recipe(steps=3), "Recipe: sampler: Field required"),
+        (lambda: DDIM(eta=5), "DDIM: eta: Input should be less than or equal to 1"),
+        (lambda: DDIM(etta=1), "DDIM: etta: Extra inputs are not permitted"),
+        (lambda: CFG(scale=True), "ClassifierFreeGuidance: scale: true stands where no truth value can"),
+        (lambda: registry.make("sampler", "ddim", {"eta": 5}), "sampler ddim: eta: Input should be"),
+        (lambda: zoo.load("mnist", nobody=1), "nobody: Extra inputs are not permitted"),
+    ],
+)
+def test_options_are_refused_in_one_line_as_all_values_are(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert str(caught.value).startswith(words)
+    assert "\n" not in str(caught.value)
+
+
+def test_arguments_that_a_call_lacks_are_an_error_of_python() -> None:
+    for call in (zoo.Model, zoo.Grid, lambda: zoo.as_scheduler("ddim"), lambda: DDIM(1.0)):  # type: ignore[call-arg]
+        with pytest.raises(TypeError):
+            call()  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("spacing", [3, b"x", [], object(), "", "nothing"])

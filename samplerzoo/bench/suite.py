@@ -127,17 +127,19 @@ class Suite(SuiteHeader):
             _check_keys(row)
             for values in _multiplied(row):
                 keys = {name: values.pop(name) for name in RowOptions.model_fields if name in values}
-                how = RowOptions(**keys)
+                how = RowOptions.model_validate(keys)
                 sampler = values.pop("sampler")
                 for_sampler, for_guidance = split_options(values)
-                recipe = Recipe(
-                    model=self.model,
-                    **dict(self.reading),
-                    sampler=sampler,
-                    sampler_options=for_sampler,
-                    guidance_options=for_guidance,
-                    seed=how.seeds,
-                    **how.model_dump(exclude={"images", "seeds", "prompt_column"}, exclude_unset=True),
+                recipe = Recipe.model_validate(
+                    {
+                        "model": self.model,
+                        **dict(self.reading),
+                        "sampler": sampler,
+                        "sampler_options": for_sampler,
+                        "guidance_options": for_guidance,
+                        "seed": how.seeds,
+                        **how.model_dump(exclude={"images", "seeds", "prompt_column"}, exclude_unset=True),
+                    }
                 )
                 yield recipe, how.images or (IMAGES if "fd" in self.measures else ERROR_IMAGES)
         except ValidationError as error:
@@ -184,7 +186,8 @@ def parse_suite(
         subject |= {key: value for key, value in flags.items() if key in SuiteHeader.model_fields}
         named = [*rows, *more_rows]
         rows = named or _every_sampler(subject, {**shared, **above})
-        suite = Suite(**subject, rows=tuple(_over(_over(shared, row), above) for row in rows), every=not named)
+        every_row = tuple(_over(_over(shared, row), above) for row in rows)
+        suite = Suite.model_validate({**subject, "rows": every_row, "every": not named})
         if is_gaussian(suite.model):
             gaussian_path(suite.model)  # refuses what there is not, as `points` does
             if suite.metrics is not None:

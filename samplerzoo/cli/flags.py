@@ -38,7 +38,7 @@ def validated(options: type[Chosen], values: dict[str, Any]) -> Chosen:
         UsageError: a value is refused; names the flag.
     """
     try:
-        return options(**given(values))
+        return options.model_validate(given(values))
     except ValidationError as error:
         first = error.errors()[0]
         flag = " ".join(f"--{str(part).replace('_', '-')}" for part in first["loc"][:1])

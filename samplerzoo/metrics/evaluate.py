@@ -128,7 +128,7 @@ def compute_metrics(
         except UnknownClass as unknown:
             warnings.append(f"no label accuracy: the feature network knows no class {unknown}")
     try:
-        return Measurement(Metrics(**found), warnings, influence)
+        return Measurement(Metrics.model_validate(found), warnings, influence)
     except ValidationError as error:  # of features or moments so large that their squares are infinite
         raise ZooError(f"compared with {reference.name}: {reason(error)}") from error
 

@@ -76,7 +76,7 @@ def load(
     if layout not in LAYOUTS:
         raise UsageError(f"layout is {' or '.join(LAYOUTS)}, not {layout!r:.60}")
     try:
-        options = ReadingOptions(**reading)
+        options = ReadingOptions.model_validate(reading)
     except ValueError as error:
         raise UsageError(reason(error)) from error
     found = open_model(name, options).offloaded(offload, choose_device(device))

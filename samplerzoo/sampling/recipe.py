@@ -170,13 +170,15 @@ class Recipe(DrawOptions, ReadingOptions):
         fields |= {} if spacing is None else {"spacing": spacing}
         fields |= {} if timesteps is None else {"timesteps": tuple(numbers("timesteps", timesteps))}
         try:
-            return cls(
-                sampler=sampler,
-                sampler_options=for_sampler,
-                guidance=guidance,
-                guidance_options=for_guidance,
-                seed=whole("seed", seed),
-                **fields,
+            return cls.model_validate(
+                {
+                    "sampler": sampler,
+                    "sampler_options": for_sampler,
+                    "guidance": guidance,
+                    "guidance_options": for_guidance,
+                    "seed": whole("seed", seed),
+                    **fields,
+                }
             )
         except ValidationError as error:
             raise UsageError(reason(error)) from error

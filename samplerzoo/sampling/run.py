@@ -176,7 +176,7 @@ def like_before(asked: TuningRequest, folder: Path) -> TuningRequest:
     record = read_object(folder / RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
     before = {name: record[name] for name in TuningRequest.model_fields if name in record}
     with suppress(ValidationError):  # the record may have been edited
-        return TuningRequest(**{**before, **asked.model_dump(exclude_none=True)})
+        return TuningRequest.model_validate({**before, **asked.model_dump(exclude_none=True)})
     return asked
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.schedule import Schedule
@@ -18,7 +17,7 @@ from samplerzoo.testing import mixture
 def test_the_scale_is_bounded() -> None:
     assert Guidance().scale == 1.0
     for wrong in (-0.1, float("inf"), float("nan")):
-        with pytest.raises(ValidationError):
+        with pytest.raises(UsageError, match=r"^Guidance: scale: "):
             Guidance(scale=wrong)
 
 

@@ -10,6 +10,7 @@ from samplerzoo.core.level import Level
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.errors import UsageError
 from samplerzoo.testing import gaussian
 
 
@@ -47,7 +48,7 @@ def test_options_are_frozen_and_checked() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         sampler.by = 3
     for wrong in ({"by": -1}, {"by": float("nan")}, {"by": float("inf")}, {"by": "much"}, {"two": 2}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(UsageError, match=r"^Counting: (by|two): "):
             Counting(**wrong)
 
 
