@@ -314,23 +314,36 @@ def check_parquet(path: Path) -> None:
 
 
 def _check_alike(files: Sequence[Path]) -> None:
-    """Refuse a column that holds numbers in one file and texts in another: classes of both would be mixed up.
+    """Refuse columns whose values mean one thing in one file and another in the next: classes would be mixed up.
+
+    They hold numbers in one and texts in the other, or numbers of classes that are named in another order.
 
     Raises:
         ZooError: names the column and the files.
     """
+    import datasets
     import pyarrow.parquet
     from pyarrow import types
 
     first: dict[tuple[str, bool], Path] = {}
+    named: dict[str, tuple[Path, list[str]]] = {}
     for file in files:
-        for column in pyarrow.parquet.read_schema(file):
+        schema = pyarrow.parquet.read_schema(file)
+        for column in schema:
             text = types.is_string(column.type) or types.is_large_string(column.type)
             first.setdefault((column.name, text), file)
             other = first.get((column.name, not text))
             if other is not None:
                 texts, others = (file, other) if text else (other, file)
                 raise ZooError(f"the column {column.name!r} has texts in {texts} and none in {others}: make them alike")
+        for name, kind in datasets.Features.from_arrow_schema(schema).items():
+            if isinstance(kind, datasets.ClassLabel) and kind.names:
+                earlier, names = named.setdefault(name, (file, kind.names))
+                if names != kind.names:
+                    raise ZooError(
+                        f"the classes of the column {name!r} are {listed(names)} in {earlier} and {listed(kind.names)} "
+                        f"in {file}: make them alike"
+                    )
 
 
 def _features(files: Sequence[Path]) -> datasets.Features | None:

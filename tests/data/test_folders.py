@@ -304,6 +304,18 @@ def test_a_class_that_is_declared_in_both_ways_to_write_its_accent_is_one(tmp_pa
     assert by_class(load(path, classes="caf\u00e9,x")) == {"caf\u00e9": [0, 2], "x": [1]}
 
 
+def test_parquet_files_that_name_their_classes_in_another_order_are_not_mixed(tmp_path: Path) -> None:
+    import datasets
+
+    for name, names in (("a", ["cat", "dog"]), ("b", ["dog", "cat"])):
+        rows(tmp_path / f"{name}.parquet", [*map(png, range(2))], [0, 1], datasets.ClassLabel(names=names))
+    told = (
+        r"the classes of the column 'label' are cat, dog in .*a\.parquet and dog, cat in .*b\.parquet: make them alike"
+    )
+    with pytest.raises(ZooError, match=told):
+        load(tmp_path)
+
+
 def two_columns(path: Path, first: str, second: str) -> Path:
     columns = {name: [{"bytes": png(value), "path": None}] * 2 for name, value in ((first, 1), (second, 2))}
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
