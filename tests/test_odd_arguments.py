@@ -15,6 +15,7 @@ import torch
 
 import samplerzoo as zoo
 from samplerzoo import registry
+from samplerzoo.bench import frame
 from samplerzoo.errors import UsageError, ZooError
 
 ODD = [
@@ -52,6 +53,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         lambda plan, batch_size=1, indices=None: [*zoo.stream(plan, batch_size=batch_size, indices=indices)],
         {"plan": zoo.make_plan(zoo.Recipe(sampler="ddim", steps=1), model(), 1)},
     ),
+    "frame": (frame, {"folder": "none"}),
     "digest": (lambda file: zoo.digest(file), {"file": "none"}),
     "read_object": (lambda path: zoo.read_object(path), {"path": "none"}),
     "atomic_file": (lambda path: contextlib.ExitStack().enter_context(zoo.atomic_file(path)), {"path": "none"}),
@@ -63,6 +65,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Clip.parse": (zoo.Clip.parse, {"text": "off"}),
     "Parametrization": (zoo.Parametrization, {"name": "x", "c_skip": abs, "c_out": abs}),
     "edm": (zoo.edm, {}),
+    "VP.from_config": (zoo.VP.from_config, {"config": {}}),
     "VP": (zoo.VP, {"betas": [0.1, 0.2]}),
     "VE": (zoo.VE, {}),
     "RectifiedFlow": (zoo.RectifiedFlow, {}),
@@ -107,6 +110,7 @@ def test_odd_arguments_are_refused_in_words(name: str, tmp_path: Path, monkeypat
         ({"variance": "medium"}, "variance of .* has to be one of"),
         ({"clip": "static"}, "clip of a model is 'static', and has to be a Clip"),
         ({"text": "a cat"}, "text of a model is 'a cat', and has to be a TextEncoder"),
+        ({"shape": (1, 10**6, 10**6)}, r"states of .* have more than 67108864 values"),
         ({"classifier": 3}, "classifier of a model in memory is 3, and has to be a function"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from samplerzoo.bench.machine import Machine
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, path_text
 from samplerzoo.metrics.evaluate import Metrics
 from samplerzoo.metrics.names import metric_name
 from samplerzoo.options import Name, Options
@@ -224,7 +224,7 @@ def frame(folder: str | os.PathLike[str]) -> DataFrame:
         UsageError: the folder holds no rows.
         ZooError: a line is no row.
     """
-    return tabulate(read_some(Path(folder)))
+    return tabulate(read_some(Path(path_text("the folder of a benchmark", folder))))
 
 
 def tabulate(rows: Sequence[Row]) -> DataFrame:

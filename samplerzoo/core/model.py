@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -15,6 +16,7 @@ from samplerzoo.core.prediction import Clip, Prediction
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError, ZooError, expect, short, whole
+from samplerzoo.trust.limits import MOST_VALUES
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +101,8 @@ class Model:
         sides = self.shape if isinstance(self.shape, (tuple, list)) else ()
         if not sides or not all(isinstance(side, Integral) and side > 0 for side in sides):
             raise UsageError(f"{self.name} has no image shape: give Model(..., shape=(C, H, W))")
+        if math.prod(sides) > MOST_VALUES:
+            raise UsageError(f"{self.name}: states of {tuple(sides)} have more than {MOST_VALUES} values")
         named = f", such as PARAMETRIZATIONS[{self.parametrization!r}]" if isinstance(self.parametrization, str) else ""
         expect(f"the parametrization of {self.name}", self.parametrization, Parametrization, named)
         self._check_classes()

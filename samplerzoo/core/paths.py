@@ -63,8 +63,10 @@ class VP(Schedule):
         """Build the path of any diffusers scheduler config that has betas. Its class does not matter.
 
         Raises:
+            UsageError: it is no config.
             ZooError: the config has invalid betas.
         """
+        expect("the config of a scheduler", config, Mapping)
         try:
             betas = betas_of(config)
         except (TypeError, ValueError) as error:
