@@ -163,7 +163,8 @@ def grid(
         return _in_rows(pixels, math.ceil(math.sqrt(len(pixels))), [])
     captions = [class_names[label] if class_names else str(label) for label in labels]
     if not is_drawable(captions):
-        lacking = "".join(captions)[:1]
+        plain = ImageFont.load_default(FONT_SIZE)
+        lacking = next(it for it in "".join(captions) if it not in string.printable and not _has(plain, it))
         _say_once(f"class numbers are drawn: no font here has {lacking!r} and the like; install fonts-noto-cjk, say")
         captions = [str(label) for label in labels]
     period = _period(labels)

@@ -22,6 +22,8 @@ from samplerzoo.options import Options
 
 NAMED = 5
 """Largest number of images that an error names."""
+SAME = 1e-9
+"""Distance of a set from itself, relative to the sum of its variances: what rounding leaves."""
 
 
 class Metrics(Options):
@@ -104,7 +106,7 @@ def compute_metrics(
         "fd_infinity": distance.at_infinity,
     }
     influence = {} if distance.influence is None else {"fd": distance.influence}
-    warnings = _doubts(moments, reference)
+    warnings = _doubts(moments, distance.plain, reference)
     if test is not None:
         try:
             same = None if labels is None else renumbered(labels, label_names, test.class_names)
@@ -178,9 +180,11 @@ def _finite(rows: Rows) -> Iterator[Values]:
         first += len(block)
 
 
-def _doubts(moments: FeatureMoments, reference: Reference) -> list[str]:
+def _doubts(moments: FeatureMoments, distance: float, reference: Reference) -> list[str]:
     """Return warnings that apply to the distance."""
     found, width = [], len(moments.mean)
+    if moments.count == reference.count and distance <= SAME * float(np.trace(moments.m2)) / moments.count:
+        found.append(f"the images are those of {reference.name} itself: it has no distance to itself")
     counts = {"images": moments.count, f"images in the reference {reference.name}": reference.count}
     for what, count in counts.items():
         if count is not None and count < width:

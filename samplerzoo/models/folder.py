@@ -46,6 +46,8 @@ def find_model(name: str | os.PathLike[str], *, revision: str | None = None) -> 
         ZooError: the hub has no such model, or cannot be reached.
     """
     name = path_text("the name of a model", name)
+    if revision is not None and (name in pretrained() or os.path.isdir(os.path.expanduser(name))):
+        raise UsageError(f"--revision is for a model of the hub, and {name} lies here: leave it out")
     if name in pretrained():
         return PRETRAINED / name
     if is_exact(name):

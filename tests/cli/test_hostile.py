@@ -201,6 +201,7 @@ def test_text_from_results_is_neither_markup_nor_control(cli, tmp_path: Path) ->
     lines = [json.loads(line) for line in Path("it/results.jsonl").read_text().splitlines()]
     nasty = "<script>alert(1)</script> $x^$ | `c` \x1b[2J\n# head"
     for line in lines:
+        del line["digest"]  # as of an earlier version, whose rows are read as they are
         line["recipe"]["sampler_options"] = {nasty: nasty}
         line["recipe"]["guidance"] = nasty
         line["protocol"] |= {"model": nasty, "reference": nasty, "features": nasty, "images": 9}

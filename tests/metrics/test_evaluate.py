@@ -44,7 +44,8 @@ def test_a_set_is_at_no_distance_from_its_own_statistics(figures) -> None:
     assert (found["metric"], found["images"]) == ("fd_toy@359", 359)
     assert found["fd"] == pytest.approx(0, abs=1e-9)
     assert (found["precision"], found["recall"]) == (1, 1)
-    assert found["warnings"] == ["no floor: test is the reference itself"]
+    itself = "the images are those of test itself: it has no distance to itself"
+    assert found["warnings"] == [itself, "no floor: test is the reference itself"]
 
 
 def test_figures_are_those_of_the_features(figures, toy: Path) -> None:

@@ -158,6 +158,12 @@ def test_what_is_conditional_is_a_unet(tiny_model: Path) -> None:
     assert DDPMScheduler.from_pretrained(tiny_model / "scheduler").config.num_train_timesteps == 1000
 
 
+def test_a_revision_is_of_the_hub(tiny_model: Path) -> None:
+    for name in ("mnist", tiny_model):
+        with pytest.raises(UsageError, match=r"--revision is for a model of the hub, and .* lies here: leave it out"):
+            load(name, revision="main")
+
+
 def test_round_trip(tiny_model: Path) -> None:
     model = load_float32(tiny_model)
     assert (model.num_classes, model.null_label, model.class_counts) == (3, 3, (1, 2, 1))
