@@ -20,11 +20,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.errors import ZooError, reason
+from samplerzoo.trust.records import parse_record
 
 AGAIN = "remove it, and it is made again"
 """Way out where the program makes the file that is wrong."""
 DIGEST = "digest"
-"""Key of the metadata that hold the digest of all arrays of a file, and of the other metadata."""
+"""Key of the digest of all arrays of a file, and of the facts about them."""
+FACTS = "facts"
+"""Key of the metadata with the digest and the facts. It is the only one: safetensors writes several in any order."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,14 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[s
     Args:
         facts: metadata of the file.
     """
-    save_file(dict(arrays), path, {**(facts or {}), DIGEST: _digest(arrays, facts or {})})
+    told = {**(facts or {}), DIGEST: _digest(arrays, facts or {})}
+    save_file(dict(arrays), path, {FACTS: json.dumps(told, sort_keys=True)})
 
 
 def read_arrays(path: Path, way_out: str = AGAIN) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Read arrays that `save_arrays` wrote, and the facts. A file of an earlier version has no digest.
+    """Read arrays that `save_arrays` wrote, and the facts.
+
+    In a file of an earlier version the facts are metadata of their own, and there may be no digest.
 
     Raises:
         ZooError: the file is broken, or was changed after it was written.
@@ -116,6 +122,8 @@ def read_arrays(path: Path, way_out: str = AGAIN) -> tuple[dict[str, NDArray[Any
             facts = dict(content.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise ZooError(f"{path}: cannot be read: {reason(error)}; {way_out}") from error
+    if FACTS in facts:
+        facts = parse_record(facts[FACTS], dict[str, str], f"{path}: {FACTS}")
     if facts.pop(DIGEST, None) not in (None, _digest(arrays, facts)):
         raise ZooError(f"{path}: was changed after it was written; {way_out}")
     return arrays, facts

@@ -253,7 +253,9 @@ def _of_training(folder: Path) -> dict[str, Any]:
 
 def _of_bench(folder: Path) -> dict[str, Any]:
     rows = [json.loads(line) for line in (folder / "out" / "results.jsonl").read_text().splitlines()]
-    steady = sorted(json.dumps({**row, "speed": None, "command": None, "versions": None}) for row in rows)
+    steady = sorted(
+        json.dumps({**row, "speed": None, "command": None, "versions": None, "digest": None}) for row in rows
+    )
     found = dict(_files(folder / "out", "pictures*.png", "cells/*/recipe.json", "cells/*/*/*.safetensors"))
     return {"rows": steady, "report": (folder / "out" / "report.md").exists(), **found}
 

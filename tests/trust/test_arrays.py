@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,30 @@ def test_what_is_kept_shows_that_it_was_changed(tmp_path: Path) -> None:
     assert facts == {"of": "a"}
     with safe_open(file, framework="numpy") as content:
         record = content.metadata()
-    for changed, own in (({"x": GOOD[::-1].copy()}, record), ({"x": GOOD}, {**record, "of": "b"}), ({}, record)):
+    other = {name: value.replace('"of": "a"', '"of": "b"') for name, value in record.items()}
+    for changed, own in (({"x": GOOD[::-1].copy()}, record), ({"x": GOOD}, other), ({}, record)):
         save_file(changed, file, own)
         with pytest.raises(ZooError, match=r"f\.safetensors: was changed after it was written; take a copy"):
             read_arrays(file, "take a copy")
     save_file({"x": GOOD}, file)
     assert np.array_equal(read_arrays(file, "")[0]["x"], GOOD)  # of an earlier version, without a digest
+
+
+def test_equal_arrays_and_facts_make_equal_files(tmp_path: Path) -> None:
+    """Of several keys of metadata safetensors writes any first: twenty files would not be equal by chance."""
+    files = [tmp_path / f"{index}.safetensors" for index in range(20)]
+    for file in files:
+        save_arrays(file, {"x": GOOD}, {"of": "a", "place": "b", "made": "c"})
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_a_file_of_an_earlier_version_has_its_facts_beside_the_digest(tmp_path: Path) -> None:
+    file = tmp_path / "f.safetensors"
+    save_arrays(file, {"x": GOOD}, {"of": "a"})
+    with safe_open(file, framework="numpy") as content:
+        facts = json.loads(content.metadata()["facts"])
+    save_file({"x": GOOD}, file, facts)
+    assert read_arrays(file)[1] == {"of": "a"}
+    save_file({"x": GOOD}, file, {**facts, "of": "b"})
+    with pytest.raises(ZooError, match="was changed"):
+        read_arrays(file)
