@@ -162,6 +162,160 @@ class ThreeChannels(Projected):
         )
 
 
+class Wrong(Features):
+    """Averages over cells of images of any size, and something goes wrong."""
+
+    @property
+    def id(self) -> str:
+        return type(self).__name__
+
+    def load(self, device="cpu"):
+        return lambda images: self.features(images)
+
+    def features(self, images):
+        return torch.nn.functional.adaptive_avg_pool2d(images.float() / 255, 4).flatten(1)
+
+
+class BatchesOfThirteen(Wrong):
+    def features(self, images):
+        return super().features(images) / (2 if len(images) == 13 else 1)
+
+
+class DropsTheRest(Wrong):
+    """Works in chunks of 32, and has no rows of its own for those that are left over."""
+
+    def features(self, images):
+        rows = super().features(images)
+        left = len(images) % 32 if len(images) > 32 else 0
+        return torch.cat([rows[: len(rows) - left], rows[:1].expand(left, -1)])
+
+
+class TellsTheirPlace(Wrong):
+    """Adds the place in the batch, from the hundredth image on."""
+
+    def features(self, images):
+        return super().features(images) + (torch.arange(len(images)) - 99).clamp(min=0)[:, None]
+
+
+class OneIsCentred(Wrong):
+    def features(self, images):
+        rows = super().features(images)
+        return rows - rows.mean() if len(rows) == 1 else rows
+
+
+class FirstSixtyFour(Wrong):
+    """Sees the first 64 pixels in either direction."""
+
+    def features(self, images):
+        return super().features(images[..., :64, :64])
+
+
+class NotTheLastRows(Wrong):
+    """Loses the lower part of images that are higher than wide."""
+
+    def features(self, images):
+        return super().features(
+            images[..., : images.shape[-1] // 2, :] if images.shape[-2] > images.shape[-1] else images
+        )
+
+
+class Overflows(Wrong):
+    """Adds in whole numbers of eight bits."""
+
+    def features(self, images):
+        return super().features(images + 5)
+
+
+class SignedBytes(Wrong):
+    def features(self, images):
+        return super().features(images.to(torch.int8))
+
+
+class CutsTheBright(Wrong):
+    def features(self, images):
+        return super().features(images.clamp(max=250))
+
+
+class HalfIfPlain(Wrong):
+    """Returns half precision for images of one value."""
+
+    def features(self, images):
+        rows = super().features(images)
+        return rows.half() if all(len(image.unique()) == 1 for image in images) else rows
+
+
+class NoneOfGrey(Wrong):
+    """Standardises, with care for black and white alone."""
+
+    def features(self, images):
+        rows = super().features(images)
+        std, mean = rows.std(1, keepdim=True), rows.mean(1, keepdim=True)
+        return (rows - mean) / torch.where((mean == 0) | (mean == 1), torch.ones_like(std), std)
+
+
+class LargeInPlace(Wrong):
+    """Inverts images in place, if they are large."""
+
+    def features(self, images):
+        return super().features(images.bitwise_not_() if images.shape[-1] > 40 else images)
+
+
+class GreyIsRed(Wrong):
+    def features(self, images):
+        none = torch.zeros_like(images)
+        return super().features(torch.cat([images, none, none], 1) if images.shape[1] == 1 else images)
+
+
+class FirstHundredClasses(Wrong):
+    """Classifies the first hundred rows."""
+
+    def load_head(self, device="cpu"):
+        return lambda rows: rows.argmax(1) * (torch.arange(len(rows)) < 100)
+
+
+class TooFewNames(Wrong):
+    class_names: ClassVar[tuple[str, ...]] = ("a", "b")
+
+    def load_head(self, device="cpu"):
+        return lambda rows: rows.argmax(1)
+
+
+class TextsOfABatch(Wrong):
+    """Subtracts the mean of the texts."""
+
+    def load_text(self, device="cpu"):
+        def features(texts):
+            rows = torch.tensor([[float(len(text))] for text in texts]).expand(-1, 16)
+            return rows - rows.mean(0)
+
+        return features
+
+
+class NarrowTexts(Wrong):
+    def load_text(self, device="cpu"):
+        return lambda texts: torch.ones(len(texts), 2)
+
+
+class Histogram(Wrong):
+    """Counts values in a few bins, and is right."""
+
+    def features(self, images):
+        return torch.stack([torch.histc(image.float(), 16, 0, 255) for image in images]) / images[0].numel()
+
+
+class Luminance(Wrong):
+    """Averages luminance, cropped after resizing, in units of the image's own contrast; and is right."""
+
+    def features(self, images):
+        if images.shape[1] not in (1, 3):
+            raise UsageError("images of 1 or 3 channels")
+        weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+        grey = (images.float() * weights).sum(1, keepdim=True)
+        wide = torch.nn.functional.interpolate(grey, size=(40, 40), mode="bilinear", antialias=True)
+        rows = torch.nn.functional.adaptive_avg_pool2d(wide[..., 4:-4, 4:-4], 4).flatten(1)
+        return (rows - rows.mean(1, keepdim=True)) / (rows.std(1, keepdim=True) + 1e-3)
+
+
 class NoReferences(Projected):
     @property
     def references(self) -> Path:
@@ -191,6 +345,23 @@ FEATURE_MUTANTS: list[tuple[Features, set[str]]] = [
     (Dropout(), {"check_features_are_repeatable"}),
     (Augmented(), {"check_features_are_repeatable"}),
     (InPlace(), {"check_images_are_left_as_they_are"}),
+    (HalfIfPlain(), {"check_features_are_finite_rows"}),
+    (NoneOfGrey(), {"check_features_are_finite_rows"}),
+    (BatchesOfThirteen(), {"check_batches_of_any_number"}),
+    (DropsTheRest(), {"check_batches_of_any_number"}),
+    (TellsTheirPlace(), {"check_batches_of_any_number"}),
+    (OneIsCentred(), {"check_batches_of_any_number", "check_images_of_any_side"}),
+    (FirstHundredClasses(), {"check_batches_of_any_number"}),
+    (TooFewNames(), {"check_batches_of_any_number"}),
+    (FirstSixtyFour(), {"check_images_of_any_side"}),
+    (NotTheLastRows(), {"check_images_of_any_side"}),
+    (LargeInPlace(), {"check_images_of_any_side"}),
+    (Overflows(), {"check_values_do_not_wrap"}),
+    (SignedBytes(), {"check_values_do_not_wrap"}),
+    (CutsTheBright(), {"check_all_values_are_seen"}),
+    (GreyIsRed(), {"check_grey_images_may_have_three_channels"}),
+    (TextsOfABatch(), {"check_texts_have_rows"}),
+    (NarrowTexts(), {"check_texts_have_rows"}),
     (Blind(), {"check_features_tell_images_apart"}),
     (Binary(), {"check_features_tell_images_apart"}),
     (SameId(), {"check_id_tells_networks_apart"}),
@@ -356,8 +527,10 @@ def test_built_in_spacings(spacing: Spacing) -> None:
     check_spacing(spacing)
 
 
-def test_built_in_features() -> None:
-    check_features(Pixels())
+@pytest.mark.parametrize("features", [Pixels(), Wrong(), Histogram(), Luminance()], ids=lambda it: type(it).__name__)
+def test_right_features(features: Features) -> None:
+    """Correct ones pass, without a warning, however coarse they are or which shapes they refuse."""
+    assert not [outcome for outcome in check_features(features) if outcome.status == "warning"]
 
 
 class RightInTheMiddle(Spacing):

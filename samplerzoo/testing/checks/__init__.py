@@ -30,6 +30,14 @@ from samplerzoo.testing.checks.embedding import (
     check_other_channels_are_refused_in_one_line,
     check_references_are_a_folder,
 )
+from samplerzoo.testing.checks.embedding_sizes import (
+    check_all_values_are_seen,
+    check_batches_of_any_number,
+    check_grey_images_may_have_three_channels,
+    check_images_of_any_side,
+    check_texts_have_rows,
+    check_values_do_not_wrap,
+)
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -119,7 +127,13 @@ OPTIONS_CHECKS = (
     check_options_survive,
 )
 
-WARNING_CHECKS = (check_cites_its_source, check_memory_adds_order, check_images_are_guided_whole)
+WARNING_CHECKS = (
+    check_cites_its_source,
+    check_memory_adds_order,
+    check_images_are_guided_whole,
+    check_all_values_are_seen,
+    check_grey_images_may_have_three_channels,
+)
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
 FIRST_CHECKS = (check_takes_some_path,)
@@ -213,6 +227,12 @@ FEATURES_CHECKS = (
     check_features_are_kept_in_order,
     check_features_are_repeatable,
     check_images_are_left_as_they_are,
+    check_batches_of_any_number,
+    check_images_of_any_side,
+    check_values_do_not_wrap,
+    check_all_values_are_seen,
+    check_grey_images_may_have_three_channels,
+    check_texts_have_rows,
     check_id_tells_networks_apart,
     check_classes_are_whole_numbers,
     check_other_channels_are_refused_in_one_line,
