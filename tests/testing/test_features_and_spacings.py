@@ -19,12 +19,11 @@ from samplerzoo_plugins.spacings import (
     Quadratic,
     Scheduler,
     Trailing,
-    through_log_snr,
 )
 
 from samplerzoo import Features, Field, Spacing, UsageError
 from samplerzoo.options import Options
-from samplerzoo.testing import check_features, check_spacing, checks_of
+from samplerzoo.testing import Outcome, check_features, check_spacing, checks_of
 
 
 class Projected(Features):
@@ -374,29 +373,29 @@ FEATURE_MUTANTS: list[tuple[Features, set[str]]] = [
 ]
 
 
-class Geometric(Spacing):
-    """Evenly spaced in the logarithm of sigma / alpha, with its middle moved (Doe 2026)."""
+class Bent(Spacing):
+    """Evenly spaced in a power of time (Doe 2026)."""
 
     bend: float = Field(1.0, ge=0.5, le=2, description="above 1 levels crowd at the noisy end")
 
     def taus(self, schedule, steps):
-        top, low = (schedule.at(tau).log_snr for tau in (schedule.T, schedule.low))
-        return through_log_snr(schedule, top + (low - top) * np.linspace(0, 1, steps) ** self.bend)
+        inner = (1 - np.linspace(0, 1, steps)[1:-1] ** self.bend) * (schedule.T - schedule.low) + schedule.low
+        return [schedule.T, *inner, schedule.low]
 
 
-class FromBelow(Geometric):
+class FromBelow(Bent):
     """Leaves the top out."""
 
     def taus(self, schedule, steps):
         return super().taus(schedule, steps + 1)[1:]
 
 
-class Upwards(Geometric):
+class Upwards(Bent):
     def taus(self, schedule, steps):
         return super().taus(schedule, steps)[::-1]
 
 
-class EndsTwice(Geometric):
+class EndsTwice(Bent):
     """Repeats the last level, as a rounding of the end does."""
 
     def taus(self, schedule, steps):
@@ -411,12 +410,12 @@ class Rounds(Spacing):
         return np.ceil(np.linspace(schedule.T, schedule.low, steps))
 
 
-class OneMore(Geometric):
+class OneMore(Bent):
     def taus(self, schedule, steps):
         return [*super().taus(schedule, steps), 0.0] if steps % 2 else super().taus(schedule, steps)
 
 
-class ToZero(Geometric):
+class ToZero(Bent):
     """Has the clean level among the noisy ones."""
 
     def taus(self, schedule, steps):
@@ -437,7 +436,73 @@ class OfAThousand(Spacing):
         return [1000 - k * 999 / (steps - 1) for k in range(steps)]
 
 
-class Jittered(Geometric):
+class TwiceTheSame(Bent):
+    """Repeats a level between 65 and 98 steps."""
+
+    def taus(self, schedule, steps):
+        taus = super().taus(schedule, steps)
+        return [*taus[:10], taus[11], *taus[11:]] if 64 < steps < 99 else taus
+
+
+class OneLevelUp(Bent):
+    """Exchanges two levels at 25 steps."""
+
+    def taus(self, schedule, steps):
+        taus = super().taus(schedule, steps)
+        return [*taus[:5], taus[6], taus[5], *taus[7:]] if steps == 25 else taus
+
+
+class AThousandAtMost(Spacing):
+    """Starts at 1000 where there are more timesteps."""
+
+    def taus(self, schedule, steps):
+        return np.linspace(min(schedule.T, 1000), schedule.low, steps)
+
+
+class LateAtForty(Bent):
+    def taus(self, schedule, steps):
+        taus = super().taus(schedule, steps)
+        return [(taus[0] + taus[1]) / 2, *taus[1:]] if steps == 40 else taus
+
+
+class TooCleanAtMany(Bent):
+    def taus(self, schedule, steps):
+        taus = super().taus(schedule, steps)
+        return [*taus[:-1], taus[-1] / 2] if steps == 150 else taus
+
+
+class ForgetsTheLastLevel(Bent):
+    """Stops one level early at 200 steps."""
+
+    def taus(self, schedule, steps):
+        return super().taus(schedule, steps + 1)[:-1] if steps == 200 else super().taus(schedule, steps)
+
+
+class AnotherGridAtMany(Bent):
+    """Bends the times more beyond 64 steps."""
+
+    def taus(self, schedule, steps):
+        return super().taus(schedule, steps) if steps <= 64 else Bent(bend=2).taus(schedule, steps)
+
+
+class Halves(Spacing):
+    """Half of the steps above some time and half below, and is right."""
+
+    def taus(self, schedule, steps):
+        middle, above = 0.3 * (schedule.T + schedule.low), steps // 2
+        upper = np.linspace(schedule.T, middle, above, endpoint=False)
+        return [*upper, *np.linspace(middle, schedule.low, steps - above)]
+
+
+class Tabulated(Bent):
+    """Has a table of its own for eight steps, and is right: its levels are more noisy ones (Doe 2026)."""
+
+    def taus(self, schedule, steps):
+        bent = Bent(bend=0.8) if steps == 8 else super()
+        return bent.taus(schedule, steps)
+
+
+class Jittered(Bent):
     """Moves the inner levels by chance (Doe 2026)."""
 
     def taus(self, schedule, steps):
@@ -445,14 +510,14 @@ class Jittered(Geometric):
         return [taus[0], *(tau * (1 - 1e-9 * random.random()) for tau in taus[1:-1]), taus[-1]]
 
 
-class Forgotten(Geometric):
+class Forgotten(Bent):
     bend: float = Field(1.0, ge=0.5, le=2, description="does nothing")
 
     def taus(self, schedule, steps):
-        return Geometric().taus(schedule, steps)
+        return Bent().taus(schedule, steps)
 
 
-class WrongAtABound(Geometric):
+class WrongAtABound(Bent):
     def taus(self, schedule, steps):
         taus = super().taus(schedule, steps)
         return taus if self.bend < 2 else taus[:1] * 2 + taus[2:]
@@ -463,16 +528,16 @@ class Refuses(Spacing):
         raise UsageError("not on such a path")
 
 
-class NoSteps(Geometric):
+class NoSteps(Bent):
     def taus(self, schedule):
         return [schedule.T]
 
 
-class Undocumented(Geometric):
+class Undocumented(Bent):
     bend: float = Field(1.0, description="has no bounds")
 
 
-class Changing(Geometric):
+class Changing(Bent):
     def model_post_init(self, _):
         object.__setattr__(self, "bend", self.bend / 1.01)
 
@@ -486,6 +551,13 @@ SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
     (ToZero(), {"check_there_is_a_level_a_step", "check_no_level_is_cleaner_than_those_of_training"}),
     (TooClean(), {"check_no_level_is_cleaner_than_those_of_training"}),
     (OfAThousand(), {"check_there_is_a_level_a_step"}),
+    (TwiceTheSame(), {"check_there_is_a_level_a_step"}),
+    (OneLevelUp(), {"check_there_is_a_level_a_step"}),
+    (AThousandAtMost(), {"check_runs_start_at_the_top"}),
+    (LateAtForty(), {"check_runs_start_at_the_top"}),
+    (TooCleanAtMany(), {"check_no_level_is_cleaner_than_those_of_training"}),
+    (ForgetsTheLastLevel(), {"check_numbers_of_steps_are_alike"}),
+    (AnotherGridAtMany(), {"check_numbers_of_steps_are_alike"}),
     (Jittered(), {"check_spacing_is_repeatable"}),
     (Forgotten(), {"check_options_move_levels"}),
     (WrongAtABound(), {"check_options_move_levels"}),
@@ -517,20 +589,30 @@ def test_every_check_catches_a_mutant() -> None:
 
 def test_the_originals_pass() -> None:
     check_features(Projected())
-    check_spacing(Geometric())
+    check_spacing(Bent())
 
 
 @pytest.mark.parametrize(
     "spacing", [Trailing(), Leading(), Linspace(), Quadratic(), Karras(), LogSNR(), Scheduler()], ids=repr
 )
 def test_built_in_spacings(spacing: Spacing) -> None:
-    check_spacing(spacing)
+    assert not _warnings(check_spacing(spacing))
+
+
+def test_right_spacings() -> None:
+    """Correct ones pass: a table for one number of steps is a warning at most."""
+    assert not _warnings(check_spacing(Halves()))
+    assert _warnings(check_spacing(Tabulated())) == ["check_numbers_of_steps_are_alike"]
+
+
+def _warnings(found: list[Outcome]) -> list[str]:
+    return [outcome.check for outcome in found if outcome.status == "warning"]
 
 
 @pytest.mark.parametrize("features", [Pixels(), Wrong(), Histogram(), Luminance()], ids=lambda it: type(it).__name__)
 def test_right_features(features: Features) -> None:
     """Correct ones pass, without a warning, however coarse they are or which shapes they refuse."""
-    assert not [outcome for outcome in check_features(features) if outcome.status == "warning"]
+    assert not _warnings(check_features(features))
 
 
 class RightInTheMiddle(Spacing):

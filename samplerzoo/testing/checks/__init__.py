@@ -92,6 +92,7 @@ from samplerzoo.testing.checks.refusals import check_takes_some_path
 from samplerzoo.testing.checks.shapes import check_any_shape, check_large_images, check_pixels_are_independent
 from samplerzoo.testing.checks.spaced import (
     check_no_level_is_cleaner_than_those_of_training,
+    check_numbers_of_steps_are_alike,
     check_options_move_levels,
     check_runs_start_at_the_top,
     check_some_path_is_taken,
@@ -133,6 +134,7 @@ WARNING_CHECKS = (
     check_images_are_guided_whole,
     check_all_values_are_seen,
     check_grey_images_may_have_three_channels,
+    check_numbers_of_steps_are_alike,
 )
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
@@ -247,6 +249,7 @@ SPACING_CHECKS = (
     check_there_is_a_level_a_step,
     check_runs_start_at_the_top,
     check_no_level_is_cleaner_than_those_of_training,
+    check_numbers_of_steps_are_alike,
     check_spacing_is_repeatable,
     check_options_move_levels,
 )
