@@ -14,8 +14,6 @@ from samplerzoo.testing.checks.answers import (
 from samplerzoo.testing.checks.architectures import (
     check_claims_its_own_config,
     check_facts_are_those_of_the_network,
-    check_images_are_answered_alone,
-    check_time_is_handed_on,
     check_what_is_saved_is_read,
 )
 from samplerzoo.testing.checks.driven import check_nfe_is_what_it_calls, check_recording_changes_nothing
@@ -77,6 +75,15 @@ from samplerzoo.testing.checks.independence import (
     check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.memory import check_memory_adds_order
+from samplerzoo.testing.checks.networks import (
+    check_device_is_that_of_the_network,
+    check_every_label_is_handed_on,
+    check_half_precision_is_answered_in_float32,
+    check_images_are_answered_alone,
+    check_no_time_is_read_otherwise,
+    check_takes_half_precision,
+    check_time_is_handed_on,
+)
 from samplerzoo.testing.checks.numbers import (
     check_any_number_of_steps,
     check_batches_of_any_size,
@@ -135,6 +142,7 @@ WARNING_CHECKS = (
     check_all_values_are_seen,
     check_grey_images_may_have_three_channels,
     check_numbers_of_steps_are_alike,
+    check_takes_half_precision,
 )
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
@@ -258,7 +266,12 @@ ARCHITECTURE_CHECKS = (
     check_claims_its_own_config,
     check_facts_are_those_of_the_network,
     check_time_is_handed_on,
+    check_no_time_is_read_otherwise,
+    check_every_label_is_handed_on,
     check_images_are_answered_alone,
+    check_half_precision_is_answered_in_float32,
+    check_takes_half_precision,
+    check_device_is_that_of_the_network,
     check_what_is_saved_is_read,
 )
 """Checks of an architecture and a network that it is to drive."""
