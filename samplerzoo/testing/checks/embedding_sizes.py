@@ -92,7 +92,7 @@ def check_images_of_any_side(features: Features) -> None:
         spread = float(rows.double().std()) + 1e-12
         for row, where in enumerate(("upper left", "upper right", "lower left", "lower right"), 1):
             assert farthest(rows[row], rows[0]) > 0, (
-                f"{told} have the same features with another {where} quarter: is a part of large images cut off?"
+                f"{told} have the same features with another {where} quarter: it is not seen"
             )
         off = farthest(embed(features, images[2:3]), rows[2:3])
         assert off <= SAME * spread, f"{told} have features that differ by {off:.2g} without the others of a batch"
@@ -113,8 +113,8 @@ def check_values_do_not_wrap(features: Features) -> None:
         dark, bright = (int(index) for index in near.nonzero()[0])
         raise AssertionError(
             f"the grey values {int(values[at])} and {int(values[at + 1])} have features far apart, and "
-            f"{int(values[dark])} and {int(values[at + 1 + bright])} nearly the same ones: do numbers of eight bits "
-            "overflow?"
+            f"{int(values[dark])} and {int(values[at + 1 + bright])} nearly the same ones, as where numbers of eight "
+            "bits overflow"
         )
 
 
@@ -126,7 +126,7 @@ def check_all_values_are_seen(features: Features) -> None:
         at = int(blind.nonzero()[0])
         raise AssertionError(
             f"an image that is {int(values[at])} in a half has the same features with {int(values[at + 1])}, where "
-            f"most other values differ: are bright or dark values cut off?"
+            "most other values are told apart"
         )
 
 

@@ -50,8 +50,8 @@ def check_images_are_answered_alone(architecture: NetworkArchitecture, module: A
         off = farthest(answer_of(architecture, module, x[rows], times[rows], condition[rows]), whole[rows])
         assert off <= allowed, (
             f"the answers in a batch of {number} differ by {off:.2g} from those to the same images in one of {MANY}, "
-            "where images have times and labels of their own: is a row of these lost, or is the network in training "
-            "mode?"
+            "where images have times and labels of their own: an answer is that of its own state, time and condition "
+            "alone"
         )
 
 
@@ -64,8 +64,8 @@ def check_time_is_handed_on(architecture: NetworkArchitecture, module: Any) -> N
     for first, second in pairs:
         answers = (answer_of(architecture, module, x, time, condition) for time in (first, second))
         assert farthest(*answers) > 0, (
-            f"times {first:g} and {second:g} have the same answer: is time handed on, as it is? A table of times is "
-            "`times` in the facts"
+            f"times {first:g} and {second:g} have the same answer: hand time on as it is, or say the size of a table "
+            "of times in the facts"
         )
 
 
@@ -91,8 +91,7 @@ def check_no_time_is_read_otherwise(architecture: NetworkArchitecture, module: A
         for n in [*ends, *back]:
             raise AssertionError(
                 f"the answer jumps by {float(steps[n]):.2g} between the times {float(times[n]):g} and "
-                f"{float(times[n + 1]):g}, where it changes by {float(usual[n]):.2g} around them: is one of them read "
-                "otherwise?"
+                f"{float(times[n + 1]):g}, where it changes by {float(usual[n]):.2g} around them"
             )
 
 
@@ -111,15 +110,14 @@ def check_every_label_is_handed_on(architecture: NetworkArchitecture, module: An
     what = "labels" if facts.labels else "prompts"
     if not apart.all():
         one, other = (int(chosen[index]) for index in (apart == 0).nonzero()[0])
-        raise AssertionError(f"the {what} {one} and {other} have the same answer: is the condition handed on?")
+        raise AssertionError(f"the {what} {one} and {other} have the same answer: hand the condition on as it is")
     for row in (0, 1, len(chosen) - 1):
         alone = answer_of(
             architecture, module, x, times_of(facts)[0], condition_of(facts, chosen[row : row + 1])
         ).flatten(1)
         off = farthest(alone, batched[row : row + 1])
         assert off <= SAME * max(1.0, float(batched.abs().max())), (
-            f"the answer to number {int(chosen[row])} of the {what} differs by {off:.2g} in a batch of one: is the "
-            "condition handed on there?"
+            f"the answer to number {int(chosen[row])} of the {what} differs by {off:.2g} in a batch of one"
         )
 
 

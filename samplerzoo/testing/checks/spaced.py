@@ -145,7 +145,7 @@ def check_numbers_of_steps_are_alike(spacing: Spacing) -> None:
             schedule, taus = by_number[steps]
             raise AssertionError(
                 f"the last noisy level of {steps} steps is at tau {taus[-1]:.6g} of {where}, where at many numbers "
-                f"of steps it is the cleanest one, {schedule.low:g}: is the last level forgotten?"
+                f"of steps it is the cleanest one, {schedule.low:g}"
             )
         for more in (-1, 0):
             pairs = {n: 2 * n + more for n in by_number if 2 * n + more in by_number}
@@ -153,7 +153,7 @@ def check_numbers_of_steps_are_alike(spacing: Spacing) -> None:
             for steps in _exceptions(found):
                 raise AssertionError(
                     f"the levels of {steps} steps are not among those of {pairs[steps]} on {where}, as they are at "
-                    "many numbers: is either meant to be another grid?"
+                    "many numbers"
                 )
 
 

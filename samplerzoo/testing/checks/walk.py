@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.testing.checks.answers import BOUND_OF_ORDER_0, MEAN, POINTS, STD, distance, off_the_point
 from samplerzoo.testing.fixtures import (
     ON_VP,
+    Noise,
     Path,
     Watched,
     bimodal,
@@ -111,11 +113,21 @@ def check_float32_is_enough(sampler: Sampler, path: Path = ON_VP) -> None:
                 )
 
 
-HALF_PRECISION = {torch.bfloat16: 0.06, torch.float16: 0.01}
-"""Relative rounding that a few steps in half precision may have: twice what methods that are right have, or more."""
+HALF_PRECISION = (torch.bfloat16, torch.float16)
 
-MODERATE = (-2.0, -0.8, 0.1, 1.5, 2.0)
-"""Log-SNR of levels where neither alpha nor sigma is small, so that formulas that are right keep their digits."""
+HALF_GRIDS: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
+    "a few steps": ((-2.0, -0.8, 0.1, 1.5, 2.0), (0.06, 0.01)),
+    "one step": ((-2.0,), (0.02, 0.003)),
+    "two steps": ((0.0, 1.0), (0.07, 0.015)),
+    "many steps": (np.linspace(-3.0, 3.0, 25).tolist(), (0.12, 0.02)),
+    "a long last step": ((-2.0, -1.5, -1.0, -0.5), (0.04, 0.006)),
+    "much noise": ((-5.0, -3.0, -1.0, 1.0, 3.0), (0.11, 0.022)),
+    "little noise": ((-1.0, 0.0, 2.0, 4.0, 6.0), (0.15, 0.014)),
+}
+"""Log-SNR of levels where neither alpha nor sigma is so small that formulas that are right lose their digits.
+
+And the relative rounding that states may have there in bfloat16 and in float16: twice what methods that are right have.
+"""
 
 
 def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -124,20 +136,25 @@ def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
     samplerzoo itself hands states in float32 over. Someone who calls `walk` may have others.
     """
     schedule = path.schedule
-    grid = Grid((*map(schedule.at_log_snr, MODERATE), schedule.at(0.0)))
     model = normal(schedule=schedule, parametrization=SAMPLE)
-    for dtype, allowed in HALF_PRECISION.items():
-        draw = given_noise(16, (4,), dtype)
-        rounded = list(states(sampler, model, grid, draw))
-        draw = given_noise(16, (4,), dtype)
-        exact = list(states(sampler, model, grid, lambda: draw().double()))  # noqa: B023
-        for number, (x, y) in enumerate(zip(exact, rounded, strict=True)):
-            assert y.dtype == dtype, f"its state of step {number} is {y.dtype} where x_T is {dtype}"
-            off = farthest(x, y) / size(x)
-            assert off < allowed, (
-                f"states in {dtype} differ by {off:.2g} from those in float64 after step {number} of {len(grid)}, from "
-                f"log-SNR {MODERATE[0]:g} on, where rounding is below {allowed:g}"
-            )
+    for what, (log_snr, bounds) in HALF_GRIDS.items():
+        grid = Grid((*map(schedule.at_log_snr, log_snr), schedule.at(0.0)))
+        exact = list(states(sampler, model, grid, _rough_noise(torch.float64)))
+        for dtype, allowed in zip(HALF_PRECISION, bounds, strict=True):
+            rounded = list(states(sampler, model, grid, _rough_noise(dtype)))
+            for number, (x, y) in enumerate(zip(exact, rounded, strict=True)):
+                assert y.dtype == dtype, f"its state of step {number} is {y.dtype} where x_T is {dtype}"
+                off = farthest(x, y) / size(x)
+                assert off < allowed, (
+                    f"states in {dtype} differ by {off:.2g} from those in float64 after step {number} of {len(grid)}, "
+                    f"from log-SNR {log_snr[0]:g} on ({what}), where rounding is below {allowed:g}"
+                )
+
+
+def _rough_noise(dtype: torch.dtype) -> Noise:
+    """Draw numbers that every dtype holds as they are."""
+    draw = given_noise(16, (4,), torch.bfloat16)
+    return lambda: draw().to(dtype)
 
 
 MANY_CALLS = 210_000
