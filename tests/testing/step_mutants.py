@@ -547,6 +547,51 @@ class OneImageForAll(DDIM):
         return x * 0 + 0.5 if s.clean else x
 
 
+class OldAnswerInAPart(Sampler):
+    """Heun's method, with a part of the answer before in the place of a new one at some levels (Karras et al. 2022)."""
+
+    order = property(lambda self: 2)
+
+    def stale(self, t):
+        return False
+
+    def walk(self, x, grid, denoise, noise):
+        before = None
+        for t, s in grid.pairs():
+            p = denoise(x, t)
+            if s.clean:
+                yield p.x0
+                return
+            r, h = x / t.alpha, s.sigma / s.alpha - t.sigma / t.alpha
+            new = denoise(s.alpha * (r + h * p.eps), s).eps
+            if before is not None and self.stale(t):
+                new = 0.7 * new + 0.3 * before
+            before = p.eps
+            x = s.alpha * (r + h / 2 * (p.eps + new))
+            yield x
+
+
+class OldAnswerAtLittleNoise(OldAnswerInAPart):
+    """Heun's method (Karras et al. 2022)."""
+
+    def stale(self, t):
+        return t.log_snr > 3
+
+
+class OldAnswerAtMuchNoise(OldAnswerInAPart):
+    """Heun's method (Karras et al. 2022)."""
+
+    def stale(self, t):
+        return t.log_snr < -5
+
+
+class OldAnswerOnce(OldAnswerInAPart):
+    """Heun's method (Karras et al. 2022)."""
+
+    def stale(self, t):
+        return -4.4 < t.log_snr < -4.2
+
+
 STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (LogSnrForLambda(), "check_every_step"),
     (LambdaForLogSnr(), "check_irregular_grids"),
@@ -598,4 +643,7 @@ STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (EpsLeftAtTheEnd(), "check_lands_on_the_point"),
     (ImagesAreBrighter(), "check_lands_on_the_point"),
     (OneImageForAll(), "check_lands_on_the_point"),
+    (OldAnswerAtLittleNoise(), "check_order_on_flow"),
+    (OldAnswerAtMuchNoise(), "check_order"),
+    (OldAnswerOnce(), "check_order_on_ve"),
 ]

@@ -117,6 +117,7 @@ SAID = {
     "WrongAtFortySteps": "step 1 of 40, in a run of 40 trailing steps on the VP schedule",
     "LessNoiseAtFortySteps": "a run of 40 steps begins otherwise than one of another number",
     "AnswerIsNotUsed": "answer 2 of the network in step 1 of 5, at tau 905.532, leaves no trace: it is paid for",
+    "OldAnswerOnce": "it declares order 2, and steps near log-SNR -4.5 have order ",
     "StaleScore": "answer 3 of the network in step 1 of 5, at tau 800, leaves no trace: it is paid for, and not used",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
