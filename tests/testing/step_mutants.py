@@ -592,6 +592,23 @@ class OldAnswerOnce(OldAnswerInAPart):
         return -4.4 < t.log_snr < -4.2
 
 
+class RoundsTheLogSNR(DDIM):
+    """Keeps four digits of the log-SNR (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        if s.clean or self.eta:
+            return super().step(x, t, s, denoise, noise)
+        p = denoise(x, t)
+        return s.alpha * (p.x0 + math.exp(-round(s.log_snr, 4) / 2) * p.eps)
+
+
+class GridIsShortAtTwenty(DDIM):
+    """Lays a grid of 19 steps for 20 (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(19 if steps == 20 else steps, spacing)
+
+
 STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (LogSnrForLambda(), "check_every_step"),
     (LambdaForLogSnr(), "check_irregular_grids"),
@@ -646,4 +663,6 @@ STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (OldAnswerAtLittleNoise(), "check_order_on_flow"),
     (OldAnswerAtMuchNoise(), "check_order"),
     (OldAnswerOnce(), "check_order_on_ve"),
+    (RoundsTheLogSNR(), "check_coefficients_have_all_digits_on_ve"),
+    (GridIsShortAtTwenty(), "check_any_number_of_steps"),
 ]

@@ -82,6 +82,45 @@ def check_coefficients_have_all_digits(sampler: Sampler, path: Path = ON_VP) -> 
         f"levels that are moved by {NUDGE:g} of themselves, twice, move the states unequally, by {off:.1g}: "
         "what is made of the levels is rounded; coefficients are Python floats, and levels are those of the grid"
     )
+    if schedule.whole is None:  # on a path of timesteps, betas do not move with the levels
+        _check_levels_are_not_rounded(sampler, path)
+
+
+COARSE_NUDGE = 0.01
+"""Relative change of levels over which a formula that is right is nearly straight, and one of rounded levels moves."""
+
+STRAIGHT = 0.1
+"""Relative difference of the slopes over both that is allowed: a formula is curved."""
+
+PLACES = (0.9003, 0.8507, 0.7909)
+"""Shares of the times of some levels, from which these are moved."""
+
+
+def _check_levels_are_not_rounded(sampler: Sampler, path: Path) -> None:
+    """Check that states move with the levels over the smallest change as over a larger one.
+
+    With levels that are rounded, or looked up in a table, a small change moves nothing, or too little. A method that
+    does something else from some level on jumps at one place at most.
+    """
+    off = []
+    for place in PLACES:
+        small, large = (_slope(sampler, path, place, nudge) for nudge in (NUDGE, COARSE_NUDGE))
+        off.append(farthest(small, large) / max(1e-3, float(large.abs().max())))
+    assert min(off) < STRAIGHT, (
+        f"levels that are moved by {NUDGE:g} of themselves move the states otherwise than over {COARSE_NUDGE:g}, by "
+        f"{min(off):.2g} of the slope: levels are rounded"
+    )
+
+
+def _slope(sampler: Sampler, path: Path, place: float, nudge: float) -> torch.Tensor:
+    """Return how much the states change with the levels, over a change of these by so much of themselves."""
+    schedule, runs = path.schedule, []
+    model = normal(schedule=schedule, parametrization=SAMPLE)
+    for sign in (-1, 1):
+        taus = [schedule.tau(t) * place * (1 + sign * nudge) for t in path.timesteps[:4]]
+        grid = Grid((*map(schedule.at, taus), schedule.at(0.0)))
+        runs.append(torch.stack(list(states(sampler, model, grid, given_noise(8, (1,))))))
+    return (runs[1] - runs[0]) / (2 * nudge)
 
 
 FAINT = -11.0
