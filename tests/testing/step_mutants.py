@@ -609,6 +609,21 @@ class GridIsShortAtTwenty(DDIM):
         return schedule.grid(19 if steps == 20 else steps, spacing)
 
 
+class GridIgnoresTheSpacing(DDIM):
+    """Lays the usual grid, whatever is asked for (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(steps, schedule.usual)
+
+
+class WrongBeyondTwoThousandSteps(DDIM):
+    """Moves the state off after two thousand steps (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for number, state in enumerate(super().walk(x, grid, denoise, noise)):
+            yield state * 1.05 if number == 2000 else state
+
+
 STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (LogSnrForLambda(), "check_every_step"),
     (LambdaForLogSnr(), "check_irregular_grids"),
@@ -665,4 +680,6 @@ STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (OldAnswerOnce(), "check_order_on_ve"),
     (RoundsTheLogSNR(), "check_coefficients_have_all_digits_on_ve"),
     (GridIsShortAtTwenty(), "check_any_number_of_steps"),
+    (GridIgnoresTheSpacing(), "check_spacing_is_heeded"),
+    (WrongBeyondTwoThousandSteps(), "check_longest_runs"),
 ]

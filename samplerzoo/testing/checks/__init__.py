@@ -95,7 +95,7 @@ from samplerzoo.testing.checks.options import (
     check_options_are_documented,
     check_options_survive,
 )
-from samplerzoo.testing.checks.refusals import check_takes_some_path
+from samplerzoo.testing.checks.refusals import check_spacing_is_heeded, check_takes_some_path
 from samplerzoo.testing.checks.shapes import check_any_shape, check_large_images, check_pixels_are_independent
 from samplerzoo.testing.checks.spaced import (
     check_no_level_is_cleaner_than_those_of_training,
@@ -106,7 +106,7 @@ from samplerzoo.testing.checks.spaced import (
     check_spacing_is_repeatable,
     check_there_is_a_level_a_step,
 )
-from samplerzoo.testing.checks.steps import check_every_step, check_long_runs
+from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, check_longest_runs
 from samplerzoo.testing.checks.sweep import (
     check_all_settings,
     check_options_act,
@@ -138,6 +138,7 @@ OPTIONS_CHECKS = (
 WARNING_CHECKS = (
     check_cites_its_source,
     check_memory_adds_order,
+    check_spacing_is_heeded,
     check_images_are_guided_whole,
     check_all_values_are_seen,
     check_grey_images_may_have_three_channels,
@@ -147,7 +148,7 @@ WARNING_CHECKS = (
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
 FIRST_CHECKS = (check_takes_some_path,)
-LAST_CHECKS = (check_memory_adds_order,)
+LAST_CHECKS = (check_memory_adds_order, check_spacing_is_heeded)
 """Checks of a sampler on all kinds of path together, before those on each and after them."""
 
 SAMPLER_CHECKS = (
@@ -198,7 +199,7 @@ SLOW_CHECKS = (
 THOROUGH_CHECKS = (check_all_settings,)
 """Checks of a sampler that are made only if they are to be thorough."""
 
-ONCE_CHECKS = (check_large_images, check_many_calls)
+ONCE_CHECKS = (check_large_images, check_many_calls, check_longest_runs)
 """Checks of a sampler that are made only if they are to be thorough, and on one kind of path alone."""
 
 GUIDANCE_CHECKS = (
