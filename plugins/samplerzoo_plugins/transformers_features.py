@@ -71,6 +71,8 @@ class TransformersFeatures(Features):
         checked = False
 
         def features(images: torch.Tensor) -> torch.Tensor:
+            if images.shape[1] not in (1, 3):
+                raise UsageError(f"{self.folder} sees images of 1 or 3 channels, and these have {images.shape[1]}")
             colour = images if images.shape[1] != 1 else images.expand(-1, 3, -1, -1)
             pixels = processor(images=list(colour.cpu()), return_tensors="pt", input_data_format="channels_first")
             values = pixels["pixel_values"].to(device)

@@ -44,6 +44,7 @@ from samplerzoo.testing.checks import (
     WARNING_CHECKS,
     check_keeps_the_protocol,
 )
+from samplerzoo.testing.checks.architectures import stirred
 from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.fixtures import ON_VP, PATHS, Path
 
@@ -202,13 +203,13 @@ def check_architecture(architecture: NetworkArchitecture, module: Any) -> list[O
     """Run every check of an architecture of networks.
 
     Args:
-        module: a network of the class that it reads, such as a small one with random weights.
+        module: a network of the class that it reads, such as a small one with random weights. Copies of it are run.
 
     Raises:
         AssertionError: a check failed; names all that did.
     """
     checks: dict[str, Check] = {check_keeps_the_protocol.__name__: check_keeps_the_protocol}
-    checks |= {check.__name__: functools.partial(check, module=module) for check in ARCHITECTURE_CHECKS}
+    checks |= {check.__name__: functools.partial(check, module=stirred(module)) for check in ARCHITECTURE_CHECKS}
     return _checked(architecture, (_outcome(name, check, architecture, None) for name, check in checks.items()))
 
 

@@ -52,6 +52,9 @@ STD = torch.tensor([0.5, 0.2, 1.0, 1.5], dtype=torch.float64)
 """Gaussians on which mean and variance of samplers that draw noise are compared: on one alone the error of a method may
 cross zero at some number of steps."""
 
+CORRECTED = 32
+"""Steps of a run in whose middle a state is nudged."""
+
 LONG = 3.0
 """Size of the long steps of an uneven grid, in short ones."""
 
@@ -118,14 +121,14 @@ def convergence(
         ZooError: a stochastic sampler is not affine in its draws, options and grid do not decide whether it draws, or
             an error is not finite.
     """
-    schedule, ramp = _schedule(path), sampler.order > 2
+    schedule, ramp = smooth_schedule(path), sampler.order > 2
     grids = [_grid(path, n, ramp=ramp, uneven=uneven) for n in steps]
     finest = max(grids, key=len)
     if _draws(sampler, finest, schedule):
         found = Convergence(steps, tuple(_weak_error(sampler, grid, schedule) for grid in grids))
     else:
         errors, step_errors = zip(*(_flow_errors(sampler, grid, schedule) for grid in grids), strict=True)
-        found = Convergence(steps, errors, step_errors, _corrects(sampler, grids[0], schedule))
+        found = Convergence(steps, errors, step_errors, corrects(sampler, schedule))
     if not all(map(math.isfinite, found.errors)):
         raise ZooError(f"{sampler!r} returns NaN or infinity between log-SNR {LOG_SNR[0]:g} and {LOG_SNR[1]:g}")
     return found
@@ -157,11 +160,12 @@ def _flow_errors(sampler: Sampler, grid: Grid, schedule: Schedule) -> tuple[floa
     return _size(way[-1] - end), max(map(_size, steps))
 
 
-def _corrects(sampler: Sampler, grid: Grid, schedule: Schedule) -> bool:
+def corrects(sampler: Sampler, schedule: Schedule) -> bool:
     """Say whether a step departs from another state than the one that was yielded: moving that one moves nothing.
 
     The data is a single point, so that x0 is the same whatever is asked about.
     """
+    grid = _grid(schedule.kind, CORRECTED, ramp=False, uneven=False)
     model = learned(gaussian(schedule, 0.5, 0.0, parametrization=SAMPLE))
     number = len(grid) // 2
     reached = []
@@ -205,7 +209,7 @@ def _reached(sampler: Sampler, x: Tensor, grid: Grid, denoise: Denoiser, noise: 
 
 
 @functools.cache
-def _schedule(path: str) -> Schedule:
+def smooth_schedule(path: str) -> Schedule:
     """Make a path of a kind. VP has so many timesteps that beta, which is constant between two of them, is smooth.
 
     On 1000 timesteps the jumps would hide the order of a second-order method that steps in tau.
@@ -225,7 +229,7 @@ def _grid(path: str, steps: int, *, ramp: bool, uneven: bool) -> Grid:
 
     Euler's method then leaves an error of about h^4 there.
     """
-    schedule = _schedule(path)
+    schedule = smooth_schedule(path)
     low, high = LOG_SNR
     sizes = np.where(np.arange(steps) % 2, LONG if uneven else 1.0, 1.0)
     log_snr = low + (high - low) * np.concatenate([[0.0], np.cumsum(sizes)]) / sizes.sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from samplerzoo import registry
-from samplerzoo.testing import check_features, check_guidance, check_sampler, check_spacing
+from samplerzoo.testing import check_architecture, check_features, check_guidance, check_sampler, check_spacing
 
 KINDS = ("sampler", "guidance", "features", "spacing", "architecture")
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,14 @@ def test_the_feature_network_and_the_spacing_are_right(cli) -> None:
         [plugin] = registry.load_file(f"my-{kind}/src/my_{kind}.py")
         assert (plugin.kind, plugin.name) == (kind, f"my-{kind}")
         check(plugin.load()())
+
+
+def test_the_architecture_is_right(cli, monkeypatch) -> None:
+    cli("new-plugin", "my-thing", "--kind", "architecture")
+    monkeypatch.syspath_prepend("my-thing/src")
+    [plugin] = registry.load_file("my-thing/src/my_thing.py")
+    for network in importlib.import_module("my_thing_network").examples():
+        assert {outcome.status for outcome in check_architecture(plugin.load()(), network)} <= {"passed", "skipped"}
 
 
 def test_another_folder(cli) -> None:

@@ -16,6 +16,8 @@ from samplerzoo.cli import main
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics.embed import Embedder
 from samplerzoo.metrics.names import PUBLISHED_INCEPTION, metric_name, parse_features
+from samplerzoo.testing import check_features
+from samplerzoo.testing.checks import check_other_channels_are_refused_in_one_line
 
 GREY = np.random.default_rng(0).integers(0, 256, size=(5, 1, 8, 8), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, size=(5, 3, 8, 8), dtype=np.uint8)
@@ -196,6 +198,16 @@ def test_grey_images_of_another_size_are_fitted_by_the_processor(dinov2: Path) -
     spec = f"hf:{dinov2}"
     assert features(spec, GREY).shape == (5, 16)
     np.testing.assert_array_equal(features(spec, GREY), features(spec, np.repeat(GREY, 3, axis=1)))
+
+
+def test_images_of_other_channels_are_refused(dinov2: Path) -> None:
+    check_other_channels_are_refused_in_one_line(parse_features(f"hf:{dinov2}"))
+
+
+@pytest.mark.slow
+def test_the_kit_passes_them(dinov2: Path) -> None:
+    for spec in (f"hf:{dinov2}", "classifier:mnist"):
+        assert {outcome.status for outcome in check_features(parse_features(spec))} == {"passed", "skipped"}
 
 
 def test_its_id_holds_weights_and_preprocessing(dinov2: Path, tmp_path: Path) -> None:

@@ -523,6 +523,36 @@ class BatchesOfAHundredAreNotGuided(Guiding):
         return c.replace(eps=u.eps + scale * (c.eps - u.eps))
 
 
+class OneLabelIsNotGuided(Guiding):
+    """Takes a batch of one label for one without labels (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        if len(condition.labels) > 3 and len(condition.labels.unique()) == 1:
+            return lambda x, t: denoise(x, t, condition)
+        return super().guide(denoise, condition, model)
+
+
+class XOfThePrediction(Guiding):
+    """Brings the state along larger than it is (Ho and Salimans 2022)."""
+
+    def mixed(self, u, c):
+        p = super().mixed(u, c)
+        return dataclasses.replace(p, x=1.01 * p.x)
+
+
+class LevelOfTheCallBefore(Guiding):
+    """Says the level of the call before (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        guided, levels = super().guide(denoise, condition, model), []
+
+        def late(x, t):
+            levels.append(t)
+            return dataclasses.replace(guided(x, t), level=levels[-2:][0])
+
+        return late
+
+
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (TiresOfGuiding(scale=2.0), {"check_guided_runs_are_independent"}),
     (IgnoredCondition(), {"check_scale_guides", "check_scale_is_exact", "check_scale_0_is_unconditional"}),
@@ -578,4 +608,7 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (RescaledByChannel(), {"check_images_are_guided_whole"}),
     (HalfInBfloat16(), {"check_guided_precisions_agree"}),
     (BatchesOfAHundredAreNotGuided(), {"check_guided_batches_of_any_size"}),
+    (OneLabelIsNotGuided(scale=2.0), {"check_guided_batches_of_any_size"}),
+    (XOfThePrediction(scale=2.0), {"check_guided_x0_and_eps_agree"}),
+    (LevelOfTheCallBefore(scale=2.0), {"check_guided_x0_and_eps_agree"}),
 ]

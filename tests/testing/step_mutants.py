@@ -547,6 +547,83 @@ class OneImageForAll(DDIM):
         return x * 0 + 0.5 if s.clean else x
 
 
+class OldAnswerInAPart(Sampler):
+    """Heun's method, with a part of the answer before in the place of a new one at some levels (Karras et al. 2022)."""
+
+    order = property(lambda self: 2)
+
+    def stale(self, t):
+        return False
+
+    def walk(self, x, grid, denoise, noise):
+        before = None
+        for t, s in grid.pairs():
+            p = denoise(x, t)
+            if s.clean:
+                yield p.x0
+                return
+            r, h = x / t.alpha, s.sigma / s.alpha - t.sigma / t.alpha
+            new = denoise(s.alpha * (r + h * p.eps), s).eps
+            if before is not None and self.stale(t):
+                new = 0.7 * new + 0.3 * before
+            before = p.eps
+            x = s.alpha * (r + h / 2 * (p.eps + new))
+            yield x
+
+
+class OldAnswerAtLittleNoise(OldAnswerInAPart):
+    """Heun's method (Karras et al. 2022)."""
+
+    def stale(self, t):
+        return t.log_snr > 3
+
+
+class OldAnswerAtMuchNoise(OldAnswerInAPart):
+    """Heun's method (Karras et al. 2022)."""
+
+    def stale(self, t):
+        return t.log_snr < -5
+
+
+class OldAnswerOnce(OldAnswerInAPart):
+    """Heun's method (Karras et al. 2022)."""
+
+    def stale(self, t):
+        return -4.4 < t.log_snr < -4.2
+
+
+class RoundsTheLogSNR(DDIM):
+    """Keeps four digits of the log-SNR (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        if s.clean or self.eta:
+            return super().step(x, t, s, denoise, noise)
+        p = denoise(x, t)
+        return s.alpha * (p.x0 + math.exp(-round(s.log_snr, 4) / 2) * p.eps)
+
+
+class GridIsShortAtTwenty(DDIM):
+    """Lays a grid of 19 steps for 20 (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(19 if steps == 20 else steps, spacing)
+
+
+class GridIgnoresTheSpacing(DDIM):
+    """Lays the usual grid, whatever is asked for (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(steps, schedule.usual)
+
+
+class WrongBeyondTwoThousandSteps(DDIM):
+    """Moves the state off after two thousand steps (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for number, state in enumerate(super().walk(x, grid, denoise, noise)):
+            yield state * 1.05 if number == 2000 else state
+
+
 STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (LogSnrForLambda(), "check_every_step"),
     (LambdaForLogSnr(), "check_irregular_grids"),
@@ -598,4 +675,11 @@ STEP_MUTANTS: list[tuple[Sampler, str]] = [
     (EpsLeftAtTheEnd(), "check_lands_on_the_point"),
     (ImagesAreBrighter(), "check_lands_on_the_point"),
     (OneImageForAll(), "check_lands_on_the_point"),
+    (OldAnswerAtLittleNoise(), "check_order_on_flow"),
+    (OldAnswerAtMuchNoise(), "check_order"),
+    (OldAnswerOnce(), "check_order_on_ve"),
+    (RoundsTheLogSNR(), "check_coefficients_have_all_digits_on_ve"),
+    (GridIsShortAtTwenty(), "check_any_number_of_steps"),
+    (GridIgnoresTheSpacing(), "check_spacing_is_heeded"),
+    (WrongBeyondTwoThousandSteps(), "check_longest_runs"),
 ]

@@ -224,6 +224,38 @@ class SmallNumbersInFloat16(DDIM):
         return x * (x.abs() > 0.2) if x.dtype == torch.float16 else x
 
 
+class LongLastStepsInBfloat16(DDIM):
+    """Takes too little of x0 in a long last step, in bfloat16 (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        x = super().step(x, t, s, denoise, noise)
+        return x * 0.9 if s.clean and -1 < t.log_snr < 0 and x.dtype == torch.bfloat16 else x
+
+
+class TwentyStepsInFloat16(DDIM):
+    """Makes the state of the twentieth step smaller, in float16 (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for number, state in enumerate(super().walk(x, grid, denoise, noise), 1):
+            yield state * 0.9 if number == 20 and x.dtype == torch.float16 else state
+
+
+class MuchNoiseInBfloat16(DDIM):
+    """Loses signal at levels of much noise, in bfloat16 (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        x = super().step(x, t, s, denoise, noise)
+        return x * 0.8 if t.log_snr < -4 and x.dtype == torch.bfloat16 else x
+
+
+class LittleNoiseInFloat16(DDIM):
+    """Cuts at a whole number where little noise is left, in float16 (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        x = super().step(x, t, s, denoise, noise)
+        return x.clamp(-1, 1) if t.log_snr > 3 and x.dtype == torch.float16 else x
+
+
 _calls = []
 
 
@@ -259,6 +291,10 @@ TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (ThresholdedOnImages(), "check_any_shape"),
     (OtherVarianceInBfloat16(), "check_half_precision_is_near"),
     (SmallNumbersInFloat16(), "check_half_precision_is_near"),
+    (LongLastStepsInBfloat16(), "check_half_precision_is_near"),
+    (TwentyStepsInFloat16(), "check_half_precision_is_near"),
+    (MuchNoiseInBfloat16(), "check_half_precision_is_near"),
+    (LittleNoiseInFloat16(), "check_half_precision_is_near"),
     (LargerImagesStill(), "check_large_images"),
     (TiresAfterManyCalls(), "check_many_calls"),
 ]

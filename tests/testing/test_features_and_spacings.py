@@ -19,12 +19,11 @@ from samplerzoo_plugins.spacings import (
     Quadratic,
     Scheduler,
     Trailing,
-    through_log_snr,
 )
 
 from samplerzoo import Features, Field, Spacing, UsageError
 from samplerzoo.options import Options
-from samplerzoo.testing import check_features, check_spacing, checks_of
+from samplerzoo.testing import Outcome, check_features, check_spacing, checks_of
 
 
 class Projected(Features):
@@ -162,6 +161,160 @@ class ThreeChannels(Projected):
         )
 
 
+class Wrong(Features):
+    """Averages over cells of images of any size, and something goes wrong."""
+
+    @property
+    def id(self) -> str:
+        return type(self).__name__
+
+    def load(self, device="cpu"):
+        return lambda images: self.features(images)
+
+    def features(self, images):
+        return torch.nn.functional.adaptive_avg_pool2d(images.float() / 255, 4).flatten(1)
+
+
+class BatchesOfThirteen(Wrong):
+    def features(self, images):
+        return super().features(images) / (2 if len(images) == 13 else 1)
+
+
+class DropsTheRest(Wrong):
+    """Works in chunks of 32, and has no rows of its own for those that are left over."""
+
+    def features(self, images):
+        rows = super().features(images)
+        left = len(images) % 32 if len(images) > 32 else 0
+        return torch.cat([rows[: len(rows) - left], rows[:1].expand(left, -1)])
+
+
+class TellsTheirPlace(Wrong):
+    """Adds the place in the batch, from the hundredth image on."""
+
+    def features(self, images):
+        return super().features(images) + (torch.arange(len(images)) - 99).clamp(min=0)[:, None]
+
+
+class OneIsCentred(Wrong):
+    def features(self, images):
+        rows = super().features(images)
+        return rows - rows.mean() if len(rows) == 1 else rows
+
+
+class FirstSixtyFour(Wrong):
+    """Sees the first 64 pixels in either direction."""
+
+    def features(self, images):
+        return super().features(images[..., :64, :64])
+
+
+class NotTheLastRows(Wrong):
+    """Loses the lower part of images that are higher than wide."""
+
+    def features(self, images):
+        return super().features(
+            images[..., : images.shape[-1] // 2, :] if images.shape[-2] > images.shape[-1] else images
+        )
+
+
+class Overflows(Wrong):
+    """Adds in whole numbers of eight bits."""
+
+    def features(self, images):
+        return super().features(images + 5)
+
+
+class SignedBytes(Wrong):
+    def features(self, images):
+        return super().features(images.to(torch.int8))
+
+
+class CutsTheBright(Wrong):
+    def features(self, images):
+        return super().features(images.clamp(max=250))
+
+
+class HalfIfPlain(Wrong):
+    """Returns half precision for images of one value."""
+
+    def features(self, images):
+        rows = super().features(images)
+        return rows.half() if all(len(image.unique()) == 1 for image in images) else rows
+
+
+class NoneOfGrey(Wrong):
+    """Standardises, with care for black and white alone."""
+
+    def features(self, images):
+        rows = super().features(images)
+        std, mean = rows.std(1, keepdim=True), rows.mean(1, keepdim=True)
+        return (rows - mean) / torch.where((mean == 0) | (mean == 1), torch.ones_like(std), std)
+
+
+class LargeInPlace(Wrong):
+    """Inverts images in place, if they are large."""
+
+    def features(self, images):
+        return super().features(images.bitwise_not_() if images.shape[-1] > 40 else images)
+
+
+class GreyIsRed(Wrong):
+    def features(self, images):
+        none = torch.zeros_like(images)
+        return super().features(torch.cat([images, none, none], 1) if images.shape[1] == 1 else images)
+
+
+class FirstHundredClasses(Wrong):
+    """Classifies the first hundred rows."""
+
+    def load_head(self, device="cpu"):
+        return lambda rows: rows.argmax(1) * (torch.arange(len(rows)) < 100)
+
+
+class TooFewNames(Wrong):
+    class_names: ClassVar[tuple[str, ...]] = ("a", "b")
+
+    def load_head(self, device="cpu"):
+        return lambda rows: rows.argmax(1)
+
+
+class TextsOfABatch(Wrong):
+    """Subtracts the mean of the texts."""
+
+    def load_text(self, device="cpu"):
+        def features(texts):
+            rows = torch.tensor([[float(len(text))] for text in texts]).expand(-1, 16)
+            return rows - rows.mean(0)
+
+        return features
+
+
+class NarrowTexts(Wrong):
+    def load_text(self, device="cpu"):
+        return lambda texts: torch.ones(len(texts), 2)
+
+
+class Histogram(Wrong):
+    """Counts values in a few bins, and is right."""
+
+    def features(self, images):
+        return torch.stack([torch.histc(image.float(), 16, 0, 255) for image in images]) / images[0].numel()
+
+
+class Luminance(Wrong):
+    """Averages luminance, cropped after resizing, in units of the image's own contrast; and is right."""
+
+    def features(self, images):
+        if images.shape[1] not in (1, 3):
+            raise UsageError("images of 1 or 3 channels")
+        weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+        grey = (images.float() * weights).sum(1, keepdim=True)
+        wide = torch.nn.functional.interpolate(grey, size=(40, 40), mode="bilinear", antialias=True)
+        rows = torch.nn.functional.adaptive_avg_pool2d(wide[..., 4:-4, 4:-4], 4).flatten(1)
+        return (rows - rows.mean(1, keepdim=True)) / (rows.std(1, keepdim=True) + 1e-3)
+
+
 class NoReferences(Projected):
     @property
     def references(self) -> Path:
@@ -191,6 +344,23 @@ FEATURE_MUTANTS: list[tuple[Features, set[str]]] = [
     (Dropout(), {"check_features_are_repeatable"}),
     (Augmented(), {"check_features_are_repeatable"}),
     (InPlace(), {"check_images_are_left_as_they_are"}),
+    (HalfIfPlain(), {"check_features_are_finite_rows"}),
+    (NoneOfGrey(), {"check_features_are_finite_rows"}),
+    (BatchesOfThirteen(), {"check_batches_of_any_number"}),
+    (DropsTheRest(), {"check_batches_of_any_number"}),
+    (TellsTheirPlace(), {"check_batches_of_any_number"}),
+    (OneIsCentred(), {"check_batches_of_any_number", "check_images_of_any_side"}),
+    (FirstHundredClasses(), {"check_batches_of_any_number"}),
+    (TooFewNames(), {"check_batches_of_any_number"}),
+    (FirstSixtyFour(), {"check_images_of_any_side"}),
+    (NotTheLastRows(), {"check_images_of_any_side"}),
+    (LargeInPlace(), {"check_images_of_any_side"}),
+    (Overflows(), {"check_values_do_not_wrap"}),
+    (SignedBytes(), {"check_values_do_not_wrap"}),
+    (CutsTheBright(), {"check_all_values_are_seen"}),
+    (GreyIsRed(), {"check_grey_images_may_have_three_channels"}),
+    (TextsOfABatch(), {"check_texts_have_rows"}),
+    (NarrowTexts(), {"check_texts_have_rows"}),
     (Blind(), {"check_features_tell_images_apart"}),
     (Binary(), {"check_features_tell_images_apart"}),
     (SameId(), {"check_id_tells_networks_apart"}),
@@ -203,29 +373,29 @@ FEATURE_MUTANTS: list[tuple[Features, set[str]]] = [
 ]
 
 
-class Geometric(Spacing):
-    """Evenly spaced in the logarithm of sigma / alpha, with its middle moved (Doe 2026)."""
+class Bent(Spacing):
+    """Evenly spaced in a power of time (Doe 2026)."""
 
     bend: float = Field(1.0, ge=0.5, le=2, description="above 1 levels crowd at the noisy end")
 
     def taus(self, schedule, steps):
-        top, low = (schedule.at(tau).log_snr for tau in (schedule.T, schedule.low))
-        return through_log_snr(schedule, top + (low - top) * np.linspace(0, 1, steps) ** self.bend)
+        inner = (1 - np.linspace(0, 1, steps)[1:-1] ** self.bend) * (schedule.T - schedule.low) + schedule.low
+        return [schedule.T, *inner, schedule.low]
 
 
-class FromBelow(Geometric):
+class FromBelow(Bent):
     """Leaves the top out."""
 
     def taus(self, schedule, steps):
         return super().taus(schedule, steps + 1)[1:]
 
 
-class Upwards(Geometric):
+class Upwards(Bent):
     def taus(self, schedule, steps):
         return super().taus(schedule, steps)[::-1]
 
 
-class EndsTwice(Geometric):
+class EndsTwice(Bent):
     """Repeats the last level, as a rounding of the end does."""
 
     def taus(self, schedule, steps):
@@ -240,12 +410,12 @@ class Rounds(Spacing):
         return np.ceil(np.linspace(schedule.T, schedule.low, steps))
 
 
-class OneMore(Geometric):
+class OneMore(Bent):
     def taus(self, schedule, steps):
         return [*super().taus(schedule, steps), 0.0] if steps % 2 else super().taus(schedule, steps)
 
 
-class ToZero(Geometric):
+class ToZero(Bent):
     """Has the clean level among the noisy ones."""
 
     def taus(self, schedule, steps):
@@ -266,7 +436,73 @@ class OfAThousand(Spacing):
         return [1000 - k * 999 / (steps - 1) for k in range(steps)]
 
 
-class Jittered(Geometric):
+class TwiceTheSame(Bent):
+    """Repeats a level between 65 and 98 steps."""
+
+    def taus(self, schedule, steps):
+        taus = super().taus(schedule, steps)
+        return [*taus[:10], taus[11], *taus[11:]] if 64 < steps < 99 else taus
+
+
+class OneLevelUp(Bent):
+    """Exchanges two levels at 25 steps."""
+
+    def taus(self, schedule, steps):
+        taus = super().taus(schedule, steps)
+        return [*taus[:5], taus[6], taus[5], *taus[7:]] if steps == 25 else taus
+
+
+class AThousandAtMost(Spacing):
+    """Starts at 1000 where there are more timesteps."""
+
+    def taus(self, schedule, steps):
+        return np.linspace(min(schedule.T, 1000), schedule.low, steps)
+
+
+class LateAtForty(Bent):
+    def taus(self, schedule, steps):
+        taus = super().taus(schedule, steps)
+        return [(taus[0] + taus[1]) / 2, *taus[1:]] if steps == 40 else taus
+
+
+class TooCleanAtMany(Bent):
+    def taus(self, schedule, steps):
+        taus = super().taus(schedule, steps)
+        return [*taus[:-1], taus[-1] / 2] if steps == 150 else taus
+
+
+class ForgetsTheLastLevel(Bent):
+    """Stops one level early at 200 steps."""
+
+    def taus(self, schedule, steps):
+        return super().taus(schedule, steps + 1)[:-1] if steps == 200 else super().taus(schedule, steps)
+
+
+class AnotherGridAtMany(Bent):
+    """Bends the times more beyond 64 steps."""
+
+    def taus(self, schedule, steps):
+        return super().taus(schedule, steps) if steps <= 64 else Bent(bend=2).taus(schedule, steps)
+
+
+class Halves(Spacing):
+    """Half of the steps above some time and half below, and is right."""
+
+    def taus(self, schedule, steps):
+        middle, above = 0.3 * (schedule.T + schedule.low), steps // 2
+        upper = np.linspace(schedule.T, middle, above, endpoint=False)
+        return [*upper, *np.linspace(middle, schedule.low, steps - above)]
+
+
+class Tabulated(Bent):
+    """Has a table of its own for eight steps, and is right: its levels are more noisy ones (Doe 2026)."""
+
+    def taus(self, schedule, steps):
+        bent = Bent(bend=0.8) if steps == 8 else super()
+        return bent.taus(schedule, steps)
+
+
+class Jittered(Bent):
     """Moves the inner levels by chance (Doe 2026)."""
 
     def taus(self, schedule, steps):
@@ -274,14 +510,14 @@ class Jittered(Geometric):
         return [taus[0], *(tau * (1 - 1e-9 * random.random()) for tau in taus[1:-1]), taus[-1]]
 
 
-class Forgotten(Geometric):
+class Forgotten(Bent):
     bend: float = Field(1.0, ge=0.5, le=2, description="does nothing")
 
     def taus(self, schedule, steps):
-        return Geometric().taus(schedule, steps)
+        return Bent().taus(schedule, steps)
 
 
-class WrongAtABound(Geometric):
+class WrongAtABound(Bent):
     def taus(self, schedule, steps):
         taus = super().taus(schedule, steps)
         return taus if self.bend < 2 else taus[:1] * 2 + taus[2:]
@@ -292,16 +528,16 @@ class Refuses(Spacing):
         raise UsageError("not on such a path")
 
 
-class NoSteps(Geometric):
+class NoSteps(Bent):
     def taus(self, schedule):
         return [schedule.T]
 
 
-class Undocumented(Geometric):
+class Undocumented(Bent):
     bend: float = Field(1.0, description="has no bounds")
 
 
-class Changing(Geometric):
+class Changing(Bent):
     def model_post_init(self, _):
         object.__setattr__(self, "bend", self.bend / 1.01)
 
@@ -315,6 +551,13 @@ SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
     (ToZero(), {"check_there_is_a_level_a_step", "check_no_level_is_cleaner_than_those_of_training"}),
     (TooClean(), {"check_no_level_is_cleaner_than_those_of_training"}),
     (OfAThousand(), {"check_there_is_a_level_a_step"}),
+    (TwiceTheSame(), {"check_there_is_a_level_a_step"}),
+    (OneLevelUp(), {"check_there_is_a_level_a_step"}),
+    (AThousandAtMost(), {"check_runs_start_at_the_top"}),
+    (LateAtForty(), {"check_runs_start_at_the_top"}),
+    (TooCleanAtMany(), {"check_no_level_is_cleaner_than_those_of_training"}),
+    (ForgetsTheLastLevel(), {"check_numbers_of_steps_are_alike"}),
+    (AnotherGridAtMany(), {"check_numbers_of_steps_are_alike"}),
     (Jittered(), {"check_spacing_is_repeatable"}),
     (Forgotten(), {"check_options_move_levels"}),
     (WrongAtABound(), {"check_options_move_levels"}),
@@ -346,18 +589,30 @@ def test_every_check_catches_a_mutant() -> None:
 
 def test_the_originals_pass() -> None:
     check_features(Projected())
-    check_spacing(Geometric())
+    check_spacing(Bent())
 
 
 @pytest.mark.parametrize(
     "spacing", [Trailing(), Leading(), Linspace(), Quadratic(), Karras(), LogSNR(), Scheduler()], ids=repr
 )
 def test_built_in_spacings(spacing: Spacing) -> None:
-    check_spacing(spacing)
+    assert not _warnings(check_spacing(spacing))
 
 
-def test_built_in_features() -> None:
-    check_features(Pixels())
+def test_right_spacings() -> None:
+    """Correct ones pass: a table for one number of steps is a warning at most."""
+    assert not _warnings(check_spacing(Halves()))
+    assert _warnings(check_spacing(Tabulated())) == ["check_numbers_of_steps_are_alike"]
+
+
+def _warnings(found: list[Outcome]) -> list[str]:
+    return [outcome.check for outcome in found if outcome.status == "warning"]
+
+
+@pytest.mark.parametrize("features", [Pixels(), Wrong(), Histogram(), Luminance()], ids=lambda it: type(it).__name__)
+def test_right_features(features: Features) -> None:
+    """Correct ones pass, without a warning, however coarse they are or which shapes they refuse."""
+    assert not _warnings(check_features(features))
 
 
 class RightInTheMiddle(Spacing):

@@ -105,6 +105,10 @@ SAID = {
     "LargerImagesStill": "images of shape (3, 1024, 1024) differ by ",
     "OtherVarianceInBfloat16": "states in torch.bfloat16 differ by ",
     "SmallNumbersInFloat16": "states in torch.float16 differ by ",
+    "LongLastStepsInBfloat16": "after step 4 of 4, from log-SNR -2 on (a long last step), where rounding is below 0.04",
+    "TwentyStepsInFloat16": "after step 20 of 25, from log-SNR -3 on (many steps), where rounding is below 0.02",
+    "MuchNoiseInBfloat16": "after step 1 of 5, from log-SNR -5 on (much noise), where rounding is below 0.11",
+    "LittleNoiseInFloat16": "from log-SNR -1 on (little noise), where rounding is below 0.014",
     "X0ClampedAtFour": "two images of the point 7 become 4 and 4, and so do those of 14",
     "EpsLeftAtTheEnd": ": something of x_T, or of fresh noise, is left in them",
     "ImagesAreBrighter": "two images of the point 0.3 become 0.31 and 0.31",
@@ -113,6 +117,7 @@ SAID = {
     "WrongAtFortySteps": "step 1 of 40, in a run of 40 trailing steps on the VP schedule",
     "LessNoiseAtFortySteps": "a run of 40 steps begins otherwise than one of another number",
     "AnswerIsNotUsed": "answer 2 of the network in step 1 of 5, at tau 905.532, leaves no trace: it is paid for",
+    "OldAnswerOnce": "it declares order 2, and steps near log-SNR -4.5 have order ",
     "StaleScore": "answer 3 of the network in step 1 of 5, at tau 800, leaves no trace: it is paid for, and not used",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }

@@ -14,8 +14,6 @@ from samplerzoo.testing.checks.answers import (
 from samplerzoo.testing.checks.architectures import (
     check_claims_its_own_config,
     check_facts_are_those_of_the_network,
-    check_images_are_answered_alone,
-    check_time_is_handed_on,
     check_what_is_saved_is_read,
 )
 from samplerzoo.testing.checks.driven import check_nfe_is_what_it_calls, check_recording_changes_nothing
@@ -29,6 +27,14 @@ from samplerzoo.testing.checks.embedding import (
     check_images_are_left_as_they_are,
     check_other_channels_are_refused_in_one_line,
     check_references_are_a_folder,
+)
+from samplerzoo.testing.checks.embedding_sizes import (
+    check_all_values_are_seen,
+    check_batches_of_any_number,
+    check_grey_images_may_have_three_channels,
+    check_images_of_any_side,
+    check_texts_have_rows,
+    check_values_do_not_wrap,
 )
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
@@ -69,6 +75,15 @@ from samplerzoo.testing.checks.independence import (
     check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.memory import check_memory_adds_order
+from samplerzoo.testing.checks.networks import (
+    check_device_is_that_of_the_network,
+    check_every_label_is_handed_on,
+    check_half_precision_is_answered_in_float32,
+    check_images_are_answered_alone,
+    check_no_time_is_read_otherwise,
+    check_takes_half_precision,
+    check_time_is_handed_on,
+)
 from samplerzoo.testing.checks.numbers import (
     check_any_number_of_steps,
     check_batches_of_any_size,
@@ -80,17 +95,18 @@ from samplerzoo.testing.checks.options import (
     check_options_are_documented,
     check_options_survive,
 )
-from samplerzoo.testing.checks.refusals import check_takes_some_path
+from samplerzoo.testing.checks.refusals import check_spacing_is_heeded, check_takes_some_path
 from samplerzoo.testing.checks.shapes import check_any_shape, check_large_images, check_pixels_are_independent
 from samplerzoo.testing.checks.spaced import (
     check_no_level_is_cleaner_than_those_of_training,
+    check_numbers_of_steps_are_alike,
     check_options_move_levels,
     check_runs_start_at_the_top,
     check_some_path_is_taken,
     check_spacing_is_repeatable,
     check_there_is_a_level_a_step,
 )
-from samplerzoo.testing.checks.steps import check_every_step, check_long_runs
+from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, check_longest_runs
 from samplerzoo.testing.checks.sweep import (
     check_all_settings,
     check_options_act,
@@ -119,11 +135,20 @@ OPTIONS_CHECKS = (
     check_options_survive,
 )
 
-WARNING_CHECKS = (check_cites_its_source, check_memory_adds_order, check_images_are_guided_whole)
+WARNING_CHECKS = (
+    check_cites_its_source,
+    check_memory_adds_order,
+    check_spacing_is_heeded,
+    check_images_are_guided_whole,
+    check_all_values_are_seen,
+    check_grey_images_may_have_three_channels,
+    check_numbers_of_steps_are_alike,
+    check_takes_half_precision,
+)
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
 FIRST_CHECKS = (check_takes_some_path,)
-LAST_CHECKS = (check_memory_adds_order,)
+LAST_CHECKS = (check_spacing_is_heeded, check_memory_adds_order)
 """Checks of a sampler on all kinds of path together, before those on each and after them."""
 
 SAMPLER_CHECKS = (
@@ -174,7 +199,7 @@ SLOW_CHECKS = (
 THOROUGH_CHECKS = (check_all_settings,)
 """Checks of a sampler that are made only if they are to be thorough."""
 
-ONCE_CHECKS = (check_large_images, check_many_calls)
+ONCE_CHECKS = (check_large_images, check_many_calls, check_longest_runs)
 """Checks of a sampler that are made only if they are to be thorough, and on one kind of path alone."""
 
 GUIDANCE_CHECKS = (
@@ -213,6 +238,12 @@ FEATURES_CHECKS = (
     check_features_are_kept_in_order,
     check_features_are_repeatable,
     check_images_are_left_as_they_are,
+    check_batches_of_any_number,
+    check_images_of_any_side,
+    check_values_do_not_wrap,
+    check_all_values_are_seen,
+    check_grey_images_may_have_three_channels,
+    check_texts_have_rows,
     check_id_tells_networks_apart,
     check_classes_are_whole_numbers,
     check_other_channels_are_refused_in_one_line,
@@ -227,6 +258,7 @@ SPACING_CHECKS = (
     check_there_is_a_level_a_step,
     check_runs_start_at_the_top,
     check_no_level_is_cleaner_than_those_of_training,
+    check_numbers_of_steps_are_alike,
     check_spacing_is_repeatable,
     check_options_move_levels,
 )
@@ -235,7 +267,12 @@ ARCHITECTURE_CHECKS = (
     check_claims_its_own_config,
     check_facts_are_those_of_the_network,
     check_time_is_handed_on,
+    check_no_time_is_read_otherwise,
+    check_every_label_is_handed_on,
     check_images_are_answered_alone,
+    check_half_precision_is_answered_in_float32,
+    check_takes_half_precision,
+    check_device_is_that_of_the_network,
     check_what_is_saved_is_read,
 )
 """Checks of an architecture and a network that it is to drive."""

@@ -13,6 +13,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, FLOW, SAMPLE, SCORE, V_PREDICTION, edm
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import LEAST_ALPHA
+from samplerzoo.testing.checks.local_order import check_order_of_every_step
 from samplerzoo.testing.convergence import LOG_SNR, ROUNDING, STEPS, convergence
 from samplerzoo.testing.fixtures import ON_VP, Path, farthest, given_noise, last, made_for, normal, states
 from samplerzoo.testing.moments import moments
@@ -120,7 +121,7 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
     variance. A better order than the declared one passes. Without noise the error of every single step falls as fast
     as it has to, too: with wrong weights, errors of long and short steps may cancel in a run. And from each number of
     steps to the next larger one the error falls, at numbers that people take: a method that does something else at some
-    of them is seen.
+    of them is seen. At last every step has its order, wherever on a path it is.
     """
     check_order_of(sampler, path)
     found = convergence(sampler, USUAL_STEPS, path=path.kind)
@@ -131,6 +132,7 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
             f"it declares order {sampler.order}, and between {few} and {many} steps {fall:.2f} was measured: its error "
             f"goes from {before:.2e} to {after:.2e}"
         )
+    check_order_of_every_step(sampler, path)
 
 
 def check_order_of(sampler: Sampler, path: Path, steps: tuple[int, ...] = STEPS) -> None:

@@ -21,21 +21,56 @@ SHAPES = ((1, 28, 28), (3, 32, 32), (3, 224, 224))
 """Shapes of images that are tried in turn, since a network may refuse some."""
 COUNT = 7
 
+GREYS = (0, 1, 2, 32, 64, 100, 127, 128, 129, 160, 192, 224, 250, 253, 254, 255)
+"""Values of images that are of one value all over."""
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (1, 128, 254), (255, 254, 253), (0, 7, 0))
+"""Values by channel of images that have one colour all over."""
+
+SAME = 1e-3
+"""Difference of the same features in the spread of all: a network's batches add up in other orders in float32."""
+
 
 def check_features_are_finite_rows(features: Features) -> None:
     """Check that uint8 images become a row of finite floating-point numbers each, whatever is on them."""
     images = pictures(features)
-    for some in (images, images[:1], torch.zeros_like(images), torch.full_like(images, 255)):
+    plain = _plain(images)
+    spot = torch.zeros_like(images[:1])
+    spot[..., 0, 0] = 255
+    kinds = {
+        "different images": images,
+        "one image": images[:1],
+        "images of one value or colour all over": plain,
+        "a black image": plain[:1],
+        "a white image": plain[len(GREYS) - 1 : len(GREYS)],
+        "a black image with one bright pixel": spot,
+    }
+    dtypes, wide = set(), set()
+    for what, some in kinds.items():
         found = embed(features, some)
-        assert isinstance(found, Tensor), f"{len(some)} images become a {type(found).__name__}, and not a tensor"
-        assert found.is_floating_point(), f"the features are {found.dtype}, and not floating-point numbers"
-        assert found.ndim == 2, f"{len(some)} images become features of shape {tuple(found.shape)}, and not (N, D)"
-        assert len(found) == len(some), f"{len(some)} images become {len(found)} rows"
-        assert found.shape[1], "the rows are empty"
-        assert torch.isfinite(found).all(), f"{int((~torch.isfinite(found)).sum())} features are NaN or infinite"
+        check_rows(found, some, what)
+        dtypes.add(found.dtype)
+        wide.add(found.shape[1])
         assert not found.requires_grad, "the features carry a gradient, and memory grows with the images: detach them"
-    wide = {embed(features, some).shape[1] for some in (images, images[:1])}
-    assert len(wide) == 1, f"the number of features depends on that of the images: {sorted(wide)}"
+    assert len(wide) == 1, f"the number of features depends on the images: {sorted(wide)}"
+    assert len(dtypes) == 1, f"the dtype depends on the images: {' or '.join(sorted(map(str, dtypes)))}"
+
+
+def _plain(images: Tensor) -> Tensor:
+    """Return images of one value all over, and of one colour all over, as large as these."""
+    channels = images.shape[1]
+    values = [(grey,) * channels for grey in GREYS] + [(*colour, 255)[:channels] for colour in COLOURS]
+    return torch.tensor(values, dtype=torch.uint8)[..., None, None].expand(-1, *images.shape[1:]).contiguous()
+
+
+def check_rows(found: Tensor, images: Tensor, what: str) -> None:
+    """Check that images have become a row of finite floating-point numbers each."""
+    assert isinstance(found, Tensor), f"{what} become a {type(found).__name__}, and not a tensor"
+    assert found.is_floating_point(), f"the features of {what} are {found.dtype}, and not floating-point numbers"
+    assert found.ndim == 2, f"{what} become features of shape {tuple(found.shape)}, and not (N, D)"
+    assert len(found) == len(images), f"{what}, {len(images)} of them, become {len(found)} rows"
+    assert found.shape[1], f"the rows of {what} are empty"
+    bad = ~torch.isfinite(found).all(1)
+    assert not bad.any(), f"features of {what} are NaN or infinite: {int(bad.sum())} rows of {len(found)}"
 
 
 def check_features_tell_images_apart(features: Features) -> None:
@@ -54,8 +89,7 @@ def check_features_are_kept_in_order(features: Features) -> None:
     spread = float(whole.double().std()) + 1e-12
     for chosen in ([6, 5, 4, 3, 2, 1, 0], [2, 4], [3]):
         off = farthest(embed(features, images[chosen]), whole[chosen])
-        # a network's batches add up in other orders in float32
-        assert off <= 1e-3 * spread, (
+        assert off <= SAME * spread, (
             f"the features of images {chosen} of {COUNT} differ by {off:.2g} when the others are left out, or in "
             f"another order; all features spread by {spread:.2g}"
         )
@@ -80,11 +114,10 @@ def check_features_are_repeatable(features: Features) -> None:
 
 
 def check_images_are_left_as_they_are(features: Features) -> None:
-    """Check that the images are not changed in place."""
+    """Check that the images are not changed in place: `embed` looks at it, here and at all other sizes."""
     images = pictures(features)
-    kept = images.clone()
-    embed(features, images)
-    assert torch.equal(images, kept), "the images are changed in place"
+    for some in (images, images[:1]):
+        embed(features, some)
 
 
 def check_id_tells_networks_apart(features: Features) -> None:
@@ -162,9 +195,12 @@ def pictures(features: Features) -> Tensor:
 
 
 def embed(features: Features, images: Tensor) -> Tensor:
-    """Return the features of images, as they are computed for metrics."""
+    """Return the features of images, as they are computed for metrics, and check that the images stay as they are."""
+    kept = images.clone()
     with torch.inference_mode():
-        return network(features)(images)
+        found = network(features)(images)
+    assert torch.equal(images, kept), f"{len(images)} images of shape {tuple(images.shape)[1:]} are changed in place"
+    return found
 
 
 @functools.lru_cache(maxsize=4)

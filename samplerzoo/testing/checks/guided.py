@@ -244,11 +244,23 @@ def check_images_are_guided_whole(guidance: Guidance, model: Model | None = None
 
 
 def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that x = alpha x0 + sigma eps holds for a guided prediction: `replace` derives one from the other."""
+    """Check that a guided prediction is one of the state and level that were asked about, in all that it says.
+
+    And that x = alpha x0 + sigma eps holds: `replace` derives one from the other.
+    """
     for made in guiding_settings(guidance, model):
         for bench in Bench.each(made, model):
-            for t, x in bench.states():
-                p = bench.guide(made)(x, t)
+            guided = bench.guide(made)
+            for t, x in 2 * bench.states():
+                p = guided(x, t)
+                assert torch.equal(p.x, x), (
+                    f"x of the prediction is not the state that was asked about{difference(guidance, made)}, "
+                    f"{bench.place(t)}"
+                )
+                assert p.level == t, (
+                    f"the level of the prediction is at tau {p.level.tau:g}{difference(guidance, made)}, where it was "
+                    f"asked {bench.place(t)}"
+                )
                 off = farthest(t.alpha * p.x0 + t.sigma * p.eps, x)
                 assert off <= bench.tolerance * max(1, float(p.eps.abs().max()) * t.sigma), (
                     f"alpha x0 + sigma eps is off by {off:.2g} from x{difference(guidance, made)}, {bench.place(t)}: "

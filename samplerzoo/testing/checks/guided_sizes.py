@@ -46,6 +46,9 @@ MANY_COPIES = 100
 FEW_CHANNELS = 32
 """Channels up to which they are tried with each option at other values."""
 
+ONE_LABEL = (*range(2, 10), 16, 33)
+"""Images of a batch that all have one label."""
+
 
 def check_guides_models_of_any_size(guidance: Guidance, model: Model | None = None) -> None:
     """Check that models of other classes, channels and pixels are guided as the usual one is.
@@ -137,15 +140,17 @@ def _off_in_a_row(made: Guidance, shape: tuple[int, ...]) -> float:
 
 
 def check_guided_batches_of_any_size(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that images are guided alike in batches of all sizes that people take."""
+    """Check that images are guided alike in batches of all sizes that people take, of different labels or of one."""
     bench, made = Bench.of(model), guiding(guidance)
     t, x = bench.states()[2]
     expected = eps(bench.guide(made)(x, t))
-    for images in BATCHES if model is None else ():
-        rows = torch.arange(images) % IMAGES
+    different = [torch.arange(images) % IMAGES for images in BATCHES if model is None]
+    alike = [torch.full((images,), row) for images in ONE_LABEL for row in range(IMAGES)]
+    for rows in different + alike:
+        images, one = len(rows), " of one label" * (len(rows) > 1 and len(rows.unique()) == 1)
         off = farthest(eps(bench.guide(made, bench.labels[rows])(x[rows], t)), expected[rows])
         assert off <= bench.tolerance, (
-            f"images of a batch of {images} are guided otherwise than the same ones of {IMAGES}: eps is off by "
+            f"images of a batch of {images}{one} are guided otherwise than the same ones of {IMAGES}: eps is off by "
             f"{off:.2g}, {bench.place(t)}"
         )
 

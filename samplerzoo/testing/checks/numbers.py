@@ -71,6 +71,10 @@ def check_any_number_of_steps(sampler: Sampler, path: Path = ON_VP) -> None:
     """
     schedule = path.schedule
     grids = {f"{steps} {path.spacings[0]} steps": grid_of(sampler, schedule, steps) for steps in STEPS}
+    for steps, grid in zip(STEPS, grids.values(), strict=True):
+        assert type(grid) is not Grid or len(grid) == steps, (
+            f"its grid has {len(grid)} steps where {steps} are asked for"
+        )
     exact = check_steps(sampler, schedule, whole_grid(schedule), path.kind)
     check_steps(sampler, schedule, grids, path.kind, exact=exact)
     begun = _begun(sampler, path)

@@ -1,14 +1,17 @@
-"""Kinds of path that a sampler refuses: in one line, at once, and not all of them."""
+"""Kinds of path that a sampler refuses: in one line, at once, and not all of them; and spacings, which it heeds."""
 
 from __future__ import annotations
 
 from types import TracebackType
 
+from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.errors import UsageError
 from samplerzoo.testing.fixtures import PATHS, Path, given_noise, made_for, states
 
 STEPS = 3
+SPACED = 9
+"""Steps of grids that are to differ with the spacing."""
 LOOKED_UP = ("at", "at_log_snr")
 """Methods of a schedule whose errors are about a level that a sampler made up, and refuse no path."""
 
@@ -29,6 +32,17 @@ def check_takes_some_path(sampler: Sampler) -> None:
     """Check that there is a kind of path that the sampler does not refuse."""
     reasons = [refusal(sampler, path) for path in PATHS]
     assert None in reasons, f"it refuses every kind of path: {'; '.join(filter(None, reasons))}"
+
+
+def check_spacing_is_heeded(sampler: Sampler) -> None:
+    """Check that the levels are others on another spacing. A method may have levels of its own, which is a warning."""
+    for path in PATHS:
+        if refusal(sampler, path) is None:
+            first, second = (grid_of(sampler, path.schedule, SPACED, spacing) for spacing in path.spacings)
+            assert type(first) is not Grid or first.levels != second.levels, (
+                f"its grid of {SPACED} steps is the same on the spacings {' and '.join(path.spacings)} of a "
+                f"{path.kind} path: --spacing does nothing"
+            )
 
 
 def _innermost(traceback: TracebackType | None) -> str:

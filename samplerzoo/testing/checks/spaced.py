@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import UsageError
+from samplerzoo.testing.checks import numbers
 from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
 from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR
 from samplerzoo.testing.settings import difference, settings, values_apart, with_value
@@ -17,8 +18,14 @@ from samplerzoo.testing.settings import difference, settings, values_apart, with
 ROUNDING = 1e-9
 """Relative distance from the top of a path that is no other level: of a grid that is computed in logarithms."""
 
-STEPS = (*range(1, 17), 33, 50, 99, 333, 1000)
-"""Numbers of steps to look at: all small ones, and large ones that divide the timesteps or do not."""
+MOST_STEPS = 1000
+"""Steps beyond which the last one of some spacings is cleaner than the first of the usual thousand timesteps."""
+
+STEPS = tuple(sorted(n for n in {*numbers.STEPS, *numbers.MORE_STEPS} if n <= MOST_STEPS))
+"""Numbers of steps to look at: all small ones, and large ones that people take."""
+
+FEWER_STEPS = (*range(1, 17), 33, 50, 99, 333, 1000)
+"""Numbers of steps at other values of an option."""
 
 FEW = 10
 """Steps that a spacing takes on every path that it takes at all."""
@@ -36,12 +43,24 @@ SCHEDULES = {
     "a cosine VP path": COSINE,
     "a VP path that ends in noise": ZERO_SNR,
     "a VP path of 16 timesteps": VP.from_config({"num_train_timesteps": 16}),
+    "a VP path of 100 timesteps": VP.from_config({"num_train_timesteps": 100}),
+    "a VP path of 4000 timesteps": VP.from_config({"num_train_timesteps": 4000}),
     "a VE path": VE(),
     "a flow path": RectifiedFlow(),
     "a VP path with a grid of its own": _with_grid(VP.from_config({})),
     "a flow path with a grid of its own": _with_grid(RectifiedFlow()),
 }
 
+
+AGAIN = (2, FEW, 47)
+"""Numbers of steps that are asked for again."""
+
+FROM_STEPS = 5
+"""Steps from which a spacing is taken to have one rule; fewer may have one of their own."""
+RULE = 20
+"""Numbers in a row at which a thing is so by no chance."""
+FORGOTTEN = 0.01
+"""Relative distance of the last level from the cleanest one of training, above which it is another level."""
 
 Run = tuple[str, Schedule, int, list[float]]
 """Path in words, path, number of steps, and times tau."""
@@ -73,12 +92,12 @@ def check_no_level_is_cleaner_than_those_of_training(spacing: Spacing) -> None:
 
 def check_spacing_is_repeatable(spacing: Spacing) -> None:
     """Check that the same steps have the same levels again: after other runs, and with another random state."""
-    expected = [(where, steps, taus) for where, _, steps, taus in _runs(spacing, (2, FEW))]
+    expected = [(where, steps, taus) for where, _, steps, taus in _runs(spacing, AGAIN)]
     with kept_random_state():
         for seed in (1, 2):
             seed_everything(seed)
             before = random_state()
-            for (where, steps, taus), (_, _, _, again) in zip(expected, _runs(spacing, (2, FEW)), strict=True):
+            for (where, steps, taus), (_, _, _, again) in zip(expected, _runs(spacing, AGAIN), strict=True):
                 assert again == taus, f"the levels of {steps} steps differ at a second call, on {where}"
             for library, state in random_state().items():
                 assert state == before[library], f"it draws from the global random state of {library}"
@@ -93,9 +112,10 @@ def check_options_move_levels(spacing: Spacing) -> None:
         if [taus for *_, taus in _runs(other, (FEW,))] != own:
             still -= changed
         try:
-            check_there_is_a_level_a_step(other)
-            check_runs_start_at_the_top(other)
-            check_no_level_is_cleaner_than_those_of_training(other)
+            for run in _all_runs(spacing) if other == spacing else _runs(other, FEWER_STEPS):
+                _check_levels(other, run)
+                _check_top(other, run)
+                _check_bottom(other, run)
         except AssertionError as error:
             raise AssertionError(f"{error!s}{difference(spacing, other)}") from error
     assert not still, f"the option {min(still)} moves no level: is it forgotten?"
@@ -111,34 +131,76 @@ def check_options_move_levels(spacing: Spacing) -> None:
             )
 
 
-def _check_levels(spacing: Spacing, run: Run, setting: str = "") -> None:
+def check_numbers_of_steps_are_alike(spacing: Spacing) -> None:
+    """Check that a spacing does the same at every number of steps, if it has a rule that can be seen.
+
+    Most go to the cleanest level of training at every number. And most have the levels of n steps among those of
+    2n - 1, or of 2n. What is so at many numbers in a row is to be so at all. Any levels that decrease are right, and a
+    table for some numbers of steps may be meant.
+    """
+    for where, runs in itertools.groupby(_all_runs(spacing), key=lambda run: run[0]):
+        by_number = {steps: (schedule, taus) for _, schedule, steps, taus in runs if steps >= FROM_STEPS}
+        ends = {steps: taus[-1] <= schedule.low * (1 + FORGOTTEN) for steps, (schedule, taus) in by_number.items()}
+        for steps in _exceptions(ends):
+            schedule, taus = by_number[steps]
+            raise AssertionError(
+                f"the last noisy level of {steps} steps is at tau {taus[-1]:.6g} of {where}, where at many numbers "
+                f"of steps it is the cleanest one, {schedule.low:g}"
+            )
+        for more in (-1, 0):
+            pairs = {n: 2 * n + more for n in by_number if 2 * n + more in by_number}
+            found = {n: _is_among(spacing, by_number[n], by_number[twice][1]) for n, twice in pairs.items()}
+            for steps in _exceptions(found):
+                raise AssertionError(
+                    f"the levels of {steps} steps are not among those of {pairs[steps]} on {where}, as they are at "
+                    "many numbers"
+                )
+
+
+def _exceptions(found: Mapping[int, bool]) -> list[int]:
+    """Return the numbers of steps for which a thing is not so, if it is so at so many in a row that it is a rule.
+
+    Smaller numbers than the first at which it is so are left out: at few steps it may not be so yet.
+    """
+    longest = max((len([*row]) for so, row in itertools.groupby(found.values()) if so), default=0)
+    since = itertools.dropwhile(lambda steps: not found[steps], found)
+    return [steps for steps in since if not found[steps]] if longest >= RULE else []
+
+
+def _is_among(spacing: Spacing, few: tuple[Schedule, list[float]], many: list[float]) -> bool:
+    """Tell whether levels are every second one of more levels, but for rounding."""
+    schedule, taus = few
+    allowed = 1.0 if spacing.rounds and schedule.whole is not None else 1e-6 * schedule.T
+    return all(abs(a - b) <= allowed for a, b in zip(taus, many[::2], strict=True))
+
+
+def _check_levels(spacing: Spacing, run: Run) -> None:
     where, schedule, steps, taus = run
-    assert len(taus) == steps, f"{len(taus)} levels for {steps} steps of {where}{setting}"
+    assert len(taus) == steps, f"{len(taus)} levels for {steps} steps of {where}"
     for number, tau in enumerate(taus):
         assert 0 < tau <= schedule.T, (
-            f"level {number} of {steps} is at tau {tau:g} of {where}{setting}, where tau is above 0 and at most "
-            f"{schedule.T:g}"
+            f"level {number} of {steps} is at tau {tau:g} of {where}, where tau is above 0 and at most {schedule.T:g}"
         )
     for number, (t, s) in enumerate(itertools.pairwise(taus), 1):
         rounded = t == s == round(s) and not spacing.rounds
         assert t > s, (
-            f"level {number} of {steps} is at tau {s:.10g} of {where}{setting}, which is not below the {t:.10g} before "
+            f"level {number} of {steps} is at tau {s:.10g} of {where}, which is not below the {t:.10g} before "
             f"it{': where times are rounded, say rounds = True' if rounded else ''}"
         )
 
 
-def _check_top(spacing: Spacing, run: Run, setting: str = "") -> None:
+def _check_top(spacing: Spacing, run: Run) -> None:
     where, schedule, steps, taus = run
     assert not spacing.starts_at_top or abs(taus[0] - schedule.T) <= ROUNDING * schedule.T, (
-        f"a run of {steps} steps starts at tau {taus[0]:.10g} of {where}{setting}, and its noise is that of "
+        f"a run of {steps} steps starts at tau {taus[0]:.10g} of {where}, and its noise is that of "
         f"{schedule.T:g}: start there, or say starts_at_top = False"
     )
 
 
-def _check_bottom(spacing: Spacing, run: Run, setting: str = "") -> None:
+def _check_bottom(spacing: Spacing, run: Run) -> None:
     where, schedule, steps, taus = run
     assert taus[-1] >= schedule.low * (1 - 1e-9), (
-        f"the last noisy level of {steps} steps is at tau {taus[-1]:.3g} of {where}{setting}, and networks know those "
+        f"the last noisy level of {steps} steps is at tau {taus[-1]:.3g} of {where}, and networks know those "
         f"from {schedule.low:g} (schedule.low) on"
     )
 
@@ -158,11 +220,11 @@ def _all_runs(spacing: Spacing) -> list[Run]:
     return [*_runs(spacing, STEPS)]
 
 
-def _runs(spacing: Spacing, numbers: Sequence[int]) -> Iterator[Run]:
+def _runs(spacing: Spacing, numbers_of_steps: Sequence[int]) -> Iterator[Run]:
     """Yield every run that the spacing does not refuse."""
     for name, schedule in SCHEDULES.items():
         if refusal(spacing, schedule) is None:
-            for steps in numbers:
+            for steps in numbers_of_steps:
                 try:
                     taus = spacing.spread(schedule, steps)
                 except UsageError:

@@ -14,6 +14,7 @@ from torch import Tensor
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import LEAST_ALPHA, Schedule
+from samplerzoo.testing.convergence import smooth_schedule
 from samplerzoo.testing.fixtures import ON_VP, Path
 from samplerzoo.testing.steps import (
     MEANS,
@@ -42,6 +43,9 @@ COARSE = 1.0
 
 LONG_RUNS = {"VP": 1000, "VE": 600, "flow": 400}
 """Steps of a long run on each kind of path."""
+
+LONGEST = 3000
+"""Steps of the longest run, which is made only if checks are to be thorough."""
 
 ROUNDING, ROUNDING_OF_MANY = 1e-9, 1e-7
 """Error on data that is a single point, in deviations of the level, which is rounding: of small steps, and of any.
@@ -78,6 +82,14 @@ def check_long_runs(sampler: Sampler, path: Path = ON_VP) -> None:
     steps = LONG_RUNS[path.kind]
     grid = grid_of(sampler, path.schedule, steps)
     check_steps(sampler, path.schedule, {f"{steps} {path.spacings[0]} steps": grid}, path.kind)
+
+
+def check_longest_runs(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check every step of a run of thousands of steps, as `check_every_step` does."""
+    schedule = smooth_schedule(path.kind)  # of a thousand timesteps, each would have several steps and one beta
+    check_steps(
+        sampler, schedule, {f"{LONGEST} logsnr steps": grid_of(sampler, schedule, LONGEST, "logsnr")}, path.kind
+    )
 
 
 def check_steps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.testing.checks.answers import BOUND_OF_ORDER_0, MEAN, POINTS, STD, distance, off_the_point
 from samplerzoo.testing.fixtures import (
     ON_VP,
+    Noise,
     Path,
     Watched,
     bimodal,
@@ -80,6 +82,45 @@ def check_coefficients_have_all_digits(sampler: Sampler, path: Path = ON_VP) -> 
         f"levels that are moved by {NUDGE:g} of themselves, twice, move the states unequally, by {off:.1g}: "
         "what is made of the levels is rounded; coefficients are Python floats, and levels are those of the grid"
     )
+    if schedule.whole is None:  # on a path of timesteps, betas do not move with the levels
+        _check_levels_are_not_rounded(sampler, path)
+
+
+COARSE_NUDGE = 0.01
+"""Relative change of levels over which a formula that is right is nearly straight, and one of rounded levels moves."""
+
+STRAIGHT = 0.1
+"""Relative difference of the slopes over both that is allowed: a formula is curved."""
+
+PLACES = (0.9003, 0.8507, 0.7909)
+"""Shares of the times of some levels, from which these are moved."""
+
+
+def _check_levels_are_not_rounded(sampler: Sampler, path: Path) -> None:
+    """Check that states move with the levels over the smallest change as over a larger one.
+
+    With levels that are rounded, or looked up in a table, a small change moves nothing, or too little. A method that
+    does something else from some level on jumps at one place at most.
+    """
+    off = []
+    for place in PLACES:
+        small, large = (_slope(sampler, path, place, nudge) for nudge in (NUDGE, COARSE_NUDGE))
+        off.append(farthest(small, large) / max(1e-3, float(large.abs().max())))
+    assert min(off) < STRAIGHT, (
+        f"levels that are moved by {NUDGE:g} of themselves move the states otherwise than over {COARSE_NUDGE:g}, by "
+        f"{min(off):.2g} of the slope: levels are rounded"
+    )
+
+
+def _slope(sampler: Sampler, path: Path, place: float, nudge: float) -> torch.Tensor:
+    """Return how much the states change with the levels, over a change of these by so much of themselves."""
+    schedule, runs = path.schedule, []
+    model = normal(schedule=schedule, parametrization=SAMPLE)
+    for sign in (-1, 1):
+        taus = [schedule.tau(t) * place * (1 + sign * nudge) for t in path.timesteps[:4]]
+        grid = Grid((*map(schedule.at, taus), schedule.at(0.0)))
+        runs.append(torch.stack(list(states(sampler, model, grid, given_noise(8, (1,))))))
+    return (runs[1] - runs[0]) / (2 * nudge)
 
 
 FAINT = -11.0
@@ -111,11 +152,21 @@ def check_float32_is_enough(sampler: Sampler, path: Path = ON_VP) -> None:
                 )
 
 
-HALF_PRECISION = {torch.bfloat16: 0.06, torch.float16: 0.01}
-"""Relative rounding that a few steps in half precision may have: twice what methods that are right have, or more."""
+HALF_PRECISION = (torch.bfloat16, torch.float16)
 
-MODERATE = (-2.0, -0.8, 0.1, 1.5, 2.0)
-"""Log-SNR of levels where neither alpha nor sigma is small, so that formulas that are right keep their digits."""
+HALF_GRIDS: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
+    "a few steps": ((-2.0, -0.8, 0.1, 1.5, 2.0), (0.06, 0.01)),
+    "one step": ((-2.0,), (0.02, 0.003)),
+    "two steps": ((0.0, 1.0), (0.07, 0.015)),
+    "many steps": (np.linspace(-3.0, 3.0, 25).tolist(), (0.12, 0.02)),
+    "a long last step": ((-2.0, -1.5, -1.0, -0.5), (0.04, 0.006)),
+    "much noise": ((-5.0, -3.0, -1.0, 1.0, 3.0), (0.11, 0.022)),
+    "little noise": ((-1.0, 0.0, 2.0, 4.0, 6.0), (0.15, 0.014)),
+}
+"""Log-SNR of levels where neither alpha nor sigma is so small that formulas that are right lose their digits.
+
+And the relative rounding that states may have there in bfloat16 and in float16: twice what methods that are right have.
+"""
 
 
 def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -124,20 +175,25 @@ def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
     samplerzoo itself hands states in float32 over. Someone who calls `walk` may have others.
     """
     schedule = path.schedule
-    grid = Grid((*map(schedule.at_log_snr, MODERATE), schedule.at(0.0)))
     model = normal(schedule=schedule, parametrization=SAMPLE)
-    for dtype, allowed in HALF_PRECISION.items():
-        draw = given_noise(16, (4,), dtype)
-        rounded = list(states(sampler, model, grid, draw))
-        draw = given_noise(16, (4,), dtype)
-        exact = list(states(sampler, model, grid, lambda: draw().double()))  # noqa: B023
-        for number, (x, y) in enumerate(zip(exact, rounded, strict=True)):
-            assert y.dtype == dtype, f"its state of step {number} is {y.dtype} where x_T is {dtype}"
-            off = farthest(x, y) / size(x)
-            assert off < allowed, (
-                f"states in {dtype} differ by {off:.2g} from those in float64 after step {number} of {len(grid)}, from "
-                f"log-SNR {MODERATE[0]:g} on, where rounding is below {allowed:g}"
-            )
+    for what, (log_snr, bounds) in HALF_GRIDS.items():
+        grid = Grid((*map(schedule.at_log_snr, log_snr), schedule.at(0.0)))
+        exact = list(states(sampler, model, grid, _rough_noise(torch.float64)))
+        for dtype, allowed in zip(HALF_PRECISION, bounds, strict=True):
+            rounded = list(states(sampler, model, grid, _rough_noise(dtype)))
+            for number, (x, y) in enumerate(zip(exact, rounded, strict=True)):
+                assert y.dtype == dtype, f"its state of step {number} is {y.dtype} where x_T is {dtype}"
+                off = farthest(x, y) / size(x)
+                assert off < allowed, (
+                    f"states in {dtype} differ by {off:.2g} from those in float64 after step {number} of {len(grid)}, "
+                    f"from log-SNR {log_snr[0]:g} on ({what}), where rounding is below {allowed:g}"
+                )
+
+
+def _rough_noise(dtype: torch.dtype) -> Noise:
+    """Draw numbers that every dtype holds as they are."""
+    draw = given_noise(16, (4,), torch.bfloat16)
+    return lambda: draw().to(dtype)
 
 
 MANY_CALLS = 210_000
