@@ -61,6 +61,7 @@ class Trainer:
         self.accelerator = accelerator
         self.resumed = self._checkpoint_to_resume()
         self.progress = Progress() if self.resumed is None else checkpoint.read_progress(self.resumed)
+        self._check_end()
         self.signal: int | None = None
         self.stopping = False
         self.next_line = 0.0
@@ -94,6 +95,18 @@ class Trainer:
     def round(self) -> int:
         """Images of one forward pass of all processes."""
         return self.options.train_batch_size * self.accelerator.num_processes
+
+    def _check_end(self) -> None:
+        """Refuse an end that lies behind a resumed training: its record would say that it was trained for less."""
+        o, p = self.options, self.progress
+        by_steps = o.max_train_steps is not None
+        end, here = (o.max_train_steps, p.step) if by_steps else (o.num_epochs, p.epoch + (p.seen > 0))
+        if end is not None and end < here:
+            flag = "--max-train-steps" if by_steps else "--num-epochs"
+            raise UsageError(
+                f"cannot resume from {self.resumed}: {flag} {end}: it has {here} already: give as many or more, or an "
+                "earlier checkpoint to --resume-from-checkpoint"
+            )
 
     def _last_step(self) -> int:
         """Return the number of optimizer steps at which the training ends, from where it is now."""

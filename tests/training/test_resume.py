@@ -290,6 +290,19 @@ def test_what_cannot_change_on_the_way_is_refused(
         train(options(max_train_steps=2, resume_from_checkpoint="latest", **changed))
 
 
+def test_an_end_that_lies_behind_is_refused(options: Options, no_pictures: None) -> None:
+    """Its record would say that the weights are of fewer steps than they are. The same end may be asked for again."""
+    large = {"train_batch_size": 719}  # two batches hold the data
+    train(options(max_train_steps=None, num_epochs=2, **large))
+    for end, named in (
+        ({"max_train_steps": 3}, "--max-train-steps 3: it has 4 already: give as many or more"),
+        ({"max_train_steps": None, "num_epochs": 1}, "--num-epochs 1: it has 2 already"),
+    ):
+        with pytest.raises(UsageError, match=f"checkpoint-0000004: {named}"):
+            train(options(resume_from_checkpoint="latest", **large, **end))
+    assert train(options(max_train_steps=4, resume_from_checkpoint="latest", **large)).step == 4
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
