@@ -29,6 +29,9 @@ LEVEL = 0.05
 COMPARED = ("fd_jackknifed", "kid", "fd_infinity")
 """Metrics whose differences must have one sign; the first is the one that is shown."""
 
+ROUNDING = 1e-4
+"""Difference of distances, as a share of them, that rounding makes: images of other batches differ by so much."""
+
 Point = tuple[str, float]
 """Index of a point: its line and its place."""
 
@@ -97,15 +100,20 @@ class Verdict:
 
     Attributes:
         budget: evaluations.
-        best: the point of the lowest distance.
+        best: the point of the lowest distance, over the seeds that all points have, if they have any in common.
         ties: points that are not told from it, the lowest first.
         worse: number of points that are told to be worse.
+        distance, error: distance of the best point over these seeds, and its standard error.
+        seeds: number of these seeds; None if all points have the same ones.
     """
 
     budget: float
     best: Point
     ties: tuple[Tie, ...]
     worse: int
+    distance: float
+    error: float
+    seeds: int | None = None
 
     @property
     def decided(self) -> bool:
@@ -146,18 +154,52 @@ class Judge:
         return [self.verdict(column) for _, column in self.points.groupby("budget") if len(column) > 1]
 
     def verdict(self, column: DataFrame) -> Verdict:
-        """Find the best point of a column, and those that are not told from it."""
-        column = column.sort_values("distance")
-        best, others = column.index[0], [*column.index[1:]]
-        differences = [self.difference(other, best) for other in others]
-        among = pairings(len(column))
-        told = self.told(differences, among)
+        """Find the best point of a column, and those that are not told from it.
+
+        It has the lowest distance over the seeds that all points have, unless another one is told to be better over
+        the further seeds that the two share.
+        """
+        ranked, seeds = self._ranked(column)
+        best, among = ranked.index[0], pairings(len(ranked))
+        passed: set[Point] = set()
+        while True:
+            others = [point for point in ranked.index if point != best]
+            differences = [self.difference(other, best) for other in others]
+            judged = [*zip(others, differences, self.told(differences, among), strict=True)]
+            better = [
+                (it.value, other) for other, it, apart in judged if apart and it.value < 0 and other not in passed
+            ]
+            if not better:
+                break
+            passed.add(best)
+            _, best = min(better)
         ties = tuple(
-            Tie(other, difference, self._images(difference, among))
-            for other, difference, apart in zip(others, differences, told, strict=True)
-            if not (apart and difference.value > 0)
+            Tie(other, it, self._images(it, among)) for other, it, apart in judged if not (apart and it.value > 0)
         )
-        return Verdict(float(column["budget"].iloc[0]), best, ties, len(others) - len(ties))
+        distance, error = ranked.loc[best]
+        budget = float(column["budget"].iloc[0])
+        return Verdict(budget, best, ties, len(others) - len(ties), float(distance), float(error), seeds)
+
+    def _ranked(self, column: DataFrame) -> tuple[DataFrame, int | None]:
+        """Return distance and error of the points of a column, the lowest first, and the number of seeds they are of.
+
+        Means over other seeds differ by the seeds, too: those that not all points have are left out, if others are
+        left. The number is None if there is nothing to leave out.
+        """
+        own = [{*self._rows[point]} for point in column.index]
+        common = set.intersection(*own)
+        if not common or all(seeds == common for seeds in own):
+            return column.sort_values("distance")[["distance", "error"]], None
+        found = []
+        for point in column.index:
+            known = [self._rows[point][seed].metrics for seed in sorted(common)]
+            metrics = [each for each in known if each is not None]
+            removed = [each.fd_jackknifed for each in metrics]
+            distances = [each.fd if None in removed else each.fd_jackknifed for each in metrics]
+            errors = [math.nan if each.fd_se is None else each.fd_se for each in metrics]
+            found.append((fmean(map(float, distances)), math.hypot(*errors) / len(errors)))  # type: ignore[arg-type]
+        table = DataFrame(found, column.index, ["distance", "error"])
+        return table.sort_values("distance"), len(common)
 
     def told(self, differences: Sequence[Difference], comparisons: int | None = None) -> list[bool]:
         """Tell which differences are more than chance, of so many that could have been looked at (default: these)."""
@@ -247,6 +289,8 @@ def _difference(
         one, other = _mean(ours, "fd"), _mean(others, "fd")
         return Difference(0.0 if math.isclose(one, other) else one - other, 0.0)
     value, *checks = (_mean(ours, field) - _mean(others, field) for field in COMPARED)
+    if abs(value) <= ROUNDING * _mean(ours, "fd"):
+        value = 0.0
     agrees = all(check * value > 0 for check in checks if not math.isnan(check))
     terms = [(row, 1 / len(ours)) for row in ours] + [(row, -1 / len(others)) for row in others]
     return Difference(value, _root(variance("fd", terms)), agrees, checks[0], _root(variance("kid", terms)))

@@ -65,23 +65,46 @@ def _columns(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[str]:
     unknown = [verdict for verdict in shown if not verdict.ranks]
     if unknown:
         where = _listed([f"{verdict.budget:g}" for verdict in unknown])
-        closest = min((tie for verdict in unknown for tie in verdict.ties), key=lambda tie: tie.images or math.inf)
-        yield f"At {where} evaluations: cannot tell: {_needed(judge, closest)}."
+        pairs = [(verdict, tie) for verdict in unknown for tie in verdict.ties]
+        verdict, closest = min(pairs, key=lambda pair: pair[1].images or math.inf)
+        first = f", the first that will be told: {plain(closest.point[0])} against {plain(verdict.best[0])}"
+        yield (
+            f"At {where} evaluations: cannot tell: {_needed(judge, closest)}"
+            f"{first if len(pairs) > 1 and closest.images and closest.difference.value else ''}."
+        )
     yield from (_best(judge, verdict) for verdict in shown if verdict.ranks)
 
 
 def _best(judge: Judge, verdict: Verdict) -> str:
-    at = f"At {verdict.budget:g} evaluations"
-    best = _named(judge, verdict.best)
+    at = f"At {verdict.budget:g} evaluations{_on_seeds(verdict)}"
+    best = _best_of(judge, verdict)
     others = f"the {verdict.worse} others" if verdict.worse > 1 else "the other row"
     if verdict.decided:
         return f"{at}, {best} is the best: {others} {'are' if verdict.worse > 1 else 'is'} worse."
-    names = [plain(tie.point[0]) for tie in verdict.ties]
-    some = _listed(names if len(names) <= MOST_NAMES else [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"])
+    some = _listed(_some([plain(tie.point[0]) for tie in verdict.ties]))
     return (
         f"{at}, {best} is the lowest, and better than {verdict.worse} of the others. "
         f"It cannot be told from {some}: {_needed(judge, verdict.ties[0])}."
     )
+
+
+def _some(names: Sequence[str]) -> Sequence[str]:
+    """Return the first names, and how many more there are."""
+    return names if len(names) <= MOST_NAMES else [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"]
+
+
+def _on_seeds(verdict: Verdict) -> str:
+    """Say on which seeds rows are ranked, where they have others, too."""
+    if verdict.seeds is None:
+        return ""
+    return (
+        " on the seed that all rows have" if verdict.seeds == 1 else f" on the {verdict.seeds} seeds that all rows have"
+    )
+
+
+def _best_of(judge: Judge, verdict: Verdict, *, evaluations: bool = False) -> str:
+    """Name the best point of a verdict, with its distance over the seeds that all have; see `_named`."""
+    return _named(judge, verdict.best, (verdict.distance, verdict.error), evaluations=evaluations)
 
 
 def _needed(judge: Judge, tie: Tie) -> str:
@@ -105,10 +128,12 @@ def _cheapest(judge: Judge) -> Iterator[str]:
         return
     cheapest = min((tie for tie in verdict.ties), key=lambda tie: judge.points.at[tie.point, "work"], default=None)
     work = judge.points["work"]
-    best = _named(judge, verdict.best, evaluations=True)
+    best = _best_of(judge, verdict, evaluations=True)
     if cheapest is None or work[cheapest.point] >= work[verdict.best]:
         worse = "; every cheaper row is worse" * bool((work < work[verdict.best]).any())
-        yield f"The lowest distance of all is that of {best}{worse}."
+        names = [plain(tie.point[0]) for tie in verdict.ties if work[tie.point] == work[verdict.best]]
+        others = f"; not told from it: {_listed(_some(names))}" if names else ""
+        yield f"The lowest distance of all{_on_seeds(verdict)} is that of {best}{worse}{others}."
         return
     difference = cheapest.difference
     most = f", at most {figure(_most(difference), 2)} above it" if difference.error else ""
@@ -174,10 +199,10 @@ def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
     found = [each for each, apart in zip(worse, told, strict=True) if apart and each[2].value > 0]
     if found and any(difference.error for _, _, difference in found):
         best, later, difference = max(found, key=lambda each: each[2].value)
-        at = judge.points["work"]
+        at, by = judge.points["work"], interval(difference.value, difference.error)
         yield (
             f"More evaluations do not always help: {plain(later[0])} is worse at {at[later]:g} than at {at[best]:g}, "
-            f"by {interval(difference.value, difference.error)}. There, the error of the steps is not what counts most."
+            f"by {by}{_over_shared(judge, best, later)}. There, the error of the steps is not what counts most."
         )
     if floor is not None and not math.isnan(floor.error):
         errors = (judge.points["error"] ** 2 + floor.error**2) ** 0.5
@@ -188,6 +213,12 @@ def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
                 f"{_named(judge, lowest, evaluations=True)} is nearer to the reference than other real images are "
                 f"({interval(*floor)})."
             )
+
+
+def _over_shared(judge: Judge, one: Point, other: Point) -> str:
+    """Say that a difference is over the seeds that two points share, where they have others, too."""
+    first, second = ({*judge.points.at[point, "rows"]} for point in (one, other))
+    return " on the seeds that both have" if first != second and first & second else ""
 
 
 def _holm_width(judge: Judge) -> float:
@@ -212,11 +243,18 @@ def _convergence(points: DataFrame) -> Iterator[str]:
     yield f"Of {len(found)} samplers, not all converge with the order that they declare: {'; '.join(named)}."
 
 
-def _named(judge: Judge, point: Point, *, evaluations: bool = False) -> str:
-    """Name a point with its distance: `unipc (0.42 ± 0.02)`, or `unipc at 10 evaluations (0.42 ± 0.02)`."""
+def _named(
+    judge: Judge, point: Point, measured: tuple[float, float] | None = None, *, evaluations: bool = False
+) -> str:
+    """Name a point with its distance: `unipc (0.42 ± 0.02)`, or `unipc at 10 evaluations (0.42 ± 0.02)`.
+
+    Args:
+        measured: distance and standard error; by default those over all seeds.
+    """
     row = judge.points.loc[point]
+    distance, error = measured or (row["distance"], row["error"])
     at = f" at {row['work']:,g} evaluation{'' if row['work'] == 1 else 's'}" if evaluations else ""
-    return f"{plain(point[0])}{at} ({interval(row['distance'], row['error'])})"
+    return f"{plain(point[0])}{at} ({interval(distance, error)})"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -115,6 +115,32 @@ def test_seeds_are_pooled_over_those_that_both_have() -> None:
     assert found.error == pytest.approx(0.01)  # that of one seed over the root of 2
 
 
+def test_rows_are_ranked_on_the_seeds_that_all_have() -> None:
+    """The mean of a is lower by its seeds 1 and 2 alone: on seed 0, b is better, and that is told."""
+    fds = {("a", 0): 0.5, ("a", 1): 0.3, ("a", 2): 0.28, ("b", 0): 0.4, ("c", 0): 2.0}
+    rows = [sure(row(name, 5, fd, seed=seed), 0.02) for (name, seed), fd in fds.items()]
+    (found,) = judge(rows, rigged(rows, 0.3, 0.01)).verdicts()
+    assert (found.best[0], found.worse, found.seeds) == ("b", 2, 1)
+    assert (found.distance, found.error) == (0.4, 0.02)
+    (same,) = judge(rows[:1] + rows[3:], rigged(rows, 0.3, 0.01)).verdicts()
+    assert (same.best[0], same.seeds) == ("b", None)
+
+
+def test_a_row_that_further_seeds_tell_to_be_better_is_the_best() -> None:
+    """On seed 0, which all have, a is the lowest by chance; on the three seeds of a and b, b is better."""
+    fds = {("a", 0): 0.499, ("a", 1): 0.9, ("a", 2): 0.9, ("b", 0): 0.5, ("b", 1): 0.5, ("b", 2): 0.5, ("c", 0): 2.0}
+    rows = [sure(row(name, 5, fd, seed=seed), 0.02) for (name, seed), fd in fds.items()]
+    (found,) = judge(rows, rigged(rows, 0.3, 0.01)).verdicts()
+    assert (found.best[0], found.ties, found.worse) == ("b", (), 2)
+
+
+def test_a_difference_of_rounding_is_none() -> None:
+    """One method under two names draws the same images but for rounding, and their paired error is then 0."""
+    rows = [sure(row(name, 5, fd), 0.02) for name, fd in (("ddim", 0.5), ("ddpm", 0.50001), ("unipc", 0.6))]
+    (found,) = judge(rows, rigged(rows, 0.3, 0.0)).verdicts()
+    assert ([tie.difference.value for tie in found.ties], found.worse) == ([0.0], 1)
+
+
 def test_rows_of_different_seeds_are_independent() -> None:
     rows = [sure(row("ddim", 5, 0.5, seed=0), 0.3), sure(row("unipc", 5, 0.4, seed=1), 0.3)]
     found = judge(rows, rigged(rows, 0.3, 0.01)).difference(("ddim", 5), ("unipc", 5))

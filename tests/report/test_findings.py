@@ -50,6 +50,21 @@ def test_of_three_two_may_be_equal() -> None:
     assert "It cannot be told from a: about " in found[0]
 
 
+def test_the_seeds_on_which_rows_are_ranked_are_said() -> None:
+    fds = {("a", 0): 0.5, ("a", 1): 0.3, ("b", 0): 0.4}
+    found = words([sure(row(name, 5, fd, seed=seed), 0.02) for (name, seed), fd in fds.items()])
+    assert (
+        found[0]
+        == "At 5 evaluations on the seed that all rows have, b (0.400 ± 0.039) is the best: the other row is worse."
+    )
+
+
+def test_the_first_difference_that_more_images_tell_is_named() -> None:
+    found = words(curves(a={5: 0.801}, b={5: 0.8}, c={5: 0.82}), own=0.05)
+    assert found[0].startswith("At 5 evaluations: cannot tell: about ")
+    assert found[0].endswith(", the first that will be told: c against b.")
+
+
 def test_few_images_say_nothing() -> None:
     few = protocol(images=40)
     rows = [row("ddim", 5, 3.0, under=few), row("ddpm", 5, 1.0, under=few), row("ddim", 50, 0.5, under=few)]
