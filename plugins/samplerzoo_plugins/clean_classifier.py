@@ -44,7 +44,7 @@ class CleanClassifier(Features):
         if not (folder / WEIGHTS).is_file():
             raise UsageError(
                 f"{self.source} has no feature network: make one of your images DATA with `samplerzoo "
-                f"train-classifier --clean --dataset DATA --output-dir {folder}`"
+                f"train-classifier --clean --dataset DATA --output-dir {folder}`, or take --features pixels"
             )
         return folder
 

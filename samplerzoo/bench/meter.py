@@ -23,6 +23,7 @@ from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics import names, reference
 from samplerzoo.metrics.embed import Embedder
 from samplerzoo.metrics.evaluate import Measurement, compute_metrics
+from samplerzoo.metrics.reference import UnfitReference
 from samplerzoo.metrics.reference_store import obtain_reference
 from samplerzoo.models.exact import ExactOptions
 from samplerzoo.models.folder import is_exact
@@ -49,8 +50,8 @@ class Meter:
         self._device = device
         try:
             self._reference = obtain_reference(suite.reference, suite.reference_split, self._features, device)
-        except ZooError as error:
-            raise type(error)(f"{error}; {self._mend()}") from error
+        except UnfitReference as error:  # what the model was trained on is a better way out
+            raise type(error)(error.fault, self._mend()) from error
         self._floor = self._find_floor(suite)
         self._loaded: Embedder | None = None
 
@@ -87,9 +88,12 @@ class Meter:
         """Refuse images of a shape that cannot be measured, before hours go into them."""
         found, _ = self._embedder()(np.zeros((1, *shape), dtype=np.uint8), ["a black image"])
         if found.shape[1] != self._reference.dimensions:
+            channels, height, width = shape
+            colour = "colour" if channels == 3 else "grey" if channels == 1 else f"{channels} channels"
             raise UsageError(
-                f"reference {self._reference.name} is of {self._reference.dimensions} features, "
-                f"and {self._features.name} gives {found.shape[1]} of an image of {self._suite.model}; {self._mend()}"
+                f"reference {self._reference.name} is of {self._reference.dimensions} features, and "
+                f"{self._features.name} gives {found.shape[1]} of an image of {self._suite.model}: it has to be of "
+                f"images of {width}x{height} in {colour}, as those of the model; {self._mend()}"
             )
 
     @property

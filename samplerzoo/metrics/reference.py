@@ -122,17 +122,39 @@ def check_suffix(path: Path) -> None:
         raise UsageError(f"{path}: a reference is a .safetensors file, or .npz for pytorch-fid")
 
 
+class UnfitReference(ZooError):
+    """Error raised for a reference that was made with other features.
+
+    Attributes:
+        fault: what is wrong, without the way out, which others may know better.
+    """
+
+    def __init__(self, fault: str, way_out: str) -> None:
+        super().__init__(f"{fault}; {way_out}")
+        self.fault = fault
+
+
+class NoReference(UnfitReference, UsageError):
+    """Error raised for a name of a reference that these features do not have."""
+
+
 def load_reference(name: str, features: Features) -> Reference:
     """Load a reference by its name with these features, or from a file: .safetensors, or pytorch-fid's .npz.
 
     Raises:
-        UsageError: there is no such reference.
-        ZooError: it cannot be read, or was made with other features.
+        NoReference: there is none of this name.
+        UsageError: there is no such file.
+        UnfitReference: it was made with other features.
+        ZooError: it cannot be read.
     """
     path = _find(name, features)
     found = _load_npz(path) if path.suffix == ".npz" else _load(path)
     if found.features_id not in (None, features.id):
-        raise ZooError(f"{path} was made with other features ({found.features_id}, not {features.id}); make it again")
+        words = ["samplerzoo", "ref", "make", "DATA", "--features", spec_of(features), "-o", str(path)]
+        raise UnfitReference(
+            f"{path} was made with other features ({found.features_id}, not {features.id})",
+            f"make it again of its images DATA with `{shlex.join(words)}`",
+        )
     return replace(found, name=name if path.stem == name else path.name, id=digest(path))
 
 
@@ -301,9 +323,9 @@ def _find(name: str, features: Features) -> Path:
         else:
             make, then = [*words, str(features.references / f"{name}.safetensors")], ""
         names = ", ".join(there) or "none"
-        raise UsageError(
-            f"features {features.name} have no reference {name!r}; they have: {names}; make one of your images DATA "
-            f"with `{shlex.join(make)}`{then}"
+        raise NoReference(
+            f"features {features.name} have no reference {name!r}; they have: {names}",
+            f"make one of your images DATA with `{shlex.join(make)}`{then}",
         )
     return there[name]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import PositiveInt, ValidationError
+from pydantic import PositiveInt, ValidationError, field_validator
 
 from samplerzoo.core.model import Layout, Model
 from samplerzoo.core.paths import NAMED_PATHS
@@ -42,6 +42,11 @@ class ExactOptions(DataOptions):
     images: PositiveInt | None = Field(None, description="so many of the images, chosen at random; default: all")
     conditional: bool = Field(True, description="take class labels, if the data have several classes")
     bandwidth: float = Field(0.0, ge=0.0, le=1000.0, description="deviation of a Gaussian around each image")
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        return int(value) if value in ("1", "3") else value  # a name is text
 
     @classmethod
     def parse(cls, name: str) -> Self:

@@ -26,7 +26,8 @@ from samplerzoo.report.errors import findings as findings_of_errors
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, settings
-from samplerzoo.report.scores import score_sections
+from samplerzoo.report.scores import findings as findings_of_scores
+from samplerzoo.report.scores import score_sections, score_tables
 from samplerzoo.report.series import (
     SEED,
     Floor,
@@ -111,6 +112,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     if len(rows) < len(every):
         lines, sweeps = (along(rows, "steps"), along(rows, "scale")) if rows else (lines[:0], sweeps[:0])
     evidence = collect(folder, every)
+    scores = score_tables([row for row in every if row.score is not None], evidence)
     sections = _sections(lines, sweeps, evidence, baseline)
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     written = [
@@ -118,7 +120,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
             section(table, folder, stem, _known(table, baseline, alone=not sections))
             for table, stem in zip(errors, stems, strict=True)
         ),
-        score_sections([row for row in every if row.score is not None], evidence),
+        score_sections(scores),
         *(each.write(folder) for each in sections),
         time_section(all_lines),
         _prompts(every),
@@ -132,13 +134,14 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
-    said = {each.protocol: each.findings for each in sections}
+    said: dict[Protocol, Sequence[str]] = {table.protocol: findings_of_errors(table) for table in errors}
+    said |= {table.protocol: findings_of_scores(table) for table in scores}
+    said |= {each.protocol: each.findings for each in sections}
     page = None
     if interactive.is_available():
         page = folder / interactive.HTML_FILE
-        findings = said | {table.protocol: findings_of_errors(table) for table in errors}
-        interactive.write_page([(folder, row) for row in every], evidence, page, findings)
-    return Report(folder / REPORT_FILE, page, said)
+        interactive.write_page([(folder, row) for row in every], evidence, page, said)
+    return Report(folder / REPORT_FILE, page, {protocol: found for protocol, found in said.items() if found})
 
 
 def _known(table: ErrorTable, baseline: str | None, *, alone: bool) -> str | None:
@@ -287,7 +290,8 @@ def _against(judge: Judge, baseline: Point) -> str:
     return (
         f"Difference to the baseline, {plain(line)} at {work:g} evaluations, image by image where both share a seed. "
         "A star marks what is told from it: by Holm's correction over a column, and with the same sign of the kernel "
-        "distance and of the distance at infinity."
+        "distance and of the distance at infinity. Bold is more careful, since the lowest of a column is chosen by its "
+        "figures: it allows for all pairs, so that a row may be in bold with a star."
     )
 
 

@@ -77,9 +77,9 @@ def score_tables(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> 
     return tables
 
 
-def score_sections(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> Iterator[str]:
+def score_sections(tables: Sequence[ScoreTable]) -> Iterator[str]:
     """Write the parts of a report on rows of scores, a table for those that can be compared."""
-    for table in score_tables(rows, evidence):
+    for table in tables:
         yield from _section(table)
 
 
@@ -91,9 +91,9 @@ def _section(table: ScoreTable) -> Iterator[str]:
         f"{plain(protocol.reference)} (Hessel et al. 2021). {table.over} Higher is nearer to the prompt, which is "
         "not nearer to real images."
     )
-    findings = "\n".join(f"- {plain(sentence)}" for sentence in _findings(table))
-    if findings:
-        yield findings
+    found = findings(table)
+    if found:
+        yield "\n".join(f"- {plain(sentence)}" for sentence in found)
     bold = "" if table.few else ", in bold the highest of each column and what is not told from it"
     yield f"Score by evaluations of the network{bold}:"
     yield _means(table)
@@ -102,20 +102,21 @@ def _section(table: ScoreTable) -> Iterator[str]:
         yield f"Difference to {plain(table.baseline)}, image by image, with its 95% interval:\n\n{differences}"
 
 
-def _findings(table: ScoreTable) -> Iterator[str]:
+def findings(table: ScoreTable) -> list[str]:
     """Say which row is nearest to its prompts at each number of evaluations, and which cannot be told from it."""
     if table.few:
-        yield f"Cannot tell: at least {FEW} images are needed; each row has {table.protocol.images}."
-        return
+        return [f"Cannot tell: at least {FEW} images are needed; each row has {table.protocol.images}."]
+    found = []
     for work in table.budgets:
         best, lines = table.best(work), table.beside(work)
         equal = [line for line in lines if line != best and line not in table.told(work)]
         mean = _figure(table.rows[best, work])
         if table.told(work):
             tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            yield f"At {work:g} evaluations the highest is {best} ({mean}){tail}."
+            found.append(f"At {work:g} evaluations the highest is {best} ({mean}){tail}.")
         elif equal:
-            yield f"At {work:g} evaluations: cannot tell. No row is told from the highest, {best} ({mean})."
+            found.append(f"At {work:g} evaluations: cannot tell. No row is told from the highest, {best} ({mean}).")
+    return found
 
 
 def _means(table: ScoreTable) -> str:

@@ -283,10 +283,13 @@ def test_what_cannot_be_measured_is_refused_before_it_is_made(suite: Suites, ben
     import numpy as np
 
     np.savez(tmp_path / "other.npz", mu=np.zeros(10), sigma=np.eye(10))
-    with pytest.raises(ZooError, match="of 10 features, and pixels gives 64"):
+    size = r"of 10 features, and pixels gives 64 .*: it has to be of images of 8x8 in grey, as those of the model; make"
+    with pytest.raises(ZooError, match=size):
         bench(suite(reference=str(tmp_path / "other.npz")))
-    with pytest.raises(UsageError, match="no feature network"):
+    with pytest.raises(UsageError, match=r"no feature network: make one .*, or take --features pixels$"):
         bench(suite(features=None))
+    with pytest.raises(UsageError, match=r"no reference 'nope'; they have: none; make a reference [^;]*$"):
+        bench(suite(reference="nope"))
     assert not (tmp_path / "out/cells").exists()
 
 

@@ -35,6 +35,7 @@ def folder(tmp_path: Path) -> Path:
     ("name", "expected"),
     [
         ("exact:digits", {}),
+        ("exact:digits:channels=3", {"channels": 3}),
         ("exact:digits:vp", {}),
         ("exact:digits:flow", {"path": "flow"}),
         ("exact:digits:bandwidth=0.1:ve", {"path": "ve", "bandwidth": 0.1}),

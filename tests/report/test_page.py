@@ -118,8 +118,15 @@ def test_old_reports_are_read_and_say_what_they_lack(tmp_path: Path, monkeypatch
         found = make_report(tmp_path / folder.parent.name)
         for under, sentences in found.findings.items():
             assert sentences
-            if under.features != "exact" and under.dimensions is None:
+            if under.features not in ("exact", "error") and under.dimensions is None:
                 assert sentences[0].startswith("Cannot tell: these rows are of an earlier version")
+
+
+def test_errors_and_scores_are_said_on_the_terminal_as_distances_are(tmp_path: Path) -> None:
+    found = make_report(shutil.copytree(REPORTS / "exact-mnist", tmp_path / "it"))
+    features = [under.features for under in found.findings]
+    assert features == ["error", "mnist"]
+    assert "At 8 evaluations the nearest is ipndm" in str(found)
 
 
 def test_the_baseline_is_in_every_section_that_has_it(tmp_path: Path) -> None:
