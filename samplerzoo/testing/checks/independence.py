@@ -6,8 +6,9 @@ And that the levels of a run depend on what was asked for alone.
 from __future__ import annotations
 
 import copy
+import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,10 +55,8 @@ def check_global_random_state(sampler: Sampler, path: Path = ON_VP) -> None:
     with kept_random_state():
         for seed in (1, 2):
             seed_everything(seed)
-            before = random_state()
-            images.append(last(sampler, bimodal(schedule=path.schedule), path.some, given_noise(3, (2,))))
-            for library, state in random_state().items():
-                assert state == before[library], f"it draws from the global random state of {library}: use noise()"
+            with undrawn(USE_NOISE):
+                images.append(last(sampler, bimodal(schedule=path.schedule), path.some, given_noise(3, (2,))))
     off = farthest(*images)
     assert torch.equal(*images), f"images differ by {off:.2g} with the global random seed: use noise()"
 
@@ -110,6 +109,13 @@ def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
         )
 
 
+USE_NOISE = "use noise()"
+GUIDES_ALIKE = "a guidance guides a state in the same way each time"
+SAME_LEVELS = "the same steps have the same levels"
+SAME_ROWS = "the same images have the same features"
+"""Words for what is to be done instead of drawing from a global generator, by kind of plugin."""
+
+
 def _assert_same(expected: list[torch.Tensor], found: list[torch.Tensor], when: str) -> None:
     assert len(found) == len(expected), (
         f"{when} a run yields {len(found) - 1} states, and {len(expected) - 1} otherwise"
@@ -132,6 +138,36 @@ def random_state() -> dict[str, Any]:
         "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in words],
         "random": random.getstate(),
     }
+
+
+@contextmanager
+def undrawn(instead: str) -> Iterator[None]:
+    """Check that nothing is drawn from a global generator meanwhile. It comes before all else that is found there.
+
+    Args:
+        instead: words for what is to be done.
+    """
+    before, found = random_state(), None
+    try:
+        yield
+    except Exception as error:
+        found = error
+    for library, state in random_state().items():
+        if state != before[library]:
+            raise AssertionError(f"it draws from the global random state of {library}: {instead}") from found
+    if found is not None:
+        raise found
+
+
+def without_global_draws(check: Callable[[Any], None], instead: str) -> Callable[[Any], None]:
+    """Make a check fail with this cause wherever a plugin draws from a global generator, which stays as it was."""
+
+    @functools.wraps(check)
+    def checked(plugin: Any) -> None:
+        with kept_random_state(), undrawn(instead):
+            check(plugin)
+
+    return checked
 
 
 def seed_everything(seed: int) -> None:
