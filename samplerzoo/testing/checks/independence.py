@@ -17,6 +17,7 @@ import torch
 
 from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
+from samplerzoo.testing.checks.leftovers import check_nothing_is_shared
 from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, farthest, given_noise, last, normal, states
 
 MANY = 4200
@@ -64,7 +65,8 @@ def check_global_random_state(sampler: Sampler, path: Path = ON_VP) -> None:
 def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that a run is the same after others and beside others, by a fresh object too, and that its states stay.
 
-    The others have another batch, shape, dtype, number of steps, first level and schedule, one at a time.
+    The others have another batch, shape, dtype, number of steps, first level and schedule, one at a time. And they have
+    the number of steps, the ends or some levels in common, on other grids, or the grid, with other options and noise.
     """
     fresh = type(sampler).model_validate_json(sampler.model_dump_json())
     schedule, some = path.schedule, path.some
@@ -84,6 +86,7 @@ def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> Non
     beside = states(sampler, normal(-1.0, shape=(2,), schedule=schedule), some, given_noise(3, (2,), seed=1))
     found = [x for x, _ in zip(states(sampler, model, some, given_noise(3, (2,))), beside, strict=True)]
     _assert_same(expected, found, "while another one is under way")
+    check_nothing_is_shared(sampler, path)
 
 
 def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
