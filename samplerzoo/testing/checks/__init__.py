@@ -36,6 +36,7 @@ from samplerzoo.testing.checks.embedding_sizes import (
     check_texts_have_rows,
     check_values_do_not_wrap,
 )
+from samplerzoo.testing.checks.evaluations import check_evaluations_add_order
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -137,6 +138,7 @@ OPTIONS_CHECKS = (
 
 WARNING_CHECKS = (
     check_cites_its_source,
+    check_evaluations_add_order,
     check_memory_adds_order,
     check_spacing_is_heeded,
     check_images_are_guided_whole,

@@ -25,7 +25,7 @@ from samplerzoo.core.prediction import Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import UsageError
 from samplerzoo.sampling.sample import sample
-from samplerzoo.testing.checks.independence import GUIDES_ALIKE, kept_random_state, seed_everything, undrawn
+from samplerzoo.testing.checks.independence import CONTRASTS, GUIDES_ALIKE, kept_random_state, seed_everything, undrawn
 from samplerzoo.testing.fixtures import Ancestral, Flow, farthest, three_classes
 from samplerzoo.testing.guiding import (
     IMAGES,
@@ -81,6 +81,27 @@ def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = No
                 )
         if model is None:
             _check_many(bench, made, difference(guidance, made))
+            _check_sizes(bench, made, difference(guidance, made))
+
+
+def _check_sizes(bench: Bench, guidance: Guidance, where: str) -> None:
+    """Check that images are guided as they are alone where the states and predictions of some explode."""
+
+    def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
+        p = bench.model.denoise(x, t, condition)
+        return p.moved(p.eps / 2)  # so that x0 explodes, too
+
+    factors = torch.tensor(CONTRASTS, dtype=bench.dtype).reshape(-1, *[1] * len(bench.model.shape))
+    for t, x in bench.states()[1::2]:
+        x = x * factors
+        whole = eps(bench.guide(guidance, denoise=denoise)(x, t))
+        for image in range(IMAGES):
+            alone = eps(bench.guide(guidance, bench.labels[[image]], denoise=denoise)(x[[image]], t))
+            off = farthest(alone, whole[[image]]) / max(1.0, float(alone.abs().max()))
+            assert off <= bench.tolerance, (
+                f"eps of image {image} of a batch of {IMAGES}, of which some have large values, differs by "
+                f"{off:.2g} of its size{where} when it is guided without the others, {bench.place(t)}"
+            )
 
 
 def _check_many(bench: Bench, guidance: Guidance, where: str) -> None:

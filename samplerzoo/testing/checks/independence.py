@@ -18,16 +18,23 @@ import torch
 from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.testing.checks.leftovers import check_nothing_is_shared
-from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, farthest, given_noise, last, normal, states
+from samplerzoo.testing.fixtures import ON_VP, Noise, Path, bimodal, farthest, given_noise, last, normal, states
 
 MANY = 4200
 """Images of a large batch, more than parts that one might divide it into."""
+
+WIDE = 300.0
+"""Deviation of data whose predictions are far larger than those of pictures."""
+
+CONTRASTS = (1.0, 1e-3, 30.0, 0.0, 1e3, 1.0)
+"""Factors of the draws of images of one batch: some explode, and others are next to nothing."""
 
 
 def check_batch_is_not_mixed(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that images of batches of many sizes are those that are made alone, or with others in another order.
 
-    It is checked on a nonlinear network, in float64.
+    It is checked on a nonlinear network, in float64, and with predictions of all sizes: a bound or a factor may be that
+    of the batch where an image explodes.
     """
     model, grid = bimodal(schedule=path.schedule), path.some
     for images in (2, 3, 4, 5, 8, MANY):
@@ -40,6 +47,29 @@ def check_batch_is_not_mixed(sampler: Sampler, path: Path = ON_VP) -> None:
                 f"images {chosen} of a batch of {images} differ by {off:.2g} when they are made without the others, or "
                 "in another order"
             )
+    _check_sizes_are_not_mixed(sampler, path)
+
+
+def _check_sizes_are_not_mixed(sampler: Sampler, path: Path) -> None:
+    """Check that images are what they are alone in batches of large values, and of large and small ones."""
+    images = len(CONTRASTS)
+    for std, contrasts in ((0.5, CONTRASTS), (WIDE, CONTRASTS), (WIDE, (1.0,) * images)):
+        model = normal(0.0, std, shape=(2,), schedule=path.schedule)
+        factors = torch.tensor(contrasts, dtype=torch.float64)[:, None]
+        whole = last(sampler, model, path.some, _each(factors, [*range(images)]))
+        for image in range(images):
+            alone = last(sampler, model, path.some, _each(factors, [image]))
+            off = farthest(alone, whole[[image]]) / max(1.0, float(alone.abs().max()))
+            assert off < 1e-10, (
+                f"image {image} of a batch of {images}, of which some have large values, differs by {off:.2g} of its "
+                f"size when it is made without the others, on data of deviation {std:g}"
+            )
+
+
+def _each(factors: torch.Tensor, chosen: list[int]) -> Noise:
+    """Draw for some images of a batch, as many times as large as a factor of each says."""
+    source = given_noise(len(factors), (2,))
+    return lambda: (source() * factors)[chosen]
 
 
 def check_deterministic(sampler: Sampler, path: Path = ON_VP) -> None:

@@ -36,6 +36,8 @@ OTHERS = (
 STEPS, FEWER, MORE = 139, 137, 141
 """Steps of all these runs, and of those that share nothing with them: numbers that no other check takes."""
 
+SHARED = "runs with the same number of steps, ends, times or some levels, or all of them and other noise"
+
 OPTIONS_FROM, OPTIONS_STEPS = -0.08, 10
 """Log-SNR and steps by which the runs differ after which other options are tried: what is kept is that of the first."""
 
@@ -61,7 +63,7 @@ def check_nothing_is_shared(sampler: Sampler, path: Path = ON_VP) -> None:
     """
     with contextlib.suppress(UsageError):  # of so many steps
         _run_other_grids(sampler, path)
-        _check_as_fresh(sampler, path.schedule, LOG_SNR, STEPS)
+        _check_as_fresh(sampler, path.schedule, LOG_SNR, STEPS, SHARED)
     around = [*neighbours(sampler)]
     if around:
         levels, steps = [level + OPTIONS_FROM for level in LOG_SNR], STEPS + OPTIONS_STEPS
@@ -69,7 +71,7 @@ def check_nothing_is_shared(sampler: Sampler, path: Path = ON_VP) -> None:
             for other in around:
                 with contextlib.suppress(UsageError):  # of the option
                     _begun(other, path.schedule, _grid(path.schedule, levels, steps))
-            _check_as_fresh(sampler, path.schedule, levels, steps)
+            _check_as_fresh(sampler, path.schedule, levels, steps, "runs of the same grid with other options")
 
 
 def _run_other_grids(sampler: Sampler, path: Path) -> None:
@@ -84,25 +86,24 @@ def _run_other_grids(sampler: Sampler, path: Path) -> None:
         _begun(sampler, path.schedule, _grid(path.schedule, before, STEPS), seed=1)
 
 
-def _check_as_fresh(sampler: Sampler, schedule: Schedule, first: Sequence[float], steps: int) -> None:
+def _check_as_fresh(sampler: Sampler, schedule: Schedule, first: Sequence[float], steps: int, after: str) -> None:
     """Check that a run is one of a fresh object with other steps and another shape, and one of levels that are off."""
     found = _begun(sampler, schedule, _grid(schedule, first, steps))
     fewer = _begun(_fresh(sampler), schedule, _grid(schedule, first, steps + FEWER - STEPS), SMALLER)
     more = _begun(_fresh(sampler), schedule, _grid(schedule, first, steps + MORE - STEPS), LARGER)
     if _off(more, fewer).max() <= ROUNDING:
-        _check_same(found, more, ROUNDING)
+        _check_same(found, more, ROUNDING, after)
     below, above = (
         _begun(_fresh(sampler), schedule, _grid(schedule, first, steps, nudge=by)) for by in (-NUDGE, NUDGE)
     )
-    _check_same(found, (below + above) / 2, STRAIGHT)
+    _check_same(found, (below + above) / 2, STRAIGHT, after)
 
 
-def _check_same(found: torch.Tensor, expected: torch.Tensor, allowed: float) -> None:
+def _check_same(found: torch.Tensor, expected: torch.Tensor, allowed: float, after: str) -> None:
     for number, off in enumerate(_off(expected, found).tolist()):
         assert off <= allowed, (
-            f"after runs that had the same number of steps, ends, times or some levels, state {number} of a run is off "
-            f"by {off:.2g} from that of one which has nothing in common with them: what a run keeps belongs in local "
-            "variables of walk"
+            f"after {after}, state {number} of a run is off by {off:.2g} from that of one which has nothing in common "
+            "with them: what a run keeps belongs in local variables of walk"
         )
 
 
