@@ -150,7 +150,7 @@ WARNING_CHECKS = (
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
 FIRST_CHECKS = (check_takes_some_path,)
-LAST_CHECKS = (check_spacing_is_heeded, check_memory_adds_order)
+LAST_CHECKS = (check_spacing_is_heeded, check_evaluations_add_order, check_memory_adds_order)
 """Checks of a sampler on all kinds of path together, before those on each and after them."""
 
 SAMPLER_CHECKS = (

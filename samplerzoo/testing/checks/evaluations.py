@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 
 from samplerzoo.core.exact import draws
@@ -23,10 +24,10 @@ def check_evaluations_add_order(sampler: Sampler) -> None:
         if refusal(sampler, path) is not None or draws(sampler, path.uneven, path.schedule):
             continue
         watched = Watched(made_for(sampler, 0.5, 0.5, path.schedule))
-        asked = [0]
+        asked = []
         for _ in watched.states(sampler, path.uneven, given_noise(1, (1,))):
             asked.append(len(watched.asked))
-        evaluations = statistics.median(after - before for before, after in zip(asked[1:], asked[2:], strict=False))
+        evaluations = statistics.median(after - before for before, after in itertools.pairwise(asked))
         if evaluations > 1:
             order = convergence(sampler, path=path.kind, uneven=True).order
             raise AssertionError(

@@ -167,8 +167,8 @@ def random_state() -> dict[str, Any]:
     """Return the states of all global generators, in a form that can be compared."""
     words: Any = np.random.get_state()
     return {
-        "torch": torch.get_rng_state().tolist(),
-        "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in words],
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": [part.tobytes() if isinstance(part, np.ndarray) else part for part in words],
         "random": random.getstate(),
     }
 
