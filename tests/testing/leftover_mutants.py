@@ -1,4 +1,4 @@
-"""Samplers and guidances that keep something from run to run, or from call to call, under a key that is too short."""
+"""Samplers and guidances whose images depend on what they may not: other runs, calls, images and random numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import math
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from samplerzoo import Field, Guidance, Sampler, posterior_std
@@ -43,6 +44,10 @@ def keeping(key):
             return kept.setdefault((key(grid, i), i), ratio)
 
     return Kept
+
+
+class ByAllLevels(keeping(lambda grid, i: grid.levels)):
+    """Step sizes are kept by all levels, which is right (Lu et al. 2022b)."""
 
 
 class ByNumberOfSteps(keeping(lambda grid, i: len(grid))):
@@ -144,14 +149,87 @@ class LabelsAreForgotten(Guidance):
         return guided
 
 
-LEFTOVER_MUTANTS: list[Sampler] = [
-    ByNumberOfSteps(),
-    ByNumberAndEnds(),
-    ByLevel(),
-    ByRoundedEnds(),
-    ByTimes(),
-    OfOtherOptions(),
-    FirstPredictionOfAShape(),
+class BoundOfTheBatch(Sampler):
+    """DDIM whose x0 is scaled down by the largest of the batch, where it explodes (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        x0 = p.x0 / (p.x0.abs().max().clamp(min=20.0) / 20.0)
+        return s.alpha * x0 + s.sigma * (x - t.alpha * x0) / t.sigma
+
+
+class BoundOfTheBatchOfLabels(Guidance):
+    """Classifier-free guidance with the same bound on eps (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            p = denoise(x, t, condition).away_from(denoise(x, t, null), self.scale)
+            return p.replace(eps=p.eps / (p.eps.abs().max().clamp(min=1e3) / 1e3))
+
+        return guided
+
+
+class UnevenHeun(Sampler):
+    """Heun's method with unlike weights at low noise, at the order that it has so (Karras et al. 2022)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        before, after = t.sigma / t.alpha, s.sigma / s.alpha
+        slope = denoise(s.alpha * (x / t.alpha + (after - before) * p.eps), s).eps
+        weight = 0.5 if before > 1 else 0.55
+        return s.alpha * (x / t.alpha + (after - before) * ((1 - weight) * p.eps + weight * slope))
+
+
+class ForeignNoiseInShortSteps(Sampler):
+    """DDIM with noise, which is torch's where it is little (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p, std = denoise(x, t), posterior_std(t, s)
+        mean = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+        z = noise() if std else 0.0
+        return mean + std * (torch.randn_like(x) if 0 < std < 0.01 else z)
+
+
+class ForeignNoiseAtLargeScale(Guidance):
+    """Classifier-free guidance with a little noise of numpy's, at large scales (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            p = denoise(x, t, condition).away_from(denoise(x, t, null), self.scale)
+            return p if self.scale < 20 else p.moved(torch.full_like(p.eps, np.random.rand()))
+
+        return guided
+
+
+LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
+    (ByNumberOfSteps(), "check_runs_leave_nothing_behind"),
+    (ByNumberOfSteps(), "check_runs_leave_nothing_behind_on_flow"),
+    (ByNumberAndEnds(), "check_runs_leave_nothing_behind"),
+    (ByNumberAndEnds(), "check_runs_leave_nothing_behind_on_ve"),
+    (ByLevel(), "check_runs_leave_nothing_behind"),
+    (ByRoundedEnds(), "check_runs_leave_nothing_behind"),
+    (ByTimes(), "check_runs_leave_nothing_behind"),
+    (OfOtherOptions(), "check_runs_leave_nothing_behind"),
+    (FirstPredictionOfAShape(), "check_runs_leave_nothing_behind"),
+    (BoundOfTheBatch(), "check_batch_is_not_mixed"),
+    (UnevenHeun(), "check_evaluations_add_order"),
+    (ForeignNoiseInShortSteps(), "check_every_step"),
 ]
 
-FORGETFUL_GUIDANCES: list[Guidance] = [EverySecondCall(), EveryEvenCall(), LabelsAreForgotten()]
+LEFTOVER_GUIDANCES: list[tuple[Guidance, set[str]]] = [
+    (EverySecondCall(), {"check_guided_runs_are_independent"}),
+    (EveryEvenCall(), {"check_guided_runs_are_independent"}),
+    (LabelsAreForgotten(), {"check_guided_runs_are_independent"}),
+    (BoundOfTheBatchOfLabels(), {"check_guided_batch_is_not_mixed"}),
+    (ForeignNoiseAtLargeScale(), {"check_scale_is_exact"}),
+]

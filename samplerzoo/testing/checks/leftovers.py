@@ -41,8 +41,8 @@ SHARED = "runs with the same number of steps, ends, times or some levels, or all
 OPTIONS_FROM, OPTIONS_STEPS = -0.08, 10
 """Log-SNR and steps by which the runs differ after which other options are tried: what is kept is that of the first."""
 
-SIZE, SMALLER, LARGER = (4, 3), (3, 2), (5, 4)
-"""Images and pixels of these, in the same way."""
+SIZE, SMALLER, LARGER = (6, 5), (5, 4), (7, 6)
+"""Images and pixels of these, in the same way: shapes that no other check takes."""
 
 NUDGE = 1e-3
 """Change in log-SNR of levels that are shared with no run, over which states are nearly straight."""
