@@ -155,6 +155,9 @@ LAST_CHECKS = (check_spacing_is_heeded, check_evaluations_add_order, check_memor
 
 SAMPLER_CHECKS = (
     check_one_state_a_step,
+    check_deterministic,
+    check_global_random_state,
+    check_runs_leave_nothing_behind,
     check_every_step,
     check_any_shape,
     check_images_of_any_size,
@@ -162,9 +165,6 @@ SAMPLER_CHECKS = (
     check_batch_is_not_mixed,
     check_batches_of_any_size,
     check_nothing_is_changed_in_place,
-    check_deterministic,
-    check_global_random_state,
-    check_runs_leave_nothing_behind,
     check_grids_are_as_asked,
     check_recording_changes_nothing,
     check_nfe_is_what_it_calls,
@@ -187,7 +187,7 @@ SAMPLER_CHECKS = (
     check_long_runs,
     check_any_number_of_steps,
 )
-"""Checks of a sampler, which are made on every kind of path."""
+"""Checks of a sampler, made on every kind of path: first those of what may be the cause of any other failure."""
 
 SLOW_CHECKS = (
     check_what_is_set_stays,
