@@ -97,6 +97,47 @@ class Dropout(Projected):
         return lambda images: torch.nn.functional.dropout(inner(images), 0.5)
 
 
+class LessTheFirstBatch(Projected):
+    """Takes the mean of the first images that it sees from all of that size."""
+
+    def load(self, device="cpu"):
+        inner, means = super().load(device), {}
+
+        def features(images):
+            rows = inner(images)
+            return rows - means.setdefault(images.shape[1:], rows.mean(0))
+
+        return features
+
+
+class BinsAreNotInTheId(Projected):
+    """Has another number of features, under one id."""
+
+    id: ClassVar[str] = "binned"
+
+
+class MeansAreNotInTheId(Projected):
+    """Has other features of the same number, under one id from some value on."""
+
+    power: float = Field(1.0, ge=1, le=3, description="power of the features")
+
+    @property
+    def id(self) -> str:
+        return f"projected {self.width}, {self.power > 1}"
+
+    def load(self, device="cpu"):
+        inner = super().load(device)
+        return lambda images: inner(images) ** self.power
+
+
+class FlippedWhereFew(Projected):
+    """Draws from numpy's global generator for one image alone."""
+
+    def load(self, device="cpu"):
+        inner = super().load(device)
+        return lambda images: inner(images.flip(3) if len(images) == 1 and np.random.rand() < 0.5 else images)
+
+
 class Augmented(Projected):
     """Flips images by numpy's global generator."""
 
@@ -334,6 +375,10 @@ class Frozen(Projected):
 
 
 FEATURE_MUTANTS: list[tuple[Features, set[str]]] = [
+    (LessTheFirstBatch(), {"check_features_are_repeatable"}),
+    (BinsAreNotInTheId(), {"check_id_tells_networks_apart"}),
+    (MeansAreNotInTheId(), {"check_id_tells_networks_apart"}),
+    (FlippedWhereFew(), {"check_features_are_finite_rows"}),
     (Integers(), {"check_features_are_finite_rows"}),
     (Maps(), {"check_features_are_finite_rows"}),
     (Standardised(), {"check_features_are_finite_rows"}),
@@ -566,6 +611,14 @@ SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
     (Undocumented(), {"check_options_are_documented"}),
     (Changing(), {"check_options_survive"}),
 ]
+SAID = {
+    LessTheFirstBatch: "where the first images that it has seen were others",
+    BinsAreNotInTheId: "an image has 16 features and 1, and the id is 'binned' with both: options that change the ",
+    MeansAreNotInTheId: ", and the id is 'projected 16, True' with both: options that change the features ",
+    FlippedWhereFew: "it draws from the global random state of numpy: the same images have the same features",
+}
+"""Words that tell the cause, by mutant."""
+
 MUTANTS: list[tuple[Options, set[str]]] = [*FEATURE_MUTANTS, *SPACING_MUTANTS]
 
 
@@ -580,6 +633,7 @@ def test_a_mutant_is_caught_by_the_check_that_is_for_it(mutant: Options, caught_
         except Exception as error:  # a mutant may fail in any way
             said = str(error)
         assert said, name
+        assert SAID.get(type(mutant), "") in said
 
 
 def test_every_check_catches_a_mutant() -> None:

@@ -7,8 +7,17 @@ from collections.abc import Iterable
 from unittest import SkipTest
 
 import pytest
+import torch
 from correct_methods import CORRECT, GradientEstimation
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
+from leftover_mutants import (
+    LEFTOVER_GUIDANCES,
+    LEFTOVER_MUTANTS,
+    ByAllLevels,
+    ForeignNoiseAtLargeScale,
+    ForeignNoiseInShortSteps,
+    UnevenHeun,
+)
 from memory_mutants import MEMORY_MUTANTS, HalfTheThirdTerm, ThirdTermOfTheSDE
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
 from setting_mutants import SETTING_MUTANTS
@@ -31,17 +40,25 @@ from samplerzoo.options import Options
 from samplerzoo.testing import check_guidance, check_sampler, checks_of, outcomes
 from samplerzoo.testing.checks import (
     ONCE_CHECKS,
+    check_evaluations_add_order,
     check_every_step,
     check_irregular_grids,
     check_memory_adds_order,
     check_moments,
     check_order,
+    check_runs_leave_nothing_behind,
     check_unit_is_free,
 )
 from samplerzoo.testing.fixtures import PATHS, Flow, Path
 
-MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS]
-IN_ONE_CHECK: list[tuple[Sampler, str]] = [*STEP_MUTANTS, *SETTING_MUTANTS, *TENSOR_MUTANTS, *MEMORY_MUTANTS]
+MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS, *LEFTOVER_GUIDANCES]
+IN_ONE_CHECK: list[tuple[Sampler, str]] = [
+    *STEP_MUTANTS,
+    *SETTING_MUTANTS,
+    *TENSOR_MUTANTS,
+    *MEMORY_MUTANTS,
+    *LEFTOVER_MUTANTS,
+]
 
 CAUSES: dict[type[Sampler], str] = {
     EpsAtTheNextLevel: "the level is the one that the step leads to",
@@ -119,6 +136,12 @@ SAID = {
     "AnswerIsNotUsed": "answer 2 of the network in step 1 of 5, at tau 905.532, leaves no trace: it is paid for",
     "OldAnswerOnce": "it declares order 2, and steps near log-SNR -4.5 have order ",
     "StaleScore": "answer 3 of the network in step 1 of 5, at tau 800, leaves no trace: it is paid for, and not used",
+    "ByNumberOfSteps": "after runs with the same number of steps, ends, times or some levels, or all of them and other",
+    "ByNumberAndEnds": "after runs with the same number of steps, ends, times or some levels, or all of them and other",
+    "ByTimes": "after runs with the same number of steps, ends, times or some levels, or all of them and other noise, ",
+    "OfOtherOptions": "after runs of the same grid with other options, state 1 of a run is off by ",
+    "BoundOfTheBatch": "image 0 of a batch of 6, of which some have large values, differs by ",
+    "ForeignNoiseInShortSteps": "it draws from the global random state of torch: use noise()",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""
@@ -182,6 +205,35 @@ def test_a_wrong_weight_of_an_old_prediction_is_a_warning_which_tells_the_settin
     )
     with pytest.raises(AssertionError, match=r"^a step builds on 3 predictions with solver_order=3, eta=1\.0, and"):
         check_memory_adds_order(ThirdTermOfTheSDE())
+
+
+def test_draws_from_a_global_generator_are_named_in_place_of_what_comes_of_them() -> None:
+    """Check at steps and scales that no check of such draws visits, and that the generators stay as they were."""
+    before = torch.get_rng_state()
+    for mutant, checks, cause in (
+        (ForeignNoiseInShortSteps(), ("check_every_step", "check_moments", "check_long_runs"), "torch: use noise()"),
+        (ForeignNoiseAtLargeScale(), ("check_scale_is_exact",), "numpy: a guidance guides a state in the same way"),
+    ):
+        for check in checks:
+            said = found(mutant, check) or ""
+            assert said.startswith(f"it draws from the global random state of {cause}")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_is_kept_under_a_key_of_all_that_it_depends_on_passes() -> None:
+    for path in PATHS:
+        check_runs_leave_nothing_behind(ByAllLevels(), path)
+
+
+def test_two_evaluations_a_step_of_order_1_are_a_warning() -> None:
+    """Check weights that sum to 1 but are not those of order 2: right, at twice the cost of another method."""
+    check_order(UnevenHeun())
+    with pytest.raises(
+        AssertionError, match=r"^a step asks the network 2 times, and it declares order 1, where 1\.\d\d "
+    ):
+        check_evaluations_add_order(UnevenHeun())
+    for right in (Flow(), Corrected()):
+        check_evaluations_add_order(right)
 
 
 GUIDANCE_CAUSES = {

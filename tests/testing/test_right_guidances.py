@@ -9,6 +9,7 @@ import torch
 
 from samplerzoo import Field, Guidance, TwoModelGuidance, UsageError
 from samplerzoo.testing import check_guidance
+from samplerzoo.testing.checks import check_guided_precisions_agree
 
 
 class Pair(Guidance):
@@ -57,6 +58,15 @@ class CosineWeight(Pair):
     def mixed(self, u, c, t):
         weight = 1 + math.cos(math.pi / 2 * t.sigma / math.hypot(t.alpha, t.sigma))
         return c.away_from(u, 1 + weight * (self.scale - 1) if self.scale > 1 else self.scale)
+
+
+class PowerOfSigma(Pair):
+    """Guidance whose weight grows with the noise: far above the scale where sigma is large (Doe 2026, unpublished)."""
+
+    power: float = Field(1.0, ge=0, le=3, description="power of sigma that is the weight")
+
+    def mixed(self, u, c, t):
+        return c.away_from(u, 1 + (self.scale - 1) * t.sigma**self.power)
 
 
 class Bounded(Pair):
@@ -175,6 +185,7 @@ RIGHT: list[Guidance] = [
     OfV(),
     OfScore(scale=0.3),
     CosineWeight(),
+    PowerOfSigma(),
     Bounded(),
     Orthogonal(scale=7.5),
     DynamicThresholding(),
@@ -184,6 +195,20 @@ RIGHT: list[Guidance] = [
     BothGuidances(),
     SharpenedClassifier(),
 ]
+
+
+class UnweightedInHalfPrecision(PowerOfSigma):
+    """The weight is forgotten where numbers have few digits (Doe 2026, unpublished)."""
+
+    def mixed(self, u, c, t):
+        half = c.eps.dtype in (torch.float16, torch.bfloat16)
+        return c.away_from(u, self.scale) if half else super().mixed(u, c, t)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_a_large_weight_hides_no_fault_in_half_precision(power: float) -> None:
+    with pytest.raises(AssertionError, match=r"^states in torch\.bfloat16 are guided otherwise than in float64"):
+        check_guided_precisions_agree(UnweightedInHalfPrecision(scale=3.0, power=power))
 
 
 @pytest.mark.parametrize("guidance", RIGHT, ids=[type(guidance).__name__ for guidance in RIGHT])

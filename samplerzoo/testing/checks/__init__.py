@@ -36,6 +36,7 @@ from samplerzoo.testing.checks.embedding_sizes import (
     check_texts_have_rows,
     check_values_do_not_wrap,
 )
+from samplerzoo.testing.checks.evaluations import check_evaluations_add_order
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -137,6 +138,7 @@ OPTIONS_CHECKS = (
 
 WARNING_CHECKS = (
     check_cites_its_source,
+    check_evaluations_add_order,
     check_memory_adds_order,
     check_spacing_is_heeded,
     check_images_are_guided_whole,
@@ -148,11 +150,14 @@ WARNING_CHECKS = (
 """Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
 
 FIRST_CHECKS = (check_takes_some_path,)
-LAST_CHECKS = (check_spacing_is_heeded, check_memory_adds_order)
+LAST_CHECKS = (check_spacing_is_heeded, check_evaluations_add_order, check_memory_adds_order)
 """Checks of a sampler on all kinds of path together, before those on each and after them."""
 
 SAMPLER_CHECKS = (
     check_one_state_a_step,
+    check_deterministic,
+    check_global_random_state,
+    check_runs_leave_nothing_behind,
     check_every_step,
     check_any_shape,
     check_images_of_any_size,
@@ -160,9 +165,6 @@ SAMPLER_CHECKS = (
     check_batch_is_not_mixed,
     check_batches_of_any_size,
     check_nothing_is_changed_in_place,
-    check_deterministic,
-    check_global_random_state,
-    check_runs_leave_nothing_behind,
     check_grids_are_as_asked,
     check_recording_changes_nothing,
     check_nfe_is_what_it_calls,
@@ -185,7 +187,7 @@ SAMPLER_CHECKS = (
     check_long_runs,
     check_any_number_of_steps,
 )
-"""Checks of a sampler, which are made on every kind of path."""
+"""Checks of a sampler, made on every kind of path: first those of what may be the cause of any other failure."""
 
 SLOW_CHECKS = (
     check_what_is_set_stays,

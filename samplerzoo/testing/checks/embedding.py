@@ -13,9 +13,9 @@ from torch import Tensor
 from samplerzoo.core.features import Features
 from samplerzoo.core.protocol import check_values
 from samplerzoo.errors import UsageError
-from samplerzoo.testing.checks.independence import kept_random_state, random_state, seed_everything
+from samplerzoo.testing.checks.independence import SAME_ROWS, kept_random_state, seed_everything, undrawn
 from samplerzoo.testing.fixtures import farthest
-from samplerzoo.testing.settings import difference, settings
+from samplerzoo.testing.settings import settings
 
 SHAPES = ((1, 28, 28), (3, 32, 32), (3, 224, 224))
 """Shapes of images that are tried in turn, since a network may refuse some."""
@@ -96,21 +96,31 @@ def check_features_are_kept_in_order(features: Features) -> None:
 
 
 def check_features_are_repeatable(features: Features) -> None:
-    """Check that the same images have the same features again: after others, loaded anew, with another random state."""
+    """Check that the same images have the same features again: after others, loaded anew, with another random state.
+
+    Those that come before the images are others each time, also the very first that a network sees.
+    """
     images = pictures(features)
-    net = features.load("cpu")
-    with kept_random_state(), torch.inference_mode():
-        seed_everything(1)
-        before, expected = random_state(), net(images).clone()
-        net(255 - images[:2])
-        again = net(images)
-        for library, state in random_state().items():
-            assert state == before[library], f"it draws from the global random state of {library}"
-        assert torch.equal(again, expected), f"the features differ by {farthest(again, expected):.2g} at a second call"
-        seed_everything(2)
-        anew = features.load("cpu")(images)
-    off = farthest(anew, expected)
-    assert torch.equal(anew, expected), f"the features differ by {off:.2g} when it is loaded again: are weights drawn?"
+    before = {
+        "at a first call": [],
+        "after others": [255 - images[:2], images[:1]],
+        "when it is loaded again: are weights drawn?": [],
+        "where the first images that it has seen were others": [255 - images],
+        "where the first images that it has seen were fewer": [images[:1] // 2, images[1:3]],
+    }
+    net, expected = features.load("cpu"), None
+    for seed, (when, others) in enumerate(before.items()):
+        with kept_random_state(), torch.inference_mode():
+            seed_everything(seed)
+            if when != "after others":
+                net = features.load("cpu")
+            with undrawn(SAME_ROWS):
+                for other in others:
+                    net(other)
+                found = net(images).clone()
+        expected = found if expected is None else expected
+        off = farthest(found, expected)
+        assert torch.equal(found, expected), f"the features of the same images differ by {off:.2g} {when}"
 
 
 def check_images_are_left_as_they_are(features: Features) -> None:
@@ -129,11 +139,32 @@ def check_id_tells_networks_apart(features: Features) -> None:
     before = features.id
     embed(features, pictures(features))
     assert twin.id == before == features.id, f"the id is {before!r}, and {twin.id!r} of the same options"
+    alike: dict[str, list[Features]] = {}
     for other in settings(features, leave=("source",)):
-        if other.id == features.id:
-            images = pictures(features)
-            off = farthest(embed(other, images), embed(features, images))
-            assert off == 0, f"features differ by {off:.2g}{difference(features, other)}, and the id is the same"
+        alike.setdefault(other.id, []).append(other)
+    for first, *others in alike.values():
+        for other in others:
+            changed = _changed(first, other, pictures(features))
+            assert changed is None, (
+                f"with {_options(first, other)} and with {_options(other, first)} {changed}, and the id is "
+                f"{first.id!r} with both: options that change the features belong in the id"
+            )
+
+
+def _changed(features: Features, other: Features, images: Tensor) -> str | None:
+    """Say how the features of images differ between two settings; None if they are the same, or one refuses them."""
+    try:
+        first, second = embed(features, images), embed(other, images)
+    except UsageError:
+        return None
+    if first.shape != second.shape:
+        return f"an image has {first.shape[1]} features and {second.shape[1]}"
+    return None if torch.equal(first, second) else f"features differ by {farthest(first, second):.2g}"
+
+
+def _options(features: Features, other: Features) -> str:
+    """Name the options that differ from those of another setting."""
+    return ", ".join(f"{name}={value!r}" for name, value in dict(features).items() if value != getattr(other, name))
 
 
 def check_classes_are_whole_numbers(features: Features) -> None:
@@ -195,10 +226,13 @@ def pictures(features: Features) -> Tensor:
 
 
 def embed(features: Features, images: Tensor) -> Tensor:
-    """Return the features of images, as they are computed for metrics, and check that the images stay as they are."""
-    kept = images.clone()
-    with torch.inference_mode():
-        found = network(features)(images)
+    """Return the features of images, as they are computed for metrics, and check that the images stay as they are.
+
+    And that nothing is drawn from a global generator.
+    """
+    kept, net = images.clone(), network(features)
+    with torch.inference_mode(), kept_random_state(), undrawn(SAME_ROWS):
+        found = net(images)
     assert torch.equal(images, kept), f"{len(images)} images of shape {tuple(images.shape)[1:]} are changed in place"
     return found
 

@@ -6,8 +6,9 @@ And that the levels of a run depend on what was asked for alone.
 from __future__ import annotations
 
 import copy
+import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,16 +17,24 @@ import torch
 
 from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
-from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, farthest, given_noise, last, normal, states
+from samplerzoo.testing.checks.leftovers import check_nothing_is_shared
+from samplerzoo.testing.fixtures import ON_VP, Noise, Path, bimodal, farthest, given_noise, last, normal, states
 
 MANY = 4200
 """Images of a large batch, more than parts that one might divide it into."""
+
+WIDE = 300.0
+"""Deviation of data whose predictions are far larger than those of pictures."""
+
+CONTRASTS = (1.0, 1e-3, 30.0, 0.0, 1e3, 1.0)
+"""Factors of the draws of images of one batch: some explode, and others are next to nothing."""
 
 
 def check_batch_is_not_mixed(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that images of batches of many sizes are those that are made alone, or with others in another order.
 
-    It is checked on a nonlinear network, in float64.
+    It is checked on a nonlinear network, in float64, and with predictions of all sizes: a bound or a factor may be that
+    of the batch where an image explodes.
     """
     model, grid = bimodal(schedule=path.schedule), path.some
     for images in (2, 3, 4, 5, 8, MANY):
@@ -38,6 +47,29 @@ def check_batch_is_not_mixed(sampler: Sampler, path: Path = ON_VP) -> None:
                 f"images {chosen} of a batch of {images} differ by {off:.2g} when they are made without the others, or "
                 "in another order"
             )
+    _check_sizes_are_not_mixed(sampler, path)
+
+
+def _check_sizes_are_not_mixed(sampler: Sampler, path: Path) -> None:
+    """Check that images are what they are alone in batches of large values, and of large and small ones."""
+    images = len(CONTRASTS)
+    for std, contrasts in ((0.5, CONTRASTS), (WIDE, CONTRASTS), (WIDE, (1.0,) * images)):
+        model = normal(0.0, std, shape=(2,), schedule=path.schedule)
+        factors = torch.tensor(contrasts, dtype=torch.float64)[:, None]
+        whole = last(sampler, model, path.some, _each(factors, [*range(images)]))
+        for image in range(images):
+            alone = last(sampler, model, path.some, _each(factors, [image]))
+            off = farthest(alone, whole[[image]]) / max(1.0, float(alone.abs().max()))
+            assert off < 1e-10, (
+                f"image {image} of a batch of {images}, of which some have large values, differs by {off:.2g} of its "
+                f"size when it is made without the others, on data of deviation {std:g}"
+            )
+
+
+def _each(factors: torch.Tensor, chosen: list[int]) -> Noise:
+    """Draw for some images of a batch, as many times as large as a factor of each says."""
+    source = given_noise(len(factors), (2,))
+    return lambda: (source() * factors)[chosen]
 
 
 def check_deterministic(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -54,10 +86,8 @@ def check_global_random_state(sampler: Sampler, path: Path = ON_VP) -> None:
     with kept_random_state():
         for seed in (1, 2):
             seed_everything(seed)
-            before = random_state()
-            images.append(last(sampler, bimodal(schedule=path.schedule), path.some, given_noise(3, (2,))))
-            for library, state in random_state().items():
-                assert state == before[library], f"it draws from the global random state of {library}: use noise()"
+            with undrawn(USE_NOISE):
+                images.append(last(sampler, bimodal(schedule=path.schedule), path.some, given_noise(3, (2,))))
     off = farthest(*images)
     assert torch.equal(*images), f"images differ by {off:.2g} with the global random seed: use noise()"
 
@@ -65,7 +95,8 @@ def check_global_random_state(sampler: Sampler, path: Path = ON_VP) -> None:
 def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that a run is the same after others and beside others, by a fresh object too, and that its states stay.
 
-    The others have another batch, shape, dtype, number of steps, first level and schedule, one at a time.
+    The others have another batch, shape, dtype, number of steps, first level and schedule, one at a time. And they have
+    the number of steps, the ends or some levels in common, on other grids, or the grid, with other options and noise.
     """
     fresh = type(sampler).model_validate_json(sampler.model_dump_json())
     schedule, some = path.schedule, path.some
@@ -85,6 +116,7 @@ def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> Non
     beside = states(sampler, normal(-1.0, shape=(2,), schedule=schedule), some, given_noise(3, (2,), seed=1))
     found = [x for x, _ in zip(states(sampler, model, some, given_noise(3, (2,))), beside, strict=True)]
     _assert_same(expected, found, "while another one is under way")
+    check_nothing_is_shared(sampler, path)
 
 
 def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -110,6 +142,13 @@ def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
         )
 
 
+USE_NOISE = "use noise()"
+GUIDES_ALIKE = "a guidance guides a state in the same way each time"
+SAME_LEVELS = "the same steps have the same levels"
+SAME_ROWS = "the same images have the same features"
+"""Words for what is to be done instead of drawing from a global generator, by kind of plugin."""
+
+
 def _assert_same(expected: list[torch.Tensor], found: list[torch.Tensor], when: str) -> None:
     assert len(found) == len(expected), (
         f"{when} a run yields {len(found) - 1} states, and {len(expected) - 1} otherwise"
@@ -128,10 +167,40 @@ def random_state() -> dict[str, Any]:
     """Return the states of all global generators, in a form that can be compared."""
     words: Any = np.random.get_state()
     return {
-        "torch": torch.get_rng_state().tolist(),
-        "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in words],
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": [part.tobytes() if isinstance(part, np.ndarray) else part for part in words],
         "random": random.getstate(),
     }
+
+
+@contextmanager
+def undrawn(instead: str) -> Iterator[None]:
+    """Check that nothing is drawn from a global generator meanwhile. It comes before all else that is found there.
+
+    Args:
+        instead: words for what is to be done.
+    """
+    before, found = random_state(), None
+    try:
+        yield
+    except Exception as error:
+        found = error
+    for library, state in random_state().items():
+        if state != before[library]:
+            raise AssertionError(f"it draws from the global random state of {library}: {instead}") from found
+    if found is not None:
+        raise found
+
+
+def without_global_draws(check: Callable[[Any], None], instead: str) -> Callable[[Any], None]:
+    """Make a check fail with this cause wherever a plugin draws from a global generator, which stays as it was."""
+
+    @functools.wraps(check)
+    def checked(plugin: Any) -> None:
+        with kept_random_state(), undrawn(instead):
+            check(plugin)
+
+    return checked
 
 
 def seed_everything(seed: int) -> None:

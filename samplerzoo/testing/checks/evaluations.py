@@ -1,0 +1,36 @@
+"""Check of what evaluations of the network are good for."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+
+from samplerzoo.core.exact import draws
+from samplerzoo.core.sampler import Sampler
+from samplerzoo.testing.checks.refusals import refusal
+from samplerzoo.testing.convergence import convergence
+from samplerzoo.testing.fixtures import PATHS, Watched, given_noise, made_for
+
+
+def check_evaluations_add_order(sampler: Sampler) -> None:
+    """Check that a step which asks the network more than once has an order above 1, unless it draws noise.
+
+    One evaluation a step is enough for order 1. What is found is a warning: with any weights that sum to 1 a method is
+    right, and it may have other uses for the second answer.
+    """
+    if sampler.order != 1:
+        return
+    for path in PATHS:
+        if refusal(sampler, path) is not None or draws(sampler, path.uneven, path.schedule):
+            continue
+        watched = Watched(made_for(sampler, 0.5, 0.5, path.schedule))
+        asked = []
+        for _ in watched.states(sampler, path.uneven, given_noise(1, (1,))):
+            asked.append(len(watched.asked))
+        evaluations = statistics.median(after - before for before, after in itertools.pairwise(asked))
+        if evaluations > 1:
+            order = convergence(sampler, path=path.kind, uneven=True).order
+            raise AssertionError(
+                f"a step asks the network {evaluations:g} times, and it declares order 1, where {order:.2f} was "
+                f"measured on the {path.kind} path: one evaluation a step is enough for order 1"
+            )

@@ -1,0 +1,235 @@
+"""Samplers and guidances whose images depend on what they may not: other runs, calls, images and random numbers."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from samplerzoo import Field, Guidance, Sampler, posterior_std
+
+
+class Keeping(Sampler):
+    """DPM-Solver++(2M), whose ratio of step sizes is kept (Lu et al. 2022b)."""
+
+    order = property(lambda self: 2)
+
+    def walk(self, x, grid, denoise, noise):
+        before, levels = None, grid.levels
+        for i, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            if s.clean:
+                yield p.x0
+                return
+            h, d = s.lam - t.lam, p.x0
+            if before is not None:
+                r = self.kept(grid, i, (t.lam - levels[i - 1].lam) / h)
+                d = (1 + 1 / (2 * r)) * p.x0 - 1 / (2 * r) * before
+            x = s.sigma / t.sigma * x - s.alpha * math.expm1(-h) * d
+            before = p.x0
+            yield x
+
+
+def keeping(key):
+    """Make such a sampler with a key of what it keeps."""
+    kept = {}
+
+    class Kept(Keeping):
+        """2M with a ratio that is kept in the process (Lu et al. 2022b)."""
+
+        def kept(self, grid, i, ratio):
+            return kept.setdefault((key(grid, i), i), ratio)
+
+    return Kept
+
+
+class ByAllLevels(keeping(lambda grid, i: grid.levels)):
+    """Step sizes are kept by all levels, which is right (Lu et al. 2022b)."""
+
+
+class ByNumberOfSteps(keeping(lambda grid, i: len(grid))):
+    """Step sizes are kept by the number of steps (Lu et al. 2022b)."""
+
+
+class ByNumberAndEnds(keeping(lambda grid, i: (len(grid), grid.levels[0].lam, grid.levels[-2].lam))):
+    """Step sizes are kept by the number of steps and both ends (Lu et al. 2022b)."""
+
+
+class ByLevel(keeping(lambda grid, i: grid.levels[i].lam)):
+    """Step sizes are kept by the level that a step begins at (Lu et al. 2022b)."""
+
+
+class ByRoundedEnds(keeping(lambda grid, i: (len(grid), round(grid.levels[0].tau, 1)))):
+    """Step sizes are kept by the number of steps and the first time in few digits (Lu et al. 2022b)."""
+
+
+class ByTimes(keeping(lambda grid, i: tuple(level.tau for level in grid.levels))):
+    """Step sizes are kept by all times, on any schedule (Lu et al. 2022b)."""
+
+
+stds = {}
+
+
+class OfOtherOptions(Sampler):
+    """DDIM whose deviation is kept by the levels of a step, whatever eta is (Song, Meng, Ermon 2021)."""
+
+    eta: float = Field(0.5, ge=0.0, le=1.0, description="share of the ancestral sampler's deviation")
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        std = stds.setdefault((t, s), self.eta * posterior_std(t, s))
+        return s.alpha * p.x0 + math.sqrt(s.sigma**2 - std**2) * p.eps + (std * noise() if std else 0.0)
+
+
+@functools.cache
+def buffer(shape):
+    """Return a first prediction, which comes to stay."""
+    return []
+
+
+class FirstPredictionOfAShape(Sampler):
+    """DDIM that mixes a little of the first x0 of a shape into that of every run (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p, first = denoise(x, t), buffer(tuple(x.shape))
+        if not first:
+            first.append(p.x0)
+        return s.alpha * (p.x0 + (0.0 if s.clean else 1e-3) * (first[0].to(x) - p.x0)) + s.sigma * p.eps
+
+
+class EverySecondCall(Guidance):
+    """Classifier-free guidance that asks without a label at every second call (Ho and Salimans 2022)."""
+
+    first: ClassVar = 1
+
+    def guide(self, denoise, condition, model):
+        null, kept, calls = model.unconditional(condition), [], []
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            calls.append(t)
+            if not kept or len(calls) % 2 == self.first:
+                kept[:] = [denoise(x, t, null)]
+            c = denoise(x, t, condition)
+            return c.replace(eps=kept[0].eps + self.scale * (c.eps - kept[0].eps))
+
+        return guided
+
+
+class EveryEvenCall(EverySecondCall):
+    """The same, at the even ones (Ho and Salimans 2022)."""
+
+    first: ClassVar = 0
+
+
+answers = []
+
+
+class LabelsAreForgotten(Guidance):
+    """Classifier-free guidance whose last answer is kept by state and level (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            for state, level, scale, p in answers:
+                if level == t and scale == self.scale and state.shape == x.shape and torch.equal(state, x):
+                    return p
+            c, u = denoise(x, t, condition), denoise(x, t, null)
+            p = c.replace(eps=u.eps + self.scale * (c.eps - u.eps))
+            answers[:] = [*answers[-3:], (x.clone(), t, self.scale, p)]
+            return p
+
+        return guided
+
+
+class BoundOfTheBatch(Sampler):
+    """DDIM whose x0 is scaled down by the largest of the batch, where it explodes (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        x0 = p.x0 / (p.x0.abs().max().clamp(min=20.0) / 20.0)
+        return s.alpha * x0 + s.sigma * (x - t.alpha * x0) / t.sigma
+
+
+class BoundOfTheBatchOfLabels(Guidance):
+    """Classifier-free guidance with the same bound on eps (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            p = denoise(x, t, condition).away_from(denoise(x, t, null), self.scale)
+            return p.replace(eps=p.eps / (p.eps.abs().max().clamp(min=1e3) / 1e3))
+
+        return guided
+
+
+class UnevenHeun(Sampler):
+    """Heun's method with unlike weights at low noise, at the order that it has so (Karras et al. 2022)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        before, after = t.sigma / t.alpha, s.sigma / s.alpha
+        slope = denoise(s.alpha * (x / t.alpha + (after - before) * p.eps), s).eps
+        weight = 0.5 if before > 1 else 0.55
+        return s.alpha * (x / t.alpha + (after - before) * ((1 - weight) * p.eps + weight * slope))
+
+
+class ForeignNoiseInShortSteps(Sampler):
+    """DDIM with noise, which is torch's where it is little (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p, std = denoise(x, t), posterior_std(t, s)
+        mean = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+        z = noise() if std else 0.0
+        return mean + std * (torch.randn_like(x) if 0 < std < 0.01 else z)
+
+
+class ForeignNoiseAtLargeScale(Guidance):
+    """Classifier-free guidance with a little noise of numpy's, at large scales (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            p = denoise(x, t, condition).away_from(denoise(x, t, null), self.scale)
+            return p if self.scale < 20 else p.moved(torch.full_like(p.eps, np.random.rand()))
+
+        return guided
+
+
+LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
+    (ByNumberOfSteps(), "check_runs_leave_nothing_behind"),
+    (ByNumberOfSteps(), "check_runs_leave_nothing_behind_on_flow"),
+    (ByNumberAndEnds(), "check_runs_leave_nothing_behind"),
+    (ByNumberAndEnds(), "check_runs_leave_nothing_behind_on_ve"),
+    (ByLevel(), "check_runs_leave_nothing_behind"),
+    (ByRoundedEnds(), "check_runs_leave_nothing_behind"),
+    (ByTimes(), "check_runs_leave_nothing_behind"),
+    (OfOtherOptions(), "check_runs_leave_nothing_behind"),
+    (FirstPredictionOfAShape(), "check_runs_leave_nothing_behind"),
+    (BoundOfTheBatch(), "check_batch_is_not_mixed"),
+    (UnevenHeun(), "check_evaluations_add_order"),
+    (ForeignNoiseInShortSteps(), "check_every_step"),
+]
+
+LEFTOVER_GUIDANCES: list[tuple[Guidance, set[str]]] = [
+    (EverySecondCall(), {"check_guided_runs_are_independent"}),
+    (EveryEvenCall(), {"check_guided_runs_are_independent"}),
+    (LabelsAreForgotten(), {"check_guided_runs_are_independent"}),
+    (BoundOfTheBatchOfLabels(), {"check_guided_batch_is_not_mixed"}),
+    (ForeignNoiseAtLargeScale(), {"check_scale_is_exact"}),
+]
