@@ -24,6 +24,7 @@ from samplerzoo.trust.markup import plotted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
@@ -129,9 +130,7 @@ def _front(
         _points(axes, own[cost], own, "distance", hue)
     _ground(axes, points, floor, label, _measure(protocol, points, floor))
     _cost_axis(axes, points["budget" if cost == "work" else cost], every=cost == "work")
-    _lay_out(figure)
-    if cost == "work":
-        _thin(axes)
+    _lay_out(figure, axes.xaxis, axes.yaxis)
     names = best.index.get_level_values("line").to_series()
     named = best[(names != names.shift()).to_numpy() & ~best.index.isin(baseline)]  # a name holds until the next one
     callouts = [
@@ -194,8 +193,7 @@ def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure
     figure.supxlabel("network evaluations per image", fontsize=9.5, color=INK)
     for axes in grid[-PANELS:]:  # the lowest of each column
         axes.tick_params(labelbottom=True)
-    _lay_out(figure)
-    _thin(grid[-1])
+    _lay_out(figure, grid[-1].xaxis, grid[0].yaxis)  # which others share
     return figure
 
 
@@ -222,6 +220,7 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
         *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
         labelcolor="linecolor",
     )  # fmt: skip
+    _lay_out(figure, grid[0].yaxis)
     return figure
 
 
@@ -359,23 +358,23 @@ def _cost_axis(axes: Axes, costs: Any, *, every: bool) -> None:
         _plain(axes.xaxis, places[-1] / places[0])
 
 
-def _lay_out(figure: Figure) -> None:
-    """Give all parts of a figure their last places."""
+def _lay_out(figure: Figure, *axes: Axis) -> None:
+    """Give all parts of a figure their last places, and label the ticks that there is room for, round ones first."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-
-
-def _thin(axes: Axes) -> None:
-    """Label the ticks of costs that there is room for, round ones first. The axes have their last place."""
-    labels = axes.get_xticklabels()
-    kept: list[Bbox] = []
-    for label in sorted(labels, key=lambda label: _roundness(label.get_text())):
-        box = label.get_window_extent().padded(TICK_GAP)
-        if box.count_overlaps(kept):
-            label.set_text("")
-        else:
-            kept.append(box)
-    axes.set_xticks(axes.get_xticks(), [label.get_text() for label in labels])
+    for axis in axes:
+        low, high = sorted(axis.get_view_interval())
+        ticks = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
+        shown = {place: label for place, label in ticks if low <= place <= high}
+        kept: list[Bbox] = []
+        for label in sorted(shown.values(), key=lambda label: _roundness(label.get_text())):
+            box = label.get_window_extent().padded(TICK_GAP)
+            if box.count_overlaps(kept):
+                label.set_text("")
+            else:
+                kept.append(box)
+        if len(kept) < len(shown):
+            axis.set_ticks([*shown], [label.get_text() for label in shown.values()])
 
 
 def _roundness(number: str) -> tuple[int, int]:
