@@ -47,6 +47,9 @@ LEAST_SHOWN = 0.5
 
 REAL = "real images"
 
+ENDS = ["low", "high"]
+"""Columns of the ends of intervals."""
+
 WIDE_RANGE = 8
 """Ratio of the highest to the lowest distance from which the axis is logarithmic."""
 
@@ -143,13 +146,16 @@ def _front(
         edges = axes.get_xlim()
         callouts.append(Callout(REAL, edges[1], floor.mean, INK))
         strokes.append(np.array([(x, floor.mean) for x in edges]))
-    place(axes, callouts, points[[cost, "distance"]].to_numpy(), strokes, PAPER)
+    marks = [
+        own[[cost, field]] for own, fields in ((points, ["distance"]), (best, ENDS), (asked, ENDS)) for field in fields
+    ]
+    place(axes, callouts, np.concatenate(marks), strokes, PAPER)
     return figure
 
 
 def _strokes(axes: Axes, points: DataFrame, cost: str) -> list[Places]:
     """Return the line through points, and their intervals as far as the axes show them: corners (N, 2) of each."""
-    bottom, ends = axes.get_ylim()[0], points[[cost, "low", "high"]].to_numpy()
+    bottom, ends = axes.get_ylim()[0], points[[cost, *ENDS]].to_numpy()
     return [
         points[[cost, "distance"]].to_numpy(), *(np.array([(x, max(low, bottom)), (x, high)]) for x, low, high in ends)
     ]  # fmt: skip

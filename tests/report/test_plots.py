@@ -65,6 +65,7 @@ def test_names_of_a_crowded_front_cover_no_point_and_no_other_name(plot: Plot) -
     boxes = written(axes)
     assert len(boxes) == 11  # nine of the front, the baseline, and the real images
     places = [axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_marker() == "o"]
+    places += [axes.transData.transform(each) for bars in axes.collections[:2] for each in bars.get_segments()]  # ends
     for text, box in boxes.items():
         assert box.count_overlaps([other for name, other in boxes.items() if name != text]) == 0, text
         assert all(axes.bbox.contains(*corner) for corner in box.corners()), text
