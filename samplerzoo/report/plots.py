@@ -184,17 +184,19 @@ def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure
     for axes, ((sampler, guidance), lines) in zip(grid, families.items(), strict=True):
         axes.plot(*behind, color=BEHIND, linewidth=0.8, zorder=1)
         title = f"{sampler}{f' with {guidance}' if guidance else ''}"
-        for number, (hue, line) in enumerate(zip(_cycle(len(lines)), lines, strict=True)):
+        for hue, line in zip(_cycle(len(lines)), lines, strict=True):
             own = points[points.index.get_level_values("line") == line].sort_values("work")
-            axes.plot(own["work"], own["distance"], color=hue, linewidth=1.6, zorder=2)
+            name = plotted(line.removeprefix(sampler).strip(" ,"))
+            axes.plot(
+                own["work"], own["distance"], color=hue, linewidth=1.6, zorder=2, label=name or "_"
+            )  # "_": in no legend
             _points(axes, own["work"], own, "distance", hue)
-            name = line.removeprefix(sampler).strip(" ,")
-            axes.text(0.97, 0.96 - 0.08 * number, plotted(name), color=hue, fontsize=8, ha="right", va="top",
-                      transform=axes.transAxes)  # fmt: skip
         axes.set_title(plotted(title), fontsize=9.5, loc="left", color=INK)
         _ground(axes, points, floor, "", "")
         _name_floor(axes, floor)
         _cost_axis(axes, points["budget"], every=True)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best", frameon=False, fontsize=8, labelcolor="linecolor", handlelength=0, handletextpad=0)
     figure.supylabel(_measure(protocol, points, floor), fontsize=9.5, color=INK)
     figure.supxlabel("network evaluations per image", fontsize=9.5, color=INK)
     for axes in grid[-PANELS:]:  # the lowest of each column
