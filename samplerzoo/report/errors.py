@@ -70,19 +70,21 @@ class ErrorTable(ImageTable):
 
     @functools.cached_property
     def points(self) -> DataFrame:
-        """Means by line and evaluations, as plots take them: with standard errors over images, NaN if they are few."""
+        """Means by line and evaluations, as plots take them: with intervals, whose ends are NaN if images are few."""
         table = DataFrame(
             [
                 {"line": line, "place": budget, "budget": budget, "work": work_of(there[0]), "row": there[0],
-                 "distance": self.mean(line, budget), "error": self._standard_error(line, budget)}
+                 "distance": self.mean(line, budget), **self._ends(line, budget)}
                 for (line, budget), there in self.rows.items()
             ]
         )  # fmt: skip
         return table.set_index(POINT)
 
-    def _standard_error(self, line: str, work: float) -> float:
+    def _ends(self, line: str, work: float) -> dict[str, float]:
         values = _pooled(self.seeded(line, work))
-        return math.nan if self.few or len(values) < FEW else standard_error(values)
+        few = self.few or len(values) < FEW
+        _, low, high = (math.nan,) * 3 if few else interval(values)
+        return {"low": low, "high": high}
 
     def without_interval(self) -> list[Errors]:
         """Return the errors of the rows that too few images decide for an interval."""
@@ -211,7 +213,8 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
         )
     if table.rows:
         yield "\n".join(f"- {plain(sentence)}" for sentence in findings(table))
-        for name, alt in save_cost_plots(table.points, table.protocol, None, folder, stem).items():
+        asked = [] if wanted is None else [place for place in table.points.index if place[0] == table.baseline(wanted)]
+        for name, alt in save_cost_plots(table.points, table.protocol, None, folder, stem, asked).items():
             yield f"![{plain(alt)}]({name})"
         bold = "" if table.few else ", in bold the lowest of each column and what is not told from it"
         yield f"Error by evaluations of the network{bold}:"

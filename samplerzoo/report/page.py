@@ -188,13 +188,14 @@ def _sections(
         of_rows = evidence.get(protocol, Evidence())
         judge = Judge(protocol, average(rows), of_rows)
         swept = average(sweeps[sweeps.index.isin(own.index)])
+        asked = wanted is not None
         try:
             baseline = judge.baseline(wanted)
         except UsageError as error:
             missing.append(error)
-            baseline = judge.baseline()
+            baseline, asked = judge.baseline(), False
         scales = Judge(protocol, swept, of_rows) if len(drop_lone_points(swept)) else None
-        found.append(Section(protocol, rows, judge, scales, floor_of(rows), machine, baseline, stem))
+        found.append(Section(protocol, rows, judge, scales, floor_of(rows), machine, baseline, asked, stem))
     if missing and len(missing) == len(found):
         raise missing[0]
     return found
@@ -210,6 +211,7 @@ class Section:
         floor: distance of real images.
         machine: machine that the seconds are of.
         baseline: row that all others are compared with.
+        asked: it was asked for.
         stem: start of the plots' file names.
     """
 
@@ -220,6 +222,7 @@ class Section:
     floor: Floor | None
     machine: Machine | None
     baseline: Point
+    asked: bool
     stem: str
 
     @functools.cached_property
@@ -233,7 +236,9 @@ class Section:
         yield f"## {plain(protocol.title)}"
         yield "\n".join(f"- {sentence}" for sentence in self.findings)
         yield _measure(protocol, blind=judge.blind)
-        for name, alt in plots.save_plots(judge, self.scales, self.floor, self.machine, folder, self.stem).items():
+        asked = [self.baseline] if self.asked else []
+        found = plots.save_plots(judge, self.scales, self.floor, self.machine, folder, self.stem, asked)
+        for name, alt in found.items():
             yield f"![{plain(alt)}]({name})"
         if self.scales is not None:
             yield "Distance by guidance scale:"

@@ -16,14 +16,17 @@ from pandas import DataFrame
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import ERROR, Protocol
 from samplerzoo.metrics.influence import NORMAL_95
-from samplerzoo.report.decide import Judge
+from samplerzoo.report.callouts import Callout, Places, place
+from samplerzoo.report.decide import Judge, Point
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import plotted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 HUES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#8a6d00", "#56606b", "#33a0c8")
 """Hues that colour-blind readers can tell apart, after Okabe and Ito; the light ones are darker, for a light ground."""
@@ -33,23 +36,38 @@ DPI = 150
 PANELS = 3
 """Panels side by side."""
 
-CROWDED = 0.045
-"""Share of an axis. Ticks that are closer to each other lose their label."""
-
 HEADROOM = 6
 """Height of a plot of the front, in multiples of the front's."""
+
+TICK_GAP = 3
+"""Pixels around a label of a tick that others keep clear of."""
+
+LEAST_SHOWN = 0.5
+"""Least share of the points in a plot of that height: if fewer are, it is as high as the highest point."""
+
+REAL = "real images"
+
+ENDS = ["low", "high"]
+"""Columns of the ends of intervals."""
 
 WIDE_RANGE = 8
 """Ratio of the highest to the lowest distance from which the axis is logarithmic."""
 
 
 def save_plots(
-    judge: Judge, scales: Judge | None, floor: Floor | None, machine: Machine | None, folder: Path, stem: str
+    judge: Judge,
+    scales: Judge | None,
+    floor: Floor | None,
+    machine: Machine | None,
+    folder: Path,
+    stem: str,
+    baseline: Sequence[Point] = (),
 ) -> dict[str, str]:
     """Plot distance against evaluations and seconds, and the metrics against the guidance scale.
 
     Args:
         scales: judge of the points along the guidance scale, if any line has two.
+        baseline: points that were asked for, to compare all others with.
 
     Returns:
         Names of the files, and what each shows.
@@ -59,21 +77,27 @@ def save_plots(
     if scales is not None:
         found[f"{stem}-guidance.png"] = f"Guidance scale against {protocol.metric} and the other metrics"
         _save(_guidance(scales, floor), folder / f"{stem}-guidance.png")
-    found |= save_cost_plots(points, protocol, floor, folder, stem)
+    found |= save_cost_plots(points, protocol, floor, folder, stem, baseline)
     if points["seconds"].nunique() > 1:
         found[f"{stem}-seconds.png"] = f"The lowest {protocol.metric} at each time"
         label = f"seconds per image ({machine})"
-        _save(_front(points, protocol, floor, "seconds", label), folder / f"{stem}-seconds.png")
+        _save(_front(points, protocol, floor, "seconds", label, baseline), folder / f"{stem}-seconds.png")
     return found
 
 
 def save_cost_plots(
-    points: DataFrame, protocol: Protocol, floor: Floor | None, folder: Path, stem: str
+    points: DataFrame,
+    protocol: Protocol,
+    floor: Floor | None,
+    folder: Path,
+    stem: str,
+    baseline: Sequence[Point] = (),
 ) -> dict[str, str]:
     """Plot a distance, or the error of images, against evaluations: the front of all lines, and each sampler's lines.
 
     Args:
-        points: by line and place; with `distance`, its standard `error`, `work`, `budget` and `row`.
+        points: by line and place; with `distance`, its interval from `low` to `high`, `work`, `budget` and `row`.
+        baseline: points that were asked for, to compare all others with.
 
     Returns:
         Names of the files, and what each shows.
@@ -82,7 +106,7 @@ def save_cost_plots(
     if points["work"].nunique() > 1:
         found[f"{stem}-front.png"] = f"The lowest {protocol.metric} at each number of evaluations"
         label = "network evaluations per image"
-        _save(_front(points, protocol, floor, "work", label), folder / f"{stem}-front.png")
+        _save(_front(points, protocol, floor, "work", label, baseline), folder / f"{stem}-front.png")
     if len(drop_lone_points(points)):
         found[f"{stem}-lines.png"] = f"{protocol.metric} against evaluations, by sampler"
         _save(_lines(points, protocol, floor), folder / f"{stem}-lines.png")
@@ -95,28 +119,58 @@ def front(points: DataFrame, cost: str) -> DataFrame:
     return ordered[ordered["distance"] < ordered["distance"].cummin().shift(fill_value=math.inf)]
 
 
-def _front(points: DataFrame, protocol: Protocol, floor: Floor | None, cost: str, label: str) -> Figure:
-    """Plot all points that are not far from the front faintly, and those of the front in colour with names."""
+def _front(
+    points: DataFrame, protocol: Protocol, floor: Floor | None, cost: str, label: str, baseline: Sequence[Point]
+) -> Figure:
+    """Plot all points that are not far from the front faintly, and in colour, with names, the front and a baseline."""
     figure, (axes,) = _figure(1, protocol, (8.6, 5.0))
     points = points.dropna(subset=[cost])
-    best = front(points, cost)
-    highest = HEADROOM * max([*best["distance"], 0 if floor is None else floor.mean])
-    points = points[points["distance"] <= max(highest, best["distance"].max())]  # the others are in the tables
+    best, asked = front(points, cost), points[points.index.isin(baseline)].sort_values(cost)
+    points = _near(points, [*best["distance"], *([] if floor is None else [floor.mean])], asked)
     axes.plot(points[cost], points["distance"], "o", color=BEHIND, markersize=4.5, zorder=1)
-    axes.plot(best[cost], best["distance"], color=HUES[0], linewidth=1.4, zorder=2)
-    _points(axes, best[cost], best, "distance", HUES[0])
-    _ground(axes, points, floor, label, _measure(protocol))
+    for hue, own in ((HUES[0], best), (HUES[1], asked)):
+        axes.plot(own[cost], own["distance"], color=hue, linewidth=1.4, zorder=2)
+        _points(axes, own[cost], own, "distance", hue)
+    _ground(axes, points, floor, label, _measure(protocol, points, floor))
     _cost_axis(axes, points["budget" if cost == "work" else cost], every=cost == "work")
+    _lay_out(figure, axes.xaxis, axes.yaxis)
     names = best.index.get_level_values("line").to_series()
-    named = best[(names != names.shift()).to_numpy()]  # a name holds until the next one
-    for number, ((line, _), row) in enumerate(named.iterrows()):
-        high = number % 2 == 0  # names of neighbours go to different sides
-        axes.annotate(
-            plotted(line), (row[cost], row["distance"]), xytext=(5, 9 if high else -9), textcoords="offset points",
-            va="bottom" if high else "top", fontsize=8.5, color=INK, zorder=4,
-            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )  # fmt: skip
+    named = best[(names != names.shift()).to_numpy() & ~best.index.isin(baseline)]  # a name holds until the next one
+    callouts = [
+        Callout(f"{line}{role}", x, y, ink)
+        for own, role, ink in ((named, "", INK), (asked[-1:], ", the baseline", HUES[1]))
+        for (line, _), x, y in zip(own.index, own[cost], own["distance"], strict=True)
+    ]
+    strokes = [*_strokes(axes, best, cost), *_strokes(axes, asked, cost)]
+    if floor is not None:
+        edges = axes.get_xlim()
+        callouts.append(Callout(REAL, edges[1], floor.mean, INK))
+        strokes.append(np.array([(x, floor.mean) for x in edges]))
+    marks = [
+        own[[cost, field]] for own, fields in ((points, ["distance"]), (best, ENDS), (asked, ENDS)) for field in fields
+    ]
+    place(axes, callouts, np.concatenate(marks), strokes, PAPER)
     return figure
+
+
+def _strokes(axes: Axes, points: DataFrame, cost: str) -> list[Places]:
+    """Return the line through points, and their intervals as far as the axes show them: corners (N, 2) of each."""
+    bottom, ends = axes.get_ylim()[0], points[[cost, *ENDS]].to_numpy()
+    return [
+        points[[cost, "distance"]].to_numpy(), *(np.array([(x, max(low, bottom)), (x, high)]) for x, low, high in ends)
+    ]  # fmt: skip
+
+
+def _near(points: DataFrame, lowest: Sequence[float], asked: DataFrame) -> DataFrame:
+    """Select the points that are not far above the front, or all if these are few: the others are in the tables.
+
+    Args:
+        lowest: distances of the front, and of real images.
+        asked: points to be selected in any case.
+    """
+    highest = max([HEADROOM * max(lowest), *lowest, *asked["distance"]])
+    near = points[points["distance"] <= highest]
+    return near if len(near) >= LEAST_SHOWN * len(points) else points
 
 
 def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure:
@@ -130,18 +184,24 @@ def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure
     for axes, ((sampler, guidance), lines) in zip(grid, families.items(), strict=True):
         axes.plot(*behind, color=BEHIND, linewidth=0.8, zorder=1)
         title = f"{sampler}{f' with {guidance}' if guidance else ''}"
-        for number, (hue, line) in enumerate(zip(_cycle(len(lines)), lines, strict=True)):
+        for hue, line in zip(_cycle(len(lines)), lines, strict=True):
             own = points[points.index.get_level_values("line") == line].sort_values("work")
-            axes.plot(own["work"], own["distance"], color=hue, linewidth=1.6, zorder=2)
+            name = plotted(line.removeprefix(sampler).strip(" ,"))
+            axes.plot(
+                own["work"], own["distance"], color=hue, linewidth=1.6, zorder=2, label=name or "_"
+            )  # "_": in no legend
             _points(axes, own["work"], own, "distance", hue)
-            name = line.removeprefix(sampler).strip(" ,")
-            axes.text(0.97, 0.96 - 0.08 * number, plotted(name), color=hue, fontsize=8, ha="right", va="top",
-                      transform=axes.transAxes)  # fmt: skip
         axes.set_title(plotted(title), fontsize=9.5, loc="left", color=INK)
         _ground(axes, points, floor, "", "")
+        _name_floor(axes, floor)
         _cost_axis(axes, points["budget"], every=True)
-    figure.supylabel(plotted(_measure(protocol)), fontsize=9.5, color=INK)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best", frameon=False, fontsize=8, labelcolor="linecolor", handlelength=0, handletextpad=0)
+    figure.supylabel(_measure(protocol, points, floor), fontsize=9.5, color=INK)
     figure.supxlabel("network evaluations per image", fontsize=9.5, color=INK)
+    for axes in grid[-PANELS:]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
+    _lay_out(figure, grid[-1].xaxis, grid[0].yaxis)  # which others share
     return figure
 
 
@@ -149,7 +209,7 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
     """Plot distance, accuracy, precision and recall against the guidance scale."""
     swept = drop_lone_points(scales.points)
     fields = {
-        "distance": f"{scales.protocol.metric}; lower is better",  # with more words it is longer than a panel is high
+        "distance": _scaled(f"{scales.protocol.metric}; lower is better", swept, floor),  # more is longer than a panel
         "metrics.label_accuracy": "label accuracy",
         "metrics.precision": "precision",
         "metrics.recall": "recall",
@@ -163,16 +223,20 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
             axes.plot(own.index, own[field], color=hue, linewidth=1.6, label=plotted(line))
             _points(axes, own.index, own, field, hue)
         _ground(axes, swept, floor if field == "distance" else None, "guidance scale", label, field)
+        _name_floor(axes, floor if field == "distance" else None)
     figure.legend(
         *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
         labelcolor="linecolor",
     )  # fmt: skip
+    _lay_out(figure, grid[0].yaxis)
     return figure
 
 
 def _points(axes: Axes, x: Any, points: DataFrame, field: str, hue: Any) -> None:
     """Draw points, with 95% intervals where their errors are known."""
-    error = NORMAL_95 * points["error"].fillna(0) if field == "distance" else None
+    error = None
+    if field == "distance":
+        error = [(points["distance"] - points["low"]).fillna(0), (points["high"] - points["distance"]).fillna(0)]
     axes.errorbar(
         x, points[field], error, fmt="o", color=hue, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.6,
         capsize=2.5, elinewidth=1, zorder=3,
@@ -197,10 +261,18 @@ def _cycle(count: int) -> list[Any]:
     return [shades(share) for share in np.linspace(0, 1, count)]
 
 
-def _measure(protocol: Protocol) -> str:
+def _measure(protocol: Protocol, points: DataFrame, floor: Floor | None) -> str:
+    """Write the label of an axis of distances."""
+    text = f"Fréchet distance, {protocol.metric}; lower is better"
     if protocol.features == ERROR:
-        return "error of an image, root mean square in [-1, 1]; lower is better"
-    return f"Fréchet distance, {protocol.metric}; lower is better"
+        text = "error of an image, root mean square in [-1, 1]; lower is better"
+    return _scaled(text, points, floor)
+
+
+def _scaled(text: str, points: DataFrame, floor: Floor | None) -> str:
+    """Write the label of an axis of distances, and below it where a logarithmic axis is linear."""
+    linear = _linear_below(points, floor)
+    return plotted(text) + (f"\n(linear below {linear:g})" if linear else "")
 
 
 def _figure(
@@ -211,7 +283,7 @@ def _figure(
 
     columns = min(panels, columns)
     rows = math.ceil(panels / columns)
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), layout="constrained", facecolor=PAPER)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), dpi=DPI, layout="constrained", facecolor=PAPER)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel()
     for axes in grid[panels:]:
         axes.set_visible(False)
@@ -235,12 +307,8 @@ def _ground(
         if not math.isnan(floor.error):
             half = NORMAL_95 * floor.error
             axes.axhspan(floor.mean - half, floor.mean + half, color=INK, alpha=0.07, linewidth=0, zorder=0)
-        axes.annotate(
-            "real images", (1, floor.mean), xycoords=("axes fraction", "data"), xytext=(-3, 3),
-            textcoords="offset points", ha="right", fontsize=7.5, color=INK,
-        )  # fmt: skip
     axes.set_xlabel(plotted(xlabel), color=INK, fontsize=9)
-    axes.set_ylabel(plotted(ylabel), color=INK, fontsize=9)
+    axes.set_ylabel(ylabel, color=INK, fontsize=9)
     if field == "distance":
         _distance_axis(axes, points, floor)
     axes.set_facecolor(PAPER)
@@ -250,19 +318,41 @@ def _ground(
         spine.set_color(FAINT)
 
 
+def _name_floor(axes: Axes, floor: Floor | None) -> None:
+    """Name the line of the real images at its right end."""
+    if floor is not None:
+        axes.annotate(
+            REAL, (1, floor.mean), xycoords=("axes fraction", "data"), xytext=(-3, 3), textcoords="offset points",
+            ha="right", fontsize=7.5, color=INK,
+        )  # fmt: skip
+
+
 def _distance_axis(axes: Axes, points: DataFrame, floor: Floor | None) -> None:
     """Make the axis of distances logarithmic where their range asks for it, and linear below the size of intervals."""
-    values = [*points["distance"], *([] if floor is None else [floor.mean])]
-    half = NORMAL_95 * float(points["error"].fillna(0).median())
-    if max(values) <= WIDE_RANGE * max(min(values), half):
+    values = _distances(points, floor)
+    linear = _linear_below(points, floor)
+    if linear is None:
         return
-    if min(values) > half:
+    if linear:
+        axes.set_yscale("symlog", linthresh=linear)
+        axes.yaxis.set_major_formatter("{x:g}")
+    else:
         axes.set_yscale("log")
         axes.set_ylim(min(values) / 1.6, max(values) * 1.6)  # an interval may reach below 0
         _plain(axes.yaxis, max(values) / min(values))
-    elif half:
-        axes.set_yscale("symlog", linthresh=half)
-        axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _linear_below(points: DataFrame, floor: Floor | None) -> float | None:
+    """Return the distance from which on their axis is logarithmic: 0 if all of it is, None if nothing is."""
+    values = _distances(points, floor)
+    half = float((points["high"] - points["low"]).fillna(0).median()) / 2
+    if max(values) <= WIDE_RANGE * max(min(values), half) or not max(min(values), half) > 0:
+        return None
+    return 0.0 if min(values) > half else float(f"{half:.1g}")
+
+
+def _distances(points: DataFrame, floor: Floor | None) -> list[float]:
+    return [*points["distance"], *([] if floor is None else [floor.mean])]
 
 
 def _cost_axis(axes: Axes, costs: Any, *, every: bool) -> None:
@@ -270,21 +360,35 @@ def _cost_axis(axes: Axes, costs: Any, *, every: bool) -> None:
     axes.set_xscale("log")
     places = sorted(set(costs.dropna()))
     if every:
-        axes.set_xticks(places, _sparse(places))
+        axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.minorticks_off()
     else:
         _plain(axes.xaxis, places[-1] / places[0])
 
 
-def _sparse(values: Sequence[float]) -> list[str]:
-    """Label the ticks of a logarithmic axis, with nothing where labels would overlap."""
-    width = math.log(values[-1] / values[0]) or 1.0
-    labels, last = [], -math.inf
-    for value in values:
-        place = math.log(value) / width
-        labels.append(f"{value:g}" if place - last > CROWDED else "")
-        last = place if labels[-1] else last
-    return labels
+def _lay_out(figure: Figure, *axes: Axis) -> None:
+    """Give all parts of a figure their last places, and label the ticks that there is room for, round ones first."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in axes:
+        low, high = sorted(axis.get_view_interval())
+        ticks = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
+        shown = {place: label for place, label in ticks if low <= place <= high}
+        kept: list[Bbox] = []
+        for label in sorted(shown.values(), key=lambda label: _roundness(label.get_text())):
+            box = label.get_window_extent().padded(TICK_GAP)
+            if box.count_overlaps(kept):
+                label.set_text("")
+            else:
+                kept.append(box)
+        if len(kept) < len(shown):
+            axis.set_ticks([*shown], [label.get_text() for label in shown.values()])
+
+
+def _roundness(number: str) -> tuple[int, int]:
+    """Order numbers so that round ones come first: 10, 50, 20, others with a single digit, and then 15."""
+    digits = number.replace(".", "").strip("0")
+    return len(digits), "152".find(digits[:1]) % 4
 
 
 def _plain(axis: Any, ratio: float) -> None:

@@ -14,6 +14,7 @@ from pandas import DataFrame, Series
 
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import EXACT, Protocol, Row, tabulate
+from samplerzoo.metrics.influence import NORMAL_95
 from samplerzoo.report.line_names import Axis, name_lines
 
 PLACES: dict[Axis, str] = {"steps": "recipe.steps", "scale": "recipe.guidance_options.scale"}
@@ -85,9 +86,9 @@ def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
 
     Returns:
         FIELDS (means); `distance`, the figure that is compared: the jackknifed distance, or the plain one where the
-        other is not known; `error`, its standard error (NaN where it is not known, 0 of exact figures); `seeds`, their
-        number; `work`, network evaluations an image, those of a second network and gradients of a classifier included;
-        `row`, the first Row; `rows`, every Row by its seed.
+        other is not known; `error`, its standard error (NaN where it is not known, 0 of exact figures); `low` and
+        `high`, the ends of its 95% interval; `seeds`, their number; `work`, network evaluations an image, those of a
+        second network and gradients of a classifier included; `row`, the first Row; `rows`, every Row by its seed.
     """
     groups = rows.groupby([*by], observed=True)
     means = groups[FIELDS].mean()
@@ -102,7 +103,9 @@ def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
     )
     known = groups["metrics.fd_se"].count() == points["seeds"]
     squares = rows.assign(square=rows["metrics.fd_se"] ** 2).groupby([*by], observed=True)["square"].sum()
-    return points.assign(error=(squares**0.5 / points["seeds"]).where(known).where(~exact, 0.0))
+    error = (squares**0.5 / points["seeds"]).where(known).where(~exact, 0.0)
+    half = NORMAL_95 * error
+    return points.assign(error=error, low=points["distance"] - half, high=points["distance"] + half)
 
 
 def work_of(row: Row) -> float:
