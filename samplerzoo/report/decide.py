@@ -106,7 +106,7 @@ class Verdict:
         ties: points that are not told from it, the lowest first.
         worse: number of points that are told to be worse.
         distance, error: distance of the best point over these seeds, and its standard error.
-        seeds: number of these seeds; None if all points have the same ones.
+        seeds: these seeds; None if all points have the same ones.
     """
 
     budget: float
@@ -115,7 +115,7 @@ class Verdict:
     worse: int
     distance: float
     error: float
-    seeds: int | None = None
+    seeds: Sequence[int] | None = None
 
     @property
     def decided(self) -> bool:
@@ -171,17 +171,17 @@ class Judge:
         budget = float(column["budget"].iloc[0])
         return Verdict(budget, best, ties, len(others) - len(ties), float(distance), float(error), seeds)
 
-    def _ranked(self, column: DataFrame) -> tuple[DataFrame, int | None]:
-        """Return distance and error of the points of a column, the lowest first, and the number of seeds they are of.
+    def _ranked(self, column: DataFrame) -> tuple[DataFrame, list[int] | None]:
+        """Return distance and error of the points of a column, the lowest first, and the seeds they are of.
 
-        The number is None if there is no seed to leave out; see `common_seeds`.
+        These are None if there is no seed to leave out; see `common_seeds`.
         """
         rows = [self._rows[point] for point in column.index]
         common = common_seeds(rows)
         if common is None:
             return column.sort_values("distance")[["distance", "error"]], None
         found = [distance_of([own[seed] for seed in common]) for own in rows]
-        return DataFrame(found, column.index, ["distance", "error"]).sort_values("distance"), len(common)
+        return DataFrame(found, column.index, ["distance", "error"]).sort_values("distance"), common
 
     def told(self, differences: Sequence[Difference], comparisons: int | None = None) -> list[bool]:
         """Tell which differences are more than chance, of so many that could have been looked at (default: these)."""
@@ -246,6 +246,13 @@ def common_seeds(points: Sequence[Mapping[int, Any]]) -> list[int] | None:
     """
     common = set.intersection(*({*own} for own in points))
     return sorted(common) if common and any(len(own) > len(common) for own in points) else None
+
+
+def on_seeds(seeds: Sequence[int] | None) -> str:
+    """Say on which seeds rows are ranked, where they have others, too."""
+    if seeds is None:
+        return ""
+    return " on the seed that all rows have" if len(seeds) == 1 else f" on the {len(seeds)} seeds that all rows have"
 
 
 def lowest(
