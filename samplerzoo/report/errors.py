@@ -53,9 +53,7 @@ class ErrorTable(ImageTable):
 
     def mean(self, line: str, work: float) -> float:
         """Return the mean error over all images of all seeds."""
-        return float(
-            np.mean([row.error.mean for row in self.rows[line, work] if row.error and row.error.mean is not None])
-        )
+        return _mean(self.rows[line, work])
 
     def seeded(self, line: str, work: float) -> Seeded:
         """Return the errors of single images, by seed."""
@@ -110,6 +108,12 @@ class ErrorTable(ImageTable):
         best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
         return max(self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line])))
 
+    def baseline_row(self, wanted: str | None = None) -> Row:
+        """Return the row of the baseline at the evaluations that are wanted, or its cheapest one; see `baseline`."""
+        line, budget = self.baseline(wanted), (wanted or "").rpartition("@")[2]
+        own = [there[0] for (name, _), there in self.rows.items() if name == line]
+        return min(own, key=lambda row: (f"{work_of(row):g}" != budget, work_of(row)))
+
     @property
     def moved(self) -> float:
         """Median distance by which the converged solutions still moved: no smaller difference is told."""
@@ -127,7 +131,7 @@ class ErrorTable(ImageTable):
     @functools.cache  # noqa: B019  of a table that lives as long as its report is written
     def _judged(self, work: float, level: float) -> tuple[str, list[tuple[str, Difference, bool]]]:
         lines = self.beside(work)
-        of_all = {line: error_of(self.ranked_by(line, work), self.errors)[0] for line in lines}
+        of_all = {line: _mean(self.ranked_by(line, work)) for line in lines}
 
         def told(found: Sequence[Difference]) -> list[bool]:
             corrected = holm([1.0 if self.few else each.p for each in found], pairings(len(lines)))
@@ -275,10 +279,11 @@ def error_of(rows: Sequence[Row], errors: Mapping[str, Errors]) -> tuple[float, 
 
     Where the images of a single row are gone, its interval says how sure it is.
     """
-    mean, low, high = _measured(rows, errors)
     seeded = by_seed(rows, errors)
-    pooled = len(seeded) == len(rows) and not math.isnan(low)
-    return mean, standard_error(_pooled(seeded)) if pooled else (high - low) / 2 / NORMAL
+    if (rows[0].protocol.images or 0) >= FEW and len(seeded) == len(rows):
+        return _mean(rows), standard_error(_pooled(seeded))
+    mean, low, high = _measured(rows, errors)
+    return mean, (high - low) / 2 / NORMAL
 
 
 def _pooled(seeded: Seeded) -> Errors:
@@ -289,14 +294,19 @@ def _pooled(seeded: Seeded) -> Errors:
 def _measured(rows: Sequence[Row], errors: Mapping[str, Errors]) -> tuple[float, float, float]:
     """Return the mean of rows that differ in their seeds alone, with its interval; NaN where images are few or gone."""
     known = [row.error for row in rows if row.error is not None and row.error.mean is not None]
-    mean = float(np.mean([each.mean for each in known if each.mean is not None])) if known else math.nan
     seeded = by_seed(rows, errors)
     if known and (rows[0].protocol.images or 0) >= FEW:
         if len(seeded) == len(rows):
             return interval(_pooled(seeded))
         if len(known) == 1 and known[0].low is not None and known[0].high is not None:
-            return mean, known[0].low, known[0].high
-    return mean, math.nan, math.nan
+            return _mean(rows), known[0].low, known[0].high
+    return _mean(rows), math.nan, math.nan
+
+
+def _mean(rows: Sequence[Row]) -> float:
+    """Return the mean error of rows that differ in their seeds alone; NaN if they have none."""
+    known = [row.error.mean for row in rows if row.error is not None and row.error.mean is not None]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _of_rows(rows: Sequence[Row], errors: Mapping[str, Errors]) -> str:
