@@ -282,7 +282,7 @@ def error_of(rows: Sequence[Row], errors: Mapping[str, Errors]) -> tuple[float, 
     seeded = by_seed(rows, errors)
     if (rows[0].protocol.images or 0) >= FEW and len(seeded) == len(rows):
         return _mean(rows), standard_error(_pooled(seeded))
-    mean, low, high = _measured(rows, errors)
+    mean, low, high = interval_of(rows, errors)
     return mean, (high - low) / 2 / NORMAL
 
 
@@ -291,7 +291,7 @@ def _pooled(seeded: Seeded) -> Errors:
     return np.concatenate([np.zeros(0), *(seeded[seed] for seed in sorted(seeded))])
 
 
-def _measured(rows: Sequence[Row], errors: Mapping[str, Errors]) -> tuple[float, float, float]:
+def interval_of(rows: Sequence[Row], errors: Mapping[str, Errors]) -> tuple[float, float, float]:
     """Return the mean of rows that differ in their seeds alone, with its interval; NaN where images are few or gone."""
     known = [row.error for row in rows if row.error is not None and row.error.mean is not None]
     seeded = by_seed(rows, errors)
@@ -311,7 +311,7 @@ def _mean(rows: Sequence[Row]) -> float:
 
 def _of_rows(rows: Sequence[Row], errors: Mapping[str, Errors]) -> str:
     """Write the mean of rows that differ in their seeds alone, with its interval where images are not few."""
-    return _with_interval(*_measured(rows, errors))
+    return _with_interval(*interval_of(rows, errors))
 
 
 def _with_interval(value: float, low: float, high: float) -> str:

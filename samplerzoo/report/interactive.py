@@ -33,8 +33,9 @@ from samplerzoo.bench.image_mean import standard_errors
 from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
+from samplerzoo.report import errors, tables
 from samplerzoo.report.decide import COMPARED, ROUNDING, common_seeds, distance_of, on_seeds
-from samplerzoo.report.errors import by_seed, error_of, pairs
+from samplerzoo.report.errors import by_seed, error_of, interval_of, pairs
 from samplerzoo.report.image_table import FEW
 from samplerzoo.report.line_names import name_lines, number, settings
 from samplerzoo.report.series import Floor, along, columns, floor_of, rank, work_of
@@ -112,14 +113,14 @@ def write_page(
     measured = [pair for pair in found if pair[1].metrics is not None]
     with_errors = [pair for pair in found if pair[1].error is not None]
     pictures = _Pictures(MOST_PICTURES)
-    tables = [
+    compared = [
         _distances(protocol, own, evidence.get(protocol, Evidence()))
         for protocol, own in sorted(_by_protocol(measured).items(), key=lambda each: rank(each[0]))
     ] + [
         _errors(protocol, own)
         for protocol, own in sorted(_by_protocol(with_errors).items(), key=lambda each: rank(each[0]))
     ]
-    sections = [_section(table, folders, findings, baselines.get(table.protocol), pictures) for table in tables]
+    sections = [_section(table, folders, findings, baselines.get(table.protocol), pictures) for table in compared]
     models = dict.fromkeys(row.protocol.model for _, row in found)
     titles: Counter[str] = Counter()
     for section in sections:
@@ -177,6 +178,8 @@ class Table:
     Attributes:
         about: what the figure is, for readers who see such a page for the first time.
         measured: function that gives the figure of rows of several seeds, and its standard error, NaN if not known.
+        ends: function that gives the interval of such a figure, where that is not the figure ± its error.
+        digits: significant digits of a figure without an interval.
         differences, their_errors: of each pair of spots, `one - other`, and the standard errors; None of too many.
         hurt: how much each image of a row adds to its figure, if that is known.
         least: smallest difference that may be told.
@@ -193,6 +196,8 @@ class Table:
     their_errors: Matrix | None
     hurt: Callable[[Spot], Matrix | None]
     floor: Floor | None = None
+    ends: Callable[[Sequence[Row]], tuple[float, float]] | None = None
+    digits: int = tables.DIGITS
     least: float = 0.0
     rounding: float = 0.0
     agree: NDArray[np.bool_] | None = None
@@ -330,7 +335,7 @@ def _errors(protocol: Protocol, found: Places) -> Table:
         folder: gather_errors(folder, [row for own, row in found if own == folder])
         for folder in sorted({spot.folder for spot in spots})
     }
-    single = {cell: values for errors in by_cell.values() for cell, values in errors.items()}
+    single = {cell: values for own in by_cell.values() for cell, values in own.items()}
     moved = max((row.error.moved or 0.0 for _, row in found if row.error is not None), default=0.0)
     about = (
         "Distance of each image to where ever more steps lead from the same noise, as the root mean square over pixels "
@@ -341,15 +346,16 @@ def _errors(protocol: Protocol, found: Places) -> Table:
     return Table(
         protocol, "error of an image, root mean square in [-1, 1]", about, spots, lambda rows: error_of(rows, single),
         differences, their_errors, lambda spot: by_cell[spot.folder].get(spot.row.cell), least=moved,
+        ends=lambda rows: interval_of(rows, single)[1:], digits=errors.DIGITS,
     )  # fmt: skip
 
 
-def _of_errors(spots: Sequence[Spot], errors: Mapping[str, Matrix]) -> tuple[Matrix, Matrix]:
+def _of_errors(spots: Sequence[Spot], single: Mapping[str, Matrix]) -> tuple[Matrix, Matrix]:
     """Return the differences of all pairs, image by image, and their standard errors, as `ErrorTable` tells by them.
 
     Where images are gone, neither is known. Of many spots, none is known of two that stand in two columns.
     """
-    column, seeded = _columns(spots), [by_seed([*spot.rows.values()], errors) for spot in spots]
+    column, seeded = _columns(spots), [by_seed([*spot.rows.values()], single) for spot in spots]
     values = np.full((len(spots), len(spots)), math.nan)
     np.fill_diagonal(values, 0.0)
     sure = values.copy()
@@ -382,8 +388,7 @@ def _section(
         baseline: cell of the point that the others are compared with at first; None lets the page choose.
     """
     spots, protocol, budgets = table.spots, table.protocol, _columns(table.spots)
-    measured = [table.measured([*spot.rows.values()]) for spot in spots]
-    blind = all(math.isnan(error) for _, error in measured)
+    blind = all(math.isnan(table.measured([*spot.rows.values()])[1]) for spot in spots)
     ranked = {budget: common_seeds([spot.rows for spot, own in zip(spots, budgets, strict=True) if own == budget])
               for budget in sorted({*budgets})}  # fmt: skip
     return {
@@ -395,14 +400,16 @@ def _section(
         "floor": None if table.floor is None else [_short(table.floor.mean), _short(table.floor.error)],
         "least": _short(table.least),
         "rounding": table.rounding,
+        "digits": table.digits,
         "baseline": next((place for place, spot in enumerate(spots) if baseline in spot.cells), None),
         "across": ACROSS,
         "points": [
             _point(spot, str(spot.folder) if len(folders) > 1 else None)
-            | {"value": _short(value, ALL_DIGITS), "error": _short(error), "budget": budget}
-            | {"ranked": _over(table, spot, ranked[budget]), "on_seeds": on_seeds(ranked[budget])}
+            | _figure(table, [*spot.rows.values()])
+            | {"budget": budget, "on_seeds": on_seeds(ranked[budget])}
+            | {"ranked": None if (seeds := ranked[budget]) is None else _figure(table, [spot.rows[it] for it in seeds])}
             | pictures.of(spot, table.hurt)
-            for spot, (value, error), budget in zip(spots, measured, budgets, strict=True)
+            for spot, budget in zip(spots, budgets, strict=True)
         ],
         "differences": _upper(table.differences),
         "errors": _upper(table.their_errors),
@@ -410,12 +417,11 @@ def _section(
     }  # fmt: skip
 
 
-def _over(table: Table, spot: Spot, seeds: Sequence[int] | None) -> list[float | None] | None:
-    """Write the figure and the error that a point is ranked by; None if they are those over all of its seeds."""
-    if seeds is None:
-        return None
-    value, error = table.measured([spot.rows[seed] for seed in seeds])
-    return [_short(value, ALL_DIGITS), _short(error)]
+def _figure(table: Table, rows: Sequence[Row]) -> dict[str, Any]:
+    """Describe the figure of rows of several seeds."""
+    value, error = (_short(it, ALL_DIGITS) for it in table.measured(rows))
+    ends = None if table.ends is None or error is None else [_short(end, ALL_DIGITS) for end in table.ends(rows)]
+    return {"value": value, "error": error, "ends": ends}
 
 
 def _point(spot: Spot, folder: str | None) -> dict[str, Any]:
