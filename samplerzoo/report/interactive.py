@@ -114,11 +114,11 @@ def write_page(
     with_errors = [pair for pair in found if pair[1].error is not None]
     pictures = _Pictures(MOST_PICTURES)
     compared = [
-        _distances(protocol, own, evidence.get(protocol, Evidence()))
-        for protocol, own in sorted(_by_protocol(measured).items(), key=lambda each: rank(each[0]))
+        _distances(protocol, spots, evidence.get(protocol, Evidence()))
+        for protocol, spots in sorted(_spots(measured).items(), key=lambda each: rank(each[0]))
     ] + [
-        _errors(protocol, own)
-        for protocol, own in sorted(_by_protocol(with_errors).items(), key=lambda each: rank(each[0]))
+        _errors(protocol, [(folder, row) for folder, row in with_errors if row.protocol == protocol])
+        for protocol in sorted(dict.fromkeys(row.protocol for _, row in with_errors), key=rank)
     ]
     sections = [_section(table, folders, findings, baselines.get(table.protocol), pictures) for table in compared]
     models = dict.fromkeys(row.protocol.model for _, row in found)
@@ -203,23 +203,19 @@ class Table:
     agree: NDArray[np.bool_] | None = None
 
 
-def _by_protocol(found: Places) -> dict[Protocol, Places]:
-    protocols: dict[Protocol, list[tuple[Path, Row]]] = {}
-    for folder, row in found:
-        protocols.setdefault(row.protocol, []).append((folder, row))
-    return {**protocols}
-
-
-def _spots(found: Places) -> list[Spot]:
-    """Join the rows that differ in their seeds alone."""
+def _spots(found: Places) -> dict[Protocol, list[Spot]]:
+    """Join the rows that differ in their seeds alone, named by what sets them apart from all others, by protocol."""
     if not found:
-        return []
-    joined: dict[tuple[int, int, Path], dict[int, Row]] = {}
+        return {}
+    joined: dict[tuple[int, int, Path, Protocol], dict[int, Row]] = {}
     lines = name_lines([row.recipe for _, row in found], "steps")
     for code, (folder, row) in zip(lines.codes, found, strict=True):
-        joined.setdefault((int(code), row.recipe.steps, folder), {})[row.recipe.seed] = row
-    order = sorted(joined, key=lambda key: key[:2])
-    return [Spot(key[2], str(lines.categories[key[0]]), key[1], joined[key]) for key in order]
+        joined.setdefault((int(code), row.recipe.steps, folder, row.protocol), {})[row.recipe.seed] = row
+    spots: dict[Protocol, list[Spot]] = {}
+    for code, steps, folder, protocol in sorted(joined, key=lambda key: key[:2]):
+        rows = joined[code, steps, folder, protocol]
+        spots.setdefault(protocol, []).append(Spot(folder, str(lines.categories[code]), steps, rows))
+    return spots
 
 
 def _columns(spots: Sequence[Spot]) -> list[float]:
@@ -231,9 +227,8 @@ def _columns(spots: Sequence[Spot]) -> list[float]:
     return [column[work_of(spot.row)] for spot in spots]
 
 
-def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
+def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence) -> Table:
     """Compare by the Fréchet distance, without its bias where that is known."""
-    spots = _spots(found)
 
     def hurt(spot: Spot) -> Matrix | None:
         file = influence_file(spot.folder / shards.CELLS / spot.row.cell, protocol)
@@ -250,7 +245,7 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
     differences, errors, agree = _of_distances(spots, evidence) if len(spots) <= MOST_PAIRS else (None, None, None)
     return Table(
         protocol, f"Fréchet distance, {protocol.metric}", about, spots, distance_of, differences, errors, hurt,
-        floor_of(along([row for _, row in found], "steps")), agree=agree,
+        floor_of(along([row for spot in spots for row in spot.rows.values()], "steps")), agree=agree,
         rounding=EQUAL if protocol.features == EXACT else ROUNDING,
     )  # fmt: skip
 
@@ -330,7 +325,7 @@ def _mean_blocks(values: Matrix, groups: Sequence[Sequence[int]]) -> Matrix:
 
 def _errors(protocol: Protocol, found: Places) -> Table:
     """Compare by the error of an image; samplers without one have no spot."""
-    spots = _spots([(folder, row) for folder, row in found if row.error is not None and row.error.mean is not None])
+    spots = [spot for spot in _spots(found)[protocol] if spot.row.error is not None and spot.row.error.mean is not None]
     by_cell = {
         folder: gather_errors(folder, [row for own, row in found if own == folder])
         for folder in sorted({spot.folder for spot in spots})
