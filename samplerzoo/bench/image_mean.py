@@ -67,21 +67,6 @@ def deciding(values: Values) -> Values:
         return np.where(fourth > 0, np.square(squares.sum(axis=0)) / fourth, 0.0)
 
 
-def covariance(values: Values) -> Values:
-    """Return the covariances (M, M) of the means of columns of values (N, M), of the same images.
-
-    They are those of normal distributions, made larger as `standard_errors` are. NaN stands for two columns where too
-    few images decide the mean of one, or of their difference.
-    """
-    count = len(values)
-    normal = np.atleast_2d(np.cov(values, rowvar=False)) / count
-    with np.errstate(divide="ignore", invalid="ignore"):
-        wider = np.where(np.diag(normal) > 0, standard_errors(values) / np.sqrt(np.diag(normal)), 1.0)
-    told = np.stack([deciding(values - one[:, None]) for one in values.T]) >= DECIDING
-    np.fill_diagonal(told, True)  # of a column alone, its standard error tells
-    return np.where(told, wider[:, None] * normal * wider, math.nan)
-
-
 def _block_errors(values: Values) -> Values:
     """Return the standard errors (M,) of columns (N, M)."""
     count = len(values)
