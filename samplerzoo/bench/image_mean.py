@@ -25,12 +25,15 @@ BLOCK = 2**9
 """Means that are worked out at once, which bounds memory."""
 
 
-def interval(values: Values) -> tuple[float, float, float]:
+def interval(values: Values, error: float | None = None) -> tuple[float, float, float]:
     """Return the mean of values (N,), and the ends of its 95% interval, the same at every call.
 
     No end lies outside of the values. The ends are NaN where too few images decide the mean; see `standard_errors`.
+
+    Args:
+        error: standard error of the mean, if it is known already.
     """
-    mean, half = float(values.mean()), NORMAL * standard_error(values)
+    mean, half = float(values.mean()), NORMAL * (standard_error(values) if error is None else error)
     low, high = np.clip([mean - half, mean + half], values.min(), values.max())
     return mean, float(low), float(high)
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,11 @@ class ErrorTable(ImageTable):
         """Return the mean error over all images of all seeds."""
         return _mean(self.rows[line, work])
 
+    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
+    def measured(self, line: str, work: float) -> Measured:
+        """Return the mean error over all images of all seeds, and how sure it is."""
+        return measured(self.rows[line, work], self.errors)
+
     def seeded(self, line: str, work: float) -> Seeded:
         """Return the errors of single images, by seed."""
         return by_seed(self.rows[line, work], self.errors)
@@ -72,7 +78,7 @@ class ErrorTable(ImageTable):
         table = DataFrame(
             [
                 {"line": line, "place": budget, "budget": budget, "work": work_of(there[0]), "row": there[0],
-                 "distance": self.mean(line, budget), "error": error_of(there, self.errors)[1]}
+                 "distance": self.mean(line, budget), "error": self.measured(line, budget).error}
                 for (line, budget), there in self.rows.items()
             ]
         )  # fmt: skip
@@ -80,8 +86,9 @@ class ErrorTable(ImageTable):
 
     def without_interval(self) -> list[Errors]:
         """Return the errors of the rows that too few images decide for an interval."""
-        known = [_pooled(self.seeded(*place)) for place in self.rows]
-        return [values for values in known if len(values) and math.isnan(standard_error(values))]
+        lacking = [place for place in self.rows if math.isnan(self.measured(*place).error)]
+        known = [self.seeded(*place) for place in lacking if len(self.seeded(*place)) == len(self.rows[place])]
+        return [_pooled(seeded) for seeded in known]
 
     def best(self, work: float) -> str:
         """Return the line with the lowest error at so many evaluations; see `told`."""
@@ -274,33 +281,36 @@ def pairs(mine: Seeded, theirs: Seeded) -> Errors:
     return np.concatenate([np.zeros(0), *(mine[seed] - theirs[seed] for seed in shared)])
 
 
-def error_of(rows: Sequence[Row], errors: Mapping[str, Errors]) -> tuple[float, float]:
-    """Return the mean error over all images of rows of several seeds, and its standard error, NaN if it is not known.
-
-    Where the images of a single row are gone, its interval says how sure it is.
-    """
-    seeded = by_seed(rows, errors)
-    if (rows[0].protocol.images or 0) >= FEW and len(seeded) == len(rows):
-        return _mean(rows), standard_error(_pooled(seeded))
-    mean, low, high = interval_of(rows, errors)
-    return mean, (high - low) / 2 / NORMAL
-
-
 def _pooled(seeded: Seeded) -> Errors:
     """Return the errors of the images of all seeds."""
     return np.concatenate([np.zeros(0), *(seeded[seed] for seed in sorted(seeded))])
 
 
-def interval_of(rows: Sequence[Row], errors: Mapping[str, Errors]) -> tuple[float, float, float]:
-    """Return the mean of rows that differ in their seeds alone, with its interval; NaN where images are few or gone."""
+class Measured(NamedTuple):
+    """Mean error of a row's images, its standard error, and the ends of its interval: NaN where images are few or gone.
+
+    Where the images of a row of one seed are gone, its own interval says how sure it is.
+    """
+
+    mean: float
+    error: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+
+def measured(rows: Sequence[Row], errors: Mapping[str, Errors]) -> Measured:
+    """Measure rows that differ in their seeds alone, over all of their images."""
     known = [row.error for row in rows if row.error is not None and row.error.mean is not None]
-    seeded = by_seed(rows, errors)
+    mean, seeded = _mean(rows), by_seed(rows, errors)
     if known and (rows[0].protocol.images or 0) >= FEW:
         if len(seeded) == len(rows):
-            return interval(_pooled(seeded))
-        if len(known) == 1 and known[0].low is not None and known[0].high is not None:
-            return _mean(rows), known[0].low, known[0].high
-    return _mean(rows), math.nan, math.nan
+            values = _pooled(seeded)
+            error = standard_error(values)
+            return Measured(mean, error, *interval(values, error)[1:])
+        low, high = known[0].low, known[0].high
+        if len(known) == 1 and low is not None and high is not None:
+            return Measured(mean, (high - low) / 2 / NORMAL, low, high)
+    return Measured(mean)
 
 
 def _mean(rows: Sequence[Row]) -> float:
@@ -311,7 +321,11 @@ def _mean(rows: Sequence[Row]) -> float:
 
 def _of_rows(rows: Sequence[Row], errors: Mapping[str, Errors]) -> str:
     """Write the mean of rows that differ in their seeds alone, with its interval where images are not few."""
-    return _with_interval(*interval_of(rows, errors))
+    return _written(measured(rows, errors))
+
+
+def _written(found: Measured) -> str:
+    return _with_interval(found.mean, found.low, found.high)
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
@@ -335,7 +349,7 @@ def _means(table: ErrorTable) -> str:
     for line in table.lines:
         cells = []
         for work in table.budgets:
-            text = _of_rows(table.rows.get((line, work), ()), table.errors)
+            text = _written(table.measured(line, work)) if (line, work) in table.rows else NOTHING
             own = work_of(table.rows[line, work][0]) if (line, work) in table.rows else work
             text += f" ({own:g})" if own != work else ""
             bold = (line, work) in table.rows and bool(table.told(work)) and table.equals(line, work)

@@ -35,7 +35,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
 from samplerzoo.report import errors, tables
 from samplerzoo.report.decide import COMPARED, ROUNDING, common_seeds, distance_of, on_seeds
-from samplerzoo.report.errors import by_seed, error_of, interval_of, pairs
+from samplerzoo.report.errors import by_seed, pairs
 from samplerzoo.report.image_table import FEW
 from samplerzoo.report.line_names import name_lines, number, settings
 from samplerzoo.report.series import Floor, along, columns, floor_of, rank, work_of
@@ -177,8 +177,8 @@ class Table:
 
     Attributes:
         about: what the figure is, for readers who see such a page for the first time.
-        measured: function that gives the figure of rows of several seeds, and its standard error, NaN if not known.
-        ends: function that gives the interval of such a figure, where that is not the figure ± its error.
+        measured: function that gives the figure of rows of several seeds, and its standard error, NaN if not known;
+            and the ends of its interval, where that is not the figure ± its error.
         digits: significant digits of a figure without an interval.
         differences, their_errors: of each pair of spots, `one - other`, and the standard errors; None of too many.
         hurt: how much each image of a row adds to its figure, if that is known.
@@ -191,12 +191,11 @@ class Table:
     measure: str
     about: str
     spots: Sequence[Spot]
-    measured: Callable[[Sequence[Row]], tuple[float, float]]
+    measured: Callable[[Sequence[Row]], tuple[float, ...]]
     differences: Matrix | None
     their_errors: Matrix | None
     hurt: Callable[[Spot], Matrix | None]
     floor: Floor | None = None
-    ends: Callable[[Sequence[Row]], tuple[float, float]] | None = None
     digits: int = tables.DIGITS
     least: float = 0.0
     rounding: float = 0.0
@@ -339,9 +338,9 @@ def _errors(protocol: Protocol, found: Places) -> Table:
     )
     differences, their_errors = _of_errors(spots, single) if len(spots) <= MOST_PAIRS else (None, None)
     return Table(
-        protocol, "error of an image, root mean square in [-1, 1]", about, spots, lambda rows: error_of(rows, single),
-        differences, their_errors, lambda spot: by_cell[spot.folder].get(spot.row.cell), least=moved,
-        ends=lambda rows: interval_of(rows, single)[1:], digits=errors.DIGITS,
+        protocol, "error of an image, root mean square in [-1, 1]", about, spots,
+        lambda rows: errors.measured(rows, single), differences, their_errors,
+        lambda spot: by_cell[spot.folder].get(spot.row.cell), least=moved, digits=errors.DIGITS,
     )  # fmt: skip
 
 
@@ -383,7 +382,8 @@ def _section(
         baseline: cell of the point that the others are compared with at first; None lets the page choose.
     """
     spots, protocol, budgets = table.spots, table.protocol, _columns(table.spots)
-    blind = all(math.isnan(table.measured([*spot.rows.values()])[1]) for spot in spots)
+    figures = [_figure(table, [*spot.rows.values()]) for spot in spots]
+    blind = all(it["error"] is None for it in figures)
     ranked = {budget: common_seeds([spot.rows for spot, own in zip(spots, budgets, strict=True) if own == budget])
               for budget in sorted({*budgets})}  # fmt: skip
     return {
@@ -400,11 +400,11 @@ def _section(
         "across": ACROSS,
         "points": [
             _point(spot, str(spot.folder) if len(folders) > 1 else None)
-            | _figure(table, [*spot.rows.values()])
+            | figure
             | {"budget": budget, "on_seeds": on_seeds(ranked[budget])}
             | {"ranked": None if (seeds := ranked[budget]) is None else _figure(table, [spot.rows[it] for it in seeds])}
             | pictures.of(spot, table.hurt)
-            for spot, budget in zip(spots, budgets, strict=True)
+            for spot, figure, budget in zip(spots, figures, budgets, strict=True)
         ],
         "differences": _upper(table.differences),
         "errors": _upper(table.their_errors),
@@ -413,10 +413,9 @@ def _section(
 
 
 def _figure(table: Table, rows: Sequence[Row]) -> dict[str, Any]:
-    """Describe the figure of rows of several seeds."""
-    value, error = (_short(it, ALL_DIGITS) for it in table.measured(rows))
-    ends = None if table.ends is None or error is None else [_short(end, ALL_DIGITS) for end in table.ends(rows)]
-    return {"value": value, "error": error, "ends": ends}
+    """Describe the figure of rows of several seeds; its ends are null where it is the figure ± its error."""
+    value, error, *ends = (_short(it, ALL_DIGITS) for it in table.measured(rows))
+    return {"value": value, "error": error, "ends": ends if ends and error is not None else None}
 
 
 def _point(spot: Spot, folder: str | None) -> dict[str, Any]:
