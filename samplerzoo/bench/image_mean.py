@@ -25,12 +25,15 @@ BLOCK = 2**9
 """Means that are worked out at once, which bounds memory."""
 
 
-def interval(values: Values) -> tuple[float, float, float]:
+def interval(values: Values, error: float | None = None) -> tuple[float, float, float]:
     """Return the mean of values (N,), and the ends of its 95% interval, the same at every call.
 
     No end lies outside of the values. The ends are NaN where too few images decide the mean; see `standard_errors`.
+
+    Args:
+        error: standard error of the mean, if it is known already.
     """
-    mean, half = float(values.mean()), NORMAL * standard_error(values)
+    mean, half = float(values.mean()), NORMAL * (standard_error(values) if error is None else error)
     low, high = np.clip([mean - half, mean + half], values.min(), values.max())
     return mean, float(low), float(high)
 
@@ -65,21 +68,6 @@ def deciding(values: Values) -> Values:
     fourth = np.square(squares).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(fourth > 0, np.square(squares.sum(axis=0)) / fourth, 0.0)
-
-
-def covariance(values: Values) -> Values:
-    """Return the covariances (M, M) of the means of columns of values (N, M), of the same images.
-
-    They are those of normal distributions, made larger as `standard_errors` are. NaN stands for two columns where too
-    few images decide the mean of one, or of their difference.
-    """
-    count = len(values)
-    normal = np.atleast_2d(np.cov(values, rowvar=False)) / count
-    with np.errstate(divide="ignore", invalid="ignore"):
-        wider = np.where(np.diag(normal) > 0, standard_errors(values) / np.sqrt(np.diag(normal)), 1.0)
-    told = np.stack([deciding(values - one[:, None]) for one in values.T]) >= DECIDING
-    np.fill_diagonal(told, True)  # of a column alone, its standard error tells
-    return np.where(told, wider[:, None] * normal * wider, math.nan)
 
 
 def _block_errors(values: Values) -> Values:

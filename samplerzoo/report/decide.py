@@ -9,10 +9,10 @@ are known and not what they share, they are taken as independent, which tells le
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pandas import DataFrame
 
@@ -34,6 +34,8 @@ ROUNDING = 1e-4
 
 Point = tuple[str, float]
 """Index of a point: its line and its place."""
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Verdict:
         ties: points that are not told from it, the lowest first.
         worse: number of points that are told to be worse.
         distance, error: distance of the best point over these seeds, and its standard error.
-        seeds: number of these seeds; None if all points have the same ones.
+        seeds: these seeds; None if all points have the same ones.
     """
 
     budget: float
@@ -113,7 +115,7 @@ class Verdict:
     worse: int
     distance: float
     error: float
-    seeds: int | None = None
+    seeds: Sequence[int] | None = None
 
     @property
     def decided(self) -> bool:
@@ -160,46 +162,26 @@ class Judge:
         the further seeds that the two share.
         """
         ranked, seeds = self._ranked(column)
-        best, among = ranked.index[0], pairings(len(ranked))
-        passed: set[Point] = set()
-        while True:
-            others = [point for point in ranked.index if point != best]
-            differences = [self.difference(other, best) for other in others]
-            judged = [*zip(others, differences, self.told(differences, among), strict=True)]
-            better = [
-                (it.value, other) for other, it, apart in judged if apart and it.value < 0 and other not in passed
-            ]
-            if not better:
-                break
-            passed.add(best)
-            _, best = min(better)
+        among = pairings(len(ranked))
+        best, others = lowest([*ranked.index], self.difference, lambda found: self.told(found, among))
         ties = tuple(
-            Tie(other, it, self._images(it, among)) for other, it, apart in judged if not (apart and it.value > 0)
+            Tie(other, it, self._images(it, among)) for other, it, apart in others if not (apart and it.value > 0)
         )
         distance, error = ranked.loc[best]
         budget = float(column["budget"].iloc[0])
         return Verdict(budget, best, ties, len(others) - len(ties), float(distance), float(error), seeds)
 
-    def _ranked(self, column: DataFrame) -> tuple[DataFrame, int | None]:
-        """Return distance and error of the points of a column, the lowest first, and the number of seeds they are of.
+    def _ranked(self, column: DataFrame) -> tuple[DataFrame, list[int] | None]:
+        """Return distance and error of the points of a column, the lowest first, and the seeds they are of.
 
-        Means over other seeds differ by the seeds, too: those that not all points have are left out, if others are
-        left. The number is None if there is nothing to leave out.
+        These are None if there is no seed to leave out; see `common_seeds`.
         """
-        own = [{*self._rows[point]} for point in column.index]
-        common = set.intersection(*own)
-        if not common or all(seeds == common for seeds in own):
+        rows = [self._rows[point] for point in column.index]
+        common = common_seeds(rows)
+        if common is None:
             return column.sort_values("distance")[["distance", "error"]], None
-        found = []
-        for point in column.index:
-            known = [self._rows[point][seed].metrics for seed in sorted(common)]
-            metrics = [each for each in known if each is not None]
-            removed = [each.fd_jackknifed for each in metrics]
-            distances = [each.fd if None in removed else each.fd_jackknifed for each in metrics]
-            errors = [math.nan if each.fd_se is None else each.fd_se for each in metrics]
-            found.append((fmean(map(float, distances)), math.hypot(*errors) / len(errors)))  # type: ignore[arg-type]
-        table = DataFrame(found, column.index, ["distance", "error"])
-        return table.sort_values("distance"), len(common)
+        found = [distance_of([own[seed] for seed in common]) for own in rows]
+        return DataFrame(found, column.index, ["distance", "error"]).sort_values("distance"), common
 
     def told(self, differences: Sequence[Difference], comparisons: int | None = None) -> list[bool]:
         """Tell which differences are more than chance, of so many that could have been looked at (default: these)."""
@@ -255,6 +237,67 @@ class Judge:
         exact = max(self.protocol.images * (needed * difference.error / difference.value) ** 2, 1.0)
         digit = 10 ** max(math.floor(math.log10(exact)) - 1, 0)
         return math.ceil(exact / digit) * digit
+
+
+def common_seeds(points: Sequence[Mapping[int, Any]]) -> list[int] | None:
+    """Return the seeds that all points of a column have; None if that leaves out none, or leaves none.
+
+    Means over other seeds differ by the seeds, too, so that points are ranked on these.
+    """
+    common = set.intersection(*({*own} for own in points))
+    return sorted(common) if common and any(len(own) > len(common) for own in points) else None
+
+
+def on_seeds(seeds: Sequence[int] | None) -> str:
+    """Say on which seeds rows are ranked, where they have others, too."""
+    if seeds is None:
+        return ""
+    return " on the seed that all rows have" if len(seeds) == 1 else f" on the {len(seeds)} seeds that all rows have"
+
+
+def lowest(
+    ranked: Sequence[Name],
+    compare: Callable[[Name, Name], Difference],
+    told: Callable[[Sequence[Difference]], Sequence[bool]],
+) -> tuple[Name, list[tuple[Name, Difference, bool]]]:
+    """Find the best of a column, and compare the others with it.
+
+    It is the first one, unless another is told to be better over the further seeds that the two share.
+
+    Args:
+        ranked: points, the lowest first.
+        compare: function that compares two of them.
+        told: function that tells which differences to one point are more than chance.
+
+    Returns:
+        The best, and of each other one its difference and whether it is told.
+    """
+    best = ranked[0]
+    passed: set[Name] = set()
+    while True:
+        others = [point for point in ranked if point != best]
+        differences = [compare(other, best) for other in others]
+        judged = [*zip(others, differences, told(differences), strict=True)]
+        better = [
+            (it.value, place)
+            for place, (other, it, apart) in enumerate(judged)
+            if apart and it.value < 0 and other not in passed
+        ]
+        if not better:
+            return best, judged
+        passed.add(best)
+        best = others[min(better)[1]]
+
+
+def distance_of(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return the mean distance of rows of several seeds and its standard error, NaN if that is not known.
+
+    It is the jackknifed distance, or the plain one where not all rows have that.
+    """
+    removed = _mean(rows, COMPARED[0])
+    distance = _mean(rows, "fd") if math.isnan(removed) else removed
+    errors = [math.nan if row.metrics is None or row.metrics.fd_se is None else row.metrics.fd_se for row in rows]
+    return distance, 0.0 if rows[0].protocol.features == EXACT else math.hypot(*errors) / len(errors)
 
 
 def difference(mine: Mapping[int, Row], theirs: Mapping[int, Row], evidence: Evidence) -> Difference:

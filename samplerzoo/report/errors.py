@@ -10,16 +10,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
 from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_errors
-from samplerzoo.bench.image_mean import DECIDING, deciding, interval, standard_error
+from samplerzoo.bench.image_mean import DECIDING, NORMAL, deciding, interval, standard_error
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
-from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
+from samplerzoo.report.decide import LEVEL, Difference, common_seeds, holm, lowest, on_seeds, pairings
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.plots import save_cost_plots
@@ -53,20 +54,23 @@ class ErrorTable(ImageTable):
 
     def mean(self, line: str, work: float) -> float:
         """Return the mean error over all images of all seeds."""
-        return float(
-            np.mean([row.error.mean for row in self.rows[line, work] if row.error and row.error.mean is not None])
-        )
+        return _mean(self.rows[line, work])
+
+    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
+    def measured(self, line: str, work: float) -> Measured:
+        """Return the mean error over all images of all seeds, and how sure it is."""
+        return measured(self.rows[line, work], self.errors)
 
     def seeded(self, line: str, work: float) -> Seeded:
         """Return the errors of single images, by seed."""
-        return {row.recipe.seed: self.errors[row.cell] for row in self.rows[line, work] if row.cell in self.errors}
+        return by_seed(self.rows[line, work], self.errors)
 
     def difference(self, line: str, other: str, work: float) -> tuple[float, float, float] | None:
         """Return the mean difference of two lines, image by image, with its interval; None if images are gone."""
         if (line, work) not in self.rows or (other, work) not in self.rows:
             return None
-        pairs = _pairs(self.seeded(line, work), self.seeded(other, work))
-        return interval(pairs) if len(pairs) else None
+        found = pairs(self.seeded(line, work), self.seeded(other, work))
+        return interval(found) if len(found) else None
 
     @functools.cached_property
     def points(self) -> DataFrame:
@@ -74,26 +78,22 @@ class ErrorTable(ImageTable):
         table = DataFrame(
             [
                 {"line": line, "place": budget, "budget": budget, "work": work_of(there[0]), "row": there[0],
-                 "distance": self.mean(line, budget), **self._ends(line, budget)}
+                 "distance": found.mean, "low": found.low, "high": found.high}
                 for (line, budget), there in self.rows.items()
+                for found in [self.measured(line, budget)]
             ]
         )  # fmt: skip
         return table.set_index(POINT)
 
-    def _ends(self, line: str, work: float) -> dict[str, float]:
-        values = _pooled(self.seeded(line, work))
-        few = self.few or len(values) < FEW
-        _, low, high = (math.nan,) * 3 if few else interval(values)
-        return {"low": low, "high": high}
-
     def without_interval(self) -> list[Errors]:
         """Return the errors of the rows that too few images decide for an interval."""
-        known = [_pooled(self.seeded(*place)) for place in self.rows]
-        return [values for values in known if len(values) and math.isnan(standard_error(values))]
+        lacking = [place for place in self.rows if math.isnan(self.measured(*place).error)]
+        known = [self.seeded(*place) for place in lacking if len(self.seeded(*place)) == len(self.rows[place])]
+        return [_pooled(seeded) for seeded in known]
 
     def best(self, work: float) -> str:
-        """Return the line with the lowest error at so many evaluations."""
-        return min(self.beside(work), key=lambda line: self.mean(line, work))
+        """Return the line with the lowest error at so many evaluations; see `told`."""
+        return self._judged(work, LEVEL)[0]
 
     def baseline(self, wanted: str | None = None) -> str:
         """Return the line that others are compared with: by default the one that is the best most often.
@@ -116,40 +116,56 @@ class ErrorTable(ImageTable):
         best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
         return max(self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line])))
 
+    def baseline_row(self, wanted: str | None = None) -> Row:
+        """Return the row of the baseline at the evaluations that are wanted, or its cheapest one; see `baseline`."""
+        line, budget = self.baseline(wanted), (wanted or "").rpartition("@")[2]
+        own = [there[0] for (name, _), there in self.rows.items() if name == line]
+        return min(own, key=lambda row: (f"{work_of(row):g}" != budget, work_of(row)))
+
     @property
     def moved(self) -> float:
         """Median distance by which the converged solutions still moved: no smaller difference is told."""
         rows = [row for there in self.rows.values() for row in there]
         return max((row.error.moved or 0.0 for row in rows if row.error is not None), default=0.0)
 
-    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
     def told(self, work: float, level: float = LEVEL) -> set[str]:
         """Return the lines that are told to be worse than the best one at as many evaluations.
 
-        By their differences, image by image, with the error of their mean and Holm's correction over the column.
+        By their differences, image by image, with the error of their mean and Holm's correction over the column. The
+        best is the lowest over the seeds that all lines have; see `decide.lowest`.
         """
-        if self.few:
-            return set()
-        best = self.best(work)
-        others = [line for line in self.beside(work) if line != best]
-        found = [self._paired(line, best, work) for line in others]
-        corrected = holm([Difference(*each).p for each in found], pairings(len(others) + 1))
-        return {
-            line
-            for line, (value, _), p in zip(others, found, corrected, strict=True)
-            if p < level and value > self.moved
-        }
+        return {line for line, difference, apart in self._judged(work, level)[1] if apart and difference.value > 0}
+
+    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
+    def _judged(self, work: float, level: float) -> tuple[str, list[tuple[str, Difference, bool]]]:
+        lines = self.beside(work)
+        of_all = {line: _mean(self.ranked_by(line, work)) for line in lines}
+
+        def told(found: Sequence[Difference]) -> list[bool]:
+            corrected = holm([1.0 if self.few else each.p for each in found], pairings(len(lines)))
+            return [p < level and abs(each.value) > self.moved for p, each in zip(corrected, found, strict=True)]
+
+        return lowest(sorted(lines, key=of_all.__getitem__), lambda one, other: self._paired(one, other, work), told)
+
+    def seeds(self, work: float) -> list[int] | None:
+        """Return the seeds that the lines of a column are ranked on; None if those are all that they have."""
+        return common_seeds([{row.recipe.seed: row for row in self.rows[line, work]} for line in self.beside(work)])
+
+    def ranked_by(self, line: str, work: float) -> list[Row]:
+        """Return the rows of a line that it is ranked by."""
+        seeds, rows = self.seeds(work), self.rows[line, work]
+        return [row for row in rows if seeds is None or row.recipe.seed in seeds]
 
     def equals(self, line: str, work: float) -> bool:
         """Tell whether a row is the best one at as many evaluations, or cannot be told from it."""
         return line not in self.told(work)
 
-    def _paired(self, line: str, other: str, work: float) -> tuple[float, float]:
+    def _paired(self, line: str, other: str, work: float) -> Difference:
         """Return the mean difference of two lines, image by image, and its standard error; NaN if images are gone."""
-        values = _pairs(self.seeded(line, work), self.seeded(other, work))
-        if not len(values):
-            return math.nan, math.nan
-        return float(values.mean()), standard_error(values)
+        values = pairs(self.seeded(line, work), self.seeded(other, work))
+        return (
+            Difference(float(values.mean()), standard_error(values)) if len(values) else Difference(math.nan, math.nan)
+        )
 
 
 def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
@@ -177,13 +193,14 @@ def findings(table: ErrorTable) -> list[str]:
         lines = table.beside(work)
         if len(lines) > 1:
             best = table.best(work)
-            mean = _of_rows(table.rows[best, work], table.seeded(best, work))
+            mean = _of_rows(table.ranked_by(best, work), table.errors)
+            where = f"At {work:g} evaluations{on_seeds(table.seeds(work))}"
             if not table.told(work):
-                found.append(f"At {work:g} evaluations: cannot tell. No row is told from the lowest, {best} ({mean}).")
+                found.append(f"{where}: cannot tell. No row is told from the lowest, {best} ({mean}).")
                 continue
             equal = [line for line in lines if line != best and table.equals(line, work)]
             tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            found.append(f"At {work:g} evaluations the nearest is {best} ({mean}){tail}.")
+            found.append(f"{where}{',' * (table.seeds(work) is not None)} the nearest is {best} ({mean}){tail}.")
     return found
 
 
@@ -245,41 +262,72 @@ def compared_errors(found: Sequence[tuple[Path, Row]], folders: Sequence[Path]) 
         places.setdefault((int(code), row.recipe.steps or 0), {}).setdefault(folder, []).append(row)
     body = []
     for (code, steps), rows in sorted(places.items(), key=lambda each: each[0]):
-        seeded = {folder: {row.recipe.seed: errors[folder][row.cell] for row in rows.get(folder, ())
-                           if row.cell in errors[folder]} for folder in folders}  # fmt: skip
-        texts = [_of_rows(rows.get(folder, ()), seeded[folder]) for folder in folders]
+        seeded = [by_seed(rows.get(folder, ()), errors[folder]) for folder in folders]
+        texts = [_of_rows(rows.get(folder, ()), errors[folder]) for folder in folders]
         if len(folders) == 2:
-            pairs = _pairs(*reversed([*seeded.values()]))
-            texts.append(_with_interval(*interval(pairs)) if len(pairs) >= FEW else NOTHING)
+            paired = pairs(*reversed(seeded))
+            texts.append(_with_interval(*interval(paired)) if len(paired) >= FEW else NOTHING)
         work = work_of(next(iter(rows.values()))[0])
         body.append([plain(lines.categories[code]), number(steps), f"{work:g}", *texts])
     yield markdown(["", "steps", "NFE", *(plain(str(it)) for it in folders), *["change"][: len(folders) == 2]], body)
 
 
-def _pooled(seeded: Seeded) -> Errors:
-    """Return the errors of the images of all seeds."""
-    return np.concatenate([np.zeros(0), *seeded.values()])
+def by_seed(rows: Sequence[Row], errors: Mapping[str, Errors]) -> Seeded:
+    """Return the errors of the single images of rows by their seeds; none of rows whose images are gone."""
+    return {row.recipe.seed: errors[row.cell] for row in rows if row.cell in errors}
 
 
-def _pairs(mine: Seeded, theirs: Seeded) -> Errors:
+def pairs(mine: Seeded, theirs: Seeded) -> Errors:
     """Return the differences of two rows, image by image, over the seeds that both have."""
-    shared = [seed for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
+    shared = [seed for seed in sorted(mine) if seed in theirs and len(mine[seed]) == len(theirs[seed])]
     return np.concatenate([np.zeros(0), *(mine[seed] - theirs[seed] for seed in shared)])
 
 
-def _of_rows(rows: Sequence[Row], seeded: Seeded) -> str:
-    """Write the mean of rows that differ in their seeds alone, with its interval where images are not few."""
+def _pooled(seeded: Seeded) -> Errors:
+    """Return the errors of the images of all seeds."""
+    return np.concatenate([np.zeros(0), *(seeded[seed] for seed in sorted(seeded))])
+
+
+class Measured(NamedTuple):
+    """Mean error of a row's images, its standard error, and the ends of its interval: NaN where images are few or gone.
+
+    Where the images of a row of one seed are gone, its own interval says how sure it is.
+    """
+
+    mean: float
+    error: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+
+def measured(rows: Sequence[Row], errors: Mapping[str, Errors]) -> Measured:
+    """Measure rows that differ in their seeds alone, over all of their images."""
     known = [row.error for row in rows if row.error is not None and row.error.mean is not None]
-    if not known:
-        return NOTHING
-    mean = float(np.mean([error.mean for error in known if error.mean is not None]))
-    if (rows[0].protocol.images or 0) < FEW:
-        return figure(mean, DIGITS)
-    if len(seeded) == len(rows):
-        return _with_interval(*interval(_pooled(seeded)))
-    if len(known) == 1 and known[0].low is not None and known[0].high is not None:
-        return _with_interval(mean, known[0].low, known[0].high)
-    return figure(mean, DIGITS)
+    mean, seeded = _mean(rows), by_seed(rows, errors)
+    if known and (rows[0].protocol.images or 0) >= FEW:
+        if len(seeded) == len(rows):
+            values = _pooled(seeded)
+            error = standard_error(values)
+            return Measured(mean, error, *interval(values, error)[1:])
+        low, high = known[0].low, known[0].high
+        if len(known) == 1 and low is not None and high is not None:
+            return Measured(mean, (high - low) / 2 / NORMAL, low, high)
+    return Measured(mean)
+
+
+def _mean(rows: Sequence[Row]) -> float:
+    """Return the mean error of rows that differ in their seeds alone; NaN if they have none."""
+    known = [row.error.mean for row in rows if row.error is not None and row.error.mean is not None]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _of_rows(rows: Sequence[Row], errors: Mapping[str, Errors]) -> str:
+    """Write the mean of rows that differ in their seeds alone, with its interval where images are not few."""
+    return _written(measured(rows, errors))
+
+
+def _written(found: Measured) -> str:
+    return _with_interval(found.mean, found.low, found.high)
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
@@ -303,7 +351,7 @@ def _means(table: ErrorTable) -> str:
     for line in table.lines:
         cells = []
         for work in table.budgets:
-            text = _of_rows(table.rows[line, work], table.seeded(line, work)) if (line, work) in table.rows else NOTHING
+            text = _written(table.measured(line, work)) if (line, work) in table.rows else NOTHING
             own = work_of(table.rows[line, work][0]) if (line, work) in table.rows else work
             text += f" ({own:g})" if own != work else ""
             bold = (line, work) in table.rows and bool(table.told(work)) and table.equals(line, work)

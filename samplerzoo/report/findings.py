@@ -10,7 +10,7 @@ from pandas import DataFrame
 
 from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
-from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict, pairings
+from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict, on_seeds, pairings
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.report.tables import NOTHING, figure, interval, orders, share, signed
 from samplerzoo.trust.markup import plain
@@ -76,7 +76,7 @@ def _columns(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _best(judge: Judge, verdict: Verdict) -> str:
-    at = f"At {verdict.budget:g} evaluations{_on_seeds(verdict)}"
+    at = f"At {verdict.budget:g} evaluations{on_seeds(verdict.seeds)}"
     best = _best_of(judge, verdict)
     others = f"the {verdict.worse} others" if verdict.worse > 1 else "the other row"
     if verdict.decided:
@@ -91,15 +91,6 @@ def _best(judge: Judge, verdict: Verdict) -> str:
 def _some(names: Sequence[str]) -> Sequence[str]:
     """Return the first names, and how many more there are."""
     return names if len(names) <= MOST_NAMES else [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"]
-
-
-def _on_seeds(verdict: Verdict) -> str:
-    """Say on which seeds rows are ranked, where they have others, too."""
-    if verdict.seeds is None:
-        return ""
-    return (
-        " on the seed that all rows have" if verdict.seeds == 1 else f" on the {verdict.seeds} seeds that all rows have"
-    )
 
 
 def _best_of(judge: Judge, verdict: Verdict, *, evaluations: bool = False) -> str:
@@ -133,7 +124,7 @@ def _cheapest(judge: Judge) -> Iterator[str]:
         worse = "; every cheaper row is worse" * bool((work < work[verdict.best]).any())
         names = [plain(tie.point[0]) for tie in verdict.ties if work[tie.point] == work[verdict.best]]
         others = f"; not told from it: {_listed(_some(names))}" if names else ""
-        yield f"The lowest distance of all{_on_seeds(verdict)} is that of {best}{worse}{others}."
+        yield f"The lowest distance of all{on_seeds(verdict.seeds)} is that of {best}{worse}{others}."
         return
     difference = cheapest.difference
     most = f", at most {figure(_most(difference), 2)} above it" if difference.error else ""

@@ -10,27 +10,32 @@ import base64
 import importlib.resources
 import importlib.util
 import io
+import itertools
 import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas import DataFrame
 from PIL import Image
 
 from samplerzoo import images
 from samplerzoo.bench import shards
 from samplerzoo.bench.evidence import Evidence, collect, gather, influence_file
 from samplerzoo.bench.image_errors import gather_errors
-from samplerzoo.bench.image_mean import covariance as covariance_of_images
+from samplerzoo.bench.image_mean import standard_errors
 from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
-from samplerzoo.report.decide import COMPARED
+from samplerzoo.report import errors, tables
+from samplerzoo.report.decide import COMPARED, ROUNDING, common_seeds, distance_of, on_seeds
+from samplerzoo.report.errors import by_seed, pairs
 from samplerzoo.report.image_table import FEW
 from samplerzoo.report.line_names import name_lines, number, settings
 from samplerzoo.report.series import Floor, along, columns, floor_of, rank, work_of
@@ -52,8 +57,14 @@ MOST_PICTURES = 24 * 2**20
 MOST_PAIRS = 400
 """Points of a table up to which the page holds the errors of all their differences."""
 
-DIGITS = 6
-"""Significant digits of figures."""
+MOST_BOOTSTRAPS = 80
+"""Points up to which errors of images in two columns are compared, too: each pair is a bootstrap."""
+
+DIGITS, ALL_DIGITS = 6, 17
+"""Significant digits of figures, and of those that decide which is the lowest."""
+
+EQUAL = 1e-9
+"""Difference of exact distances that counts as none, as a share of them, as `math.isclose` has it."""
 
 Matrix = NDArray[np.float64]
 
@@ -83,12 +94,15 @@ def write_page(
     evidence: Mapping[Protocol, Evidence],
     path: Path,
     findings: Mapping[Protocol, Sequence[str]],
+    baselines: Mapping[Protocol, str] = MappingProxyType({}),
 ) -> None:
     """Write the page of these rows.
 
     Args:
         evidence: covariances of their figures, by protocol.
         findings: sentences of the report, by protocol.
+        baselines: cell of the point that the others are compared with at first, by protocol. Without one it is the
+            cheapest row of the sampler and guidance that have the lowest figure.
 
     Raises:
         UsageError: plotly is not installed.
@@ -99,13 +113,14 @@ def write_page(
     measured = [pair for pair in found if pair[1].metrics is not None]
     with_errors = [pair for pair in found if pair[1].error is not None]
     pictures = _Pictures(MOST_PICTURES)
-    sections = [
-        _section(_distances(protocol, own, evidence.get(protocol, Evidence())), folders, findings, pictures)
-        for protocol, own in sorted(_by_protocol(measured).items(), key=lambda each: rank(each[0]))
+    compared = [
+        _distances(protocol, spots, evidence.get(protocol, Evidence()))
+        for protocol, spots in sorted(_spots(measured).items(), key=lambda each: rank(each[0]))
     ] + [
-        _section(_errors(protocol, own), folders, findings, pictures)
-        for protocol, own in sorted(_by_protocol(with_errors).items(), key=lambda each: rank(each[0]))
+        _errors(protocol, [(folder, row) for folder, row in with_errors if row.protocol == protocol])
+        for protocol in sorted(dict.fromkeys(row.protocol for _, row in with_errors), key=rank)
     ]
+    sections = [_section(table, folders, findings, baselines.get(table.protocol), pictures) for table in compared]
     models = dict.fromkeys(row.protocol.model for _, row in found)
     titles: Counter[str] = Counter()
     for section in sections:
@@ -143,6 +158,10 @@ class Spot:
     rows: Mapping[int, Row]
 
     @property
+    def cells(self) -> set[str]:
+        return {row.cell for row in self.rows.values()}
+
+    @property
     def row(self) -> Row:
         return next(iter(self.rows.values()))
 
@@ -158,11 +177,13 @@ class Table:
 
     Attributes:
         about: what the figure is, for readers who see such a page for the first time.
-        values: figure of each spot.
-        errors: standard error of each figure; NaN if it is not known.
+        measured: function that gives the figure of rows of several seeds, and its standard error, NaN if not known;
+            and the ends of its interval, where that is not the figure ± its error.
+        digits: significant digits of a figure without an interval.
         differences, their_errors: of each pair of spots, `one - other`, and the standard errors; None of too many.
         hurt: how much each image of a row adds to its figure, if that is known.
         least: smallest difference that may be told.
+        rounding: difference that counts as none, as a share of the plain distance.
         agree: whether the other figures of each pair differ with the same sign; None of too many, or without others.
     """
 
@@ -170,63 +191,48 @@ class Table:
     measure: str
     about: str
     spots: Sequence[Spot]
-    values: Matrix
-    errors: Matrix
+    measured: Callable[[Sequence[Row]], tuple[float, ...]]
     differences: Matrix | None
     their_errors: Matrix | None
     hurt: Callable[[Spot], Matrix | None]
     floor: Floor | None = None
+    digits: int = tables.DIGITS
     least: float = 0.0
+    rounding: float = 0.0
     agree: NDArray[np.bool_] | None = None
 
 
-def _by_protocol(found: Places) -> dict[Protocol, Places]:
-    protocols: dict[Protocol, list[tuple[Path, Row]]] = {}
-    for folder, row in found:
-        protocols.setdefault(row.protocol, []).append((folder, row))
-    return {**protocols}
-
-
-def _spots(found: Places) -> list[Spot]:
-    """Join the rows that differ in their seeds alone."""
+def _spots(found: Places) -> dict[Protocol, list[Spot]]:
+    """Join the rows that differ in their seeds alone, named by what sets them apart from all others, by protocol."""
     if not found:
-        return []
-    joined: dict[tuple[int, int, Path], dict[int, Row]] = {}
+        return {}
+    joined: dict[tuple[int, int, Path, Protocol], dict[int, Row]] = {}
     lines = name_lines([row.recipe for _, row in found], "steps")
     for code, (folder, row) in zip(lines.codes, found, strict=True):
-        joined.setdefault((int(code), row.recipe.steps, folder), {})[row.recipe.seed] = row
-    order = sorted(joined, key=lambda key: key[:2])
-    return [Spot(key[2], str(lines.categories[key[0]]), key[1], joined[key]) for key in order]
+        joined.setdefault((int(code), row.recipe.steps, folder, row.protocol), {})[row.recipe.seed] = row
+    spots: dict[Protocol, list[Spot]] = {}
+    for code, steps, folder, protocol in sorted(joined, key=lambda key: key[:2]):
+        rows = joined[code, steps, folder, protocol]
+        spots.setdefault(protocol, []).append(Spot(folder, str(lines.categories[code]), steps, rows))
+    return spots
 
 
-def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
+def _columns(spots: Sequence[Spot]) -> list[float]:
+    """Return the column that each spot stands in."""
+    lines_at: dict[float, set[str]] = {}
+    for spot in spots:
+        lines_at.setdefault(work_of(spot.row), set()).add(f"{spot.line} {spot.folder}")
+    column = columns(lines_at)
+    return [column[work_of(spot.row)] for spot in spots]
+
+
+def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence) -> Table:
     """Compare by the Fréchet distance, without its bias where that is known."""
-    spots = _spots(found)
-
-    def figure(row: Row) -> float:
-        assert row.metrics is not None
-        return row.metrics.fd if row.metrics.fd_jackknifed is None else row.metrics.fd_jackknifed
-
-    def error(row: Row) -> float | None:
-        return None if row.metrics is None else row.metrics.fd_se
-
-    checks = [lambda row, name=name: getattr(row.metrics, name) for name in COMPARED[1:]]
-    known = evidence.covariance.get("fd")
-    if known is not None:  # two folders may hold one cell
-        known = known.loc[~known.index.duplicated(), ~known.columns.duplicated()]
-
-    def covariance(cells: Sequence[str]) -> Matrix:
-        if protocol.features == EXACT:
-            return np.zeros((len(cells), len(cells)))
-        if known is None:
-            return np.full((len(cells), len(cells)), math.nan)
-        return known.reindex(index=cells, columns=cells).to_numpy(dtype=float)
 
     def hurt(spot: Spot) -> Matrix | None:
         file = influence_file(spot.folder / shards.CELLS / spot.row.cell, protocol)
         return shards.read_influence(file, protocol.images)[0].get("fd") if file.is_file() else None
 
-    rows = along([row for _, row in found], "steps")
     about = (
         "Fréchet distance between the distribution of what a sampler makes and that of the data, both of them exact: "
         "no images, no network and no chance. Lower is better."
@@ -235,136 +241,170 @@ def _distances(protocol: Protocol, found: Places, evidence: Evidence) -> Table:
         "± is a 95% interval, of these images on this network. What few images add to it is taken off, so that it may "
         "be below 0."
     )
-    measure = f"Fréchet distance, {protocol.metric}"
-    return _table(protocol, measure, about, spots, figure, error, checks, covariance, hurt, floor_of(rows))
+    differences, errors, agree = _of_distances(spots, evidence) if len(spots) <= MOST_PAIRS else (None, None, None)
+    return Table(
+        protocol, f"Fréchet distance, {protocol.metric}", about, spots, distance_of, differences, errors, hurt,
+        floor_of(along([row for spot in spots for row in spot.rows.values()], "steps")), agree=agree,
+        rounding=EQUAL if protocol.features == EXACT else ROUNDING,
+    )  # fmt: skip
+
+
+def _of_distances(spots: Sequence[Spot], evidence: Evidence) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
+    """Return the differences of all pairs, their standard errors, and whether the other figures agree on the sign.
+
+    They are those of `decide.difference`, of all pairs at once.
+    """
+    exact = spots[0].row.protocol.features == EXACT
+    count = len(spots)
+    rows = [(place, seed, row) for place, spot in enumerate(spots) for seed, row in spot.rows.items()]
+    at = {(place, seed): index for index, (place, seed, _) in enumerate(rows)}
+    covariance = _covariance([row.cell for _, _, row in rows], None if exact else evidence.covariance.get("fd"))
+    if exact:
+        covariance = np.zeros_like(covariance)
+    of_seed = {
+        seed: [place for place, spot in enumerate(spots) if seed in spot.rows]
+        for seed in sorted({seed for spot in spots for seed in spot.rows})
+    }
+    shared, variance = np.zeros((count, count)), np.zeros((count, count))
+    for one, here in of_seed.items():
+        shared[np.ix_(here, here)] += 1
+        for other, there in of_seed.items():
+            both = [place for place in here if place in there]
+            own, theirs = ([at[place, seed] for place in both] for seed in (one, other))
+            c = covariance[np.ix_(own, theirs)]
+            variance[np.ix_(both, both)] += np.diag(c)[:, None] + np.diag(c) - c - c.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        c = _mean_blocks(covariance, [[at[place, seed] for seed in spot.rows] for place, spot in enumerate(spots)])
+        squares = np.where(shared > 0, variance / shared**2, np.diag(c)[:, None] + np.diag(c) - c - c.T)
+        squares = np.where(squares >= 0, squares, math.nan)
+        alone = np.square([distance_of([*spot.rows.values()])[1] for spot in spots])
+        apart = alone[:, None] + alone  # of rows that were never measured side by side
+        paired = ~np.isnan(squares) | np.isnan(apart)
+
+        def means(of_row: Callable[[Row], float | None]) -> Matrix:
+            """Return the mean of the first spot of each pair, over the seeds by which they are compared."""
+            total = np.zeros((count, count))
+            for seed, here in of_seed.items():
+                total[np.ix_(here, here)] += np.array([of_row(spots[it].rows[seed]) for it in here], float)[:, None]
+            every = np.array([spot.mean(of_row) for spot in spots])[:, None]
+            return np.where((shared > 0) & paired, total / shared, every)
+
+        def between(of_row: Callable[[Row], float | None]) -> Matrix:
+            found = means(of_row)
+            return found - found.T
+
+        def plain(row: Row) -> float:
+            assert row.metrics is not None
+            return row.metrics.fd
+
+        removed, *checks = (between(lambda row, name=name: getattr(row.metrics, name)) for name in COMPARED)  # type: ignore[misc]
+        values = between(plain) if exact else np.where(np.isnan(removed), between(plain), removed)
+        values = np.where(abs(values) <= (EQUAL if exact else ROUNDING) * means(plain), 0.0, values)
+        agree = np.all([np.isnan(check) | (check * values > 0) for check in checks], axis=0)
+        return values, np.sqrt(np.where(paired, squares, apart)), agree
+
+
+def _covariance(cells: Sequence[str], known: DataFrame | None) -> Matrix:
+    """Return the covariances of the figures of cells; NaN where they are not known."""
+    if known is None:
+        return np.full((len(cells), len(cells)), math.nan)
+    known = known.loc[~known.index.duplicated(), ~known.columns.duplicated()]  # two folders may hold one cell
+    return known.reindex(index=cells, columns=cells).to_numpy(dtype=float)
+
+
+def _mean_blocks(values: Matrix, groups: Sequence[Sequence[int]]) -> Matrix:
+    """Return the mean of a matrix over the rows of each group and the columns of each."""
+    starts = np.cumsum([0, *map(len, groups[:-1])])
+    order = [index for group in groups for index in group]
+    sums = np.add.reduceat(np.add.reduceat(values[np.ix_(order, order)], starts, axis=0), starts, axis=1)
+    sizes = np.array([*map(len, groups)])
+    means: Matrix = sums / (sizes[:, None] * sizes)
+    return means
 
 
 def _errors(protocol: Protocol, found: Places) -> Table:
     """Compare by the error of an image; samplers without one have no spot."""
-    spots = _spots([(folder, row) for folder, row in found if row.error is not None and row.error.mean is not None])
-    folders = {spot.folder for spot in spots}
+    spots = [spot for spot in _spots(found)[protocol] if spot.row.error is not None and spot.row.error.mean is not None]
     by_cell = {
-        folder: gather_errors(folder, [row for own, row in found if own == folder]) for folder in sorted(folders)
+        folder: gather_errors(folder, [row for own, row in found if own == folder])
+        for folder in sorted({spot.folder for spot in spots})
     }
-    single = {cell: values for errors in by_cell.values() for cell, values in errors.items()}
-    few = (protocol.images or 0) < FEW
-
-    def figure(row: Row) -> float:
-        assert row.error is not None
-        assert row.error.mean is not None
-        return row.error.mean
-
-    def covariance(cells: Sequence[str]) -> Matrix:
-        here = [place for place, cell in enumerate(cells) if cell in single and not few]
-        whole = np.full((len(cells), len(cells)), math.nan)
-        if here:
-            stack = np.stack([single[cells[place]] for place in here], axis=1)
-            whole[np.ix_(here, here)] = covariance_of_images(stack)
-        return whole
-
+    single = {cell: values for own in by_cell.values() for cell, values in own.items()}
     moved = max((row.error.moved or 0.0 for _, row in found if row.error is not None), default=0.0)
     about = (
         "Distance of each image to where ever more steps lead from the same noise, as the root mean square over pixels "
         f"in [-1, 1]: lower is better. Means over {protocol.images} images; ± is a 95% interval. Samplers that draw "
         "noise on the way have no such error, and are not here."
     )
-    table = _table(
-        protocol, "error of an image, root mean square in [-1, 1]", about, spots, figure, lambda row: None,
-        (), covariance, lambda spot: by_cell[spot.folder].get(spot.row.cell), None,
+    differences, their_errors = _of_errors(spots, single) if len(spots) <= MOST_PAIRS else (None, None)
+    return Table(
+        protocol, "error of an image, root mean square in [-1, 1]", about, spots,
+        lambda rows: errors.measured(rows, single), differences, their_errors,
+        lambda spot: by_cell[spot.folder].get(spot.row.cell), least=moved, digits=errors.DIGITS,
     )  # fmt: skip
-    return Table(**{**vars(table), "least": moved})
 
 
-def _table(
-    protocol: Protocol,
-    measure: str,
-    about: str,
-    spots: Sequence[Spot],
-    figure: Callable[[Row], float],
-    error: Callable[[Row], float | None],
-    checks: Sequence[Callable[[Row], float | None]],
-    covariance: Callable[[Sequence[str]], Matrix],
-    hurt: Callable[[Spot], Matrix | None],
-    floor: Floor | None,
-) -> Table:
-    """Work out all differences and their errors: image by image over the seeds that two spots share, if there are any.
+def _of_errors(spots: Sequence[Spot], single: Mapping[str, Matrix]) -> tuple[Matrix, Matrix]:
+    """Return the differences of all pairs, image by image, and their standard errors, as `ErrorTable` tells by them.
 
-    Spots that were never measured side by side are compared as if they were independent, over all their seeds, as
-    `decide.difference` does.
-
-    Args:
-        figure, error: figure of a row, and its standard error if that is known by itself.
-        checks: other figures, whose differences must have the sign of that of the first one, where they are known.
-        covariance: covariances of the figures of cells that have one seed; those of two seeds are independent.
+    Where images are gone, neither is known. Of many spots, none is known of two that stand in two columns.
     """
-    count, values = len(spots), np.array([spot.mean(figure) for spot in spots])
-    seeds = np.array([len(spot.rows) for spot in spots])
-    apart = np.array([_squares([error(row) for row in spot.rows.values()]) for spot in spots]) / seeds**2
-    if count > MOST_PAIRS:
-        own = np.array([sum(covariance([row.cell])[0, 0] for row in spot.rows.values()) for spot in spots]) / seeds**2
-        alone = np.sqrt(np.where(np.isnan(own), apart, own))
-        return Table(protocol, measure, about, spots, values, alone, None, None, hurt, floor)
-    shared, variance, own = np.zeros((count, count)), np.zeros((count, count)), np.zeros(count)
-    of_seeds = {
-        seed: [place for place, spot in enumerate(spots) if seed in spot.rows]
-        for seed in sorted({seed for spot in spots for seed in spot.rows})
-    }
-    for seed, here in of_seeds.items():
-        c = covariance([spots[place].rows[seed].cell for place in here])
-        own[here] += np.diag(c)
-        shared[np.ix_(here, here)] += 1
-        variance[np.ix_(here, here)] += np.diag(c)[:, None] + np.diag(c) - 2 * c
-    own /= seeds**2
-    alone = np.where(np.isnan(own), apart, own)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        squares = np.where(shared > 0, variance / shared**2, alone[:, None] + alone)
-        squares = np.where(squares >= 0, squares, math.nan)
-        paired = ~np.isnan(squares) | np.isnan(apart[:, None] + apart)
-        their_errors = np.sqrt(np.where(paired, squares, apart[:, None] + apart))
-
-        def between(of_row: Callable[[Row], float | None]) -> Matrix:
-            total = np.zeros((count, count))
-            for seed, here in of_seeds.items():
-                found = np.array([of_row(spots[place].rows[seed]) for place in here], dtype=float)
-                total[np.ix_(here, here)] += found[:, None] - found
-            means = np.array([spot.mean(of_row) for spot in spots])
-            return np.where((shared > 0) & paired, total / shared, means[:, None] - means)
-
-        differences, others = between(figure), [between(check) for check in checks]
-        agree = np.all([np.isnan(other) | (other * differences > 0) for other in others], axis=0) if others else None
-        errors = np.sqrt(alone)
-    return Table(protocol, measure, about, spots, values, errors, differences, their_errors, hurt, floor, agree=agree)
-
-
-def _squares(errors: Sequence[float | None]) -> float:
-    """Add the squares of errors; NaN if one is not known."""
-    return sum(math.nan if error is None else error**2 for error in errors)
+    column, seeded = _columns(spots), [by_seed([*spot.rows.values()], single) for spot in spots]
+    values = np.full((len(spots), len(spots)), math.nan)
+    np.fill_diagonal(values, 0.0)
+    sure = values.copy()
+    compared: dict[int, list[tuple[int, int, Matrix]]] = {}
+    for one, other in itertools.combinations(range(len(spots)), 2):
+        if len(spots) <= MOST_BOOTSTRAPS or column[one] == column[other]:
+            found = pairs(seeded[one], seeded[other])
+            if len(found):
+                compared.setdefault(len(found), []).append((one, other, found))
+    for alike in compared.values():
+        few = (spots[0].row.protocol.images or 0) < FEW
+        stack = np.stack([found for _, _, found in alike], axis=1)
+        known = np.full(len(alike), math.nan) if few else standard_errors(stack)
+        for (one, other, _), value, error in zip(alike, stack.mean(axis=0), known, strict=True):
+            values[one, other], values[other, one] = value, -value
+            sure[one, other] = sure[other, one] = error
+    return values, sure
 
 
 def _section(
-    table: Table, folders: Sequence[Path], findings: Mapping[Protocol, Sequence[str]], pictures: _Pictures
+    table: Table,
+    folders: Sequence[Path],
+    findings: Mapping[Protocol, Sequence[str]],
+    baseline: str | None,
+    pictures: _Pictures,
 ) -> dict[str, Any]:
-    """Write a table as JSON."""
-    spots, protocol = table.spots, table.protocol
-    lines_at: dict[float, set[str]] = {}
-    for spot in spots:
-        lines_at.setdefault(work_of(spot.row), set()).add(f"{spot.line} {spot.folder}")
-    column = columns(lines_at)
+    """Write a table as JSON.
+
+    Args:
+        baseline: cell of the point that the others are compared with at first; None lets the page choose.
+    """
+    spots, protocol, budgets = table.spots, table.protocol, _columns(table.spots)
+    figures = [_figure(table, [*spot.rows.values()]) for spot in spots]
+    blind = all(it["error"] is None for it in figures)
+    ranked = {budget: common_seeds([spot.rows for spot, own in zip(spots, budgets, strict=True) if own == budget])
+              for budget in sorted({*budgets})}  # fmt: skip
     return {
-        "title": f"{protocol.model}: {protocol.metric}" + ", without intervals" * bool(np.isnan(table.errors).all()),
+        "title": f"{protocol.model}: {protocol.metric}" + ", without intervals" * blind,
         "measure": table.measure,
         "about": table.about,
         "images": protocol.images,
         "findings": [unmarked(text) for text in findings.get(protocol, ())],
         "floor": None if table.floor is None else [_short(table.floor.mean), _short(table.floor.error)],
         "least": _short(table.least),
+        "rounding": table.rounding,
+        "digits": table.digits,
+        "baseline": next((place for place, spot in enumerate(spots) if baseline in spot.cells), None),
         "across": ACROSS,
         "points": [
             _point(spot, str(spot.folder) if len(folders) > 1 else None)
-            | {"value": _short(table.values[place]), "error": _short(table.errors[place])}
-            | {"budget": column[work_of(spot.row)]}
+            | figure
+            | {"budget": budget, "on_seeds": on_seeds(ranked[budget])}
+            | {"ranked": None if (seeds := ranked[budget]) is None else _figure(table, [spot.rows[it] for it in seeds])}
             | pictures.of(spot, table.hurt)
-            for place, spot in enumerate(spots)
+            for spot, figure, budget in zip(spots, figures, budgets, strict=True)
         ],
         "differences": _upper(table.differences),
         "errors": _upper(table.their_errors),
@@ -372,12 +412,18 @@ def _section(
     }  # fmt: skip
 
 
+def _figure(table: Table, rows: Sequence[Row]) -> dict[str, Any]:
+    """Describe the figure of rows of several seeds; its ends are null where it is the figure ± its error."""
+    value, error, *ends = (_short(it, ALL_DIGITS) for it in table.measured(rows))
+    return {"value": value, "error": error, "ends": ends if ends and error is not None else None}
+
+
 def _point(spot: Spot, folder: str | None) -> dict[str, Any]:
     """Describe a point: its name, what it can be filtered by, and its other figures."""
     row = spot.row
     metrics = {
         name: _short(spot.mean(lambda row, name=name: getattr(row.metrics, name, None)))  # type: ignore[misc]
-        for name in ("kid", "fd_infinity", "label_accuracy", "precision", "recall", "order")
+        for name in ("fd", "kid", "fd_infinity", "label_accuracy", "precision", "recall", "order")
     }
     seconds = [1 / row.speed.images_per_second for row in spot.rows.values() if row.speed is not None]
     facets = {name.rpartition(".")[2] if "." in name else name: value for name, value in settings(row.recipe).items()}
@@ -440,9 +486,9 @@ class _Pictures:
         return text
 
 
-def _short(value: float) -> float | None:
+def _short(value: float, digits: int = DIGITS) -> float | None:
     """Round a figure; None if it is not known, since JSON has no NaN."""
-    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def _upper(values: Matrix | None) -> list[float | None] | None:

@@ -140,7 +140,12 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     page = None
     if interactive.is_available():
         page = folder / interactive.HTML_FILE
-        interactive.write_page([(folder, row) for row in every], evidence, page, said)
+        baselines = {each.protocol: each.judge.points.at[each.baseline, "row"].cell for each in sections} | {
+            table.protocol: table.baseline_row(_known(table, baseline, alone=not sections)).cell
+            for table in errors
+            if table.rows
+        }
+        interactive.write_page([(folder, row) for row in every], evidence, page, said, baselines)
     return Report(folder / REPORT_FILE, page, {protocol: found for protocol, found in said.items() if found})
 
 
@@ -151,7 +156,9 @@ def _known(table: ErrorTable, baseline: str | None, *, alone: bool) -> str | Non
         UsageError: they are all that there is.
     """
     try:
-        return None if baseline is None else table.baseline(baseline)
+        if baseline is not None:
+            table.baseline(baseline)
+        return baseline
     except UsageError:
         if alone:
             raise

@@ -11,10 +11,14 @@ from safetensors.numpy import save_file
 
 from samplerzoo.bench import shards
 from samplerzoo.bench.evidence import Evidence, influence_file
-from samplerzoo.bench.results import CostPerImage, Metrics, Protocol, Row, Speed
+from samplerzoo.bench.image_mean import interval
+from samplerzoo.bench.results import ERROR, CostPerImage, ImageError, Metrics, Protocol, Row, Speed
 from samplerzoo.metrics.influence import standard_error
 from samplerzoo.sampling.labels import IN_PROPORTION
 from samplerzoo.sampling.recipe import Recipe
+
+IMAGES = 64
+"""Images that rows of errors have."""
 
 
 def protocol(**changes: Any) -> Protocol:
@@ -53,6 +57,29 @@ def row(
         "metrics": Metrics(fd=fd, **(metrics or {})), "cost": cost, "speed": speed, "versions": {"torch": "2.6.0"},
         "command": "samplerzoo bench suite.toml -o out", **changes,
     })  # fmt: skip
+
+
+def of_errors(**changes: Any) -> Protocol:
+    """Return the protocol of errors of images."""
+    told = {"features": ERROR, "features_id": "rmse", "reference": "converged solution", "reference_images": None}
+    return protocol(images=IMAGES, **{**told, **changes})
+
+
+def erring(folder: Path, sampler: str, steps: int, errors: np.ndarray, **keys: Any) -> Row:
+    """Save errors of single images, and return their row."""
+    mean, *ends = interval(errors)
+    low, high = (None if np.isnan(end) else end for end in ends)
+    error = ImageError(mean=mean, low=low, high=high, solution="s")
+    found = row(sampler, steps, 0.0, under=of_errors(), error=error, **keys).model_copy(update={"metrics": None})
+    path = folder / "cells" / found.cell / "s" / f"errors-000000-{len(errors) - 1:06d}.safetensors"
+    path.parent.mkdir(parents=True)
+    save_file({"errors": errors}, path)
+    return found
+
+
+def noise(seed: int, scale: float = 0.02) -> np.ndarray:
+    """Make errors of images, none of which decides their mean."""
+    return scale * (1 + np.abs(np.random.default_rng(seed).standard_normal(IMAGES)))
 
 
 def cpu(images_per_second: float) -> Speed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,14 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from synthetic import influence, protocol, row, shard, sure
+from synthetic import IMAGES, erring, influence, noise, protocol, row, shard, sure
 
 from samplerzoo.bench.evidence import collect
 from samplerzoo.bench.results import Row, append_rows
+from samplerzoo.report import errors, plots
 from samplerzoo.report.decide import Judge
 from samplerzoo.report.interactive import write_html, write_page
+from samplerzoo.report.page import make_report
 from samplerzoo.report.series import along, average
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -156,6 +159,62 @@ def test_the_answer_is_that_of_the_report(
     assert sum(line[2] == "worse" for line in lines) == verdict.worse
     for line, tie in zip(ties, verdict.ties, strict=True):
         assert line[4] == ("" if tie.images is None else f"about {max(tie.images, 2000):,}")
+    tab.close()
+
+
+def as_read(markdown: str) -> str:
+    """Return a cell of a report as a reader sees it, with <b> for bold."""
+    text = markdown.strip().replace("\\", "")
+    return f"<b>{text.replace('**', '')}" if text.startswith("**") else text.replace("–", "")
+
+
+def test_the_page_says_what_the_report_says(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distances and errors: the same words, figures and decisions, on seeds that not all rows have."""
+    names = ("ddim", "unipc", "heun", "deis", "ipndm")
+    seeds = {"ddim": (0, 1, 2), "deis": (0, 1), "unipc": (0, 1)}
+    rows = [
+        sure(row(name, steps, (1 + 0.04 * k**1.5 - 0.2 * seed) * 9 / steps, seed=seed), 0.1)
+        for k, name in enumerate(names)
+        for steps in (5, 10)
+        for seed in seeds.get(name, (0,))
+    ]
+    rows.append(sure(row("ddpm", 10, 0.90005), 0.1))  # of what ddim differs from by rounding
+    influence(tmp_path, rows, 0.1, 0.01)
+    rows += [
+        erring(tmp_path, name, steps, (noise(seed, 0.1) * (1 - 0.5 * seed) + noise(k, 0.001) * k) / steps, seed=seed)
+        for k, name in enumerate(names)
+        for steps in (5, 10)
+        for seed in seeds.get(name, (0,))
+    ]
+    far = np.where(np.arange(IMAGES) < 4, 1.0, 0.0)  # whose interval would end below 0
+    rows += [erring(tmp_path, "dpm-solver++", 5, far), erring(tmp_path, "dpm-solver++", 10, far * 0.9)]
+    append_rows(tmp_path, rows)
+    monkeypatch.setattr(plots, "save_plots", lambda *_: {})
+    monkeypatch.setattr(errors, "save_cost_plots", lambda *_: {})
+    report = make_report(tmp_path, "heun@10").path.read_text()
+    tab = browser.new_page()
+    tab.goto((tmp_path / "report.html").as_uri())
+    for section, what in enumerate(("Distance", "Error")):
+        tab.select_option("#section", str(section))
+        pattern = rf"\n{what} by evaluations of the network[^\n]*\n\n\|.*\n\|.*\n((?:\|.*\n)+)"
+        [table] = re.findall(pattern, report)
+        lines = [[as_read(cell) for cell in line.strip("|").split("|")] for line in table.splitlines()]
+        drawn = tab.locator("#pivot").evaluate(
+            "table => [...table.rows].slice(1).map(row => [...row.cells].map(it => "
+            "(['best', 'tie'].includes(it.className) ? '<b>' : '') + it.textContent))"
+        )
+        assert lines == drawn
+        assert sum(cell.startswith("<b>") for line in drawn for cell in line) > 1
+        for budget in (5, 10):
+            [sentence] = [line for line in report.splitlines() if line.startswith(f"- At {budget} evaluations on")
+                          and ("nearest" in line) == (what == "Error")]  # fmt: skip
+            tab.select_option("#budget", str(budget))
+            verdict, best = tab.locator("#verdict").inner_text(), tab.locator("#verdict b").inner_text()
+            figure = tab.locator("#ranking tr:nth-child(2) td").nth(1).inner_text()
+            assert " on the seed that all rows have" in verdict
+            assert f" {best} ({figure})" in sentence.replace("\\", "")
+            assert figure in verdict
+        assert tab.locator("#baseline").input_value() == "heun@10"
     tab.close()
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import influence, protocol, row, shard, sure
+from synthetic import IMAGES, erring, influence, noise, protocol, row, shard, sure
 
 from samplerzoo.bench.evidence import collect
+from samplerzoo.bench.image_mean import interval
 from samplerzoo.bench.results import EXACT, Row, append_rows
 from samplerzoo.report import interactive
 from samplerzoo.report.decide import Judge
+from samplerzoo.report.errors import error_tables
 from samplerzoo.report.interactive import write_html, write_page
 from samplerzoo.report.page import make_report
 from samplerzoo.report.series import along, average
@@ -27,9 +30,12 @@ def page(folder: Path, rows: list[Row], *others: Path) -> dict[str, Any]:
     """Write rows and their page, and return the JSON in it."""
     append_rows(folder, rows)
     write_html([folder, *others], folder / "page.html")
-    (text,) = re.findall(
-        r'<script type="application/json" id="data">(.*?)</script>', (folder / "page.html").read_text()
-    )
+    return written(folder / "page.html")
+
+
+def written(file: Path) -> dict[str, Any]:
+    """Return the JSON in a page."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', file.read_text())
     return json.loads(text)
 
 
@@ -61,10 +67,57 @@ def test_differences_are_those_of_the_report(tmp_path: Path, seeds: dict[str, li
         assert section["points"][one]["value"] == pytest.approx(judge.points.at[mine, "distance"], rel=1e-5)
         for other, theirs in enumerate(points[:one]):
             expected = judge.difference(mine, theirs)
-            if not {*seeds["ddim"]} & {*seeds["unipc"]} and mine[0] != theirs[0]:
-                continue  # the report takes the evidence for it, the page the errors of both
             found = difference(section, one, other)
             assert found == pytest.approx((expected.value, expected.error), rel=1e-4)
+
+
+def test_errors_of_images_are_those_of_the_report_pair_by_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the seeds that two rows share; few images decide the mean of unipc, and not its difference to deis."""
+    few = np.where(np.arange(IMAGES) < 2, 1.0, 1e-3)
+    rows = [
+        *(erring(tmp_path, "ddim", steps, noise(seed) / steps, seed=seed) for steps in (5, 10) for seed in (0, 1)),
+        erring(tmp_path, "unipc", 5, few),
+        erring(tmp_path, "deis", 5, few + noise(7), seed=0),
+        erring(tmp_path, "heun", 5, noise(8), seed=2),
+        *(erring(tmp_path, "ipndm", 5, noise(8 + seed), seed=seed) for seed in (0, 1)),
+    ]
+    [table] = error_tables(tmp_path, rows)
+    [section] = page(tmp_path, rows)["sections"]
+    names = [(it["line"], it["steps"]) for it in section["points"]]
+    unipc, deis, ddim, ipndm = (names.index((name, 5)) for name in ("unipc", "deis", "ddim", "ipndm"))
+    assert section["points"][unipc]["error"] is None
+    assert section["points"][ddim]["ends"] == pytest.approx(interval(np.concatenate([noise(0), noise(1)]) / 5)[1:])
+    for one, other in ((deis, unipc), (ddim, ipndm)):
+        found = table._paired(names[one][0], names[other][0], 5)
+        assert difference(section, one, other) == pytest.approx((found.value, found.error), rel=1e-5)
+        assert not np.isnan(found.error)
+    assert difference(section, ddim, names.index(("heun", 5)))[1] is None  # no seed in common
+    assert difference(section, ddim, names.index(("ddim", 10)))[1] > 0
+    monkeypatch.setattr(interactive, "MOST_BOOTSTRAPS", 3)
+    write_html([tmp_path], tmp_path / "page.html")
+    [section] = written(tmp_path / "page.html")["sections"]
+    assert difference(section, ddim, names.index(("ddim", 10)))[1] is None  # in another column
+    assert difference(section, deis, unipc)[1] > 0
+
+
+def test_a_difference_of_rounding_is_none(tmp_path: Path) -> None:
+    rows = [sure(row(name, 5, fd), 0.3) for name, fd in (("ddim", 1.0), ("unipc", 1.00009), ("deis", 1.0002))]
+    [section] = page(tmp_path, rows)["sections"]
+    assert section["differences"] == [0.0, pytest.approx(-2e-4), pytest.approx(-1.1e-4)]
+
+
+def test_seeds_that_were_never_measured_side_by_side_are_compared_as_the_report_does(tmp_path: Path) -> None:
+    """The cells of seed 0 are gone when those of seed 1 come, so that nothing is known of both together."""
+    rows = [sure(row(name, 5, 2.0 + 0.1 * seed + k, seed=seed), 0.3)
+            for seed in (0, 1) for k, name in enumerate(("ddim", "unipc"))]  # fmt: skip
+    influence(tmp_path, rows[:2], 0.3, 0.02)
+    collect(tmp_path, rows[:2])
+    shutil.rmtree(tmp_path / "cells")
+    influence(tmp_path, rows[2:], 0.3, 0.02)
+    evidence = collect(tmp_path, rows)[protocol()]
+    expected = Judge(protocol(), average(along(rows, "steps")), evidence).difference(("ddim", 5), ("unipc", 5))
+    [section] = page(tmp_path, rows)["sections"]
+    assert difference(section, 0, 1) == pytest.approx((expected.value, expected.error), rel=1e-4)
 
 
 def test_exact_figures_have_no_error(tmp_path: Path) -> None:
