@@ -24,11 +24,16 @@ ROUNDING = 1e-4
 """Relative error of a mean of values in single precision."""
 
 
+class LackingErrors(ZooError):
+    """Error raised where errors of single images are gone, as the cells of a committed folder are."""
+
+
 def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.float64]:
     """Return the errors of a cell's first images, in the folder of a benchmark.
 
     Raises:
-        ZooError: they are not all there.
+        LackingErrors: they are not all there.
+        ZooError: a file of them is wrong.
     """
     where = folder / shards.CELLS / cell / solution
     parts = [
@@ -37,7 +42,7 @@ def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.
     ]
     errors = np.concatenate([np.zeros(0), *parts])[:count]
     if len(errors) < count:
-        raise ZooError(f"{where}: there are the errors of {len(errors)} images, not of {count}")
+        raise LackingErrors(f"{where}: there are the errors of {len(errors)} images, not of {count}")
     return errors
 
 
@@ -77,7 +82,7 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
     for row in rows:
         if row.error is not None and row.error.solution is not None and row.protocol.images is not None:
             key = f"{row.cell} {row.error.solution}"
-            with suppress(ZooError):
+            with suppress(LackingErrors):
                 kept[key] = errors_of(folder, row.cell, row.error.solution, row.protocol.images)
             if len(kept.get(key, ())) >= row.protocol.images:
                 found[row.cell] = kept[key][: row.protocol.images]

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.trust.records import parse_record
 
-AGAIN = "remove it, and it is made again"
+AGAIN = "remove it, and it is made again when it is needed"
 """Way out where the program makes the file that is wrong."""
 DIGEST = "digest"
 """Key of the digest of all arrays of a file, and of the facts about them."""

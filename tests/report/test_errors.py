@@ -16,6 +16,7 @@ from samplerzoo.bench import results
 from samplerzoo.bench.image_errors import STOCHASTIC
 from samplerzoo.bench.image_mean import interval, standard_error
 from samplerzoo.bench.results import CostPerImage, ImageError, Row
+from samplerzoo.bench.shards import save as save_shard
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report.compare import compare
 from samplerzoo.report.errors import ErrorTable, error_tables, findings, section
@@ -218,6 +219,17 @@ def test_a_page_with_distances_and_errors(tmp_path: Path) -> None:
     assert "## mnist: error@64" in text
     assert "## mnist: fd_mnist@2000" in text
     assert "error.mean" in (tmp_path / "results.csv").read_text()
+
+
+def test_errors_of_another_cell_are_refused_and_not_left_out(tmp_path: Path) -> None:
+    rows = [erring(tmp_path, name, 5, noise(seed)) for seed, name in enumerate(("ddim", "unipc"))]
+    shards_of = [next((tmp_path / "cells" / row.cell).rglob("errors-*")) for row in rows]
+    for shard, errors in zip(shards_of, (noise(0), noise(1)), strict=True):
+        save_shard(shard, {"errors": errors})
+    assert len(error_tables(tmp_path, rows)[0].errors) == 2
+    shutil.copy(shards_of[0], shards_of[1])
+    with pytest.raises(ZooError, match=r"was written as .*; remove it, and it is made again when it is needed"):
+        error_tables(tmp_path, rows)
 
 
 def test_errors_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
