@@ -82,14 +82,16 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
     for row in rows:
         if row.error is not None and row.error.solution is not None and row.protocol.images is not None:
             key = f"{row.cell} {row.error.solution}"
+            way_out = shards.remade_from_cells(folder)
             with suppress(LackingErrors):
                 kept[key] = errors_of(folder, row.cell, row.error.solution, row.protocol.images)
+                way_out = shards.MEASURED_AGAIN  # these are right: it is the row that is not
             if len(kept.get(key, ())) >= row.protocol.images:
                 found[row.cell] = kept[key][: row.protocol.images]
                 mean = float(found[row.cell].mean(dtype=np.float64))
                 if row.error.mean is None or not math.isclose(mean, row.error.mean, rel_tol=ROUNDING):
                     raise ZooError(
                         f"{path}: {key}: the errors of its images have a mean of {mean:.4g}, and its row in "
-                        f"results.jsonl has {row.error.mean}; {shards.remade_from_cells(folder)}"
+                        f"results.jsonl has {row.error.mean}; {way_out}"
                     )
     return found, kept

@@ -146,7 +146,7 @@ NOT_ANNOTATED = (
     "a value of a class has no type: `name: float = Field(1.0, description=...)` is an option, "
     "`NAME: ClassVar[int] = 3` a constant"
 )
-"""What pydantic finds in a class with `name = value`."""
+"""Message in place of what pydantic says of a class with `name = value`."""
 
 
 def import_fault(error: BaseException, module: str) -> str:

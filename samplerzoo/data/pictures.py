@@ -33,7 +33,7 @@ DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """PIL modes of 16 bits. In mode I these two formats hold 16 bits, and others what they like."""
 DEEP_FORMATS = ("PNG", "PPM")
 DEEP_WITH_ALPHA = "LA;16B"
-"""What Pillow calls the content of a PNG file in grey, with an alpha channel, of 16 bits."""
+"""Name, in Pillow, of the content of a PNG file in grey with an alpha channel, of 16 bits."""
 LFS = b"version https://git-lfs"
 """First bytes of a file that git-lfs has not fetched."""
 

@@ -20,7 +20,7 @@ from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_err
 from samplerzoo.bench.image_mean import DECIDING, NORMAL, deciding, interval, standard_error
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
-from samplerzoo.report.decide import LEVEL, Difference, common_seeds, holm, lowest, on_seeds, pairings
+from samplerzoo.report.decide import Difference, on_seeds
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.plots import save_cost_plots
@@ -91,10 +91,6 @@ class ErrorTable(ImageTable):
         known = [self.seeded(*place) for place in lacking if len(self.seeded(*place)) == len(self.rows[place])]
         return [_pooled(seeded) for seeded in known]
 
-    def best(self, work: float) -> str:
-        """Return the line with the lowest error at so many evaluations; see `told`."""
-        return self._judged(work, LEVEL)[0]
-
     def baseline(self, wanted: str | None = None) -> str:
         """Return the line that others are compared with: by default the one that is the best most often.
 
@@ -123,45 +119,20 @@ class ErrorTable(ImageTable):
         return min(own, key=lambda row: (f"{work_of(row):g}" != budget, work_of(row)))
 
     @property
-    def moved(self) -> float:
-        """Median distance by which the converged solutions still moved: no smaller difference is told."""
+    def least(self) -> float:
+        """Median distance by which the converged solutions still moved."""
         rows = [row for there in self.rows.values() for row in there]
         return max((row.error.moved or 0.0 for row in rows if row.error is not None), default=0.0)
 
-    def told(self, work: float, level: float = LEVEL) -> set[str]:
-        """Return the lines that are told to be worse than the best one at as many evaluations.
-
-        By their differences, image by image, with the error of their mean and Holm's correction over the column. The
-        best is the lowest over the seeds that all lines have; see `decide.lowest`.
-        """
-        return {line for line, difference, apart in self._judged(work, level)[1] if apart and difference.value > 0}
-
-    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
-    def _judged(self, work: float, level: float) -> tuple[str, list[tuple[str, Difference, bool]]]:
-        lines = self.beside(work)
-        of_all = {line: _mean(self.ranked_by(line, work)) for line in lines}
-
-        def told(found: Sequence[Difference]) -> list[bool]:
-            corrected = holm([1.0 if self.few else each.p for each in found], pairings(len(lines)))
-            return [p < level and abs(each.value) > self.moved for p, each in zip(corrected, found, strict=True)]
-
-        return lowest(sorted(lines, key=of_all.__getitem__), lambda one, other: self._paired(one, other, work), told)
-
-    def seeds(self, work: float) -> list[int] | None:
-        """Return the seeds that the lines of a column are ranked on; None if those are all that they have."""
-        return common_seeds([{row.recipe.seed: row for row in self.rows[line, work]} for line in self.beside(work)])
-
-    def ranked_by(self, line: str, work: float) -> list[Row]:
-        """Return the rows of a line that it is ranked by."""
-        seeds, rows = self.seeds(work), self.rows[line, work]
-        return [row for row in rows if seeds is None or row.recipe.seed in seeds]
+    def cost(self, rows: Sequence[Row]) -> float:
+        return _mean(rows)
 
     def equals(self, line: str, work: float) -> bool:
         """Tell whether a row is the best one at as many evaluations, or cannot be told from it."""
         return line not in self.told(work)
 
-    def _paired(self, line: str, other: str, work: float) -> Difference:
-        """Return the mean difference of two lines, image by image, and its standard error; NaN if images are gone."""
+    def excess(self, line: str, other: str, work: float) -> Difference:
+        """Compare two lines, image by image; with NaN if images are gone."""
         values = pairs(self.seeded(line, work), self.seeded(other, work))
         return (
             Difference(float(values.mean()), standard_error(values)) if len(values) else Difference(math.nan, math.nan)
@@ -223,9 +194,9 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
             f"Below {ENOUGH} images fewer intervals of means hold: with {FEW} images 88% on a network, and 93% on an "
             "exact model. Those of differences, by which rows are told, hold in 93%."
         )
-    if table.moved > TOLERANCE:
+    if table.least > TOLERANCE:
         yield (
-            f"The converged solutions still moved by {table.moved:.2g}, the median, when their steps were doubled for "
+            f"The converged solutions still moved by {table.least:.2g}, the median, when their steps were doubled for "
             "the last time. No smaller difference is told."
         )
     if table.rows:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samplerzoo.bench.results import Protocol, Row
-from samplerzoo.report.decide import LEVEL
+from samplerzoo.report.decide import LEVEL, Difference, common_seeds, holm, lowest, pairings
 from samplerzoo.report.series import columns
 
 FEW = 64
@@ -59,17 +60,50 @@ class ImageTable:
         """Return the lines of a column."""
         return [line for line, own in self.rows if own == work]
 
-    def best(self, work: float) -> str:
-        """Return the best line of a column."""
+    def seeds(self, work: float) -> list[int] | None:
+        """Return the seeds that the lines of a column are ranked on; None if those are all that they have."""
+        return common_seeds([{row.recipe.seed: row for row in self.rows[line, work]} for line in self.beside(work)])
+
+    def ranked_by(self, line: str, work: float) -> list[Row]:
+        """Return the rows of a line that it is ranked by."""
+        seeds, rows = self.seeds(work), self.rows[line, work]
+        return [row for row in rows if seeds is None or row.recipe.seed in seeds]
+
+    def cost(self, rows: Sequence[Row]) -> float:
+        """Return the figure of rows that differ in their seeds alone, of which the lowest is the best."""
         raise NotImplementedError
 
+    def excess(self, line: str, other: str, work: float) -> Difference:
+        """Compare the figures of two lines of a column, of which the lowest is the best, image by image."""
+        raise NotImplementedError
+
+    @property
+    def least(self) -> float:
+        """No smaller difference is told."""
+        return 0.0
+
+    def best(self, work: float) -> str:
+        """Return the best line of a column, over the seeds that all lines have; see `decide.lowest`."""
+        return self._judged(work, LEVEL)[0]
+
     def told(self, work: float, level: float = LEVEL) -> set[str]:
-        """Return the lines of a column that are told to be worse than the best one.
+        """Return the lines of a column that are told to be worse than the best one, by Holm's correction over it.
 
         Args:
             level: probability that any of them is not.
         """
-        raise NotImplementedError
+        return {line for line, excess, apart in self._judged(work, level)[1] if apart and excess.value > 0}
+
+    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
+    def _judged(self, work: float, level: float) -> tuple[str, list[tuple[str, Difference, bool]]]:
+        lines = self.beside(work)
+
+        def told(found: Sequence[Difference]) -> list[bool]:
+            corrected = holm([1.0 if self.few else each.p for each in found], pairings(len(lines)))
+            return [p < level and abs(each.value) > self.least for p, each in zip(corrected, found, strict=True)]
+
+        ranked = sorted(lines, key=lambda line: self.cost(self.ranked_by(line, work)))
+        return lowest(ranked, lambda one, other: self.excess(one, other, work), told)
 
     def undecided(self, level: float) -> dict[float, set[str]]:
         """Return the columns whose best line is not told from all others, with the cells that may be the best."""

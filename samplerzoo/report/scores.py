@@ -5,7 +5,6 @@ Rows of one seed have the same noise and the same prompts, so that they are comp
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from statistics import fmean
 
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import SCORE, Protocol, Row
-from samplerzoo.report.decide import LEVEL, Difference, holm, pairings
+from samplerzoo.report.decide import Difference, on_seeds
 from samplerzoo.report.errors import DIGITS
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
@@ -28,13 +27,14 @@ class ScoreTable(ImageTable):
 
     evidence: Evidence
 
-    def mean(self, line: str, work: float) -> float:
-        """Return the mean score over all images of all seeds."""
-        return fmean(row.score.mean for row in self.rows[line, work] if row.score is not None)
+    def cost(self, rows: Sequence[Row]) -> float:
+        """Return the mean score with a minus: the highest one is the best."""
+        return -fmean(row.score.mean for row in rows if row.score is not None)
 
-    def best(self, work: float) -> str:
-        """Return the line with the highest score at so many evaluations."""
-        return max(self.beside(work), key=lambda line: self.mean(line, work))
+    def excess(self, line: str, other: str, work: float) -> Difference:
+        """Return by how much the score of a line is below that of another one of its column."""
+        found = self.difference(other, line, work)
+        return Difference(math.nan, math.nan) if found is None else found
 
     @property
     def baseline(self) -> str:
@@ -52,17 +52,6 @@ class ScoreTable(ImageTable):
         value = sum(row.score.mean * by for row, by in terms if row.score is not None)
         variance = self.evidence.variance(SCORE, [(row.cell, by) for row, by in terms]) if common else math.nan
         return Difference(value, math.sqrt(variance) if variance >= 0 else math.nan)
-
-    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
-    def told(self, work: float, level: float = LEVEL) -> set[str]:
-        """Return the lines that are told to be worse than the best one of a column, by Holm's correction over it."""
-        if self.few:
-            return set()
-        best = self.best(work)
-        others = [line for line in self.beside(work) if line != best]
-        found = [self.difference(line, best, work) for line in others]
-        corrected = holm([1.0 if each is None else each.p for each in found], pairings(len(others) + 1))
-        return {line for line, p in zip(others, corrected, strict=True) if p < level}
 
 
 def score_tables(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> list[ScoreTable]:
@@ -110,12 +99,13 @@ def findings(table: ScoreTable) -> list[str]:
     for work in table.budgets:
         best, lines = table.best(work), table.beside(work)
         equal = [line for line in lines if line != best and line not in table.told(work)]
-        mean = _figure(table.rows[best, work])
+        mean = _figure(table.ranked_by(best, work))
+        where = f"At {work:g} evaluations{on_seeds(table.seeds(work))}"
         if table.told(work):
             tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            found.append(f"At {work:g} evaluations the highest is {best} ({mean}){tail}.")
+            found.append(f"{where}{',' * (table.seeds(work) is not None)} the highest is {best} ({mean}){tail}.")
         elif equal:
-            found.append(f"At {work:g} evaluations: cannot tell. No row is told from the highest, {best} ({mean}).")
+            found.append(f"{where}: cannot tell. No row is told from the highest, {best} ({mean}).")
     return found
 
 

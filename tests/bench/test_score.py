@@ -11,18 +11,20 @@ import folders
 import numpy as np
 import pytest
 import torch
+from pandas import DataFrame
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
 from samplerzoo.bench import shards
-from samplerzoo.bench.evidence import collect, influence_file
+from samplerzoo.bench.evidence import Evidence, collect, influence_file
 from samplerzoo.bench.harness import BenchOptions, Harness
-from samplerzoo.bench.results import ImageScore, append_rows, read_rows
+from samplerzoo.bench.results import SCORE, ImageScore, Row, append_rows, read_rows
 from samplerzoo.bench.score import score
 from samplerzoo.bench.suite import parse_suite
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics.embed import Embedder, text_features
 from samplerzoo.metrics.names import parse_features
 from samplerzoo.report.page import make_report
+from samplerzoo.report.scores import findings, score_tables
 
 TEXTS = ["a cat", "two dogs, é and 猫", "", "word " * 100]
 ROUNDING = 2e-5
@@ -141,6 +143,22 @@ def test_a_report_of_scores_says_what_is_told(scored: Path, tmp_path: Path) -> N
     assert "image by image, with its 95% interval" in report
     shutil.rmtree(folder / shards.CELLS)
     assert make_report(folder).path.read_text() == report  # the evidence is kept
+
+
+def test_scores_are_ranked_on_the_seeds_that_all_rows_have(scored: Path) -> None:
+    """By its mean over seeds 0 and 1 ddim is the highest; on seed 0, which both have, ddpm is, and that is told."""
+    first, *_ = [row for row in read_rows(scored) if row.recipe.steps == 2]
+
+    def rigged(sampler: str, seed: int, mean: float) -> Row:
+        recipe = first.recipe.model_copy(update={"sampler": sampler, "sampler_options": {}, "seed": seed})
+        return first.model_copy(update={"recipe": recipe, "cell": f"{sampler}-{seed}", "score": ImageScore(mean=mean)})
+
+    rows = [rigged("ddim", 0, 20.0), rigged("ddim", 1, 40.0), rigged("ddpm", 0, 25.0)]
+    cells = [row.cell for row in rows]
+    evidence = Evidence({SCORE: DataFrame(0.01 * np.eye(3), cells, cells)})
+    (table,) = score_tables(rows, {first.protocol: evidence})
+    assert (table.best(2), table.told(2), table.seeds(2)) == ("ddpm", {"ddim"}, [0])
+    assert findings(table) == ["At 2 evaluations on the seed that all rows have, the highest is ddpm (25.0)."]
 
 
 def test_what_has_no_score(tmp_path: Path, clip: Path, tiny_model: Path) -> None:

@@ -221,6 +221,15 @@ def test_a_page_with_distances_and_errors(tmp_path: Path) -> None:
     assert "error.mean" in (tmp_path / "results.csv").read_text()
 
 
+def test_a_row_that_its_images_deny_is_the_one_to_measure_again(tmp_path: Path) -> None:
+    """To remove the file of errors, which is made of the same images again, would lead to the same refusal."""
+    found = erring(tmp_path, "ddim", 5, noise(0))
+    assert found.error is not None
+    halved = found.model_copy(update={"error": found.error.model_copy(update={"mean": 0.5 * found.error.mean})})
+    with pytest.raises(ZooError, match=r"have a mean of .*; remove the line of its cell from results\.jsonl"):
+        error_tables(tmp_path, [halved])
+
+
 def test_errors_of_another_cell_are_refused_and_not_left_out(tmp_path: Path) -> None:
     rows = [erring(tmp_path, name, 5, noise(seed)) for seed, name in enumerate(("ddim", "unipc"))]
     shards_of = [next((tmp_path / "cells" / row.cell).rglob("errors-*")) for row in rows]

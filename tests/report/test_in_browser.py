@@ -94,7 +94,7 @@ def test_filters_hide_rows_and_the_axes_follow(page: Any) -> None:
 
 
 def test_the_first_thing_said_is_the_best_row_and_how_sure_that_is(page: Any) -> None:
-    """Of ddim eta 0 (0.4), ddim eta 1 (0.6) and unipc (0.35) at 10 evaluations, errors paired: 0.005 sqrt 2."""
+    """Take ddim eta 0 (0.4), ddim eta 1 (0.6) and unipc (0.35) at 10 evaluations, errors paired: 0.005 sqrt 2."""
     assert page.locator("#budget").input_value() == "10"
     assert page.locator("#about").inner_text().startswith("Fréchet distance of 2,000 images")
     verdict = page.locator("#verdict").inner_text()

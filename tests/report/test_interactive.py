@@ -88,7 +88,7 @@ def test_errors_of_images_are_those_of_the_report_pair_by_pair(tmp_path: Path, m
     assert section["points"][unipc]["error"] is None
     assert section["points"][ddim]["ends"] == pytest.approx(interval(np.concatenate([noise(0), noise(1)]) / 5)[1:])
     for one, other in ((deis, unipc), (ddim, ipndm)):
-        found = table._paired(names[one][0], names[other][0], 5)
+        found = table.excess(names[one][0], names[other][0], 5)
         assert difference(section, one, other) == pytest.approx((found.value, found.error), rel=1e-5)
         assert not np.isnan(found.error)
     assert difference(section, ddim, names.index(("heun", 5)))[1] is None  # no seed in common

@@ -122,7 +122,7 @@ def test_old_reports_are_read_and_say_what_they_lack(tmp_path: Path, monkeypatch
                 assert sentences[0].startswith("Cannot tell: these rows are of an earlier version")
 
 
-def test_errors_and_scores_are_said_on_the_terminal_as_distances_are(tmp_path: Path) -> None:
+def test_errors_are_said_on_the_terminal_as_distances_are(tmp_path: Path) -> None:
     found = make_report(shutil.copytree(REPORTS / "exact-mnist", tmp_path / "it"))
     features = [under.features for under in found.findings]
     assert features == ["error", "mnist"]

@@ -81,7 +81,7 @@ def test_what_is_kept_shows_that_it_was_changed(tmp_path: Path) -> None:
 
 
 def test_equal_arrays_and_facts_make_equal_files(tmp_path: Path) -> None:
-    """Of several keys of metadata safetensors writes any first: twenty files would not be equal by chance."""
+    """Make twenty files, which would not be equal by chance: safetensors writes any of several keys first."""
     files = [tmp_path / f"{index}.safetensors" for index in range(20)]
     for file in files:
         save_arrays(file, {"x": GOOD}, {"of": "a", "place": "b", "made": "c"})
