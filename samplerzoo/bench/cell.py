@@ -217,7 +217,10 @@ def cell_title(recipe: Recipe) -> str:
     words = [_with_options(recipe.sampler, recipe.sampler_options)]
     if recipe.guidance is not None or recipe.own_scale is not None:
         words.append(_with_options(recipe.guidance or "guidance", recipe.guidance_options))
-    words.append(f"{recipe.steps} steps" + ("" if recipe.spacing in (None, "trailing") else f" {recipe.spacing}"))
+    if recipe.timesteps is not None:
+        words.append(f"{len(recipe.timesteps)} timesteps")
+    else:
+        words.append(f"{recipe.steps} steps" + ("" if recipe.spacing in (None, "trailing") else f" {recipe.spacing}"))
     return ", ".join([*words, f"seed {recipe.seed}"] if recipe.seed else words)
 
 

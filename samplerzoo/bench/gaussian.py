@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from samplerzoo import testing
 from samplerzoo.bench import results
-from samplerzoo.bench.cell import cell_name
+from samplerzoo.bench.cell import cell_name, cell_title
 from samplerzoo.bench.results import EXACT, Metrics, Protocol, Row
 from samplerzoo.bench.suite import Warn, gaussian_path, say
 from samplerzoo.core.blame import blame
@@ -41,7 +41,7 @@ def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
         try:
             row = _row(recipe, orders).model_copy(update={"versions": found})
         except Exception as error:  # a plugin may fail in any way
-            warn(f"{recipe.sampler} at {recipe.steps} steps: {reason(blame(error) or error)}")
+            warn(f"{cell_title(recipe)}: {reason(blame(error) or error)}")
             continue
         yield row
 

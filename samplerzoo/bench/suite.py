@@ -34,6 +34,8 @@ from samplerzoo.trust.limits import MOST_CELLS, MOST_IMAGES
 GAUSSIAN = "gaussian"
 """Name of the model whose denoiser and whose output distribution are exact; `gaussian:ve` is it on another path."""
 GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
+IDLE_ON_GAUSSIAN = ("images", "seeds", "dtype")
+"""Keys of rows that say how images are drawn, of which there are none."""
 
 Warn = Callable[[str], None]
 
@@ -190,8 +192,7 @@ def parse_suite(
         suite = Suite.model_validate({**subject, "rows": every_row, "every": not named})
         if is_gaussian(suite.model):
             gaussian_path(suite.model)  # refuses what there is not, as `points` does
-            if suite.metrics is not None:
-                raise UsageError("the exact Gaussian has exact moments: leave --metrics out")
+            _refuse_idle(suite)
         _ = suite.points
     except ValidationError as error:
         raise UsageError(f"{name}: {reason(error)}") from error
@@ -228,6 +229,19 @@ def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[
 def is_gaussian(model: str) -> bool:
     """Tell whether a model is the exact Gaussian, on whatever path."""
     return model.partition(":")[0] == GAUSSIAN
+
+
+def _refuse_idle(suite: Suite) -> None:
+    """Refuse keys of an exact Gaussian that would change nothing: it has exact moments, and draws no image.
+
+    Raises:
+        UsageError: names the keys.
+    """
+    header = {key for key in suite.model_fields_set if key not in ("model", "rows", "every")}
+    idle = sorted(header | {key for row in suite.rows for key in IDLE_ON_GAUSSIAN if key in row})
+    if idle:
+        flags = ", ".join(f"--{key.replace('_', '-')}" for key in idle)
+        raise UsageError(f"the exact Gaussian has exact moments, and draws no images: leave {flags} out")
 
 
 def gaussian_path(model: str) -> str:

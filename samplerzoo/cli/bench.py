@@ -143,8 +143,7 @@ def command(
     tell = _silent if as_json or processes()[0] else _tell
     try:
         if is_gaussian(found.model):
-            if until_decided:
-                raise UsageError(f"{found.model} is measured without images: leave out --until-decided")
+            _refuse_without_images(found.model, ctx)
             if dry_run:
                 _say_exact(found, as_json)
                 return
@@ -166,6 +165,23 @@ def command(
             click.echo("samplerzoo: the same command goes on from here", err=True)
         raise
     _conclude(outcome, folder, baseline, as_json)
+
+
+def _refuse_without_images(model: str, ctx: click.Context) -> None:
+    """Refuse flags of a benchmark without images that would change nothing.
+
+    Raises:
+        UsageError: names the flags.
+    """
+    about_images = {"until_decided", "budget"}.union(flag.name for flag in network_flags if flag.name)
+    typed = [flag for flag in flags_of_bench if flag.name in about_images and _is_typed(ctx, flag.name)]
+    if typed:
+        names = ", ".join(flag.opts[0] for flag in typed)
+        raise UsageError(f"{model} is measured without images: leave out {names}")
+
+
+def _is_typed(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _until_decided(

@@ -11,6 +11,7 @@ from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import device_flag
 from samplerzoo.cli.terminal import show
+from samplerzoo.errors import UsageError
 
 
 @click.group("ref")
@@ -33,9 +34,8 @@ flags: list[click.Parameter] = [
     click.Option(
         ["--sample-size"],
         type=click.IntRange(min=0),
-        default=10_000,
-        show_default=True,
-        help="number of features to keep, at random, for metrics that need more than mean and covariance",
+        help="number of features to keep, at random, for metrics that need more than mean and covariance; default: "
+        "10000, and none in .npz",
     ),
     plugin_flag,
     device_flag,
@@ -50,7 +50,7 @@ def keep_reference(
     split: str,
     image_column: str | None,
     label_column: str | None,
-    sample_size: int,
+    sample_size: int | None,
     plugin: tuple[str, ...],
     device: str,
 ) -> None:
@@ -67,6 +67,8 @@ def keep_reference(
     from samplerzoo.system.files import remove_partials_of
 
     reference.check_suffix(output)
+    if output.suffix == reference.NPZ and sample_size is not None:
+        raise UsageError(f"{output}: .npz holds mean and covariance alone: leave --sample-size out")
     remove_partials_of(output)
     for file in plugin:
         registry.load_file(file)
@@ -76,7 +78,7 @@ def keep_reference(
         embed_stream(source.announced(images), embedder),
         embedder.features.id,
         data,
-        sample_size,
+        reference.SAMPLE_SIZE if sample_size is None else sample_size,
         class_names=images.class_names,
     )
     reference.save_reference(found, output)

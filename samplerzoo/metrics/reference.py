@@ -37,7 +37,8 @@ from samplerzoo.trust.records import parse_record
 
 TEST = "test"
 """Name of the reference of held-out real images, from which the floor is computed by default."""
-SUFFIXES = (".safetensors", ".npz")
+NPZ = ".npz"
+SUFFIXES = (".safetensors", NPZ)
 """Suffixes of reference files: our format, and that of pytorch-fid."""
 RECORD = "reference"
 """Key of the JSON record in the metadata of a safetensors file."""
@@ -148,7 +149,7 @@ def load_reference(name: str, features: Features) -> Reference:
         ZooError: it cannot be read.
     """
     path = _find(name, features)
-    found = _load_npz(path) if path.suffix == ".npz" else _load(path)
+    found = _load_npz(path) if path.suffix == NPZ else _load(path)
     if found.features_id not in (None, features.id):
         words = ["samplerzoo", "ref", "make", "DATA", "--features", spec_of(features), "-o", str(path)]
         raise UnfitReference(
@@ -166,7 +167,7 @@ def save_reference(reference: Reference, path: Path) -> None:
     """
     check_suffix(path)
     with atomic_file(path) as partial:
-        if path.suffix == ".npz":
+        if path.suffix == NPZ:
             with partial.open("wb") as file:
                 np.savez(file, mu=reference.mean, sigma=reference.covariance)
             return

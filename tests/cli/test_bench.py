@@ -247,7 +247,7 @@ def test_from_a_folder_to_a_ranked_report_in_one_command(
     [
         ("--metrics error,fid --sampler ddim", ["--metrics", "fid is none of error, fd"]),
         ("--metrics fd --steps 5", ["no rows", "--metrics error"]),
-        ("--model gaussian --metrics error", ["exact moments", "leave --metrics out"]),
+        ("--model gaussian --metrics error", ["exact moments", "leave --images, --metrics out"]),
         ("--model gaussian:cosin", ["gaussian:cosin", "gaussian:cosine"]),
         ("--model exact:digits:cosin --metrics error", ["'cosin'", "did you mean cosine?"]),
         ("--model exact:digits --metrics error --sampler ddim --compile", ["leave --compile out"]),
@@ -257,6 +257,37 @@ def test_from_a_folder_to_a_ranked_report_in_one_command(
 )
 def test_what_cannot_be_measured_is_one_line(cli, words: str, parts: list[str]) -> None:
     cli("bench", *words.split(), "--images", 2, "--device", "cpu").refuses(2, *parts)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--metrics error",
+        "--features pixels",
+        "--reference digits",
+        "--reference-split test",
+        "--floor digits",
+        "--revision main",
+        "--images 2",
+        "--seeds 0,1",
+        "--dtype float32",
+        "--device cpu",
+        "--batch-size 2",
+        "--layout channels-last",
+        "--compile",
+        "--offload model",
+        "--until-decided",
+    ],
+)
+def test_the_exact_gaussian_takes_no_flag_that_would_change_nothing(cli, flag: str) -> None:
+    answer = cli("bench", "--model", "gaussian", "--sampler", "ddim", "--steps", "2", *flag.split())
+    answer.refuses(2, flag.split()[0], "out")
+    assert not Path("bench").exists()
+
+
+def test_a_row_of_given_timesteps_is_named_by_them(cli) -> None:
+    answer = cli("bench", "--model", "gaussian", "--sampler", "ddim", "--timesteps", "3,4")
+    answer.refuses(1, "no row for ddim, 2 timesteps: a grid must decrease strictly: timestep 4 follows 3")
 
 
 def test_a_model_without_features_is_measured_by_its_errors(composed, tmp_path: Path) -> None:

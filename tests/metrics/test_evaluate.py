@@ -126,6 +126,14 @@ def test_a_reference_is_made_and_used_in_both_forms(figures, toy: Path, tmp_path
     assert found["warnings"] == ["mine.npz does not say what features it was made with"]
 
 
+def test_a_sample_is_not_asked_of_a_file_that_holds_none(tmp_path: Path, capsys) -> None:
+    make = ["ref", "make", "digits", "--features", "pixels", "--sample-size", "5", "-o"]
+    assert main([*make, str(tmp_path / "mine.npz")]) == 2
+    assert "mine.npz: .npz holds mean and covariance alone: leave --sample-size out" in capsys.readouterr().err
+    assert not (tmp_path / "mine.npz").exists()
+    assert main([*make, str(tmp_path / "mine.safetensors")]) == 0
+
+
 def test_the_text_says_what_the_json_says(toy: Path, capsys) -> None:
     assert main(["eval", "--fake", "digits", "--features", f"classifier:{toy}"]) == 0
     out = capsys.readouterr().out
