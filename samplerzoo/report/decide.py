@@ -212,8 +212,12 @@ class Judge:
                 raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(rows)}")
         return found.sort_values(["work", "distance"]).index[0]
 
-    def against(self, baseline: Point) -> DataFrame:
+    def against(self, baseline: Point, *, named: bool = False) -> DataFrame:
         """Compare every other point with the baseline.
+
+        Args:
+            named: whether somebody asked for this baseline. Any other is chosen by its figures, so that all pairs
+                count, as they do for the best of a column.
 
         Returns:
             Columns `value`, `error`, `kernel` and `kernel_error` of the differences, and `told`, with Holm's correction
@@ -223,7 +227,8 @@ class Judge:
         for _, column in self.points.groupby("budget"):
             others = [point for point in column.index if point != baseline]
             differences = [self.difference(point, baseline) for point in others]
-            for point, difference, told in zip(others, differences, self.told(differences), strict=True):
+            judged = self.told(differences, None if named else pairings(len(others) + 1))
+            for point, difference, told in zip(others, differences, judged, strict=True):
                 found[point] = difference.value, difference.error, told, difference.kernel, difference.kernel_error
         names = ["value", "error", "told", "kernel", "kernel_error"]
         table = DataFrame.from_dict(found, orient="index", columns=names)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,20 +89,27 @@ def write_html(folders: Sequence[Path], path: Path) -> None:
     write_page(found, evidence, path, {})
 
 
+class Baseline(NamedTuple):
+    """Point that others are compared with: one of its cells, and whether somebody asked for it."""
+
+    cell: str
+    named: bool
+
+
 def write_page(
     found: Places,
     evidence: Mapping[Protocol, Evidence],
     path: Path,
     findings: Mapping[Protocol, Sequence[str]],
-    baselines: Mapping[Protocol, str] = MappingProxyType({}),
+    baselines: Mapping[Protocol, Baseline] = MappingProxyType({}),
 ) -> None:
     """Write the page of these rows.
 
     Args:
         evidence: covariances of their figures, by protocol.
         findings: sentences of the report, by protocol.
-        baselines: cell of the point that the others are compared with at first, by protocol. Without one it is the
-            cheapest row of the sampler and guidance that have the lowest figure.
+        baselines: what the others are compared with at first, by protocol. Without one it is the cheapest row of the
+            sampler and guidance that have the lowest figure.
 
     Raises:
         UsageError: plotly is not installed.
@@ -373,13 +380,13 @@ def _section(
     table: Table,
     folders: Sequence[Path],
     findings: Mapping[Protocol, Sequence[str]],
-    baseline: str | None,
+    baseline: Baseline | None,
     pictures: _Pictures,
 ) -> dict[str, Any]:
     """Write a table as JSON.
 
     Args:
-        baseline: cell of the point that the others are compared with at first; None lets the page choose.
+        baseline: what the others are compared with at first; None lets the page choose.
     """
     spots, protocol, budgets = table.spots, table.protocol, _columns(table.spots)
     figures = [_figure(table, [*spot.rows.values()]) for spot in spots]
@@ -396,7 +403,8 @@ def _section(
         "least": _short(table.least),
         "rounding": table.rounding,
         "digits": table.digits,
-        "baseline": next((place for place, spot in enumerate(spots) if baseline in spot.cells), None),
+        "baseline": next((place for place, spot in enumerate(spots) if baseline and baseline.cell in spot.cells), None),
+        "named": baseline is not None and baseline.named,
         "across": ACROSS,
         "points": [
             _point(spot, str(spot.folder) if len(folders) > 1 else None)

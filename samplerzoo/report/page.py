@@ -140,10 +140,11 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     page = None
     if interactive.is_available():
         page = folder / interactive.HTML_FILE
-        baselines = {each.protocol: each.judge.points.at[each.baseline, "row"].cell for each in sections} | {
-            table.protocol: table.baseline_row(_known(table, baseline, alone=not sections)).cell
+        baselines = {each.protocol: each.shown_baseline for each in sections} | {
+            table.protocol: interactive.Baseline(table.baseline_row(wanted).cell, wanted is not None)
             for table in errors
             if table.rows
+            for wanted in [_known(table, baseline, alone=not sections)]
         }
         interactive.write_page([(folder, row) for row in every], evidence, page, said, baselines)
     return Report(folder / REPORT_FILE, page, {protocol: found for protocol, found in said.items() if found})
@@ -237,6 +238,10 @@ class Section:
         """Judgement of what the rows decide."""
         return findings(self.judge, self.scales, self.floor)
 
+    @property
+    def shown_baseline(self) -> interactive.Baseline:
+        return interactive.Baseline(self.judge.points.at[self.baseline, "row"].cell, self.asked)
+
     def write(self, folder: Path) -> Iterator[str]:
         """Write the parts of the section, and its plots to the folder."""
         protocol, judge = self.protocol, self.judge
@@ -253,8 +258,8 @@ class Section:
         yield f"Distance by evaluations of the network{_reading(judge)}:"
         yield tables.by_budget(judge, judge.points, self.floor)
         if not judge.blind and len(judge.points) > 1 and protocol.features != EXACT:  # exact differences can be seen
-            yield _against(judge, self.baseline)
-            yield tables.differences(judge, self.baseline)
+            yield _against(judge, self.baseline, named=self.asked)
+            yield tables.differences(judge, self.baseline, named=self.asked)
         for title, table in tables.option_tables(judge):
             yield f"Distance by {plain(title)} and evaluations, all else equal:\n\n{table}"
         orders = tables.order_table(judge.points)
@@ -296,14 +301,20 @@ def _reading(judge: Judge) -> str:
     return text
 
 
-def _against(judge: Judge, baseline: Point) -> str:
+def _against(judge: Judge, baseline: Point, *, named: bool) -> str:
     """Say what the differences are to."""
     line, work = baseline[0], judge.points.at[baseline, "work"]
+    careful = (
+        "Bold is more careful, since the lowest of a column is chosen by its figures: it allows for all pairs, so that "
+        "a row may be in bold with a star."
+        if named
+        else "The baseline was chosen by its figures, so that all pairs of a column count; of one that you name with "
+        "--baseline, its own alone do."
+    )
     return (
         f"Difference to the baseline, {plain(line)} at {work:g} evaluations, image by image where both share a seed. "
         "A star marks what is told from it: by Holm's correction over a column, and with the same sign of the kernel "
-        "distance and of the distance at infinity. Bold is more careful, since the lowest of a column is chosen by its "
-        "figures: it allows for all pairs, so that a row may be in bold with a star."
+        f"distance and of the distance at infinity. {careful}"
     )
 
 

@@ -96,11 +96,11 @@ def by_budget(
     return _by_budget(points, texts, floor, names, corner)
 
 
-def differences(judge: Judge, baseline: Point) -> str:
-    """Table the differences of all points to the baseline; a star marks those that are told."""
+def differences(judge: Judge, baseline: Point, *, named: bool) -> str:
+    """Table the differences of all points to the baseline; a star marks those that are told (see `Judge.against`)."""
     texts = {
         point: signed(value, error) + (" \\*" if told else "")
-        for point, value, error, told, *_ in judge.against(baseline).itertuples(name=None)
+        for point, value, error, told, *_ in judge.against(baseline, named=named).itertuples(name=None)
     }
     texts[baseline] = "baseline"
     return _by_budget(judge.points, Series(texts).reindex(judge.points.index))

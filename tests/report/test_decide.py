@@ -12,6 +12,8 @@ from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import Judge, Verdict, holm
 from samplerzoo.report.series import along, average, budgets
 
+SAMPLERS = ("ddim", "unipc", "heun", "deis", "ipndm")
+
 
 def judge(rows: list[Row], evidence: Evidence) -> Judge:
     return Judge(rows[0].protocol, average(along(rows, "steps")), evidence)
@@ -187,6 +189,28 @@ def test_the_baseline_is_the_cheapest_row_of_the_best_family_or_the_one_that_is_
     for wrong in ("deis", "ddim@7"):
         with pytest.raises(UsageError, match=rf"no row '{wrong}' .*there are: ddim@5, ddim@10, unipc@5, unipc@10"):
             found.baseline(wrong)
+
+
+def test_a_baseline_that_nobody_named_is_chosen_by_its_figures_so_that_all_pairs_count() -> None:
+    """Tell a difference of p = 0.008 among four from a named baseline (0.032), and not among ten pairs (0.08)."""
+    far = 2.65 * 0.01 * 2**0.5
+    rows = [sure(row(name, 5, 1 + far * (name == "heun") + 0.001 * k), 0.3) for k, name in enumerate(SAMPLERS)]
+    found = judge(rows, rigged(rows, 0.3, 0.01))
+    assert found.baseline() == (SAMPLERS[0], 5)
+    told = {named: found.against(found.baseline(), named=named)["told"].eq(True) for named in (True, False)}
+    assert told[True].sum() == 1
+    assert told[True]["heun", 5]
+    assert told[False].sum() == 0
+
+
+def test_equal_rows_are_seldom_told_from_a_baseline_that_they_chose() -> None:
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(100):
+        rows = [sure(row(f"s{k}", 5, rng.normal(1, 0.01)), 0.01) for k in range(20)]
+        found = judge(rows, rigged(rows, 0.0, 0.01))
+        wrong += found.against(found.baseline())["told"].eq(True).any()
+    assert wrong <= 11  # 5 in 100 and three standard errors; 25 if only those with the baseline counted
 
 
 def test_every_row_has_its_difference_to_the_baseline() -> None:

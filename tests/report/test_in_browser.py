@@ -218,6 +218,32 @@ def test_the_page_says_what_the_report_says(browser: Any, tmp_path: Path, monkey
     tab.close()
 
 
+@pytest.mark.parametrize("baseline", [None, "ddim"])
+def test_the_page_tells_the_differences_that_the_report_tells(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, baseline: str | None
+) -> None:
+    """Tell a difference of 2.65 standard errors among five rows from a baseline that was named, and from no other."""
+    names = ("ddim", "unipc", "heun", "deis", "ipndm")
+    rows = [sure(row(name, 5, 1 + 0.001 * k), 0.1) for k, name in enumerate(names)]
+    influence(tmp_path, rows, 0.1, 0.01)
+    judge = Judge(protocol(), average(along(rows, "steps")), collect(tmp_path, rows)[protocol()])
+    value = 1 + 2.65 * judge.difference(("heun", 5), ("ddim", 5)).error
+    rows[2] = sure(rows[2].model_copy(update={"metrics": rows[2].metrics.model_copy(update={"fd": value})}), 0.1)
+    append_rows(tmp_path, rows)
+    monkeypatch.setattr(plots, "save_plots", lambda *_: {})
+    report = make_report(tmp_path, baseline).path.read_text()
+    [table] = re.findall(r"\nDifference to the baseline, ddim[^\n]*\n\n\|.*\n\|.*\n((?:\|.*\n)+)", report)
+    told = [as_read(line.strip("|").split("|")[1]) for line in table.splitlines()]
+    tab = browser.new_page()
+    tab.goto((tmp_path / "report.html").as_uri())
+    tab.select_option("#y", "difference")
+    assert tab.locator("#pivot td:last-child").all_inner_texts() == told
+    assert sum(cell.endswith("*") for cell in told) == (baseline is not None)
+    tab.select_option("#baseline", "heun@5")  # chosen by who reads, with the figures before their eyes
+    assert "*" not in tab.locator("#pivot").inner_text()
+    tab.close()
+
+
 def test_a_figure_below_zero_has_a_mark_on_the_logarithmic_axis(browser: Any, tmp_path: Path) -> None:
     append_rows(tmp_path, [sure(row("ddim", steps, fd), 0.1) for steps, fd in ((5, 1.0), (10, -0.02), (20, 0.04))])
     write_html([tmp_path], tmp_path / "report.html")
