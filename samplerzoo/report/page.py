@@ -114,12 +114,10 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     evidence = collect(folder, every)
     scores = score_tables([row for row in every if row.score is not None], evidence)
     sections = _sections(lines, sweeps, evidence, baseline)
+    _refuse_unknown(baseline, [*(each.judge for each in sections), *errors])
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     written = [
-        *(
-            section(table, folder, stem, _known(table, baseline, alone=not sections))
-            for table, stem in zip(errors, stems, strict=True)
-        ),
+        *(section(table, folder, stem, _known(table, baseline)) for table, stem in zip(errors, stems, strict=True)),
         score_sections(scores),
         *(each.write(folder) for each in sections),
         time_section(all_lines),
@@ -144,26 +142,34 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
             table.protocol: interactive.Baseline(table.baseline_row(wanted).cell, wanted is not None)
             for table in errors
             if table.rows
-            for wanted in [_known(table, baseline, alone=not sections)]
+            for wanted in [_known(table, baseline)]
         }
         interactive.write_page([(folder, row) for row in every], evidence, page, said, baselines)
     return Report(folder / REPORT_FILE, page, {protocol: found for protocol, found in said.items() if found})
 
 
-def _known(table: ErrorTable, baseline: str | None, *, alone: bool) -> str | None:
-    """Return the baseline; None if these errors lack it, and are not all that there is.
+def _refuse_unknown(baseline: str | None, tables: Sequence[Judge | ErrorTable]) -> None:
+    """Refuse a baseline that no table has.
 
     Raises:
-        UsageError: they are all that there is.
+        UsageError: names the rows of the first one.
     """
-    try:
-        if baseline is not None:
-            table.baseline(baseline)
-        return baseline
-    except UsageError:
-        if alone:
-            raise
+    if baseline is None or any(_known(table, baseline) for table in tables):
+        return
+    if not tables:
+        raise UsageError("a baseline is for distances and errors, and there are none here: leave --baseline out")
+    tables[0].baseline(baseline)
+
+
+def _known(table: Judge | ErrorTable, baseline: str | None) -> str | None:
+    """Return the baseline; None if a table lacks it."""
+    if baseline is None:
         return None
+    try:
+        table.baseline(baseline)
+    except UsageError:
+        return None
+    return baseline
 
 
 def _measured(rows: DataFrame) -> DataFrame:
@@ -183,29 +189,18 @@ def _as_csv(rows: Sequence[Row]) -> str:
 def _sections(
     lines: DataFrame, sweeps: DataFrame, evidence: Mapping[Protocol, Evidence], wanted: str | None
 ) -> list[Section]:
-    """Prepare a section for each set of rows that can be compared.
-
-    Raises:
-        UsageError: no section has the baseline that is wanted.
-    """
+    """Prepare a section for each set of rows that can be compared; one that lacks the baseline has its own."""
     found: list[Section] = []
-    missing: list[UsageError] = []
     protocols = dict(sorted(by_protocol(lines).items(), key=lambda each: rank(each[0])))
     for (protocol, own), stem in zip(protocols.items(), _stems([*protocols]), strict=True):
         rows, machine = with_seconds(own)
         of_rows = evidence.get(protocol, Evidence())
         judge = Judge(protocol, average(rows), of_rows)
         swept = average(sweeps[sweeps.index.isin(own.index)])
-        asked = wanted is not None
-        try:
-            baseline = judge.baseline(wanted)
-        except UsageError as error:
-            missing.append(error)
-            baseline, asked = judge.baseline(), False
+        asked = _known(judge, wanted)
+        baseline = judge.baseline(asked)
         scales = Judge(protocol, swept, of_rows) if len(drop_lone_points(swept)) else None
-        found.append(Section(protocol, rows, judge, scales, floor_of(rows), machine, baseline, asked, stem))
-    if missing and len(missing) == len(found):
-        raise missing[0]
+        found.append(Section(protocol, rows, judge, scales, floor_of(rows), machine, baseline, asked is not None, stem))
     return found
 
 

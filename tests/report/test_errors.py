@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
-from synthetic import IMAGES, erring, noise, of_errors, row
+from synthetic import IMAGES, erring, noise, of_errors, row, sure
 
 from samplerzoo.bench import results
 from samplerzoo.bench.image_errors import STOCHASTIC
@@ -123,6 +123,19 @@ def test_the_baseline_that_is_asked_for_is_in_the_report(tmp_path: Path) -> None
         assert "Difference to ddim, image by image" in make_report(tmp_path, name).path.read_text()
     with pytest.raises(UsageError, match="no row 'heun'"):
         make_report(tmp_path, "heun")
+
+
+def test_a_baseline_is_looked_for_among_all_rows(tmp_path: Path) -> None:
+    """Find one that not all models have, or that has a distance and no error."""
+    rows = [erring(tmp_path, "ddim", 5, noise(0)), erring(tmp_path, "unipc", 5, noise(0) / 2)]
+    more = [it.model_copy(update={"cell": f"more-{it.cell}", "protocol": of_errors(fingerprint="e" * 64)}) for it in rows[:1]]
+    results.append_rows(tmp_path, [*rows, *more])
+    assert "Difference to unipc, image by image" in make_report(tmp_path, "unipc").path.read_text()
+    results.append_rows(tmp_path, [sure(row("deis", 5, 0.3), 0.1), sure(row("heun", 5, 0.4), 0.1)])
+    assert "Difference to unipc, image by image" in make_report(tmp_path, "unipc").path.read_text()
+    assert "Difference to the baseline, deis at 5" in make_report(tmp_path, "deis").path.read_text()
+    with pytest.raises(UsageError, match="no row 'ipndm' to compare with; there are: deis@5, heun@5"):
+        make_report(tmp_path, "ipndm")
 
 
 def test_lines_are_plotted_by_evaluations(tmp_path: Path) -> None:
