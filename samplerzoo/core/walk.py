@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
-from samplerzoo.core.blame import bad_answer
+from samplerzoo.core.blame import bad_answer, place_of, plugin_title
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.noise import INITIAL_STEP
 from samplerzoo.core.prediction import Denoiser
@@ -32,16 +32,26 @@ def walk_from(
     """Yield the state after every step of the grid, from a state x at its first level.
 
     Raises:
-        ZooError: the sampler gives something that is not a state.
+        ZooError: the sampler gives something that is not a state, or not one a step.
     """
     states = sampler.walk(x, grid, denoise, noise)
     method = "step" if type(sampler).walk is Sampler.walk else "walk"
     if isinstance(states, torch.Tensor) or not isinstance(states, Iterable):
         raise bad_answer(sampler, "walk", states, "a state a step: yield x, without return")
-    for state in states:
+    number = 0
+    for number, state in enumerate(states, 1):
+        if number > len(grid):
+            raise _miscounted(sampler, "more than", grid)
         if not isinstance(state, torch.Tensor) or (state.shape, state.dtype) != (x.shape, x.dtype):
             raise bad_answer(sampler, method, state, f"a tensor like x, {x.dtype} of shape {tuple(x.shape)}")
         yield state
+    if number < len(grid):
+        raise _miscounted(sampler, f"{number} of", grid)
+
+
+def _miscounted(sampler: Sampler, found: str, grid: Grid) -> ZooError:
+    name, where = plugin_title(sampler), place_of(type(sampler), "walk")
+    return ZooError(f"{name}: walk yields {found} the {len(grid)} steps of its grid ({where})")
 
 
 class FiniteCheck:

@@ -25,6 +25,7 @@ from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.walk import walk_from
 from samplerzoo.errors import ZooError
 from samplerzoo.testing.fixtures import usual
 from samplerzoo.testing.moments import moments_of
@@ -152,7 +153,9 @@ def _flow_errors(sampler: Sampler, grid: Grid, schedule: Schedule) -> tuple[floa
     means = torch.tensor(MEANS, dtype=torch.float64)[:, None]
     model = learned(mixture(schedule, means, SPREAD, parametrization=usual(schedule)))
     start, end = (_quantiles(level) for level in _ends(grid))
-    walk = sampler.walk(start.clone(), grid, Denoiser(denoise, schedule), noise)  # who writes into x spoils no cache
+    walk = walk_from(
+        sampler, start.clone(), grid, Denoiser(denoise, schedule), noise
+    )  # who writes into x spoils no cache
     way = torch.stack([x.clone() for x in itertools.islice(walk, len(grid) - 1)])
     middle = slice(len(way) // 4, 3 * len(way) // 4)
     flowed = _flowed(way[middle], grid.levels[1:][middle], grid.levels[2:][middle])
@@ -170,7 +173,9 @@ def corrects(sampler: Sampler, schedule: Schedule) -> bool:
     number = len(grid) // 2
     reached = []
     for nudge in (0.0, 1.0):
-        walk = sampler.walk(torch.ones(1, 1, dtype=torch.float64), grid, Denoiser(model.denoise, schedule), _nothing)
+        walk = walk_from(
+            sampler, torch.ones(1, 1, dtype=torch.float64), grid, Denoiser(model.denoise, schedule), _nothing
+        )
         *_, x = itertools.islice(walk, number)
         x += nudge
         reached.append(next(walk).clone())
@@ -204,7 +209,7 @@ def _draws(sampler: Sampler, grid: Grid, schedule: Schedule) -> int:
 
 def _reached(sampler: Sampler, x: Tensor, grid: Grid, denoise: Denoiser, noise: Callable[[], Tensor]) -> Tensor:
     """Walk to the last noisy level and return the state there."""
-    *_, last = itertools.islice(sampler.walk(x, grid, denoise, noise), len(grid) - 1)
+    *_, last = itertools.islice(walk_from(sampler, x, grid, denoise, noise), len(grid) - 1)
     return last
 
 

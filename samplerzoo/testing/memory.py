@@ -21,6 +21,7 @@ from samplerzoo.core.parametrization import EPSILON, SAMPLE
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.walk import walk_from
 
 Given = Literal["x0", "eps"]
 
@@ -128,7 +129,7 @@ def _walk(
         return Prediction.of(kind, x, level, found, torch.full_like(x, WEIGHT))
 
     x = torch.ones(rows, 1, dtype=torch.float64)
-    walk = sampler.walk(x, grid, Denoiser(predict, schedule), lambda: torch.zeros(rows, 1, dtype=torch.float64))
+    walk = walk_from(sampler, x, grid, Denoiser(predict, schedule), lambda: torch.zeros(rows, 1, dtype=torch.float64))
     return torch.stack([x, *(state.clone() for state in itertools.islice(walk, len(grid) - 1))])[..., 0]
 
 

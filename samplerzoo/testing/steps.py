@@ -25,6 +25,7 @@ from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.walk import walk_from
 
 MEANS = torch.tensor([0.5, -1.5, 2.0, 0.5, -1.0], dtype=torch.float64)
 STDS = torch.tensor([0.0, 0.1, 0.5, 1.0, 2.0], dtype=torch.float64)
@@ -185,7 +186,7 @@ class _Run:
         x = top.alpha * MEANS.expand(self.rows, -1).clone()
         x[1] += exact_std(top)
         self.states = [x.clone()]
-        walk = sampler.walk(x, grid, Denoiser(predict, schedule), self._noise)
+        walk = walk_from(sampler, x, grid, Denoiser(predict, schedule), self._noise)
         for state, (_, s) in zip(walk, self.grid, strict=False):  # how many states there are is checked elsewhere
             self.states.append(state.clone())
             self.made.append((self.step, s, False, state.clone(), self.hits))

@@ -13,6 +13,7 @@ from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.walk import walk_from
 from samplerzoo.testing.convergence import TOLERANCE_OF_STEPS, corrects, smooth_schedule
 from samplerzoo.testing.fixtures import ON_VP, Path
 from samplerzoo.testing.steps import MEANS, exact_std, predictor
@@ -75,7 +76,7 @@ def _errors(sampler: Sampler, schedule: Schedule, grid: Grid) -> np.ndarray:
     """Return the error of every step to a noisy level, in deviations of that level, from the state it departs from."""
     x = _mean(grid.levels[0]) + exact_std(grid.levels[0]) * PLACES
     denoise = Denoiser(predictor(sampler, schedule), schedule)
-    walk = sampler.walk(x, grid, denoise, _no_noise)
+    walk = walk_from(sampler, x, grid, denoise, _no_noise)
     way = [x.clone(), *(state.clone() for state in itertools.islice(walk, len(grid) - 1))]
     return np.array([
         float(((b - _flowed(a, t, s)) / exact_std(s)).square().mean().sqrt())
