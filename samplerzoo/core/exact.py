@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from samplerzoo.core.paths import VP
 from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.core.walk import walk_from
 from samplerzoo.errors import UsageError
 
 STEPS_TO_SEE = (250, 50)
@@ -116,12 +118,17 @@ def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, widt
     )
 
 
-def learned(model: Model, weight: float = 0.5) -> Model:
-    """Give a model a learned variance: `weight` of log beta against log beta-tilde, everywhere."""
+def learned(model: Model, weight: float | Callable[[Tensor], Tensor] = 0.5) -> Model:
+    """Give a model a learned variance: the weight of log beta against log beta-tilde.
+
+    Args:
+        weight: everywhere, or as a function of the state.
+    """
 
     def net(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         output = model.net(x, time, condition)
-        return torch.cat([output, torch.full_like(output, 2 * weight - 1)], dim=1)
+        own = weight(x) if callable(weight) else torch.full_like(output, weight)
+        return torch.cat([output, 2 * own - 1], dim=1)
 
     return dataclasses.replace(model, net=net)
 
@@ -149,7 +156,7 @@ def draws(
 
     x = torch.ones(1, 1, dtype=torch.float64)
     with torch.no_grad():
-        for _ in itertools.islice(sampler.walk(x, grid, Denoiser(model.denoise, schedule), noise), steps):
+        for _ in itertools.islice(walk_from(sampler, x, grid, Denoiser(model.denoise, schedule), noise), steps):
             pass
     return drawn
 

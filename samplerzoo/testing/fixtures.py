@@ -91,10 +91,11 @@ def normal(
     shape: tuple[int, ...] = (1,),
     parametrization: Parametrization | None = None,
     schedule: Schedule = LINEAR,
+    variance: float | Callable[[Tensor], Tensor] = 0.5,
 ) -> Model:
-    """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it."""
+    """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it, if that is a number."""
     kind = parametrization or usual(schedule)
-    return learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind))
+    return learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind), variance)
 
 
 def usual(schedule: Schedule) -> Parametrization:
@@ -111,7 +112,10 @@ def made_for(sampler: Sampler, mean: float | Tensor, std: float | Tensor, schedu
 
 
 def bimodal(shape: tuple[int, ...] = (2,), schedule: Schedule = LINEAR) -> Model:
-    """Make unconditional data with two components, at 1 and at -1 and 0 in turn: its denoiser is not linear."""
+    """Make unconditional data with two components, at 1 and at -1 and 0 in turn: its denoiser is not linear.
+
+    Its learned variance is another one for every pixel, as that of networks is.
+    """
     size = torch.Size(shape).numel()
     means = torch.stack([torch.ones(size), -(torch.arange(size) % 2).float()]).reshape(2, *shape)
     exact = mixture(schedule, means, 0.3, parametrization=usual(schedule))
@@ -119,7 +123,7 @@ def bimodal(shape: tuple[int, ...] = (2,), schedule: Schedule = LINEAR) -> Model
     def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
         return exact.net(x, tau, exact.condition(torch.full((len(x),), 2)))
 
-    return learned(Model(net, schedule, exact.parametrization, shape=shape, name="exact mixture"))
+    return learned(Model(net, schedule, exact.parametrization, shape=shape, name="exact mixture"), torch.sigmoid)
 
 
 def given_noise(images: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed: int = 0) -> Noise:

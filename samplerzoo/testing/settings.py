@@ -45,9 +45,15 @@ def with_value(plugin: Plugin, name: str, value: Any) -> list[Plugin]:
     return [other for other in (plugin, *neighbours(plugin, name)) if getattr(other, name) == value]
 
 
+def options_apart(plugin: Options, other: Options) -> set[str]:
+    """Name the options in which another setting differs."""
+    return {name for name, value in dict(other).items() if getattr(plugin, name) != value}
+
+
 def difference(plugin: Options, other: Options) -> str:
     """Say in which options another setting differs, as in ` with rescale=1.0`; nothing if it is the same."""
-    options = [f"{name}={value!r}" for name, value in dict(other).items() if getattr(plugin, name) != value]
+    apart = options_apart(plugin, other)
+    options = [f"{name}={value!r}" for name, value in dict(other).items() if name in apart]
     return f" with {', '.join(options)}" if options else ""
 
 

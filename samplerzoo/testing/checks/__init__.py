@@ -159,11 +159,11 @@ SAMPLER_CHECKS = (
     check_global_random_state,
     check_runs_leave_nothing_behind,
     check_every_step,
+    check_batch_is_not_mixed,
+    check_batches_of_any_size,
     check_any_shape,
     check_images_of_any_size,
     check_pixels_are_independent,
-    check_batch_is_not_mixed,
-    check_batches_of_any_size,
     check_nothing_is_changed_in_place,
     check_grids_are_as_asked,
     check_recording_changes_nothing,
@@ -205,6 +205,7 @@ ONCE_CHECKS = (check_large_images, check_many_calls, check_longest_runs)
 """Checks of a sampler that are made only if they are to be thorough, and on one kind of path alone."""
 
 GUIDANCE_CHECKS = (
+    check_guided_runs_are_independent,
     check_scale_1_is_conditional,
     check_scale_0_is_unconditional,
     check_scale_guides,
@@ -213,7 +214,6 @@ GUIDANCE_CHECKS = (
     check_no_noise_is_taken_for_signal,
     check_labels_are_respected,
     check_guided_batch_is_not_mixed,
-    check_guided_runs_are_independent,
     check_guidance_options_act,
     check_guided_dtype_is_kept,
     check_guided_x0_and_eps_agree,

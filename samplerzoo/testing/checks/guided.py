@@ -29,6 +29,7 @@ from samplerzoo.testing.checks.independence import CONTRASTS, GUIDES_ALIKE, kept
 from samplerzoo.testing.fixtures import Ancestral, Flow, farthest, three_classes
 from samplerzoo.testing.guiding import (
     IMAGES,
+    SHAPE,
     Bench,
     Guided,
     Line,
@@ -43,6 +44,10 @@ from samplerzoo.testing.settings import difference, neighbours, values_apart, wi
 
 CALLS = 101
 """Calls of one guided function: those of 50 steps of a method that asks twice a step, and one."""
+PICTURE = (3, 4, 5)
+"""Shape of a small image."""
+SIZES = (1.0, 30.0, 1e3)
+"""Factors of predictions: bounds are of what is large."""
 MANY = 350
 """Small batches in a large one, of 2100 images."""
 
@@ -188,29 +193,38 @@ def check_guidance_options_act(guidance: Guidance, model: Model | None = None) -
     for name in type(guidance).model_fields:
         if name not in TwoModelGuidance.model_fields:
             pairs = ((base, other) for base in around for other in neighbours(base, name) if not bench.refuses(other))
-            acts = any(
-                _differ(bench.guide(base)(x, t), bench.guide(other)(x, t))
-                for base, other in pairs
-                for t, x in bench.states()
-            )
+            acts = any(_act_otherwise(base, other) for base, other in pairs)
             assert acts, f"the option {name} changes no prediction, whatever it and the other options are set to"
             for a, b in values_apart(guidance, name):
                 apart = (
                     (x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)
                     if not (bench.refuses(x) or bench.refuses(y))
                 )  # fmt: skip
-                assert any(
-                    _differ(bench.guide(x)(state, t), bench.guide(y)(state, t))
-                    for x, y in apart
-                    for t, state in bench.states()
-                ), (
+                assert any(_act_otherwise(x, y) for x, y in apart), (
                     f"the option {name} gives the same predictions at {a!r} as at {b!r}: a value that is not taken as "
                     "it is belongs out of its bounds, which its Field says"
                 )
 
 
-def _differ(a: Prediction, b: Prediction) -> bool:
-    return not torch.equal(a.eps, b.eps) or (a.shift is None) != (b.shift is None)
+def _act_otherwise(one: Guidance, other: Guidance) -> bool:
+    """Tell whether two guidances differ in a run: on rows or images, with predictions as they are or far larger.
+
+    Bounds of a difference act on large ones alone, filters on images, and averages from the second call on.
+    """
+    for shape in (SHAPE, PICTURE):
+        bench = dataclasses.replace(Bench.of(None), model=three_classes(shape))
+        for factor in SIZES:
+
+            def denoise(x: Tensor, t: Level, condition: Condition | None = None, *, by: float = factor) -> Prediction:
+                p = bench.model.denoise(x, t, condition)  # noqa: B023
+                return p.moved((by - 1) * p.eps)
+
+            guided = [bench.guide(it, denoise=denoise) for it in (one, other)]
+            for t, x in bench.states():
+                a, b = (guide(x, t) for guide in guided)
+                if not torch.equal(a.eps, b.eps) or (a.shift is None) != (b.shift is None):
+                    return True
+    return False
 
 
 def check_guided_dtype_is_kept(guidance: Guidance, model: Model | None = None) -> None:
@@ -306,7 +320,7 @@ def check_images_are_guided_whole(guidance: Guidance, model: Model | None = None
     """
     if model is not None:
         raise SkipTest("a model of one's own has a shape of its own")
-    bench = Bench.of(three_classes((3, 4, 5)))
+    bench = Bench.of(three_classes(PICTURE))
     t, x = bench.states(torch.float64)[2]
     off = torch.zeros_like(x).flatten(1)
     off[range(IMAGES), range(0, 10 * IMAGES, 10)] = IMPULSE

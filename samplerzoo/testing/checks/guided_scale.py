@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from unittest import SkipTest
 
@@ -20,7 +20,7 @@ from samplerzoo.core.parametrization import EPSILON, SAMPLE
 from samplerzoo.core.paths import VE
 from samplerzoo.testing.fixtures import farthest, three_classes
 from samplerzoo.testing.guiding import IMAGES, SHAPE, Bench, Line, at, at_those_of, eps, settings_of
-from samplerzoo.testing.settings import difference
+from samplerzoo.testing.settings import difference, options_apart
 
 HALF, MORE, FAR, BEYOND = 0.5, 1.5, 3.0, 12.0
 """Scales below 1, above 1, far above 1, and as far as users go."""
@@ -112,25 +112,36 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
     """Check that the scale is the weight where eps is u + weight (c - u), with u of scale 0 and c of scale 1.
 
     Above scale 1 a guidance may give levels weights of their own, or bound how far it goes, but not everywhere in one
-    way. Where its eps is not on that line, nothing is known of it. Scales that its bounds do not admit are left out.
+    way: but for an option that says at which levels it guides, since that may leave none. Where its eps is not on that
+    line, nothing is known of it. Scales that its bounds do not admit are left out.
     """
     if model is not None:
         raise SkipTest("a network in float32 is too coarse to tell whether eps is on a line")
     seen = False
-    for made in settings_of(guidance, model):
-        for bench in Bench.each(made, model):
-            found = [weight for t, x in bench.states() for weight in _weights(bench, made, t, x)]
-            seen |= bool(found)
-            wrong = next((weight for weight in found if weight.fault), None)
-            if found and wrong is None and not any(weight.is_scale for weight in found):
-                far = [weight.far for weight in found]
-                wrong = found[0] if max(far) - min(far) <= found[0].tolerance else None
-            if wrong is not None:
-                scale, weight = wrong.fault or (FAR, wrong.far)
-                raise AssertionError(
-                    f"at scale {scale:g}{difference(guidance, made)} image {wrong.image} is guided as at scale "
-                    f"{weight:.3g}, {bench.place(wrong.t)}{_cause(bench, made, wrong.t, wrong.x)}"
-                )
+    measured = [
+        (made, bench, [weight for t, x in bench.states() for weight in _weights(bench, made, t, x)])
+        for made in settings_of(guidance, model)
+        for bench in Bench.each(made, model)
+    ]
+    of_levels = {
+        option
+        for made, _, found in measured
+        for option in options_apart(guidance, made)
+        if any(weight.is_off for weight in found) and any(weight.is_scale for weight in found)
+    }
+    for made, bench, found in measured:
+        seen |= bool(found)
+        wrong = next((weight for weight in found if weight.fault), None)
+        apart = options_apart(guidance, made)
+        off = bool(apart) and apart <= of_levels and all(weight.is_off for weight in found)
+        if found and wrong is None and not off and not any(weight.is_scale for weight in found):
+            wrong = found[0] if _are_alike(found) else None
+        if wrong is not None:
+            scale, weight = wrong.fault or wrong.off_scale
+            raise AssertionError(
+                f"at scale {scale:g}{difference(guidance, made)} image {wrong.image} is guided as at scale "
+                f"{weight:.3g}, {bench.place(wrong.t)}{_cause(bench, made, wrong.t, wrong.x)}"
+            )
     if not seen:
         raise SkipTest("its eps is nowhere on the line from the unconditional to the conditional one")
     taken = dict(_at_more_scales(guidance))
@@ -141,6 +152,12 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
                 f"at scale {scale:g} every image is guided as at scale {weight:.4g}, at all levels"
                 + ": a scale that is cut without a word belongs out of its bounds" * cut
             )
+
+
+def _are_alike(found: Sequence[Weight]) -> bool:
+    """Tell whether all images of all levels have one weight."""
+    far = [weight.far for weight in found]
+    return max(far) - min(far) <= found[0].tolerance
 
 
 def _at_more_scales(guidance: Guidance) -> Iterator[tuple[float, float]]:
@@ -178,6 +195,17 @@ class Weight:
         return all(
             self._near(found, scale) for found, scale in ((self.more, MORE), (self.far, FAR), (self.beyond, BEYOND))
         )
+
+    @property
+    def is_off(self) -> bool:
+        """True if it is not guided, whatever the scale above 1."""
+        return all(self._near(found, 1.0) for found in (self.more, self.far, self.beyond))
+
+    @property
+    def off_scale(self) -> tuple[float, float]:
+        """The first scale above 1 that is not the weight, and the weight."""
+        above = ((FAR, self.far), (MORE, self.more), (BEYOND, self.beyond))
+        return next((each for each in above if not self._near(each[1], each[0])), above[0])
 
     @property
     def fault(self) -> tuple[float, float] | None:

@@ -54,7 +54,7 @@ def _check_sizes_are_not_mixed(sampler: Sampler, path: Path) -> None:
     """Check that images are what they are alone in batches of large values, and of large and small ones."""
     images = len(CONTRASTS)
     for std, contrasts in ((0.5, CONTRASTS), (WIDE, CONTRASTS), (WIDE, (1.0,) * images)):
-        model = normal(0.0, std, shape=(2,), schedule=path.schedule)
+        model = normal(0.0, std, shape=(2,), schedule=path.schedule, variance=torch.sigmoid)
         factors = torch.tensor(contrasts, dtype=torch.float64)[:, None]
         whole = last(sampler, model, path.some, _each(factors, [*range(images)]))
         for image in range(images):

@@ -75,14 +75,14 @@ def check_nothing_is_shared(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def _run_other_grids(sampler: Sampler, path: Path) -> None:
-    """Begin runs on schedules with the same times, on grids with the same ends or levels, and on the same with noise.
+    """Begin runs of other noise: on the same grid, on others with its ends or levels, and on schedules with its times.
 
     They come in an order in which each of them is the first of something that is kept.
     """
     times = [level.tau for level in _grid(path.schedule, LOG_SNR, STEPS).levels]
     for schedule in [*path.schedules.values()][1:]:
         with contextlib.suppress(UsageError):  # of the schedule
-            _begun(sampler, schedule, Grid(tuple(map(schedule.at, times))))
+            _begun(sampler, schedule, Grid(tuple(map(schedule.at, times))), seed=1)
     for before in (*OTHERS, LOG_SNR):
         _begun(sampler, path.schedule, _grid(path.schedule, before, STEPS), seed=1)
 
@@ -94,17 +94,22 @@ def _check_as_fresh(sampler: Sampler, schedule: Schedule, first: Sequence[float]
     more = _begun(_fresh(sampler), schedule, _grid(schedule, first, steps + MORE - STEPS), LARGER)
     if _off(more, fewer).max() <= ROUNDING:
         _check_same(found, more, ROUNDING, after)
-    around, nearer = (_around(sampler, schedule, first, steps, nudge) for nudge in (NUDGE, NUDGE / 2))
-    if _off(around, nearer).max() <= STRAIGHT:  # a method that rounds is not straight, and is judged by other checks
+    around, *others = _around(sampler, schedule, first, steps)
+    if all(_off(around, other).max() <= STRAIGHT for other in others):
         _check_same(found, around, STRAIGHT, after)
 
 
-def _around(sampler: Sampler, schedule: Schedule, first: Sequence[float], steps: int, nudge: float) -> torch.Tensor:
-    """Return the mean of the states on levels that are moved up and down."""
-    below, above = (
-        _begun(_fresh(sampler), schedule, _grid(schedule, first, steps, nudge=by)) for by in (-nudge, nudge)
+def _around(sampler: Sampler, schedule: Schedule, first: Sequence[float], steps: int) -> list[torch.Tensor]:
+    """Return the states as those on levels that are moved have them: as means of both sides, and from either side.
+
+    These are alike where states are straight. A method that rounds, or that asks where beta jumps, is not, and is
+    judged by other checks.
+    """
+    far_below, below, above, far_above = (
+        _begun(_fresh(sampler), schedule, _grid(schedule, first, steps, nudge=by))
+        for by in (-NUDGE, -NUDGE / 2, NUDGE / 2, NUDGE)
     )
-    return (below + above) / 2
+    return [(far_below + far_above) / 2, (below + above) / 2, 2 * below - far_below, 2 * above - far_above]
 
 
 def _check_same(found: torch.Tensor, expected: torch.Tensor, allowed: float, after: str) -> None:
@@ -139,6 +144,6 @@ def _begun(
     """Return x_T and the states of the first steps of a run."""
     images, pixels = size
     draw = given_noise(LARGER[0], LARGER[1:], seed=seed)
-    model = normal(shape=(pixels,), schedule=schedule)
+    model = normal(shape=(pixels,), schedule=schedule, variance=torch.sigmoid)
     way = states(sampler, model, grid, lambda: draw()[:images, :pixels])
     return torch.stack([x.clone() for x in itertools.islice(way, len(LOG_SNR))])
