@@ -108,14 +108,16 @@ class Harness:
         counts = self._meter.class_counts(self._found.stub.class_names) if self._meter else ()
         self._scores = ScoreMeter(suite, self._found.stub, self._device) if "clip-score" in suite.measures else None
         self._cells = make_cells(suite, self._found, self._device, counts)
+        if self._meter and any(cell.recipe.class_labels == "natural" for cell in self._cells):
+            self._meter.check_proportion(self._found.stub)
         self._solutions = solutions(self._cells) if self._errors else []
         self._tuning = self._chosen_tuning()
         self._models: dict[tuple[str, str | None], Model] = {}
 
     @property
-    def recipes(self) -> list[Recipe]:
-        """Recipes of the cells."""
-        return [cell.recipe for cell in self._cells]
+    def planned(self) -> list[tuple[Recipe, float]]:
+        """Recipes of the cells, each with its evaluations of an image."""
+        return [(cell.recipe, cell.cost.work) for cell in self._cells]
 
     def estimate(self) -> list[Remaining]:
         """Estimate what is left to do of every cell, and for how long.

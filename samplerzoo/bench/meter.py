@@ -19,6 +19,8 @@ from samplerzoo.bench.measuring_time import MeasuringTimer
 from samplerzoo.bench.results import Protocol
 from samplerzoo.bench.suite import Suite
 from samplerzoo.core.features import Features
+from samplerzoo.core.model import Model
+from samplerzoo.data.class_names import listed
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.metrics import names, reference
 from samplerzoo.metrics.embed import Embedder
@@ -65,12 +67,31 @@ class Meter:
 
         They are matched by name where both are known. The result is empty if the reference does not say.
         """
-        counts, known = self._reference.class_counts, self._reference.class_names
-        if not names or not known or not counts:
-            return counts
-        found = dict(zip(known, counts, strict=False))  # classes behind the last one that was seen have no count
+        found = self._counts_by_name()
+        if not names or not found:
+            return self._reference.class_counts
         ordered = tuple(found.get(name, 0) for name in names)
         return ordered if any(ordered) else ()
+
+    def check_proportion(self, model: Model) -> None:
+        """Refuse labels in the proportion of a reference, if it has images of classes that the model lacks.
+
+        Raises:
+            UsageError: names these classes.
+        """
+        found, known = self._counts_by_name(), model.class_names or ()
+        others = [f"{name} ({count:,} images)" for name, count in found.items() if name not in known]
+        if known and others and len(others) < len(found):
+            raise UsageError(
+                f"the reference {self._reference.name} has images of classes that {model.name} lacks, so that labels "
+                f"cannot be in its proportion: {listed(others)}; take one without them, or add --class-labels balanced"
+            )
+
+    def _counts_by_name(self) -> dict[str, int]:
+        """Return the images of each class of the reference that has any."""
+        reference = self._reference
+        pairs = zip(reference.class_names or (), reference.class_counts, strict=False)
+        return {name: count for name, count in pairs if count}
 
     def protocol(self, cell: Cell) -> Protocol:
         return cell.protocol(

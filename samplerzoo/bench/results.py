@@ -90,6 +90,11 @@ class CostPerImage(Options):
     second_nfe: NonNegativeFloat = 0.0
     """Evaluations of a guidance's own network."""
 
+    @property
+    def work(self) -> float:
+        """Evaluations of an image, those of a second network and gradients of a classifier included."""
+        return self.nfe + self.classifier_gradients + self.second_nfe
+
 
 class Speed(Machine):
     """Speed of sampling on a machine, without warm-up, features and files.

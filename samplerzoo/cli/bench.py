@@ -8,6 +8,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from samplerzoo.bench.results import Row
     from samplerzoo.core.cost import Cost
     from samplerzoo.core.model import Offload
+    from samplerzoo.sampling.recipe import Recipe
 
 ROOT = Path("bench")
 LINE = "the command line"
@@ -133,6 +135,7 @@ def command(
         )
     asked = tuning_request(batch_size, layout, compiled=compiled)
     from samplerzoo.bench.harness import BenchOptions, Harness, run_exactly
+    from samplerzoo.bench.results import read_rows
     from samplerzoo.report.decide import check_baseline
     from samplerzoo.sampling.run import outside_images
     from samplerzoo.system.processes import processes
@@ -141,17 +144,20 @@ def command(
     folder = output or outside_images(Path()) / ROOT / name
     line = shlex.join(["samplerzoo", *sys.argv[1:]])
     tell = _silent if as_json or processes()[0] else _tell
+    there = [] if baseline is None else [(row.recipe, row.cost.work) for row in read_rows(folder)]
     try:
         if is_gaussian(found.model):
             _refuse_without_images(found.model, ctx)
             if dry_run:
                 _say_exact(found, as_json)
                 return
+            if baseline is not None:
+                check_baseline(baseline, [*there, *_planned_exactly(found)])
             outcome = run_exactly(found, folder, line, tell)
         else:
             harness = Harness(found, folder, BenchOptions(asked, device, line, compiled, offload, dry_run))
             if baseline is not None:
-                check_baseline(baseline, harness.recipes)
+                check_baseline(baseline, [*there, *harness.planned])
             work = harness.estimate()
             if not processes()[0] and (dry_run or not as_json):
                 _say_estimate(work, dry_run, as_json)
@@ -165,6 +171,18 @@ def command(
             click.echo("samplerzoo: the same command goes on from here", err=True)
         raise
     _conclude(outcome, folder, baseline, as_json)
+
+
+def _planned_exactly(suite: Suite) -> list[tuple[Recipe, float]]:
+    """Return the recipes of an exact model that it takes, each with its evaluations."""
+    from samplerzoo.bench.gaussian import prepare_exact
+
+    found: list[tuple[Recipe, float]] = []
+    for recipe, _ in suite.points:
+        with suppress(ZooError):  # it is left out, and `run_exactly` says why
+            filled, _, cost = prepare_exact(recipe)
+            found.append((filled, cost.work))
+    return found
 
 
 def _refuse_without_images(model: str, ctx: click.Context) -> None:
@@ -208,7 +226,10 @@ def _until_decided(
         if not processes()[0]:
             reached = following == images
             text = f"not decided with {images:,} images: the best of {where} evaluations"
-            click.echo(f"{text}; {'that is the budget' if reached else f'{len(cells)} rows go on'}", err=True)
+            last = "that is the budget"
+            if looks > 1:
+                last += f" (at {LEVEL / looks:.2g}, as each of {looks} looks may be wrong; the report is at {LEVEL:g})"
+            click.echo(f"{text}; {last if reached else f'{len(cells)} rows go on'}", err=True)
         if following == images:
             break
         images = following

@@ -40,6 +40,11 @@ class Cost:
         """Evaluations of the second network of a guidance, per image."""
         return self.second / self.images
 
+    @property
+    def work(self) -> float:
+        """Evaluations of an image, those of a second network and gradients of a classifier included."""
+        return self.nfe + self.gradients_per_image + self.second_nfe
+
     def per_image(self) -> dict[str, float]:
         """Return the counts per image by their names in records and reports."""
         return {

@@ -350,15 +350,21 @@ def _variance_apart(figure: str, terms: Sequence[tuple[Row, float]]) -> float:
     return math.nan if any(error is None for error, _ in errors) else sum((error * by) ** 2 for error, by in errors)
 
 
-def check_baseline(wanted: str, recipes: Sequence[Recipe]) -> None:
-    """Refuse a baseline that no line of these recipes can be, before there are rows.
+def check_baseline(wanted: str, planned: Sequence[tuple[Recipe, float]]) -> None:
+    """Refuse a baseline that none of these recipes can be, before there are rows.
+
+    Args:
+        planned: recipes, each with its evaluations of an image.
 
     Raises:
-        UsageError: names the lines that there are.
+        UsageError: names the rows that there are.
     """
-    lines = [*dict.fromkeys(name_lines(recipes, "steps"))]
-    if not any(line.startswith(wanted.partition("@")[0]) for line in lines):
-        raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(lines)}")
+    lines = name_lines([recipe for recipe, _ in planned], "steps")
+    rows = [*dict.fromkeys((line, f"{work:g}") for line, (_, work) in zip(lines, planned, strict=True))]
+    name, _, budget = wanted.partition("@")
+    if not any(line.startswith(name) and budget in ("", work) for line, work in rows):
+        there = ", ".join(f"{line}@{work}" for line, work in rows)
+        raise UsageError(f"no row {wanted!r} to compare with; there are: {there}")
 
 
 def _root(variance: float) -> float:

@@ -129,7 +129,7 @@ def _cheapest(judge: Judge) -> Iterator[str]:
     difference = cheapest.difference
     most = f", at most {figure(_most(difference), 2)} above it" if difference.error else ""
     yield (
-        f"The cheapest row that is not told from the best of all, {best}, is "
+        f"The cheapest row that is not told from the best of all{on_seeds(verdict.seeds)}, {best}, is "
         f"{_named(judge, cheapest.point, evaluations=True)}{most}."
     )
 

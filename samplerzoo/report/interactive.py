@@ -38,7 +38,7 @@ from samplerzoo.report.decide import COMPARED, ROUNDING, common_seeds, distance_
 from samplerzoo.report.errors import by_seed, pairs
 from samplerzoo.report.image_table import FEW
 from samplerzoo.report.line_names import name_lines, number, settings
-from samplerzoo.report.series import Floor, along, columns, floor_of, rank, work_of
+from samplerzoo.report.series import Floor, along, columns, floor_of, rank
 from samplerzoo.sampling.command import command_line
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import unmarked
@@ -228,9 +228,9 @@ def _columns(spots: Sequence[Spot]) -> list[float]:
     """Return the column that each spot stands in."""
     lines_at: dict[float, set[str]] = {}
     for spot in spots:
-        lines_at.setdefault(work_of(spot.row), set()).add(f"{spot.line} {spot.folder}")
+        lines_at.setdefault(spot.row.cost.work, set()).add(f"{spot.line} {spot.folder}")
     column = columns(lines_at)
-    return [column[work_of(spot.row)] for spot in spots]
+    return [column[spot.row.cost.work] for spot in spots]
 
 
 def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence) -> Table:
@@ -440,7 +440,7 @@ def _point(spot: Spot, folder: str | None) -> dict[str, Any]:
         "line": spot.line,
         "folder": folder,
         "steps": spot.steps,
-        "work": _short(work_of(row)),
+        "work": _short(row.cost.work),
         "seconds": _short(float(np.mean(seconds))) if seconds else None,
         "seeds": len(spot.rows),
         "facets": {name: _facet(value) for name, value in facets.items() if value not in (None, [], ())},

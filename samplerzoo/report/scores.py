@@ -16,7 +16,7 @@ from samplerzoo.report.decide import Difference, on_seeds
 from samplerzoo.report.errors import DIGITS
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
-from samplerzoo.report.series import rank, work_of
+from samplerzoo.report.series import rank
 from samplerzoo.report.tables import NOTHING, figure, markdown, signed
 from samplerzoo.trust.markup import plain
 
@@ -61,7 +61,7 @@ def score_tables(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> 
         own = [row for row in rows if row.protocol == protocol]
         found: dict[tuple[str, float], list[Row]] = {}
         for line, row in zip(name_lines([row.recipe for row in own], "steps"), own, strict=True):
-            found.setdefault((line, work_of(row)), []).append(row)
+            found.setdefault((line, row.cost.work), []).append(row)
         tables.append(ScoreTable(protocol, in_columns(found), evidence.get(protocol, Evidence())))
     return tables
 

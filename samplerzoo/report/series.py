@@ -108,11 +108,6 @@ def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
     return points.assign(error=error, low=points["distance"] - half, high=points["distance"] + half)
 
 
-def work_of(row: Row) -> float:
-    """Count network evaluations an image, those of a second network and gradients of a classifier included."""
-    return row.cost.nfe + row.cost.classifier_gradients + row.cost.second_nfe
-
-
 def budgets(points: DataFrame) -> Series:
     """Assign each point to a column of a table, named by its evaluations.
 

@@ -394,7 +394,8 @@ def test_images_are_added_until_the_best_is_decided_or_the_budget_is_reached(cli
     assert {images for _, images in seen} == {130, 260, 300}
     assert {*seen} >= {(None, 300), (1, 300)}
     assert "not decided with 130 images: the best of 2 evaluations; 3 rows go on" in answer.err
-    assert "not decided with 300 images: the best of 2 evaluations; that is the budget" in answer.err
+    assert "not decided with 300 images: the best of 2 evaluations; that is the budget (at 0.017, as " in answer.err
+    assert "as each of 3 looks may be wrong; the report is at 0.05)" in answer.err
 
 
 BY_ERROR = ["--model", "exact:digits:bandwidth=0.5", "--metrics", "error", "--steps", 5, "--images", 64, "-o", "out"]
@@ -406,7 +407,7 @@ def test_errors_are_decided_as_distances_are(cli) -> None:
     assert answer.code == 0, answer
     seen = {(row.recipe.sampler, row.recipe.sampler_options.get("solver_order"), row.protocol.images)
             for row in results.read_rows(Path("out"))}  # fmt: skip
-    assert "not decided with 100 images: the best of 5 evaluations; that is the budget" in answer.err
+    assert "not decided with 100 images: the best of 5 evaluations; that is the budget (at 0.025" in answer.err
     assert ("ddim", None, 100) in seen
 
     answer = cli("bench", *BY_ERROR, *EQUAL[4:], "--until-decided", "-o", "two")
@@ -422,13 +423,34 @@ def test_what_is_decided_has_no_more_images(cli, model: list[object]) -> None:
     cli("bench", "--sampler", "ddim", "--budget", 5).refuses(2, "--until-decided")
 
 
+def test_a_reference_with_classes_that_the_model_lacks_has_no_proportion(cli, tmp_path: Path) -> None:
+    for number, name in enumerate(["3", "3", "x", "x"]):
+        path = tmp_path / "part" / name / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 60 * number, np.uint8)).save(path)
+    words = ["--model", "exact:digits", "--features", "pixels", "--reference", tmp_path / "part", "--sampler", "ddim"]
+    few = ["--steps", 2, "--images", 4, "-o", "out"]
+    answer = cli("bench", *words, *few)
+    assert (answer.code, answer.out) == (2, "")
+    last = answer.err.splitlines()[-1]  # behind what the images are
+    assert "part has images of classes that exact:digits lacks" in last
+    assert "x (2 images); take one without them, or add --class-labels balanced" in last
+    assert not Path("out/cells").exists()
+    assert cli("bench", *words, *few, "--class-labels", "balanced").code == 0
+
+
 def test_a_baseline_that_cannot_be_is_refused_before_the_first_image(cli, model: list[object]) -> None:
     words = ["--sampler", "ddim", "--eta", "0,1", "--baseline"]
-    cli("bench", *model, *FEW, *words, "heun").refuses(2, "no row 'heun'", "ddim eta 0, ddim eta 1")
+    for wrong in ("heun", "ddim eta 1@7"):
+        cli("bench", *model, *FEW, *words, wrong).refuses(2, f"no row '{wrong}'", "ddim eta 0@2, ddim eta 1@2")
+        cli("bench", "--model", "gaussian", "--steps", "2", *words, wrong).refuses(2, f"no row '{wrong}'")
     assert not Path("bench/tiny/cells").exists()
+    assert not Path("bench/gaussian").exists()
     answer = cli("bench", *model, *MANY, *words, "ddim eta 1@2")
     assert answer.code == 0, answer
     assert "Difference to the baseline, ddim eta 1 at 2 evaluations" in Path("out/report.md").read_text()
+    answer = cli("bench", *model, *MANY, "--sampler", "ddim", "--eta", "0.5", "--baseline", "ddim eta 1@2")
+    assert answer.code == 0, answer  # of a row that the folder has
 
 
 # compare
