@@ -29,7 +29,7 @@ from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE, Part, Parts, Undriven, assemble, read_parts
-from samplerzoo.models.understand import CLASSIFIER, HALVED, holds_classifier, understand
+from samplerzoo.models.understand import CLASSIFIER, HALVED, NULL_LABEL, holds_classifier, understand
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, load_text_part, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
@@ -168,7 +168,7 @@ class ModelFolder(ModelHandle):
         layout: Layout = "contiguous",
     ) -> Model:
         """Read the weights; the arguments are those of `samplerzoo.load`."""
-        _warn_of_halves(self.stub.name, self.guesses)
+        _warn_of_guesses(self.stub.name, self.guesses)
         device = choose_device(device)
         dtype = choose_dtype(dtype, device)
         architecture = self.parts.network[1]
@@ -325,7 +325,7 @@ def model_of_modules(
         part.config["_class_name"] = type(module).__name__
     parts = assemble(root, None, named)
     stub, guesses = understand(parts, info, AS_FOUND, name)
-    _warn_of_halves(name, guesses)
+    _warn_of_guesses(name, guesses)
     module, codec = modules[parts.network[0].name], stub.codec
     if parts.codec is not None and isinstance(codec, Latents):
         codec = codec.with_weights(modules[parts.codec[0].name])
@@ -385,10 +385,11 @@ def warn(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def _warn_of_halves(name: str, guesses: Sequence[str]) -> None:
-    """Say that half of what a network gives is no part of the image, if that is a guess."""
-    if HALVED in guesses:
-        warn_once(f"samplerzoo: {name}: {HALVED}")
+def _warn_of_guesses(name: str, guesses: Sequence[str]) -> None:
+    """Say what was guessed of a network's answers and labels, which images are wrong by if it is not so."""
+    for guess in guesses:
+        if guess == HALVED or NULL_LABEL in guess:
+            warn_once(f"samplerzoo: {name}: {guess}")
 
 
 def with_networks(stub: Model, net: Any, folder: Path | None) -> Model:

@@ -27,6 +27,8 @@ from samplerzoo.trust.limits import MOST_VALUES
 CLASSIFIER = "classifier"
 """Folder of the noise-aware classifier, beside the parts of the pipeline."""
 
+NULL_LABEL = "--null-label"
+"""Flag that says what is guessed of labels."""
 HALVED = (
     "its network gives twice as many channels as it takes: the second half is taken for a learned variance, and is no "
     "part of the image"
@@ -152,7 +154,7 @@ def _classes(
     rows, part = network.labels, parts.network[0]
     null_label = next((it for it in (reading.null_label, info.null_label, network.null_label) if it is not None), None)
     asked = reading.null_label is not None
-    where, wrong = ("--null-label", UsageError) if asked else (f"{parts.root / INFO_FILE}: null_label", ZooError)
+    where, wrong = (NULL_LABEL, UsageError) if asked else (f"{parts.root / INFO_FILE}: null_label", ZooError)
     if not rows:
         if reading.null_label is not None:
             raise UsageError(f"--null-label {reading.null_label}: {part.path} is unconditional, and takes no labels")
@@ -178,11 +180,11 @@ def _classes(
         )
     if null_label is None and info.num_classes is None and named is None:
         return None, rows, (
-            f"all {rows} rows of its table of labels are classes; if one of them is a null label: --null-label "
+            f"all {rows} rows of its table of labels are classes; if one of them is a null label: {NULL_LABEL} "
             f"{rows - 1}",
         )  # fmt: skip
     if null_label is None and rows > num_classes:
-        unknown = f"row {rows - 1} of its table of labels is no class; if it is a null label: --null-label {rows - 1}"
+        unknown = f"row {rows - 1} of its table of labels is no class; if it is a null label: {NULL_LABEL} {rows - 1}"
         return None, num_classes, (unknown,)
     return null_label, num_classes, ()
 

@@ -65,16 +65,17 @@ def read_object(path: str | os.PathLike[str], unbounded: Collection[str] = ()) -
     """Read a JSON file that holds an object with any keys, without a library that takes its time to import.
 
     Args:
-        unbounded: keys of the object that may be -Infinity, which is no JSON; they become None.
+        unbounded: keys that may be -Infinity, which is no JSON, and which are left out then: it is their default.
 
     Raises:
         ZooError: it cannot be read, or holds none.
     """
     path = Path(path_text("the name of a file", path))
-    text = _bytes(path)
+    text, left_out = _bytes(path), []
     for key in unbounded:
-        text = re.sub(rb'"%s"\s*:\s*-Infinity\b' % key.encode(), b'"%s": null' % key.encode(), text)
-    return parse_object(text, str(path))
+        text, found = re.subn(rb'"%s"\s*:\s*-Infinity\b' % key.encode(), b'"%s": null' % key.encode(), text)
+        left_out += [key] * bool(found)
+    return {key: value for key, value in parse_object(text, str(path)).items() if key not in left_out}
 
 
 def parse_object(text: str | bytes, name: str) -> dict[str, Any]:

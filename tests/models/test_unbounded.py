@@ -9,4 +9,4 @@ from samplerzoo.models.folder import read_json
 @pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "SASolverScheduler"])
 def test_default_config_is_read(tmp_path, name):
     getattr(diffusers, name)().save_pretrained(tmp_path)
-    assert read_json(tmp_path, "scheduler_config.json")["lambda_min_clipped"] is None
+    assert "lambda_min_clipped" not in read_json(tmp_path, "scheduler_config.json")
