@@ -34,8 +34,13 @@ SPLITS = {
 """Names of folders and files that may be splits, and the split that each is."""
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Files that say more of the pictures beside them, as `datasets` takes them: `file_name`, and further columns."""
-UNREAD = frozenset(".heic .heif .jxl .svg .psd .exr .hdr .raw .dng .cr2 .cr3 .nef .arw .npy .npz .zip .tar".split())
+UNREAD = frozenset(
+    ".heic .heif .jxl .jxr .svg .psd .exr .hdr .raw .dng .cr2 .cr3 .nef .arw "
+    ".npy .npz .zip .tar .gz .tgz .7z .rar".split()
+)
 """Suffixes of files that may hold pictures and are not read, which a note counts."""
+BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+"""First bytes of files of PNG, JPEG, GIF, WebP and TIFF."""
 NUMBER = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?"
 """Number as a program writes it, in a CSV file: short enough that float64 holds it."""
 SHARD = re.compile(r"[0-9]{5,}")
@@ -306,7 +311,21 @@ def _unread(folder: Path) -> list[str]:
     """Return a note that counts the files that may hold pictures and are not read."""
     others = Counter(path.suffix.lower() for path in walk(folder, lambda path: path.suffix.lower() in UNREAD))
     said = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-    return [f"not read: {said}, which are no pictures that Pillow opens"] if said else []
+    nameless = sum(1 for _ in walk(folder, _is_nameless))
+    return [f"not read: {said}, which are no pictures that Pillow opens"] * bool(said) + [
+        f"not read: {nameless:,} whose names have no suffix, and which hold pictures: rename them, as to NAME.png"
+    ] * bool(nameless)
+
+
+def _is_nameless(path: Path) -> bool:
+    """Tell whether a file without a suffix begins as a picture does."""
+    if path.suffix:
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(BEGINNINGS)
+    except OSError:
+        return False
 
 
 def _repeated(folder: Path) -> list[str]:

@@ -222,7 +222,8 @@ def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) ->
         return _Opened(rows, notes=(note,) if beside else ())
     found = list_pictures(path, split)
     if not found.files:
-        raise ZooError(f"{path} has no images: no pictures and no parquet files lie in it")
+        notes = "".join(f"; {note}" for note in found.notes)
+        raise ZooError(f"{path} has no images: no pictures and no parquet files lie in it{notes}")
     if not found.divided:
         _check_undivided(path, split, whole=whole)
     cells = [{"bytes": None, "path": str(file)} for file in found.files]

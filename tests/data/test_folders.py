@@ -270,6 +270,19 @@ def test_what_is_not_read_is_said(tmp_path: Path) -> None:
     assert "not read: 2 .heic, 1 .svg" in load(tmp_path).summary
 
 
+def test_pictures_without_a_suffix_are_counted(tmp_path: Path) -> None:
+    """Say that they are there, beside others and alone; a text without a suffix is none."""
+    put(tmp_path, "0.png", "1.jpg", "2.webp")
+    (tmp_path / "README").write_text("a text")
+    for name in ("0.png", "1.jpg"):
+        (tmp_path / name).rename(tmp_path / name[0])
+    told = "not read: 2 whose names have no suffix, and which hold pictures: rename them, as to NAME.png"
+    assert told in load(tmp_path).summary
+    (tmp_path / "2.webp").rename(tmp_path / "2")
+    with pytest.raises(ZooError, match=r"has no images: .*; not read: 3 whose names have no suffix"):
+        load(tmp_path)
+
+
 def test_pictures_behind_two_names_are_read_once_and_that_is_said(tmp_path: Path) -> None:
     """A folder is read under its own name, also where a link to it comes first; a link that leads around is no news."""
     put(tmp_path, "run3/0.png", "run4/1.png")
