@@ -46,6 +46,8 @@ CALLS = 101
 """Calls of one guided function: those of 50 steps of a method that asks twice a step, and one."""
 PICTURE = (3, 4, 5)
 """Shape of a small image."""
+LATENT = (4, 3, 2)
+"""Shape of a small latent."""
 SIZES = (1.0, 30.0, 1e3)
 """Factors of predictions: bounds are of what is large."""
 MANY = 350
@@ -315,8 +317,8 @@ IMPULSE, TRACE = 1.0, 1e-10
 def check_images_are_guided_whole(guidance: Guidance, model: Model | None = None) -> None:
     """Check that one number of the network's answer moves this number of eps alone, or those of the whole image.
 
-    The deviation of an image, or its norm, is that of all its channels and pixels. What is found is a warning: a method
-    may look at each channel, or at neighbours, on purpose.
+    The deviation of an image, or its norm, is that of all its channels and pixels. And channels that change places are
+    guided as before. What is found is a warning: a method may look at each channel, or at neighbours, on purpose.
     """
     if model is not None:
         raise SkipTest("a model of one's own has a shape of its own")
@@ -338,6 +340,37 @@ def check_images_are_guided_whole(guidance: Guidance, model: Model | None = None
                 f"{tuple(x.shape[1:])}{difference(guidance, made)}: where a deviation or a norm is that of an image, "
                 "it is that of all its channels and pixels"
             )
+    for shape in (PICTURE, LATENT):
+        _check_channels_are_alike(guidance, shape)
+
+
+def _check_channels_are_alike(guidance: Guidance, shape: tuple[int, ...]) -> None:
+    """Check that a model whose channels have changed places is guided as before, in these places."""
+    bench, guided = Bench.of(three_classes(shape)), guiding(guidance)
+    swapped = dataclasses.replace(bench, model=_swapped(bench.model))
+    for t, x in bench.states():
+        plain, found = eps(bench.guide(guided)(x, t)), eps(swapped.guide(guided)(x.flip(1), t)).flip(1)
+        off = farthest(found, plain)
+        assert off <= bench.tolerance * max(1.0, float(plain.abs().max())), (
+            f"images of {shape[0]} channels are guided otherwise, by {off:.2g}, when their channels change places, "
+            f"{bench.place(t)}: are some of them left out?"
+        )
+
+
+def _swapped(model: Model) -> Model:
+    """Reverse the channels of all that a model reads and answers."""
+
+    def net(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        answers = model.net(x.flip(1), time, condition).split(x.shape[1], dim=1)
+        return torch.cat([answer.flip(1) for answer in answers], dim=1)
+
+    classifier = model.classifier
+    return dataclasses.replace(
+        model,
+        net=net,
+        classifier=None if classifier is None else lambda x, level: classifier(x.flip(1), level),
+        second=None if model.second is None else _swapped(model.second),
+    )
 
 
 def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None) -> None:
