@@ -180,6 +180,43 @@ class Float32Alone(Wrong):
         return module(x, time, **condition.inputs).sample
 
 
+class KeepsTheCondition(Wrong):
+    """Keeps the condition of the first call with a batch of a size."""
+
+    def call(self, module):
+        inner, kept = UNet2D.call(self, module), {}
+        return lambda x, time, condition: inner(x, time, kept.setdefault(len(x), condition))
+
+
+class KeepsTheAnswer(Wrong):
+    """Keeps answers by time and first pixel."""
+
+    def call(self, module):
+        inner, kept = UNet2D.call(self, module), {}
+
+        def network(x, time, condition):
+            key = (len(x), float(time[0]), float(x.flatten()[0]), str(condition.inputs))
+            if key not in kept:
+                kept[key] = inner(x, time, condition)
+            return kept[key]
+
+        return network
+
+
+class LabelsOfLargeBatches(Wrong):
+    """Takes the labels of the first 64 images for those of more."""
+
+    def answer(self, inner, module, x, time, condition):
+        return inner(x, time, condition[torch.arange(len(x)) % 64])
+
+
+class ReadsInBfloat16(Wrong):
+    """Rounds the state."""
+
+    def answer(self, inner, module, x, time, condition):
+        return inner(x.bfloat16().to(x.dtype), time, condition)
+
+
 class OnTheCPU(Wrong):
     """Makes a tensor on the CPU."""
 
@@ -245,6 +282,10 @@ MUTANTS = [
     (InTraining(), "check_images_are_answered_alone"),
     (BatchesOfThirteen(), "check_images_are_answered_alone"),
     (TimeOfTheFirst(), "check_images_are_answered_alone"),
+    (LabelsOfLargeBatches(), "check_images_are_answered_alone"),
+    (KeepsTheCondition(), "check_calls_are_answered_alone"),
+    (KeepsTheAnswer(), "check_calls_are_answered_alone"),
+    (ReadsInBfloat16(), "check_float32_has_its_digits"),
     (DtypeOfTheWeights(), "check_half_precision_is_answered_in_float32"),
     (RoundsToEights(), "check_half_precision_is_answered_in_float32"),
     (Float32Alone(), "check_takes_half_precision"),

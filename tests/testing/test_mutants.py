@@ -33,6 +33,7 @@ from step_mutants import (
     YieldsX0,
 )
 from tensor_mutants import TENSOR_MUTANTS
+from variance_mutants import VARIANCE_MUTANTS, OfTheVariance
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
@@ -58,6 +59,7 @@ IN_ONE_CHECK: list[tuple[Sampler, str]] = [
     *TENSOR_MUTANTS,
     *MEMORY_MUTANTS,
     *LEFTOVER_MUTANTS,
+    *VARIANCE_MUTANTS,
 ]
 
 CAUSES: dict[type[Sampler], str] = {
@@ -280,7 +282,7 @@ def test_what_is_right_on_one_path_alone_is_caught_on_the_others_and_in_another_
     assert [name for name in sorted(missed) if found(UnitVariance(), name)] == ["check_unit_is_free"]
 
 
-@pytest.mark.parametrize("original", [Flow(), Adams(), Corrected()], ids=repr)
+@pytest.mark.parametrize("original", [Flow(), Adams(), Corrected(), OfTheVariance()], ids=repr)
 def test_the_originals_pass(original: Sampler) -> None:
     """Those of the other mutants are built-in, and pass with them."""
     check_sampler(original)

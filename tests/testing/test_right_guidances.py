@@ -120,6 +120,48 @@ class LimitedInterval(Pair):
         return c.away_from(u, self.scale) if middle or self.scale < 1 else c
 
 
+class OfShares(Pair):
+    """Guidance between shares of time that are options, and may leave nothing between them (Wang et al. 2024)."""
+
+    start: float = Field(1.0, ge=0, le=1, description="share of the times from which on it guides")
+    stop: float = Field(0.0, ge=0, le=1, description="share of the times down to which it guides")
+
+    def guide(self, denoise, condition, model):
+        guided = super().guide(denoise, condition, model)
+
+        def within(x, t):
+            on = self.scale < 1 or self.stop <= t.tau / model.schedule.T <= self.start
+            return guided(x, t) if on else denoise(x, t, condition)
+
+        return within
+
+
+class FarBound(Pair):
+    """Bound on the difference that few pictures come to (Sadat et al. 2025, eq. 8)."""
+
+    radius: float | None = Field(None, ge=1, le=100, description="largest length of the difference in x0; default: any")
+
+    def mixed(self, u, c, t):
+        step = c.x0 - u.x0
+        if self.radius is not None:
+            length = step.flatten(1).norm(dim=1).reshape(-1, *[1] * (step.ndim - 1))
+            step = step * (self.radius / length.clamp(min=1e-12)).clamp(max=1)
+        return c.replace(x0=c.x0 + (self.scale - 1) * step)
+
+
+class LowFrequencies(Pair):
+    """Another weight for what is blurred, of pictures alone (Sadat et al. 2025b)."""
+
+    low_share: float = Field(1.0, ge=0, le=2, description="weight of the blurred difference")
+
+    def mixed(self, u, c, t):
+        step = c.x0 - u.x0
+        if step.ndim == 4:
+            padded = torch.nn.functional.pad(step, (1, 1, 1, 1), mode="replicate")
+            step = step + (self.low_share - 1) * torch.nn.functional.avg_pool2d(padded, 3, 1)
+        return c.replace(x0=c.x0 + (self.scale - 1) * step)
+
+
 class ByChance(Guidance):
     """Interpolation alone, as CFG++ has it: scales from 0 to 1 are all that there is (Chung et al. 2025)."""
 
@@ -191,6 +233,9 @@ RIGHT: list[Guidance] = [
     DynamicThresholding(),
     DeviationOfX0(),
     LimitedInterval(low=0.2, high=5.0),
+    OfShares(),
+    FarBound(),
+    LowFrequencies(),
     ByChance(scale=0.6),
     BothGuidances(),
     SharpenedClassifier(),

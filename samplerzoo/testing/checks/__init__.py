@@ -77,8 +77,10 @@ from samplerzoo.testing.checks.independence import (
 )
 from samplerzoo.testing.checks.memory import check_memory_adds_order
 from samplerzoo.testing.checks.networks import (
+    check_calls_are_answered_alone,
     check_device_is_that_of_the_network,
     check_every_label_is_handed_on,
+    check_float32_has_its_digits,
     check_half_precision_is_answered_in_float32,
     check_images_are_answered_alone,
     check_no_time_is_read_otherwise,
@@ -272,6 +274,8 @@ ARCHITECTURE_CHECKS = (
     check_no_time_is_read_otherwise,
     check_every_label_is_handed_on,
     check_images_are_answered_alone,
+    check_calls_are_answered_alone,
+    check_float32_has_its_digits,
     check_half_precision_is_answered_in_float32,
     check_takes_half_precision,
     check_device_is_that_of_the_network,

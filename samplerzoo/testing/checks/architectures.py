@@ -117,9 +117,10 @@ def times_of(facts: NetworkFacts) -> tuple[float, ...]:
 
 
 def given(facts: NetworkFacts, images: int, shape: tuple[int, ...] | None = None) -> tuple[Tensor, Condition]:
-    """Return different states, and a condition for each."""
-    x = torch.randn(images, *(shape or _shapes(facts)[0]), generator=torch.Generator().manual_seed(0))
-    return x, condition_of(facts, torch.arange(images))
+    """Return different states, and a condition for each, in no order."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(images, *(shape or _shapes(facts)[0]), generator=generator)
+    return x, condition_of(facts, torch.randperm(images, generator=generator))
 
 
 def condition_of(facts: NetworkFacts, numbers: Tensor) -> Condition:

@@ -15,13 +15,19 @@ from samplerzoo.errors import reason
 from samplerzoo.testing.checks.architectures import answer_of, condition_of, facts_of, given, read_again, times_of
 from samplerzoo.testing.fixtures import farthest
 
-BATCHES = (*range(1, 18), 25, 31, 32, 33)
+BATCHES = (*range(1, 18), 25, 31, 32, 33, 64, 65, 128)
 """Images of a batch."""
-MANY = 40
+MANY = 130
 """Images of the batch with which those of the others are compared."""
 
 SAME = 1e-4
 """Relative difference of an answer in another batch: networks add up in other orders in float32."""
+
+FEW = 3
+"""Images of the calls that come one after the other."""
+
+CHANGE = 1e-3
+"""Change of a state, below the rounding of bfloat16 and far above that of float32."""
 
 LABELS = 256
 """Labels that are tried; of more, the first ones and the last."""
@@ -53,6 +59,49 @@ def check_images_are_answered_alone(architecture: NetworkArchitecture, module: A
             "where images have times and labels of their own: an answer is that of its own state, time and condition "
             "alone"
         )
+
+
+def check_calls_are_answered_alone(architecture: NetworkArchitecture, module: Any) -> None:
+    """Check that one function answers every call as a new one does, whatever came before.
+
+    The calls have the batch in common, and all but one of states, times and conditions; or the first pixels, too.
+    """
+    facts = facts_of(architecture, module)
+    x, condition = given(facts, FEW)
+    times, back = _spread(facts, FEW + 1)[1:], torch.arange(FEW).flip(0)  # a network may read the log of time
+    moved = x.clone()
+    moved[..., -1] += 1
+    network = architecture.call(module.eval())
+    calls = {
+        "": (x, times, condition),
+        "another condition": (x, times, condition[back]),
+        "other times": (x, times[back], condition),
+        "other states": (x[back], times, condition),
+        "other last pixels": (moved, times, condition),
+    }
+    for what, call in calls.items():
+        with torch.no_grad():
+            found = network(*call)
+        off = farthest(found, answer_of(architecture, module, *call))
+        assert off <= SAME * max(1.0, float(found.abs().max())), (
+            f"a call with {what} after others is answered otherwise than as a first one, by {off:.2g}: nothing may "
+            "be kept from one call to the next"
+        )
+
+
+def check_float32_has_its_digits(architecture: NetworkArchitecture, module: Any) -> None:
+    """Check that a state is read with the digits of float32: half of a small change makes half of the difference."""
+    facts = facts_of(architecture, module)
+    x, condition = given(facts, 2)
+    change = CHANGE * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    plain, half, whole = (
+        answer_of(architecture, module, x + by * change, times_of(facts)[0], condition).double() for by in (0, 0.5, 1)
+    )
+    off, moved = farthest(half - plain, (whole - plain) / 2), farthest(whole, plain)
+    assert off <= moved / 4, (
+        f"a change of the state by {CHANGE:g} moves the answer by {moved:.2g}, and half of it otherwise, by {off:.2g}: "
+        "is something rounded to half precision?"
+    )
 
 
 def check_time_is_handed_on(architecture: NetworkArchitecture, module: Any) -> None:
