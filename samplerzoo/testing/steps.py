@@ -204,8 +204,24 @@ class _Run:
         self.drawn += 1
         return z
 
+    def _check_equal_rows(self) -> None:
+        """Check that the rows without any draw are alike in the first step."""
+        for step, level, asked, x, hits in self.made:
+            alike = hits[2:] == 0.0
+            off = float((x[2:][alike] - x[0]).abs().max()) if step == 0 and alike.any() else 0.0
+            assert off <= SAME * max(1.0, float(x.abs().max())), (
+                f"in step 1 images that are equal, and that noise() gives equal numbers, differ by {off:.2g} in the "
+                f"{'x that the network is asked about' if asked else 'state'} at tau {level.tau:.6g}: take all random "
+                "numbers from noise(), and no image from others of the batch"
+            )
+
     def points(self) -> tuple[list[Point], Laws]:
-        """Tell what every tensor is made of, from the rows: those without fresh noise tell the factor of the state."""
+        """Tell what every tensor is made of, from the rows: those without fresh noise tell the factor of the state.
+
+        Raises:
+            AssertionError: images that are equal, and get equal noise, come out different.
+        """
+        self._check_equal_rows()
         steps, levels, asked, made, hits = zip(*self.made, strict=True)
         begun = torch.tensor(steps)
         before, x = torch.stack(self.states)[begun], torch.stack(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from samplerzoo_plugins import unipc
 from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM, posterior_mean
@@ -624,7 +625,28 @@ class WrongBeyondTwoThousandSteps(DDIM):
             yield state * 1.05 if number == 2000 else state
 
 
+class ForgetsTheNoiseOnce(DDPM):
+    """Draws no noise in the last but one step (Ho, Jain, Abbeel 2020)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for number, (t, s) in enumerate(grid.pairs()):
+            x = self.step(x, t, s, denoise, noise if number != len(grid) - 2 else lambda: 0.0)
+            yield x
+
+
+class NoiseOfItsOwn(DDIM):
+    """Draws by a generator of its own (Song, Meng, Ermon 2021)."""
+
+    eta: float = Field(1.0, ge=0.0, le=1.0, description="noise")
+
+    def step(self, x, t, s, denoise, noise):
+        generator = torch.Generator().manual_seed(int(t.tau))
+        return super().step(x, t, s, denoise, lambda: torch.randn(x.shape, generator=generator, dtype=x.dtype))
+
+
 STEP_MUTANTS: list[tuple[Sampler, str]] = [
+    (ForgetsTheNoiseOnce(), "check_every_step"),
+    (NoiseOfItsOwn(), "check_every_step"),
     (LogSnrForLambda(), "check_every_step"),
     (LambdaForLogSnr(), "check_irregular_grids"),
     (MidpointLambda(), "check_every_step"),

@@ -25,10 +25,12 @@ from step_mutants import (
     STEP_MUTANTS,
     EpsAtTheNextLevel,
     FirstStepIsLost,
+    ForgetsTheNoiseOnce,
     LogSnrForLambda,
     LosesAStepOfManyOnVE,
     MidpointLambda,
     NetworkToldTheNextLevel,
+    NoiseOfItsOwn,
     X0ClampedAtFour,
     YieldsX0,
 )
@@ -266,6 +268,16 @@ def test_a_wrong_scale_is_explained_truly_or_not_at_all(mutant: Guidance, caught
     assert own is None or own in said
     others = {cause for name, cause in GUIDANCE_CAUSES.items() if cause != own}
     assert type(mutant).__name__ in ALIKE or not [cause for cause in others if cause in said]
+
+
+def test_noise_that_is_forgotten_or_ones_own_is_no_wrong_term() -> None:
+    forgotten = found(ForgetsTheNoiseOnce(), "check_every_step") or ""
+    assert "step 24 of 25" in forgotten
+    assert "this step has drawn no noise so far; with the other terms as they are, 0.336" in forgotten
+    assert "term of" not in forgotten
+    own = found(NoiseOfItsOwn(), "check_every_step") or ""
+    assert "in step 1 images that are equal, and that noise() gives equal numbers, differ" in own
+    assert "take all random numbers from noise()" in own
 
 
 def test_every_check_catches_a_mutant() -> None:

@@ -118,13 +118,14 @@ def check_steps(
             guess = point.asked and last[point.number, point.level.tau] is not point  # of a method that iterates
             if not guess and not right:
                 step = f"step {point.number} of {len(grid)}, in {where}"
-                raise AssertionError("\n".join([f"{_verdict(point)}: {step}", *_details(point, laws[row])]))
+                details = _details(point, laws[row], drawn=bool((laws.fresh > 0).any()))
+                raise AssertionError("\n".join([f"{_verdict(point)}: {step}", *details]))
             if not (point.asked or point.level.clean or off <= ROUNDING):
                 every = False
                 if exact and not off <= ROUNDING_OF_MANY:
                     step = f"step {point.number} of {len(grid)}, in {where}"
                     long = f"a long step misses its level, where x0 and eps do not change along it: {step}"
-                    raise AssertionError("\n".join([long, *_details(point, laws[row])]))
+                    raise AssertionError("\n".join([long, *_details(point, laws[row], drawn=False)]))
     return every
 
 
@@ -184,12 +185,16 @@ def _verdict(point: Point) -> str:
     return "the last step does not end in the data" if point.level.clean else "a step misses its level"
 
 
-def _details(point: Point, law: Laws) -> Iterator[str]:
-    """Tell where a step goes, what was expected and found, and which terms are off; and the cause, if it is certain."""
+def _details(point: Point, law: Laws, *, drawn: bool) -> Iterator[str]:
+    """Tell where a step goes, what was expected and found, and which terms are off; and the cause, if it is certain.
+
+    Args:
+        drawn: whether steps of the run draw noise.
+    """
     yield f"the step goes from {told(point.t)} to {told(point.s)}"
     if point.asked:
         yield f"the network is told {told(point.level)}"
-    terms = [] if point.level.clean else [*_terms(point, law)]
+    terms = [] if point.level.clean else [*_terms(point, law, drawn=drawn)]
     if terms:
         yield (
             f"on data that is a single point the {_what(point)} holds {law.x0_share:.6g} of x0, where alpha is "
@@ -212,18 +217,16 @@ def _what(point: Point) -> str:
     return "x" if point.asked else "state"
 
 
-def _terms(point: Point, law: Laws) -> Iterator[str]:
+def _terms(point: Point, law: Laws, *, drawn: bool) -> Iterator[str]:
     """Tell which terms of a state of a single point are off."""
     if not abs(float(law.mean_error[0])) <= SECOND_ORDER * law.size**2:
         yield f"the term of x0 is off by {law.x0_share - point.level.alpha:+.3g}"
     if not abs(float(law.std_error[0])) <= SECOND_ORDER * law.size**2:
         fresh, rest = float(law.fresh[0]), max(law.noise_share**2 - float(law.fresh[0]) ** 2, 0.0)
         needed = point.level.sigma**2 - rest
-        if fresh and needed > 0:
-            yield (
-                f"its fresh noise has the deviation {fresh:.6g}; with the other terms as they are, "
-                f"{math.sqrt(needed):.6g} would be right"
-            )
+        if needed > 0 and (fresh or drawn):
+            has = f"its fresh noise has the deviation {fresh:.6g}" if fresh else "this step has drawn no noise so far"
+            yield f"{has}; with the other terms as they are, {math.sqrt(needed):.6g} would be right"
         else:
             yield f"the term of eps is off by {law.noise_share - point.level.sigma:+.3g}"
 
