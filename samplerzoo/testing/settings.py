@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 from samplerzoo.options import Options
 
+MANY = 12
+"""Whole numbers within bounds that are tried one by one; of more, the first ones are."""
+
 Plugin = TypeVar("Plugin", bound=Options)
 
 
@@ -86,10 +89,10 @@ def _of_type(part: dict[str, Any]) -> list[Any]:
         case {"type": "integer"}:
             low = part.get("minimum", part.get("exclusiveMinimum", -1) + 1)
             high = part.get("maximum", part.get("exclusiveMaximum", low + 100) - 1)
-            return [*range(low, min(high, low + 3) + 1)]
+            return [*range(low, (high if high - low < MANY else low + 3) + 1)]
         case {"type": "number"}:
             low = part.get("minimum", part.get("exclusiveMinimum", 0.0))
             high = part.get("maximum", part.get("exclusiveMaximum"))
-            inner = [low + 1.0, low + 10.0] if high is None else [low + 0.3 * (high - low)]
+            inner = [low + 1.0, low + 10.0, low + 100.0] if high is None else [low + 0.3 * (high - low)]
             return [*(part[end] for end in ("minimum", "maximum") if end in part), *inner]
     return []

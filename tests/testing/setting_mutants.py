@@ -13,7 +13,7 @@ from samplerzoo_plugins.heun import Heun
 from samplerzoo_plugins.predictor_corrector import PredictorCorrector
 from samplerzoo_plugins.unipc import UniPC
 
-from samplerzoo import Sampler, posterior_std, transition_variance
+from samplerzoo import Field, Sampler, posterior_std, transition_variance
 
 
 class EtaZeroFine(DDIM):
@@ -176,7 +176,32 @@ class NoiseReusedByTheCorrector(PredictorCorrector):
         return super().step(x, t, s, denoise, lambda: drawn[0])
 
 
+class WrongAtSeven(Sampler):
+    """DDIM whose noise is told in twelfths, of which one is wrong (Song, Meng, Ermon 2021)."""
+
+    twelfths: int = Field(1, ge=1, le=12, description="noise")
+
+    def step(self, x, t, s, denoise, noise):
+        p, std = denoise(x, t), self.twelfths / 12 * posterior_std(t, s)
+        x = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0)) * p.eps
+        return x + (1.3 if self.twelfths == 7 else 1) * std * noise() if std else x
+
+
+class WrongBeyondThirty(Sampler):
+    """DDIM with noise of a weight without bounds, which forgets a root for large ones (Song, Meng, Ermon 2021)."""
+
+    weight: float = Field(0.0, ge=0, description="noise")
+
+    def step(self, x, t, s, denoise, noise):
+        p, std = denoise(x, t), self.weight / (1 + self.weight) * posterior_std(t, s)
+        rest = math.sqrt(max(s.sigma**2 - std**2, 0)) if self.weight <= 30 else s.sigma - std
+        x = s.alpha * p.x0 + rest * p.eps
+        return x + std * noise() if std else x
+
+
 SETTING_MUTANTS: list[tuple[Sampler, str]] = [
+    (WrongAtSeven(), "check_settings_hold"),
+    (WrongBeyondThirty(), "check_settings_hold"),
     (EtaZeroFine(), "check_settings_hold"),
     (LearnedExchanged(), "check_settings_hold"),
     (SNoiseSquared(), "check_settings_hold"),

@@ -250,6 +250,14 @@ class FirstSixtyFour(Wrong):
         return super().features(images[..., :64, :64])
 
 
+class MiddleOfWideImages(Wrong):
+    """Sees the middle 64 pixels of wide images."""
+
+    def features(self, images):
+        beside = max(images.shape[-1] - 64, 0) // 2
+        return super().features(images[..., beside : images.shape[-1] - beside])
+
+
 class NotTheLastRows(Wrong):
     """Loses the lower part of images that are higher than wide."""
 
@@ -398,6 +406,7 @@ FEATURE_MUTANTS: list[tuple[Features, set[str]]] = [
     (FirstHundredClasses(), {"check_batches_of_any_number"}),
     (TooFewNames(), {"check_batches_of_any_number"}),
     (FirstSixtyFour(), {"check_images_of_any_side"}),
+    (MiddleOfWideImages(), {"check_images_of_any_side"}),
     (NotTheLastRows(), {"check_images_of_any_side"}),
     (LargeInPlace(), {"check_images_of_any_side"}),
     (Overflows(), {"check_values_do_not_wrap"}),
@@ -562,6 +571,13 @@ class Forgotten(Bent):
         return Bent().taus(schedule, steps)
 
 
+class ForgottenAtMany(Bent):
+    """Bends the times of up to 20 steps (Doe 2026)."""
+
+    def taus(self, schedule, steps):
+        return super().taus(schedule, steps) if steps <= 20 else Bent().taus(schedule, steps)
+
+
 class WrongAtABound(Bent):
     def taus(self, schedule, steps):
         taus = super().taus(schedule, steps)
@@ -605,6 +621,7 @@ SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
     (AnotherGridAtMany(), {"check_numbers_of_steps_are_alike"}),
     (Jittered(), {"check_spacing_is_repeatable"}),
     (Forgotten(), {"check_options_move_levels"}),
+    (ForgottenAtMany(), {"check_numbers_of_steps_are_alike"}),
     (WrongAtABound(), {"check_options_move_levels"}),
     (Refuses(), {"check_some_path_is_taken"}),
     (NoSteps(), {"check_keeps_the_protocol"}),

@@ -34,6 +34,8 @@ SIDES = (
     (128, 128), (150, 200), (224, 224), (256, 256), (299, 299), (400, 400), (512, 512),
 )  # fmt: skip
 """Height and width of images."""
+CORNER = 6
+"""Corners in a side of an image: of one of 256 pixels some networks leave out 16 at each end, which is less."""
 CHANNELS = (1, 3)
 GREY, COLOUR = CHANNELS
 
@@ -78,6 +80,7 @@ def check_batches_of_any_number(features: Features) -> None:
 def check_images_of_any_side(features: Features) -> None:
     """Check that images of all sides that it takes have features of the whole image, the same ones alone."""
     for shape in _shapes(features):
+        _check_corners(features, shape)
         images = _dark(5, shape)
         told = f"images of shape {shape}"
         for row, (down, right) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1)), 1):
@@ -96,6 +99,24 @@ def check_images_of_any_side(features: Features) -> None:
             )
         off = farthest(embed(features, images[2:3]), rows[2:3])
         assert off <= SAME * spread, f"{told} have features that differ by {off:.2g} without the others of a batch"
+
+
+def _check_corners(features: Features, shape: tuple[int, ...]) -> None:
+    """Check that the corners of a square image are seen, at least in part."""
+    _, height, width = shape
+    side = height // CORNER
+    if height != width or side < 2:
+        return
+    images = _dark(5, shape)
+    for row, (down, right) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1)), 1):
+        images[row] = images[0]
+        part = [slice(-side, None) if at else slice(side) for at in (down, right)]
+        images[row][:, *part] = 255 - images[row][:, *part]
+    rows = embed(features, images)
+    unseen = [row for row in range(1, 5) if farthest(rows[row], rows[0]) == 0]
+    assert not unseen, (
+        f"images of shape {shape} have the same features with other corners of {side} pixels: is a part left out?"
+    )
 
 
 def check_values_do_not_wrap(features: Features) -> None:

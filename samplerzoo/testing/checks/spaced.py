@@ -13,7 +13,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.testing.checks import numbers
 from samplerzoo.testing.checks.independence import SAME_LEVELS, kept_random_state, seed_everything, undrawn
 from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR
-from samplerzoo.testing.settings import difference, settings, values_apart, with_value
+from samplerzoo.testing.settings import difference, neighbours, settings, values_apart, with_value
 
 ROUNDING = 1e-9
 """Relative distance from the top of a path that is no other level: of a grid that is computed in logarithms."""
@@ -27,8 +27,8 @@ STEPS = tuple(sorted(n for n in {*numbers.STEPS, *numbers.MORE_STEPS} if n <= MO
 FEWER_STEPS = (*range(1, 17), 33, 50, 99, 333, 1000)
 """Numbers of steps at other values of an option."""
 
-FEW = 10
-"""Steps that a spacing takes on every path that it takes at all."""
+FEW, MANY = 10, (30, 60, 250)
+"""Steps that a spacing takes on every path that it takes at all, and those at which its options are tried, too."""
 
 
 def _with_grid(schedule: Schedule) -> Schedule:
@@ -133,9 +133,18 @@ def check_numbers_of_steps_are_alike(spacing: Spacing) -> None:
     """Check that a spacing does the same at every number of steps, if it has a rule that can be seen.
 
     Most go to the cleanest level of training at every number. And most have the levels of n steps among those of
-    2n - 1, or of 2n. What is so at many numbers in a row is to be so at all. Any levels that decrease are right, and a
-    table for some numbers of steps may be meant.
+    2n - 1, or of 2n. What is so at many numbers in a row is to be so at all. And an option that moves levels at few
+    steps moves some at many. Any levels that decrease are right, and a table for some numbers of steps may be meant.
     """
+    for other in neighbours(spacing):
+        moves = {
+            steps: [taus for *_, taus in _runs(other, (steps,))] != [taus for *_, taus in _runs(spacing, (steps,))]
+            for steps in (FEW, *MANY)
+        }
+        at, still = ([steps for steps, moved in moves.items() if moved is it] for it in (True, False))
+        assert not (at and still), (
+            f"it moves levels at {at[0]} steps{difference(spacing, other)}, and none at {still[0]}: is it lost there?"
+        )
     for where, runs in itertools.groupby(_all_runs(spacing), key=lambda run: run[0]):
         by_number = {steps: (schedule, taus) for _, schedule, steps, taus in runs if steps >= FROM_STEPS}
         ends = {steps: taus[-1] <= schedule.low * (1 + FORGOTTEN) for steps, (schedule, taus) in by_number.items()}
