@@ -234,6 +234,17 @@ class Judge:
         table = DataFrame.from_dict(found, orient="index", columns=names)
         return table.reindex([*self.points.index])
 
+    def unpaired(self, baseline: Point) -> int:
+        """Count the points that share a seed with the baseline, and of which no covariance with it is kept."""
+        own = self._rows[baseline]
+        pairs = [
+            (rows[seed].cell, own[seed].cell)
+            for point, rows in self._rows.items()
+            for seed in [*(rows.keys() & own.keys())][:1]
+            if point != baseline
+        ]
+        return sum(math.isnan(self._evidence.variance("fd", [(one, 1.0), (other, -1.0)])) for one, other in pairs)
+
     def _images(self, difference: Difference, comparisons: int) -> int | None:
         """Return how many images a row needs for a difference of this size to be told, to two digits."""
         if self.protocol.images is None or math.isnan(difference.error) or not difference.value:

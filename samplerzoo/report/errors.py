@@ -85,6 +85,11 @@ class ErrorTable(ImageTable):
         )  # fmt: skip
         return table.set_index(POINT)
 
+    def without_images(self) -> list[str]:
+        """Name the lines with a row of which no errors of single images are kept."""
+        return [*dict.fromkeys(line for (line, work), there in self.rows.items()
+                               if len(self.seeded(line, work)) < len(there))]  # fmt: skip
+
     def without_interval(self) -> list[Errors]:
         """Return the errors of the rows that too few images decide for an interval."""
         lacking = [place for place in self.rows if math.isnan(self.measured(*place).error)]
@@ -208,6 +213,9 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
         bold = "" if table.few else ", in bold the lowest of each column and what is not told from it"
         yield f"Error by evaluations of the network{bold}:"
         yield _means(table)
+        gone = table.without_images()
+        if gone and not table.few:
+            yield f"No errors of single images are kept of {plain(', '.join(gone))}: no difference to these is told."
         lacking = [] if table.few else table.without_interval()
         if lacking:
             yield _without_interval(lacking)

@@ -306,8 +306,12 @@ def _against(judge: Judge, baseline: Point, *, named: bool) -> str:
         else "The baseline was chosen by its figures, so that all pairs of a column count; of one that you name with "
         "--baseline, its own alone do."
     )
+    gone = judge.unpaired(baseline)
+    rows = "1 row, which is" if gone == 1 else f"{gone:,} rows, which are"
+    apart = f"No covariance with it is kept of {rows} taken as independent of it: that tells less. "
     return (
         f"Difference to the baseline, {plain(line)} at {work:g} evaluations, image by image where both share a seed. "
+        f"{apart * bool(gone)}"
         "A star marks what is told from it: by Holm's correction over a column, and with the same sign of the kernel "
         f"distance and of the distance at infinity. {careful}"
     )

@@ -125,6 +125,16 @@ def test_the_baseline_that_is_asked_for_is_in_the_report(tmp_path: Path) -> None
         make_report(tmp_path, "heun")
 
 
+def test_lines_whose_images_are_gone_are_named(tmp_path: Path) -> None:
+    rows = [erring(tmp_path, name, 5, noise(k)) for k, name in enumerate(("ddim", "unipc", "heun"))]
+    results.append_rows(tmp_path, rows)
+    assert "No errors of single images" not in make_report(tmp_path).path.read_text()
+    (tmp_path / "errors.safetensors").unlink(missing_ok=True)
+    shutil.rmtree(tmp_path / "cells" / rows[2].cell)
+    text = make_report(tmp_path).path.read_text()
+    assert "No errors of single images are kept of heun: no difference to these is told." in text
+
+
 def test_a_baseline_is_looked_for_among_all_rows(tmp_path: Path) -> None:
     """Find one that not all models have, or that has a distance and no error."""
     rows = [erring(tmp_path, "ddim", 5, noise(0)), erring(tmp_path, "unipc", 5, noise(0) / 2)]

@@ -433,6 +433,16 @@ def test_kernel_distances_of_larger_error_than_that_of_all_are_refused(tmp_path:
         collect(tmp_path, [sure(ddim(0.0, 5, 2.0), 0.1, kid_se=0.009)])
 
 
+def test_rows_whose_covariance_is_gone_are_counted(tmp_path: Path) -> None:
+    rows = [sure(ddim(eta, 5, 0.6 + eta), 0.3) for eta in (0.0, 0.5, 1.0)]
+    influence(tmp_path, rows[:2], 0.3, 0.01)
+    results.append_rows(tmp_path, rows)
+    told = "No covariance with it is kept of 1 row, which is taken as independent of it"
+    assert told in make_report(tmp_path).path.read_text()
+    influence(tmp_path, rows, 0.3, 0.01)
+    assert "No covariance" not in make_report(tmp_path).path.read_text()
+
+
 def test_a_baseline_stands_with_the_commands(tmp_path: Path) -> None:
     results.append_rows(tmp_path, [ddim(0.0, 5, 2.0), ddim(1.0, 5, 2.2)])
     report = make_report(tmp_path, "ddim eta 1").path.read_text()
