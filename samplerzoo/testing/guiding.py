@@ -30,6 +30,14 @@ TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
 SHAPE = (4,)
 """Shape of an image, with as many channels as most latents have: some guidances are of some channels alone."""
 
+NEIGHBOURHOOD = (1, 5, 5)
+"""Shape of a picture whose middle has neighbours that have others."""
+
+TRACE = 1e-10
+"""Change of a number below which it is rounding."""
+
+AROUND = "it looks at neighbours, so that the same numbers in another shape are another image"
+
 Guided = Callable[[Tensor, Level], Prediction]
 
 
@@ -201,6 +209,27 @@ def guiding(guidance: Guidance) -> Guidance:
 def eps(p: Prediction) -> Tensor:
     """Return the eps that is sampled from: a shift of the mean is a shift of the score."""
     return p.eps if p.shift is None else p.eps - p.level.sigma * p.shift
+
+
+def looks_around(guidance: Guidance) -> bool:
+    """Tell whether a number of the network's answer to a label moves its neighbours in a picture, and not all of it."""
+    bench = Bench.of(three_classes(NEIGHBOURHOOD))
+    if bench.refuses(guidance):
+        return False
+    t, x = bench.states()[2]
+    off = torch.zeros_like(x)
+    off[:, 0, 2, 2] = 1.0
+
+    def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
+        p = bench.model.denoise(x, t, condition)
+        labels = bench.labels if condition is None else condition.inputs["class_labels"]
+        told = labels.ne(bench.classes).reshape(-1, 1, 1, 1)  # the null label lies behind the classes
+        return p.moved(told * off.repeat(len(x) // IMAGES, 1, 1, 1))
+
+    plain, moved = (eps(bench.guide(guidance, denoise=it)(x, t)) for it in (None, denoise))
+    traces = ((moved - plain).abs() > TRACE)[:, 0]
+    near = traces[:, 1:4, 1:4].sum((1, 2))
+    return bool(((near > 1) & (near == traces.sum((1, 2)))).any())
 
 
 def variance_by_label(model: Model) -> Model:

@@ -162,6 +162,17 @@ class LowFrequencies(Pair):
         return c.replace(x0=c.x0 + (self.scale - 1) * step)
 
 
+class Smoothed(Pair):
+    """A difference that is smoothed over its neighbours (Sadat et al. 2025b)."""
+
+    def mixed(self, u, c, t):
+        step = c.eps - u.eps
+        if step.ndim == 4 and self.scale > 1:
+            padded = torch.nn.functional.pad(step, (1, 1, 1, 1), mode="replicate")
+            step = torch.nn.functional.avg_pool2d(padded, 3, 1)
+        return c.moved((self.scale - 1) * step)
+
+
 class ByChance(Guidance):
     """Interpolation alone, as CFG++ has it: scales from 0 to 1 are all that there is (Chung et al. 2025)."""
 
@@ -236,6 +247,7 @@ RIGHT: list[Guidance] = [
     OfShares(),
     FarBound(),
     LowFrequencies(),
+    Smoothed(),
     ByChance(scale=0.6),
     BothGuidances(),
     SharpenedClassifier(),
