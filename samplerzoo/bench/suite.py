@@ -299,8 +299,10 @@ def _check_keys(row: Mapping[str, Any]) -> None:
         raise UsageError("it names no sampler")
     kinds: tuple[Kind, ...] = ("sampler", "guidance")
     for kind in kinds:
-        for name in _listed(row.get(kind) or []):
-            registry.get(kind, str(name))
+        for name in [] if row.get(kind) is None else _listed(row[kind]):
+            if not isinstance(name, str):
+                raise UsageError(f"{kind} is a name or a list of names, and not {name!r:.60}")
+            registry.get(kind, name)
     for key in row:
         if key in RowOptions.model_fields or key == "sampler":
             continue

@@ -137,3 +137,11 @@ def test_steps_against_distance_has_the_cells_of_its_plan() -> None:
 def test_a_truth_value_is_no_number(row: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="stands where no truth value can"):
         points(parse_suite({"rows": [{"sampler": "ddim", **row}]}, "suite.toml"))
+
+
+@pytest.mark.parametrize("kind", ["sampler", "guidance"])
+@pytest.mark.parametrize("wrong", [{}, {"name": "ddim"}, 0, 5, False, 0.0, "", [{}], [[]], ["ddim", 0]])
+def test_a_plugin_is_named_by_a_text(kind: str, wrong: Any) -> None:
+    row = {"sampler": "ddim", "eta": 0.5, "guidance_scale": 2.0, kind: wrong}
+    with pytest.raises(UsageError, match=r"row 1: "):
+        points(parse_suite({"rows": [row]}, "suite.toml"))
