@@ -122,6 +122,23 @@ class EverySecondCall(Guidance):
         return guided
 
 
+class OfTheNoisierCall(Guidance):
+    """Classifier-free guidance by the difference of a call with more noise, if there was one (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        null, kept = model.unconditional(condition), []
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            c = denoise(x, t, condition)
+            if not (kept and kept[0][0] > t.tau and kept[0][1].shape == x.shape):
+                kept[:] = [(t.tau, c.eps - denoise(x, t, null).eps)]
+            return c.moved((self.scale - 1) * kept[0][1])
+
+        return guided
+
+
 class EveryEvenCall(EverySecondCall):
     """The same, at the even ones (Ho and Salimans 2022)."""
 
@@ -228,6 +245,7 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
 
 LEFTOVER_GUIDANCES: list[tuple[Guidance, set[str]]] = [
     (EverySecondCall(), {"check_guided_runs_are_independent"}),
+    (OfTheNoisierCall(), {"check_guided_runs_are_independent"}),
     (EveryEvenCall(), {"check_guided_runs_are_independent"}),
     (LabelsAreForgotten(), {"check_guided_runs_are_independent"}),
     (BoundOfTheBatchOfLabels(), {"check_guided_batch_is_not_mixed"}),

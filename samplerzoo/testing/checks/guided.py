@@ -155,7 +155,19 @@ def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = 
                         )
                         if calls > CALLS:
                             break
+        _check_runs_down(bench, made, where)
         _check_labels_are_not_kept(bench, made, where)
+
+
+def _check_runs_down(bench: Bench, guidance: Guidance, where: str) -> None:
+    """Check that the states of a run, from noise to data, are guided as each is by itself."""
+    guided = bench.guide(guidance)
+    for t, x in 2 * bench.states():
+        off = farthest(eps(guided(x, t)), eps(bench.guide(guidance)(x, t)))
+        assert off == 0, (
+            f"eps differs by {off:.2g} after calls with more noise{where}, {bench.place(t)}: nothing may be kept from "
+            "one call to the next"
+        )
 
 
 OTHERS = (1, 0, 0, 2, 1, 3, 1, 0, 5, 2)
