@@ -53,7 +53,8 @@ def value_like(random: Random, old: Any) -> Any:
         if isinstance(old, bool):
             return not old
         if isinstance(old, int):
-            return random.choice([old + 1, old - 1, -old, 2 * old, old * 10**6, float(old), str(old)])
+            near = float(old) if abs(old) < 2**64 else -1.0
+            return random.choice([old + 1, old - 1, -old, 2 * old, old * 10**6, near, str(old)])
         if isinstance(old, float):
             return random.choice([old / 2, 1.5 * old, -old, old + 1, old * 1e12, round(old), str(old)])
         if isinstance(old, str):
