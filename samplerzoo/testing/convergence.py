@@ -213,18 +213,37 @@ def _reached(sampler: Sampler, x: Tensor, grid: Grid, denoise: Denoiser, noise: 
     return last
 
 
+BETAS = (0.1, 20.0)
+"""Beta at either end of the smooth path, per unit of time from 0 to 1 (Song et al. 2021, appendix C)."""
+
+TIMESTEPS = 100_000
+"""Training timesteps of the smooth path, so many that to round a time to one changes next to nothing."""
+
+
+class SmoothVP(VP):
+    """VP whose beta is linear in time between the timesteps, too (Song et al. 2021, eq. 32).
+
+    Where beta is constant between two timesteps, its jumps hide the order of methods that step in tau.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(np.linspace(*BETAS, TIMESTEPS) / TIMESTEPS)
+
+    def at(self, tau: float) -> Level:
+        u, (low, high) = tau / TIMESTEPS, BETAS
+        beta, depth = (low + u * (high - low)) / TIMESTEPS, u * (low + u * (high - low) / 2)  # depth is its integral
+        alpha, sigma = math.exp(-depth / 2), math.sqrt(-math.expm1(-depth))
+        return Level(float(tau), alpha, sigma, -beta / 2 * alpha, beta / 2 * alpha**2 / sigma if sigma else math.inf)
+
+    def at_log_snr(self, log_snr: float) -> Level:
+        depth, (low, high) = float(np.logaddexp(0.0, -log_snr)), BETAS  # abar = sigmoid(log_snr)
+        return self.at(TIMESTEPS * 2 * depth / (low + math.sqrt(low**2 + 2 * (high - low) * depth)))
+
+
 @functools.cache
 def smooth_schedule(path: str) -> Schedule:
-    """Make a path of a kind. VP has so many timesteps that beta, which is constant between two of them, is smooth.
-
-    On 1000 timesteps the jumps would hide the order of a second-order method that steps in tau.
-    """
-    T = 100_000
-    kinds: dict[str, Callable[[], Schedule]] = {
-        "VP": lambda: VP(np.linspace(0.1, 20, T) / T),
-        "VE": VE,
-        "flow": RectifiedFlow,
-    }
+    """Make a path of a kind without jumps of beta."""
+    kinds: dict[str, Callable[[], Schedule]] = {"VP": SmoothVP, "VE": VE, "flow": RectifiedFlow}
     return kinds[path]()
 
 

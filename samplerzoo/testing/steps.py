@@ -56,6 +56,7 @@ class Laws:
         t_alpha, t_sigma: those of the level that its step begins at, (..., 1).
         span: distance in lambda of the farthest levels that the step has visited so far, or one of the steps before,
             which a method with memory builds on, (..., 1).
+        jump: change of log beta over the whole timesteps that the step crosses, at which beta jumps, (..., 1).
         mean, std: mean and deviation, (..., 5).
         fresh: deviation of the fresh noise in it, (..., 5).
     """
@@ -65,6 +66,7 @@ class Laws:
     t_alpha: Tensor
     t_sigma: Tensor
     span: Tensor
+    jump: Tensor
     mean: Tensor
     std: Tensor
     fresh: Tensor
@@ -177,7 +179,8 @@ class _Run:
         self.hits = torch.zeros(self.rows, dtype=torch.float64)
         self.made: list[tuple[int, Level, bool, Tensor, Tensor]] = []
         self.grid, self.step = list(grid.pairs()), 0
-        exact, top = predictor(sampler, schedule), grid.levels[0]
+        self._schedule, top = schedule, grid.levels[0]
+        exact = predictor(sampler, schedule)
 
         def predict(x: Tensor, level: Level) -> Prediction:
             self.made.append((self.step, level, True, x.clone(), self.hits))
@@ -239,7 +242,8 @@ class _Run:
         variance = factor.square() * (t_alpha**2 * STDS**2 + t_sigma**2) + fresh
         span = _Span(self.grid)
         spans = torch.tensor([[span(*place)] for place in zip(steps, levels, strict=True)], dtype=torch.float64)
-        laws = Laws(*_columns(levels), t_alpha, t_sigma, spans, mean, variance.sqrt(), fresh.sqrt())
+        jumps = torch.tensor([[_jump(self._schedule, *pair)] for pair in self.grid], dtype=torch.float64)[begun]
+        laws = Laws(*_columns(levels), t_alpha, t_sigma, spans, jumps, mean, variance.sqrt(), fresh.sqrt())
         same = ((x - before).abs().amax((1, 2)) <= SAME * x.abs().amax((1, 2)).clamp(min=1.0)).tolist()
         places = [(step + 1, *self.grid[step]) for step in steps]
         return [
@@ -252,6 +256,12 @@ def _columns(levels: Sequence[Level]) -> tuple[Tensor, Tensor]:
     """Return alpha and sigma of levels, each (levels, 1)."""
     both = torch.tensor([(level.alpha, level.sigma) for level in levels], dtype=torch.float64)
     return both[:, :1], both[:, 1:]
+
+
+def _jump(schedule: Schedule, t: Level, s: Level) -> float:
+    """Return by how much log beta differs at both ends of a step, if whole timesteps lie between them."""
+    apart = schedule.whole is not None and math.ceil(t.tau) != math.ceil(s.tau)
+    return abs(math.log(t.rate / s.rate)) if apart and not s.clean else 0.0
 
 
 class _Span:

@@ -231,19 +231,36 @@ class MidpointInTime(Sampler):
         return x + h * (middle.dalpha * q.x0 + middle.dsigma * q.eps)
 
 
-class RalstonInTime(Sampler):
+class RalstonInTime(RungeKutta):
     """Ralston's method in time, which asks between the whole timesteps of VP (Ralston 1962)."""
 
-    order = property(lambda self: 2)
+    degree = 2
+    nodes, rows, weights = (0, 2 / 3), ((2 / 3,),), (1 / 4, 3 / 4)
 
     def step(self, x, t, s, denoise, noise):
         p = denoise(x, t)
         if s.clean:
             return p.x0
-        h, between = s.tau - t.tau, denoise.schedule.at(t.tau + 2 / 3 * (s.tau - t.tau))
-        slope = t.dalpha * p.x0 + t.dsigma * p.eps
-        q = denoise(x + 2 / 3 * h * slope, between)
-        return x + h * (slope + 3 * (between.dalpha * q.x0 + between.dsigma * q.eps)) / 4
+        h, slopes = s.tau - t.tau, [t.dalpha * p.x0 + t.dsigma * p.eps]
+        for node, row in zip(self.nodes[1:], self.rows, strict=True):
+            u = s if node == 1 else denoise.schedule.at(t.tau + node * h)
+            p = denoise(x + h * sum(a * k for a, k in zip(row, slopes, strict=True)), u)
+            slopes.append(u.dalpha * p.x0 + u.dsigma * p.eps)
+        return x + h * sum(b * k for b, k in zip(self.weights, slopes, strict=True))
+
+
+class Kutta3InTime(RalstonInTime):
+    """Method of third order in time (Kutta 1901)."""
+
+    degree = 3
+    nodes, rows, weights = (0, 1 / 2, 1), ((1 / 2,), (-1, 2)), (1 / 6, 2 / 3, 1 / 6)
+
+
+class KuttaInTime(RalstonInTime):
+    """Classical method of fourth order in time (Kutta 1901)."""
+
+    degree = 4
+    nodes, rows, weights = Kutta.nodes, Kutta.rows, Kutta.weights
 
 
 def of_lambda(x, t, denoise):
@@ -297,7 +314,7 @@ class MoreNoise(Sampler):
 
 
 CORRECT: list[Sampler] = [
-    MidpointInTime(), RalstonInTime(), KuttaInLambda(), AdamsInLambda(), MoreNoise(),
+    MidpointInTime(), RalstonInTime(), Kutta3InTime(), KuttaInTime(), KuttaInLambda(), AdamsInLambda(), MoreNoise(),
     Ralston(), Kutta(), DormandPrince(), Picard(), SingleStep(), SingleStep3(), Restart(), StochasticAdams(),
     PseudoNumerical(), Between(), BlurredDDIM(), GradientEstimation(), ForwardAndBack(),
 ]  # fmt: skip

@@ -18,9 +18,8 @@ from samplerzoo.testing.convergence import TOLERANCE_OF_STEPS, corrects, smooth_
 from samplerzoo.testing.fixtures import ON_VP, Path
 from samplerzoo.testing.steps import MEANS, exact_std, predictor
 
-FIRST = -8.5
-LAST = {"VP": 3.0, "VE": 7.0, "flow": 7.0}
-"""Log-SNR of the levels between which steps are looked at: where little noise is left, betas jump within a step."""
+FIRST, LAST = -8.5, 7.0
+"""Log-SNR of the levels between which steps are looked at."""
 
 STEP = 0.25
 """Size of a step in log-SNR, which is compared with both halves of it."""
@@ -67,7 +66,7 @@ def check_order_of_every_step(sampler: Sampler, path: Path = ON_VP) -> None:
 @functools.cache
 def _grid(kind: str, step: float) -> Grid:
     """Lay equal steps in log-SNR over a kind of path, and a last one to the clean level."""
-    schedule, log_snr = smooth_schedule(kind), np.arange(FIRST, LAST[kind] + step / 2, step)
+    schedule, log_snr = smooth_schedule(kind), np.arange(FIRST, LAST + step / 2, step)
     return Grid((*(schedule.at_log_snr(float(value)) for value in log_snr), schedule.at(0.0)))
 
 

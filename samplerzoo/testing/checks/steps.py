@@ -170,7 +170,7 @@ def _right_at_noise(laws: Laws, sampler: Sampler) -> Tensor:
     # on an exact consistency model nothing but the data is left to be off: fresh noise is no excuse. Nor is it at order
     # 0, where the noise of a step is as large however small the step
     size = laws.size if sampler.needs_mean and sampler.order else laws.span.expm1()
-    allowed = SECOND_ORDER * size**2 + SAME
+    allowed = SECOND_ORDER * size**2 + laws.jump * laws.span + SAME  # a method in time takes beta for smooth
     # a plain method for x / sigma is off by a part of x0, which is large in deviations where there is little noise
     signal = (laws.alpha * MEANS.abs() / laws.expected).clamp(min=1.0)
     if sampler.order == 0 and sampler.needs_mean:
