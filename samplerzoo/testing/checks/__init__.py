@@ -37,6 +37,7 @@ from samplerzoo.testing.checks.embedding_sizes import (
     check_values_do_not_wrap,
 )
 from samplerzoo.testing.checks.evaluations import check_evaluations_add_order
+from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -126,7 +127,6 @@ from samplerzoo.testing.checks.walk import (
     check_half_precision_is_near,
     check_irregular_grids,
     check_many_calls,
-    check_noise_is_as_predicted,
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
 )

@@ -16,6 +16,7 @@ from samplerzoo.testing.checks.answers import (
     check_order_of,
     has_order,
 )
+from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted
 from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.checks.steps import check_every_step, check_steps
 from samplerzoo.testing.checks.unit import unit_is_free
@@ -23,7 +24,6 @@ from samplerzoo.testing.checks.walk import (
     check_answers_are_used,
     check_float32_is_enough,
     check_irregular_grids,
-    check_noise_is_as_predicted,
 )
 from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, normal, states
 from samplerzoo.testing.settings import neighbours, values_apart, with_value
