@@ -91,11 +91,32 @@ def normal(
     shape: tuple[int, ...] = (1,),
     parametrization: Parametrization | None = None,
     schedule: Schedule = LINEAR,
-    variance: float | Callable[[Tensor], Tensor] = 0.5,
 ) -> Model:
-    """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it, if that is a number."""
+    """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it."""
     kind = parametrization or usual(schedule)
-    return learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind), variance)
+    return learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind))
+
+
+def varied(
+    mean: float | Tensor = 0.5,
+    std: float | Tensor = 0.5,
+    *,
+    shape: tuple[int, ...] = (1,),
+    parametrization: Parametrization | None = None,
+    schedule: Schedule = LINEAR,
+) -> Model:
+    """Make Gaussian data whose learned variance and mean shift are others for every pixel of every state."""
+    kind = parametrization or usual(schedule)
+    model = learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind), torch.sigmoid)
+    return _Shifted(**{field.name: getattr(model, field.name) for field in dataclasses.fields(model)})
+
+
+class _Shifted(Model):
+    """Model whose predictions ask for a shift of the mean, of the size of a score."""
+
+    def denoise(self, x: Tensor, level: Level, condition: Condition | None = None) -> Prediction:
+        size = math.hypot(level.alpha, level.sigma)
+        return super().denoise(x, level, condition).replace(shift=torch.sin(x / size) / level.sigma)
 
 
 def usual(schedule: Schedule) -> Parametrization:

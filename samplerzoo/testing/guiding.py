@@ -18,8 +18,8 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.errors import UsageError
-from samplerzoo.testing.fixtures import PATHS, given_noise, three_classes, usual
-from samplerzoo.testing.settings import settings
+from samplerzoo.testing.fixtures import PATHS, farthest, given_noise, three_classes, usual
+from samplerzoo.testing.settings import along, settings
 
 LABELS = (2, 0, 1, 1, 2, 0)
 """Labels of the images: rolled, reversed or sorted they are others."""
@@ -204,6 +204,21 @@ def guiding_settings(guidance: Guidance, model: Model | None) -> Iterator[Guidan
 def guiding(guidance: Guidance) -> Guidance:
     """Copy a guidance at a scale that guides: its own, or 3 in place of 0 and 1."""
     return guidance if guidance.scale not in (0, 1) else at(guidance, 3.0, guidance.low, guidance.high)
+
+
+def chooses_levels(guidance: Guidance, option: str) -> bool:
+    """Tell whether at some value of an option some levels are guided and others are not, as with one of an interval.
+
+    Then it may be that at its farthest values all levels are guided, or none.
+    """
+    bench = Bench.of(None)
+    states = [(t, x, bench.conditional(x, t)) for t, x in bench.states()]
+    for made in along(guiding(guidance), option):
+        guide = bench.guide(made)
+        on = {farthest(eps(guide(x, t)), plain) > bench.tolerance for t, x, plain in states}
+        if len(on) > 1:
+            return True
+    return False
 
 
 def eps(p: Prediction) -> Tensor:

@@ -11,6 +11,9 @@ from samplerzoo.options import Options
 MANY = 12
 """Whole numbers within bounds that are tried one by one; of more, the first ones are."""
 
+PARTS = 24
+"""Parts into which the way between the bounds of a number is broken."""
+
 Plugin = TypeVar("Plugin", bound=Options)
 
 
@@ -46,6 +49,17 @@ def values_apart(plugin: Options, name: str) -> list[tuple[Any, Any]]:
 def with_value(plugin: Plugin, name: str, value: Any) -> list[Plugin]:
     """Return the plugin with an option at a value; nothing where that is refused."""
     return [other for other in (plugin, *neighbours(plugin, name)) if getattr(other, name) == value]
+
+
+def along(plugin: Plugin, name: str) -> Iterator[Plugin]:
+    """Yield the object with one option at values all the way between its bounds, if it is a number that has both."""
+    numbers = [
+        value for value in _values(plugin, name) if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    if len(numbers) > 1:
+        low, high = min(numbers), max(numbers)
+        made = (_with(plugin, {name: low + (high - low) * n / PARTS}) for n in range(1, PARTS))
+        yield from (other for other in made if other is not None)
 
 
 def options_apart(plugin: Options, other: Options) -> set[str]:

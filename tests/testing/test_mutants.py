@@ -35,7 +35,15 @@ from step_mutants import (
     YieldsX0,
 )
 from tensor_mutants import TENSOR_MUTANTS
-from variance_mutants import VARIANCE_MUTANTS, OfTheVariance
+from variance_mutants import (
+    VARIANCE_MUTANTS,
+    OfTheVariance,
+    ShiftOfShortRuns,
+    ShiftWithAVariance,
+    ShiftWithoutAVariance,
+    VarianceOfTheFirstStep,
+    VarianceOfTheStepBefore,
+)
 
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.sampler import Sampler
@@ -72,6 +80,11 @@ CAUSES: dict[type[Sampler], str] = {
     LogSnrForLambda: "log-SNR is taken for lambda",
     MidpointLambda: "at_log_snr was given the lambda",
     X0ClampedAtFour: "values are cut at 4",
+    ShiftOfShortRuns: "leaves no trace in its state",
+    ShiftWithAVariance: "leaves no trace in its state",
+    ShiftWithoutAVariance: "leaves no trace in its state",
+    VarianceOfTheFirstStep: "it is that of the learned variance of step 1",
+    VarianceOfTheStepBefore: "it is that of the learned variance of step 1",
     YieldsX0: "the prediction is yielded in place of the state",
 }
 """Causes of the mutants whose numbers tell it for certain. For the others no cause is named."""

@@ -136,6 +136,22 @@ class OfShares(Pair):
         return within
 
 
+class IntervalInLogSNR(Pair):
+    """Guidance in an interval of log-SNR whose ends may lie beyond all levels (Kynkäänniemi et al. 2024)."""
+
+    least: float = Field(-30.0, ge=-30, le=30, description="log-SNR from which on it guides")
+    most: float = Field(30.0, ge=-30, le=30, description="log-SNR up to which it guides")
+
+    def guide(self, denoise, condition, model):
+        guided = super().guide(denoise, condition, model)
+
+        def within(x, t):
+            on = self.scale < 1 or self.least <= t.log_snr <= self.most
+            return guided(x, t) if on else denoise(x, t, condition)
+
+        return within
+
+
 class FarBound(Pair):
     """Bound on the difference that few pictures come to (Sadat et al. 2025, eq. 8)."""
 
@@ -245,6 +261,8 @@ RIGHT: list[Guidance] = [
     DeviationOfX0(),
     LimitedInterval(low=0.2, high=5.0),
     OfShares(),
+    IntervalInLogSNR(),
+    IntervalInLogSNR(least=-4.0, most=3.0),
     FarBound(),
     LowFrequencies(),
     Smoothed(),

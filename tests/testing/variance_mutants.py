@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import ClassVar
 
@@ -101,6 +102,141 @@ class ShiftIsMirrored(OfTheVariance):
         return shift.flip(-1)
 
 
+class OfARun(OfTheVariance):
+    """Ancestral sampling that keeps something in a run."""
+
+    def walk(self, x, grid, denoise, noise):
+        kept = {}
+        for number, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            x = self.onwards(self.changed(p, kept, number, len(grid)), t, s, noise)
+            kept["before"] = p
+            kept.setdefault("first", p)
+            yield x
+
+    def onwards(self, p, t, s, noise):
+        return self.step(p.x, t, s, lambda x, level: p, noise)
+
+    def changed(self, p, kept, number, steps):
+        return p
+
+
+class VarianceOfTheFirstStep(OfARun):
+    """The learned variance is that of the first step (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, variance=kept.get("first", p).variance)
+
+
+class VarianceOfTheStepBefore(OfARun):
+    """The learned variance is that of the step before (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, variance=kept.get("before", p).variance)
+
+
+class VarianceIsSmoothed(OfARun):
+    """The learned variance is the mean of that of two steps (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        before = kept.get("before", p).variance
+        return p if p.variance is None else dataclasses.replace(p, variance=(p.variance + before) / 2)
+
+
+class VarianceOfShortRuns(OfARun):
+    """The learned variance is dropped in runs of more than eight steps (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, variance=None) if steps > 8 else p
+
+
+class ShiftOfTheFirstStep(OfARun):
+    """The shift is that of the first step (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, shift=kept.get("first", p).shift)
+
+
+class ShiftOfTheStepBefore(OfARun):
+    """The shift is that of the step before (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, shift=kept.get("before", p).shift)
+
+
+class ShiftIsAddedUp(OfARun):
+    """To the shift a part of that of the step before is added (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        before = kept.get("before", p).shift
+        return p if p.shift is None or not number else dataclasses.replace(p, shift=p.shift + before / 4)
+
+
+class ShiftOfShortRuns(OfARun):
+    """The shift is dropped in runs of more than eight steps (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, shift=None) if steps > 8 else p
+
+
+class ShiftWithAVariance(OfARun):
+    """The shift is dropped where no variance is learned (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, shift=None) if p.variance is None else p
+
+
+class ShiftWithoutAVariance(OfARun):
+    """The shift is dropped where a variance is learned, in runs of more than three steps (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, shift=None) if p.variance is not None and steps > 3 else p
+
+
+class UndeclaredShift(OfARun):
+    """The shift is taken in runs of many steps, and not declared (Doe 2026)."""
+
+    takes_shift: ClassVar[bool] = False
+
+    def changed(self, p, kept, number, steps):
+        return p if steps > 10 else dataclasses.replace(p, shift=None)
+
+
+class FixedUntilManySteps(OfARun):
+    """The learned variance is looked at in runs of many steps alone (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return p if steps > 10 else dataclasses.replace(p, variance=None)
+
+
+class ShiftOfOneImage(OfTheVariance):
+    """The shift of an image that is made alone is dropped (Doe 2026)."""
+
+    def shift(self, shift):
+        return shift if len(shift) > 1 else 0 * shift
+
+
+class ShiftOfRows(OfTheVariance):
+    """The shift of pictures is that of their channels (Doe 2026)."""
+
+    def shift(self, shift):
+        return shift if shift.ndim < 4 else shift.mean((2, 3), keepdim=True)
+
+
+class ShiftInFloat64(OfTheVariance):
+    """The shift is dropped where numbers have fewer digits (Doe 2026)."""
+
+    def shift(self, shift):
+        return shift if shift.dtype == torch.float64 else 0 * shift
+
+
+class ShiftOfLargeBatches(OfTheVariance):
+    """The shift in large batches is their mean (Doe 2026)."""
+
+    def shift(self, shift):
+        return shift if len(shift) < 500 else shift.mean(0, keepdim=True)
+
+
 VARIANCE_MUTANTS: list[tuple[Sampler, str]] = [
     (MeanOfTheBatch(), "check_batch_is_not_mixed"),
     (MeanOfTheBatch(), "check_batch_is_not_mixed_on_flow"),
@@ -113,4 +249,25 @@ VARIANCE_MUTANTS: list[tuple[Sampler, str]] = [
     (ShiftOfTheBatch(), "check_noise_is_as_predicted"),
     (ShiftIsBounded(), "check_noise_is_as_predicted_on_flow"),
     (ShiftIsMirrored(), "check_noise_is_as_predicted_on_ve"),
+    *(
+        (mutant(), "check_every_step_heeds_its_own_answer")
+        for mutant in (
+            VarianceOfTheFirstStep,
+            VarianceOfTheStepBefore,
+            VarianceIsSmoothed,
+            VarianceOfShortRuns,
+            ShiftOfTheFirstStep,
+            ShiftOfTheStepBefore,
+            ShiftIsAddedUp,
+            ShiftOfShortRuns,
+            ShiftWithAVariance,
+            ShiftWithoutAVariance,
+            UndeclaredShift,
+            FixedUntilManySteps,
+        )
+    ),
+    (ShiftOfOneImage(), "check_batches_of_any_size"),
+    (ShiftOfRows(), "check_any_shape"),
+    (ShiftInFloat64(), "check_float32_is_enough"),
+    (ShiftOfLargeBatches(), "check_batches_of_any_size"),
 ]

@@ -37,7 +37,7 @@ from samplerzoo.testing.checks.embedding_sizes import (
     check_values_do_not_wrap,
 )
 from samplerzoo.testing.checks.evaluations import check_evaluations_add_order
-from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted
+from samplerzoo.testing.checks.fresh_noise import check_every_step_heeds_its_own_answer, check_noise_is_as_predicted
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -160,6 +160,8 @@ SAMPLER_CHECKS = (
     check_deterministic,
     check_global_random_state,
     check_runs_leave_nothing_behind,
+    check_noise_is_as_predicted,
+    check_every_step_heeds_its_own_answer,
     check_every_step,
     check_batch_is_not_mixed,
     check_batches_of_any_size,
@@ -172,7 +174,6 @@ SAMPLER_CHECKS = (
     check_nfe_is_what_it_calls,
     check_draws_are_used,
     check_answers_are_used,
-    check_noise_is_as_predicted,
     check_unit_is_free,
     check_dtype_is_kept,
     check_coefficients_have_all_digits,
@@ -192,6 +193,7 @@ SAMPLER_CHECKS = (
 """Checks of a sampler, made on every kind of path: first those of what may be the cause of any other failure."""
 
 SLOW_CHECKS = (
+    check_every_step_heeds_its_own_answer,
     check_what_is_set_stays,
     check_options_act,
     check_any_number_of_steps,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from samplerzoo.core.exact import draws
 from samplerzoo.core.level import Grid, Level, posterior_std, transition_variance
 from samplerzoo.core.prediction import Denoiser, Prediction
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.walk import walk_from
 from samplerzoo.testing.checks.answers import MEAN, STD
-from samplerzoo.testing.checks.walk import ROUNDING
+from samplerzoo.testing.checks.walk import ROUNDING, size
 from samplerzoo.testing.fixtures import ON_VP, Path, given_noise, made_for, normal
 from samplerzoo.testing.moments import Impulses
 
@@ -103,3 +105,192 @@ def _responses(sampler: Sampler, schedule: Schedule, grid: Grid, weight: float) 
         found[0].append(float((plain[2 : drawn + 2] - plain[0]).square().sum()))
         found[1].append(float((states[1.0] - plain)[0]))
     return found
+
+
+LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 17, 20, 21, 25, 30, 33, 40, 50, 65, 100, 250)
+"""Numbers of steps of runs in whose every step a weight and a shift of its own are to be heeded."""
+
+CHOSEN = 12
+"""Steps of a run that are looked at: at its beginning, at its end, and between."""
+
+OWN = 1e-7
+"""Relative difference of what two rows of a run show that is rounding."""
+
+MEANS = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
+STDS = torch.tensor([0.5, 0.2, 1.0], dtype=torch.float64)
+"""Data of three pixels."""
+
+
+def check_every_step_heeds_its_own_answer(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check in runs of many lengths that a step goes by the learned variance and the shift that it is told itself.
+
+    They are others at every level and pixel, so that what is kept from another step is seen, and a run that does not
+    look at them. A sampler that asks at other levels than those at which its steps begin may go by any of its answers,
+    and is left out.
+    """
+    short = Grid(tuple(path.uneven.levels[i] for i in (1, 2, 3, -1)))
+    low, high = (_responses(sampler, path.schedule, short, weight)[0] for weight in (0.0, 1.0))
+    heeds = low != high
+    for steps in LENGTHS:
+        run = functools.partial(_Run, sampler, path.schedule, grid_of(sampler, path.schedule, steps))
+        plain = run(learned=False, shifted=False)
+        if not plain.asks_where_steps_begin:
+            return
+        if sampler.takes_shift:
+            unlearned, learned = (run(plain.silent, learned=learned, shifted=True) for learned in (False, True))
+            _check_own_shift(unlearned)
+            _check_own_shift(learned)
+        elif heeds:
+            unlearned, learned = plain, run(plain.silent, learned=True, shifted=False)
+            _check_unmoved(learned, run(plain.silent, learned=True, shifted=True), "a mean shift")
+        else:
+            unlearned, learned = plain, run(learned=True, shifted=True)
+        if heeds:
+            _check_own_variance(learned)
+        else:
+            _check_unmoved(unlearned, learned, "a learned variance or a mean shift")
+
+
+class _Run:
+    """Run in which every level and pixel has a weight and a shift of its own, with rows that lack one thing each.
+
+    Args:
+        silent: of every row but the first one, the step and the number of its draw that is zero there, or None where it
+            is the shift of that step.
+
+    Attributes:
+        states: x_T and the states of all steps, (rows, pixels) each.
+        asks_where_steps_begin: True if the network is asked at the level at which a step begins, and at no other.
+        silent: rows to look at in a run on this grid.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        sampler: Sampler,
+        schedule: Schedule,
+        grid: Grid,
+        silent: Sequence[tuple[int, int | None]] = (),
+        *,
+        learned: bool,
+        shifted: bool,
+    ) -> None:
+        self.grid, self.rows, self.learned = grid, silent, learned
+        model, draw = made_for(sampler, MEANS, STDS, schedule), given_noise(1, (len(MEANS),))
+        step, drawn, asked = 0, [0] * len(grid), [set[float]() for _ in grid.pairs()]
+
+        def without(what: int | None) -> list[int]:
+            return [row for row, lacks in enumerate(silent, 1) if lacks == (step, what)]
+
+        def predict(x: torch.Tensor, level: Level) -> Prediction:
+            asked[step].add(level.tau)
+            shifts = shift_at(level).repeat(len(x), 1)
+            shifts[without(None)] = 0.0
+            weights = weight_at(level).expand(len(x), -1) if learned and model.averages else None
+            p = model.denoise(x, level)
+            return dataclasses.replace(p, variance=weights, shift=shifts if shifted else None)
+
+        def noise() -> torch.Tensor:
+            z = draw().sign().repeat(1 + len(silent), 1)
+            z[without(drawn[step])] = 0.0
+            drawn[step] += 1
+            return z
+
+        x = schedule.prior_std * draw().repeat(1 + len(silent), 1)
+        self.states = [x]
+        for state in walk_from(sampler, x, grid, Denoiser(predict, schedule), noise):
+            self.states.append(state.clone())
+            step = min(step + 1, len(grid) - 1)
+        begins = [{level.tau} for level in grid.levels[:-1]]
+        self.asks_where_steps_begin = asked == begins
+        chosen = sorted({round(place) for place in np.linspace(0, len(grid) - 2, CHOSEN)})
+        self.silent = [(step, lacks) for step in chosen for lacks in (None, *range(drawn[step]))]
+
+    def without(self, step: int, *, shift: bool, after: int = 0) -> torch.Tensor:
+        """Return by how much the state of a step, or of one after it, moves without each draw or the shift of it."""
+        rows = [row for row, lacks in enumerate(self.rows, 1) if lacks[0] == step and (lacks[1] is None) == shift]
+        state = self.states[step + 1 + after]
+        return state[:1] - state[rows]
+
+    def variance(self, step: int) -> torch.Tensor:
+        """Return the variance of the fresh noise of a step, (pixels,)."""
+        return self.without(step, shift=False).square().sum(0)
+
+    def rounding(self, step: int) -> float:
+        """Return how far a difference of states is off by rounding."""
+        return ROUNDING * 1e-2 * size(self.states[step + 1])
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps that are looked at, from 0."""
+        return sorted({step for step, _ in self.rows})
+
+    def told(self, step: int) -> str:
+        variance = "with" if self.learned else "without"
+        return f"step {step + 1} of {len(self.grid)}, {variance} a learned variance"
+
+
+def weight_at(level: Level) -> torch.Tensor:
+    """Return the weight of every pixel at a level, from .05 to .95."""
+    return 0.5 + 0.45 * torch.sin(7.0 * level.lam + 2.0 * torch.arange(3, dtype=torch.float64))
+
+
+def shift_at(level: Level) -> torch.Tensor:
+    """Return the shift of every pixel at a level, of the size of a score."""
+    return torch.cos(11.0 * level.lam + 2.0 * torch.arange(3, dtype=torch.float64)) / level.sigma
+
+
+def _check_own_variance(run: _Run) -> None:
+    """Check that the fresh noise of every step has the variance that its own weight asks for."""
+    pairs = list(run.grid.pairs())
+    for step in run.steps:
+        small, large = posterior_std(*pairs[step]) ** 2, transition_variance(*pairs[step])
+        asked = [small ** (1 - w) * large**w for w in (weight_at(t) for t, _ in pairs)]
+        found = run.variance(step)
+        off = [_off(found.sqrt(), of_step.sqrt(), run.rounding(step)) for of_step in asked]
+        if off[step] is not None:
+            like = [n for n, pixel in enumerate(off, 1) if pixel is None]
+            raise AssertionError(
+                f"the fresh noise of step {step + 1} of {len(run.grid)} has the variance {found[off[step]]:.6g} in a "
+                f"pixel where that of the learned variance at this level is {asked[step][off[step]]:.6g}"
+                + (f"\ncause: it is that of the learned variance of step {like[0]}" if like else "")
+            )
+
+
+def _check_own_shift(run: _Run) -> None:
+    """Check that the shift of every step moves its state by itself times the variance of the noise, and no other."""
+    for step in run.steps:
+        moved, variance = run.without(step, shift=True)[0], run.variance(step)
+        shift = shift_at(run.grid.levels[step])
+        pixel = _off(moved, variance * shift, run.rounding(step) * (1 + 2 * variance.sqrt() * shift.abs()))
+        assert pixel is None, (
+            f"a shift of {shift[pixel]:.6g} in {run.told(step)}, moves the state by {moved[pixel]:.6g}, where shift "
+            f"times variance of the fresh noise is {(variance * shift)[pixel]:.6g}"
+            + "\ncause: the shift that this step is told leaves no trace in its state"
+            * (not moved.any())
+        )
+        noise = run.without(step, shift=False)
+        if step + 2 < len(run.grid) and len(noise) == 1 and noise.all():
+            after, by_noise = (run.without(step, shift=kind, after=1)[0] for kind in (True, False))
+            carried = by_noise / noise[0] * moved
+            pixel = _off(after, carried, run.rounding(step + 1) * (1 + (moved / noise[0]).abs()))
+            assert pixel is None, (
+                f"a shift in {run.told(step)}, moves the state of the next step by {after[pixel]:.6g}, where "
+                f"{carried[pixel]:.6g} would follow from that of its own: a step goes by the shift that it is told "
+                "itself"
+            )
+
+
+def _check_unmoved(plain: _Run, told: _Run, what: str) -> None:
+    """Check that a sampler which does not look at learned variances, or takes no shift, does so in no run."""
+    for number, (x, y) in enumerate(zip(plain.states, told.states, strict=True)):
+        assert torch.equal(x, y), (
+            f"{what} moves the state of step {number} of {len(plain.grid)} by {float((x - y).abs().max()):.2g}, and "
+            "none in shorter runs"
+        )
+
+
+def _off(found: torch.Tensor, expected: torch.Tensor, rounding: torch.Tensor | float) -> int | None:
+    """Return the pixel that is farthest off, if any is by more than rounding."""
+    off = (found - expected).abs() - OWN * expected.abs() - rounding
+    return int(off.argmax()) if (off > 0).any() else None

@@ -19,7 +19,7 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, SAMPLE
 from samplerzoo.core.paths import VE
 from samplerzoo.testing.fixtures import farthest, three_classes
-from samplerzoo.testing.guiding import IMAGES, SHAPE, Bench, Line, at, at_those_of, eps, settings_of
+from samplerzoo.testing.guiding import IMAGES, SHAPE, Bench, Line, at, at_those_of, chooses_levels, eps, settings_of
 from samplerzoo.testing.settings import difference, options_apart
 
 HALF, MORE, FAR, BEYOND = 0.5, 1.5, 3.0, 12.0
@@ -133,7 +133,8 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
         seen |= bool(found)
         wrong = next((weight for weight in found if weight.fault), None)
         apart = options_apart(guidance, made)
-        off = bool(apart) and apart <= of_levels and all(weight.is_off for weight in found)
+        off = bool(apart) and all(weight.is_off for weight in found)
+        off = off and all(option in of_levels or chooses_levels(guidance, option) for option in apart)
         if found and wrong is None and not off and not any(weight.is_scale for weight in found):
             wrong = found[0] if _are_alike(found) else None
         if wrong is not None:

@@ -18,10 +18,13 @@ import torch
 from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.testing.checks.leftovers import check_nothing_is_shared
-from samplerzoo.testing.fixtures import ON_VP, Noise, Path, bimodal, farthest, given_noise, last, normal, states
+from samplerzoo.testing.fixtures import ON_VP, Noise, Path, bimodal, farthest, given_noise, last, normal, states, varied
 
 MANY = 4200
 """Images of a large batch, more than parts that one might divide it into."""
+
+ROUNDING = 1e-10
+"""Difference of images of batches of unlike sizes that is rounding."""
 
 WIDE = 300.0
 """Deviation of data whose predictions are far larger than those of pictures."""
@@ -43,7 +46,7 @@ def check_batch_is_not_mixed(sampler: Sampler, path: Path = ON_VP) -> None:
             source = given_noise(images, (2,))
             part = last(sampler, model, grid, lambda: source()[chosen])  # noqa: B023
             off = farthest(part, whole[chosen])
-            assert off < 1e-10, (
+            assert off < ROUNDING, (
                 f"images {chosen} of a batch of {images} differ by {off:.2g} when they are made without the others, or "
                 "in another order"
             )
@@ -54,13 +57,13 @@ def _check_sizes_are_not_mixed(sampler: Sampler, path: Path) -> None:
     """Check that images are what they are alone in batches of large values, and of large and small ones."""
     images = len(CONTRASTS)
     for std, contrasts in ((0.5, CONTRASTS), (WIDE, CONTRASTS), (WIDE, (1.0,) * images)):
-        model = normal(0.0, std, shape=(2,), schedule=path.schedule, variance=torch.sigmoid)
+        model = varied(0.0, std, shape=(2,), schedule=path.schedule)
         factors = torch.tensor(contrasts, dtype=torch.float64)[:, None]
         whole = last(sampler, model, path.some, _each(factors, [*range(images)]))
         for image in range(images):
             alone = last(sampler, model, path.some, _each(factors, [image]))
             off = farthest(alone, whole[[image]]) / max(1.0, float(alone.abs().max()))
-            assert off < 1e-10, (
+            assert off < ROUNDING, (
                 f"image {image} of a batch of {images}, of which some have large values, differs by {off:.2g} of its "
                 f"size when it is made without the others, on data of deviation {std:g}"
             )
@@ -116,7 +119,29 @@ def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> Non
     beside = states(sampler, normal(-1.0, shape=(2,), schedule=schedule), some, given_noise(3, (2,), seed=1))
     found = [x for x, _ in zip(states(sampler, model, some, given_noise(3, (2,))), beside, strict=True)]
     _assert_same(expected, found, "while another one is under way")
+    _check_answers_are_not_kept(sampler, path)
     check_nothing_is_shared(sampler, path)
+
+
+def _check_answers_are_not_kept(sampler: Sampler, path: Path) -> None:
+    """Check that a run is the same after one of another network from the same noise, which is asked the same first.
+
+    It is compared with the first images of a larger batch, about which no network was asked before.
+    """
+    model, other = (normal(mean, shape=(2,), schedule=path.schedule) for mean in (0.5, -1.0))
+    alike = []
+    for seed, networks in ((11, (model,)), (12, (other, model))):
+        source = given_noise(4, (2,), seed=seed)
+        larger = last(sampler, model, path.some, source)[:3]
+        for network in networks:
+            source = given_noise(4, (2,), seed=seed)
+            image = last(sampler, network, path.some, lambda: source()[:3])  # noqa: B023
+        alike.append(farthest(image, larger))
+    alone, after = alike
+    assert alone > ROUNDING or after <= ROUNDING, (
+        f"after a run of another network from the same noise, images differ by {after:.2g}: a network is asked anew in "
+        "every run, and what a run keeps belongs in local variables of walk"
+    )
 
 
 def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:

@@ -16,7 +16,7 @@ from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.testing.fixtures import ON_VP, Path, given_noise, normal, states
+from samplerzoo.testing.fixtures import ON_VP, Path, given_noise, states, varied
 from samplerzoo.testing.settings import neighbours
 
 LOG_SNR = (-3.13, -2.21, -1.79, -0.93, -0.516, 0.31)
@@ -144,6 +144,6 @@ def _begun(
     """Return x_T and the states of the first steps of a run."""
     images, pixels = size
     draw = given_noise(LARGER[0], LARGER[1:], seed=seed)
-    model = normal(shape=(pixels,), schedule=schedule, variance=torch.sigmoid)
+    model = varied(shape=(pixels,), schedule=schedule)
     way = states(sampler, model, grid, lambda: draw()[:images, :pixels])
     return torch.stack([x.clone() for x in itertools.islice(way, len(LOG_SNR))])

@@ -14,7 +14,7 @@ from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.testing.checks.shapes import PERIOD, check_shape, image_of
 from samplerzoo.testing.checks.steps import check_steps
-from samplerzoo.testing.fixtures import ON_VP, Noise, Path, farthest, given_noise, last, normal, states
+from samplerzoo.testing.fixtures import ON_VP, Noise, Path, farthest, given_noise, last, normal, states, varied
 from samplerzoo.testing.steps import whole_grid
 
 STEPS = (
@@ -106,7 +106,7 @@ def _begun(sampler: Sampler, path: Path) -> dict[int, tuple[float, ...]]:
 
 def check_batches_of_any_size(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that images are the same in batches of all sizes that people take."""
-    model, pool = normal(shape=(2,), schedule=path.schedule), given_noise(MANY, (2,))
+    model, pool = varied(shape=(2,), schedule=path.schedule), given_noise(MANY, (2,))
     drawn: list[torch.Tensor] = []
 
     def first(images: int) -> Noise:

@@ -7,7 +7,7 @@ import torch
 from samplerzoo.core.blame import blame
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.testing.checks.walk import ROUNDING, size
-from samplerzoo.testing.fixtures import ON_VP, Noise, Path, farthest, given_noise, last, normal
+from samplerzoo.testing.fixtures import ON_VP, Noise, Path, farthest, given_noise, last, varied
 
 SHAPES = (
     *((channels, 2, 3) for channels in (1, 2, 3, 4, 8, 16, 32, 64)),
@@ -69,9 +69,7 @@ def image_of(
     """Make two images of a shape from draws of PERIOD numbers, over and over."""
     draw = given_noise(2, (PERIOD,))
     noise = lambda: _repeated(draw(), shape).contiguous(memory_format=layout)  # noqa: E731
-    return last(
-        sampler, normal(0.5, WIDE, shape=shape, schedule=path.schedule, variance=torch.sigmoid), path.some, noise
-    )
+    return last(sampler, varied(0.5, WIDE, shape=shape, schedule=path.schedule), path.some, noise)
 
 
 def _repeated(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -86,9 +84,9 @@ def check_pixels_are_independent(sampler: Sampler, path: Path = ON_VP) -> None:
     And that a pixel does not depend on how many others there are.
     """
     schedule, grid = path.schedule, path.some
-    alone = last(sampler, normal(shape=(2,), schedule=schedule, variance=torch.sigmoid), grid, given_noise(1, (2,)))
+    alone = last(sampler, varied(shape=(2,), schedule=schedule), grid, given_noise(1, (2,)))
     for shape in ((2,), (3, 6, 6), (3, 40, 40)):
-        model, pixels = normal(shape=shape, schedule=schedule, variance=torch.sigmoid), torch.Size(shape).numel()
+        model, pixels = varied(shape=shape, schedule=schedule), torch.Size(shape).numel()
         chosen = sorted({0, 1, pixels // 2, pixels - 1})
         noise = _one_pixel_a_row(shape, chosen)
         images = last(sampler, model, grid, noise).flatten(1)

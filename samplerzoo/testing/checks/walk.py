@@ -28,6 +28,7 @@ from samplerzoo.testing.fixtures import (
     made_for,
     normal,
     states,
+    varied,
 )
 from samplerzoo.testing.moments import Impulses, run
 
@@ -133,7 +134,7 @@ def check_float32_is_enough(sampler: Sampler, path: Path = ON_VP) -> None:
     Levels with next to no signal are left out: many a formula that is right divides by alpha.
     """
     for name, schedule in path.schedules.items():
-        model = normal(schedule=schedule, parametrization=SAMPLE)
+        model = varied(schedule=schedule, parametrization=SAMPLE)
         for steps, spacing in ((5, path.spacings[0]), (10, path.spacings[0]), (30, path.spacings[1])):
             levels = grid_of(sampler, schedule, steps, spacing).levels
             grid = Grid(tuple(level for level in levels if level.log_snr > FAINT))
@@ -172,7 +173,7 @@ def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
     samplerzoo itself hands states in float32 over. Someone who calls `walk` may have others.
     """
     schedule = path.schedule
-    model = normal(schedule=schedule, parametrization=SAMPLE)
+    model = varied(schedule=schedule, parametrization=SAMPLE)
     for what, (log_snr, bounds) in HALF_GRIDS.items():
         grid = Grid((*map(schedule.at_log_snr, log_snr), schedule.at(0.0)))
         exact = list(states(sampler, model, grid, _rough_noise(torch.float64)))
