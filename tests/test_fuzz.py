@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import json
 import os
 import resource
@@ -121,11 +122,16 @@ class Fuzzed:
         assert self.answer("ref", "make", "run", "--features", "pixels", "-o", "ref.npz")[0] == 0
         assert self.answer(*self.bench(), "--seeds", "0,1", "--steps", "1,2", "-o", "bench")[0] == 0
         assert self.answer("train", *TRAINING, "--max-train-steps", "1")[0] == 0
-        for name in ("model", "bench", "train"):
+        assert self.answer("bench", *self.small_run()[:2], *ERRORS, "--steps", "1,2", "-o", "errors")[0] == 0
+        assert self.answer("bench", "--model", "gaussian", "--sampler", "ddim", "--steps", "2,5", "-o", "exact")[0] == 0
+        for name in ("model", "bench", "train", "errors", "exact"):
             shutil.copytree(name, f"kept-{name}")
         self.pixels, self.metadata = images.read_png(Path("run/images/000001.png"))
-        self.rows = [json.loads(line) for line in Path("bench/results.jsonl").read_text().splitlines()]
-        for row in self.rows:
+        self.rows = {
+            name: [json.loads(line) for line in Path(name, "results.jsonl").read_text().splitlines()]
+            for name in ("bench", "errors", "exact")
+        }
+        for row in itertools.chain(*self.rows.values()):
             del row["digest"]  # which would refuse all that is changed
         with np.load("ref.npz") as content:
             self.moments = {name: content[name] for name in ("mu", "sigma")}
@@ -239,12 +245,13 @@ class Fuzzed:
         return self.answer(*words)[0]
 
     def results(self, random: Random) -> int:
-        rows = [changed(random, row) if random.random() < 0.5 else row for row in self.rows]
-        Path("bench/results.jsonl").write_bytes(
+        folder = random.choice([*self.rows])
+        rows = [changed(random, row) if random.random() < 0.5 else row for row in self.rows[folder]]
+        Path(folder, "results.jsonl").write_bytes(
             b"\n".join(written(random, row) for row in rows) + b"\n" * random.choice([0, 1])
         )
         code, _ = self.answer(
-            *random.choice([["compare", "bench", "kept-bench"], ["compare", "bench"], ["report", "bench"]])
+            *random.choice([["compare", folder, f"kept-{folder}"], ["compare", folder], ["report", folder]])
         )
         return code
 
@@ -273,6 +280,8 @@ class Fuzzed:
         named = random.choice(["latest", str(folder)])
         return self.answer("train", *TRAINING, "--max-train-steps", "1", "--resume-from-checkpoint", named)[0]
 
+
+ERRORS = ["--metrics", "error", "--sampler", "ddim", "--images", "4", "--device", "cpu", "--dtype", "float32"]
 
 TRAINING = ["--dataset", "digits", "--output-dir", "train", "--block-out-channels", "8,8", "--layers-per-block", "1",
             "--attention-levels", "0", "--eval-images", "1", "--eval-steps", "1", "--classes", "0,1",

@@ -137,6 +137,12 @@ class ImageError(Options):
     moved: NonNegativeFloat | None = None
     solution: FolderName | None = None
 
+    @model_validator(mode="after")
+    def _lies_in_its_interval(self) -> Self:
+        _check_interval("mean", self.low, self.mean, self.high)
+        _check_interval("features_mean", self.features_low, self.features_mean, self.features_high)
+        return self
+
 
 class ImageScore(Options):
     """Mean score of images, 100 times the cosine between an image and its prompt, with a 95% interval.
@@ -147,6 +153,19 @@ class ImageScore(Options):
     mean: NonNegativeFloat
     low: NonNegativeFloat | None = None
     high: NonNegativeFloat | None = None
+
+    @model_validator(mode="after")
+    def _lies_in_its_interval(self) -> Self:
+        _check_interval("mean", self.low, self.mean, self.high)
+        return self
+
+
+def _check_interval(what: str, low: float | None, mean: float | None, high: float | None) -> None:
+    """Refuse an interval that has one end, or does not hold its mean."""
+    if (low is None) != (high is None):
+        raise ValueError(f"the interval of {what} has one end")
+    if low is not None and high is not None and not (mean is not None and low <= mean <= high):
+        raise ValueError(f"{what} is {mean}, outside of its interval from {low:g} to {high:g}")
 
 
 class Row(Options):

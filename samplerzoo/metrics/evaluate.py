@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, NonNegativeFloat, ValidationError
 
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.metrics.distance_estimate import estimate_distance
@@ -19,6 +19,8 @@ from samplerzoo.metrics.kid import kernel_distance
 from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
 from samplerzoo.options import Options
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 NAMED = 5
 """Largest number of images that an error names."""
@@ -44,17 +46,17 @@ class Metrics(Options):
 
     fd: float
     fd_jackknifed: float | None = None
-    fd_se: float | None = None
+    fd_se: NonNegativeFloat | None = None
     fd_infinity: float | None = None
     floor: float | None = None
     floor_jackknifed: float | None = None
-    floor_se: float | None = None
+    floor_se: NonNegativeFloat | None = None
     kid: float | None = None
-    kid_se: float | None = None
-    kid_sd: float | None = None
-    precision: float | None = None
-    recall: float | None = None
-    label_accuracy: float | None = None
+    kid_se: NonNegativeFloat | None = None
+    kid_sd: NonNegativeFloat | None = None
+    precision: Share | None = None
+    recall: Share | None = None
+    label_accuracy: Share | None = None
     order: float | None = None
 
 

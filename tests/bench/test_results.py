@@ -12,7 +12,8 @@ import pytest
 from pandas import Series
 
 from samplerzoo import bench
-from samplerzoo.errors import UsageError
+from samplerzoo.bench.results import read_rows
+from samplerzoo.errors import UsageError, ZooError
 
 REPORTS = sorted(path.parent for path in Path(__file__).parents[2].glob("benchmarks/reports/*/results.jsonl"))
 
@@ -44,6 +45,28 @@ def test_fields_keep_the_order_of_the_file(folder: Path) -> None:
 def test_a_folder_without_rows(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no rows of a benchmark"):
         bench.frame(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("metrics", {"label_accuracy": -1.0}, r"metrics\.label_accuracy"),
+        ("metrics", {"precision": 1.5}, r"metrics\.precision"),
+        ("metrics", {"fd_se": -0.1}, r"metrics\.fd_se"),
+        ("error", {"low": 0.2, "mean": 0.1, "high": 0.3}, r"mean is 0\.1, outside of its interval from 0\.2 to 0\.3"),
+        ("error", {"mean": 0.1, "low": 0.05, "high": None}, r"the interval of mean has one end"),
+    ],
+)
+def test_figures_that_cannot_be_are_refused(
+    tmp_path: Path, part: str, change: dict[str, float | None], said: str
+) -> None:
+    folder = next(folder for folder in REPORTS if folder.name == "mnist-steps-vs-fd")
+    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    line = next(line for line in lines if part in line and line[part].get("mean", 0.0) is not None)
+    del line["digest"]  # of a hand that knows no better
+    (tmp_path / "results.jsonl").write_text(json.dumps(line | {part: line[part] | change}) + "\n")
+    with pytest.raises(ZooError, match=said):
+        read_rows(tmp_path)
 
 
 def test_the_import_is_cheap() -> None:
