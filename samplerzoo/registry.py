@@ -8,6 +8,7 @@ import inspect
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from samplerzoo.core.blame import blame, blaming, import_fault, place_of, remember
 from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind, bases, check_class
 from samplerzoo.core.protocol import check_members
-from samplerzoo.errors import UsageError, ZooError, did_you_mean, expect, path_text, reason
+from samplerzoo.errors import UsageError, ZooError, did_you_mean, expect, path_text, reason, short
 from samplerzoo.system.entry_points import origin, points
 
 if TYPE_CHECKING:
@@ -239,9 +240,17 @@ def spacing(text: str) -> Spacing:
 
 
 def split_spacing(text: str) -> tuple[str, dict[str, Any]]:
-    """Split `karras:rho=5` into the name and the options. A part without `=` belongs to the name, as a package's."""
+    """Split `karras:rho=5` into the name and the options. A part without `=` belongs to the name, as a package's.
+
+    Raises:
+        UsageError: an option is given twice.
+    """
     parts = text.split(":")
-    options = dict(part.split("=", 1) for part in parts if "=" in part)
+    pairs = [part.split("=", 1) for part in parts if "=" in part]
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise UsageError(f"spacing {short(text)}: {twice} is given twice")
     return ":".join(part for part in parts if "=" not in part), options
 
 

@@ -99,9 +99,9 @@ def list_pictures(folder: Path, split: str) -> Listing:
             root / wanted[0], [path for path in files if path.relative_to(root).parts[0] == wanted[0]]
         )
     columns, more = _classes(root, files)
-    metadata = _metadata(folder, files)
+    metadata, absent = _metadata(folder, files)
     labelled_by = "the names of folders" if columns and "label" not in metadata else None
-    return Listing(files, {**columns, **metadata}, labelled_by, bool(splits), notes=(*notes, *more))
+    return Listing(files, {**columns, **metadata}, labelled_by, bool(splits), notes=(*notes, *more, *absent))
 
 
 class ManifestLine(Options):
@@ -209,8 +209,8 @@ def _classes(root: Path, files: list[Path]) -> tuple[dict[str, list[Any]], list[
     return {"label": inside}, []
 
 
-def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
-    """Return the columns of the metadata files, in the order of the pictures.
+def _metadata(folder: Path, files: list[Path]) -> tuple[dict[str, list[Any]], list[str]]:
+    """Return the columns of the metadata files, in the order of the pictures, and what to say of their other rows.
 
     Raises:
         ZooError: one cannot be read, or says nothing of some of the pictures.
@@ -234,13 +234,15 @@ def _metadata(folder: Path, files: list[Path]) -> dict[str, list[Any]]:
     found = [rows.get(os.path.abspath(path)) for path in files]
     missing = [path for path, row in zip(files, found, strict=True) if row is None]
     if len(missing) == len(files):
-        return {}
+        return {}, []
     if missing:
         raise ZooError(
             f"{named[0]}: no row with the file_name of {len(missing)} of {len(files)} pictures, such as {missing[0]}"
         )
     names = list(dict.fromkeys(name for row in found if row is not None for name in row))
-    return {name: [(row or {}).get(name) for row in found] for name in names}
+    absent = [name for name in rows.keys() - {os.path.abspath(path) for path in files} if not os.path.exists(name)]
+    said = f"{len(absent)} pictures that metadata files name are not there, such as {min(absent, default='')}"
+    return {name: [(row or {}).get(name) for row in found] for name in names}, [said] * bool(absent)
 
 
 def _beside(path: Path, name: str) -> str:

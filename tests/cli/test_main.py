@@ -37,6 +37,48 @@ assert main(["info", "ddpm"]) == 0  # runs the sampler, to see whether it draws 
 """
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--steps", "5", "--steps=6"], "--steps is given twice; the last counts, 6"),
+        (["run", "--num-images", "5", "--num_images", "6"], "--num-images is given twice; the last counts, 6"),
+        (["run", "--sampler", "heun", "--sampler", "ddim"], "--sampler is given twice; the last counts, ddim"),
+        (["run", "--eta", "0", "--eta", "1"], "--eta is given twice; the last counts, 1"),
+        (["check", "ddim", "--eta", "0", "--eta", "1"], "--eta is given twice; the last counts, 1"),
+        (["timesteps", "--steps", "5", "--steps", "6"], "--steps is given twice; the last counts, 6"),
+        (["train", "--dataset", "digits", "--dataset", "mnist"], "--dataset is given twice; the last counts, mnist"),
+        (["train-classifier", "--seed", "1", "--seed", "2"], "--seed is given twice; the last counts, 2"),
+        (["ref", "make", "--features", "pixels", "--features", "x"], "--features is given twice; the last counts, x"),
+        (["eval", "--fake", "x", "--real", "y", "--real", "z"], "--real is given twice; the last counts, z"),
+        (["report", "x", "--baseline", "ddim", "--baseline", "b"], "--baseline is given twice; the last counts, b"),
+    ],
+)
+def test_of_a_flag_that_is_given_twice_the_last_value_counts_and_is_told(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*words, "--help"])
+    assert f"samplerzoo: {said}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["bench", "show"])
+@pytest.mark.parametrize("flag", ["--eta", "--steps"])
+def test_a_list_of_values_has_commas_between_them(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--sampler", "ddim", flag, "0", flag, "1"]) == 2
+    assert f"error: {flag} is given twice: write its values with commas between them" in capsys.readouterr().err
+
+
+def test_flags_that_may_be_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every sampler of a sweep has flags of its own."""
+    words = ["bench", "--model", "gaussian", "--sampler", "ddim", "--eta", "0", "--sampler", "ddim", "--eta", "1"]
+    assert main([*words, "--steps", "5", "--dry-run"]) == 0
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]] == ["eta=0.0,", "eta=1.0,"]
+
+
+def test_an_option_of_a_spacing_is_not_given_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["timesteps", "--steps", "5", "--spacing", "karras:rho=7:rho=5"]) == 2
+    assert "spacing 'karras:rho=7:rho=5': rho is given twice" in capsys.readouterr().err
+
+
 def test_help_and_list_import_nothing_heavy_and_the_grid_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -374,3 +374,21 @@ def test_columns_of_several_kinds_and_long_names_are_said_in_short(tmp_path: Pat
     said = load(folder).summary
     assert "the column 'mixed' holds values of several kinds, and is left out" in said
     assert "columns not used: " + "n" * 40 + ", \\x1b[31m (" in said
+
+
+def test_pictures_that_are_named_and_not_there_are_said(tmp_path: Path) -> None:
+    """A folder that was copied in part holds fewer pictures than its metadata name."""
+    folder = csv(put(tmp_path / "some", count=4), ["cat", "dog"] * 3)
+    data = load(folder)
+    assert labelled(data) == ["cat", "dog"] * 2
+    assert f"2 pictures that metadata files name are not there, such as {folder}/4.png" in data.summary
+    assert "are not there" not in load(csv(put(tmp_path / "whole", count=4), ["cat", "dog"] * 2)).summary
+
+
+def test_pictures_of_another_split_are_there(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        put(tmp_path, count=2, inside=split)
+    csv(tmp_path, ["cat", "dog"], "train/{}.png")
+    with (tmp_path / "metadata.csv").open("a") as file:
+        file.write("\ntest/0.png,cat\ntest/1.png,dog\n")
+    assert "are not there" not in load(tmp_path).summary
