@@ -43,18 +43,18 @@ from samplerzoo.testing.checks.guided import (
     check_evaluations_are_counted,
     check_guidance_changes_nothing_in_place,
     check_guidance_options_act,
-    check_guided_batch_is_not_mixed,
-    check_guided_dtype_is_kept,
     check_guided_kinds_of_network_agree,
-    check_guided_precisions_agree,
-    check_guided_runs_are_independent,
-    check_guided_shape,
     check_guided_x0_and_eps_agree,
-    check_images_are_guided_whole,
-    check_labels_are_respected,
     check_learned_variance_is_kept,
     check_missing_requirements_are_said,
 )
+from samplerzoo.testing.checks.guided_images import check_guided_shape, check_images_are_guided_whole
+from samplerzoo.testing.checks.guided_independence import (
+    check_guided_batch_is_not_mixed,
+    check_guided_runs_are_independent,
+    check_labels_are_respected,
+)
+from samplerzoo.testing.checks.guided_precision import check_guided_dtype_is_kept, check_guided_precisions_agree
 from samplerzoo.testing.checks.guided_scale import (
     check_interval_is_of_noise_to_signal,
     check_no_noise_is_taken_for_signal,
