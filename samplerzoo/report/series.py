@@ -6,6 +6,7 @@ A table of rows has one row per result. A table of points has one row per line a
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -98,7 +99,7 @@ def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
         distance=means["metrics.fd_jackknifed"].where(known, means[FD]),
         seeds=groups.size(),
         rows=groups["row"].agg(lambda own: {row.recipe.seed: row for row in own}),
-        work=means["cost.nfe"] + means["cost.classifier_gradients"] + means["cost.second_nfe"],
+        work=groups["row"].agg(lambda own: statistics.fmean(row.cost.work for row in own)),
         row=groups["row"].first(),
     )
     known = groups["metrics.fd_se"].count() == points["seeds"]
