@@ -122,7 +122,7 @@ class Fuzzed:
         assert self.answer("ref", "make", "run", "--features", "pixels", "-o", "ref.npz")[0] == 0
         assert self.answer(*self.bench(), "--seeds", "0,1", "--steps", "1,2", "-o", "bench")[0] == 0
         assert self.answer("train", *TRAINING, "--max-train-steps", "1")[0] == 0
-        assert self.answer("bench", *self.small_run()[:2], *ERRORS, "--steps", "1,2", "-o", "errors")[0] == 0
+        assert self.answer("bench", *ERRORS, "--steps", "1,2", "-o", "errors")[0] == 0
         assert self.answer("bench", "--model", "gaussian", "--sampler", "ddim", "--steps", "2,5", "-o", "exact")[0] == 0
         for name in ("model", "bench", "train", "errors", "exact"):
             shutil.copytree(name, f"kept-{name}")
@@ -281,7 +281,7 @@ class Fuzzed:
         return self.answer("train", *TRAINING, "--max-train-steps", "1", "--resume-from-checkpoint", named)[0]
 
 
-ERRORS = ["--metrics", "error", "--sampler", "ddim", "--images", "4", "--device", "cpu", "--dtype", "float32"]
+ERRORS = "--model exact:digits --metrics error --sampler ddim --images 4 --device cpu --dtype float32".split()
 
 TRAINING = ["--dataset", "digits", "--output-dir", "train", "--block-out-channels", "8,8", "--layers-per-block", "1",
             "--attention-levels", "0", "--eval-images", "1", "--eval-steps", "1", "--classes", "0,1",
