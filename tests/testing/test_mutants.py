@@ -118,9 +118,18 @@ def test_a_mutant_is_caught_and_the_message_names_its_cause_or_none(mutant: Samp
     assert all(cause.startswith(CAUSES[type(mutant)]) or CAUSES[type(mutant)] in cause for cause in causes)
 
 
-@pytest.mark.parametrize("sampler", CORRECT, ids=[type(sampler).__name__ for sampler in CORRECT])
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.kind)
+@pytest.mark.parametrize(
+    ("sampler", "path"),
+    [
+        pytest.param(
+            *(sampler, path), id=f"{path.kind}-{type(sampler).__name__}", marks=pytest.mark.slow if other else ()
+        )
+        for number, sampler in enumerate(CORRECT)
+        for path, other in zip(PATHS, [(number + shift) % len(PATHS) for shift in range(len(PATHS))], strict=True)
+    ],
+)
 def test_methods_that_are_right_are_not_refused(sampler: Sampler, path: Path) -> None:
+    """Each on one kind of path, in turn; on the others it takes minutes more."""
     for check in (check_every_step, check_unit_is_free, check_irregular_grids, check_moments, check_order):
         check(sampler, path)
 
