@@ -104,7 +104,12 @@ def _slope(steps: Sequence[int], errors: Sequence[float]) -> float:
 
 
 def convergence(
-    sampler: Sampler, steps: tuple[int, ...] = STEPS, *, path: str = "VP", uneven: bool = False
+    sampler: Sampler,
+    steps: tuple[int, ...] = STEPS,
+    *,
+    path: str = "VP",
+    uneven: bool = False,
+    between: tuple[float, float] = LOG_SNR,
 ) -> Convergence:
     """Measure the errors of a sampler between two levels, on grids that are uniform in log-SNR.
 
@@ -117,13 +122,14 @@ def convergence(
     Args:
         path: kind of noise path: VP, VE or flow.
         uneven: make the steps long and short in turn.
+        between: log-SNR of the two levels.
 
     Raises:
         ZooError: a stochastic sampler is not affine in its draws, options and grid do not decide whether it draws, or
             an error is not finite.
     """
     schedule, ramp = smooth_schedule(path), sampler.order > 2
-    grids = [_grid(path, n, ramp=ramp, uneven=uneven) for n in steps]
+    grids = [_grid(path, n, between, ramp=ramp, uneven=uneven) for n in steps]
     finest = max(grids, key=len)
     if _draws(sampler, finest, schedule):
         found = Convergence(steps, tuple(_weak_error(sampler, grid, schedule) for grid in grids))
@@ -131,7 +137,7 @@ def convergence(
         errors, step_errors = zip(*(_flow_errors(sampler, grid, schedule) for grid in grids), strict=True)
         found = Convergence(steps, errors, step_errors, corrects(sampler, schedule))
     if not all(map(math.isfinite, found.errors)):
-        raise ZooError(f"{sampler!r} returns NaN or infinity between log-SNR {LOG_SNR[0]:g} and {LOG_SNR[1]:g}")
+        raise ZooError(f"{sampler!r} returns NaN or infinity between log-SNR {between[0]:g} and {between[1]:g}")
     return found
 
 
@@ -248,13 +254,13 @@ def smooth_schedule(path: str) -> Schedule:
 
 
 @functools.cache
-def _grid(path: str, steps: int, *, ramp: bool, uneven: bool) -> Grid:
+def _grid(path: str, steps: int, between: tuple[float, float] = LOG_SNR, *, ramp: bool, uneven: bool) -> Grid:
     """Make the grid of a number of steps. A ramp breaks the first step into 1/n, 1/n, 2/n, 4/n ... of it.
 
     Euler's method then leaves an error of about h^4 there.
     """
     schedule = smooth_schedule(path)
-    low, high = LOG_SNR
+    low, high = between
     sizes = np.where(np.arange(steps) % 2, LONG if uneven else 1.0, 1.0)
     log_snr = low + (high - low) * np.concatenate([[0.0], np.cumsum(sizes)]) / sizes.sum()
     if ramp:

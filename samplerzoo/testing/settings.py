@@ -107,6 +107,10 @@ def _of_type(part: dict[str, Any]) -> list[Any]:
         case {"type": "number"}:
             low = part.get("minimum", part.get("exclusiveMinimum", 0.0))
             high = part.get("maximum", part.get("exclusiveMaximum"))
-            inner = [low + 1.0, low + 10.0, low + 100.0] if high is None else [low + 0.3 * (high - low)]
+            inner = (
+                [low + 1.0, low + 10.0, low + 100.0]
+                if high is None
+                else [low + share * (high - low) for share in (0.3, 0.7)]
+            )
             return [*(part[end] for end in ("minimum", "maximum") if end in part), *inner]
     return []

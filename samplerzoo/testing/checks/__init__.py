@@ -114,11 +114,13 @@ from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, c
 from samplerzoo.testing.checks.sweep import (
     check_all_settings,
     check_options_act,
+    check_settings_are_sound,
     check_settings_hold,
     check_what_is_set_stays,
 )
 from samplerzoo.testing.checks.unit import check_unit_is_free
 from samplerzoo.testing.checks.walk import (
+    check_answers_are_taken_as_they_are,
     check_answers_are_used,
     check_coefficients_have_all_digits,
     check_draws_are_used,
@@ -174,6 +176,7 @@ SAMPLER_CHECKS = (
     check_nfe_is_what_it_calls,
     check_draws_are_used,
     check_answers_are_used,
+    check_answers_are_taken_as_they_are,
     check_unit_is_free,
     check_dtype_is_kept,
     check_coefficients_have_all_digits,
@@ -187,6 +190,7 @@ SAMPLER_CHECKS = (
     check_options_act,
     check_what_is_set_stays,
     check_settings_hold,
+    check_settings_are_sound,
     check_long_runs,
     check_any_number_of_steps,
 )
@@ -196,6 +200,7 @@ SLOW_CHECKS = (
     check_every_step_heeds_its_own_answer,
     check_what_is_set_stays,
     check_options_act,
+    check_settings_are_sound,
     check_any_number_of_steps,
     check_batches_of_any_size,
     check_images_of_any_size,

@@ -30,6 +30,12 @@ STDS = torch.tensor([0.5, 0.2, 1.5], dtype=torch.float64)
 USUAL_STEPS = (13, 25, 50, 100)
 """Numbers of steps between which the error has to fall by an order less than is declared, or more."""
 
+ELSEWHERE = ((-8.5, -4.0), (2.0, 7.0))
+"""Log-SNR of levels before and behind those between which most of an image is made."""
+
+FEWER_STEPS = (32, 64, 128)
+"""Numbers of steps between them."""
+
 BOUNDS = {100: 0.13, 200: 0.06}
 """Relative error of mean and deviation that is allowed, by the number of steps, for a slow method of first order."""
 
@@ -121,9 +127,13 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
     variance. A better order than the declared one passes. Without noise the error of every single step falls as fast
     as it has to, too: with wrong weights, errors of long and short steps may cancel in a run. And from each number of
     steps to the next larger one the error falls, at numbers that people take: a method that does something else at some
-    of them is seen. At last every step has its order, wherever on a path it is.
+    of them is seen. An order above 1 is measured where there is more noise, and less, too. At last every step has its
+    order, wherever on a path it is.
     """
     check_order_of(sampler, path)
+    if sampler.order > 1:
+        for between in ELSEWHERE:
+            _check_order_between(sampler, path, between)
     found = convergence(sampler, USUAL_STEPS, path=path.kind)
     runs = zip(itertools.pairwise(found.steps), itertools.pairwise(found.errors), strict=True)
     for (few, many), (before, after) in runs:
@@ -133,6 +143,17 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
             f"goes from {before:.2e} to {after:.2e}"
         )
     check_order_of_every_step(sampler, path)
+
+
+def _check_order_between(sampler: Sampler, path: Path, between: tuple[float, float]) -> None:
+    """Check the order of runs near the ends of a path, where the error may cross zero: within a half."""
+    found = convergence(sampler, FEWER_STEPS, path=path.kind, uneven=True, between=between)
+    errors = ", ".join(f"{error:.2e} at {steps}" for steps, error in zip(found.steps, found.errors, strict=True))
+    assert found.order > sampler.order - 0.5, (
+        f"it declares order {sampler.order}, and {found.order:.2f} was measured\n"
+        f"between log-SNR {between[0]:g} and {between[1]:g}, in steps that are long and short in turn, its errors are "
+        f"{errors} steps"
+    )
 
 
 def check_order_of(sampler: Sampler, path: Path, steps: tuple[int, ...] = STEPS) -> None:

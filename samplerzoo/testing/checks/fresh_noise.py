@@ -110,6 +110,9 @@ def _responses(sampler: Sampler, schedule: Schedule, grid: Grid, weight: float) 
 LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 17, 20, 21, 25, 30, 33, 40, 50, 65, 100, 250)
 """Numbers of steps of runs in whose every step a weight and a shift of its own are to be heeded."""
 
+FEW = (3, 10, 25)
+"""Some of them, at settings of which there are many."""
+
 CHOSEN = 12
 """Steps of a run that are looked at: at its beginning, at its end, and between."""
 
@@ -128,10 +131,15 @@ def check_every_step_heeds_its_own_answer(sampler: Sampler, path: Path = ON_VP) 
     look at them. A sampler that asks at other levels than those at which its steps begin may go by any of its answers,
     and is left out.
     """
+    check_runs_heed_their_answers(sampler, path, LENGTHS)
+
+
+def check_runs_heed_their_answers(sampler: Sampler, path: Path, lengths: Sequence[int] = FEW) -> None:
+    """Check it in runs of some lengths."""
     short = Grid(tuple(path.uneven.levels[i] for i in (1, 2, 3, -1)))
     low, high = (_responses(sampler, path.schedule, short, weight)[0] for weight in (0.0, 1.0))
     heeds = low != high
-    for steps in LENGTHS:
+    for steps in lengths:
         run = functools.partial(_Run, sampler, path.schedule, grid_of(sampler, path.schedule, steps))
         plain = run(learned=False, shifted=False)
         if not plain.asks_where_steps_begin:

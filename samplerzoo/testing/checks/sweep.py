@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable, Sequence
 
 import torch
 
+from samplerzoo.core.model import Model
 from samplerzoo.core.sampler import Sampler, grid_of, suited
-from samplerzoo.errors import UsageError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.testing.checks.answers import (
     check_kinds_of_network_agree,
     check_lands_on_the_point,
@@ -16,17 +18,25 @@ from samplerzoo.testing.checks.answers import (
     check_order_of,
     has_order,
 )
-from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted
+from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted, check_runs_heed_their_answers
+from samplerzoo.testing.checks.independence import check_batch_is_not_mixed, check_runs_leave_nothing_behind
 from samplerzoo.testing.checks.refusals import refusal
-from samplerzoo.testing.checks.steps import check_every_step, check_steps
+from samplerzoo.testing.checks.shapes import check_any_shape, check_pixels_are_independent
+from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, check_steps
 from samplerzoo.testing.checks.unit import unit_is_free
 from samplerzoo.testing.checks.walk import (
     check_answers_are_used,
+    check_coefficients_have_all_digits,
+    check_draws_are_used,
+    check_dtype_is_kept,
     check_float32_is_enough,
+    check_half_precision_is_near,
     check_irregular_grids,
+    check_nothing_is_changed_in_place,
+    check_one_state_a_step,
 )
 from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, normal, states
-from samplerzoo.testing.settings import neighbours, values_apart, with_value
+from samplerzoo.testing.settings import neighbours, options_apart, values_apart, with_value
 from samplerzoo.testing.steps import coarse_grids, fine_grids
 
 EXACT_CHECKS = (
@@ -40,6 +50,23 @@ EXACT_CHECKS = (
     check_kinds_of_network_agree,
     check_moments,
 )
+
+PLAIN_CHECKS = (
+    check_one_state_a_step,
+    check_runs_leave_nothing_behind,
+    check_batch_is_not_mixed,
+    check_any_shape,
+    check_pixels_are_independent,
+    check_nothing_is_changed_in_place,
+    check_draws_are_used,
+    check_dtype_is_kept,
+    check_coefficients_have_all_digits,
+    check_float32_is_enough,
+    check_half_precision_is_near,
+    check_long_runs,
+    check_runs_heed_their_answers,
+)
+"""Checks that hold whatever a method does: of images that are independent, of digits, and of long runs."""
 
 FEW, MANY = 10, 25
 """Steps of runs in which options are to do something, and all that is asked: of few steps some methods cut it."""
@@ -78,6 +105,22 @@ def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
                 f"as {other!r} its suited() returns {found!r}, though all options were set: change only what is not "
                 "in self.model_fields_set"
             )
+            for name in options_apart(sampler, other):
+                _check_alone(other, name, model)
+
+
+def _check_alone(other: Sampler, name: str, model: Model) -> None:
+    """Check that an option stays where it is the only one that the user has set."""
+    value = getattr(other, name)
+    try:
+        alone = type(other).model_validate({name: value})
+    except ValueError:
+        return
+    found = suited(alone, model)
+    assert getattr(found, name) == value, (
+        f"where {name}={value!r} alone was set, its suited() returns {found!r}: keep what is in self.model_fields_set, "
+        "as self.model_copy(update=...) does"
+    )
 
 
 def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -102,6 +145,24 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
                 _check_order(other, sampler, path)
         except AssertionError as error:
             raise AssertionError(f"as {other!r}: {error}") from error
+
+
+def check_settings_are_sound(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that images are independent, of all digits, and right in long runs with each option at other values, too.
+
+    What an option turns on may mix images, write into its input, or be made for one shape.
+    """
+    for other in _settings_that_act(sampler, path):
+        if refusal(other, path) is None:
+            _check_each(PLAIN_CHECKS, other, path)
+
+
+def _check_each(checks: Sequence[Callable[[Sampler, Path], object]], other: Sampler, path: Path) -> None:
+    try:
+        for check in checks:
+            check(other, path)
+    except (AssertionError, ZooError) as error:
+        raise AssertionError(f"as {other!r}: {error}") from error
 
 
 def _check_order(other: Sampler, sampler: Sampler, path: Path) -> None:
@@ -132,13 +193,9 @@ def check_all_settings(sampler: Sampler, path: Path = ON_VP) -> None:
     To two options comes one that they need to act at all. Of settings that make the same states one is checked.
     """
     for other in _settings_in_pairs(sampler, path):
-        try:
-            for check in EXACT_CHECKS:
-                check(other, path)
-            if other.order:
-                _check_order(other, sampler, path)
-        except AssertionError as error:
-            raise AssertionError(f"as {other!r}: {error}") from error
+        _check_each((*PLAIN_CHECKS, *EXACT_CHECKS), other, path)
+        if other.order:
+            _check_each([lambda it, way: _check_order(it, sampler, way)], other, path)
 
 
 def _settings_in_pairs(sampler: Sampler, path: Path) -> list[Sampler]:

@@ -322,6 +322,42 @@ def check_answers_are_used(sampler: Sampler, path: Path = ON_VP) -> None:
             )
 
 
+BENT = 1e-9
+"""Relative difference from a straight line that is rounding."""
+
+FAR_OFF = (0.0, 1.0, 1e3, -1e3)
+"""Sizes by which all answers of a network are moved, in eps, in the rows of a batch."""
+
+
+@torch.no_grad()
+def check_answers_are_taken_as_they_are(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that answers which are a thousand times as far off move a state a thousand times as far, in any direction.
+
+    A bound on x0 or eps is that of a clip, which is the user's, however far it lies from what pictures hold.
+    """
+    model = made_for(sampler, MEAN, STD, path.schedule)
+    moves = torch.tensor(FAR_OFF, dtype=torch.float64)[:, None]
+    for grid in (grid_of(sampler, path.schedule, 5), path.some):
+        draw = given_noise(1, (1,))
+
+        def predict(x: torch.Tensor, level: Level) -> Prediction:
+            return model.denoise(x, level).moved(moves)
+
+        def noise() -> torch.Tensor:
+            return draw().repeat(len(moves), 1)  # noqa: B023
+
+        x = path.schedule.prior_std * noise()
+        walk = walk_from(sampler, x, grid, Denoiser(predict, path.schedule), noise)
+        for number, state in enumerate(walk, 1):
+            moved = (state - state[:1])[:, 0]
+            off = (moved[2:] - moves[2:, 0] * moved[1]).abs() / (1e3 * moved[1].abs()).clamp(min=1.0)
+            assert off.max() <= BENT, (
+                f"where every eps of the network is off by 1, the state of step {number} of {len(grid)} moves by "
+                f"{moved[1]:.6g}, where it is off by 1000 by {moved[2]:.6g}, and by {moved[3]:.6g} where by -1000: "
+                "bounds on a prediction belong to the clip"
+            )
+
+
 @torch.no_grad()
 def _with_one_answer_off(
     sampler: Sampler, path: Path, grid: Grid, questions: int
