@@ -65,9 +65,15 @@ def split(text: str) -> list[str]:
 
 def facts(options: type[BaseModel]) -> dict[str, Facts]:
     """Describe every field, in the order of the class."""
-    schema = options.model_json_schema()
-    schemas = _with_choices(schema["properties"], schema.get("$defs", {}))
+    schemas = schemas_of(options)
     return {name: _facts(field, schemas[field.alias or name]) for name, field in options.model_fields.items()}
+
+
+def schemas_of(options: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of every field, with the choices of enumerations in their place."""
+    schema = options.model_json_schema()
+    found: dict[str, Any] = _with_choices(schema["properties"], schema.get("$defs", {}))
+    return found
 
 
 def _with_choices(part: Any, named: dict[str, Any]) -> Any:

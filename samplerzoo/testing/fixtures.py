@@ -76,10 +76,11 @@ ON_VP = Path(
         "cosine": COSINE,
         "sigmoid": VP.from_config({"beta_schedule": "sigmoid"}),
         "zero terminal SNR": ZERO_SNR,
+        "4000 timesteps": VP.from_config({"num_train_timesteps": 4000, "beta_start": 2.5e-5, "beta_end": 0.005}),
     },
     (998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99),
 )
-ON_VE = Path({"VE": VE()}, (79.5, 23.25, 20.0, 3.0, 0.5, 0.01, 0.0005))
+ON_VE = Path({"VE": VE(), "VE up to 700": VE(high=700.0)}, (79.5, 23.25, 20.0, 3.0, 0.5, 0.01, 0.0005))
 ON_FLOW = Path({"flow": RectifiedFlow()}, (999.5, 812.25, 800, 300.0, 20.0, 0.6, 0.01))
 PATHS = (ON_VP, ON_VE, ON_FLOW)
 

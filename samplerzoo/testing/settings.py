@@ -6,10 +6,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+from samplerzoo.fields import schemas_of
 from samplerzoo.options import Options
 
 MANY = 12
 """Whole numbers within bounds that are tried one by one; of more, the first ones are."""
+
+MORE = 7
+"""Distance of a whole number without a bound that is tried beside the first ones."""
 
 PARTS = 24
 """Parts into which the way between the bounds of a number is broken."""
@@ -42,13 +46,26 @@ def values_apart(plugin: Options, name: str) -> list[tuple[Any, Any]]:
 
     None may stand for one of the others.
     """
-    values = [getattr(plugin, name), *(getattr(other, name) for other in neighbours(plugin, name))]
+    values = [
+        getattr(plugin, name),
+        *(getattr(other, name) for other in (*neighbours(plugin, name), *far(plugin, name))),
+    ]
     return [pair for pair in itertools.combinations(values, 2) if None not in pair]
 
 
 def with_value(plugin: Plugin, name: str, value: Any) -> list[Plugin]:
     """Return the plugin with an option at a value; nothing where that is refused."""
-    return [other for other in (plugin, *neighbours(plugin, name)) if getattr(other, name) == value]
+    return [other for other in (plugin, *neighbours(plugin, name), *far(plugin, name)) if getattr(other, name) == value]
+
+
+def far(plugin: Plugin, name: str) -> Iterator[Plugin]:
+    """Yield the object with an option that is a whole number at one beyond those that are tried, if it has no bound."""
+    part = schemas_of(type(plugin))[type(plugin).model_fields[name].alias or name]
+    for each in part.get("anyOf", [part]):
+        if each.get("type") == "integer" and not {"maximum", "exclusiveMaximum"} & each.keys():
+            other = _with(plugin, {name: max(_of_type(each)) + MORE})
+            if other is not None:
+                yield other
 
 
 def along(plugin: Plugin, name: str) -> Iterator[Plugin]:
@@ -84,9 +101,8 @@ def _with(plugin: Plugin, values: dict[str, Any]) -> Plugin | None:
 
 def _values(plugin: Options, name: str) -> list[Any]:
     """List values of an option, at its bounds and between them."""
-    schema = type(plugin).model_json_schema()["properties"]
     field = type(plugin).model_fields[name]
-    part = schema[field.alias or name]
+    part = schemas_of(type(plugin))[field.alias or name]
     return [value for each in part.get("anyOf", [part]) for value in _of_type(each)]
 
 

@@ -141,18 +141,22 @@ def exact_std(level: Level) -> Tensor:
     return (level.alpha**2 * STDS**2 + level.sigma**2).sqrt()
 
 
-def points(sampler: Sampler, schedule: Schedule, grid: Grid) -> tuple[list[Point], Laws]:
+def points(sampler: Sampler, schedule: Schedule, grid: Grid, *, learned: bool = True) -> tuple[list[Point], Laws]:
     """Walk once over a grid from an exact state, and return what the sampler makes on the way, in its order.
 
     Row n of the laws is that of point n.
+
+    Args:
+        learned: let the network have learned a variance.
     """
-    run = _Run(sampler, schedule, grid, DRAWS)
+    exact = predictor(sampler, schedule, learned=learned)
+    run = _Run(sampler, exact, schedule, grid, DRAWS)
     if run.most > DRAWS:
-        run = _Run(sampler, schedule, grid, run.most)
+        run = _Run(sampler, exact, schedule, grid, run.most)
     return run.points()
 
 
-def predictor(sampler: Sampler, schedule: Schedule) -> Callable[[Tensor, Level], Prediction]:
+def predictor(sampler: Sampler, schedule: Schedule, *, learned: bool = True) -> Callable[[Tensor, Level], Prediction]:
     """Return the exact denoiser of the data as the sampler takes it: a consistency model's, if it needs no mean."""
     if not sampler.needs_mean:
         return consistency(schedule, MEANS, STDS, shape=MEANS.shape).denoise
@@ -161,7 +165,7 @@ def predictor(sampler: Sampler, schedule: Schedule) -> Callable[[Tensor, Level],
     def predict(x: Tensor, level: Level) -> Prediction:
         residual = (x - level.alpha * MEANS) / (level.alpha**2 * variances + level.sigma**2)
         x0 = MEANS + level.alpha * variances * residual
-        return Prediction(x, level, level.sigma * residual, x0, torch.full_like(x, WEIGHT))
+        return Prediction(x, level, level.sigma * residual, x0, torch.full_like(x, WEIGHT) if learned else None)
 
     return predict
 
@@ -174,13 +178,19 @@ class _Run:
     """
 
     @torch.no_grad()
-    def __init__(self, sampler: Sampler, schedule: Schedule, grid: Grid, draws: int) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        exact: Callable[[Tensor, Level], Prediction],
+        schedule: Schedule,
+        grid: Grid,
+        draws: int,
+    ) -> None:
         self.rows, self.drawn, self.most = 2 + 2 * draws, 0, 0
         self.hits = torch.zeros(self.rows, dtype=torch.float64)
         self.made: list[tuple[int, Level, bool, Tensor, Tensor]] = []
         self.grid, self.step = list(grid.pairs()), 0
         self._schedule, top = schedule, grid.levels[0]
-        exact = predictor(sampler, schedule)
 
         def predict(x: Tensor, level: Level) -> Prediction:
             self.made.append((self.step, level, True, x.clone(), self.hits))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import ClassVar
 
 from samplerzoo_plugins.ddpm import posterior_mean
 
-from samplerzoo import Sampler, posterior_std, transition_variance
+from samplerzoo import Field, Sampler, posterior_std, transition_variance
 
 
 def ratio(level):
@@ -313,7 +314,57 @@ class MoreNoise(Sampler):
         return s.alpha * p.x0 + s.sigma * kept * p.eps + s.sigma * math.sqrt(1 - kept**2) * noise()
 
 
+class Kind(StrEnum):
+    ODE = "ode"
+    SDE = "sde"
+
+
+class OfAnEnum(Sampler):
+    """DDIM or ancestral sampling, by an option that is an enumeration (Song, Meng, Ermon 2021)."""
+
+    kind: Kind = Field(Kind.ODE, description="with noise, or without")
+
+    def step(self, x, t, s, denoise, noise):
+        p, std = denoise(x, t), posterior_std(t, s) if self.kind == Kind.SDE else 0.0
+        x = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0)) * p.eps
+        return x + std * noise() if std else x
+
+
+class Churned(Sampler):
+    """Stochastic sampler whose noise is bounded, in few steps at a part of its option (Karras et al. 2022)."""
+
+    order = property(lambda self: 0 if self.s_churn else 2)
+    s_churn: float = Field(0.0, ge=0, le=80, description="noise of all steps together")
+
+    def walk(self, x, grid, denoise, noise):
+        schedule, gamma = denoise.schedule, min(self.s_churn / len(grid), math.sqrt(2) - 1)
+        top = schedule.at(schedule.T)
+        for t, s in grid.pairs():
+            y, u = x / t.alpha, t
+            if gamma and ratio(t) * (1 + gamma) <= ratio(top):
+                u = schedule.at_log_snr(-2 * math.log(ratio(t) * (1 + gamma)))
+                y = y + math.sqrt(ratio(u) ** 2 - ratio(t) ** 2) * noise()
+            p = denoise(u.alpha * y, u)
+            if s.clean:
+                x = p.x0
+            else:
+                h = ratio(s) - ratio(u)
+                x = s.alpha * (y + h / 2 * (p.eps + denoise(s.alpha * (y + h * p.eps), s).eps))
+            yield x
+
+
+class RateAtTheEnd(Sampler):
+    """Euler and Maruyama's method with the noise of the level that a step leads to (Song et al. 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p, h = denoise(x, t), t.tau - s.tau
+        if s.clean:
+            return p.x0
+        return x - t.drift * h * x + t.rate * h * p.score + math.sqrt(s.rate * h) * noise()
+
+
 CORRECT: list[Sampler] = [
+    OfAnEnum(), Churned(), RateAtTheEnd(),
     MidpointInTime(), RalstonInTime(), Kutta3InTime(), KuttaInTime(), KuttaInLambda(), AdamsInLambda(), MoreNoise(),
     Ralston(), Kutta(), DormandPrince(), Picard(), SingleStep(), SingleStep3(), Restart(), StochasticAdams(),
     PseudoNumerical(), Between(), BlurredDDIM(), GradientEstimation(), ForwardAndBack(),

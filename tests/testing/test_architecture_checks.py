@@ -165,6 +165,13 @@ class DtypeOfTheWeights(Wrong):
         return module(x.to(module.dtype), time, **condition.inputs).sample
 
 
+class TimeInHalf(Wrong):
+    """Hands on the time in the dtype of the weights."""
+
+    def answer(self, inner, module, x, time, condition):
+        return inner(x, time.to(module.dtype), condition)
+
+
 class RoundsToEights(Wrong):
     """Rounds what half precision answers."""
 
@@ -287,6 +294,7 @@ MUTANTS = [
     (KeepsTheAnswer(), "check_calls_are_answered_alone"),
     (ReadsInBfloat16(), "check_float32_has_its_digits"),
     (DtypeOfTheWeights(), "check_half_precision_is_answered_in_float32"),
+    (TimeInHalf(), "check_half_precision_is_answered_in_float32"),
     (RoundsToEights(), "check_half_precision_is_answered_in_float32"),
     (Float32Alone(), "check_takes_half_precision"),
     (OnTheCPU(), "check_device_is_that_of_the_network"),

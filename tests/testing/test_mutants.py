@@ -19,6 +19,7 @@ from leftover_mutants import (
     UnevenHeun,
 )
 from memory_mutants import MEMORY_MUTANTS, HalfTheThirdTerm, ThirdTermOfTheSDE
+from option_mutants import OPTION_MUTANTS, HeunOfVE, InputIsScaled, ShiftOfTwoEvaluations
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
 from setting_mutants import SETTING_MUTANTS
 from step_mutants import (
@@ -70,16 +71,20 @@ IN_ONE_CHECK: list[tuple[Sampler, str]] = [
     *MEMORY_MUTANTS,
     *LEFTOVER_MUTANTS,
     *VARIANCE_MUTANTS,
+    *OPTION_MUTANTS,
 ]
 
 CAUSES: dict[type[Sampler], str] = {
     EpsAtTheNextLevel: "the level is the one that the step leads to",
     NetworkToldTheNextLevel: "the level is the one that the step leads to",
+    HeunOfVE: "times what it is at this level: the network is given a state as it is",
+    InputIsScaled: "times what it is at this level: the network is given a state as it is",
     FirstStepIsLost: "the state is still at the level that the step begins at",
     LosesAStepOfManyOnVE: "the state is still at the level that the step begins at",
     LogSnrForLambda: "log-SNR is taken for lambda",
     MidpointLambda: "at_log_snr was given the lambda",
     X0ClampedAtFour: "values are cut at 4",
+    ShiftOfTwoEvaluations: "leaves no trace in its state",
     ShiftOfShortRuns: "leaves no trace in its state",
     ShiftWithAVariance: "leaves no trace in its state",
     ShiftWithoutAVariance: "leaves no trace in its state",
@@ -151,7 +156,7 @@ SAID = {
     "LongLastStepsInBfloat16": "after step 4 of 4, from log-SNR -2 on (a long last step), where rounding is below 0.04",
     "TwentyStepsInFloat16": "after step 20 of 25, from log-SNR -3 on (many steps), where rounding is below 0.02",
     "MuchNoiseInBfloat16": "after step 1 of 5, from log-SNR -5 on (much noise), where rounding is below 0.11",
-    "LittleNoiseInFloat16": "from log-SNR -1 on (little noise), where rounding is below 0.014",
+    "LittleNoiseInFloat16": "from log-SNR -1 on (little noise), where rounding is below 0.03",
     "X0ClampedAtFour": "two images of the point 7 become 4 and 4, and so do those of 14",
     "EpsLeftAtTheEnd": ": something of x_T, or of fresh noise, is left in them",
     "ImagesAreBrighter": "two images of the point 0.3 become 0.31 and 0.31",

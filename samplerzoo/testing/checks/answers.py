@@ -127,13 +127,10 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
     variance. A better order than the declared one passes. Without noise the error of every single step falls as fast
     as it has to, too: with wrong weights, errors of long and short steps may cancel in a run. And from each number of
     steps to the next larger one the error falls, at numbers that people take: a method that does something else at some
-    of them is seen. An order above 1 is measured where there is more noise, and less, too. At last every step has its
-    order, wherever on a path it is.
+    of them is seen. Every step has its order, wherever on a path it is; and if that is above 1, runs have it where
+    there is more noise, and less, too.
     """
     check_order_of(sampler, path)
-    if sampler.order > 1:
-        for between in ELSEWHERE:
-            _check_order_between(sampler, path, between)
     found = convergence(sampler, USUAL_STEPS, path=path.kind)
     runs = zip(itertools.pairwise(found.steps), itertools.pairwise(found.errors), strict=True)
     for (few, many), (before, after) in runs:
@@ -143,6 +140,9 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
             f"goes from {before:.2e} to {after:.2e}"
         )
     check_order_of_every_step(sampler, path)
+    if sampler.order > 1:
+        for between in ELSEWHERE:
+            _check_order_between(sampler, path, between)
 
 
 def _check_order_between(sampler: Sampler, path: Path, between: tuple[float, float]) -> None:

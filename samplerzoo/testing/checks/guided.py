@@ -6,6 +6,7 @@ A guidance is checked on an exact mixture, in float64. Another model, if one is 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 from unittest import SkipTest
 
@@ -34,6 +35,7 @@ from samplerzoo.testing.guiding import (
     eps,
     guiding,
     guiding_settings,
+    settings_of,
     variance_by_label,
 )
 from samplerzoo.testing.settings import difference, neighbours, values_apart, with_value
@@ -198,11 +200,12 @@ def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = Non
         answers.append(bench.model.denoise(x, t, condition))
         return answers[-1]
 
-    for scale in (0.0, 1.0, 1.5, 3.0):
+    for scale, made in itertools.product((0.0, 1.0, 1.5, 3.0), settings_of(guidance, model)):
         answers.clear()
-        p = bench.guide(at(guidance, scale), denoise=denoise)(x, t)
-        assert p.variance is not None, f"at scale {scale:g} the learned variance is lost: change predictions by replace"
-        assert p.variance.shape == x.shape, f"at scale {scale:g} the variance has the shape {tuple(p.variance.shape)}"
+        where = f"at scale {scale:g}{difference(guidance, made)}"
+        p = bench.guide(at(made, scale), denoise=denoise)(x, t)
+        assert p.variance is not None, f"{where} the learned variance is lost: change predictions by replace"
+        assert p.variance.shape == x.shape, f"{where} the variance has the shape {tuple(p.variance.shape)}"
         own = bench.model.denoise(x, t, bench.condition()).variance
         known = [
             part for answer in answers for part in (answer.variance if answer.variance is not None else x).split(len(x))
@@ -210,7 +213,7 @@ def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = Non
         if scale >= 1 and own is not None and any(farthest(own, part) <= bench.tolerance for part in known):
             off = farthest(p.variance, own)
             assert off <= bench.tolerance, (
-                f"at scale {scale:g} the learned variance is off by {off:.2g} from that of the images' labels: change "
+                f"{where} the learned variance is off by {off:.2g} from that of the images' labels: change "
                 "the prediction with the label by replace, and not the one without"
             )
 

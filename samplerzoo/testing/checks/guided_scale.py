@@ -141,7 +141,7 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
             scale, weight = wrong.fault or wrong.off_scale
             raise AssertionError(
                 f"at scale {scale:g}{difference(guidance, made)} image {wrong.image} is guided as at scale "
-                f"{weight:.3g}, {bench.place(wrong.t)}{_cause(bench, made, wrong.t, wrong.x)}"
+                f"{weight:.7g}, {bench.place(wrong.t)}{_cause(bench, made, wrong.t, wrong.x)}"
             )
     if not seen:
         raise SkipTest("its eps is nowhere on the line from the unconditional to the conditional one")

@@ -159,12 +159,30 @@ def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
             assert type(grid) is not Grid or len(grid) == steps, (
                 f"its grid has {len(grid)} steps, {spacing}, where {steps} were asked for"
             )
+    _check_begins_in_noise(sampler, path)
     for steps, spacing in asked:
         first, second = (grids[steps, spacing] for grids in found)
         assert first.levels == second.levels, (
             f"its grid of {steps} steps, {spacing}, is another one after others were asked for: what is kept forgets "
             "the steps, the spacing or the schedule"
         )
+
+
+LATE = 2.0
+"""Log-SNR above the noisiest level of a path up to which a run may begin."""
+
+
+def _check_begins_in_noise(sampler: Sampler, path: Path) -> None:
+    """Check that a run begins where a state is noise, or where the spacing begins, on all schedules of a path."""
+    for name, schedule in path.schedules.items():
+        for spacing in path.spacings:
+            grids = grid_of(sampler, schedule, 20, spacing), schedule.grid(20, spacing)
+            first, usual = (grid.levels[0] for grid in grids)
+            latest = max(usual.log_snr, schedule.at(schedule.T).log_snr + LATE)
+            assert first.log_snr <= latest, (
+                f"its grid of 20 steps, {spacing}, begins at log-SNR {first.log_snr:.3g} of the {name} schedule, whose "
+                f"noisiest level has {schedule.at(schedule.T).log_snr:.3g}: a run begins with noise alone"
+            )
 
 
 USE_NOISE = "use noise()"

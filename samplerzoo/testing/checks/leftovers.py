@@ -80,7 +80,9 @@ def _run_other_grids(sampler: Sampler, path: Path) -> None:
     They come in an order in which each of them is the first of something that is kept.
     """
     times = [level.tau for level in _grid(path.schedule, LOG_SNR, STEPS).levels]
-    for schedule in [*path.schedules.values()][1:]:
+    for schedule in path.schedules.values():
+        if schedule.at(times[0]) == path.schedule.at(times[0]):
+            continue  # it has the same levels
         with contextlib.suppress(UsageError):  # of the schedule
             _begun(sampler, schedule, Grid(tuple(map(schedule.at, times))), seed=1)
     for before in (*OTHERS, LOG_SNR):

@@ -170,6 +170,10 @@ def check_every_label_is_handed_on(architecture: NetworkArchitecture, module: An
         )
 
 
+ONE_IN_BFLOAT16 = (904.0, 905.0)
+"""Times that are one number in bfloat16, whose numbers above 512 are four apart."""
+
+
 def check_half_precision_is_answered_in_float32(architecture: NetworkArchitecture, module: Any) -> None:
     """Check that weights in half precision answer float32 to float32, near to the answer of float32 weights."""
     facts = facts_of(architecture, module)
@@ -183,6 +187,23 @@ def check_half_precision_is_answered_in_float32(architecture: NetworkArchitectur
         assert found.dtype == x.dtype, f"weights in {dtype} answer {found.dtype} to {x.dtype}"
         off = farthest(found, exact) / max(1e-6, float(exact.abs().max()))
         assert off <= allowed, f"weights in {dtype} answer with a relative difference of {off:.2g} from float32"
+    _check_times_keep_their_digits(architecture, module, facts)
+
+
+def _check_times_keep_their_digits(architecture: NetworkArchitecture, module: Any, facts: NetworkFacts) -> None:
+    """Check that two late times which bfloat16 takes for one have two answers of weights in bfloat16, too."""
+    if facts.times is not None and max(ONE_IN_BFLOAT16) >= facts.times:
+        return
+    x, condition = given(facts, 1)
+    weights = read_again(architecture, module, torch.bfloat16)
+    for net in (module, weights):
+        early, late = (answer_of(architecture, net, x, time, condition) for time in ONE_IN_BFLOAT16)
+        if torch.equal(early, late):
+            assert net is module, (
+                f"weights in bfloat16 have one answer for the times {ONE_IN_BFLOAT16[0]:g} and "
+                f"{ONE_IN_BFLOAT16[1]:g}, and in float32 two: hand time on in float32, whatever the weights are"
+            )
+            return
 
 
 def check_takes_half_precision(architecture: NetworkArchitecture, module: Any) -> None:

@@ -46,6 +46,7 @@ SCHEDULES = {
     "a VP path of 100 timesteps": VP.from_config({"num_train_timesteps": 100}),
     "a VP path of 4000 timesteps": VP.from_config({"num_train_timesteps": 4000}),
     "a VE path": VE(),
+    "a VE path up to 700": VE(high=700.0),
     "a flow path": RectifiedFlow(),
     "a VP path with a grid of its own": _with_grid(VP.from_config({})),
     "a flow path with a grid of its own": _with_grid(RectifiedFlow()),

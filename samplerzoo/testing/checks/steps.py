@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import LEAST_ALPHA, Schedule
+from samplerzoo.errors import UsageError
 from samplerzoo.testing.convergence import smooth_schedule
 from samplerzoo.testing.fixtures import ON_VP, Path
 from samplerzoo.testing.steps import (
@@ -37,6 +39,9 @@ BIAS_AT_THE_END = 0.02
 BIAS_OF_ORDER_0 = 0.12
 """Share of the fresh noise by which the deviation of a step may be off for good, if order 0 is declared: that of noise
 which is made a tenth smaller."""
+
+SMALL = 0.1
+"""Size of a step in lambda up to which its fresh noise is a part of that of its level."""
 
 COARSE = 1.0
 """Size of a step above which a method that is right may be far off."""
@@ -70,9 +75,12 @@ def check_every_step(sampler: Sampler, path: Path = ON_VP) -> None:
     """
     for name, schedule in path.schedules.items():
         if schedule is not path.schedule:
-            check_steps(sampler, schedule, fine_grids(schedule), name)
+            exact = check_steps(sampler, schedule, fine_grids(schedule), name)
+            check_steps(sampler, schedule, coarse_grids(sampler, schedule, path.spacings), name, exact=exact)
             continue
         exact = check_steps(sampler, schedule, fine_grids(schedule) | whole_grid(schedule), name)
+        with suppress(UsageError):  # of a sampler that takes networks alone that have learned a variance
+            check_steps(sampler, schedule, fine_grids(schedule), name, learned=False)
         long = coarse_grids(sampler, schedule, path.spacings) | {"a few uneven steps": path.uneven}
         check_steps(sampler, schedule, long, name, exact=exact)
 
@@ -93,13 +101,20 @@ def check_longest_runs(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def check_steps(
-    sampler: Sampler, schedule: Schedule, grids: Mapping[str, Grid], name: str, *, exact: bool = False
+    sampler: Sampler,
+    schedule: Schedule,
+    grids: Mapping[str, Grid],
+    name: str,
+    *,
+    exact: bool = False,
+    learned: bool = True,
 ) -> bool:
     """Check every step of runs on these grids. The first error is told whole.
 
     Args:
         name: name of the schedule, for messages.
         exact: take the sampler to be exact on data that is a single point.
+        learned: let the network have learned a variance.
 
     Returns:
         True if it is exact on such data, in all of these runs.
@@ -107,8 +122,8 @@ def check_steps(
     every = True
     for what, grid in grids.items():
         levels = grid.levels
-        found, laws = points(sampler, schedule, grid)
-        where = f"a run of {what} on the {name} schedule"
+        found, laws = points(sampler, schedule, grid, learned=learned)
+        where = f"a run of {what} on the {name} schedule" + ", by a network without a learned variance" * (not learned)
         assert grid.levels == levels, f"it changes the grid that it is handed, in {where}"
         last = {(point.number, point.level.tau): point for point in found if point.asked}
         judged = zip(found, _right(laws, sampler).tolist(), laws.off_on_a_point[:, 0].tolist(), strict=True)
@@ -118,14 +133,14 @@ def check_steps(
             guess = point.asked and last[point.number, point.level.tau] is not point  # of a method that iterates
             if not guess and not right:
                 step = f"step {point.number} of {len(grid)}, in {where}"
-                details = _details(point, laws[row], drawn=bool((laws.fresh > 0).any()))
+                details = _details(point, laws[row], drawn=bool((laws.fresh > 0).any()), steps=len(grid))
                 raise AssertionError("\n".join([f"{_verdict(point)}: {step}", *details]))
             if not (point.asked or point.level.clean or off <= ROUNDING):
                 every = False
                 if exact and not off <= ROUNDING_OF_MANY:
                     step = f"step {point.number} of {len(grid)}, in {where}"
                     long = f"a long step misses its level, where x0 and eps do not change along it: {step}"
-                    raise AssertionError("\n".join([long, *_details(point, laws[row], drawn=False)]))
+                    raise AssertionError("\n".join([long, *_details(point, laws[row], drawn=False, steps=len(grid))]))
     return every
 
 
@@ -176,7 +191,10 @@ def _right_at_noise(laws: Laws, sampler: Sampler) -> Tensor:
     if sampler.order == 0 and sampler.needs_mean:
         allowed = allowed + BIAS_OF_ORDER_0 * laws.fresh_share
     near = (mean <= allowed * signal + kept) & (std <= allowed + 4 * kept**2)
-    return torch.where(size > COARSE, mean.isfinite() & std.isfinite(), near).all(1, keepdim=True)
+    small = (laws.span <= SMALL) & (kept == 0.0)
+    near &= ~small | (laws.fresh_share <= 1.0 + SAME)  # no more noise than the level has
+    coarse = (size > COARSE) & ~small
+    return torch.where(coarse, mean.isfinite() & std.isfinite(), near).all(1, keepdim=True)
 
 
 def _verdict(point: Point) -> str:
@@ -185,16 +203,18 @@ def _verdict(point: Point) -> str:
     return "the last step does not end in the data" if point.level.clean else "a step misses its level"
 
 
-def _details(point: Point, law: Laws, *, drawn: bool) -> Iterator[str]:
+def _details(point: Point, law: Laws, *, drawn: bool, steps: int) -> Iterator[str]:
     """Tell where a step goes, what was expected and found, and which terms are off; and the cause, if it is certain.
 
     Args:
         drawn: whether steps of the run draw noise.
+        steps: steps of the run.
     """
+    causes = [*_causes(point, law, steps)]
     yield f"the step goes from {told(point.t)} to {told(point.s)}"
     if point.asked:
         yield f"the network is told {told(point.level)}"
-    terms = [] if point.level.clean else [*_terms(point, law, drawn=drawn)]
+    terms = [] if point.level.clean else [*_terms(point, law, drawn=drawn and not causes)]
     if terms:
         yield (
             f"on data that is a single point the {_what(point)} holds {law.x0_share:.6g} of x0, where alpha is "
@@ -210,7 +230,7 @@ def _details(point: Point, law: Laws, *, drawn: bool) -> Iterator[str]:
             f"{float(law.mean[n]):.6g}, expected {point.level.alpha * float(MEANS[n]):.6g}, and the deviation "
             f"{float(law.std[n]):.6g}, expected {float(law.expected[n]):.6g}"
         )
-    yield from (f"cause: {cause}" for cause in _causes(point, law))
+    yield from (f"cause: {cause}" for cause in causes)
 
 
 def _what(point: Point) -> str:
@@ -231,12 +251,14 @@ def _terms(point: Point, law: Laws, *, drawn: bool) -> Iterator[str]:
             yield f"the term of eps is off by {law.noise_share - point.level.sigma:+.3g}"
 
 
-def _causes(point: Point, law: Laws) -> Iterator[str]:
+def _causes(point: Point, law: Laws, steps: int) -> Iterator[str]:
     """Name a mistake that gives exactly these numbers."""
     t, s, level = point.t, point.s, point.level
     x0, noise, lam = law.x0_share, law.noise_share, log_snr_of(law) / 2
     if point.asked:
-        if _same(level.log_snr, lam):
+        if _same(level.lam, lam):
+            yield f"x is {x0 / level.alpha:.6g} times what it is at this level: the network is given a state as it is"
+        elif _same(level.log_snr, lam):
             yield f"at_log_snr was given the lambda {lam:.6g} of x, and takes log-SNR, which is 2 lambda"
         elif _same(level.lam, 2 * lam):
             yield f"the level is that of twice the log-SNR of x, {2 * lam:.6g}; log-SNR is 2 lambda"
@@ -254,7 +276,7 @@ def _causes(point: Point, law: Laws) -> Iterator[str]:
         yield f"log-SNR is taken for lambda: h is {h:.6g}, the difference of log(alpha / sigma), and not {2 * h:.6g}"
     elif _same(x0, t.alpha) and _same(noise, t.sigma):
         yield "the state is still at the level that the step begins at: nothing was done, or an old state is yielded"
-    elif noise < MATCH and abs(x0 - 1) < MATCH:
+    elif noise < MATCH and abs(x0 - 1) < MATCH and point.number + 1 < steps:  # else it may be one level too far on
         yield "the state is x0: the prediction is yielded in place of the state"
 
 

@@ -19,7 +19,11 @@ from samplerzoo.testing.checks.answers import (
     has_order,
 )
 from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted, check_runs_heed_their_answers
-from samplerzoo.testing.checks.independence import check_batch_is_not_mixed, check_runs_leave_nothing_behind
+from samplerzoo.testing.checks.independence import (
+    check_batch_is_not_mixed,
+    check_grids_are_as_asked,
+    check_runs_leave_nothing_behind,
+)
 from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.checks.shapes import check_any_shape, check_pixels_are_independent
 from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, check_steps
@@ -52,6 +56,7 @@ EXACT_CHECKS = (
 )
 
 PLAIN_CHECKS = (
+    check_grids_are_as_asked,
     check_one_state_a_step,
     check_runs_leave_nothing_behind,
     check_batch_is_not_mixed,
@@ -61,18 +66,26 @@ PLAIN_CHECKS = (
     check_draws_are_used,
     check_dtype_is_kept,
     check_coefficients_have_all_digits,
+    check_lands_on_the_point,
+    check_long_runs,
     check_float32_is_enough,
     check_half_precision_is_near,
-    check_long_runs,
     check_runs_heed_their_answers,
 )
 """Checks that hold whatever a method does: of images that are independent, of digits, and of long runs."""
 
-FEW, MANY = 10, 25
-"""Steps of runs in which options are to do something, and all that is asked: of few steps some methods cut it."""
+MANY = 25
+RUNS = ((10, (2,)), (MANY, (2,)), (10, (3, 4, 5)), (300, (2,)))
+"""Steps and shapes of runs in which options are to do something: the cheap ones first.
+
+From the second on they are to do all that is asked: in few steps some methods cut it.
+"""
 
 FEWER_STEPS, MORE_STEPS = (64, 128), (256, 512)
 """Numbers of steps by which the order is measured at settings of which there are many."""
+
+SOME = 5
+"""Settings of which checks are made that hold whatever a method does."""
 
 MOST = 24
 """Settings that a thorough sweep tries on a kind of path."""
@@ -81,15 +94,16 @@ MOST = 24
 def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that any two values of an option differ in a state somewhere, the others being as they are or varied.
 
-    One that does nothing is forgotten. One that does nothing beyond a value is cut without a word.
+    One that does nothing is forgotten. One that does nothing beyond a value is cut without a word. It may act in long
+    runs alone, or on pictures.
     """
-    around, few, ways = [sampler, *neighbours(sampler)], _Ways(path, FEW), _Ways(path, MANY)
+    around, ways = [sampler, *neighbours(sampler)], [_Ways(path, steps, shape) for steps, shape in RUNS]
     for name in type(sampler).model_fields:
-        acts = any(few.differ(base, other) for base in around for other in neighbours(base, name))
+        acts = any(way.differ(base, other) for way in ways for base in around for other in neighbours(base, name))
         assert acts, f"the option {name} changes no state, whatever it and the other options are set to"
         for a, b in values_apart(sampler, name):
             pairs = [(x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)]
-            assert any(ways.differ(x, y) for x, y in pairs), (
+            assert any(way.differ(x, y) for way in ways[1:] for x, y in pairs), (
                 f"the option {name} gives the same states at {a!r} as at {b!r}: a value that is not taken as it "
                 "is belongs out of its bounds, which its Field says"
             )
@@ -150,11 +164,12 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
 def check_settings_are_sound(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that images are independent, of all digits, and right in long runs with each option at other values, too.
 
-    What an option turns on may mix images, write into its input, or be made for one shape.
+    What an option turns on may mix images, write into its input, or be made for one shape. Of many settings some are
+    checked.
     """
-    for other in _settings_that_act(sampler, path):
-        if refusal(other, path) is None:
-            _check_each(PLAIN_CHECKS, other, path)
+    acting = [other for other in _settings_that_act(sampler, path) if refusal(other, path) is None]
+    for other in acting[:: -(-len(acting) // SOME) or 1]:
+        _check_each(PLAIN_CHECKS, other, path)
 
 
 def _check_each(checks: Sequence[Callable[[Sampler, Path], object]], other: Sampler, path: Path) -> None:
@@ -178,10 +193,12 @@ def _check_order(other: Sampler, sampler: Sampler, path: Path) -> None:
 
 def _settings_that_act(sampler: Sampler, path: Path) -> list[Sampler]:
     """List settings that differ from the sampler in one option, or in two where the one acts with the other alone."""
-    around, ways = [sampler, *neighbours(sampler)], _Ways(path)
+    around, ways = [sampler, *neighbours(sampler)], [_Ways(path, steps, shape) for steps, shape in RUNS[1:]]
     found: list[Sampler] = []
     for name in type(sampler).model_fields:
-        acting = (base for base in around if any(ways.differ(base, other) for other in neighbours(base, name)))
+        acting = (
+            base for way in ways for base in around if any(way.differ(base, other) for other in neighbours(base, name))
+        )
         base = next(acting, None)
         found += [] if base is None else neighbours(base, name)
     return [other for n, other in enumerate(found) if other != sampler and other not in found[:n]]
@@ -211,8 +228,8 @@ def _settings_in_pairs(sampler: Sampler, path: Path) -> list[Sampler]:
 class _Ways:
     """Runs of settings on one path: do two of them make the same states?"""
 
-    def __init__(self, path: Path, steps: int = MANY) -> None:
-        self._path, self._steps = path, steps
+    def __init__(self, path: Path, steps: int = MANY, shape: tuple[int, ...] = (2,)) -> None:
+        self._path, self._steps, self._shape = path, steps, shape
         self._known: dict[str, list[torch.Tensor] | None] = {}
 
     def differ(self, a: Sampler, b: Sampler) -> bool:
@@ -229,7 +246,9 @@ class _Ways:
             schedule = self._path.schedule
             try:
                 grid = grid_of(sampler, schedule, self._steps, self._path.spacings[1])
-                self._known[key] = list(states(sampler, bimodal(schedule=schedule), grid, given_noise(2, (2,))))
+                self._known[key] = list(
+                    states(sampler, bimodal(self._shape, schedule), grid, given_noise(2, self._shape))
+                )
             except UsageError:
                 self._known[key] = None
         return self._known[key]

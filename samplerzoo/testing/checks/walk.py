@@ -159,7 +159,7 @@ HALF_GRIDS: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
     "many steps": (np.linspace(-3.0, 3.0, 25).tolist(), (0.12, 0.02)),
     "a long last step": ((-2.0, -1.5, -1.0, -0.5), (0.04, 0.006)),
     "much noise": ((-5.0, -3.0, -1.0, 1.0, 3.0), (0.11, 0.022)),
-    "little noise": ((-1.0, 0.0, 2.0, 4.0, 6.0), (0.15, 0.014)),
+    "little noise": ((-1.0, 0.0, 2.0, 4.0, 6.0), (0.2, 0.03)),
 }
 """Log-SNR of levels where neither alpha nor sigma is so small that formulas that are right lose their digits.
 
@@ -284,12 +284,16 @@ def _without_jumps(grid: Grid, schedule: Schedule) -> Grid:
     return Grid(tuple(levels))
 
 
+ODD_STD = 0.37
+"""Deviation at which no step of a plain method forgets its state by chance, as one of a fifth does on a flow at .5."""
+
+
 def check_draws_are_used(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that every draw leaves a trace in the image, and that without draws an image follows from x_T alone."""
     schedule = path.schedule
     for grid in (grid_of(sampler, schedule, 5), path.uneven):
         drawn = draws(sampler, grid, schedule)
-        model = made_for(sampler, MEAN, STD, schedule)
+        model = made_for(sampler, MEAN, ODD_STD, schedule)
         images = run(model, sampler, grid, Impulses(1 + drawn, (1,)))
         again = run(model, sampler, grid, Impulses(1 + drawn, (1,)))
         assert drawn or torch.equal(images, again), (
