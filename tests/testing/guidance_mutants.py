@@ -14,6 +14,7 @@ from samplerzoo_plugins.autoguidance import Autoguidance
 from samplerzoo_plugins.classifier_free_guidance import ClassifierFreeGuidance
 from samplerzoo_plugins.classifier_guidance import ClassifierGuidance
 
+from samplerzoo import Field
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.parametrization import EPSILON
 from samplerzoo.core.prediction import Prediction
@@ -553,7 +554,22 @@ class LevelOfTheCallBefore(Guiding):
         return late
 
 
+class VarianceOfNoLabel(Guiding):
+    """With the rescaling of Lin et al. (2024) the variance is that of no label."""
+
+    rescale: float = Field(0.0, ge=0, le=1, description="how far the deviation is brought back")
+
+    def mixed(self, u, c):
+        p = c.away_from(u, self.scale)
+        if not self.rescale:
+            return p
+        own, guided = (part.v.flatten(1).std(1, correction=0) for part in (c, p))
+        factor = (own / guided.clamp(min=1e-12)).reshape(-1, *[1] * (p.v.ndim - 1))
+        return u.replace(v=(self.rescale * factor + 1 - self.rescale) * p.v)
+
+
 GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
+    (VarianceOfNoLabel(scale=2.0), {"check_learned_variance_is_kept"}),
     (TiresOfGuiding(scale=2.0), {"check_guided_runs_are_independent"}),
     (IgnoredCondition(), {"check_scale_guides", "check_scale_is_exact", "check_scale_0_is_unconditional"}),
     (IgnoredLabels(), {"check_labels_are_respected", "check_scale_1_is_conditional"}),
