@@ -124,3 +124,12 @@ def halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "halves.py"
     path.write_text(HALVES)
     return path
+
+
+@pytest.fixture
+def quick_kit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the slow checks of samplers, where a test is about what becomes of any check."""
+    from samplerzoo.testing import conformance
+
+    quick = [check for check in conformance.SAMPLER_CHECKS if check not in conformance.SLOW_CHECKS]
+    monkeypatch.setattr(conformance, "SAMPLER_CHECKS", tuple(quick))

@@ -56,6 +56,7 @@ def test_a_typo_is_told_with_file_and_line(cli, wrong: Path) -> None:
     assert "  check_every_step: FAILED, as check_one_state_a_step" in answer.out.splitlines()
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_a_failure_says_why_and_exits_with_1(cli, wrong: Path) -> None:
     answer = cli("check", "half-way", "--plugin", wrong, "--speed", 0.7)
     assert answer.code == 1
@@ -68,6 +69,7 @@ def test_a_failure_says_why_and_exits_with_1(cli, wrong: Path) -> None:
     assert " failed" in answer.out.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_for_machines(cli, wrong: Path) -> None:
     answer = cli("check", "half-way", "--plugin", wrong, "--json")
     found = json.loads(answer.out)
@@ -152,6 +154,7 @@ def test_bad_requests(cli, words: str, parts: list[str]) -> None:
     cli("check", *words.split()).refuses(2, *parts)
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_debug_prints_the_traceback_of_a_failed_check(cli, wrong: Path) -> None:
     quiet, loud = (cli("check", "half-way", "--plugin", wrong, *flags) for flags in ([], ["--debug"]))
     assert quiet.out == loud.out
@@ -159,6 +162,7 @@ def test_debug_prints_the_traceback_of_a_failed_check(cli, wrong: Path) -> None:
     assert loud.err.count("Traceback (most recent call last)") >= loud.out.count("FAILED") > 0
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_a_sampler_that_ends_the_program_fails_its_checks(cli, wrong: Path) -> None:
     wrong.write_text(WRONG.replace("p = denoise(x, t)", "raise SystemExit"))
     answer = cli("check", "half-way", "--plugin", wrong)

@@ -412,6 +412,7 @@ def test_a_compiled_network_gives_the_same_images(tiny_model: Path, monkeypatch:
     torch.testing.assert_close(made.images, plain.images, rtol=1e-4, atol=1e-4)  # float32, of images up to 10
 
 
+@pytest.mark.slow
 def test_torch_compiles_a_network(tiny_model: Path, tmp_path: Path) -> None:
     """The one test with torch's own backend; in a process of its own, since setuptools, which it imports, refuses to
     follow a test that has imported distutils."""

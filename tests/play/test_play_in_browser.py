@@ -151,7 +151,7 @@ def test_one_setting_is_drawn_and_looked_back_on(tab: Any, tmp_path: Path) -> No
     tab.get_by_text("16 images in 4 steps: 4 network evaluations an image").wait_for()
     assert re.match(r"samplerzoo run --model \S+ --sampler ddim --steps 4 .*--num-images 16", shown(tab))
     tab.get_by_text("after step 4 of 4: clean").wait_for()
-    tab.wait_for_function("[...document.images].every(it => it.complete)")
+    tab.wait_for_function("[...document.images].every(it => it.complete && it.naturalWidth)")
     assert all(tab.locator("img:visible").evaluate_all("all => all.map(it => it.naturalWidth)"))  # none is broken
     before = tab.locator("img:visible").nth(1).get_attribute("src")
     tab.get_by_label("number input for step", exact=True).fill("1")

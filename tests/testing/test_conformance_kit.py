@@ -114,6 +114,7 @@ def test_a_path_that_a_sampler_refuses_is_skipped_with_its_reason(kind: str) -> 
         checks[f"check_moments_on_{kind.lower()}"](OnOnePath())
 
 
+@pytest.mark.usefixtures("quick_kit")
 @pytest.mark.parametrize("sampler", [Secretive(eta=1.0), Boastful()], ids=repr)
 def test_whether_noise_is_drawn_is_measured_and_what_an_old_plugin_declares_is_ignored(sampler: Sampler) -> None:
     plain = DDIM(eta=sampler.eta)
@@ -122,6 +123,7 @@ def test_whether_noise_is_drawn_is_measured_and_what_an_old_plugin_declares_is_i
     check_sampler(sampler)
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_the_first_failure_is_told_whole_and_the_others_in_a_line_each() -> None:
     with pytest.raises(AssertionError) as caught:
         check_sampler(TwoDegrees())
@@ -134,6 +136,7 @@ def test_the_first_failure_is_told_whole_and_the_others_in_a_line_each() -> None
     assert [line.partition(":")[0] for line in rest] == ["check_order_on_ve", "check_order_on_flow"]
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_a_missing_citation_is_a_warning() -> None:
     (found,) = [outcome for outcome in outcomes(TwoDegrees()) if outcome.check == "check_cites_its_source"]
     assert str(found).startswith("check_cites_its_source: warning, the docstring of TwoDegrees cites no source")
@@ -143,6 +146,7 @@ def test_a_missing_citation_is_a_warning() -> None:
         check(TwoDegrees())
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_an_error_that_no_check_foresaw_is_told_in_one_line_and_stops_nothing() -> None:
     found = {outcome.check: outcome for outcome in outcomes(Crashing())}
     assert found["check_order"].status == "failed"
@@ -175,11 +179,13 @@ def test_what_is_no_plugin_is_refused(wrong: object) -> None:
 # -- expected failures
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_expected_failures_are_told_and_do_not_count() -> None:
     found = {outcome.check: outcome for outcome in check_sampler(TwoDegrees(), expected_failures=REASONS)}
     assert str(found["check_order_on_ve"]) == "check_order_on_ve: fails, as expected, of"
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_an_expected_failure_that_passes_is_one() -> None:
     with pytest.raises(AssertionError, match=r"check_moments: FAILED, it passes, though expected to fail \(never\)"):
         check_sampler(DDIM(), expected_failures={"check_moments": "never"})

@@ -57,12 +57,14 @@ def check_guidance_options_act(guidance: Guidance, model: Model | None = None) -
             acts = any(_act_otherwise(base, other) for base, other in pairs)
             assert acts, f"the option {name} changes no prediction, whatever it and the other options are set to"
             for a, b in values_apart(guidance, name):
-                apart = (
+                apart = [
                     (x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)
                     if not (bench.refuses(x) or bench.refuses(y))
-                )  # fmt: skip
+                ]  # fmt: skip
                 acts = any(_act_otherwise(x, y) for x, y in apart)
-                assert acts or chooses_levels(guidance, name), (  # no network is asked beyond the levels of a path
+                assert (
+                    acts or not apart or chooses_levels(guidance, name)
+                ), (  # no network is asked beyond the levels of a path
                     f"the option {name} gives the same predictions at {a!r} as at {b!r}: a value that is not taken as "
                     "it is belongs out of its bounds, which its Field says"
                 )
