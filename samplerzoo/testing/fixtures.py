@@ -108,7 +108,11 @@ def varied(
 ) -> Model:
     """Make Gaussian data whose learned variance and mean shift are others for every pixel of every state."""
     kind = parametrization or usual(schedule)
-    model = learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind), torch.sigmoid)
+    return shifted(learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind), torch.sigmoid))
+
+
+def shifted(model: Model) -> Model:
+    """Let predictions of a model ask for a mean shift, as a guidance may."""
     return _Shifted(**{field.name: getattr(model, field.name) for field in dataclasses.fields(model)})
 
 

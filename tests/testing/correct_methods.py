@@ -353,6 +353,24 @@ class Churned(Sampler):
             yield x
 
 
+class NoisyBetween(Sampler):
+    """Ancestral sampling between two levels of noise, and DDIM outside of them (Karras et al. 2022, algorithm 2)."""
+
+    takes_shift: ClassVar[bool] = True
+    low: float = Field(0.05, ge=0.01, le=0.3, description="least noise to signal at which noise is drawn")
+    high: float = Field(5.0, ge=2, le=50, description="most noise to signal at which noise is drawn")
+
+    def step(self, x, t, s, denoise, noise):
+        p, small, large = denoise(x, t), posterior_std(t, s) ** 2, transition_variance(t, s)
+        if s.clean or not self.low < ratio(t) < self.high:
+            return s.alpha * p.x0 + s.sigma * p.eps
+        variance = small if p.variance is None else small ** (1 - p.variance) * large**p.variance
+        mean = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - small, 0)) * p.eps
+        if p.shift is not None:
+            mean = mean + variance * p.shift
+        return mean + variance**0.5 * noise()
+
+
 class RateAtTheEnd(Sampler):
     """Euler and Maruyama's method with the noise of the level that a step leads to (Song et al. 2021)."""
 
@@ -364,7 +382,7 @@ class RateAtTheEnd(Sampler):
 
 
 CORRECT: list[Sampler] = [
-    OfAnEnum(), Churned(), RateAtTheEnd(),
+    OfAnEnum(), NoisyBetween(), Churned(), RateAtTheEnd(),
     MidpointInTime(), RalstonInTime(), Kutta3InTime(), KuttaInTime(), KuttaInLambda(), AdamsInLambda(), MoreNoise(),
     Ralston(), Kutta(), DormandPrince(), Picard(), SingleStep(), SingleStep3(), Restart(), StochasticAdams(),
     PseudoNumerical(), Between(), BlurredDDIM(), GradientEstimation(), ForwardAndBack(),

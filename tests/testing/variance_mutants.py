@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from samplerzoo import Sampler, posterior_std, transition_variance
+from samplerzoo import Field, Sampler, posterior_std, transition_variance
 
 
 class OfTheVariance(Sampler):
@@ -237,6 +237,26 @@ class ShiftOfLargeBatches(OfTheVariance):
         return shift if len(shift) < 500 else shift.mean(0, keepdim=True)
 
 
+class ShiftOfLessNoise(OfTheVariance):
+    """The shift is dropped where next to no signal is left (Doe 2026)."""
+
+    def step(self, x, t, s, denoise, noise):
+        def ask(x, t):
+            p = denoise(x, t)
+            return dataclasses.replace(p, shift=None) if t.sigma / t.alpha > 300 else p
+
+        return super().step(x, t, s, ask, noise)
+
+
+class ShiftIsKeptByAnOption(OfARun):
+    """What an option keeps is the shift of the step before (Doe 2026)."""
+
+    keep: bool = Field(False, description="keep the shift")
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, shift=kept.get("before", p).shift) if self.keep else p
+
+
 VARIANCE_MUTANTS: list[tuple[Sampler, str]] = [
     (MeanOfTheBatch(), "check_batch_is_not_mixed"),
     (MeanOfTheBatch(), "check_batch_is_not_mixed_on_flow"),
@@ -270,4 +290,6 @@ VARIANCE_MUTANTS: list[tuple[Sampler, str]] = [
     (ShiftOfRows(), "check_any_shape"),
     (ShiftInFloat64(), "check_float32_is_enough"),
     (ShiftOfLargeBatches(), "check_batches_of_any_size"),
+    (ShiftOfLessNoise(), "check_every_step_heeds_its_own_answer"),
+    (ShiftIsKeptByAnOption(), "check_settings_are_sound"),
 ]

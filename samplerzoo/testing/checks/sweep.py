@@ -39,7 +39,7 @@ from samplerzoo.testing.checks.walk import (
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
 )
-from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, normal, states
+from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, normal, shifted, states
 from samplerzoo.testing.settings import neighbours, options_apart, values_apart, with_value
 from samplerzoo.testing.steps import coarse_grids, fine_grids
 
@@ -246,9 +246,9 @@ class _Ways:
             schedule = self._path.schedule
             try:
                 grid = grid_of(sampler, schedule, self._steps, self._path.spacings[1])
-                self._known[key] = list(
-                    states(sampler, bimodal(self._shape, schedule), grid, given_noise(2, self._shape))
-                )
+                model, draw = bimodal(self._shape, schedule), given_noise(2, self._shape)
+                model = shifted(model) if sampler.takes_shift else model
+                self._known[key] = list(states(sampler, model, grid, draw))
             except UsageError:
                 self._known[key] = None
         return self._known[key]
