@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -92,23 +92,16 @@ def normal(
     shape: tuple[int, ...] = (1,),
     parametrization: Parametrization | None = None,
     schedule: Schedule = LINEAR,
+    variance: float | Callable[[Tensor], Tensor] = 0.5,
 ) -> Model:
-    """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it."""
+    """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it, if that is a number."""
     kind = parametrization or usual(schedule)
-    return learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind))
+    return learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind), variance)
 
 
-def varied(
-    mean: float | Tensor = 0.5,
-    std: float | Tensor = 0.5,
-    *,
-    shape: tuple[int, ...] = (1,),
-    parametrization: Parametrization | None = None,
-    schedule: Schedule = LINEAR,
-) -> Model:
-    """Make Gaussian data whose learned variance and mean shift are others for every pixel of every state."""
-    kind = parametrization or usual(schedule)
-    return shifted(learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind), torch.sigmoid))
+def varied(mean: float = 0.5, std: float = 0.5, **options: Any) -> Model:
+    """Make data as `normal` does, whose learned variance and mean shift are others for every pixel of every state."""
+    return shifted(normal(mean, std, variance=torch.sigmoid, **options))
 
 
 def shifted(model: Model) -> Model:
