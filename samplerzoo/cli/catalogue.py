@@ -12,7 +12,7 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.summary import summary
 from samplerzoo.cli.terminal import show
 from samplerzoo.core.kinds import Kind
@@ -28,7 +28,7 @@ HEADINGS: dict[Kind, str] = {
 }
 
 
-@click.command("list", cls=SingleFlags, params=[plugin_flag])
+@click.command("list", cls=TellsRepeated, params=[plugin_flag])
 @click.option("--check", is_flag=True, help="import every plugin and say which are broken; exit code 1 if any is")
 @click.option(
     "--all", "everything", is_flag=True, help="also the samplers of other libraries, each tried on an exact Gaussian"

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from samplerzoo.cli.paths import PATH
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.terminal import show
 
 
-@click.command("compare", cls=SingleFlags)
+@click.command("compare", cls=TellsRepeated)
 @click.argument("folders", nargs=-1, required=True, type=PATH)
 @click.option("--html", type=PATH, help="write a page of all of them, too")
 def command(folders: tuple[Path, ...], html: Path | None) -> None:

@@ -7,10 +7,10 @@ import json
 import click
 
 from samplerzoo import registry
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 
 
-@click.command("env", cls=SingleFlags)
+@click.command("env", cls=TellsRepeated)
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(as_json: bool) -> None:
     """Show versions and hardware, to be pasted into a bug report."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.shared_flags import device_flag, json_flag
-from samplerzoo.cli.single import SingleFlags
 from samplerzoo.cli.terminal import show
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ flags: list[click.Parameter] = [
 ]
 
 
-@click.command("eval", cls=SingleFlags, params=flags)
+@click.command("eval", cls=TellsRepeated, params=flags)
 def command(
     fake: str,
     real: str,

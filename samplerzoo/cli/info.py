@@ -12,7 +12,7 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import flags, validated
 from samplerzoo.cli.plugin_flags import plugin_flag
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.terminal import show
 from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.core.schedule import Schedule
@@ -26,7 +26,7 @@ SHOWN_STEPS = 10
 """Steps of the default grid that is shown of a model."""
 
 
-@click.command("info", cls=SingleFlags, params=[plugin_flag, *flags(ReadingOptions)])
+@click.command("info", cls=TellsRepeated, params=[plugin_flag, *flags(ReadingOptions)])
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="for machines")
 def command(plugin: tuple[str, ...], name: str, as_json: bool, **reading: Any) -> None:

@@ -12,7 +12,7 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli.paths import PATH
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.core.kinds import Kind
 from samplerzoo.errors import UsageError
 from samplerzoo.registry import GROUPS
@@ -38,7 +38,7 @@ COMMANDS: dict[Kind, str] = {
 """Commands of a plugin's README, after it was installed."""
 
 
-@click.command("new-plugin", cls=SingleFlags)
+@click.command("new-plugin", cls=TellsRepeated)
 @click.argument("name")
 @click.option("--kind", type=click.Choice([*NOUNS]), default="sampler", show_default=True, help="kind of plugin")
 @click.option("-o", "--output", type=PATH, metavar="FOLDER", help="[default: NAME]")

@@ -14,8 +14,8 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import flags, given, validated
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.shared_flags import debug_flag, device_flag
-from samplerzoo.cli.single import SingleFlags
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError
 from samplerzoo.models.options import ReadingOptions
@@ -41,7 +41,7 @@ flags_of_play: list[click.Parameter] = [
 ]
 
 
-@click.command("play", cls=SingleFlags, params=flags_of_play)
+@click.command("play", cls=TellsRepeated, params=flags_of_play)
 def command(
     plugin: tuple[str, ...],
     device: str,

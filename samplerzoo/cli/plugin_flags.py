@@ -10,7 +10,7 @@ import click
 
 from samplerzoo import registry
 from samplerzoo.cli import SEE
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind
 from samplerzoo.errors import UsageError, did_you_mean
 
@@ -61,7 +61,7 @@ def unknown_flag(flag: str, chosen: Mapping[Kind, str | None], params: Sequence[
     return f"no option {flag}{did_you_mean(flag, known)}; see `{see}`"
 
 
-class PluginCommand(SingleFlags):
+class PluginCommand(TellsRepeated):
     """A command with `--sampler`, perhaps `--guidance`, and all flags of the plugins that they name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -9,8 +9,8 @@ import click
 from samplerzoo.cli.evaluate import features_flag
 from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.shared_flags import device_flag
-from samplerzoo.cli.single import SingleFlags
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError
 
@@ -43,7 +43,7 @@ flags: list[click.Parameter] = [
 ]
 
 
-@command.command("make", cls=SingleFlags, params=flags)
+@command.command("make", cls=TellsRepeated, params=flags)
 def keep_reference(
     data: str,
     output: Path,

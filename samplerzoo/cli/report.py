@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from samplerzoo.cli.paths import PATH
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.shared_flags import baseline_flag
-from samplerzoo.cli.single import SingleFlags
 from samplerzoo.cli.terminal import show
 
 flags: list[click.Parameter] = [click.Argument(["folder"], type=PATH), baseline_flag]
 
 
-@click.command("report", cls=SingleFlags, params=flags)
+@click.command("report", cls=TellsRepeated, params=flags)
 def command(folder: Path, baseline: str | None) -> None:
     """Write report.md, its plots, results.csv and report.html from the rows in a FOLDER of `samplerzoo bench`.
 

@@ -12,8 +12,8 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.paths import FILE
 from samplerzoo.cli.plugin_flags import plugin_flag
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.shared_flags import offload_flag
-from samplerzoo.cli.single import SingleFlags
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError, ZooError
 
@@ -31,7 +31,7 @@ Seen with a U-Net for digits and 20 steps of DDIM: 0 in float32, 4 in bfloat16.
 """
 
 
-@click.command("rerun", cls=SingleFlags, params=[plugin_flag, offload_flag])
+@click.command("rerun", cls=TellsRepeated, params=[plugin_flag, offload_flag])
 @click.argument("image", type=FILE)
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="[default: IMAGE-rerun.png, in the current folder]")
 @click.option("--model", help="the model, if it has moved since the image was made, or is one of the hub")

@@ -11,7 +11,7 @@ import click
 from samplerzoo import registry
 from samplerzoo.cli.flags import FieldType, flags, given
 from samplerzoo.cli.plugin_flags import typed_so_far, unknown_flag
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.errors import UsageError, ZooError
 
@@ -49,7 +49,7 @@ class Segment:
     words: list[str]
 
 
-class SweepCommand(SingleFlags):
+class SweepCommand(TellsRepeated):
     """Command with any number of `--sampler`, each followed by options of its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -99,7 +99,7 @@ def _split(args: Sequence[str]) -> tuple[list[str], list[Segment]]:
 
 def _row(ctx: click.Context, segment: Segment) -> tuple[dict[str, Any], list[str]]:
     """Read a sampler's own flags, and return the other words in their order."""
-    own = SingleFlags("bench", params=[*_sampler_flags(segment.samplers)], add_help_option=False)
+    own = TellsRepeated("bench", params=[*_sampler_flags(segment.samplers)], add_help_option=False)
     found = own.make_context(
         ctx.info_name,
         list(segment.words),

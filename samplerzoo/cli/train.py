@@ -8,7 +8,7 @@ import click
 
 from samplerzoo.cli import INTERRUPTED
 from samplerzoo.cli.flags import flags, validated
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _train(context: click.Context, /, **values: Any) -> None:
     finish(context, train(options), options.output_dir)
 
 
-command = SingleFlags("train", callback=_train, params=[*flags(TrainOptions)], help=HELP)
+command = TellsRepeated("train", callback=_train, params=[*flags(TrainOptions)], help=HELP)
 
 
 def finish(context: click.Context, report: Report, folder: str) -> None:

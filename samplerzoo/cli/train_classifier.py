@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from samplerzoo.cli.flags import flags, validated
-from samplerzoo.cli.single import SingleFlags
+from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.train import finish
 from samplerzoo.training.options import ClassifierOptions
 
@@ -29,4 +29,4 @@ def _train(context: click.Context, /, **values: Any) -> None:
     finish(context, train_classifier(options), options.output_dir)
 
 
-command = SingleFlags("train-classifier", callback=_train, params=[*flags(ClassifierOptions)], help=HELP)
+command = TellsRepeated("train-classifier", callback=_train, params=[*flags(ClassifierOptions)], help=HELP)

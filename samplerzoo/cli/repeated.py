@@ -10,7 +10,7 @@ import click
 from samplerzoo.errors import UsageError
 
 
-class SingleFlags(click.Command):
+class TellsRepeated(click.Command):
     """Command in which the last of two values counts, as people expect who override what an alias has, and is told.
 
     A list is refused: whoever gives two values to a flag that takes several means both.
