@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -69,6 +70,7 @@ def facts(options: type[BaseModel]) -> dict[str, Facts]:
     return {name: _facts(field, schemas[field.alias or name]) for name, field in options.model_fields.items()}
 
 
+@functools.cache  # a checked plugin is asked for them some hundred times, and a class does not change
 def schemas_of(options: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON schema of every field, with the choices of enumerations in their place."""
     schema = options.model_json_schema()

@@ -19,7 +19,7 @@ from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, SAMPLE, Parametrization
 from samplerzoo.core.paths import VP
-from samplerzoo.core.prediction import Denoiser
+from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.walk import walk_from
@@ -46,8 +46,7 @@ def gaussian(
     parametrization = _told_tau(parametrization)
 
     def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
-        level = told(schedule, tau)
-        return _output(parametrization, x, level, _like(mean, x), _like(std, x))
+        return _output(parametrization, x, told(schedule, tau), _like(mean, x), _like(std, x))
 
     return Model(net, schedule, parametrization, shape=shape, name="exact Gaussian")
 
@@ -62,7 +61,7 @@ def consistency(
 
     def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
         t, m, c = told(schedule, tau), _like(mean, x), _like(std, x)
-        return m + c * (x - t.alpha * m) / (t.alpha**2 * c**2 + t.sigma**2).sqrt()
+        return m + c / (t.alpha**2 * c**2 + t.sigma**2) ** 0.5 * (x - t.alpha * m)
 
     return Model(net, schedule, SAMPLE, shape=shape, averages=False, name="exact consistency model")
 
@@ -89,8 +88,8 @@ def mixture(
         given = torch.nn.functional.one_hot(labels, K + 1)[:, :K].to(x)
         joint = log_joint(x / parametrization.c_in(level), level)
         weight = torch.where(labels[:, None] == K, joint.softmax(1), given)
-        mean = torch.einsum("nk,k...->n...", weight, means.to(x))
-        return _output(parametrization, x, level, mean, _like(std, x))
+        mean = torch.tensordot(weight, means.to(x), 1)
+        return _output(parametrization, x, level, mean, std)
 
     return Model(
         net, schedule, parametrization, shape=tuple(means.shape[1:]), num_classes=K, null_label=K,
@@ -127,8 +126,8 @@ def learned(model: Model, weight: float | Callable[[Tensor], Tensor] = 0.5) -> M
 
     def net(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         output = model.net(x, time, condition)
-        own = weight(x) if callable(weight) else torch.full_like(output, weight)
-        return torch.cat([output, 2 * own - 1], dim=1)
+        raw = 2 * weight(x) - 1 if callable(weight) else torch.full_like(output, 2 * weight - 1)
+        return torch.cat([output, raw], dim=1)
 
     return dataclasses.replace(model, net=net)
 
@@ -146,8 +145,10 @@ def draws(
     """
     schedule = VP.from_config({}) if schedule is None else schedule
     grid = _seeing(sampler, schedule) if grid is None else grid
-    model = learned(gaussian(schedule, parametrization=SAMPLE))
     drawn = 0
+
+    def predict(x: Tensor, level: Level) -> Prediction:
+        return Prediction(x, level, *expected(x, level, 0.0, 0.5), variance=torch.full_like(x, 0.5))
 
     def noise() -> Tensor:
         nonlocal drawn
@@ -156,7 +157,7 @@ def draws(
 
     x = torch.ones(1, 1, dtype=torch.float64)
     with torch.no_grad():
-        for _ in itertools.islice(walk_from(sampler, x, grid, Denoiser(model.denoise, schedule), noise), steps):
+        for _ in itertools.islice(walk_from(sampler, x, grid, Denoiser(predict, schedule), noise), steps):
             pass
     return drawn
 
@@ -180,8 +181,9 @@ def told(schedule: Schedule, tau: Tensor) -> Level:
     return schedule.at(min(float(tau[0]), schedule.T))
 
 
-def _like(value: float | Tensor, x: Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=x.dtype, device=x.device)
+def _like(value: float | Tensor, x: Tensor) -> float | Tensor:
+    """Return a tensor in the dtype and on the device of x, and a number as it is: arithmetic with it costs nothing."""
+    return value.to(x) if isinstance(value, Tensor) else value
 
 
 def _told_tau(parametrization: Parametrization) -> Parametrization:
@@ -189,9 +191,14 @@ def _told_tau(parametrization: Parametrization) -> Parametrization:
     return dataclasses.replace(parametrization, c_noise=lambda t: t.tau)
 
 
-def _output(kind: Parametrization, scaled: Tensor, level: Level, mean: Tensor, std: Tensor) -> Tensor:
-    """Return what a perfect network of this kind answers to a state times c_in."""
-    x = scaled / kind.c_in(level)
+def expected(x: Tensor, level: Level, mean: float | Tensor, std: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return E[eps | x] and E[x0 | x] of independent elements N(mean, std^2)."""
     residual = (x - level.alpha * mean) / (level.alpha**2 * std**2 + level.sigma**2)
-    eps, x0 = level.sigma * residual, mean + level.alpha * std**2 * residual
+    return level.sigma * residual, mean + level.alpha * std**2 * residual
+
+
+def _output(kind: Parametrization, scaled: Tensor, level: Level, mean: float | Tensor, std: float | Tensor) -> Tensor:
+    """Return what a perfect network of this kind answers to a state times c_in."""
+    scale = kind.c_in(level)
+    eps, x0 = expected(scaled if scale == 1.0 else scaled / scale, level, mean, std)
     return kind.target(x0, eps, level)

@@ -13,7 +13,7 @@ import functools
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.walk import walk_from
+from samplerzoo.testing.fixtures import Predict, gaussian_predictor
 
 MEANS = torch.tensor([0.5, -1.5, 2.0, 0.5, -1.0], dtype=torch.float64)
 STDS = torch.tensor([0.0, 0.1, 0.5, 1.0, 2.0], dtype=torch.float64)
@@ -156,18 +157,11 @@ def points(sampler: Sampler, schedule: Schedule, grid: Grid, *, learned: bool = 
     return run.points()
 
 
-def predictor(sampler: Sampler, schedule: Schedule, *, learned: bool = True) -> Callable[[Tensor, Level], Prediction]:
+def predictor(sampler: Sampler, schedule: Schedule, *, learned: bool = True) -> Predict:
     """Return the exact denoiser of the data as the sampler takes it: a consistency model's, if it needs no mean."""
     if not sampler.needs_mean:
         return consistency(schedule, MEANS, STDS, shape=MEANS.shape).denoise
-    variances = STDS**2
-
-    def predict(x: Tensor, level: Level) -> Prediction:
-        residual = (x - level.alpha * MEANS) / (level.alpha**2 * variances + level.sigma**2)
-        x0 = MEANS + level.alpha * variances * residual
-        return Prediction(x, level, level.sigma * residual, x0, torch.full_like(x, WEIGHT) if learned else None)
-
-    return predict
+    return gaussian_predictor(MEANS, STDS, WEIGHT if learned else None)
 
 
 class _Run:
@@ -181,7 +175,7 @@ class _Run:
     def __init__(
         self,
         sampler: Sampler,
-        exact: Callable[[Tensor, Level], Prediction],
+        exact: Predict,
         schedule: Schedule,
         grid: Grid,
         draws: int,

@@ -54,7 +54,7 @@ def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
     straight path the alpha that is kept at its top.
     """
     for (name, schedule), spacing, steps in itertools.product(path.schedules.items(), path.spacings, (1, 2, 3, 7, 50)):
-        model = normal(POINTS, 0.0, shape=(4,), parametrization=SAMPLE, schedule=schedule)
+        model = normal(POINTS, 0.0, shape=(4,), schedule=schedule)
         grid = grid_of(sampler, schedule, steps, spacing)
         off = off_the_point(sampler, model, grid)
         if not off < (2 * LEAST_ALPHA if path.kind == "flow" else 1e-9):
@@ -70,7 +70,7 @@ def _what_is_missed(sampler: Sampler, model: Model, grid: Grid) -> str:
     worst = int((images - POINTS).abs().amax(0).argmax())
     found = images[:, worst]
     told = f"two images of the point {float(POINTS[worst]):g} become {float(found[0]):.6g} and {float(found[1]):.6g}"
-    farther = normal(2 * POINTS, 0.0, shape=(len(POINTS),), parametrization=SAMPLE, schedule=model.schedule)
+    farther = normal(2 * POINTS, 0.0, shape=(len(POINTS),), schedule=model.schedule)
     again = last(sampler, farther, grid, given_noise(2, (len(POINTS),)))[:, worst]
     cut = float(found[0])
     within = POINTS.abs() < abs(cut)

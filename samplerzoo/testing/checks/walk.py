@@ -10,7 +10,6 @@ import torch
 
 from samplerzoo.core.exact import draws
 from samplerzoo.core.level import Grid, Level
-from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
@@ -72,7 +71,7 @@ def check_coefficients_have_all_digits(sampler: Sampler, path: Path = ON_VP) -> 
     runs = []
     for nudge in (-1, 0, 1):
         grid = Grid((*(schedule.at(tau * (1 + nudge * NUDGE)) for tau in taus), schedule.at(0.0)))
-        model = normal(schedule=schedule, parametrization=SAMPLE)
+        model = normal(schedule=schedule)
         runs.append(torch.stack(list(states(sampler, model, grid, given_noise(8, (1,))))))
     below, middle, above = runs
     off = farthest(above - middle, middle - below) / size(middle)
@@ -113,7 +112,7 @@ def _check_levels_are_not_rounded(sampler: Sampler, path: Path) -> None:
 def _slope(sampler: Sampler, path: Path, place: float, nudge: float) -> torch.Tensor:
     """Return how much the states change with the levels, over a change of these by so much of themselves."""
     schedule, runs = path.schedule, []
-    model = normal(schedule=schedule, parametrization=SAMPLE)
+    model = normal(schedule=schedule)
     for sign in (-1, 1):
         taus = [schedule.tau(t) * place * (1 + sign * nudge) for t in path.timesteps[:4]]
         grid = Grid((*map(schedule.at, taus), schedule.at(0.0)))
@@ -134,7 +133,7 @@ def check_float32_is_enough(sampler: Sampler, path: Path = ON_VP) -> None:
     Levels with next to no signal are left out: many a formula that is right divides by alpha.
     """
     for name, schedule in path.schedules.items():
-        model = varied(schedule=schedule, parametrization=SAMPLE)
+        model = varied(schedule=schedule)
         for steps, spacing in ((5, path.spacings[0]), (10, path.spacings[0]), (30, path.spacings[1])):
             levels = grid_of(sampler, schedule, steps, spacing).levels
             grid = Grid(tuple(level for level in levels if level.log_snr > FAINT))
@@ -173,7 +172,7 @@ def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
     samplerzoo itself hands states in float32 over. Someone who calls `walk` may have others.
     """
     schedule = path.schedule
-    model = normal(schedule=schedule, parametrization=SAMPLE)  # a shift would be rounded by more
+    model = normal(schedule=schedule)  # a shift would be rounded by more
     for what, (log_snr, bounds) in HALF_GRIDS.items():
         grid = Grid((*map(schedule.at_log_snr, log_snr), schedule.at(0.0)))
         exact = list(states(sampler, model, grid, _rough_noise(torch.float64)))
@@ -200,7 +199,7 @@ MANY_CALLS = 210_000
 
 def check_many_calls(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that a run is the same after hundreds of thousands of steps in the same process."""
-    model, grid = normal(schedule=path.schedule, parametrization=SAMPLE), grid_of(sampler, path.schedule, 50)
+    model, grid = normal(schedule=path.schedule), grid_of(sampler, path.schedule, 50)
     first = last(sampler, model, grid, given_noise(1, (1,)))
     for run_number in range(2, -(-MANY_CALLS // len(grid)) + 1):
         again = last(sampler, model, grid, given_noise(1, (1,)))
@@ -262,7 +261,7 @@ def check_irregular_grids(sampler: Sampler, path: Path = ON_VP) -> None:
         assert off < allowed, (
             f"on {name}, mean and standard deviation are off by {off:.3f}, where {allowed:g} is allowed"
         )
-    model = normal(POINTS, 0.0, shape=(len(POINTS),), parametrization=SAMPLE, schedule=schedule)
+    model = normal(POINTS, 0.0, shape=(len(POINTS),), schedule=schedule)
     off = off_the_point(sampler, model, path.uneven)
     assert off < 1e-9, f"on fractions of timesteps it misses a single point by {off:.2g}"
 
