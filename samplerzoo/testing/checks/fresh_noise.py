@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -115,8 +116,8 @@ def _responses(sampler: Sampler, schedule: Schedule, grid: Grid, weight: float) 
 LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 25, 30, 50, 100, 250)
 """Numbers of steps of runs in whose every step a weight and a shift of its own are to be heeded."""
 
-FEW = (3, 10, 25)
-"""Some of them, at settings of which there are many."""
+FEW = (3, 10, 25, 30)
+"""Some of them, at settings of which there are many, and on other schedules."""
 
 CHOSEN = 12
 """Steps of a run that are looked at: at its beginning, at its end, and between."""
@@ -132,22 +133,24 @@ STDS = torch.tensor([0.5, 0.2, 1.0], dtype=torch.float64)
 def check_every_step_heeds_its_own_answer(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check in runs of many lengths that a step goes by the learned variance and the shift that it is told itself.
 
-    They are others in every step and pixel, so that what is kept from another step is seen, and a run that does not
-    look at them. A sampler that asks for the answer of a step in the one before is left out.
+    They are others at every level and pixel, so that what is kept from another step is seen, what is taken from an
+    answer inside the step, and a run that does not look at them. A sampler that asks for the answer of a step in the
+    one before is left out.
     """
     for schedule in path.schedules.values():
-        _check_runs(sampler, schedule, LENGTHS if schedule is path.schedule else FEW)
+        _check_runs(sampler, path, schedule, LENGTHS if schedule is path.schedule else FEW)
 
 
 def check_runs_heed_their_answers(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check it on the usual schedule alone, in runs of a few lengths."""
-    _check_runs(sampler, path.schedule, FEW)
+    """Check it in runs of a few lengths."""
+    for schedule in path.schedules.values():
+        _check_runs(sampler, path, schedule, FEW if schedule is path.schedule else FEW[1:3])
 
 
-def _check_runs(sampler: Sampler, schedule: Schedule, lengths: Sequence[int]) -> None:
+def _check_runs(sampler: Sampler, path: Path, schedule: Schedule, lengths: Sequence[int]) -> None:
     heeds, ignores = 0, 0  # steps of runs with noise that go by a learned variance, and that do not
-    for steps in lengths:
-        run = functools.partial(_Run, sampler, schedule, grid_of(sampler, schedule, steps))
+    for steps, spacing in zip(lengths, itertools.cycle(path.spacings), strict=False):
+        run = functools.partial(_Run, sampler, schedule, grid_of(sampler, schedule, steps, spacing))
         told = run(learned=True, shifted=False)
         if not told.asks_where_steps_begin:
             return
@@ -173,7 +176,7 @@ def _check_runs(sampler: Sampler, schedule: Schedule, lengths: Sequence[int]) ->
 
 
 class _Run:
-    """Run in which every step and pixel has a weight and a shift of its own, with rows that lack one thing each.
+    """Run in which every level and pixel has a weight and a shift of its own, with rows that lack one thing each.
 
     Args:
         silent: of every row but the first one, the step and the number of its draw that is zero there, or None where it
@@ -206,10 +209,9 @@ class _Run:
 
         def predict(x: torch.Tensor, level: Level) -> Prediction:
             asked[step].add(level.tau)
-            begin = grid.levels[step]
-            shifts = shift_at(begin).repeat(len(x), 1)
+            shifts = shift_at(level).repeat(len(x), 1)
             shifts[without(None)] = 0.0
-            weights = weight_at(begin).expand(len(x), -1) if learned and model.averages else None
+            weights = weight_at(level).expand(len(x), -1) if learned and model.averages else None
             p = model.denoise(x, level)
             return dataclasses.replace(p, variance=weights, shift=shifts if shifted else None)
 

@@ -47,6 +47,7 @@ EXACT_CHECKS = (
     check_every_step,
     check_answers_are_used,
     check_noise_is_as_predicted,
+    check_runs_heed_their_answers,
     unit_is_free,
     check_float32_is_enough,
     check_lands_on_the_point,
@@ -70,7 +71,6 @@ PLAIN_CHECKS = (
     check_long_runs,
     check_float32_is_enough,
     check_half_precision_is_near,
-    check_runs_heed_their_answers,
 )
 """Checks that hold whatever a method does: of images that are independent, of digits, and of long runs."""
 
@@ -154,6 +154,7 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
                     check_steps(other, schedule, coarse_grids(other, schedule, path.spacings), name, exact=exact)
             check_answers_are_used(other, path)
             check_noise_is_as_predicted(other, path)
+            check_runs_heed_their_answers(other, path)
             unit_is_free(other, path)
             if other.order:
                 _check_order(other, sampler, path)
