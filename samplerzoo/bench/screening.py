@@ -8,8 +8,8 @@ import torch
 
 from samplerzoo import registry
 from samplerzoo.bench import gaussian
-from samplerzoo.bench.suite import GAUSSIAN
 from samplerzoo.core.source import Source
+from samplerzoo.models.folder import GAUSSIAN
 from samplerzoo.sampling.recipe import Recipe
 
 STEPS = 50

@@ -25,14 +25,12 @@ from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.data.prompts import read_prompts
 from samplerzoo.errors import UsageError, did_you_mean, reason
-from samplerzoo.models.folder import has_features
+from samplerzoo.models.folder import GAUSSIAN, has_features, is_gaussian
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import split_options
 from samplerzoo.sampling.recipe import SCALE, DrawOptions, Recipe
 from samplerzoo.trust.limits import MOST_CELLS, MOST_IMAGES
 
-GAUSSIAN = "gaussian"
-"""Name of the model whose denoiser and whose output distribution are exact; `gaussian:ve` is it on another path."""
 GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
 IDLE_ON_GAUSSIAN = ("images", "seeds", "dtype")
 """Keys of rows that say how images are drawn, of which there are none."""
@@ -224,11 +222,6 @@ def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[
         raise UsageError("there are no rows: add --sampler NAME, or [[rows]] to the file; --metrics error takes all")
     row = {"sampler": [recipe.sampler for recipe in default_recipes(steps=[1])]}
     return [row if "steps" in keys or "timesteps" in keys else {**row, "steps": steps}]
-
-
-def is_gaussian(model: str) -> bool:
-    """Tell whether a model is the exact Gaussian, on whatever path."""
-    return model.partition(":")[0] == GAUSSIAN
 
 
 def _refuse_idle(suite: Suite) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samplerzoo.bench.suite import RowOptions, Suite, SuiteHeader, is_gaussian, parse_suite, read_suite
+from samplerzoo.bench.suite import RowOptions, Suite, SuiteHeader, parse_suite, read_suite
 from samplerzoo.cli.flags import flags, given
 from samplerzoo.cli.paths import PATH
 from samplerzoo.cli.plugin_flags import plugin_flag
@@ -30,6 +30,7 @@ from samplerzoo.cli.shared_flags import (
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
 from samplerzoo.cli.terminal import show
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.models.folder import is_gaussian
 from samplerzoo.models.load import title
 from samplerzoo.trust.markup import visible
 

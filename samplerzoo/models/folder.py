@@ -13,6 +13,8 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the embedded models."""
 EXACT = "exact:"
 """Start of the names of models that are computed from data, and have no folder."""
+GAUSSIAN = "gaussian"
+"""Name of the model whose denoiser and whose output distribution are exact; `gaussian:ve` is it on another path."""
 INFO_FILE = "samplerzoo.json"
 """Name of samplerzoo's own file in a model folder."""
 
@@ -31,6 +33,11 @@ def pretrained() -> list[str]:
 def is_exact(name: str) -> bool:
     """Tell whether a model of this name is computed from data."""
     return name.startswith(EXACT)
+
+
+def is_gaussian(name: str) -> bool:
+    """Tell whether a model is the exact Gaussian, on whatever path."""
+    return name.partition(":")[0] == GAUSSIAN
 
 
 def is_hub_id(name: str) -> bool:
@@ -58,6 +65,8 @@ def find_model(name: str | os.PathLike[str], *, revision: str | None = None) -> 
     known = ", ".join(pretrained()) or "none"
     if path.exists():
         raise UsageError(f"model {name!r} is a file; give the folder that it lies in")
+    if is_gaussian(name):
+        raise UsageError(f"{name} has numbers and no images, and is for `samplerzoo bench --model {name}`")
     if not is_hub_id(name):
         raise UsageError(f"no model {name!r}: no folder, no hub id (owner/name), and the embedded models are: {known}")
     from huggingface_hub import snapshot_download

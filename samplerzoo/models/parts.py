@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,12 @@ HOSTED = ("sampler", "sampler_options", "spacing", "clip_x0", "seed", "replaces"
 """Keys of a SamplerScheduler's config that are not those of the scheduler in whose place it stands."""
 OURS = ("classifier", "features", "checkpoints", "samples")
 """Folders beside the parts of a pipeline that are not parts of it."""
+
+OTHERS = {
+    "run.json": "images that `samplerzoo run` made",
+    "results.jsonl": "a benchmark: `samplerzoo report {root}` shows it",
+}
+"""Files by which a folder that is no model is known, and what it holds."""
 
 
 class Undriven(ZooError):
@@ -244,6 +251,9 @@ def _parts(root: Path) -> tuple[str | None, list[Part]]:
     holding = [name for name in folders if any((root / name / file).is_file() for file in CONFIG_FILES)]
     parts += [part for part in (_part(root, name, "") for name in holding) if _is_module(part)]
     if not parts:
+        known = [what for file, what in OTHERS.items() if (root / file).is_file()]
+        if known:
+            raise ZooError(f"{root} is no model folder: it holds {known[0].format(root=shlex.quote(str(root)))}")
         raise ZooError(
             f"{root}: no {INDEX_FILE}, and no folder with a config.json in it; it is no model folder of diffusers"
         )

@@ -415,6 +415,23 @@ def test_a_null_label_of_an_unconditional_network_is_refused(tmp_path: Path) -> 
         ModelFolder.open(folders.ddpm(tmp_path / "m"), ReadingOptions(null_label=10))
 
 
+@pytest.mark.parametrize(
+    ("file", "said"), [("run.json", "images that `samplerzoo run`"), ("results.jsonl", "`samplerzoo report '{}'`")]
+)
+def test_a_folder_of_our_own_that_is_no_model_is_known(tmp_path: Path, file: str, said: str) -> None:
+    folder = tmp_path / "of mine"
+    folder.mkdir()
+    (folder / file).touch()
+    with pytest.raises(zoo.ZooError, match="is no model folder: it holds ") as caught:
+        zoo.load(folder)
+    assert said.format(folder) in str(caught.value)
+
+
+def test_the_exact_gaussian_is_a_model_of_bench_alone() -> None:
+    with pytest.raises(zoo.UsageError, match="is for `samplerzoo bench --model gaussian:ve`"):
+        zoo.load("gaussian:ve")
+
+
 def test_the_parts_of_a_folder_are_listed(tmp_path: Path) -> None:
     parts = read_parts(folders.dit(tmp_path / "m"))
     assert parts.pipeline == "DiTPipeline"
