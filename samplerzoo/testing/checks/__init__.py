@@ -16,6 +16,12 @@ from samplerzoo.testing.checks.architectures import (
     check_facts_are_those_of_the_network,
     check_what_is_saved_is_read,
 )
+from samplerzoo.testing.checks.digits import (
+    check_coefficients_have_all_digits,
+    check_dtype_is_kept,
+    check_float32_is_enough,
+    check_half_precision_is_near,
+)
 from samplerzoo.testing.checks.driven import check_nfe_is_what_it_calls, check_recording_changes_nothing
 from samplerzoo.testing.checks.embedding import (
     check_classes_are_whole_numbers,
@@ -122,11 +128,7 @@ from samplerzoo.testing.checks.unit import check_unit_is_free
 from samplerzoo.testing.checks.walk import (
     check_answers_are_taken_as_they_are,
     check_answers_are_used,
-    check_coefficients_have_all_digits,
     check_draws_are_used,
-    check_dtype_is_kept,
-    check_float32_is_enough,
-    check_half_precision_is_near,
     check_irregular_grids,
     check_many_calls,
     check_nothing_is_changed_in_place,

@@ -18,7 +18,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.walk import walk_from
 from samplerzoo.errors import UsageError
 from samplerzoo.testing.checks.answers import MEAN, STD
-from samplerzoo.testing.checks.walk import ROUNDING, size
+from samplerzoo.testing.checks.digits import ROUNDING, size
 from samplerzoo.testing.fixtures import ON_VP, Path, given_noise, made_for, normal
 from samplerzoo.testing.moments import Impulses
 

@@ -6,7 +6,7 @@ import torch
 
 from samplerzoo.core.blame import blame
 from samplerzoo.core.sampler import Sampler
-from samplerzoo.testing.checks.walk import ROUNDING, size
+from samplerzoo.testing.checks.digits import ROUNDING, size
 from samplerzoo.testing.fixtures import ON_VP, Noise, Path, farthest, given_noise, last, varied
 
 SHAPES = (

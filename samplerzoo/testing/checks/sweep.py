@@ -18,6 +18,12 @@ from samplerzoo.testing.checks.answers import (
     check_order_of,
     has_order,
 )
+from samplerzoo.testing.checks.digits import (
+    check_coefficients_have_all_digits,
+    check_dtype_is_kept,
+    check_float32_is_enough,
+    check_half_precision_is_near,
+)
 from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted, check_runs_heed_their_answers
 from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
@@ -30,11 +36,7 @@ from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, c
 from samplerzoo.testing.checks.unit import unit_is_free
 from samplerzoo.testing.checks.walk import (
     check_answers_are_used,
-    check_coefficients_have_all_digits,
     check_draws_are_used,
-    check_dtype_is_kept,
-    check_float32_is_enough,
-    check_half_precision_is_near,
     check_irregular_grids,
     check_nothing_is_changed_in_place,
     check_one_state_a_step,

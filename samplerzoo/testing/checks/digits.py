@@ -1,0 +1,178 @@
+"""Checks of digits: the dtype of x_T is kept, coefficients have all digits, and less precision is only rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from samplerzoo.core.level import Grid
+from samplerzoo.core.sampler import Sampler, grid_of
+from samplerzoo.testing.fixtures import (
+    ON_VP,
+    Noise,
+    Path,
+    Watched,
+    farthest,
+    given_noise,
+    normal,
+    states,
+    varied,
+)
+
+ROUNDING = 1e-10
+"""Relative rounding of float64 over a few dozen steps; a mistake is far above it."""
+
+
+def size(x: torch.Tensor) -> float:
+    """Return what an error is compared with: the largest number of x, at least 1."""
+    return max(1.0, float(x.abs().max()))
+
+
+def check_dtype_is_kept(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that all states have the dtype of x_T, with all of its digits."""
+    for dtype in (torch.float32, torch.float64):
+        watched = Watched(normal(schedule=path.schedule))
+        found = list(watched.states(sampler, path.some, given_noise(8, (1,), dtype)))
+        for what, x in [*(("denoises", x) for x, _ in watched.asked), *(("yields", x) for x in found)]:
+            assert x.dtype == dtype, f"it {what} {x.dtype} where x_T is {dtype}: a tensor of another dtype came in"
+            assert dtype == torch.float32 or not torch.equal(x, x.float().double()), (
+                f"it {what} float64 numbers that have only the digits of float32: something is computed in float32"
+            )
+
+
+NUDGE = 1e-7
+"""Relative change of levels, above the rounding of float32 and far too small for a smooth formula to be curved."""
+
+
+def check_coefficients_have_all_digits(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that images are a smooth function of the levels: coefficients in float32, and rounded levels, are not.
+
+    Three runs whose levels are moved by equal small amounts give images in a straight line.
+    """
+    schedule = path.schedule
+    taus = [schedule.tau(t) * 0.9003 for t in path.timesteps[:4]]  # off the whole timesteps, where beta jumps
+    runs = []
+    for nudge in (-1, 0, 1):
+        grid = Grid((*(schedule.at(tau * (1 + nudge * NUDGE)) for tau in taus), schedule.at(0.0)))
+        model = normal(schedule=schedule)
+        runs.append(torch.stack(list(states(sampler, model, grid, given_noise(8, (1,))))))
+    below, middle, above = runs
+    off = farthest(above - middle, middle - below) / size(middle)
+    assert off < 1e-10, (
+        f"levels that are moved by {NUDGE:g} of themselves, twice, move the states unequally, by {off:.1g}: "
+        "what is made of the levels is rounded; coefficients are Python floats, and levels are those of the grid"
+    )
+    if schedule.whole is None:  # on a path of timesteps, betas do not move with the levels
+        _check_levels_are_not_rounded(sampler, path)
+
+
+COARSE_NUDGE = 0.01
+"""Relative change of levels over which a formula that is right is nearly straight, and one of rounded levels moves."""
+
+STRAIGHT = 0.1
+"""Relative difference of the slopes over both that is allowed: a formula is curved."""
+
+PLACES = (0.9003, 0.8507, 0.7909)
+"""Shares of the times of some levels, from which these are moved."""
+
+
+def _check_levels_are_not_rounded(sampler: Sampler, path: Path) -> None:
+    """Check that states move with the levels over the smallest change as over a larger one.
+
+    With levels that are rounded, or looked up in a table, a small change moves nothing, or too little. A method that
+    does something else from some level on jumps at one place at most.
+    """
+    off = []
+    for place in PLACES:
+        small, large = (_slope(sampler, path, place, nudge) for nudge in (NUDGE, COARSE_NUDGE))
+        off.append(farthest(small, large) / max(1e-3, float(large.abs().max())))
+    assert min(off) < STRAIGHT, (
+        f"levels that are moved by {NUDGE:g} of themselves move the states otherwise than over {COARSE_NUDGE:g}, by "
+        f"{min(off):.2g} of the slope: levels are rounded"
+    )
+
+
+def _slope(sampler: Sampler, path: Path, place: float, nudge: float) -> torch.Tensor:
+    """Return how much the states change with the levels, over a change of these by so much of themselves."""
+    schedule, runs = path.schedule, []
+    model = normal(schedule=schedule)
+    for sign in (-1, 1):
+        taus = [schedule.tau(t) * place * (1 + sign * nudge) for t in path.timesteps[:4]]
+        grid = Grid((*map(schedule.at, taus), schedule.at(0.0)))
+        runs.append(torch.stack(list(states(sampler, model, grid, given_noise(8, (1,))))))
+    return (runs[1] - runs[0]) / (2 * nudge)
+
+
+FAINT = -11.0
+"""Log-SNR below which alpha is so small that to divide by it costs digits."""
+
+FLOAT32 = 2.5e-4
+"""Relative rounding of a run in float32 that is allowed: half of that of a single number in half precision."""
+
+
+def check_float32_is_enough(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that a run in float32 gives the images of one in float64, but for rounding, on all schedules of a path.
+
+    Levels with next to no signal are left out: many a formula that is right divides by alpha.
+    """
+    for name, schedule in path.schedules.items():
+        model = varied(schedule=schedule)
+        for steps, spacing in ((5, path.spacings[0]), (10, path.spacings[0]), (30, path.spacings[1])):
+            levels = grid_of(sampler, schedule, steps, spacing).levels
+            grid = Grid(tuple(level for level in levels if level.log_snr > FAINT))
+            exact, rounded = (
+                list(states(sampler, model, grid, given_noise(16, (1,), dtype)))
+                for dtype in (torch.float64, torch.float32)
+            )
+            for number, (x, y) in enumerate(zip(exact, rounded, strict=True)):
+                off = farthest(x, y) / size(x)
+                assert off < FLOAT32, (
+                    f"float32 and float64 differ by {off:.2g} after step {number} of {len(grid)} ({spacing}, {name} "
+                    f"schedule), where rounding is below {FLOAT32:g}"
+                )
+
+
+HALF_PRECISION = (torch.bfloat16, torch.float16)
+
+HALF_GRIDS: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
+    "a few steps": ((-2.0, -0.8, 0.1, 1.5, 2.0), (0.06, 0.01)),
+    "one step": ((-2.0,), (0.02, 0.003)),
+    "two steps": ((0.0, 1.0), (0.07, 0.015)),
+    "many steps": (np.linspace(-3.0, 3.0, 25).tolist(), (0.12, 0.02)),
+    "a long last step": ((-2.0, -1.5, -1.0, -0.5), (0.04, 0.006)),
+    "much noise": ((-5.0, -3.0, -1.0, 1.0, 3.0), (0.11, 0.022)),
+    "little noise": ((-1.0, 0.0, 2.0, 4.0, 6.0), (0.2, 0.03)),
+}
+"""Log-SNR of levels where neither alpha nor sigma is so small that formulas that are right lose their digits.
+
+And the relative rounding that states may have there in bfloat16 and in float16: twice what methods that are right have.
+"""
+
+
+def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that states in half precision keep their dtype, and are those of float64 but for rounding.
+
+    samplerzoo itself hands states in float32 over. Someone who calls `walk` may have others.
+    """
+    schedule = path.schedule
+    model = normal(schedule=schedule)  # a shift would be rounded by more
+    for what, (log_snr, bounds) in HALF_GRIDS.items():
+        grid = Grid((*map(schedule.at_log_snr, log_snr), schedule.at(0.0)))
+        exact = list(states(sampler, model, grid, _rough_noise(torch.float64)))
+        for dtype, allowed in zip(HALF_PRECISION, bounds, strict=True):
+            rounded = list(states(sampler, model, grid, _rough_noise(dtype)))
+            for number, (x, y) in enumerate(zip(exact, rounded, strict=True)):
+                assert y.dtype == dtype, f"its state of step {number} is {y.dtype} where x_T is {dtype}"
+                off = farthest(x, y) / size(x)
+                assert off < allowed, (
+                    f"states in {dtype} differ by {off:.2g} from those in float64 after step {number} of {len(grid)}, "
+                    f"from log-SNR {log_snr[0]:g} on ({what}), where rounding is below {allowed:g}"
+                )
+
+
+def _rough_noise(dtype: torch.dtype) -> Noise:
+    """Draw numbers that every dtype holds as they are."""
+    draw = given_noise(16, (4,), torch.bfloat16)
+    return lambda: draw().to(dtype)
