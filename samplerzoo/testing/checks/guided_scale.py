@@ -118,23 +118,14 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
     if model is not None:
         raise SkipTest("a network in float32 is too coarse to tell whether eps is on a line")
     seen = False
-    measured = [
-        (made, bench, [weight for t, x in bench.states() for weight in _weights(bench, made, t, x)])
-        for made in settings_of(guidance, model)
-        for bench in Bench.each(made, model)
-    ]
-    of_levels = {
-        option
-        for made, _, found in measured
-        for option in options_apart(guidance, made)
-        if any(weight.is_off for weight in found) and any(weight.is_scale for weight in found)
-    }
-    for made, bench, found in measured:
+    every = ((made, bench) for made in settings_of(guidance, model) for bench in Bench.each(made, model))
+    for made, bench in every:
+        found = [weight for t, x in bench.states() for weight in _weights(bench, made, t, x)]
         seen |= bool(found)
         wrong = next((weight for weight in found if weight.fault), None)
         apart = options_apart(guidance, made)
-        off = bool(apart) and all(weight.is_off for weight in found)
-        off = off and all(option in of_levels or chooses_levels(guidance, option) for option in apart)
+        nowhere = bool(apart) and all(weight.is_off for weight in found)
+        off = nowhere and all(chooses_levels(guidance, option) for option in apart)
         if found and wrong is None and not off and not any(weight.is_scale for weight in found):
             wrong = found[0] if _are_alike(found) else None
         if wrong is not None:
