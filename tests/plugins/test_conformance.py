@@ -25,6 +25,8 @@ GUIDANCES = [
     ClassifierGuidance(),
     ClassifierGuidance(form="mean", scale=3.0),
     Autoguidance(scale=2.0),
+]
+MORE_GUIDANCES = [
     ClassifierFreeGuidance(scale=1e4, rescale=1.0),
     ClassifierFreeGuidance(scale=0.5, channels=1),
     ClassifierFreeGuidance(high=0.0),
@@ -33,6 +35,7 @@ GUIDANCES = [
     ClassifierGuidance(scale=0.5, temperature=100.0),
     Autoguidance(scale=1e4, low=0.5),
 ]
+"""Guidances at bounds, and with two options at once: the kit itself tries every option of the others."""
 CHECKS = checks_of(DDPM())
 """Checks of every sampler, by name."""
 
@@ -41,7 +44,7 @@ VARIANTS = ("dpm-solver++-3m-sde", "unipc-3-bh1", "predictor-corrector-ddim")
 
 BUILT_IN = [plugin.name for plugin in registry.plugins("sampler") if plugin.source == "samplerzoo"]
 
-SWEEPS = ("check_options_act", "check_what_is_set_stays", "check_settings_hold", "check_long_runs")
+SWEEPS = ("check_options_act", "check_what_is_set_stays", "check_settings", "check_long_runs")
 """Beginnings of the names of checks that vary the options, or take long."""
 
 
@@ -69,6 +72,12 @@ def test_every_setting_that_the_bounds_admit_passes(name: str, path: Path) -> No
 
 @parametrize_with_checks([DDPM(variance="learned"), *GUIDANCES])
 def test_guidances_and_the_learned_variance(plugin: Options, check: Any) -> None:
+    check(plugin)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(MORE_GUIDANCES)
+def test_guidances_with_more_options(plugin: Options, check: Any) -> None:
     check(plugin)
 
 
