@@ -34,6 +34,7 @@ from samplerzoo.models.load import open_model, warn
 from samplerzoo.options import Options
 from samplerzoo.sampling import trajectory, tuning
 from samplerzoo.sampling.driver import split_batches, stream, timed_batches
+from samplerzoo.sampling.idle import warn_of_idle_options
 from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
 from samplerzoo.sampling.recipe import ImageRecord, Recipe
@@ -122,6 +123,7 @@ def prepare_run(
     images.check_channels(found.stub.image_shape[0], f"an image of {found.stub.name}")
     plan = make_plan(recipe, found.stub, num_images)
     cost = count_cost(plan)
+    warn_of_idle_options(plan, recipe.sampler_options)
     recipe = fill_defaults(recipe, plan, found.fingerprint)
     recipe = recipe.model_copy(update={"dtype": found.choose_dtype(recipe.dtype, device)})
     chosen = asked.unmeasured
