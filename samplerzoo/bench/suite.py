@@ -233,8 +233,8 @@ def _refuse_idle(suite: Suite) -> None:
     header = {key for key in suite.model_fields_set if key not in ("model", "rows", "every")}
     idle = sorted(header | {key for row in suite.rows for key in IDLE_ON_GAUSSIAN if key in row})
     if idle:
-        flags = ", ".join(f"--{key.replace('_', '-')}" for key in idle)
-        raise UsageError(f"the exact Gaussian has exact moments, and draws no images: leave {flags} out")
+        keys = ", ".join(f"{key} (--{key.replace('_', '-')})" for key in idle)
+        raise UsageError(f"the exact Gaussian has exact moments, and draws no images: leave out {keys}")
 
 
 def gaussian_path(model: str) -> str:

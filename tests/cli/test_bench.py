@@ -247,7 +247,7 @@ def test_from_a_folder_to_a_ranked_report_in_one_command(
     [
         ("--metrics error,fid --sampler ddim", ["--metrics", "fid is none of error, fd"]),
         ("--metrics fd --steps 5", ["no rows", "--metrics error"]),
-        ("--model gaussian --metrics error", ["exact moments", "leave --images, --metrics out"]),
+        ("--model gaussian --metrics error", ["exact moments", "leave out images (--images), metrics (--metrics)"]),
         ("--model gaussian:cosin", ["gaussian:cosin", "gaussian:cosine"]),
         ("--model exact:digits:cosin --metrics error", ["'cosin'", "did you mean cosine?"]),
         ("--model exact:digits --metrics error --sampler ddim --compile", ["leave --compile out"]),
