@@ -176,11 +176,21 @@ def _unwrapped(root: Path, files: list[Path]) -> tuple[Path, list[Path]]:
         root /= tops.pop()
 
 
+def split_word(name: str, split: str = "train") -> str | None:
+    """Return the word of a name that says a split, as `datasets` finds it: anywhere, apart from other letters.
+
+    Args:
+        split: a split that may have a name of its own.
+    """
+    words = (name, *re.split("[^0-9A-Za-z]", name), *re.split("[^A-Za-z]", name))  # train, train-0, and train2017
+    return next((word for word in words if word.lower() in SPLITS or word == split), None)
+
+
 def _splits(root: Path, files: list[Path]) -> dict[str, str]:
     """Return the folders that are splits, by name; none if folders of such names are classes like the others.
 
-    They are splits if there are no other folders. Beside others, as classes train and test of a set may be, they are
-    if a split for training and another one hold folders of their own.
+    They are splits if there are no other folders; then their names may have further words. Beside others, as classes
+    train and test of a set may be, they are if a split for training and another one hold folders of their own.
     """
     tops: dict[str, list[int]] = {}
     for path in files:
@@ -188,6 +198,11 @@ def _splits(root: Path, files: list[Path]) -> dict[str, str]:
         if len(parts) > 1:
             tops.setdefault(parts[0], []).append(len(parts))
     found = {name: SPLITS[name.lower()] for name in tops if name.lower() in SPLITS}
+    if not found:  # mnist_train and mnist_test
+        words = {name: split_word(name) for name in tops}
+        named = {name: SPLITS[word.lower()] for name, word in words.items() if word}
+        if len(named) == len(tops) and "train" in named.values() and len({*named.values()}) > 1:
+            found = named
     loose = len(files) > sum(map(len, tops.values()))
     alone = len(found) == len(tops) and (not loose or len(found) > 1)
     kinds = set(found.values())

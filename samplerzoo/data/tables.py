@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplerzoo.data.class_names import listed, parse_classes
-from samplerzoo.data.folders import METADATA, SPLITS, list_pictures
+from samplerzoo.data.folders import METADATA, SPLITS, list_pictures, split_word
 from samplerzoo.data.labels import COLUMNS, Labels, read_labels
 from samplerzoo.data.options import DataOptions
 from samplerzoo.data.pictures import LFS, PictureError, is_picture, walk
@@ -266,15 +266,15 @@ def _check_undivided(path: Path, split: str, *, whole: bool) -> None:
 
 
 def _parquet_split(folder: Path, tables: list[Path], split: str) -> tuple[list[Path], bool]:
-    """Return the files of a split, such as train.parquet or train/0.parquet, and whether the folder is divided.
+    """Return the files of a split, such as train/0.parquet or mnist_train.parquet, and whether the folder is divided.
 
     Raises:
         UsageError: there is no such split, or some files are of a split and others of none.
     """
 
     def split_of(file: Path) -> str | None:
-        words = [file.stem.split("-")[0].split("_")[0].split(".")[0], *file.relative_to(folder).parts[-2::-1]]
-        return next((word for word in words if word.lower() in SPLITS or word == split), None)
+        names = (file.stem, *file.relative_to(folder).parts[-2::-1])
+        return next(filter(None, (split_word(name, split) for name in names)), None)
 
     named = {file: split_of(file) for file in tables}
     if not any(named.values()):

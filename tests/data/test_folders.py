@@ -59,6 +59,9 @@ def by_class(data: ImageData) -> dict[str, list[int]]:
         pytest.param(["cat/a/0", "cat/b/1", "dog/2"], 3, ["cat", "dog"], id="folders in classes"),
         pytest.param(["cat/0", "dog/1", "2"], 3, [], id="pictures beside classes"),
         pytest.param(["00000/0", "01000/1"], 2, [], id="parts of one set"),
+        pytest.param(["x_train/a/0", "x_train/b/1", "x_test/a/2"], 2, ["a", "b"], id="splits of a named set"),
+        pytest.param(["train station/0", "bus station/1"], 2, ["bus station", "train station"], id="a class of trains"),
+        pytest.param(["test tube/0", "crash test/1"], 2, ["crash test", "test tube"], id="classes of tests"),
         pytest.param(["10/0", "2/0", "1/0"], 3, ["1", "2", "10"], id="numbers as numbers"),
         pytest.param(["猫/0", "b c/1", "tench, Tinca tinca/2"], 3, ["b c", "tench, Tinca tinca", "猫"], id="any names"),
     ],
@@ -199,6 +202,9 @@ def test_a_table_of_pandas_has_pictures_too(tmp_path: Path) -> None:
     [
         (["a", "b"], "train", 2), (["train-00000-of-00002", "train-00001-of-00002", "test-0"], "train", 2),
         (["x/train/0", "x/test/0"], "test", 1), (["data/0", "trainer"], "train", 2),
+        (["mnist_train", "mnist_test"], "train", 1), (["my-set.TRAIN.0", "my-set.val.0"], "validation", 1),
+        (["train2017", "val2017"], "train", 1), (["set-train/0", "set-train/1", "set-test/0"], "train", 2),
+        (["latest", "contest", "retrain", "developer"], "train", 4), (["extra_1", "train_1"], "extra", 1),
     ],
 )  # fmt: skip
 def test_parquet_folders_are_split_by_the_names_of_files(
