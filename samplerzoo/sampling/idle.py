@@ -1,15 +1,20 @@
-"""Options of a sampler that change nothing of a run, which is said before it: who sets one means something by it."""
+"""Options that change nothing in a run, which is said before it: who sets one means something by it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from samplerzoo.core.blame import plugin_title
-from samplerzoo.core.exact import consistency, expected
-from samplerzoo.core.level import Grid, Level
+from samplerzoo.core.exact import learned, mixture
+from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.kinds import GUIDANCE_PREFIX
+from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler, suited
@@ -17,61 +22,94 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.walk import walk
 from samplerzoo.errors import ZooError
 from samplerzoo.models.load import warn
+from samplerzoo.options import Options
 from samplerzoo.sampling.plan import Plan
+from samplerzoo.sampling.recipe import Recipe
 
-SHAPE = (2, 3, 4, 4)
-"""Shape of the states of a rehearsal."""
+Plugin = TypeVar("Plugin", Sampler, Guidance)
 
-
-def warn_of_idle_options(plan: Plan, given: Iterable[str]) -> None:
-    """Say which of the options that were given change nothing of a run, as `s_min` of `heun` without churn."""
-    if plan.model.drawer is None:
-        for name in idle_options(plan.sampler, plan.grid, plan.model, given):
-            warn(
-                f"samplerzoo: {name}={getattr(plan.sampler, name)} of {plugin_title(plan.sampler)} changes nothing in "
-                "this run: with the other options as they are, its default does the same"
-            )
+IMAGES, SIDE = 2, 4
+"""Number of states of a rehearsal, and their height and width. They have the channels of the model."""
 
 
-def idle_options(sampler: Sampler, grid: Grid, model: Model, given: Iterable[str]) -> list[str]:
+def warn_of_idle_options(plan: Plan, recipe: Recipe) -> None:
+    """Say which of the options that a recipe gives change nothing in a run, as `s_min` of `heun` without churn."""
+    if plan.model.drawer is not None:
+        return
+    for option, plugin in idle_options(plan, recipe.sampler_options, recipe.guidance_options):
+        prefix = GUIDANCE_PREFIX if isinstance(plugin, Guidance) else ""
+        warn(
+            f"samplerzoo: {prefix}{option}={getattr(plugin, option)} of {plugin_title(plugin)} changes nothing in this "
+            "run: with the other options as they are, its default does the same"
+        )
+
+
+def idle_options(
+    plan: Plan, of_sampler: Iterable[str], of_guidance: Iterable[str]
+) -> list[tuple[str, Sampler | Guidance]]:
     """Return the options, of those that were given, without which the same noise makes the same states.
 
-    The rehearsal is on exact data whose denoiser is bent, with a learned variance and a mean shift, so that all that an
-    option may act on is there.
+    The rehearsal is on exact data with classes, an exact classifier, a worse model, a learned variance and a mean
+    shift, so that all that an option may act on is there.
     """
-    given = [name for name in given if not type(sampler).model_fields[name].is_required()]
     try:
-        others = {name: _without(sampler, name, model) for name in given}
-        apart = {name: other for name, other in others.items() if getattr(other, name) != getattr(sampler, name)}
-        if not apart:
+        others = [
+            (name, plugin, other)
+            for name, plugin, other in _plans_without(plan, of_sampler, of_guidance)
+            if (other.sampler, other.guidance) != (plan.sampler, plan.guidance)
+        ]
+        if not others:
             return []
-        states = _rehearse(sampler, grid, model.schedule)
-        return [name for name, other in apart.items() if _rehearse(other, grid, model.schedule).equal(states)]
+        states = _rehearse(plan)
+        return [(name, plugin) for name, plugin, other in others if _rehearse(other).equal(states)]
     except (ValueError, ZooError):  # others do not go without it; of any other fault the run itself tells
         return []
 
 
-def _without(sampler: Sampler, name: str, model: Model) -> Sampler:
-    """Return the sampler as it would be if an option had not been given."""
-    others = {other: value for other, value in dict(sampler).items() if other != name}
-    return suited(type(sampler).model_validate(others), model)
+def _plans_without(
+    plan: Plan, of_sampler: Iterable[str], of_guidance: Iterable[str]
+) -> Iterator[tuple[str, Sampler | Guidance, Plan]]:
+    """Yield each option that need not be given, its plugin, and the plan as it would be without it."""
+    for name in _optional(plan.sampler, of_sampler):
+        sampler = suited(_without(plan.sampler, name), plan.model)
+        yield name, plan.sampler, dataclasses.replace(plan, sampler=sampler)
+    if plan.guidance is not None:
+        for name in _optional(plan.guidance, of_guidance):
+            yield name, plan.guidance, dataclasses.replace(plan, guidance=_without(plan.guidance, name))
+
+
+def _optional(plugin: Options, given: Iterable[str]) -> list[str]:
+    fields = type(plugin).model_fields
+    return [name for name in given if name in fields and not fields[name].is_required()]
+
+
+def _without(plugin: Plugin, name: str) -> Plugin:
+    return type(plugin).model_validate({other: value for other, value in dict(plugin).items() if other != name})
 
 
 @torch.no_grad()
-def _rehearse(sampler: Sampler, grid: Grid, schedule: Schedule) -> Tensor:
-    """Return x_T and all states of a run on exact data, (steps + 1, *SHAPE)."""
+def _rehearse(plan: Plan) -> Tensor:
+    """Return x_T and all states of a run on exact data, (steps + 1, IMAGES, C, SIDE, SIDE)."""
     generator = torch.Generator().manual_seed(0)
-    exact = consistency(schedule, shape=SHAPE[1:]).denoise if not sampler.needs_mean else _bent
+    shape = IMAGES, plan.model.shape[0], SIDE, SIDE
+    exact = _exact(plan.model.schedule, shape[1:])
+    condition = exact.condition([0, 1])
+
+    def shifted(x: Tensor, level: Level) -> Prediction:
+        p = exact.denoise(x, level, condition)
+        return p.replace(shift=torch.tanh(x) / level.sigma)
 
     def noise() -> Tensor:
-        return torch.randn(SHAPE, generator=generator, dtype=torch.float64)
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    return torch.stack(list(walk(sampler, grid, Denoiser(exact, schedule), noise)))
+    guided = shifted if plan.guidance is None else plan.guidance.within_interval(exact.denoise, condition, exact)
+    return torch.stack(list(walk(plan.sampler, plan.grid, Denoiser(guided, exact.schedule), noise)))
 
 
-def _bent(x: Tensor, level: Level) -> Prediction:
-    """Return the prediction for N(0.5, 0.5^2), bent so that it is no line in x."""
-    _, x0 = expected(x, level, 0.5, 0.5)
-    x0 = x0 + 0.1 * torch.sin(3.0 * x0)
-    eps = (x - level.alpha * x0) / level.sigma
-    return Prediction(x, level, eps, x0, torch.sigmoid(x), torch.tanh(x) / level.sigma)
+def _exact(schedule: Schedule, shape: tuple[int, ...]) -> Model:
+    """Make a model of two classes that overlap, so that no prediction is sure of one, with a worse one beside it."""
+    size = math.prod(shape)
+    places = torch.linspace(-1.0, 1.0, size, dtype=torch.float64).reshape(shape) / math.sqrt(size)
+    means = torch.stack([places, -places])
+    sharp, blurred = (learned(mixture(schedule, means, std), torch.sigmoid) for std in (0.5, 0.8))
+    return dataclasses.replace(sharp, second=blurred)

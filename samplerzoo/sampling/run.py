@@ -123,7 +123,7 @@ def prepare_run(
     images.check_channels(found.stub.image_shape[0], f"an image of {found.stub.name}")
     plan = make_plan(recipe, found.stub, num_images)
     cost = count_cost(plan)
-    warn_of_idle_options(plan, recipe.sampler_options)
+    warn_of_idle_options(plan, recipe)
     recipe = fill_defaults(recipe, plan, found.fingerprint)
     recipe = recipe.model_copy(update={"dtype": found.choose_dtype(recipe.dtype, device)})
     chosen = asked.unmeasured

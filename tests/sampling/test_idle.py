@@ -6,18 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from samplerzoo import Field, Sampler, UsageError, registry
+from samplerzoo import Field, Sampler, UsageError
 from samplerzoo.cli import main
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.sampling.idle import idle_options
-from samplerzoo.testing import gaussian
+from samplerzoo.sampling.plan import make_plan
+from samplerzoo.sampling.recipe import Recipe
+from samplerzoo.testing import gaussian, mixture
 
 
-def idle(linear: Schedule, name: str, **options: Any) -> list[str]:
-    sampler = registry.make("sampler", name, options)
-    assert isinstance(sampler, Sampler)
-    return idle_options(sampler, linear.grid(5), gaussian(linear), options)
+def idle(linear: Schedule, **options: Any) -> list[str]:
+    """Return what is idle in a run of five steps on a model with classes and channels."""
+    model = mixture(linear, torch.tensor([1.0, -1.0, 0.5]).reshape(3, 1, 1, 1).expand(3, 4, 2, 2))
+    recipe = Recipe(steps=5, **options)
+    plan = make_plan(recipe, model, 3)
+    return [name for name, _ in idle_options(plan, recipe.sampler_options, recipe.guidance_options)]
 
 
 @pytest.mark.parametrize(
@@ -32,13 +37,35 @@ def idle(linear: Schedule, name: str, **options: Any) -> list[str]:
         ("ddim", {"eta": 0.0}, []),
         ("ddim", {"eta": 0.1}, []),
         ("ddpm", {"variance": "small"}, []),
-        ("consistency", {}, []),
     ],
 )
-def test_options_that_change_nothing_are_found(
+def test_options_of_samplers_that_change_nothing_are_found(
     linear: Schedule, name: str, options: dict[str, Any], without_use: list[str]
 ) -> None:
-    assert idle(linear, name, **options) == without_use
+    assert idle(linear, sampler=name, sampler_options=options) == without_use
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "without_use"),
+    [
+        ("cfg", {"scale": 1.0}, []),
+        ("cfg", {"scale": 2.0}, []),
+        ("cfg", {"scale": 2.0, "rescale": 0.7}, []),
+        ("cfg", {"rescale": 0.7}, ["rescale"]),
+        ("cfg", {"scale": 2.0, "low": 1e-3}, ["low"]),
+        ("cfg", {"scale": 2.0, "low": 1.0}, []),
+        ("cfg", {"scale": 2.0, "low": 1.0, "high": 1e3}, ["high"]),
+        ("cfg", {"scale": 2.0, "high": 0.0}, ["scale"]),
+        ("cfg", {"scale": 2.0, "channels": 3}, []),
+        ("cfg", {"scale": 2.0, "channels": 4}, ["channels"]),
+        ("classifier", {"scale": 2.0, "temperature": 2.0}, []),
+        ("classifier", {"scale": 0.0, "temperature": 2.0}, ["temperature"]),
+    ],
+)
+def test_options_of_guidances_that_change_nothing_are_found(
+    linear: Schedule, name: str, options: dict[str, Any], without_use: list[str]
+) -> None:
+    assert idle(linear, sampler="ddim", guidance=name, guidance_options=options) == without_use
 
 
 class Refusing(Sampler):
@@ -54,8 +81,9 @@ class Refusing(Sampler):
 
 
 def test_an_option_without_which_a_run_is_refused_acts(linear: Schedule) -> None:
-    sampler = Refusing(needed=3, other=2)
-    assert idle_options(sampler, linear.grid(3), gaussian(linear), ["needed", "other"]) == []
+    model = gaussian(linear, shape=(1, 2, 2))
+    plan = make_plan(Recipe(steps=3, sampler="ddim"), model, 1, sampler=Refusing(needed=3, other=2))
+    assert idle_options(plan, ["needed", "other"], []) == []
 
 
 def test_a_run_says_it_before_the_first_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
