@@ -89,6 +89,10 @@ def suited(sampler: Sampler, model: Model) -> Sampler:
         found = sampler.suited(model)
     if not isinstance(found, Sampler):
         raise bad_answer(sampler, "suited", found, "a sampler, such as self")
+    try:
+        type(found).model_validate(dict(found))
+    except ValueError as error:
+        raise bad_answer(sampler, "suited", found, "options within their bounds") from error
     return found
 
 

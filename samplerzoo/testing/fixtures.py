@@ -82,7 +82,9 @@ ON_VP = Path(
     (998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99),
 )
 ON_VE = Path({"VE": VE(), "VE up to 700": VE(high=700.0)}, (79.5, 23.25, 20.0, 3.0, 0.5, 0.01, 0.0005))
-ON_FLOW = Path({"flow": RectifiedFlow()}, (999.5, 812.25, 800, 300.0, 20.0, 0.6, 0.01))
+ON_FLOW = Path(
+    {"flow": RectifiedFlow(), "flow of 100 timesteps": RectifiedFlow(100)}, (999.5, 812.25, 800, 300.0, 20.0, 0.6, 0.01)
+)
 PATHS = (ON_VP, ON_VE, ON_FLOW)
 
 

@@ -39,6 +39,7 @@ from tensor_mutants import TENSOR_MUTANTS
 from variance_mutants import (
     VARIANCE_MUTANTS,
     OfTheVariance,
+    ShiftIfTheFirstStepHasOne,
     ShiftOfLessNoise,
     ShiftOfShortRuns,
     ShiftWithAVariance,
@@ -87,6 +88,7 @@ CAUSES: dict[type[Sampler], str] = {
     X0ClampedAtFour: "values are cut at 4",
     ShiftOfTwoEvaluations: "leaves no trace in its state",
     ShiftOfLessNoise: "leaves no trace in its state",
+    ShiftIfTheFirstStepHasOne: "leaves no trace in its state",
     ShiftOfShortRuns: "leaves no trace in its state",
     ShiftWithAVariance: "leaves no trace in its state",
     ShiftWithoutAVariance: "leaves no trace in its state",

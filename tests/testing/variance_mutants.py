@@ -311,6 +311,70 @@ class SmallWithoutSignal(LearnedByAnOption):
         return None if t.alpha < 0.005 else v
 
 
+class KeptByTime(OfARun):
+    """Weight and shift are kept by a time that is rounded (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        q = kept.setdefault(f"{p.level.tau:.1f}", p)
+        return dataclasses.replace(p, variance=q.variance, shift=q.shift)
+
+
+class OfTheEndOfTheStepBefore(OfTheVariance):
+    """A step asks at its end, and goes by the weight and the shift of the answer before (Doe 2026)."""
+
+    def walk(self, x, grid, denoise, noise):
+        old = p = denoise(x, grid.levels[0])
+        for t, s in grid.pairs():
+            told = dataclasses.replace(p, variance=old.variance, shift=old.shift)
+            x = self.step(x, t, s, lambda x, level, told=told: told, noise)
+            yield x
+            if not s.clean:
+                old, p = p, denoise(x, s)
+
+
+class InTwoDraws(OfTheVariance):
+    """Noise in two halves, and half of the shift of the step before (Doe 2026)."""
+
+    def walk(self, x, grid, denoise, noise):
+        before = None
+        for t, s in grid.pairs():
+            p = denoise(x, t)
+            if s.clean:
+                x = p.x0
+            else:
+                small = posterior_std(t, s) ** 2
+                x = s.alpha * p.x0 + math.sqrt(s.sigma**2 - small) * p.eps + (small / 2) ** 0.5 * (noise() + noise())
+                x = x if p.shift is None else x + small * p.shift
+                x = x if before is None else x + small / 2 * before
+            before = p.shift
+            yield x
+
+
+class ShiftAtTheEnd(OfTheVariance):
+    """The image is moved by a shift of its own size (Doe 2026)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean and p.shift is not None:
+            return p.x0 + 5 * t.sigma**2 / t.alpha * p.shift
+        return super().step(x, t, s, denoise, noise)
+
+
+class ShiftIfTheFirstStepHasOne(OfARun):
+    """Whether there are shifts is seen in the first step (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return dataclasses.replace(p, shift=None) if kept.get("first", p).shift is None else p
+
+
+class ShiftIsHeld(OfARun):
+    """Where there is no shift, the last one goes on (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        kept["held"] = kept.get("held") if p.shift is None else p.shift
+        return dataclasses.replace(p, shift=kept["held"])
+
+
 VARIANCE_MUTANTS: list[tuple[Sampler, str]] = [
     (MeanOfTheBatch(), "check_batch_is_not_mixed"),
     (MeanOfTheBatch(), "check_batch_is_not_mixed_on_flow"),
@@ -324,6 +388,12 @@ VARIANCE_MUTANTS: list[tuple[Sampler, str]] = [
     (ShiftIsBounded(), "check_noise_is_as_predicted_on_flow"),
     (ShiftIsMirrored(), "check_noise_is_as_predicted_on_ve"),
     (LeastVariance(), "check_settings_hold_on_ve"),
+    (KeptByTime(), "check_every_step_heeds_its_own_answer_on_flow"),
+    (OfTheEndOfTheStepBefore(), "check_every_step_heeds_its_own_answer"),
+    (InTwoDraws(), "check_every_step_heeds_its_own_answer"),
+    (ShiftAtTheEnd(), "check_every_step_heeds_its_own_answer"),
+    (ShiftIfTheFirstStepHasOne(), "check_every_step_heeds_its_own_answer"),
+    (ShiftIsHeld(), "check_every_step_heeds_its_own_answer"),
     (SmallNearTheEnd(), "check_settings_hold"),
     (SmallWithoutSignal(), "check_settings_hold"),
     (AtAMidpoint(), "check_every_step_heeds_its_own_answer"),

@@ -199,7 +199,6 @@ SAMPLER_CHECKS = (
 """Checks of a sampler, made on every kind of path: first those of what may be the cause of any other failure."""
 
 SLOW_CHECKS = (
-    check_every_step_heeds_its_own_answer,
     check_what_is_set_stays,
     check_options_act,
     check_settings_are_sound,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -147,25 +147,34 @@ def check_runs_heed_their_answers(sampler: Sampler, path: Path = ON_VP) -> None:
         _check_runs(sampler, path, schedule, FEW if schedule is path.schedule else FEW[1:3])
 
 
+def _always(step: int) -> bool:
+    return True
+
+
+def _never(step: int) -> bool:
+    return False
+
+
 def _check_runs(sampler: Sampler, path: Path, schedule: Schedule, lengths: Sequence[int]) -> None:
     heeds, ignores = 0, 0  # steps of runs with noise that go by a learned variance, and that do not
     for steps, spacing in zip(lengths, itertools.cycle(path.spacings), strict=False):
         run = functools.partial(_Run, sampler, schedule, grid_of(sampler, schedule, steps, spacing))
-        told = run(learned=True, shifted=False)
+        told = run(learned=True, shifted=_never)
         if not told.asks_where_steps_begin:
             return
         try:
-            plain = run(learned=False, shifted=False)
+            plain = run(learned=False, shifted=_never)
         except UsageError:  # it takes networks alone that have learned a variance
             plain = None
         if sampler.takes_shift:
-            _check_own_shift(run(told.silent, learned=True, shifted=True))
+            _check_own_shift(run(told.silent, learned=True, shifted=_always))
             if plain is not None:
-                _check_own_shift(run(plain.silent, learned=False, shifted=True))
+                _check_own_shift(run(plain.silent, learned=False, shifted=lambda step: step % 2 == 1))
+                _check_own_shift(run(plain.silent, learned=False, shifted=lambda step: step % 3 == 0))
         else:
-            _check_unmoved(told, run(learned=True, shifted=True))
+            _check_unmoved(told, run(learned=True, shifted=_always))
         if plain is None or not all(map(torch.equal, plain.states, told.states)):
-            _check_own_variance(run(told.silent, learned=True, shifted=False))
+            _check_own_variance(run(told.silent, learned=True, shifted=_never))
             heeds = steps
         elif any(draw is not None for _, draw in told.silent):
             ignores = steps
@@ -181,11 +190,12 @@ class _Run:
     Args:
         silent: of every row but the first one, the step and the number of its draw that is zero there, or None where it
             is the shift of that step.
+        shifted: says of each step whether it is told a shift: in an interval of levels alone, a guidance does so.
 
     Attributes:
         states: x_T and the states of all steps, (rows, pixels) each.
-        asks_where_steps_begin: True if every step asks at the level at which it begins, and so does not go by an answer
-            of the step before.
+        asks_where_steps_begin: True if the network was asked about the level of every step before it ended, in this
+            step or at the end of the one before.
         silent: rows to look at in a run on this grid.
     """
 
@@ -198,37 +208,44 @@ class _Run:
         silent: Sequence[tuple[int, int | None]] = (),
         *,
         learned: bool,
-        shifted: bool,
+        shifted: Callable[[int], bool],
     ) -> None:
-        self.grid, self.rows, self.learned = grid, silent, learned
+        self.grid, self.rows, self.learned, self._shifted = grid, silent, learned, shifted
         model, draw = made_for(sampler, MEANS, STDS, schedule), given_noise(1, (len(MEANS),))
-        step, drawn, asked = 0, [0] * len(grid), [set[float]() for _ in grid.pairs()]
+        step, drawn, asked = 0, [0] * len(grid), set[float]()
+        begins = {level.tau: number for number, level in enumerate(grid.levels)}
+        self.asks_where_steps_begin = True
 
-        def without(what: int | None) -> list[int]:
-            return [row for row, lacks in enumerate(silent, 1) if lacks == (step, what)]
+        def without(number: int, what: int | None) -> list[int]:
+            return [row for row, lacks in enumerate(silent, 1) if lacks == (number, what)]
 
         def predict(x: torch.Tensor, level: Level) -> Prediction:
-            asked[step].add(level.tau)
-            shifts = shift_at(level).repeat(len(x), 1)
-            shifts[without(None)] = 0.0
+            asked.add(level.tau)
+            number = begins.get(level.tau, step)
+            shifts = self.shift_of(number, level).repeat(len(x), 1)
+            shifts[without(number, None)] = 0.0
             weights = weight_at(level).expand(len(x), -1) if learned and model.averages else None
             p = model.denoise(x, level)
-            return dataclasses.replace(p, variance=weights, shift=shifts if shifted else None)
+            return dataclasses.replace(p, variance=weights, shift=shifts if shifted(number) else None)
 
         def noise() -> torch.Tensor:
             z = draw().sign().repeat(1 + len(silent), 1)
-            z[without(drawn[step])] = 0.0
+            z[without(step, drawn[step])] = 0.0
             drawn[step] += 1
             return z
 
         x = schedule.prior_std * draw().repeat(1 + len(silent), 1)
         self.states = [x]
         for state in walk_from(sampler, x, grid, Denoiser(predict, schedule), noise):
+            self.asks_where_steps_begin &= grid.levels[step].tau in asked
             self.states.append(state.clone())
             step = min(step + 1, len(grid) - 1)
-        self.asks_where_steps_begin = all(t.tau in taus for (t, _), taus in zip(grid.pairs(), asked, strict=True))
-        chosen = sorted({round(place) for place in np.linspace(0, len(grid) - 2, CHOSEN)})
+        chosen = sorted({round(place) for place in np.linspace(0, len(grid) - 1, CHOSEN)})
         self.silent = [(step, lacks) for step in chosen for lacks in (None, *range(drawn[step]))]
+
+    def shift_of(self, step: int, level: Level) -> torch.Tensor:
+        """Return the shift of every pixel that is told at a level of a step."""
+        return shift_at(level) if self._shifted(step) else torch.zeros(len(MEANS), dtype=torch.float64)
 
     def without(self, step: int, *, shift: bool, after: int = 0) -> torch.Tensor:
         """Return by how much the state of a step, or of one after it, moves without each draw or the shift of it."""
@@ -284,22 +301,32 @@ def _check_own_variance(run: _Run) -> None:
 
 
 def _check_own_shift(run: _Run) -> None:
-    """Check that the shift of every step moves its state by itself times the variance of the noise, and no other."""
+    """Check that the shift of every step moves its state by itself times the variance of the noise, and no other.
+
+    In the step to the clean level, which has no noise, it moves nothing, or the variance is that of the level.
+    """
     for step in run.steps:
-        moved, variance = run.without(step, shift=True)[0], run.variance(step)
-        shift = shift_at(run.grid.levels[step])
+        t, s = run.grid.levels[step : step + 2]
+        moved, shift = run.without(step, shift=True)[0], run.shift_of(step, t)
+        variance = run.variance(step)
+        if s.clean and moved.abs().max() > run.rounding(step):
+            variance = torch.full_like(variance, transition_variance(t, s))
         pixel = _off(moved, variance * shift, run.rounding(step) * (1 + 2 * variance.sqrt() * shift.abs()))
         assert pixel is None, (
             f"a shift of {shift[pixel]:.6g} in {run.told(step)}, moves the state by {moved[pixel]:.6g}, where shift "
-            f"times variance of the fresh noise is {(variance * shift)[pixel]:.6g}"
+            f"times variance of the {'level' if s.clean else 'fresh noise'} is {(variance * shift)[pixel]:.6g}"
             + "\ncause: the shift that this step is told leaves no trace in its state"
             * (not moved.any())
         )
         noise = run.without(step, shift=False)
-        if step + 2 < len(run.grid) and len(noise) == 1 and noise.all():
-            after, by_noise = (run.without(step, shift=kind, after=1)[0] for kind in (True, False))
-            carried = by_noise / noise[0] * moved
-            pixel = _off(after, carried, run.rounding(step + 1) * (1 + (moved / noise[0]).abs()))
+        draw = next((row for row, z in enumerate(noise) if z.all()), None)
+        if step + 2 < len(run.grid) and (draw is not None or not moved.any()):
+            after = run.without(step, shift=True, after=1)[0]
+            carried = allowed = torch.zeros_like(after)
+            if draw is not None:
+                carried = run.without(step, shift=False, after=1)[draw] / noise[draw] * moved
+                allowed = (moved / noise[draw]).abs()
+            pixel = _off(after, carried, run.rounding(step + 1) * (1 + allowed))
             assert pixel is None, (
                 f"a shift in {run.told(step)}, moves the state of the next step by {after[pixel]:.6g}, where "
                 f"{carried[pixel]:.6g} would follow from that of its own: a step goes by the shift that it is told "

@@ -115,6 +115,7 @@ def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that `suited` fills in defaults alone: an option that the user has set is not changed for a model."""
     for variance in (None, "small", "large", "learned"):
         model = dataclasses.replace(normal(schedule=path.schedule), variance=variance)
+        suited(sampler.model_copy(), model)  # which refuses what it fills in beyond bounds
         for other in (sampler.model_validate(dict(sampler)), *neighbours(sampler)):
             found = suited(other, model)
             assert found == other, (
