@@ -155,9 +155,14 @@ def _never(step: int) -> bool:
     return False
 
 
+AT_TIMES = (lambda step: step % 2 == 1, lambda step: step % 3 == 0)
+"""Steps that are told a shift, where others are told none: not the first one, and the first one."""
+
+
 def _check_runs(sampler: Sampler, path: Path, schedule: Schedule, lengths: Sequence[int]) -> None:
     heeds, ignores = 0, 0  # steps of runs with noise that go by a learned variance, and that do not
-    for steps, spacing in zip(lengths, itertools.cycle(path.spacings), strict=False):
+    ways = itertools.cycle(zip(path.spacings, AT_TIMES, strict=True))
+    for steps, (spacing, shifted) in zip(lengths, ways, strict=False):
         run = functools.partial(_Run, sampler, schedule, grid_of(sampler, schedule, steps, spacing))
         told = run(learned=True, shifted=_never)
         if not told.asks_where_steps_begin:
@@ -169,8 +174,7 @@ def _check_runs(sampler: Sampler, path: Path, schedule: Schedule, lengths: Seque
         if sampler.takes_shift:
             _check_own_shift(run(told.silent, learned=True, shifted=_always))
             if plain is not None:
-                _check_own_shift(run(plain.silent, learned=False, shifted=lambda step: step % 2 == 1))
-                _check_own_shift(run(plain.silent, learned=False, shifted=lambda step: step % 3 == 0))
+                _check_own_shift(run(plain.silent, learned=False, shifted=shifted))
         else:
             _check_unmoved(told, run(learned=True, shifted=_always))
         if plain is None or not all(map(torch.equal, plain.states, told.states)):
