@@ -332,6 +332,20 @@ class OfTheEndOfTheStepBefore(OfTheVariance):
                 old, p = p, denoise(x, s)
 
 
+class OfThePredictedState(OfTheVariance):
+    """A step asks at its end about a predicted state, and the next one goes by the shift of that answer (Doe 2026)."""
+
+    def walk(self, x, grid, denoise, noise):
+        kept = None
+        for t, s in grid.pairs():
+            p = denoise(x, t)
+            told = dataclasses.replace(p, shift=p.shift if kept is None else kept)
+            x = self.step(x, t, s, lambda x, level, told=told: told, noise)
+            if not s.clean:
+                kept = denoise(s.alpha * p.x0 + s.sigma * p.eps, s).shift
+            yield x
+
+
 class InTwoDraws(OfTheVariance):
     """Noise in two halves, and half of the shift of the step before (Doe 2026)."""
 
@@ -390,6 +404,7 @@ VARIANCE_MUTANTS: list[tuple[Sampler, str]] = [
     (LeastVariance(), "check_settings_hold_on_ve"),
     (KeptByTime(), "check_every_step_heeds_its_own_answer_on_flow"),
     (OfTheEndOfTheStepBefore(), "check_every_step_heeds_its_own_answer"),
+    (OfThePredictedState(), "check_every_step_heeds_its_own_answer"),
     (InTwoDraws(), "check_every_step_heeds_its_own_answer"),
     (ShiftAtTheEnd(), "check_every_step_heeds_its_own_answer"),
     (ShiftIfTheFirstStepHasOne(), "check_every_step_heeds_its_own_answer"),

@@ -122,6 +122,9 @@ FEW = (3, 10, 25, 30)
 CHOSEN = 12
 """Steps of a run that are looked at: at its beginning, at its end, and between."""
 
+EARLY = 0.9
+"""Factor of weight and shift in answers about the level of a later step."""
+
 OWN = 1e-7
 """Relative difference of what two rows of a run show that is rounding."""
 
@@ -200,6 +203,7 @@ class _Run:
         states: x_T and the states of all steps, (rows, pixels) each.
         asks_where_steps_begin: True if the network was asked about the level of every step before it ended, in this
             step or at the end of the one before.
+        own: steps that ask about their level themselves. An answer from before, about another state, is another one.
         silent: rows to look at in a run on this grid.
     """
 
@@ -219,6 +223,7 @@ class _Run:
         step, drawn, asked = 0, [0] * len(grid), set[float]()
         begins = {level.tau: number for number, level in enumerate(grid.levels)}
         self.asks_where_steps_begin = True
+        self.own = set[int]()
 
         def without(number: int, what: int | None) -> list[int]:
             return [row for row, lacks in enumerate(silent, 1) if lacks == (number, what)]
@@ -226,9 +231,12 @@ class _Run:
         def predict(x: torch.Tensor, level: Level) -> Prediction:
             asked.add(level.tau)
             number = begins.get(level.tau, step)
-            shifts = self.shift_of(number, level).repeat(len(x), 1)
+            if number == step:
+                self.own.add(step)
+            told = 1.0 if number <= step else EARLY
+            shifts = told * self.shift_of(number, level).repeat(len(x), 1)
             shifts[without(number, None)] = 0.0
-            weights = weight_at(level).expand(len(x), -1) if learned and model.averages else None
+            weights = told * weight_at(level).expand(len(x), -1) if learned and model.averages else None
             p = model.denoise(x, level)
             return dataclasses.replace(p, variance=weights, shift=shifts if shifted(number) else None)
 
@@ -250,6 +258,10 @@ class _Run:
     def shift_of(self, step: int, level: Level) -> torch.Tensor:
         """Return the shift of every pixel that is told at a level of a step."""
         return shift_at(level) if self._shifted(step) else torch.zeros(len(MEANS), dtype=torch.float64)
+
+    def share(self, step: int) -> float:
+        """Return the factor of weight and shift in the answer that a step has to go by."""
+        return 1.0 if step in self.own else EARLY
 
     def without(self, step: int, *, shift: bool, after: int = 0) -> torch.Tensor:
         """Return by how much the state of a step, or of one after it, moves without each draw or the shift of it."""
@@ -292,7 +304,7 @@ def _check_own_variance(run: _Run) -> None:
         if not len(run.without(step, shift=False)):
             continue  # it draws none here
         small, large = posterior_std(*pairs[step]) ** 2, transition_variance(*pairs[step])
-        asked = [small ** (1 - w) * large**w for w in (weight_at(t) for t, _ in pairs)]
+        asked = [small ** (1 - w) * large**w for w in (run.share(n) * weight_at(t) for n, (t, _) in enumerate(pairs))]
         found = run.variance(step)
         off = [_off(found.sqrt(), of_step.sqrt(), run.rounding(step)) for of_step in asked]
         if off[step] is not None:
@@ -311,7 +323,7 @@ def _check_own_shift(run: _Run) -> None:
     """
     for step in run.steps:
         t, s = run.grid.levels[step : step + 2]
-        moved, shift = run.without(step, shift=True)[0], run.shift_of(step, t)
+        moved, shift = run.without(step, shift=True)[0], run.share(step) * run.shift_of(step, t)
         variance = run.variance(step)
         if s.clean and moved.abs().max() > run.rounding(step):
             variance = torch.full_like(variance, transition_variance(t, s))
