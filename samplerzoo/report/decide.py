@@ -89,11 +89,16 @@ def holm(probabilities: Sequence[float], comparisons: int | None = None) -> list
 
 
 class Tie(NamedTuple):
-    """Point that is not told from the best, with the images of a row that would tell them apart (None: not known)."""
+    """Point that is not told from the best, with the images of a row that would tell them apart (None: not known).
+
+    Attributes:
+        careful: standard errors in half a 95% interval of the difference that allows for all pairs of the column.
+    """
 
     point: Point
     difference: Difference
     images: int | None
+    careful: float
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Verdict:
         budget: evaluations.
         best: the point of the lowest distance, over the seeds that all points have, if they have any in common.
         ties: points that are not told from it, the lowest first.
-        worse: number of points that are told to be worse.
+        worse: points that are told to be worse, each with its difference to the best, the smallest first.
         distance, error: distance of the best point over these seeds, and its standard error.
         seeds: these seeds; None if all points have the same ones.
     """
@@ -112,7 +117,7 @@ class Verdict:
     budget: float
     best: Point
     ties: tuple[Tie, ...]
-    worse: int
+    worse: tuple[tuple[Point, Difference], ...]
     distance: float
     error: float
     seeds: Sequence[int] | None = None
@@ -120,12 +125,12 @@ class Verdict:
     @property
     def decided(self) -> bool:
         """True if the best point is told from all others, of which there is one at least."""
-        return not self.ties and self.worse > 0
+        return not self.ties and bool(self.worse)
 
     @property
     def ranks(self) -> bool:
         """True if any point is told from the best."""
-        return self.worse > 0
+        return bool(self.worse)
 
 
 class Judge:
@@ -165,11 +170,16 @@ class Judge:
         among = pairings(len(ranked))
         best, others = lowest([*ranked.index], self.difference, lambda found: self.told(found, among))
         ties = tuple(
-            Tie(other, it, self._images(it, among)) for other, it, apart in others if not (apart and it.value > 0)
+            Tie(other, it, self._images(it, among), self._careful(among))
+            for other, it, apart in others
+            if not (apart and it.value > 0)
+        )
+        worse = sorted(
+            ((other, it) for other, it, apart in others if apart and it.value > 0), key=lambda each: each[1].value
         )
         distance, error = ranked.loc[best]
         budget = float(column["budget"].iloc[0])
-        return Verdict(budget, best, ties, len(others) - len(ties), float(distance), float(error), seeds)
+        return Verdict(budget, best, ties, tuple(worse), float(distance), float(error), seeds)
 
     def _ranked(self, column: DataFrame) -> tuple[DataFrame, list[int] | None]:
         """Return distance and error of the points of a column, the lowest first, and the seeds they are of.
@@ -249,10 +259,13 @@ class Judge:
         """Return how many images a row needs for a difference of this size to be told, to two digits."""
         if self.protocol.images is None or math.isnan(difference.error) or not difference.value:
             return None
-        needed = NormalDist().inv_cdf(1 - self.level / 2 / comparisons)
-        exact = max(self.protocol.images * (needed * difference.error / difference.value) ** 2, 1.0)
+        exact = max(self.protocol.images * (self._careful(comparisons) * difference.error / difference.value) ** 2, 1.0)
         digit = 10 ** max(math.floor(math.log10(exact)) - 1, 0)
         return math.ceil(exact / digit) * digit
+
+    def _careful(self, comparisons: int) -> float:
+        """Return the standard errors by which one of so many differences must be away from 0 (Bonferroni)."""
+        return NormalDist().inv_cdf(1 - self.level / 2 / comparisons)
 
 
 def common_seeds(points: Sequence[Mapping[int, Any]]) -> list[int] | None:

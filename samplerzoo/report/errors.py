@@ -21,6 +21,7 @@ from samplerzoo.bench.image_mean import DECIDING, NORMAL, deciding, interval, st
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import Difference, on_seeds
+from samplerzoo.report.findings import MOST, most_usual
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.plots import save_cost_plots
@@ -161,23 +162,21 @@ def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
 
 
 def findings(table: ErrorTable) -> list[str]:
-    """Say which row is the best at each number of evaluations, and which cannot be told from it."""
+    """Say which row is the nearest at the usual numbers of evaluations, and first of all what cannot be told."""
     if table.few:
         return [f"Cannot tell: at least {FEW} images are needed; each row has {table.protocol.images}."]
-    found = []
-    for work in table.budgets:
-        lines = table.beside(work)
-        if len(lines) > 1:
-            best = table.best(work)
-            mean = _of_rows(table.ranked_by(best, work), table.errors)
-            where = f"At {work:g} evaluations{on_seeds(table.seeds(work))}"
-            if not table.told(work):
-                found.append(f"{where}: cannot tell. No row is told from the lowest, {best} ({mean}).")
-                continue
-            equal = [line for line in lines if line != best and table.equals(line, work)]
-            tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            found.append(f"{where}{',' * (table.seeds(work) is not None)} the nearest is {best} ({mean}){tail}.")
-    return found
+    unknown, known = [], []
+    for work in most_usual([work for work in table.budgets if len(table.beside(work)) > 1], MOST):
+        best = table.best(work)
+        mean = _of_rows(table.ranked_by(best, work), table.errors)
+        where = f"At {work:g} evaluations{on_seeds(table.seeds(work))}"
+        if not table.told(work):
+            unknown.append(f"{where}: cannot tell. No row is told from the lowest, {best} ({mean}).")
+            continue
+        equal = [line for line in table.beside(work) if line != best and table.equals(line, work)]
+        tail = f"; not told from it: {', '.join(equal)}" if equal else ""
+        known.append(f"{where}{',' * (table.seeds(work) is not None)} the nearest is {best} ({mean}){tail}.")
+    return unknown + known
 
 
 def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = None) -> Iterator[str]:

@@ -16,7 +16,7 @@ from samplerzoo.report.tables import NOTHING, figure, interval, orders, share, s
 from samplerzoo.trust.markup import plain
 
 MOST = 5
-"""Most findings of a report."""
+"""Most findings of a table."""
 
 BUDGETS = (5, 10, 20)
 """Evaluations that most readers have in mind."""
@@ -59,9 +59,8 @@ def _blind(judge: Judge) -> str:
 
 def _columns(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Say which row is the best of as many evaluations, in three columns at most, those that cannot be told first."""
-    usual = [verdict for verdict in verdicts if verdict.budget in BUDGETS]
-    others = [verdict for verdict in verdicts if verdict not in usual]
-    shown = sorted((usual + others)[: len(BUDGETS)], key=lambda verdict: verdict.budget)
+    columns = most_usual([verdict.budget for verdict in verdicts], len(BUDGETS))
+    shown = [verdict for verdict in verdicts if verdict.budget in columns]
     unknown = [verdict for verdict in shown if not verdict.ranks]
     if unknown:
         where = _listed([f"{verdict.budget:g}" for verdict in unknown])
@@ -75,15 +74,23 @@ def _columns(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield from (_best(judge, verdict) for verdict in shown if verdict.ranks)
 
 
+def most_usual(budgets: Sequence[float], most: int) -> list[float]:
+    """Choose so many of these numbers of evaluations, those that readers have in mind before others; lowest first."""
+    return sorted(sorted(budgets, key=lambda budget: (budget not in BUDGETS, budget))[:most])
+
+
 def _best(judge: Judge, verdict: Verdict) -> str:
     at = f"At {verdict.budget:g} evaluations{on_seeds(verdict.seeds)}"
     best = _best_of(judge, verdict)
-    others = f"the {verdict.worse} others" if verdict.worse > 1 else "the other row"
     if verdict.decided:
-        return f"{at}, {best} is the best: {others} {'are' if verdict.worse > 1 else 'is'} worse."
+        (line, _), difference = verdict.worse[0]
+        by = f"by {interval(difference.value, difference.error)}"
+        if len(verdict.worse) == 1:
+            return f"{at}, {best} is the best: {plain(line)} is worse, {by}."
+        return f"{at}, {best} is the best: the {len(verdict.worse)} others are worse, the next, {plain(line)}, {by}."
     some = _listed(_some([plain(tie.point[0]) for tie in verdict.ties]))
     return (
-        f"{at}, {best} is the lowest, and better than {verdict.worse} of the others. "
+        f"{at}, {best} is the lowest, and better than {len(verdict.worse)} of the others. "
         f"It cannot be told from {some}: {_needed(judge, verdict.ties[0])}."
     )
 
@@ -102,12 +109,16 @@ def _needed(judge: Judge, tie: Tie) -> str:
     """Say how many images would tell a difference."""
     if tie.difference.value == 0:
         return "no number of images tells them apart, since they do not differ"
-    size = f"a difference of this size ({signed(tie.difference.value, tie.difference.error)})"
+    value, error = tie.difference.value, tie.difference.error
+    careful = tie.careful * error
+    pairs = abs(value) > NORMAL_95 * error and abs(value) < careful
+    allowed = f", or ± {figure(careful, 2)} if all pairs of the column are allowed for" if pairs else ""
+    size = f"a difference of this size ({signed(value, error)}{allowed})"
     if tie.images is None:
         return f"it is not known how many images are needed for {size}"
     if tie.images <= (judge.protocol.images or 0):
-        return f"more images are needed for {size}, since other distances do not agree on its sign"
-    return f"about {tie.images:,} images are needed for {size}"
+        return f"more images are needed for {size}, since the other distances do not agree on its sign"
+    return f"about {tie.images:,} images a row are needed for {size}"
 
 
 def _cheapest(judge: Judge) -> Iterator[str]:

@@ -117,9 +117,9 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     _refuse_unknown(baseline, [*(each.judge for each in sections), *errors])
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     written = [
+        *(each.write(folder) for each in sections),
         *(section(table, folder, stem, _known(table, baseline)) for table, stem in zip(errors, stems, strict=True)),
         score_sections(scores),
-        *(each.write(folder) for each in sections),
         time_section(all_lines),
         _prompts(every),
         _pictures(all_lines, all_sweeps, folder),
@@ -132,9 +132,9 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
-    said: dict[Protocol, Sequence[str]] = {table.protocol: findings_of_errors(table) for table in errors}
+    said: dict[Protocol, Sequence[str]] = {each.protocol: each.findings for each in sections}
+    said |= {table.protocol: findings_of_errors(table) for table in errors}
     said |= {table.protocol: findings_of_scores(table) for table in scores}
-    said |= {each.protocol: each.findings for each in sections}
     page = None
     if interactive.is_available():
         page = folder / interactive.HTML_FILE

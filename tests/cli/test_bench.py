@@ -419,7 +419,7 @@ def test_what_is_decided_has_no_more_images(cli, model: list[object]) -> None:
     answer = cli("bench", *model, *MANY, "--sampler", "ddim", "--clip-x0", "off,static:0.1", "--until-decided")
     assert answer.code == 0, answer
     assert {row.protocol.images for row in results.read_rows(Path("out"))} == {130}
-    assert "is the best: the other row is worse." in answer.out
+    assert "is the best: ddim eta 0, clip static:0.1 is worse, by " in answer.out
     cli("bench", "--sampler", "ddim", "--budget", 5).refuses(2, "--until-decided")
 
 

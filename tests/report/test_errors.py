@@ -81,6 +81,18 @@ def test_the_nearest_is_named_in_each_column(tmp_path: Path, better: str) -> Non
     assert f"Difference to {better}, image by image" in "\n".join(section(found, tmp_path, "error"))
 
 
+def test_findings_are_few_of_the_usual_columns_and_begin_with_what_cannot_be_told(tmp_path: Path) -> None:
+    apart = {5: 2, 6: 2, 7: 2, 8: 2, 10: 2, 20: 1, 50: 2}
+    rows = [
+        erring(tmp_path, name, steps, noise(0) * (factor if name == "ddim" else 1))
+        for steps, factor in apart.items()
+        for name in ("ddim", "unipc")
+    ]
+    found = findings(table(tmp_path, rows))
+    assert [sentence.split()[1] for sentence in found] == ["20", "5", "6", "7", "10"]
+    assert "cannot tell" in found[0]
+
+
 def test_seeds_are_pooled_and_paired_with_their_own(tmp_path: Path) -> None:
     common = {seed: noise(seed, 0.1) for seed in (0, 1)}
     rows = [

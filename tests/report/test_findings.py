@@ -24,17 +24,31 @@ def curves(**lines: dict[int, float]) -> list[Row]:
 
 def test_the_best_of_each_number_of_evaluations_with_its_interval() -> None:
     found = words(curves(a={5: 0.9, 10: 0.5}, b={5: 0.8, 10: 0.6}))
-    assert found[0] == "At 5 evaluations, b (0.800 ± 0.039) is the best: the other row is worse."
-    assert found[1] == "At 10 evaluations, a (0.500 ± 0.039) is the best: the other row is worse."
+    assert found[0] == "At 5 evaluations, b (0.800 ± 0.039) is the best: a is worse, by 0.100 ± 0.028."
+    assert found[1] == "At 10 evaluations, a (0.500 ± 0.039) is the best: b is worse, by 0.100 ± 0.028."
     flipped = words(curves(b={5: 0.9, 10: 0.5}, a={5: 0.8, 10: 0.6}))
     assert flipped[0].startswith("At 5 evaluations, a (0.800")
+
+
+def test_of_many_the_best_is_said_with_its_lead_over_the_next() -> None:
+    found = words(curves(a={5: 2.0}, b={5: 0.9}, c={5: 0.8}))
+    assert found[0] == (
+        "At 5 evaluations, c (0.800 ± 0.039) is the best: the 2 others are worse, the next, b, by 0.100 ± 0.028."
+    )
+
+
+def test_an_interval_without_0_that_tells_nothing_is_said_with_the_one_that_allows_for_all_pairs() -> None:
+    """Of 2.1 standard errors: more than 1.96, which one pair asks for, and less than 2.39, which three do."""
+    rows = curves(a={5: 0.8 + 2.1 * 0.1 * 2**0.5}, b={5: 0.8}, c={5: 9.0})
+    assert "(+0.30 ± 0.28, or ± 0.34 if all pairs of the column are allowed for)" in words(rows, own=0.1)[0]
+    assert "allowed for" not in words(curves(a={5: 0.9}, b={5: 0.8}, c={5: 9.0}), own=0.1)[0]
 
 
 def test_what_cannot_be_told_comes_first_and_no_sentence_ranks() -> None:
     found = words(curves(a={5: 0.9}, b={5: 0.8}), own=0.3)
     assert len(found) == 1
     assert found[0].startswith("At 5 evaluations: cannot tell: about ")
-    assert "images are needed for a difference of this size (+0.10 ± 0.83)" in found[0]
+    assert "images a row are needed for a difference of this size (+0.10 ± 0.83)" in found[0]
     assert not any(word in found[0] for word in ("best", "lowest", "worse", "better"))
 
 
@@ -53,10 +67,8 @@ def test_of_three_two_may_be_equal() -> None:
 def test_the_seeds_on_which_rows_are_ranked_are_said() -> None:
     fds = {("a", 0): 0.5, ("a", 1): 0.3, ("b", 0): 0.4}
     found = words([sure(row(name, 5, fd, seed=seed), 0.02) for (name, seed), fd in fds.items()])
-    assert (
-        found[0]
-        == "At 5 evaluations on the seed that all rows have, b (0.400 ± 0.039) is the best: the other row is worse."
-    )
+    on = "on the seed that all rows have"
+    assert found[0] == f"At 5 evaluations {on}, b (0.400 ± 0.039) is the best: a is worse, by 0.100 ± 0.028."
 
 
 def test_the_first_difference_that_more_images_tell_is_named() -> None:

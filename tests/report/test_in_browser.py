@@ -156,7 +156,7 @@ def test_the_answer_is_that_of_the_report(
     assert lines[0][0] == verdict.best[0]
     ties = [line for line in lines if line[2] == "not told apart"]
     assert [line[0] for line in ties] == [tie.point[0] for tie in verdict.ties]
-    assert sum(line[2] == "worse" for line in lines) == verdict.worse
+    assert sum(line[2] == "worse" for line in lines) == len(verdict.worse)
     for line, tie in zip(ties, verdict.ties, strict=True):
         assert line[4] == ("" if tie.images is None else f"about {max(tie.images, 2000):,}")
     tab.close()

@@ -99,7 +99,7 @@ def test_the_evidence_stays_when_the_cells_are_gone(tmp_path: Path) -> None:
     rows = [sure(ddim(eta, 5, fd), 0.3) for eta, fd in ((0.0, 0.6), (1.0, 0.7))]
     influence(tmp_path, rows, 0.3, 0.01)
     text = written(tmp_path, rows)
-    assert "- At 5 evaluations, ddim eta 0 (0.60 ± 0.59) is the best: the other row is worse." in text
+    assert "- At 5 evaluations, ddim eta 0 (0.60 ± 0.59) is the best: ddim eta 1 is worse, by 0.10" in text
     assert "Difference to the baseline, ddim eta 0 at 5 evaluations" in text
     assert "| ddim eta 1 | +0.100 ± 0.0" in text
     shutil.rmtree(tmp_path / "cells")
@@ -125,8 +125,10 @@ def test_old_reports_are_read_and_say_what_they_lack(tmp_path: Path, monkeypatch
 def test_errors_are_said_on_the_terminal_as_distances_are(tmp_path: Path) -> None:
     found = make_report(shutil.copytree(REPORTS / "exact-mnist", tmp_path / "it"))
     features = [under.features for under in found.findings]
-    assert features == ["error", "mnist"]
+    assert features == ["mnist", "error"]
     assert "At 8 evaluations the nearest is ipndm" in str(found)
+    titles = re.findall(r"^## exact:mnist.*: (\w+)@", found.path.read_text(), re.MULTILINE)
+    assert titles == ["fd_mnist", "error"]
 
 
 def test_the_baseline_is_in_every_section_that_has_it(tmp_path: Path) -> None:
