@@ -10,6 +10,7 @@ from PIL import Image, ImageFont
 
 from samplerzoo import images
 from samplerzoo.bench import shards
+from samplerzoo.errors import ZooError
 from samplerzoo.images import Pixels
 from samplerzoo.report.line_names import Axis, number
 from samplerzoo.report.series import POINT, SEED
@@ -20,15 +21,20 @@ WIDEST = 12
 MOST = 4
 """Most pictures of a place."""
 
+ROWS = "rows"
+"""Key, in the metadata of a sheet, of the number of rows that it shows."""
+
 GAP, MARGIN, FONT_SIZE = 3, 10, 14
 """Pixels between pictures, around blocks of them, and of the letters."""
 
 
-def save_gallery(rows: DataFrame, axis: Axis, folder: Path, name: str) -> str | None:
+def save_gallery(rows: DataFrame, axis: Axis, folder: Path, name: str) -> tuple[int, int] | None:
     """Save the first images of each cell as one sheet, `folder / name`. All are of the seed that most rows have.
 
+    An earlier sheet that shows more rows stays, since images may be deleted while the rows are kept.
+
     Returns:
-        The name. Where the folder holds no images, an earlier sheet stays; without any, None is returned.
+        The number of rows that the sheet shows, and of all that could be there. None if there is no sheet.
     """
     found: dict[tuple[str, float], Pixels] = {}
     same_noise = rows[rows[SEED] == rows[SEED].mode()[0]].sort_values(POINT, kind="stable")
@@ -36,15 +42,30 @@ def save_gallery(rows: DataFrame, axis: Axis, folder: Path, name: str) -> str | 
         pixels = None if (line, place) in found else shards.first_images(folder / shards.CELLS / cell, MOST)
         if pixels is not None:
             found[line, place] = pixels
+    every = len(same_noise[POINT].drop_duplicates())
+    shown = _rows_of(folder / name)
+    if shown is not None and shown >= len(found):
+        return shown, max(every, shown)
     if not found:
-        return name if (folder / name).exists() else None
+        return None
     places = sorted({place for _, place in found})
     heads = [f"{place:g} step{'s' * (place > 1)}" if axis == "steps" else f"scale {number(place)}" for place in places]
     lines = [*dict.fromkeys(line for line, _ in found)]
     count = min(max(WIDEST // len(places), 1), MOST)
     cells = {(lines.index(line), places.index(place)): found[line, place][:count] for line, place in found}
-    images.save_png(blocks(cells, lines, heads), folder / name)
-    return name
+    images.save_png(blocks(cells, lines, heads), folder / name, {ROWS: len(found)})
+    return len(found), every
+
+
+def _rows_of(path: Path) -> int | None:
+    """Return how many rows a sheet shows, 0 if it does not say; None if there is none."""
+    if not path.exists():
+        return None
+    try:
+        count = (images.read_png(path)[1] or {}).get(ROWS)
+    except ZooError:
+        return None
+    return count if isinstance(count, int) else 0
 
 
 def blocks(cells: Mapping[tuple[int, int], Pixels], names: Sequence[str], heads: Sequence[str]) -> Image.Image:

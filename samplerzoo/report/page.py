@@ -377,13 +377,18 @@ def _pictures(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str
         tail = f"-{index + 1}" if index else ""
         for axis, rows in _shown(lines, sweeps, model).items():
             name = f"{GALLERIES[axis]}{tail}.png"
-            if save_gallery(rows, axis, folder, name):
-                found.append(f"![{plain(model)}: pictures by {axis}]({name})")
+            sheet = save_gallery(rows, axis, folder, name)
+            if sheet is not None:
+                shown, every = sheet
+                title = f"{plain(model)}: pictures by {axis}"
+                found.append(f"![{title}]({name})")
+                if shown < every:
+                    found.append(f"{title}, of {shown or 'some'} of {every} rows: no images of the others are kept.")
     if found:
         yield "## Pictures"
         labels = {row.protocol.labels for row in lines["row"]}
         alike = " and the same labels" if len(labels) == 1 and None not in labels else ""
-        yield f"The first images of every row: the same noise{alike} in all of them."
+        yield f"The first images of rows: the same noise{alike} in all of them."
         yield from found
 
 
