@@ -26,7 +26,7 @@ COMMANDS = {
     "play": ("play", "Open a page on this machine to try samplers on a model."),
     "list": ("catalogue", "List samplers, guidances, feature networks and models."),
     "info": ("info", "Show one of them: options, defaults, bounds, paper."),
-    "check": ("check", "Check that a sampler or a guidance is right, against exact answers."),
+    "check": ("check", "Check that a plugin of your own is right, against exact answers."),
     "timesteps": ("timesteps", "Show the exact noise levels that a run visits."),
     "train": ("train", "Train a diffusion U-Net on images."),
     "train-classifier": ("train_classifier", "Train the noise-aware classifier that guidance needs."),
@@ -35,7 +35,7 @@ COMMANDS = {
     "bench": ("bench", "Compare samplers: quality against steps, cost and time."),
     "compare": ("compare", "Show several benchmarks beside each other."),
     "report": ("report", "Write the report of a benchmark: tables, plots, pictures."),
-    "new-plugin": ("new_plugin", "Make a folder with a sampler or a guidance of your own, ready to install."),
+    "new-plugin": ("new_plugin", "Make a folder with a plugin of your own, ready to install."),
     "env": ("env", "Show versions and hardware, for a bug report."),
 }
 """Module of every command, and its line in the help."""

@@ -58,8 +58,8 @@ def command(name: str, kind: Kind | None, plugin: tuple[str, ...], as_json: bool
 
     NAME is that of a sampler, a guidance, a feature network (perhaps with its source, as in classifier:mnist) or a
     spacing. It is checked with the given options, against exact answers. That needs no network but a feature network's
-    own, no data and no Monte Carlo, and takes a few seconds. The exit code is 1 if a check fails. In tests of your own,
-    samplerzoo.testing.check_sampler does the same.
+    own, no data and no Monte Carlo, and takes from seconds to a minute. The exit code is 1 if a check fails. In tests
+    of your own, samplerzoo.testing.check_sampler does the same.
     """
     others = [other for other in KINDS if kind is None and other in registry.kinds(name)][1:]
     kind, name, options = named(name, kind)

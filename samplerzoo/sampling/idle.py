@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samplerzoo.core.blame import plugin_title
 from samplerzoo.core.exact import learned, mixture
-from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
@@ -27,6 +27,9 @@ from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.recipe import Recipe
 
 Plugin = TypeVar("Plugin", Sampler, Guidance)
+
+MODELS = TwoModelGuidance.model_fields.keys() - Guidance.model_fields.keys()
+"""Options that name a model. A rehearsal has models of its own, and is the same with any of them."""
 
 IMAGES, SIDE = 2, 4
 """Number of states of a rehearsal, and their height and width. They have the channels of the model."""
@@ -80,7 +83,7 @@ def _plans_without(
 
 def _optional(plugin: Options, given: Iterable[str]) -> list[str]:
     fields = type(plugin).model_fields
-    return [name for name in given if name in fields and not fields[name].is_required()]
+    return [name for name in given if name in fields and name not in MODELS and not fields[name].is_required()]
 
 
 def _without(plugin: Plugin, name: str) -> Plugin:

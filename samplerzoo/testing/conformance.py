@@ -1,4 +1,4 @@
-"""Conformance kit: it runs the checks on a sampler or a guidance, and says which failed and why.
+"""Conformance kit: it runs the checks on a plugin, and says which failed and why.
 
     check_sampler(MySampler())
 
