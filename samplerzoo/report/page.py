@@ -33,7 +33,6 @@ from samplerzoo.report.series import (
     Floor,
     along,
     average,
-    by_protocol,
     drop_lone_points,
     floor_of,
     rank,
@@ -107,27 +106,24 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     errors = error_tables(folder, [row for row in every if row.error is not None])
     stems = _stems([table.protocol for table in errors])
     rows = [row for row in every if row.metrics is not None]
-    all_lines, all_sweeps = along(every, "steps"), along(every, "scale")
-    lines, sweeps = all_lines, all_sweeps
-    if len(rows) < len(every):
-        lines, sweeps = (along(rows, "steps"), along(rows, "scale")) if rows else (lines[:0], sweeps[:0])
+    lines, sweeps = along(every, "steps"), along(every, "scale")
     evidence = collect(folder, every)
     scores = score_tables([row for row in every if row.score is not None], evidence)
-    sections = _sections(lines, sweeps, evidence, baseline)
+    sections = _sections(rows, evidence, baseline)
     _refuse_unknown(baseline, [*(each.judge for each in sections), *errors])
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     written = [
         *(each.write(folder) for each in sections),
         *(section(table, folder, stem, _known(table, baseline)) for table, stem in zip(errors, stems, strict=True)),
         score_sections(scores),
-        time_section(all_lines),
+        time_section(lines),
         _prompts(every),
-        _pictures(all_lines, all_sweeps, folder),
+        _pictures(lines, sweeps, folder),
     ]
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
         *(part for each in tqdm(written, "report", delay=DELAY, leave=False, disable=None) for part in each),
-        *_colophon(all_lines, baseline),
+        *_colophon(lines, baseline),
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
@@ -186,17 +182,19 @@ def _as_csv(rows: Sequence[Row]) -> str:
     return text
 
 
-def _sections(
-    lines: DataFrame, sweeps: DataFrame, evidence: Mapping[Protocol, Evidence], wanted: str | None
-) -> list[Section]:
-    """Prepare a section for each set of rows that can be compared; one that lacks the baseline has its own."""
+def _sections(measured: Sequence[Row], evidence: Mapping[Protocol, Evidence], wanted: str | None) -> list[Section]:
+    """Prepare a section for each set of rows that can be compared; one that lacks the baseline has its own.
+
+    Rows are named by what sets them apart from others of their section.
+    """
     found: list[Section] = []
-    protocols = dict(sorted(by_protocol(lines).items(), key=lambda each: rank(each[0])))
-    for (protocol, own), stem in zip(protocols.items(), _stems([*protocols]), strict=True):
-        rows, machine = with_seconds(own)
+    protocols = sorted(dict.fromkeys(row.protocol for row in measured), key=rank)
+    for protocol, stem in zip(protocols, _stems(protocols), strict=True):
+        of_protocol = [row for row in measured if row.protocol == protocol]
+        rows, machine = with_seconds(along(of_protocol, "steps"))
         of_rows = evidence.get(protocol, Evidence())
         judge = Judge(protocol, average(rows), of_rows)
-        swept = average(sweeps[sweeps.index.isin(own.index)])
+        swept = average(along(of_protocol, "scale"))
         asked = _known(judge, wanted)
         baseline = judge.baseline(asked)
         scales = Judge(protocol, swept, of_rows) if len(drop_lone_points(swept)) else None
