@@ -36,6 +36,7 @@ from samplerzoo.report.series import (
     drop_lone_points,
     floor_of,
     rank,
+    timed_alike,
     with_seconds,
 )
 from samplerzoo.report.times import time_section
@@ -198,7 +199,8 @@ def _sections(measured: Sequence[Row], evidence: Mapping[Protocol, Evidence], wa
         asked = _known(judge, wanted)
         baseline = judge.baseline(asked)
         scales = Judge(protocol, swept, of_rows) if len(drop_lone_points(swept)) else None
-        found.append(Section(protocol, rows, judge, scales, floor_of(rows), machine, baseline, asked is not None, stem))
+        timed = machine if timed_alike(rows) else None
+        found.append(Section(protocol, rows, judge, scales, floor_of(rows), timed, baseline, asked is not None, stem))
     return found
 
 
@@ -210,7 +212,7 @@ class Section:
         rows: all rows of the protocol, along the steps.
         scales: judge of those with a guidance scale, along it, if any line has two of them.
         floor: distance of real images.
-        machine: machine that the seconds are of.
+        machine: machine that took the seconds; None if they cannot be compared.
         baseline: row that all others are compared with.
         asked: it was asked for.
         stem: start of the plots' file names.

@@ -63,10 +63,11 @@ def save_plots(
     stem: str,
     baseline: Sequence[Point] = (),
 ) -> dict[str, str]:
-    """Plot distance against evaluations and seconds, and the metrics against the guidance scale.
+    """Plot distance against evaluations, and seconds if they can be compared; and metrics against the guidance scale.
 
     Args:
         scales: judge of the points along the guidance scale, if any line has two.
+        machine: machine that took the seconds; None if they cannot be compared.
         baseline: points that were asked for, to compare all others with.
 
     Returns:
@@ -78,7 +79,7 @@ def save_plots(
         found[f"{stem}-guidance.png"] = f"Guidance scale against {protocol.metric} and the other metrics"
         _save(_guidance(scales, floor), folder / f"{stem}-guidance.png")
     found |= save_cost_plots(points, protocol, floor, folder, stem, baseline)
-    if points["seconds"].nunique() > 1:
+    if machine is not None and points["seconds"].nunique() > 1:
         found[f"{stem}-seconds.png"] = f"The lowest {protocol.metric} at each time"
         label = f"seconds per image ({machine})"
         _save(_front(points, protocol, floor, "seconds", label, baseline), folder / f"{stem}-seconds.png")
