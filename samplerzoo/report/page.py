@@ -293,6 +293,8 @@ def _reading(judge: Judge) -> str:
         )
     if (judge.points["work"] != judge.points["budget"]).any():
         text += " (a number behind a figure: its own evaluations)"
+    if (judge.points["work"] > judge.points["cost.nfe"]).any():
+        text += "; calls of a second network and gradients of a classifier count as evaluations, too"
     return text
 
 
