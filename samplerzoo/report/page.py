@@ -124,7 +124,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
         *(part for each in tqdm(written, "report", delay=DELAY, leave=False, disable=None) for part in each),
-        *_colophon(lines, baseline),
+        *_colophon(lines, folder, baseline),
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
@@ -403,7 +403,7 @@ def _shown(lines: DataFrame, sweeps: DataFrame, model: str) -> dict[Axis, DataFr
     return {axis: rows for axis, rows in swept.items() if len(rows)} or {"steps": own["steps"]}
 
 
-def _colophon(rows: DataFrame, baseline: str | None) -> Iterable[str]:
+def _colophon(rows: DataFrame, folder: Path, baseline: str | None) -> Iterable[str]:
     """List warnings, commands, machines and versions; and the baseline, if it was named."""
     warned = rows.explode("warnings").dropna(subset="warnings")
     if len(warned):
@@ -413,7 +413,7 @@ def _colophon(rows: DataFrame, baseline: str | None) -> Iterable[str]:
     yield "## Made with"
     commands = [command for command in rows["command"].unique() if command]
     if baseline is not None:
-        commands.append(shlex.join(["samplerzoo", "report", "FOLDER", "--baseline", baseline]))
+        commands.append(shlex.join(["samplerzoo", "report", str(folder), "--baseline", baseline]))
     if commands:
         yield fenced("\n".join(commands), "sh")
     machines = Counter(row.speed.machine for row in rows["row"] if row.speed is not None)
