@@ -1,4 +1,4 @@
-"""Blame: an error of a plugin's code, told in one line with the file and the line of the plugin."""
+"""Blame: turn an error of a plugin's code into one line, with file and line of the plugin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unittest import SkipTest
 from samplerzoo.errors import ZooError, reason
 
 OURS = ("samplerzoo.core.", "samplerzoo.options.", "pydantic.", "builtins.", "abc.", "typing.")
-"""Modules with classes that plugins inherit from, and that are no part of a plugin."""
+"""Modules of base classes of plugins, which do not belong to a plugin themselves."""
 
 _names: dict[type, str] = {}
 
