@@ -1,7 +1,7 @@
-"""A cell: one sampler with its options on one grid, named by the hash of all that its image i depends on.
+"""Cell: one sampler with its options on one grid, named by the hash of everything that its image i depends on.
 
 The name does not depend on the number of images, on how they are batched, on the device, on versions, or on how the
-images are measured. So the images of a cell serve any number of images and any metric.
+images are measured. So the images of a cell can be used for any number of images and any metric.
 """
 
 from __future__ import annotations

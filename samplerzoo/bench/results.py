@@ -246,7 +246,7 @@ def frame(folder: str | os.PathLike[str]) -> DataFrame:
 
     Raises:
         UsageError: the folder holds no rows.
-        ZooError: a line is no row.
+        ZooError: a line is not a row.
     """
     return tabulate(read_some(Path(path_text("the folder of a benchmark", folder))))
 

@@ -1,4 +1,4 @@
-"""Hooks for functions of higher layers. The core knows no plugin and no pipeline, so the package sets them."""
+"""Hooks for functions of higher layers. The core knows no plugins and no pipelines, so the package sets them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ SUFFIXES = frozenset(
 )
 """Suffixes of picture files, in lower case."""
 SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
-"""Folders in which programs keep previews and copies of their own. They are passed over, as hidden ones are."""
+"""Folders in which programs keep their own previews and copies. They are skipped, like hidden folders."""
 BACKGROUND = "white"
 """Colour in place of transparency."""
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")

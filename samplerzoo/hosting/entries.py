@@ -49,7 +49,7 @@ def plan_entries(sampler: Sampler, grid: Grid, model: Model) -> tuple[list[Entry
     last. So a step with fewer calls than the others is filled up with idle entries.
 
     Args:
-        model: a model with a stub in the place of its network.
+        model: model with a stub instead of its network.
 
     Raises:
         ZooError: the sampler fails, does not come to an end, or has a first step without a call.

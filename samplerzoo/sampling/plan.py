@@ -36,7 +36,7 @@ SHOWN_LETTERS = 40
 LONG_END = 3.0
 """Ratio of a grid's last two steps between noisy levels, in log-SNR, above which its end is considered too long."""
 MANY_STEPS = 50
-"""Steps from which there is no warning of such an end: there it changes an image by about two of 256 grey levels."""
+"""Steps from which such an end is not reported: it changes an image by only about two of 256 grey levels."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,8 +50,8 @@ MEANS, SPREAD = (-1.0, 1.0), 0.3
 
 MEAN = torch.tensor([0.5, -0.5, 1.0, 0.0], dtype=torch.float64)
 STD = torch.tensor([0.5, 0.2, 1.0, 1.5], dtype=torch.float64)
-"""Standard deviations of Gaussians on which mean and variance of stochastic samplers are compared. On one alone, an error
-may cross zero at some number of steps."""
+"""Standard deviations of Gaussians on which mean and variance of stochastic samplers are compared. On one alone, an
+error may cross zero at some number of steps."""
 
 CORRECTED = 32
 """Steps of a run in whose middle a state is nudged."""

@@ -142,7 +142,7 @@ def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MOST_JSON + 1)
-    except (OSError, ValueError) as error:  # ValueError: a path that cannot be
+    except (OSError, ValueError) as error:  # ValueError: an impossible path
         raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
 
 
@@ -156,7 +156,7 @@ def _content(text: str | bytes, name: str) -> Any:
 
 
 def _parsed(text: str | bytes) -> Any:
-    """Parse JSON. Raise ValueError if it is none, or holds what no record has."""
+    """Parse JSON. Raise ValueError if it is not JSON, or holds something that no record may hold."""
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(raw) > MOST_JSON:
         raise ValueError(f"more than {MOST_JSON} bytes")
@@ -164,12 +164,12 @@ def _parsed(text: str | bytes) -> Any:
     content = json.loads(decoded, parse_int=_whole, parse_float=_finite, parse_constant=_refused)
     _check_depth(content, MOST_DEPTH)
     if "\\ud" in decoded.lower():
-        json.dumps(content, ensure_ascii=False).encode()  # half of a pair of surrogates cannot be written anywhere
+        json.dumps(content, ensure_ascii=False).encode()  # raises an error for a lone surrogate
     return content
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > MOST_DIGITS + 1:  # and a sign
+    if len(digits) > MOST_DIGITS + 1:  # one more for a sign
         raise ValueError(f"a whole number of {len(digits)} digits")
     return int(digits)
 

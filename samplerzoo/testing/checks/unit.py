@@ -26,7 +26,7 @@ ROUNDING = 1e-9
 
 
 class InUnits(Schedule):
-    """Path whose alpha and sigma are those of another path times a factor. Its kind is none of those with own formulas.
+    """Path whose alpha and sigma are those of another path times a factor. Its kind is unknown to all samplers.
 
     Attributes:
         unit: the factor.
