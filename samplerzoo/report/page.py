@@ -113,13 +113,14 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     sections = _sections(rows, evidence, baseline)
     _refuse_unknown(baseline, [*(each.judge for each in sections), *errors])
     models = [*dict.fromkeys(row.protocol.model for row in every)]
+    pictured = (_measured(lines), _measured(sweeps)) if rows else (lines, sweeps)
     written = [
         *(each.write(folder) for each in sections),
         *(section(table, folder, stem, _known(table, baseline)) for table, stem in zip(errors, stems, strict=True)),
         score_sections(scores),
         time_section(lines),
         _prompts(every),
-        _pictures(lines, sweeps, folder),
+        _pictures(*pictured, folder),
     ]
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
@@ -384,8 +385,8 @@ def _pictures(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str
                 shown, every = sheet
                 title = f"{plain(model)}: pictures by {axis}"
                 found.append(f"![{title}]({name})")
-                if shown < every:
-                    found.append(f"{title}, of {shown or 'some'} of {every} rows: no images of the others are kept.")
+                if 0 < shown < every:
+                    found.append(f"{title}, of {shown} of {every} rows: no images of the others are kept.")
     if found:
         yield "## Pictures"
         labels = {row.protocol.labels for row in lines["row"]}
