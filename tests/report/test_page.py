@@ -21,7 +21,7 @@ from samplerzoo.bench import results
 from samplerzoo.bench.evidence import collect
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.report import gallery, plots, tables
+from samplerzoo.report import errors, gallery, plots, tables
 from samplerzoo.report.decide import Judge
 from samplerzoo.report.line_names import Axis
 from samplerzoo.report.page import make_report, write_report
@@ -110,8 +110,15 @@ def test_the_evidence_stays_when_the_cells_are_gone(tmp_path: Path) -> None:
     assert "ddim eta 0 (0.60 ± 0.59) is the lowest, and better than 1 of the others. It cannot be told from" in later
 
 
-def test_old_reports_are_read_and_say_what_they_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "save_plots", lambda *_: {})  # which take seconds
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the plots, which take seconds."""
+    monkeypatch.setattr(plots, "save_plots", lambda *_: {})
+    monkeypatch.setattr(errors, "save_cost_plots", lambda *_: {})
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_old_reports_are_read_and_say_what_they_lack(tmp_path: Path) -> None:
     for folder in REPORTS.glob("*/results.jsonl"):
         (tmp_path / folder.parent.name).mkdir()
         shutil.copy(folder, tmp_path / folder.parent.name)
@@ -122,6 +129,7 @@ def test_old_reports_are_read_and_say_what_they_lack(tmp_path: Path, monkeypatch
                 assert sentences[0].startswith("Cannot tell: these rows are of an earlier version")
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_errors_are_said_on_the_terminal_as_distances_are(tmp_path: Path) -> None:
     found = make_report(shutil.copytree(REPORTS / "exact-mnist", tmp_path / "it"))
     features = [under.features for under in found.findings]
