@@ -41,6 +41,20 @@ def find_class(text: str, names: Sequence[str]) -> int | None:
     return int(text) if by_number and int(text) < len(names) else None
 
 
+def order_among(names: Sequence[str], others: Sequence[str]) -> tuple[int, ...] | None:
+    """Return the number that each of these classes has among others of the same names; None if they are not the same.
+
+    Two classes of one name cannot be told apart, so that the order of all has to be the same.
+    """
+    ours, theirs = ([*map(composed, each)] for each in (names, others))
+    if ours == theirs:
+        return tuple(range(len(ours)))
+    if sorted(ours) != sorted(theirs) or len(set(ours)) < len(ours):
+        return None
+    number = {name: index for index, name in enumerate(theirs)}
+    return tuple(number[name] for name in ours)
+
+
 def split_list(text: str, names: Sequence[str], known: Callable[[str], T | None]) -> Iterator[tuple[str, T | None]]:
     """Yield the words of a list such as `cat,dog` or `tench, Tinca tinca`, with what is known of each.
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.models.folder import read_json
@@ -45,9 +54,22 @@ class ModelInfo(BaseModel):
 
 
 class ClassifierConfig(BaseModel):
-    """Contents of a classifier's config.json that the model of its folder depends on."""
+    """Contents of a classifier's config.json that the model of its folder depends on.
 
-    id2label: dict[str, Name] = Field({}, max_length=MOST_CLASSES)
+    Attributes:
+        id2label: names of the classes, by their numbers.
+        log_snr: levels of the noise path that it was trained on, which samplerzoo notes.
+    """
+
+    id2label: dict[Annotated[str, StringConstraints(pattern="^[0-9]+$")], Name] = Field({}, max_length=MOST_CLASSES)
+    log_snr: tuple[FiniteFloat, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the classes in the order of their numbers; None if they are those that transformers makes up."""
+        named = [self.id2label[number] for number in sorted(self.id2label, key=int)]
+        made_up = all(name == f"LABEL_{number}" for number, name in enumerate(named))
+        return None if made_up else tuple(named)
 
 
 def refuse_kernels(folder: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samplerzoo.core.architecture import Architecture, NetworkFacts, PathFacts
 from samplerzoo.core.blame import bad_answer
@@ -16,16 +15,17 @@ from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.models.configs import ClassifierConfig, ModelInfo, parse
-from samplerzoo.models.folder import INFO_FILE, read_json
-from samplerzoo.models.handle import blank_text, echo, slope
+from samplerzoo.models.classifier_facts import ClassifierFacts, read_classifier_facts
+from samplerzoo.models.configs import ModelInfo
+from samplerzoo.models.folder import INFO_FILE
+from samplerzoo.models.handle import blank_text, echo, refusing, slope
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import Part, Parts, Undriven
 from samplerzoo.system.files import digest, digest_text
 from samplerzoo.trust.limits import MOST_VALUES
 
-CLASSIFIER = "classifier"
-"""Folder of the noise-aware classifier, beside the parts of the pipeline."""
+if TYPE_CHECKING:
+    from samplerzoo.core.model import Classifier
 
 NULL_LABEL = "--null-label"
 """Flag that says what is guessed of labels."""
@@ -57,7 +57,7 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     _check_answer(parts.network[1], "parametrization", read, Parametrization)
     codec = _codec(parts, network, path)
     null_label, num_classes, guesses = _classes(parts, network, info, reading)
-    classes = _classifier_classes(parts.root)
+    classifier = read_classifier_facts(parts.root)
 
     model = Model(
         echo(2 if network.learns_variance else 1),
@@ -72,11 +72,12 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
         averages=path.averages,
         codec=codec,
         variance=path.variance,
-        classifier=None if classes is None else slope(classes),
-        classifier_classes=classes,
+        classifier_classes=None if classifier is None else classifier.classes,
         clip=path.clip or _usual_clip(path, network, codec),
         name=name,
     )
+    if classifier is not None:
+        model = dataclasses.replace(model, classifier=_stub_classifier(classifier, model))
     if path.clip is None and model.clip.mode != "off":
         guesses = (*guesses, "x0 is clipped to [-1, 1], as pixels are, since the scheduler says nothing of it")
     if network.learns_variance and scheduler.config.get("variance_type") != "learned_range":
@@ -195,15 +196,10 @@ def _usual_clip(path: PathFacts, network: NetworkFacts, codec: Codec) -> Clip:
     return Clip("static") if pixels and path.schedule.kind == "VP" else Clip("off")
 
 
-def holds_classifier(root: Path) -> bool:
-    """Return True if a folder has a classifier: its weights are there, which training writes last."""
-    return any((root / CLASSIFIER).glob("*.safetensors"))
-
-
-def _classifier_classes(root: Path) -> int | None:
-    """Return the number of classes of the folder's noise-aware classifier, if there is one."""
-    if not holds_classifier(root):
-        return None
-    # transformers leaves its default, two labels, out of the file
-    path = root / CLASSIFIER / "config.json"
-    return len(parse(ClassifierConfig, read_json(path.parent, path.name), path).id2label) or 2
+def _stub_classifier(facts: ClassifierFacts, model: Model) -> Classifier:
+    """Return a function in the place of a classifier; that of one that does not go with the model says so."""
+    try:
+        facts.order_for(model)
+    except ZooError as error:
+        return refusing(error)
+    return slope(facts.classes)
