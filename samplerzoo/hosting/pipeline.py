@@ -16,9 +16,8 @@ from samplerzoo.core.level import Level
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.images import picture, to_uint8
-from samplerzoo.models.classifier_facts import CLASSIFIER
 from samplerzoo.models.configs import ModelInfo
-from samplerzoo.models.folder import INFO_FILE, find_model
+from samplerzoo.models.folder import CLASSIFIER, INFO_FILE, find_model
 from samplerzoo.models.load import ModelFolder, model_of_modules, read_info
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 from samplerzoo.data.class_names import listed, order_among
 from samplerzoo.errors import ZooError
 from samplerzoo.models.configs import ClassifierConfig, parse
-from samplerzoo.models.folder import read_json
+from samplerzoo.models.folder import CLASSIFIER, read_json
 
 if TYPE_CHECKING:
     from samplerzoo.core.model import Model
     from samplerzoo.core.schedule import Schedule
 
-CLASSIFIER = "classifier"
-"""Folder of the noise-aware classifier, beside the parts of the pipeline."""
 NOTED_LEVELS = 8
 """Levels of the noise path that a classifier's config notes."""
 NEAR = 1e-3

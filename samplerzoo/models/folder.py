@@ -18,6 +18,11 @@ GAUSSIAN = "gaussian"
 INFO_FILE = "samplerzoo.json"
 """Name of samplerzoo's own file in a model folder."""
 
+CLASSIFIER = "classifier"
+"""Folder of a model's noise-aware classifier, beside the parts of the pipeline."""
+FEATURES = "features"
+"""Folder of a model's own feature network, with its references."""
+
 FETCHED = ("*.json", "*.safetensors", "*.md", "*merges.txt", "*.model")
 """Names of the files that are fetched from the hub; the last two are of tokenizers."""
 
@@ -86,7 +91,7 @@ def has_features(name: str) -> bool:
     if is_exact(name):
         return False
     root = PRETRAINED / name if name in pretrained() else Path(os.path.expanduser(name))
-    return not root.is_dir() or (root / "features").is_dir()
+    return not root.is_dir() or (root / FEATURES).is_dir()
 
 
 def read_json(folder: Path, *names: str) -> dict[str, Any]:

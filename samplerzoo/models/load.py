@@ -23,10 +23,10 @@ from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.data.options import DIGITS
 from samplerzoo.errors import UsageError, expect, path_text, reason
-from samplerzoo.models.classifier_facts import CLASSIFIER, holds_classifier, read_classifier_facts
+from samplerzoo.models.classifier_facts import holds_classifier, read_classifier_facts
 from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
-from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
+from samplerzoo.models.folder import CLASSIFIER, INFO_FILE, find_model, is_exact, pretrained, read_json
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE, Part, Parts, Undriven, assemble, read_parts

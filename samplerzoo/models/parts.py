@@ -13,7 +13,8 @@ from typing import Any
 from samplerzoo import registry
 from samplerzoo.core.architecture import Architecture, CodecArchitecture, NetworkArchitecture, PathArchitecture
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.folder import read_json
+from samplerzoo.models.folder import CLASSIFIER, FEATURES, read_json
+from samplerzoo.system.files import is_set_aside
 
 INDEX_FILE = "model_index.json"
 CONFIG_FILES = ("config.json", "scheduler_config.json")
@@ -23,7 +24,7 @@ TOKENS = (".txt", ".model")
 """Ends of the names of files that a tokenizer keeps beside those of JSON, such as merges.txt."""
 HOSTED = ("sampler", "sampler_options", "spacing", "clip_x0", "seed", "replaces")
 """Keys of a SamplerScheduler's config that are not those of the scheduler in whose place it stands."""
-OURS = ("classifier", "features", "checkpoints", "samples")
+OURS = (CLASSIFIER, FEATURES, "checkpoints", "samples")
 """Folders beside the parts of a pipeline that are not parts of it."""
 
 OTHERS = {
@@ -296,7 +297,7 @@ def _is_module(part: Part) -> bool:
 
 def _ours(name: str) -> bool:
     """Tell whether a folder in a model folder is no part of the pipeline, such as one that is being written."""
-    return name in OURS or name.startswith(".")
+    return name in OURS or name.startswith(".") or is_set_aside(name)
 
 
 def _part(root: Path, name: str, kind: str) -> Part:

@@ -30,7 +30,7 @@ from torch import nn
 from samplerzoo.data.class_names import listed
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.system.files import PARTIAL, digest, remove_folder, write_json
+from samplerzoo.system.files import PARTIAL, REPLACED, digest, remove_folder, write_json
 from samplerzoo.trust.markup import visible
 from samplerzoo.trust.records import read_object, read_record
 
@@ -53,8 +53,6 @@ FIXED = frozenset(
 """Options that a checkpoint is bound to: the network, what it learns, the order of the data."""
 LIST_FILE = "files.json"
 """File with the name and the SHA-256 of every other file."""
-REPLACED = "-replaced"
-"""End of the name of a checkpoint while another takes its place."""
 CHECKPOINT = re.compile(rf"checkpoint-(\d+)({REPLACED})?")
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
