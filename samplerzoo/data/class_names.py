@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -31,14 +32,27 @@ def find_class(text: str, names: Sequence[str]) -> int | None:
 
     Where the names are numbers, as 0, 5 and 7 may be, a number is a name. An accent may be written in either way that
     Unicode has.
+
+    Raises:
+        UsageError: two classes have this name.
     """
-    if text in names:
-        return list(names).index(text)
+    named = [number for number, name in enumerate(names) if name == text]
+    if len(named) > 1:
+        raise UsageError(f"the classes {' and '.join(map(str, named))} are both named {text!r}: give the number")
+    if named:
+        return named[0]
     one_way = [composed(name) for name in names]
     if one_way.count(composed(text)) == 1:
         return one_way.index(composed(text))
     by_number = re.fullmatch(r"[0-9]+", text) and not are_numbers(names)
     return int(text) if by_number and int(text) < len(names) else None
+
+
+def apart(names: Iterable[str]) -> tuple[str, ...]:
+    """Give classes of one name, as the two cranes of ImageNet, their numbers, since classes are told apart by names."""
+    listed = [*names]
+    count = Counter(map(composed, listed))
+    return tuple(f"{name} ({k})" if count[composed(name)] > 1 else name for k, name in enumerate(listed))
 
 
 def order_among(names: Sequence[str], others: Sequence[str]) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field, field_validator
 
-from samplerzoo.data.class_names import listed
+from samplerzoo.data.class_names import apart, listed
 from samplerzoo.data.pictures import is_picture, repeated, walk
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.options import Name, Options
@@ -145,7 +145,7 @@ def _run(folder: Path) -> Listing:
     notes = left_out(folder, files)
     if len(labels) < len(entries):
         return Listing(files, {}, notes=notes)
-    names = names or tuple(map(str, range(max(labels, default=-1) + 1)))  # label k is class k, whichever there are
+    names = apart(names or map(str, range(max(labels, default=-1) + 1)))  # label k is class k, whichever there are
     return Listing(files, {"label": labels}, MANIFEST, class_names=names, notes=notes)
 
 

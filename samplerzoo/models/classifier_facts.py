@@ -88,5 +88,5 @@ def read_classifier_facts(root: Path) -> ClassifierFacts | None:
         return None
     folder = root / CLASSIFIER
     config = parse(ClassifierConfig, read_json(folder, "config.json"), folder / "config.json")
-    classes = len(config.id2label) or 2  # transformers leaves its default, two labels, out of the file
+    classes = len(config.id2label or ()) or 2  # transformers leaves its default, two labels, out of the file
     return ClassifierFacts(folder, classes, config.names, config.log_snr)

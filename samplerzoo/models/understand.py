@@ -14,13 +14,14 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.data.class_names import apart
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.models.classifier_facts import ClassifierFacts, read_classifier_facts
-from samplerzoo.models.configs import ModelInfo
-from samplerzoo.models.folder import INFO_FILE
+from samplerzoo.models.configs import ModelInfo, NamedClasses, parse
+from samplerzoo.models.folder import INFO_FILE, read_json
 from samplerzoo.models.handle import blank_text, echo, refusing, slope
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.models.parts import Part, Parts, Undriven
+from samplerzoo.models.parts import INDEX_FILE, Part, Parts, Undriven
 from samplerzoo.system.files import digest, digest_text
 from samplerzoo.trust.limits import MOST_VALUES
 
@@ -67,7 +68,7 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
         num_classes=num_classes,
         null_label=null_label,
         text=blank_text(network.prompt, lambda: _text_identity(parts)) if network.prompt else None,
-        class_names=None if info.class_names is None else tuple(info.class_names),
+        class_names=_indexed_names(parts, num_classes) if info.class_names is None else apart(info.class_names),
         class_counts=None if info.class_counts is None else tuple(info.class_counts),
         averages=path.averages,
         codec=codec,
@@ -188,6 +189,20 @@ def _classes(
         unknown = f"row {rows - 1} of its table of labels is no class; if it is a null label: {NULL_LABEL} {rows - 1}"
         return None, num_classes, (unknown,)
     return null_label, num_classes, ()
+
+
+def _indexed_names(parts: Parts, num_classes: int | None) -> tuple[str, ...] | None:
+    """Return the names of the classes that a pipeline's index has, as that of a DiTPipeline does."""
+    path = parts.root / INDEX_FILE
+    if num_classes is None or not path.is_file():
+        return None
+    names = parse(NamedClasses, read_json(parts.root, INDEX_FILE), path).names
+    if names is not None and len(names) != num_classes:
+        raise ZooError(
+            f"{path}: id2label has {len(names)} names, and {parts.network[0].path} {num_classes} classes; class_names "
+            f"in {parts.root / INFO_FILE} go before it"
+        )
+    return names
 
 
 def _usual_clip(path: PathFacts, network: NetworkFacts, codec: Codec) -> Clip:

@@ -16,6 +16,8 @@ import torch
 import samplerzoo as zoo
 from samplerzoo.cli import main
 from samplerzoo.core.paths import VP
+from samplerzoo.data.image_sets import load_images
+from samplerzoo.data.options import DataOptions
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import read_parts
@@ -484,3 +486,50 @@ def test_a_pickle_of_another_form_gets_no_command_that_would_fail(tmp_path: Path
     with pytest.raises(zoo.ZooError, match=r"model\.ckpt is a pickle.*not in the form of diffusers") as raised:
         zoo.load(folder)
     assert "python -c" not in str(raised.value)
+
+
+def index(folder: Path, **keys: Any) -> None:
+    path = folder / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+def test_class_names_of_a_pipelines_index_are_read(tmp_path: Path) -> None:
+    names = ["tench, Tinca tinca", "crane", "dog", "crane"]
+    index(folder := folders.dit(tmp_path, classes=4), id2label={str(k): name for k, name in enumerate(names)})
+    model = zoo.load(folder, device="cpu", dtype="float32")
+    assert model.class_names == ("tench, Tinca tinca", "crane (1)", "dog", "crane (3)")
+    drawn = zoo.sample(model, "ddim", labels="dog,tench, Tinca tinca,crane (3)", num_images=3, steps=1)
+    assert drawn.labels == [2, 0, 3]
+    with pytest.raises(
+        zoo.UsageError,
+        match=r"no class 'crane' .*crane \(1\), dog, crane \(3\); or give numbers",
+    ):
+        zoo.sample(model, "ddim", labels="crane", num_images=1, steps=1)
+    (folder / "samplerzoo.json").write_text(json.dumps({"class_names": ["a", "b", "c", "d"]}))
+    assert ModelFolder.open(folder).stub.class_names == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"0": "cat"}, "id2label has 1 names, and .* 4 classes; class_names in .*samplerzoo.json go before it"),
+        ({"0": "cat", "2": "dog"}, "id2label: its keys have to be the numbers of 2 classes"),
+        (["cat"], "id2label: Input should be a valid dictionary"),
+    ],
+)
+def test_names_of_an_index_that_cannot_be_are_refused(tmp_path: Path, labels: Any, said: str) -> None:
+    index(folder := folders.dit(tmp_path, classes=4), id2label=labels)
+    with pytest.raises(zoo.ZooError, match=f"model_index.json: {said}"):
+        ModelFolder.open(folder)
+
+
+def test_two_classes_of_one_name_stay_apart_where_pictures_are_read_again(tmp_path: Path) -> None:
+    index(folder := folders.dit(tmp_path / "m", classes=3), id2label={"0": "crane", "1": "cat", "2": "crane"})
+    run = ["run", "--model", str(folder), "--sampler", "ddim", "--steps", "1", "--num-images", "3"]
+    assert main([*run, "-o", str(tmp_path / "run")]) == 0
+    record = tmp_path / "run" / "run.json"
+    for names in (["crane (0)", "cat", "crane (2)"], ["crane", "cat", "crane"]):  # the latter as of an older version
+        record.write_text(json.dumps({**json.loads(record.read_text()), "class_names": names}))
+        data = load_images(DataOptions(dataset=str(tmp_path / "run")))
+        assert data.class_names == ("crane (0)", "cat", "crane (2)")
+        assert data.labels.tolist() == [0, 1, 2]
