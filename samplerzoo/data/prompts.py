@@ -11,6 +11,7 @@ from typing import Any
 
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.trust.limits import MOST_JSON, MOST_PROMPT_LETTERS, MOST_PROMPTS, MOST_PROMPTS_LETTERS
+from samplerzoo.trust.pointers import refuse_pointer
 from samplerzoo.trust.records import BOM, parse_object
 
 COLUMNS = ("prompt", "prompts", "caption", "captions", "text", "texts")
@@ -157,6 +158,7 @@ def _text(path: Path) -> str:
     Raises:
         ZooError: it is larger, or no text.
     """
+    refuse_pointer(path)
     try:
         with path.open("rb") as file:
             content = file.read(MOST_JSON + 1)

@@ -309,8 +309,12 @@ def _part(root: Path, name: str, kind: str) -> Part:
         if architecture_of(part) is not None:
             raise ZooError(f"{folder}: neither {' nor '.join(CONFIG_FILES)} in it; the folder is not whole")
         return part
-    config = unhosted(read_json(folder, *CONFIG_FILES))
-    return Part(name, folder, config if "_class_name" in config or not kind else {**config, "_class_name": kind})
+    config = read_json(folder, *CONFIG_FILES)
+    hosted, config = "replaces" in config, unhosted(config)
+    # a scheduler is of the class that the index names, as for diffusers; of a network the weights tell
+    if kind and ("_class_name" not in config or (kind.endswith("Scheduler") and not hosted)):
+        config["_class_name"] = kind
+    return Part(name, folder, config)
 
 
 def _named_scheduler(name: str) -> tuple[Part, PathArchitecture]:
