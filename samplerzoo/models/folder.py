@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def find_model(name: str | os.PathLike[str], *, revision: str | None = None) -> 
     if path.exists():
         raise UsageError(f"model {name!r} is a file; give the folder that it lies in")
     if is_gaussian(name):
-        raise UsageError(f"{name} has numbers and no images, and is for `samplerzoo bench --model {name}`")
+        raise UsageError(f"{name} has numbers and no images, and is for `samplerzoo bench --model {shlex.quote(name)}`")
     if not is_hub_id(name):
         raise UsageError(f"no model {name!r}: no folder, no hub id (owner/name), and the embedded models are: {known}")
     from huggingface_hub import snapshot_download

@@ -132,7 +132,7 @@ def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str
         raise ZooError(f"{root}: no network in it (it has {_listed(parts)}); give the folder of a whole pipeline")
     if len(networks) > 1:
         names = " and ".join(part.name for part, _ in networks)
-        first = root / networks[-1][0].name
+        first = shlex.quote(str(root / networks[-1][0].name))
         raise ZooError(f"{root} holds {len(networks)} networks, {names}: name one of them, as --model {first}")
     if scheduler is not None:
         schedulers = [_named_scheduler(scheduler)]

@@ -286,7 +286,7 @@ def _check_files(folder: Path, cls: Any, variant: str | None, stem: str = STEM) 
     if middles:
         found = middles[0].split("-")[0]
         asked = "" if variant is None else f"--variant {variant}: "
-        raise ZooError(f"{asked}{folder} holds the weights {', '.join(there)}: take --variant {found}")
+        raise ZooError(f"{asked}{folder} holds the weights {', '.join(there)}: take --variant {shlex.quote(found)}")
     if variant is not None and there:
         raise ZooError(f"--variant {variant}: {folder} holds {', '.join(there)} alone: leave --variant out")
     if there:

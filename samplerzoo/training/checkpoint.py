@@ -207,9 +207,10 @@ def find_checkpoint(output: Path, wanted: str) -> Path:
                 f"no checkpoint in {output / 'checkpoints'}: --overwrite in place of --resume-from-checkpoint starts "
                 "from the beginning"
             )
+        newest = shlex.join(["--resume-from-checkpoint", str(found[-1])])
         raise ZooError(
-            f"no checkpoint in {output / 'checkpoints'} is whole: name one, as --resume-from-checkpoint {found[-1]}, "
-            "to try it all the same, or start from the beginning with --overwrite in place of it"
+            f"no checkpoint in {output / 'checkpoints'} is whole: name one, as {newest}, to try it all the same, or "
+            "start from the beginning with --overwrite in place of it"
         )
     folder = Path(wanted) if Path(wanted).is_dir() else output / "checkpoints" / wanted
     if not (folder / PROGRESS_FILE).is_file():

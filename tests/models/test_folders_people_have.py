@@ -111,6 +111,16 @@ def test_an_autoencoder_of_other_latents_is_refused(tmp_path: Path) -> None:
         (diffusers.UniPCMultistepScheduler(use_flow_sigmas=True), "use_flow_sigmas with prediction_type 'epsilon'"),
         (diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction"), "prediction_type 'flow_prediction'"),
         (diffusers.EDMEulerScheduler(sigma_min=3.0, sigma_max=2.0), "0 < sigma_min < sigma_max"),
+        (diffusers.EDMEulerScheduler(sigma_max=1e308), "sigma_max: Input should be less than or equal to"),
+        (diffusers.EDMEulerScheduler(sigma_data=1e200), "sigma_data: Input should be less than or equal to"),
+        (
+            diffusers.FlowMatchEulerDiscreteScheduler(shift=1e300),
+            r"shift: the shift of its grid is 1e\+300",
+        ),
+        (
+            diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, base_shift=800, max_shift=900),
+            "base_shift and max_shift: the shift of its grid is",
+        ),
         (diffusers.DDPMScheduler(trained_betas=[0.1] * 10), "10 trained_betas, and num_train_timesteps is 1000"),
     ],
 )
@@ -601,3 +611,11 @@ def test_names_of_a_wrapped_network_are_named_with_a_command_that_mends_them(tmp
         zoo.load(tmp_path / "it's me", device="cpu")
     subprocess.run(str(told.value).split("each name: ")[1], shell=True, check=True)
     assert zoo.sample(zoo.load(tmp_path / "it's me"), "ddim", steps=1, num_images=1).images.isfinite().all()
+
+
+def test_a_flow_of_one_timestep_takes_a_spacing(tmp_path: Path) -> None:
+    folder = scheduled(tmp_path, diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1))
+    model = zoo.load(folder, device="cpu", dtype="float32")
+    with pytest.raises(zoo.UsageError, match=r"num_train_timesteps of the scheduler is 1, .* give --spacing trailing"):
+        zoo.sample(model, "ddim", steps=3, num_images=1)
+    assert zoo.sample(model, "ddim", steps=3, num_images=1, spacing="trailing").images.isfinite().all()
