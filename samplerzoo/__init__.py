@@ -141,7 +141,7 @@ __all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SchedulerMixin":  # a folder names SamplerScheduler of samplerzoo: diffusers looks for its base here
+    if name == "SchedulerMixin":  # of a folder's SamplerScheduler: diffusers looks for the base class in its module
         return importlib.import_module("diffusers").SchedulerMixin
     if name not in _HOME:
         raise AttributeError(f"module 'samplerzoo' has no attribute {name!r}")

@@ -6,7 +6,7 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # Python looks first where one stands, and what lies there, modules and entry points alike, may be anybody's
+    # `-m` puts the working directory first on the path, and anybody may have left modules or entry points there
     if sys.path[0] in ("", os.getcwd()):
         del sys.path[0]
     from samplerzoo.cli import main

@@ -36,14 +36,15 @@ def reason(error: BaseException) -> str:
 
 
 def expect(what: str, value: object, kind: type, hint: str = "", *, optional: bool = False) -> None:
-    """Refuse a value of another type than this one.
+    """Refuse a value of another type than `kind`.
 
     Args:
-        hint: words behind it.
-        optional: let None through.
+        what: name of the value in the message.
+        hint: end of the message.
+        optional: accept None, too.
 
     Raises:
-        UsageError: names what it is of, and what it has to be.
+        UsageError: names the value, and the type that it has to have.
     """
     if not isinstance(value, kind) and not (optional and value is None):
         noun = NOUNS.get(kind, f"a {kind.__name__}")
@@ -51,10 +52,10 @@ def expect(what: str, value: object, kind: type, hint: str = "", *, optional: bo
 
 
 def whole(what: str, value: Any, least: int | None = None, most: int | None = None) -> int:
-    """Turn a whole number of any library, such as numpy's, into Python's. True and False are none.
+    """Convert a whole number of any library, such as numpy, to an int. True and False are refused.
 
     Raises:
-        UsageError: it is none, is below the least, or above the most.
+        UsageError: the value is not a whole number, is below `least`, or above `most`.
     """
     try:
         if isinstance(value, bool):
@@ -70,10 +71,10 @@ def whole(what: str, value: Any, least: int | None = None, most: int | None = No
 
 
 def numbers(what: str, values: Any) -> list[float]:
-    """Turn numbers of any library into a list of Python's.
+    """Convert numbers of any library to a list of floats.
 
     Raises:
-        UsageError: they are no numbers, or cannot be iterated over.
+        UsageError: the values are not numbers, or cannot be iterated over.
     """
     try:
         if isinstance(values, (str, bytes)):
@@ -84,16 +85,16 @@ def numbers(what: str, values: Any) -> list[float]:
 
 
 def number(what: str, value: Any) -> float:
-    """Turn a number of any library into Python's. Texts, True and False are none; NaN and infinity are some.
+    """Convert a number of any library to a float. Texts, True and False are refused; NaN and infinity are accepted.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the value is not a number.
     """
     try:
         if isinstance(value, (bool, str, bytes)):
             raise TypeError
         return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last of a tensor with several
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor with several values
         raise UsageError(f"{what} is a number, not {short(value)}") from None
 
 
@@ -101,7 +102,7 @@ def path_text(what: str, value: Any) -> str:
     """Return a name or a path as text.
 
     Raises:
-        UsageError: it is neither, is empty, or holds what no path can.
+        UsageError: it is neither a text nor a path, is empty, or has characters that no path can have.
     """
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str) or not os.fspath(value):
         raise UsageError(f"{what} is a text or a path, not {short(value)}")
@@ -116,10 +117,10 @@ def path_text(what: str, value: Any) -> str:
 
 
 def short(value: object) -> str:
-    """Write a value in a message; of a long one, its type."""
+    """Format a value for a message. A long value is replaced by its type."""
     try:
         text = repr(value)
-    except ValueError:  # of a number with more digits than Python writes
+    except ValueError:  # an integer with more digits than Python converts
         text = ""
     return text if 0 < len(text) < MOST_SHOWN and text.isprintable() else f"a {type(value).__name__}"
 
@@ -127,7 +128,7 @@ def short(value: object) -> str:
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return ` (did you mean ...?)` with the nearest known word; an empty text if none is near.
 
-    Capitals do not matter, and the last part of a word stands for all of it, as scale for guidance_scale.
+    Case is ignored, and the last part of a word stands for the whole word, as scale for guidance_scale.
     """
     spelled, small = {each.lower(): each for each in known}, word.lower()
     close = difflib.get_close_matches(small, spelled, n=1, cutoff=0.8)

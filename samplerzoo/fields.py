@@ -1,4 +1,4 @@
-"""Fields of options classes, described for whoever makes a flag or a control of them."""
+"""Descriptions of the fields of options classes, from which flags and controls are made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Facts:
         default: default as a user would type it; None if the field is required, or if its default is None.
         help: description of the field.
         choices: text -> value, for a field with choices.
-        least, most: smallest and largest number that it may be, or None where there is no such.
+        least, most: smallest and largest allowed number, or None if there is no bound.
     """
 
     kind: str
@@ -47,13 +47,13 @@ class Facts:
 
     @property
     def text(self) -> str:
-        """Description, default and bounds in one line. Click itself says what is required."""
+        """Description, default and bounds in one line. Click marks required flags itself."""
         default = f"default: {self.default}" if self.default else ""
         notes = "; ".join(filter(None, [default, self.bounds]))
         return f"{self.help}  [{notes}]" if notes else self.help
 
     def parse(self, value: Any) -> Any:
-        """Turn what a user typed into a value for the field to validate: a choice, and the parts of a list."""
+        """Convert a typed text, where needed, for the field to validate: to a choice, or to the parts of a list."""
         if self.is_list and isinstance(value, str):
             return [self.choices.get(part, part) for part in split(value)]
         return self.choices.get(value, value) if isinstance(value, str) else value
@@ -70,16 +70,16 @@ def facts(options: type[BaseModel]) -> dict[str, Facts]:
     return {name: _facts(field, schemas[field.alias or name]) for name, field in options.model_fields.items()}
 
 
-@functools.cache  # a checked plugin is asked for them some hundred times, and a class does not change
+@functools.cache  # a check of a plugin needs them hundreds of times, and a class does not change
 def schemas_of(options: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of every field, with the choices of enumerations in their place."""
+    """Return the JSON schema of every field, with references to enumerations resolved."""
     schema = options.model_json_schema()
     found: dict[str, Any] = _with_choices(schema["properties"], schema.get("$defs", {}))
     return found
 
 
 def _with_choices(part: Any, named: dict[str, Any]) -> Any:
-    """Put the choices of an enumeration into the place of its name, wherever it stands in a schema."""
+    """Replace references to an enumeration by its choices, anywhere in a schema."""
     if isinstance(part, list):
         return [_with_choices(each, named) for each in part]
     if not isinstance(part, dict):
@@ -108,7 +108,7 @@ def _facts(field: FieldInfo, schema: dict[str, Any]) -> Facts:
 
 
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Take None out of `X | None`: on the command line it is the flag left out. Choices may stand beside the union."""
+    """Remove None from the schema of `X | None`: on the command line, None means that the flag is left out."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
     return kinds[0] | {key: schema[key] for key in schema.keys() & {"enum"}} if len(kinds) == 1 else schema
 

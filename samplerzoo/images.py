@@ -93,8 +93,9 @@ def sheet(
 
     Args:
         size: width and height of the sheet in pixels.
-        tiles: left and top edge of each image, and the image (H, W, C), which is enlarged to `tile_size`. One at least.
-        texts: place of each text, the text, and the point of the text that lies there (an anchor of Pillow).
+        tiles: for each image its left and top edge, and its pixels (H, W, C), which are enlarged to `tile_size`. There
+            has to be at least one.
+        texts: for each text its place, the text, and the point of the text at this place (an anchor of Pillow).
     """
     first = tiles[0][1]
     channels = first.shape[-1]
@@ -131,13 +132,13 @@ def _font(characters: frozenset[str], size: int) -> Font | None:
             font = ImageFont.truetype(path, size)
             if _has(font, characters):
                 return font
-        except OSError:  # of a bitmap font, or a broken one
+        except OSError:  # a bitmap font, or a broken one
             continue
     return None
 
 
 def _has(font: Font, characters: Collection[str]) -> bool:
-    """Tell whether a font has these characters: what it lacks looks like a character that there is not."""
+    """Tell whether a font has these characters. Missing ones look like a character that does not exist."""
     lacking = bytes(font.getmask("\U0010ffff"))
     return all(bytes(font.getmask(character)) != lacking for character in characters)
 
@@ -174,7 +175,7 @@ def grid(
 
 
 def gif(frames: Sequence[Pixels], columns: int, *, seconds: float = 3.0, rest: float = 1.5) -> bytes:
-    """Make the bytes of an endless GIF of a few images in rows, which rests on its last frame."""
+    """Return the bytes of an endless GIF that shows images in rows, and rests on its last frame."""
     first, *others = [_in_rows(frame, columns, []) for frame in frames]
     milliseconds = [max(round(1000 * seconds / len(frames)), 20)] * len(others) + [round(1000 * rest)]
     file = io.BytesIO()
@@ -183,7 +184,7 @@ def gif(frames: Sequence[Pixels], columns: int, *, seconds: float = 3.0, rest: f
 
 
 def save_png(image: Image.Image, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """Save a PNG file, whole or not at all, with the metadata as JSON in a text chunk."""
+    """Save a PNG file atomically, with the metadata as JSON in a text chunk."""
     chunks = PngImagePlugin.PngInfo()
     if metadata is not None:
         chunks.add_text(METADATA_KEY, json.dumps(metadata))
@@ -203,7 +204,7 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any] | None]:
 
 
 def digest_pixels(pixels: Pixels) -> str:
-    """Return the first 16 hex digits of a SHA-256 of pixels (H, W, C), by which it is seen that they were changed."""
+    """Return the first 16 hex digits of a SHA-256 of pixels (H, W, C), to notice later whether they were changed."""
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:DIGITS]
 
 
@@ -218,7 +219,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
     Raises:
         UsageError: there is no such file.
-        ZooError: it is no image that can be read, also from inside of the block.
+        ZooError: the image cannot be read. Errors inside the block are converted, too.
     """
     try:
         with Image.open(path) as image:
@@ -237,14 +238,14 @@ def _metadata(image: Image.Image, path: Path) -> dict[str, Any] | None:
 
 
 def _period(labels: Sequence[int]) -> int | None:
-    """Count the labels that go round in turn, if they do and a row of them is not too wide."""
+    """Return the period of labels that repeat in a fixed order; None if they do not, or if it is too long for a row."""
     period = len(set(labels))
     turns = all(label == labels[i % period] for i, label in enumerate(labels))
     return period if turns and 3 <= period <= MOST_CLASS_COLUMNS else None
 
 
 def _in_rows(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Image:
-    """Lay images out in rows, each below its caption. With fewer captions than images, the first row alone has any."""
+    """Lay images out in rows, each below its caption. With fewer captions than images, only the first row has some."""
     width, height = tile_size(pixels)
     columns = min(columns, len(pixels))
     rows = math.ceil(len(pixels) / columns)
@@ -266,11 +267,11 @@ def _in_rows(pixels: Pixels, columns: int, captions: Sequence[str]) -> Image.Ima
 
 
 def _fitting(text: str, font: Font, width: int) -> str:
-    """Cut a text that is wider than its cell."""
+    """Shorten a text that is wider than its cell."""
     text = visible(text)
     if len(text) <= width and font.getlength(text) <= width:
         return text
-    text = text[:width]  # few letters are narrower than a pixel, and measuring takes its time
+    text = text[:width]  # hardly any letter is narrower than a pixel, and measuring long texts is slow
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"

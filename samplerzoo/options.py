@@ -20,9 +20,9 @@ Name = Annotated[str, StringConstraints(max_length=MOST_LETTERS)]
 
 
 class Refusing(ModelMetaclass):
-    """Class of classes whose call refuses a value in one line, as every function of samplerzoo does.
+    """Metaclass of options: their constructor reports an invalid value as a UsageError in one line.
 
-    `model_validate` raises pydantic's own error, for whoever reads values from a file or a command line.
+    `model_validate` still raises pydantic's own error, for code that reads values from a file or a command line.
     """
 
     def __call__(cls, *args: Any, **values: Any) -> Any:
@@ -34,7 +34,7 @@ class Refusing(ModelMetaclass):
         try:
             return super().__call__(*args, **values)
         except ValidationError as error:
-            if error.errors()[0]["type"].startswith("frozen"):  # a mistake of the class's code, not of a value
+            if error.errors()[0]["type"].startswith("frozen"):  # a mistake in the code of the class, not in a value
                 raise
             raise UsageError(f"{cls.__name__}: {reason(error)}") from error
 
@@ -50,7 +50,7 @@ class Options(BaseModel, metaclass=Refusing):
     @model_validator(mode="before")
     @classmethod
     def _no_truth_is_a_number(cls, values: Any) -> Any:
-        """Refuse true and false for a number, which pydantic would take for 1 and 0."""
+        """Refuse True and False as numbers, which pydantic would take for 1 and 0."""
         truths = (
             [name for name, value in values.items() if value is True or value is False]
             if isinstance(values, dict)
@@ -73,13 +73,13 @@ class Options(BaseModel, metaclass=Refusing):
 
 
 def _takes_truth(annotation: Any) -> bool:
-    """Tell whether a value of this type may be true or false, as one of any type may."""
+    """Tell whether a type admits True and False, as `Any` does, too."""
     inner = get_args(annotation)
     return annotation in (bool, Any, object) or True in inner or any(map(_takes_truth, inner))
 
 
 def _shortened(value: object) -> str:
-    """Write a value; of a long one, such as a list of prompts, the beginning."""
+    """Format a value. Of a long one, such as a list of prompts, only the beginning is shown."""
     text = str(value)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 

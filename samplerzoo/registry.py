@@ -40,14 +40,14 @@ USAGE: dict[Kind, str] = {
     "spacing": "a spacing, which works with every sampler; type --spacing {}",
     "architecture": "an architecture, which reads model folders by itself",
 }
-"""Hint for a plugin name that is given to the flag of another kind."""
+"""Hint for a plugin name that is given to a flag for another kind."""
 
 PLUGINS_VARIABLE = "SAMPLERZOO_PLUGINS"
 """Environment variable with files to load, separated as in PATH."""
 
 SOURCES = "samplerzoo.sources"
-"""Entry-point group of the libraries whose samplers are named `source:name`. `plugins` leaves them out, since to list
-them is to import the library."""
+"""Entry-point group of the libraries whose samplers are named `source:name`. `plugins` leaves their samplers out, since
+listing them would import the library."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Plugin:
     kind: Kind
     name: str
     source: str
-    """Name of its distribution; of a file, the name without .py."""
+    """Name of its distribution; for a file, the file name without .py."""
     version: str
     target: EntryPoint | type
     foreign: bool = False
@@ -65,7 +65,7 @@ class Plugin:
 
     @property
     def file(self) -> Path | None:
-        """File that the user named it by; None for an installed plugin."""
+        """File that the user named; None for an installed plugin."""
         if self.foreign or isinstance(self.target, EntryPoint):
             return None
         return Path(inspect.getfile(self.target))
@@ -74,7 +74,7 @@ class Plugin:
         """Import the plugin's class, and check it against the protocol.
 
         Raises:
-            ZooError: it cannot be imported, or is not what its group says; names plugin, source, reason and line.
+            ZooError: it cannot be imported, or is of a wrong kind. The message has plugin, source, reason and line.
         """
         broken = f"{self.kind} {self.name!r} of {self.source} is broken"
         found = _entered(self.target, broken) if isinstance(self.target, EntryPoint) else self.target
@@ -87,7 +87,7 @@ class Plugin:
 
 
 def _entered(point: EntryPoint, broken: str) -> Any:
-    """Import what an entry point names. A plugin may fail in any way, and each way becomes a ZooError."""
+    """Import the object of an entry point. A plugin may raise any error, and each one becomes a ZooError."""
     try:
         return point.load()
     except (Exception, SystemExit) as error:
@@ -97,15 +97,15 @@ def _entered(point: EntryPoint, broken: str) -> Any:
 def plugins(kind: Kind) -> list[Plugin]:
     """List every plugin of a kind, sorted by name."""
     found = [Plugin(kind, point.name, *origin(point.dist), point) for point in points(GROUPS[kind])]
-    broken_files()  # loads the whole ones
+    broken_files()  # loads the files that are not broken
     found += [plugin for loaded in _files.values() for plugin in loaded if plugin.kind == kind]
     return sorted(found, key=lambda plugin: (plugin.name, plugin.source))
 
 
 def broken_files() -> dict[str, str]:
-    """Load the files that PLUGINS_VARIABLE names; return those that cannot be loaded, with the reason.
+    """Load the files that PLUGINS_VARIABLE names. Return those that cannot be loaded, with the reason.
 
-    They take nothing else down: a shell profile names them for every command.
+    They raise no error here, since the variable may come from a shell profile and affect every command.
     """
     paths = [*filter(None, os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep))]
     for path in paths:
@@ -118,10 +118,10 @@ def broken_files() -> dict[str, str]:
 
 
 def get(kind: Kind, name: str) -> Plugin:
-    """Find a plugin by name. `package:name` tells two of one name apart; `diffusers:name` is a scheduler of diffusers.
+    """Find a plugin by name, or by `package:name` if several share a name. `diffusers:name` is a diffusers scheduler.
 
     Raises:
-        UsageError: no plugin has the name, or two have it.
+        UsageError: no plugin has the name, or several have it.
     """
     known = plugins(kind)
     source, _, short = name.rpartition(":")
@@ -139,7 +139,7 @@ def get(kind: Kind, name: str) -> Plugin:
             raise UsageError(f"{name} is {USAGE[other].format(short)}")
     names = [plugin.name for plugin in known]
     near = did_you_mean(name, names)
-    for library in sources() if kind == "sampler" and not near else ():  # to ask a library is to import it
+    for library in sources() if kind == "sampler" and not near else ():  # only now, since this imports the library
         found = load_source(library)
         if short in found.names():
             raise UsageError(f"no {kind} {name!r}; a {found.noun} of {library} is called {library}:{short}")
@@ -156,7 +156,7 @@ def load_source(name: str) -> Source:
     """Import a library's source by its name in `sources`.
 
     Raises:
-        ZooError: it cannot be imported, or is no source.
+        ZooError: it cannot be imported, or is not a source.
     """
     from samplerzoo.core.source import Source
 
@@ -179,7 +179,7 @@ def _foreign(library: str, name: str) -> Plugin:
     """Find a sampler of another library.
 
     Raises:
-        UsageError: the library does not have it, or it cannot be a sampler here; says why.
+        UsageError: the library does not have it, or it cannot be used here. It gives the reason.
     """
     source = load_source(library)
     names = source.names()
@@ -206,7 +206,7 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
     """Make a plugin's object with these options.
 
     Raises:
-        UsageError: the plugin has no such option, and the message names those that do, or it refuses a value.
+        UsageError: the plugin refuses a value, or does not have an option. Then the message names plugins that have it.
     """
     from pydantic import ValidationError
 
@@ -229,7 +229,7 @@ def make(kind: Kind, name: str, options: dict[str, Any]) -> Options:
 
 
 def spacing(text: str) -> Spacing:
-    """Make a spacing of its name, with options behind it: `karras`, or `karras:rho=5`.
+    """Make a spacing from its name, perhaps with options: `karras`, or `karras:rho=5`.
 
     Raises:
         UsageError: no spacing has the name, or it has no such option, or it refuses the value.
@@ -240,7 +240,7 @@ def spacing(text: str) -> Spacing:
 
 
 def split_spacing(text: str) -> tuple[str, dict[str, Any]]:
-    """Split `karras:rho=5` into the name and the options. A part without `=` belongs to the name, as a package's.
+    """Split `karras:rho=5` into name and options. A part without `=`, such as a package, belongs to the name.
 
     Raises:
         UsageError: an option is given twice.
@@ -266,10 +266,10 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
 
 
 def unknown_option(kind: Kind, name: str, option: str, beside: Sequence[str] = ()) -> str:
-    """Say which plugins have an option that this one does not have, or else which word is nearest.
+    """Return the message for an unknown option: which plugins have it, or which known word is the most similar.
 
     Args:
-        beside: words that may be meant, beside the plugin's own options.
+        beside: further words that may be meant, in addition to the plugin's own options.
     """
     having = owners(kind, option)
     if having:
@@ -285,14 +285,14 @@ def owners(kind: Kind, option: str) -> list[str]:
 
 
 def refuse_file(name: str, *command: str, flag: str | None = None) -> None:
-    """Refuse the name of a file where that of a plugin is wanted. The file is not run for that.
+    """Refuse the name of a file where the name of a plugin is expected. The file is not run.
 
     Args:
-        command: words before those that name file and plugin, for the message.
+        command: beginning of the command line in the message, before the words for file and plugin.
         flag: flag before the name of the plugin, if it has one.
 
     Raises:
-        UsageError: it is that of a file; says which words name the plugins in it.
+        UsageError: it names a file. The message shows how to name the plugins in it.
     """
     if not name.endswith(".py"):
         return
@@ -343,7 +343,7 @@ def load_file(path: str | os.PathLike[str]) -> list[Plugin]:
 
 _files: dict[Path, list[Plugin]] = {}
 _broken: dict[str, str] = {}
-"""Faults of files that PLUGINS_VARIABLE names. A file that failed is not run again."""
+"""Errors of files that PLUGINS_VARIABLE names. A file that failed is not run again."""
 
 
 def _import(file: Path) -> Any:
@@ -354,7 +354,7 @@ def _import(file: Path) -> Any:
     if spec is None or spec.loader is None:
         raise UsageError(f"plugin {file}: not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic looks annotations up there
+    sys.modules[name] = module  # pydantic resolves annotations there
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:

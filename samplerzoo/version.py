@@ -1,4 +1,4 @@
-"""Version of samplerzoo, in a file of its own that every other file may import."""
+"""Version of samplerzoo, in its own file that every other file may import."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from samplerzoo.system.environment import machine, versions
 from samplerzoo.system.files import atomic_file
 
 TITLES = {
-    "samplers": "A sampler costs nothing: a run over the time inside its network calls",
+    "samplers": "What a sampler costs: the time of a run over that inside its network calls",
     "peers": "Against what people use: seconds of the other for one of ours",
     "bare": "As much as the hardware gives: what a run gains on a pipeline, of what its network calls alone gain",
     "levers": "What each measure gives: evaluations a second for one of the call in float32, default layout, batch 64",

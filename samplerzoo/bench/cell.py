@@ -1,7 +1,7 @@
-"""A cell: one sampler with its options on one grid, named by the hash of all that its image i depends on.
+"""Cell: one sampler with its options on one grid, named by the hash of everything that its image i depends on.
 
 The name does not depend on the number of images, on how they are batched, on the device, on versions, or on how the
-images are measured. So the images of a cell serve any number of images and any metric.
+images are measured. So the images of a cell can be used for any number of images and any metric.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from samplerzoo.system.files import atomic_file, digest_text
 
 RECIPE_FILE = "recipe.json"
 ERROR_DTYPE = "float32"
-"""Dtype in the place of auto where errors are measured: bfloat16 rounds by as much as good samplers err."""
+"""Dtype that "auto" stands for where errors are measured: rounding to bfloat16 is as large as good samplers' errors."""
 
 SILENCE = 1.0
-"""Seconds after which work without a word shows its progress on a terminal."""
+"""Seconds after which a progress bar appears on a terminal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Cell:
         name: hash of all that image i depends on.
         plan: plan for as many images as the suite wants, with a stub of the model.
         cost: cost of one image.
-        converges: True of a converged solution, which errors are the distances to, and which has no row.
+        converges: True for a converged solution: errors are distances to it, and it has no row of its own.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Cell:
         return self.plan.num_images
 
     def with_images(self, count: int) -> Cell:
-        """Return the cell with another number of images. Those that both have are the same."""
+        """Return the cell with another number of images. The images that both cells have are the same."""
         labels, asked = self.plan.labels, self.recipe.class_labels
         if labels is not None and asked is not None:
             labels = parse_class_labels(asked, self.plan.model, count, self.recipe.seed)
@@ -77,7 +77,7 @@ class Cell:
         """Return the protocol of the cell's images.
 
         Args:
-            measured: fields of how they are measured.
+            measured: fields that say how the images are measured.
         """
         recipe = self.recipe
         return Protocol(
@@ -96,14 +96,14 @@ class Cell:
 
 
 def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequence[int] = ()) -> list[Cell]:
-    """Make the cells of a suite, each once, and refuse what does not go together. No weights are read.
+    """Make the cells of a suite, each once, and refuse options that do not go together. No weights are read.
 
     Cheap cells come first: a suite that is interrupted then has short rows of every sampler.
 
     Args:
         found: the suite's model.
         device: device that draws the images; a dtype of "auto" depends on it.
-        class_counts: class counts of the reference, in whose proportion natural labels are; by default the model's own.
+        class_counts: class counts of the reference, which "natural" labels follow; by default the model's own.
 
     Raises:
         UsageError: a recipe does not go with the model.
@@ -175,7 +175,10 @@ def identity(recipe: Recipe, plan: Plan) -> dict[str, Any]:
 
 
 def kept_labels(recipe: Recipe) -> str | None:
-    """Return the class labels of a recipe as cells and protocols know them, so that drawn labels have another name."""
+    """Return the class labels of a recipe as cells and protocols record them.
+
+    Earlier versions drew "natural" labels at random. Those in proportion have another name, so that the two never mix.
+    """
     return IN_PROPORTION if recipe.class_labels == "natural" else recipe.class_labels
 
 

@@ -45,7 +45,7 @@ def is_deterministic(cell: Cell) -> bool:
 
 
 def solutions(cells: Iterable[Cell]) -> list[Cell]:
-    """Return the converged solutions that the deterministic cells are compared with, each once, as cells to make."""
+    """Return the converged solutions that the deterministic cells are compared with, as cells to make, each once."""
     found: dict[str, Cell] = {}
     for cell in cells:
         if is_deterministic(cell):
@@ -56,7 +56,7 @@ def solutions(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def _solution(cell: Cell, name: str) -> Cell:
-    """Return the cell of a converged solution. It is computed in float32, whatever the precision of the others."""
+    """Return the cell of a converged solution. It is computed in float32, whatever the dtype of the other cells."""
     plan = converged.with_steps(cell.plan, 2 * convergence.FIRST_STEPS)
     told: dict[str, Any] = {"sampler": "converged solution", "sampler_options": {}, "spacing": None, "timesteps": None}
     recipe = cell.recipe.model_copy(update={**told, "steps": len(plan.grid), "dtype": "float32"})
@@ -84,10 +84,15 @@ def save_converged(folder: Path, shard: range, found: Converged) -> None:
 
 
 def read_converged(folder: Path, wanted: Sequence[int], name: str = CONVERGED) -> NDArray:
-    """Read the converged solutions of some images, or by name how far they moved.
+    """Read one array of the converged solutions of some images.
+
+    Args:
+        wanted: indices of the images, in ascending order.
+        name: CONVERGED for the images (N, C, H, W), MOVED for how far they moved when their steps were last doubled
+            (N,), or STEPS for their numbers of steps (N,).
 
     Raises:
-        ZooError: some are not there.
+        ZooError: an image has no converged solution.
     """
     rows: dict[int, NDArray] = {}
     for shard in shards.present(folder, CONVERGED):
@@ -100,7 +105,7 @@ def read_converged(folder: Path, wanted: Sequence[int], name: str = CONVERGED) -
 
 
 def _read_shard(folder: Path, shard: range, name: str) -> NDArray:
-    """Read of a shard of converged solutions the images, how far they moved, or their steps."""
+    """Read one array of a shard of converged solutions; for `name`, see `read_converged`."""
     expected = {
         CONVERGED: Expected((len(shard), None, None, None)),
         MOVED: Expected((len(shard),), 0),
@@ -110,11 +115,11 @@ def _read_shard(folder: Path, shard: range, name: str) -> NDArray:
 
 
 class ErrorMeter:
-    """Meter of errors.
+    """Meter of errors: distances of images to the converged solution.
 
     Args:
         folder: folder of the benchmark.
-        meter: meter of a feature network, in which distances are measured, too.
+        meter: meter of a feature network, to measure distances between features, too; None for pixels alone.
     """
 
     def __init__(self, folder: Path, meter: Meter | None) -> None:
@@ -131,14 +136,14 @@ class ErrorMeter:
         )
 
     def missing(self, solution: Cell, batch_size: int) -> list[range]:
-        """Return the batches of a converged solution that are not there."""
+        """Return the batches of a converged solution that are still to be computed."""
         there = shards.present(self._folder / CONVERGED / solution.name, CONVERGED)
         return shards.missing(there, solution.images, batch_size)
 
     def effort(self, solution: Cell) -> tuple[float, float]:
-        """Return how many times the least steps the images of a converged solution take: at least, and at most.
+        """Return bounds on the steps that an image of a converged solution takes, in multiples of the least.
 
-        Those that are there tell it: of the same solution, or else of others in the folder.
+        Once images of this solution are in the folder, or else of other solutions, both bounds are their mean.
         """
         own = self._folder / CONVERGED / solution.name
         for folders in ([own], sorted((self._folder / CONVERGED).glob("[!.]*"))):
@@ -153,13 +158,13 @@ class ErrorMeter:
         return 1.0, convergence.SLOWNESS
 
     def lacking(self, cell: Cell) -> list[range]:
-        """Return the shards of a cell's images whose errors are not there. They have to be drawn again for them."""
+        """Return the shards of a cell that have images but no errors. Their images have to be drawn again."""
         folder = cell.folder(self._folder)
         there = {*shards.present(self._errors(cell), ERRORS)}
         return [it for it in shards.present(folder, shards.IMAGES) if it[0] < cell.images and it not in there]
 
     def save(self, cell: Cell, indices: Sequence[int], pictures: NDArray[np.float32]) -> None:
-        """Save the errors of a shard of pictures (N, C, H, W)."""
+        """Compute and save the errors of a shard of pictures (N, C, H, W) in [-1, 1]."""
         expected = read_converged(self._solution(cell), indices)
         errors = np.sqrt(np.square(pictures - expected).reshape(len(pictures), -1).mean(axis=1))
         shard = range(indices[0], indices[-1] + 1)
@@ -185,7 +190,7 @@ class ErrorMeter:
         ] if astray else []
 
     def _feature_distances(self, cell: Cell, meter: Meter) -> NDArray[np.float64]:
-        """Return the distance of each image to the converged one in the features."""
+        """Return the distance (N,) between the features of each image and those of its converged solution."""
         own, _ = shards.features_of(meter.folder(cell.folder(self._folder)), cell.images)
         folder = meter.folder(self._solution(cell))
         for shard in shards.present(self._solution(cell), CONVERGED):

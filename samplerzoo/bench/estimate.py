@@ -1,4 +1,4 @@
-"""Estimates of a benchmark: what is left to do of each cell, and for how long."""
+"""Estimates of a benchmark: the work that is left of each cell, and how long it takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 PLAIN = [1.0, 0.0, 0.0]
-"""Rows of network, classifier and second network in a call of the network alone, as a guidance of scale 1 makes it."""
+"""Rows of network, classifier and second network per call, if only the network is called, as with guidance scale 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +28,12 @@ class Remaining:
     """Work that is left of a cell.
 
     Attributes:
-        done: whether the cell has its rows, or the converged solution all of its images.
-        batches: images to make; none for a cell that is done, or of which only the figures are missing.
-        errors: whether the errors of the images that are made have to be measured on the way.
+        done: True if the cell has all of its rows, or the converged solution all of its images.
+        batches: images to make; none for a cell that is done, or that only lacks figures.
+        errors: True if errors are measured as the images are made.
         seconds: estimated time of this process, for images, features and metrics.
-        effort: how many times the cost of the cell each image takes: at least, and at most. They differ for a converged
-            solution, of which nobody knows before how many steps it takes.
+        effort: least and most that an image takes, in multiples of the cell's cost. They differ for a converged
+            solution, whose number of steps is not known beforehand.
     """
 
     cell: Cell
@@ -55,15 +55,15 @@ class Remaining:
 
     @property
     def slowness(self) -> float:
-        """Ratio of the most work that there may be to the least."""
+        """Ratio of the most work that may be left to the least."""
         return self.effort[1] / self.effort[0]
 
 
 class StepTimer:
-    """Estimates the time of cells from one step of a full batch, timed once for all cells with network calls alike.
+    """Estimator of the time of cells, from one step of a full batch. Cells with the same kind of calls share a timing.
 
     Args:
-        load: returns the plan of a cell with weights.
+        load: function that returns the plan of a cell with weights.
         batch_size: images of a full batch.
     """
 
@@ -78,7 +78,7 @@ class StepTimer:
 
     def _pace(self, cell: Cell) -> Pace:
         cost, recipe = cell.cost, cell.recipe
-        # to a tenth: under guidance in an interval they are other ones with every number of steps
+        # rounded, since under guidance in an interval the rows per call vary a little with the number of steps
         rows = [round(rows / cost.calls, 1) for rows in (cost.evaluations, cost.gradients, cost.second)]
         guidance = None if rows == PLAIN else recipe.guidance
         kind = recipe.dtype, guidance, recipe.second_fingerprint, *rows
@@ -87,19 +87,19 @@ class StepTimer:
                 size = min(self._batch_size, cell.images)
                 warm = any(dtype == recipe.dtype for dtype, *_ in self._paces)
                 self._paces[kind] = measure_pace(self._load(cell), size, warm=warm)
-            except ZooError:  # the error is reported when the cell is made, and stops no other
+            except ZooError:  # it is reported when the cell is made, and the other cells go on
                 return Pace(0.0, 0.0)
         return self._paces[kind]
 
 
 class Solving:
-    """Progress of a converged solution, of which nobody knows before how many steps it takes.
+    """Progress of a converged solution, whose number of steps is not known beforehand.
 
-    The images that are solved say how many the others take, and the total of the bar moves with that.
+    The mean cost of the images solved so far is the estimate for the rest, and the bar's total follows it.
 
     Args:
         nfe: evaluations of an image that converges at once.
-        effort: how many times as many each image is expected to take; the bar's total has them.
+        effort: expected evaluations of an image, in multiples of `nfe`; the bar's total includes it already.
         images: number of images to solve.
     """
 
@@ -109,13 +109,13 @@ class Solving:
         self._done, self._made, self._solved = 0.0, 0.0, 0
 
     def on_step(self, number: int, level: Level, x: torch.Tensor) -> None:
-        """Count a step of a batch of states. The start of a solution is none."""
+        """Count a step of a batch of states. Number 0 is the start of a solution, not a step."""
         if number:
             self._done += len(x) * self._per_step
             self._bar.update(len(x) * self._per_step)
 
     def end(self, images: int) -> None:
-        """Take note that so many images are solved, and expect of the others what these took."""
+        """Note that `images` more images are solved, and estimate the rest from the mean so far."""
         self._solved += images
         expected = self._done / self._solved
         left = self._images - self._solved

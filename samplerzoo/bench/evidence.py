@@ -1,7 +1,7 @@
 """Evidence: how sure the figures of a benchmark are, alone and against each other.
 
-Every measured cell keeps the influence values of its images. From these come the covariances of the figures of all
-rows, which are kept in the benchmark folder, so that a report needs the cells no longer. Rows of one seed share noise
+Every measured cell keeps the influence values of its images. They give the covariances of the figures of all rows. The
+covariances are kept in the benchmark folder, so that a report can do without the cells. Rows of one seed share noise
 and labels, and are paired image by image; rows of different seeds are independent.
 """
 
@@ -27,9 +27,9 @@ from samplerzoo.trust.records import parse_record
 
 EVIDENCE_FILE = "evidence.safetensors"
 ROUNDING = 1e-4
-"""Relative error of values in single precision, as older files have them, and of what is worked out from them."""
+"""Relative error of single-precision values, which older files hold, and of figures computed from them."""
 BOOTSTRAP = (0.1, 2.0)
-"""Bounds of a standard error, in those of an interval by a bootstrap: that of few images is wide."""
+"""Bounds on the standard error of a score, in multiples of that of its bootstrap interval: few images make it wide."""
 CELLS_OF = "cells"
 """Key of the metadata that say which cells the rows and columns of each covariance are of."""
 
@@ -39,13 +39,18 @@ class Evidence:
     """Covariances of the figures of one protocol.
 
     Attributes:
-        covariance: by figure (`fd`, `kid`), a table with the names of cells as rows and columns; NaN is not known.
+        covariance: for each figure (`fd`, `kid`), a table with names of cells as rows and columns; unknown values are
+            NaN.
     """
 
     covariance: Mapping[str, DataFrame] = field(default_factory=dict)
 
     def variance(self, figure: str, terms: Sequence[tuple[str, float]]) -> float:
-        """Return the variance of a sum of figures, each of a cell and times a number; NaN if it is not known."""
+        """Return the variance of a weighted sum of one figure of several cells; NaN if it is not known.
+
+        Args:
+            terms: names of cells, each with its factor.
+        """
         places, values = self._values.get(figure, ({}, None))
         if values is None or not all(cell in places for cell, _ in terms):
             return float("nan")
@@ -54,14 +59,14 @@ class Evidence:
 
     @functools.cached_property
     def _values(self) -> dict[str, tuple[dict[str, int], NDArray[np.float64]]]:
-        """Places of cells and values by figure, since a table is slow to ask for single numbers."""
+        """Places of cells, and values, for each figure. Looking up single numbers in a DataFrame is slow."""
         return {
             figure: ({cell: place for place, cell in enumerate(table.index)}, table.to_numpy())
             for figure, table in self.covariance.items()
         }
 
     def updated(self, newer: Evidence) -> Evidence:
-        """Return all that is known, the newer of what is known twice."""
+        """Merge with newer evidence, which wins where both have a value."""
         joined = {**self.covariance, **newer.covariance}
         for figure in self.covariance.keys() & newer.covariance.keys():
             joined[figure] = _joined(self.covariance[figure], newer.covariance[figure])
@@ -69,7 +74,7 @@ class Evidence:
 
 
 def _joined(older: DataFrame, newer: DataFrame) -> DataFrame:
-    """Join two tables of covariances; a newer value goes before an older one. pandas takes a column at a time."""
+    """Join two tables of covariances; newer values win. In numpy, since pandas would go column by column."""
     cells = newer.index.union(older.index)
     values = np.full((len(cells), len(cells)), np.nan)
     for table in (older, newer):
@@ -85,16 +90,16 @@ def features_folder(cell: Path, features_id: str) -> Path:
 
 
 def influence_file(cell: Path, protocol: Protocol) -> Path:
-    """Return the file of the influence values of a cell's images on figures of this protocol."""
+    """Return the file with the influence values of a cell's images on the figures of a protocol."""
     name = f"influence-{protocol.images}-{protocol.reference_id}.safetensors"
     return features_folder(cell, protocol.features_id) / name
 
 
 def gather(places: Iterable[tuple[Path, Row]]) -> dict[Protocol, Evidence]:
-    """Work out the covariances of rows whose cells are there.
+    """Compute the covariances of the rows whose cells still exist.
 
     Args:
-        places: each row with the benchmark folder that it is from; folders are compared with each other by this.
+        places: rows, each with its benchmark folder. Rows of several folders can be compared.
     """
     found: dict[Protocol, dict[int, list[tuple[str, Path]]]] = {}
     files: list[tuple[Row, Path]] = []
@@ -111,7 +116,7 @@ def gather(places: Iterable[tuple[Path, Row]]) -> dict[Protocol, Evidence]:
 
 
 def _of_protocol(seeds: Sequence[Sequence[tuple[str, Path]]], images: int | None) -> Evidence:
-    """Join the covariances of several seeds, between which there is none."""
+    """Join the covariances of several seeds. Between seeds the covariance is 0."""
     blocks: dict[str, list[DataFrame]] = {}
     for cells in seeds:
         for figure, block in _of_seed(dict(cells), images).items():
@@ -143,9 +148,9 @@ def _of_seed(cells: Mapping[str, Path], images: int | None) -> dict[str, DataFra
 
 
 def collect(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
-    """Return the evidence of a benchmark folder: what its cells hold, and what is kept of those that are gone.
+    """Return the evidence of a benchmark folder, from its cells and from the file that outlives them.
 
-    What is new is written to the folder.
+    New evidence is added to that file.
     """
     kept, new = _read(folder, rows), gather((folder, row) for row in rows)
     found = {protocol: kept.get(protocol, Evidence()).updated(own) for protocol, own in new.items()}
@@ -182,10 +187,10 @@ def _read(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
 
 
 def _check_of_row(row: Row, evidence: Evidence, path: Path, way_out: str) -> None:
-    """Refuse variances that are not those of a row's figures: of influence values that are not of its images.
+    """Refuse evidence whose variance disagrees with the standard error in the row: it is of other images.
 
-    The error of a kernel distance holds also that of the choice of real images, so it is only a bound. The interval of
-    a score is a bootstrap over the images.
+    For a kernel distance the row's error is an upper bound, since it includes the choice of real images. For a score it
+    comes from a bootstrap, so `BOOTSTRAP` bounds the ratio.
     """
     known: dict[str, tuple[float | None, float, float]] = {}
     if row.metrics is not None:
@@ -204,7 +209,7 @@ def _check_of_row(row: Row, evidence: Evidence, path: Path, way_out: str) -> Non
 
 
 def _check_covariance(covariance: NDArray[np.float64], cells: Sequence[str], what: str, way_out: str) -> None:
-    """Refuse numbers that no figures have as covariances, up to the rounding of an older file's single precision."""
+    """Refuse a table that cannot be a covariance matrix, up to the rounding of older, single-precision files."""
     checked(covariance, Expected((len(cells), len(cells)), known=False), what, way_out)
     variance = np.diagonal(covariance)
     if len({*cells}) < len(cells):
@@ -221,7 +226,7 @@ def _write(folder: Path, evidence: Mapping[Protocol, Evidence]) -> None:
     for protocol, own in evidence.items():
         for figure, table in own.covariance.items():
             name = f"{_key(protocol)} {figure}"
-            # in double precision: the variance of a difference is what is left of large covariances
+            # in double precision: the variance of a difference is a small remainder of large covariances
             tensors[name] = np.ascontiguousarray(table.to_numpy(), dtype=np.float64)
             cells[name] = [*table.index]
     with atomic_file(folder / EVIDENCE_FILE) as partial:

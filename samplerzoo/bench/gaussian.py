@@ -34,7 +34,7 @@ Order = tuple[float | None, tuple[str, ...]]
 
 
 def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
-    """Yield one row a recipe. A recipe without an exact answer is left out, and `warn` gets the reason in one line."""
+    """Yield one row per recipe. A recipe without an exact answer is left out, and `warn` gets the reason."""
     orders: dict[tuple[str, ...], Order] = {}
     found = versions()
     for recipe in recipes:
@@ -50,7 +50,7 @@ def prepare_exact(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
     """Return the recipe with every default filled in, its plan, and the cost of an image.
 
     Raises:
-        UsageError: it has no exact answer.
+        UsageError: the recipe has no exact answer.
     """
     if recipe.guidance is not None or recipe.own_scale is not None:
         flag = "--guidance" if recipe.guidance is not None else "--guidance-scale"
@@ -59,7 +59,7 @@ def prepare_exact(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:
     if plan.clip.mode != "off":
         raise UsageError("the exact moments are those of a run without a clip; give --clip-x0 off")
     filled = fill_defaults(recipe, plan, _fingerprint(recipe.model))
-    filled = filled.model_copy(update={"model": recipe.model})  # no folder of that name
+    filled = filled.model_copy(update={"model": recipe.model})  # as it was: it names no folder
     return filled, plan, count_cost(plan)
 
 

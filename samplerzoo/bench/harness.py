@@ -1,4 +1,4 @@
-"""The harness: makes and measures the cells of a suite, and can be stopped and started again at any moment.
+"""Harness: make and measure the cells of a suite. It can be stopped at any moment and started again.
 
 A cell is done when results.jsonl has its row. Any other cell continues from its last shard, and from the images that an
 earlier suite has left in the folder.
@@ -54,15 +54,15 @@ DELAY = 2.0
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Options of how to run a suite. None is part of a cell's name, and none moves a figure beyond rounding.
+    """Options for running a suite. None is part of a cell's name, and none changes a figure by more than rounding.
 
     Attributes:
-        asked: batch size and layout asked for; a shard holds one batch.
+        asked: requested batch size and layout; a shard holds one batch.
         device: device that draws and measures the images.
         command: command line, for the report.
-        compiled: let torch.compile make the network faster.
-        offload: what of the weights of a whole pipeline comes to the device at once.
-        dry: only say what would be done. No tuning is measured for that.
+        compiled: make the network faster with torch.compile.
+        offload: how much of a whole pipeline's weights is on the device at once.
+        dry: only say what would be done, and measure no tuning.
     """
 
     asked: TuningRequest = FASTEST
@@ -79,7 +79,7 @@ class SuiteOutcome:
 
     Attributes:
         rows: rows of its cells, in its order.
-        failures: reasons why the other cells have no row.
+        failures: reasons why other cells have no row.
     """
 
     rows: Sequence[Row]
@@ -87,17 +87,18 @@ class SuiteOutcome:
 
 
 class Harness:
-    """Suite on a device and in a folder. In a multi-process run every process has one, and they share the images.
+    """Maker and measurer of a suite's cells, on a device and in a folder.
 
-    A network is loaded once for each dtype, and the feature network once. A thread writes files while the next images
-    are made. Beside a GPU, figures are computed in a thread, too.
+    In a multi-process run every process has a harness, and they share the images. A network is loaded once for each
+    dtype, and the feature network once. A thread writes files while the next images are made. If the device is a GPU,
+    figures are computed in a thread, too.
     """
 
     def __init__(self, suite: Suite, folder: Path, options: BenchOptions) -> None:
-        processes()  # which chooses the GPU of this process
+        processes()  # chooses the GPU of this process
         self._folder, self._options = folder, options
         self._device = choose_device(options.device)
-        self._measures_beside = self._device != "cpu"  # where both want the same cores, they take longer than in turn
+        self._measures_beside = self._device != "cpu"  # on the same cores, both at once take longer than in turn
         self._meter = Meter(suite, self._device) if "fd" in suite.measures else None
         self._errors = ErrorMeter(folder, self._meter) if "error" in suite.measures else None
         self._found = open_model(suite.model, suite.reading).offloaded(options.offload, self._device)
@@ -116,7 +117,7 @@ class Harness:
 
     @property
     def planned(self) -> list[tuple[Recipe, float]]:
-        """Recipes of the cells, each with its evaluations of an image."""
+        """Recipes of the cells, each with its evaluations per image."""
         return [(cell.recipe, cell.cost.work) for cell in self._cells]
 
     def estimate(self) -> list[Remaining]:
@@ -137,7 +138,7 @@ class Harness:
             self._scores.check()
         sampling = StepTimer(self._loaded, self._tuning.batch_size)
         measuring = None if self._meter is None else self._meter.timer(shape)
-        shared: set[int] = set()  # numbers of images whose floor is counted
+        shared: set[int] = set()  # numbers of images whose shared work is counted
         found = []
         for remaining in tqdm(work, "estimate", delay=DELAY, leave=False, disable=True if processes()[0] else None):
             cell, seconds = remaining.cell, sampling.seconds(remaining.cell, remaining.batches)
@@ -153,7 +154,7 @@ class Harness:
         return found
 
     def extend(self, names: Collection[str], images: int) -> None:
-        """Add the cells of these names with so many images, for `estimate` and `run` to make."""
+        """Add the named cells with another number of images, for `estimate` and `run` to make."""
         there = {(cell.name, cell.images) for cell in self._cells}
         own = {cell.name: cell for cell in self._cells if cell.name in names}
         self._cells += [cell.with_images(images) for name, cell in own.items() if (name, images) not in there]
@@ -192,11 +193,11 @@ class Harness:
             return SuiteOutcome(on_main(self._rows), failures)
 
     def _left(self) -> list[tuple[bool, list[range], bool]]:
-        """Return for every solution and cell whether it is done, the batches to make, and whether errors are wanted."""
+        """Return for every solution and cell whether it is done, its batches to make, and whether to measure errors."""
         done = {row.key for row in results.read_rows(self._folder)}
-        coming: dict[str, list[range]] = {}  # a cell may be wanted twice, with more images the second time
+        coming: dict[str, list[range]] = {}  # by cell: one may appear twice, with more images the second time
         left: list[tuple[bool, list[range], bool]] = []
-        wanted = set()  # solutions that a cell is still to be compared with
+        wanted = set()  # solutions that are needed for a cell's errors
         for cell in self._cells:
             lacking = {key[1].features for key in self._keys(cell) if key not in done}
             errors = results.ERROR in lacking and is_deterministic(cell)
@@ -226,14 +227,14 @@ class Harness:
         return [(cell.name, meter.protocol(cell)) for meter in meters if meter is not None]
 
     def _missing(self, cell: Cell, coming: Sequence[range], *, errors: bool) -> list[range]:
-        """Return the batches of a cell to draw. For errors, images that are there in 8 bits are drawn again."""
+        """Return the batches of a cell to draw. For errors, images stored in 8 bits are drawn again."""
         there = shards.present(cell.folder(self._folder), shards.IMAGES)
         batches = shards.missing([*there, *coming], cell.images, self._tuning.batch_size)
         again = self._errors.lacking(cell) if self._errors and errors else []
         return sorted([*(shard for shard in again if shard not in coming), *batches], key=lambda shard: shard[0])
 
     def _loaded(self, cell: Cell) -> Plan:
-        """Return the plan of a cell with weights, in its dtype, with the second model that its guidance may have."""
+        """Return the plan of a cell with weights in its dtype, the second model of its guidance included."""
         dtype, second = cell.recipe.dtype, cell.recipe.second_fingerprint
         if (dtype, None) not in self._models:
             self._models[dtype, None] = self._found.load(
@@ -244,7 +245,7 @@ class Harness:
         return dataclasses.replace(cell.plan, model=self._models[dtype, second])
 
     def _complete(self, remaining: Remaining, bar: tqdm) -> list[str]:
-        """Make the missing images of a cell and their features; return the reasons of a failure."""
+        """Make the missing images of a cell and their features; return an error of each process that failed."""
         if remaining.cell.converges:
             return gather(_failures(remaining.cell, lambda: self._solve(remaining, bar)))
         for work in (lambda: self._make(remaining, bar), lambda: self._extract(remaining.cell)):
@@ -254,7 +255,7 @@ class Harness:
         return []
 
     def _measure(self, cell: Cell, on_row: Callable[[Row], None]) -> list[str]:
-        """Compute the rows of a cell that are not there; return the reasons of a failure."""
+        """Compute the missing rows of a cell; return the error, if there was one."""
 
         def measure() -> None:
             done = {row.key for row in results.read_rows(self._folder)}
@@ -291,7 +292,7 @@ class Harness:
 
         saving: Future[None] | None = None
         reset_peak(self._device)
-        with ThreadPoolExecutor(1) as writer:  # a shard is written while the next is drawn
+        with ThreadPoolExecutor(1) as writer:  # to write a shard while the next one is drawn
             for batch, pixels, duration in timed_batches(plan, remaining.batches, on_step):
                 shard = range(batch.indices[0], batch.indices[-1] + 1)
                 if saving is not None:
@@ -371,7 +372,7 @@ class Harness:
 
 
 def speed(made: Mapping[range, ShardRecord]) -> Speed:
-    """Return the speed of the shards that were made alike; if not all were, of those with the most images."""
+    """Return the speed of shards that were made on the same machine, the one with the most images."""
     alike: dict[Machine, dict[range, ShardRecord]] = {}
     for shard, it in made.items():
         alike.setdefault(it.machine, {})[shard] = it
@@ -387,13 +388,13 @@ def speed(made: Mapping[range, ShardRecord]) -> Speed:
 
 
 def clipped(made: Mapping[range, ShardRecord]) -> float | None:
-    """Return the share of all values of x0 that were clipped; None without a clip."""
+    """Return the share of values of x0 that were clipped, over all shards; None without a clip."""
     shares = [(len(shard), it.clipped) for shard, it in made.items() if it.clipped is not None]
     return sum(count * share for count, share in shares) / sum(count for count, _ in shares) if shares else None
 
 
 def _failures(cell: Cell, work: Callable[[], None]) -> list[str]:
-    """Run `work`, and return what went wrong, in one line, if anything did."""
+    """Run `work`. Return its error in one line, or nothing if it succeeded."""
     try:
         work()
     except ZooError as error:
@@ -402,7 +403,7 @@ def _failures(cell: Cell, work: Callable[[], None]) -> list[str]:
 
 
 def run_exactly(suite: Suite, folder: Path, command: str, on_row: Callable[[Row], None]) -> SuiteOutcome:
-    """Make the rows of a suite of the exact model, which takes no images and moments only."""
+    """Make the rows of a suite on an exact model. It compares moments, and draws no images."""
     from samplerzoo.bench import gaussian
 
     failures: list[str] = []

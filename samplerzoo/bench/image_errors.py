@@ -25,15 +25,15 @@ ROUNDING = 1e-4
 
 
 class LackingErrors(ZooError):
-    """Error raised where errors of single images are gone, as the cells of a committed folder are."""
+    """Error raised where errors of single images are missing, as in a committed folder without cells."""
 
 
 def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.float64]:
     """Return the errors of a cell's first images, in the folder of a benchmark.
 
     Raises:
-        LackingErrors: they are not all there.
-        ZooError: a file of them is wrong.
+        LackingErrors: some of them are missing.
+        ZooError: a file is wrong.
     """
     where = folder / shards.CELLS / cell / solution
     parts = [
@@ -49,10 +49,10 @@ def errors_of(folder: Path, cell: str, solution: str, count: int) -> NDArray[np.
 def collect_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.float64]]:
     """Return the errors of the single images of rows, by cell, and keep them in one file of the folder.
 
-    A report then needs the cells no longer.
+    With this file, a report can do without the cells.
 
     Raises:
-        ZooError: that file cannot be read.
+        ZooError: the file cannot be read, or the errors disagree with a row.
     """
     found, kept = _errors_in(folder, rows)
     if kept:
@@ -65,13 +65,16 @@ def gather_errors(folder: Path, rows: Iterable[Row]) -> dict[str, NDArray[np.flo
     """Return the errors of the single images of rows, by cell. Nothing is written.
 
     Raises:
-        ZooError: the file of those that are kept cannot be read.
+        ZooError: the file of kept errors cannot be read, or the errors disagree with a row.
     """
     return _errors_in(folder, rows)[0]
 
 
 def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[Any]]]:
-    """Return errors by cell: from the cells, or as kept from those that are gone; and all that has to be kept."""
+    """Return the errors of rows by cell, and all arrays that the file has to keep.
+
+    Errors come from a cell's shards, or from the file if the cell is gone.
+    """
     path = folder / KEPT_FILE
     kept: dict[str, NDArray[Any]] = {}
     if path.exists():
@@ -85,7 +88,7 @@ def _errors_in(folder: Path, rows: Iterable[Row]) -> tuple[dict[str, NDArray[np.
             way_out = shards.remade_from_cells(folder)
             with suppress(LackingErrors):
                 kept[key] = errors_of(folder, row.cell, row.error.solution, row.protocol.images)
-                way_out = shards.MEASURED_AGAIN  # these are right: it is the row that is not
+                way_out = shards.MEASURED_AGAIN  # the shards are the source, so a mismatch is the row's fault
             if len(kept.get(key, ())) >= row.protocol.images:
                 found[row.cell] = kept[key][: row.protocol.images]
                 mean = float(found[row.cell].mean(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Mean of a figure that every image has one of, as its error or its score, and how sure the mean is.
+"""Mean of a figure of single images, such as an error or a score, with its uncertainty.
 
 Imports no torch: reports read it.
 """
@@ -14,21 +14,22 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 RESAMPLES, CONFIDENCE = 2000, 0.95
-"""Number of bootstrap samples of the images, and level of the intervals that they give."""
+"""Number of bootstrap samples of the images, and confidence level of the intervals."""
 NORMAL = 1.959963984540054
-"""Standard deviations of a normal distribution in half an interval of this level."""
+"""Half-width of an interval of this level around the mean of a normal distribution, in standard deviations."""
 DECIDING = 3.0
-"""Fewest images that decide how sure a mean is for it to have an interval. A sample often misses rarer ones."""
+"""Least effective number of images (see `deciding`) for which a mean has an interval."""
 SHARED = 2**11
-"""Most images whose bootstrap samples are kept for the next row, which has as many."""
+"""Most images for which the bootstrap samples are cached, for the next row with as many images."""
 BLOCK = 2**9
-"""Means that are worked out at once, which bounds memory."""
+"""Columns whose errors are computed at once, to bound memory."""
 
 
 def interval(values: Values, error: float | None = None) -> tuple[float, float, float]:
-    """Return the mean of values (N,), and the ends of its 95% interval, the same at every call.
+    """Return the mean of values (N,) and the ends of its 95% interval. Every call gives the same interval.
 
-    No end lies outside of the values. The ends are NaN where too few images decide the mean; see `standard_errors`.
+    The ends lie between the least and the greatest value. They are NaN if too few images decide the mean; see
+    `deciding`.
 
     Args:
         error: standard error of the mean, if it is known already.
@@ -44,12 +45,13 @@ def standard_error(values: Values) -> float:
 
 
 def standard_errors(values: Values) -> Values:
-    """Return the standard errors (M,) of the means of the columns of values (N, M), which normal 95% intervals fit.
+    """Return the standard errors (M,) of the column means of values (N, M), from which 95% intervals are computed.
 
-    They are those of the symmetric bootstrap-t (Hall 1988, J. R. Statist. Soc. B 50, section 3): how far the mean of a
-    bootstrap sample is off, in its own standard errors, says how far the mean of these is off in theirs. Where few
-    images have large errors that is more than in a normal distribution. NaN stands where `deciding` are too few:
-    nothing is known of images that are rarer than that.
+    They are scaled so that the mean plus or minus `NORMAL` errors is the interval of the symmetric bootstrap-t (Hall
+    1988, J. R. Statist. Soc. B 50, section 3). There, the deviation of a bootstrap sample's mean, in standard errors of
+    that sample, estimates the deviation of the actual mean in its own standard errors. Its quantiles are larger than
+    normal ones if a few images have large values. The result is NaN where fewer than `DECIDING` images decide: such a
+    sample may have missed rarer images.
     """
     if len(values) < 2:
         return np.full(values.shape[1], math.nan)
@@ -59,10 +61,9 @@ def standard_errors(values: Values) -> Values:
 
 
 def deciding(values: Values) -> Values:
-    """Count the images that decide how sure the means of columns of values (N, M) are: all, over the kurtosis.
+    """Return the number of images that decide the errors of the column means of values (N, M), as N / kurtosis (M,).
 
-    Where 3 of many images have a large value, these are 3; of a normal distribution they are a third of all; and of
-    equal values none.
+    It is about 3 if 3 of many images have a large value, N / 3 for a normal distribution, and 0 if all are equal.
     """
     squares = np.square(values - values.mean(axis=0))
     fourth = np.square(squares).sum(axis=0)
@@ -85,12 +86,12 @@ def _block_errors(values: Values) -> Values:
     with np.errstate(divide="ignore", invalid="ignore"):  # a sample of equal values has no standard error
         off = np.nan_to_num(np.abs(means) / own, nan=0.0, posinf=math.inf)
     spread = from_mean.std(axis=0, ddof=1) / math.sqrt(count)
-    quantile = np.quantile(off, CONFIDENCE, axis=0, method="higher")  # without arithmetic, for infinities
+    quantile = np.quantile(off, CONFIDENCE, axis=0, method="higher")  # interpolating would turn infinities into NaN
     return np.where(spread > 0, quantile / NORMAL * spread, 0.0)
 
 
 @functools.lru_cache(maxsize=1)
 def _shares(count: int, resamples: int) -> Values:
-    """Return the share of each image in each bootstrap sample, (resamples, count): a row of them gives a mean."""
+    """Return the weight of each image in the mean of each bootstrap sample, (resamples, count)."""
     drawn = np.random.default_rng(0).integers(count, size=(resamples, count))
     return np.stack([np.bincount(sample, minlength=count) for sample in drawn]) / count

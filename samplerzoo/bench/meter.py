@@ -1,4 +1,4 @@
-"""Meter: measures the images of a suite, with the feature network, the reference, and the real images of the floor."""
+"""Meter of a suite's images: feature network, reference, and the real images of the floor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from samplerzoo.models.load import ModelFolder
 NO_FLOOR = "none"
 
 TIMED = 16
-"""Images whose features are timed."""
+"""Number of images whose features are computed to time them."""
 
 
 class Meter:
@@ -52,7 +52,7 @@ class Meter:
         self._device = device
         try:
             self._reference = obtain_reference(suite.reference, suite.reference_split, self._features, device)
-        except UnfitReference as error:  # what the model was trained on is a better way out
+        except UnfitReference as error:  # advise a reference of the model's training data instead
             raise type(error)(error.fault, self._mend()) from error
         self._floor = self._find_floor(suite)
         self._loaded: Embedder | None = None
@@ -63,9 +63,10 @@ class Meter:
         return self._features
 
     def class_counts(self, names: Sequence[str] | None) -> tuple[int, ...]:
-        """Return the images per class of the reference, of classes in the order of these names.
+        """Return the number of reference images of each class, in the order of these class names.
 
-        They are matched by name where both are known. The result is empty if the reference does not say.
+        Classes are matched by name if the reference has names, too. The result is empty if it has no class counts, or
+        none of these names.
         """
         found = self._counts_by_name()
         if not names or not found:
@@ -88,7 +89,7 @@ class Meter:
             )
 
     def _counts_by_name(self) -> dict[str, int]:
-        """Return the images of each class of the reference that has any."""
+        """Return the number of images of every class that the reference has images of."""
         reference = self._reference
         pairs = zip(reference.class_names or (), reference.class_counts, strict=False)
         return {name: count for name, count in pairs if count}
@@ -106,7 +107,7 @@ class Meter:
         )
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse images of a shape that cannot be measured, before hours go into them."""
+        """Refuse images of a shape that cannot be measured, before hours are spent on drawing them."""
         found, _ = self._embedder()(np.zeros((1, *shape), dtype=np.uint8), ["a black image"])
         if found.shape[1] != self._reference.dimensions:
             channels, height, width = shape
@@ -119,11 +120,11 @@ class Meter:
 
     @property
     def _spec(self) -> str:
-        """Features as the user names them."""
+        """Features as the user would name them."""
         return self._suite.features or f"classifier:{self._suite.model}"
 
     def _mend(self) -> str:
-        """Say how a reference is made: of the training data, where the model's folder knows them."""
+        """Say which command makes a reference, with the training data if the model's folder names them."""
         known: dict[str, Any] = {}
         with suppress(ZooError):
             known = ModelFolder.open(self._suite.model, self._suite.reading).info.data
@@ -134,7 +135,7 @@ class Meter:
         return f"make a reference of {whose} with `{shlex.join(words)}`, then add --reference {output}"
 
     def timer(self, shape: tuple[int, ...]) -> MeasuringTimer:
-        """Return a timer of what measuring images of this shape takes."""
+        """Return an estimator of how long measuring images of this shape takes."""
 
         def embed() -> float:
             images = np.zeros((TIMED, *shape), dtype=np.uint8)
@@ -161,13 +162,13 @@ class Meter:
         shards.save_features(self.folder(cell), shard, found, predicted)
 
     def embed(self, images: NDArray[np.uint8], names: Sequence[str]) -> NDArray[np.float32]:
-        """Return the features (N, D) of images (N, C, H, W); names are for errors."""
+        """Return the features (N, D) of images (N, C, H, W). The names stand in error messages."""
         return self._embedder()(images, names)[0]
 
     def measure(self, cell: Cell, folder: Path) -> Measurement:
-        """Return the metrics of a cell, of which all features are there, and warnings about them.
+        """Return the metrics of a cell whose features are all computed, with warnings.
 
-        The influence values of its images are kept in the folder, for the errors of differences between rows.
+        The influence values of its images are kept in the folder. They give the errors of differences between rows.
         """
         parts, predicted = shards.features_of(self.folder(folder), cell.images)
         labels = None if cell.plan.labels is None else list(cell.plan.labels)

@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 RESULTS_FILE = "results.jsonl"
 MEASURED_AGAIN = "remove the line, and the same `samplerzoo bench` measures it again"
-"""Way out where a line was changed."""
+"""Advice for a line that was changed."""
 EXACT = "exact"
-"""Name of the features where the output distribution is known, so that the distance is computed without images."""
+"""Features name of rows whose output distribution is known, so that the distance needs no images."""
 ERROR = "error"
-"""Name of the features of rows that tell how far images are from the converged solution of the same noise."""
+"""Features name of rows with distances of images to the converged solution of the same noise."""
 
 
 SCORE = "clip-score"
-"""Name of the features of rows that tell how near images are to their prompts."""
+"""Features name of rows with scores: how near images are to their prompts."""
 
 
 class Protocol(Options):
-    """Protocol of a measurement. Two numbers can be compared if all of this agrees.
+    """Protocol of a measurement. Two figures can be compared if their protocols are equal.
 
     Attributes:
         images: number of images; None for exact moments.
-        prompts: number and SHA-256 of the prompts, of images that are made of such.
+        prompts: number and SHA-256 of the prompts; None for images that were made without prompts.
         features, features_id: name as metrics carry it, and identity of weights and preprocessing.
         reference, reference_id: name of the reference statistics, and their SHA-256 (first 16 hex digits).
         dimensions: number of features; None in rows of earlier versions, which kept no errors.
@@ -78,7 +78,7 @@ class Protocol(Options):
 
     @property
     def title(self) -> str:
-        """Model and metric, and of images that are made of prompts also which prompts."""
+        """Model, metric, and prompts if there are any."""
         return ", ".join(filter(None, [f"{self.model}: {self.metric}", self.prompts]))
 
 
@@ -93,7 +93,7 @@ class CostPerImage(Options):
 
     @property
     def work(self) -> float:
-        """Evaluations of an image, those of a second network and gradients of a classifier included."""
+        """Evaluations per image, including those of a second network and gradients of a classifier."""
         return self.nfe + self.classifier_gradients + self.second_nfe
 
 
@@ -102,8 +102,8 @@ class Speed(Machine):
 
     Attributes:
         images_per_second: speed of one process.
-        encoding_seconds, decoding_seconds: of the time of an image, that of text encoders and of the decoder of
-            latents; 0 of a model that has none.
+        encoding_seconds, decoding_seconds: seconds per image of text encoders and of the decoder of latents; 0 for a
+            model without them.
         peak_memory: most memory in use, in bytes.
     """
 
@@ -114,18 +114,18 @@ class Speed(Machine):
 
 
 FolderName = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$", max_length=MOST_LETTERS)]
-"""Text that is also the name of a folder, and of none elsewhere."""
+"""Name of a folder directly inside another one, so that it leads nowhere else."""
 
 
 class ImageError(Options):
     """Mean distance of images to the converged solutions of the same noise, with a 95% interval over the images.
 
-    All is None if the sampler is stochastic, and the ends of an interval are None if too few images decide the mean.
+    All fields are None if the sampler is stochastic. Ends of an interval are None if too few images decide the mean.
 
     Attributes:
-        mean, low, high: root mean square over the pixels of an image, in [-1, 1].
-        features_mean, features_low, features_high: distance in the features, if there are some.
-        moved: median distance by which the converged solutions moved when their steps were doubled for the last time.
+        mean, low, high: root mean square error over the pixels of an image in [-1, 1].
+        features_mean, features_low, features_high: distance between features, if there is a feature network.
+        moved: median distance by which the converged solutions moved when their steps were last doubled.
         solution: name of the folder of converged solutions.
     """
 
@@ -162,7 +162,7 @@ class ImageScore(Options):
 
 
 def _check_interval(what: str, low: float | None, mean: float | None, high: float | None) -> None:
-    """Refuse an interval that has one end, or does not hold its mean."""
+    """Refuse an interval with only one end, or one that does not contain its mean."""
     if (low is None) != (high is None):
         raise ValueError(f"the interval of {what} has one end")
     if low is not None and high is not None and not (mean is not None and low <= mean <= high):
@@ -174,9 +174,9 @@ class Row(Options):
 
     Attributes:
         cell: name of the cell, a hash of all that image i depends on.
-        metrics: metrics of all images together, in a row of such.
-        error: error of single images, in a row of such.
-        score: score of single images, in a row of such.
+        metrics: metrics of all images together; None in rows of errors or scores.
+        error: mean error of single images; None in other rows.
+        score: mean score of single images; None in other rows.
         clipped: share of the values of x0 that were clipped; None if clipping was off.
     """
 
@@ -195,7 +195,7 @@ class Row(Options):
     versions: dict[Name, Name] = Field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Return the row as JSON, without what it has not: metrics, error, score, prompts, a pipeline, a decoder."""
+        """Return the row as JSON, without fields that do not apply to it, such as prompts or a decoder's time."""
         lacking: dict[str, Any] = {name: True for name in ("metrics", "error", "score") if getattr(self, name) is None}
         of_recipe = {
             name for name in ("hosted", "height", "width", "pipeline_options") if getattr(self.recipe, name) is None
@@ -217,21 +217,21 @@ class Row(Options):
 def read_rows(folder: Path) -> list[Row]:
     """Read the rows of a benchmark folder, in the order they were finished; none if it has no results.jsonl.
 
-    A later row with the key of an earlier one replaces it. A last line that is not whole, as a killed process leaves
-    it, is passed over.
+    A later row with the key of an earlier one replaces it. An incomplete last line, as a killed process leaves behind,
+    is ignored.
 
     Raises:
-        ZooError: another line is no row, or was changed after it was written.
+        ZooError: any other line is not a row, or was changed after it was written.
     """
     return [*{row.key: row for row in read_lines(folder / RESULTS_FILE, Row, MEASURED_AGAIN)}.values()]
 
 
 def read_some(folder: Path) -> list[Row]:
-    """Read the rows of a benchmark folder that has some.
+    """Read the rows of a benchmark folder, of which there has to be at least one.
 
     Raises:
-        UsageError: it has none.
-        ZooError: a line is no row.
+        UsageError: the folder holds no rows.
+        ZooError: a line is not a row.
     """
     rows = read_rows(folder)
     if not rows:
@@ -248,7 +248,7 @@ def frame(folder: str | os.PathLike[str]) -> DataFrame:
 
     Raises:
         UsageError: the folder holds no rows.
-        ZooError: a line is no row.
+        ZooError: a line is not a row.
     """
     return tabulate(read_some(Path(path_text("the folder of a benchmark", folder))))
 
@@ -257,13 +257,13 @@ def tabulate(rows: Sequence[Row]) -> DataFrame:
     """Make the DataFrame of `frame` from rows."""
     from pandas import json_normalize
 
-    # under a name of their own, plain fields keep their place before and behind the nested ones
+    # nested under "row", plain fields keep their places among the nested ones
     nested = [{"row": row.record()} for row in rows]
     return json_normalize(nested).rename(columns=lambda name: name.removeprefix("row."))
 
 
 def append_rows(folder: Path, rows: Iterable[Row]) -> None:
-    """Append rows to results.jsonl, in the place of a last line that is not whole."""
+    """Append rows to results.jsonl, replacing an incomplete last line."""
     path = folder / RESULTS_FILE
     lines = whole_lines(path)
     if path.exists() and not path.read_bytes().endswith(b"\n"):

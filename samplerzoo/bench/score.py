@@ -1,7 +1,7 @@
-"""Scores of images: how near each is to the prompt that it was made of, in the features of CLIP.
+"""Scores of images: how near each image is to its prompt, in the features of CLIP.
 
-The score of an image is 100 max(cos, 0), of the angle between its features and those of its prompt (Hessel et al. 2021,
-without their factor 2.5). It needs no real images.
+The score of an image is 100 max(cos, 0), where cos is the cosine of the angle between its features and those of its
+prompt (Hessel et al. 2021, without their factor 2.5). It needs no real images.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ScoreMeter:
         return ImageScore(mean=mean, low=low, high=high)
 
     def check(self) -> None:
-        """Refuse features that know no texts, before hours go into images."""
+        """Refuse features without a text encoder, before hours are spent on drawing images."""
         text_features(self._features, ["a"], self._device)
 
     def _images(self, folder: Path, shard: range) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Screening of another library's samplers: those whose error on an exact Gaussian is small are offered."""
+"""Screening of another library's samplers: only those with a small error on an exact Gaussian are offered."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def verdicts(library: str) -> list[Verdict]:
 
 
 def _verdict(library: str, source: Source, name: str) -> Verdict:
-    """Run the sampler, unless the library says that it cannot be driven."""
+    """Run one sampler, unless its source says that it cannot be used."""
     reason = source.refusal(name)
     if reason is not None:
         return Verdict(name, reason=reason)

@@ -1,6 +1,6 @@
-"""Shards of a cell: files of images and of their features, which are whole or not there.
+"""Shards of a cell: files of images and of their features. A file is complete or does not exist.
 
-A shard holds one batch, and its name says of which images: images-000000-000249.safetensors.
+A shard holds one batch, and its name gives the images: images-000000-000249.safetensors.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PREDICTED = "predicted"
 LABELS = "labels"
 RECORD, PLACE = "made", "place"
 MEASURED_AGAIN = "remove the line of its cell from results.jsonl, and the same `samplerzoo bench` measures it again"
-"""Way out where the influence values of a cell are wrong."""
+"""Advice for a cell whose influence values are wrong."""
 
 
 class ShardRecord(Machine):
@@ -39,7 +39,7 @@ class ShardRecord(Machine):
 
     Attributes:
         calls, evaluations, gradients, second: cost, as in `Cost`.
-        seconds, encoding, decoding: what they took, as in `Duration`.
+        seconds, encoding, decoding: time, as in `Duration`.
         clipped: share of the values of x0 beyond the clip's bound; None without a clip.
         peak_memory: bytes.
     """
@@ -59,7 +59,7 @@ class ShardRecord(Machine):
 
 
 def remade_from_cells(folder: Path) -> str:
-    """Say what to do about a file of a benchmark folder that is worked out from its cells."""
+    """Say what to do about a broken file of a benchmark folder that can be computed from its cells."""
     if (folder / CELLS).is_dir():
         return f"remove it, and `samplerzoo report {shlex.quote(str(folder))}` makes it again from the cells"
     return "take it from a copy of the folder: the cells that it was made from are gone"
@@ -71,7 +71,7 @@ def path(folder: Path, kind: str, shard: range) -> Path:
 
 
 def present(folder: Path, kind: str) -> list[range]:
-    """Return the shards that are there, in order."""
+    """Return the shards that exist, in order."""
     pattern = re.compile(rf"{kind}-(\d{{6,}})-(\d{{6,}})\.safetensors")
     found = [pattern.fullmatch(path.name) for path in folder.glob(f"{kind}-*.safetensors")]
     return sorted((range(int(match[1]), int(match[2]) + 1) for match in found if match), key=lambda shard: shard[0])
@@ -93,7 +93,7 @@ def missing(there: Iterable[range], count: int, batch_size: int) -> list[range]:
 
 
 def save(file: Path, arrays: Mapping[str, NDArray], facts: Mapping[str, str] | None = None) -> None:
-    """Save the arrays of a shard, with its place in the benchmark's folder, by which a file of another cell is seen.
+    """Save the arrays of a shard, with its place in the benchmark folder, so that `read` notices a misplaced file.
 
     Args:
         facts: metadata of the file.
@@ -103,10 +103,10 @@ def save(file: Path, arrays: Mapping[str, NDArray], facts: Mapping[str, str] | N
 
 
 def read(file: Path, way_out: str = AGAIN) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """Read the arrays of a shard, and the facts. A file of an earlier version does not say its place.
+    """Read the arrays of a shard, and its facts. A file of an earlier version has no place to check.
 
     Raises:
-        ZooError: the file is broken, was changed, or is of another cell or of other images.
+        ZooError: the file is broken, was changed, or belongs to another cell or other images.
     """
     arrays, facts = read_arrays(file, way_out)
     if (place := facts.pop(PLACE, _place(file))) != _place(file):
@@ -211,10 +211,10 @@ def features_of(folder: Path, count: int) -> tuple[list[Part], NDArray[np.int64]
 
 
 def _images(shard: range) -> Expected:
-    """Return what the array (N, C, H, W) of a shard's images is expected to be."""
+    """Return the shape and the bounds that the array (N, C, H, W) of a shard's images must have."""
     return Expected((len(shard), None, None, None), 0, 255, whole=True)
 
 
 def _place(file: Path) -> str:
-    """Return the place of a shard in the benchmark's folder, which may be renamed: its folder, and that of this one."""
+    """Return the last three parts of a shard's path. A benchmark folder that is renamed does not change them."""
     return "/".join(file.parts[-3:])

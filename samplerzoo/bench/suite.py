@@ -1,4 +1,4 @@
-"""A suite: what a benchmark compares, from a TOML file or from the command line.
+"""Suite: what a benchmark compares, from a TOML file or from the command line.
 
 A row names a sampler and may give its options, those of a guidance, and how the images are drawn. Lists multiply out:
 eta = [0.0, 0.5, 1.0] with steps = [10, 20] makes six cells.
@@ -33,14 +33,14 @@ from samplerzoo.trust.limits import MOST_CELLS, MOST_IMAGES
 
 GAUSSIAN_STEPS = [5, 10, 20, 50, 100, 200, 500, 1000]
 IDLE_ON_GAUSSIAN = ("images", "seeds", "dtype")
-"""Keys of rows that say how images are drawn, of which there are none."""
+"""Keys of rows that have no effect on the exact Gaussian, which draws no images."""
 
 Warn = Callable[[str], None]
 
 
 Measure = Literal["error", "fd", "clip-score"]
 ERROR_STEPS, ERROR_IMAGES, IMAGES = [5, 10, 20], 64, 1000
-"""Steps and images of a benchmark of errors alone that names none, and images of any other."""
+"""Default steps and images of a benchmark that measures errors alone, and default images of any other."""
 
 
 class SuiteHeader(ReadingOptions):
@@ -87,12 +87,12 @@ class RowOptions(DrawOptions):
     )
     guidance: str | None = Field(None, description="such as cfg or classifier, with --guidance-scale")
     prompt_column: str | None = None
-    """Column of the prompts, in a table of which the name does not say so."""
+    """Column of the prompts, in a table whose column names do not tell."""
 
     @model_validator(mode="before")
     @classmethod
     def _prompts_of_files(cls, keys: dict[str, Any]) -> dict[str, Any]:
-        """Read the prompts of files: a row names them, and a recipe holds the texts themselves."""
+        """Read prompts from files: a row may name files, but a recipe holds the texts themselves."""
         asked, column = keys.get("prompts"), keys.get("prompt_column")
         if isinstance(asked, str) or (isinstance(asked, (list, tuple)) and all(isinstance(it, str) for it in asked)):
             return {**keys, "prompts": read_prompts(asked, column)}
@@ -102,15 +102,15 @@ class RowOptions(DrawOptions):
 
 
 class Suite(SuiteHeader):
-    """Header and rows; each row has all of its keys."""
+    """Header and rows. Each row has all of its keys, those from the top of the suite included."""
 
     rows: tuple[dict[str, Any], ...]
     every: bool = False
-    """True if the rows are of every sampler: one that does not suit the model is left out."""
+    """True if the rows are all samplers by default: one that does not suit the model is left out."""
 
     @functools.cached_property
     def measures(self) -> tuple[Measure, ...]:
-        """Metrics to compute, by default those for which there is all that they need."""
+        """Metrics to compute; by default fd if there are features or a reference, else error."""
         if self.metrics is not None:
             return self.metrics
         if self.features is not None or {"reference", "floor"} & self.model_fields_set or has_features(self.model):
@@ -168,16 +168,16 @@ def parse_suite(
     flags: Mapping[str, Any] | None = None,
     more_rows: Sequence[Mapping[str, Any]] = (),
 ) -> Suite:
-    """Check a suite: every key is known, and every value possible.
+    """Make a suite, and check that every key is known and every value valid.
 
     Args:
         content: content of a file; empty without one.
         name: name in messages.
-        flags: keys of the command line, which go before those of the file in all rows.
-        more_rows: rows of the command line, beside those of the file.
+        flags: keys from the command line, which override those of the file in all rows.
+        more_rows: rows from the command line, in addition to those of the file.
 
     Raises:
-        UsageError: names the file, the row and the key, with the nearest key that there is.
+        UsageError: names the file, the row and the key, and suggests the nearest known key.
     """
     flags = flags or {}
     try:
@@ -189,7 +189,7 @@ def parse_suite(
         every_row = tuple(_over(_over(shared, row), above) for row in rows)
         suite = Suite.model_validate({**subject, "rows": every_row, "every": not named})
         if is_gaussian(suite.model):
-            gaussian_path(suite.model)  # refuses what there is not, as `points` does
+            gaussian_path(suite.model)  # refuses an unknown path; so does `points` an unknown sampler
             _refuse_idle(suite)
         _ = suite.points
     except ValidationError as error:
@@ -200,7 +200,7 @@ def parse_suite(
 
 
 def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[Mapping[str, Any]]]:
-    """Split the content of a file into the header, the keys that all rows share, and the rows."""
+    """Split the content of a file into the header, the keys that hold for all rows, and the rows."""
     rows = content.get("rows", [])
     if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
         raise UsageError("rows must be tables: [[rows]]")
@@ -216,7 +216,7 @@ def _parts(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
 
 
 def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Make rows of all samplers, for a benchmark of the exact Gaussian or of errors that names none."""
+    """Make a row of all samplers, for a benchmark of the exact Gaussian or of errors that names no sampler."""
     steps = GAUSSIAN_STEPS if is_gaussian(subject.get("model", "")) else ERROR_STEPS
     if steps is ERROR_STEPS and "error" not in (subject.get("metrics") or ()):
         raise UsageError("there are no rows: add --sampler NAME, or [[rows]] to the file; --metrics error takes all")
@@ -225,7 +225,7 @@ def _every_sampler(subject: Mapping[str, Any], keys: Mapping[str, Any]) -> list[
 
 
 def _refuse_idle(suite: Suite) -> None:
-    """Refuse keys of an exact Gaussian that would change nothing: it has exact moments, and draws no image.
+    """Refuse keys that have no effect on an exact Gaussian, which has exact moments and draws no images.
 
     Raises:
         UsageError: names the keys.
@@ -238,7 +238,7 @@ def _refuse_idle(suite: Suite) -> None:
 
 
 def gaussian_path(model: str) -> str:
-    """Return the word for the path of an exact Gaussian.
+    """Return the name of the path of an exact Gaussian; the name of the model may have it after a colon.
 
     Raises:
         UsageError: there is no such path.
@@ -268,7 +268,7 @@ def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
         name = plugin.name if count[plugin.name] == 1 else f"{plugin.source}:{plugin.name}"
         try:
             cls: Any = plugin.load()
-            if not cls().needs_mean:  # the exact model gives the mean
+            if not cls().needs_mean:  # the exact Gaussian gives the mean, and this sampler is for other models
                 continue
         except Exception as error:
             warn(reason(blame(error) or error))
@@ -278,7 +278,7 @@ def default_recipes(steps: Iterable[int], warn: Warn = say) -> list[Recipe]:
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two sets of keys; `above` wins. Timesteps replace steps and spacing, and the other way round."""
+    """Merge two sets of keys; `above` wins. Timesteps replace steps and spacing, and vice versa."""
     if "timesteps" in above:
         below = {key: value for key, value in below.items() if key not in ("steps", "spacing")}
     if "steps" in above or "spacing" in above:
@@ -287,7 +287,7 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_keys(row: Mapping[str, Any]) -> None:
-    """Refuse a key that neither the row, nor its samplers, nor its guidances know."""
+    """Refuse a key that belongs neither to rows nor to one of the row's samplers or guidances."""
     if "sampler" not in row:
         raise UsageError("it names no sampler")
     kinds: tuple[Kind, ...] = ("sampler", "guidance")
@@ -304,7 +304,7 @@ def _check_keys(row: Mapping[str, Any]) -> None:
         kind = "guidance" if _of_guidance(key) else "sampler"
         option = key.removeprefix(GUIDANCE_PREFIX) if kind == "guidance" else key
         if kind == "guidance" and row.get("guidance") is None:
-            if option == SCALE:  # of a whole pipeline, which guides by itself; any other model refuses it
+            if option == SCALE:  # for a whole pipeline, which guides by itself; any other model refuses it later
                 continue
             having = " or ".join(registry.owners("guidance", option))
             raise UsageError(f"{key} is an option of a guidance" + (f": add guidance {having}" if having else ""))
@@ -337,7 +337,7 @@ def _multiplied(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _choices(key: str, value: Any, row: Mapping[str, Any]) -> Sequence[Any]:
-    """Return the values of a key to take in turn. A list is one value of a field that is a list itself."""
+    """Return the values of a key to multiply out. If the field itself is a list, a flat list is one value."""
     values = _listed(value)
     return [value] if _is_list(_field(key, row)) and not any(isinstance(each, list) for each in values) else values
 

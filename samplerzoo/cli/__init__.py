@@ -1,4 +1,4 @@
-"""Command line. Every command has a module of its own, which is imported when the command is used."""
+"""Command line. Every command has its own module, which is imported when the command is used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMANDS = {
     "play": ("play", "Open a page on this machine to try samplers on a model."),
     "list": ("catalogue", "List samplers, guidances, feature networks and models."),
     "info": ("info", "Show one of them: options, defaults, bounds, paper."),
-    "check": ("check", "Check that a sampler or a guidance is right, against exact answers."),
+    "check": ("check", "Check that a plugin of your own is right, against exact answers."),
     "timesteps": ("timesteps", "Show the exact noise levels that a run visits."),
     "train": ("train", "Train a diffusion U-Net on images."),
     "train-classifier": ("train_classifier", "Train the noise-aware classifier that guidance needs."),
@@ -35,16 +35,16 @@ COMMANDS = {
     "bench": ("bench", "Compare samplers: quality against steps, cost and time."),
     "compare": ("compare", "Show several benchmarks beside each other."),
     "report": ("report", "Write the report of a benchmark: tables, plots, pictures."),
-    "new-plugin": ("new_plugin", "Make a folder with a sampler or a guidance of your own, ready to install."),
+    "new-plugin": ("new_plugin", "Make a folder with a plugin of your own, ready to install."),
     "env": ("env", "Show versions and hardware, for a bug report."),
 }
-"""Module of every command, and its line in the help."""
+"""Module of each command, and its line in the help."""
 
 MAY_BE_EMPTY = ("--prompts", "--negative-prompt")
-"""Flags for which an empty text says something."""
+"""Flags for which an empty text is a meaningful value."""
 
 SEE = f"{__name__}.see"
-"""Key, in a context's meta, of the command line that lists all flags; by default it is the command's own --help."""
+"""Key in a context's meta: the command line that lists all flags. Without it, that is the command's own --help."""
 
 HELP = """Samplers for diffusion models, tested against exact answers and compared at equal cost.
 
@@ -63,7 +63,7 @@ INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
 
 class Commands(click.Group):
-    """Group that knows its commands by COMMANDS alone, so that help imports none of them."""
+    """Group that lists its commands from COMMANDS, so that help imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -81,7 +81,7 @@ class Commands(click.Group):
 
 
 def _hyphens(name: str) -> str:
-    """Let --num_images be --num-images."""
+    """Accept --num_images for --num-images."""
     return name.replace("_", "-")
 
 
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             _refuse_bytes(words)
             _refuse_empty(words)
-            if words[0] == "help":  # as git and pip have it
+            if words[0] == "help":  # `help COMMAND`, as in git and pip
                 words = [*_named_commands(words[1:]), "--help"]
             return group.main(words, prog_name="samplerzoo", standalone_mode=False, obj=debug) or 0
         except (ZooError, click.ClickException, OSError) as error:
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _complain(error)
             return error.exit_code if isinstance(error, (ZooError, click.ClickException)) else 1
         except (click.Abort, KeyboardInterrupt) as error:
-            if isinstance(error.__cause__, EOFError):  # of a file that ends too early, which click takes for Ctrl-D
+            if isinstance(error.__cause__, EOFError):  # a file that ends too early, which click takes for Ctrl-D
                 raise error.__cause__ from None
             _say("interrupted")
             return INTERRUPTED
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse_bytes(words: Sequence[str]) -> None:
-    """Refuse what can stand in no file name, no record and no line of text.
+    """Refuse words that cannot be part of a file name, a record or a line of text: null bytes and invalid UTF-8.
 
     Raises:
         UsageError: names the word.
@@ -149,10 +149,10 @@ def _refuse_bytes(words: Sequence[str]) -> None:
 
 
 def _named_commands(words: Sequence[str]) -> Sequence[str]:
-    """Return the words behind `help`, which name a command, and what flags there are behind it.
+    """Return the words behind `help`, which name a command and perhaps its flags.
 
     Raises:
-        UsageError: there is one word too many.
+        UsageError: a word behind the command is not a flag.
     """
     command: click.Command | None = group
     for number, word in enumerate(words):
@@ -166,10 +166,10 @@ def _named_commands(words: Sequence[str]) -> Sequence[str]:
 
 
 def _refuse_empty(words: Sequence[str]) -> None:
-    """Refuse a word that is empty, as a variable of a shell is that nobody has set.
+    """Refuse an empty word, as an unset shell variable leaves it.
 
     Raises:
-        UsageError: names the flag, or the word before.
+        UsageError: names the flag, or the word before it.
     """
     for before, word in itertools.pairwise(["samplerzoo", *words]):
         flag, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
@@ -184,7 +184,7 @@ def _out_of_memory(error: BaseException) -> ZooError | None:
 
 
 def _lost(error: BaseException) -> ZooError | None:
-    """Say in a line that another process of this launch has ended, if that is what an error is about."""
+    """Return an error that says that another process of this launch has ended, if torch.distributed failed."""
     if "RANK" not in os.environ:
         return None
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -194,7 +194,7 @@ def _lost(error: BaseException) -> ZooError | None:
 
 
 def _complain(error: Exception) -> None:
-    """Print an error in one line. Of several processes, only the first one prints an error of the request."""
+    """Print an error in one line. Usage errors are the same in all processes, so only the first process prints them."""
     usage = getattr(error, "exit_code", 1) == click.UsageError.exit_code
     if usage and os.environ.get("RANK", "0") != "0":
         return
@@ -218,7 +218,7 @@ def _line(error: Exception) -> str:
 
 
 def _quiet_libraries() -> None:
-    """Silence warnings of libraries, which are not about what the user did. They read these settings on import."""
+    """Silence warnings and progress bars of libraries, which read these settings when they are imported."""
     for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
         os.environ.setdefault(variable, "error")
     if not sys.stderr.isatty():

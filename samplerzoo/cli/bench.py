@@ -45,17 +45,17 @@ if TYPE_CHECKING:
 ROOT = Path("bench")
 LINE = "the command line"
 REPORT, REPORT_ROW = 4.0, 0.02
-"""Seconds that a report takes, and those of each row in it; as seen on a slow core."""
+"""Seconds that a report takes, and seconds for each row in it, as measured on a slow core."""
 
 BESIDE: dict[str, tuple[str, Callable[[Cost], float]]] = {
     "gradients": ("classifier gradients", lambda cost: cost.gradients_per_image),
     "second": ("evaluations of the second network", lambda cost: cost.second_nfe),
 }
-"""Costs of an image beside its evaluations of the network: title of the column, name in a sentence, and count."""
+"""Costs of an image beside evaluations of the network, by title of the column: name in a sentence, and count."""
 
 flags_of_bench: list[click.Parameter] = [
     click.Argument(["suite"], type=PATH, required=False, metavar="[SUITE.toml]"),
-    # shown in the help alone: SweepCommand takes these words out of the line
+    # only for the help: SweepCommand takes these words out of the command line
     click.Option(
         ["--sampler", "_"],
         metavar="NAME",
@@ -175,19 +175,19 @@ def command(
 
 
 def _planned_exactly(suite: Suite) -> list[tuple[Recipe, float]]:
-    """Return the recipes of an exact model that it takes, each with its evaluations."""
+    """Return the recipes that an exact model accepts, each with its evaluations."""
     from samplerzoo.bench.gaussian import prepare_exact
 
     found: list[tuple[Recipe, float]] = []
     for recipe, _ in suite.points:
-        with suppress(ZooError):  # it is left out, and `run_exactly` says why
+        with suppress(ZooError):  # left out here; `run_exactly` says why
             filled, _, cost = prepare_exact(recipe)
             found.append((filled, cost.work))
     return found
 
 
 def _refuse_without_images(model: str, ctx: click.Context) -> None:
-    """Refuse flags of a benchmark without images that would change nothing.
+    """Refuse flags that have no effect on a benchmark without images.
 
     Raises:
         UsageError: names the flags.
@@ -206,9 +206,10 @@ def _is_typed(ctx: click.Context, name: str) -> bool:
 def _until_decided(
     harness: Harness, folder: Path, outcome: SuiteOutcome, budget: int | None, tell: Callable[[Row], None]
 ) -> SuiteOutcome:
-    """Double the images of the rows that may be the best of as many evaluations, until one is or the budget is reached.
+    """Double the images of all rows that may still be the best at their number of evaluations.
 
-    Each look at the figures is a chance to be wrong, so the level is divided by the number of looks that there may be.
+    It ends when every column has one best row, or at the budget. Each look at the figures is a chance of error, so the
+    significance level is divided by the largest possible number of looks.
     """
     from samplerzoo.report.decide import LEVEL
     from samplerzoo.report.undecided import deciding_rows, undecided
@@ -240,7 +241,7 @@ def _until_decided(
 
 
 def _conclude(outcome: SuiteOutcome, folder: Path, baseline: str | None, as_json: bool) -> None:
-    """Write the report, say what it finds, and raise an error if a cell has no row."""
+    """Write the report, print its findings, and raise an error if a cell has no row."""
     from samplerzoo.report.page import make_report
     from samplerzoo.system.processes import processes
 
@@ -345,7 +346,7 @@ def _say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None
 
 
 def _beside(work: Sequence[Remaining]) -> str:
-    """Name what there is to make beside images and evaluations of the network."""
+    """Return the costs in `BESIDE` of all remaining work, as the end of a sentence."""
     said = ""
     for name, count in BESIDE.values():
         least = [each.images * each.effort[0] * count(each.cell.cost) for each in work]
@@ -360,7 +361,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def _range(write: Callable[[float], str], least: float, most: float) -> str:
-    """Write two numbers, or one if they are the same when written."""
+    """Format a range, or a single number if both ends look the same."""
     low, high = write(least), write(most)
     return low if low == high else f"{low} to {high}"
 

@@ -1,6 +1,6 @@
 """`samplerzoo list`: samplers, guidances, feature networks, spacings and models.
 
-It reads names and sources. Plugins are imported for `--check` alone, other libraries for `--all` alone.
+It reads names and source files. Only `--check` imports plugins, and only `--all` imports other libraries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`samplerzoo check NAME`: the conformance kit, on a plugin with the options that are given."""
+"""`samplerzoo check NAME`: run the conformance kit on a plugin with the given options."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ KINDS: dict[Kind, str] = {
     "features": "feature network",
     "spacing": "spacing",
 }
-"""Kinds of plugins that the kit has checks for, in words. Of several with one name, the first is checked."""
+"""Kinds of plugins that the kit has checks for, in words. If several kinds have a name, the first one counts."""
 
 
 class CheckCommand(PluginCommand):
-    """A command with the flags of the plugin whose name comes first, as `run` has them."""
+    """Command with the flags of the plugin that its first word names, as `run` has them."""
 
     def chosen(self, ctx: click.Context, typed: dict[str, Any]) -> dict[Kind, str | None]:
         name = typed.get("name")
@@ -58,8 +58,8 @@ def command(name: str, kind: Kind | None, plugin: tuple[str, ...], as_json: bool
 
     NAME is that of a sampler, a guidance, a feature network (perhaps with its source, as in classifier:mnist) or a
     spacing. It is checked with the given options, against exact answers. That needs no network but a feature network's
-    own, no data and no Monte Carlo, and takes a few seconds. The exit code is 1 if a check fails. In tests of your own,
-    samplerzoo.testing.check_sampler does the same.
+    own, no data and no Monte Carlo, and takes from seconds to a minute. The exit code is 1 if a check fails. In tests
+    of your own, samplerzoo.testing.check_sampler does the same.
     """
     others = [other for other in KINDS if kind is None and other in registry.kinds(name)][1:]
     kind, name, options = named(name, kind)
@@ -75,10 +75,10 @@ def command(name: str, kind: Kind | None, plugin: tuple[str, ...], as_json: bool
 
 
 def named(text: str, kind: Kind | None) -> tuple[Kind, str, dict[str, Any]]:
-    """Read which plugin is meant: its kind, its name, and options that stand behind its name.
+    """Find the plugin that a text names: its kind, its name, and options written behind the name.
 
     Args:
-        kind: the kind, if it was given; else the first that has the name.
+        kind: kind that the user gave; None for the first kind that has the name.
 
     Raises:
         UsageError: there is no such plugin, or no checks of its kind.
@@ -94,7 +94,7 @@ def named(text: str, kind: Kind | None) -> tuple[Kind, str, dict[str, Any]]:
     if source and kind in (None, "features") and "features" in registry.kinds(short):
         return "features", short, {"source": source}
     if kind is not None:
-        registry.get(kind, text)  # says what there is
+        registry.get(kind, text)  # raises an error that lists the known names
     if kinds:
         raise UsageError(f"{text} is {registry.USAGE[kinds[0]].format(text)}: there are no checks of that kind")
     registry.refuse_file(text, "samplerzoo", "check")
@@ -107,7 +107,7 @@ def _checked(kind: Kind, name: str, options: dict[str, Any], *, quiet: bool, tho
     made: Any = registry.make(kind, name, options)
     if kind == "features":
         with blaming(made):
-            str(made.id)  # refuses a source that is missing or wrong
+            str(made.id)  # raises an error if the source is missing or wrong
     from samplerzoo.testing import outcomes, refused_paths
     from samplerzoo.testing.fixtures import PATHS
 

@@ -1,4 +1,4 @@
-"""`samplerzoo compare DIR DIR ...`: benchmarks beside each other."""
+"""`samplerzoo compare DIR DIR ...`: show benchmarks side by side."""
 
 from __future__ import annotations
 

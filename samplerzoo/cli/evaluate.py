@@ -1,4 +1,4 @@
-"""`samplerzoo eval`: how far images are from real ones."""
+"""`samplerzoo eval`: measure how far images are from real ones."""
 
 from __future__ import annotations
 
@@ -102,9 +102,10 @@ def command(
 
 
 def _test(name: str | None, real: str, embedder: Embedder) -> Reference | None:
-    """Load the reference that the floor is drawn from.
+    """Load the reference that the floor is drawn from, or return None if there is none.
 
-    References that come with the features are of one data set, so their test images go with their training images.
+    By default it is the test images that come with the features, if `real` comes with them, too: both are of one data
+    set.
     """
     from samplerzoo.metrics import reference
 
@@ -132,7 +133,7 @@ def _text(record: dict[str, Any]) -> str:
 
 
 def _interval(value: float, error: float) -> str:
-    """Write a value with its 95% interval."""
+    """Format a value with its 95% interval."""
     from samplerzoo.metrics.influence import NORMAL_95
 
     return f"{value:.5f} ± {NORMAL_95 * error:.5f} (95%)"

@@ -1,4 +1,4 @@
-"""Options classes as command-line flags: a field's type, bounds, default and description are its flag's."""
+"""Command-line flags from options classes. A flag has its field's type, bounds, default and description."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Chosen = TypeVar("Chosen", bound=BaseModel)
 
 
 def flags(options: type[BaseModel], prefix: str = "") -> list[click.Option]:
-    """Make a click option of every field that has a description.
+    """Make a click option for every field that has a description.
 
-    One that is not given is None, so that the default stays the field's own.
+    An option that is not given is None, so that the field's own default applies.
     """
     known = facts(options)
     return [
@@ -27,7 +27,7 @@ def flags(options: type[BaseModel], prefix: str = "") -> list[click.Option]:
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the flags that were typed. One that may be repeated is empty if it was not."""
+    """Return the flags that were typed. A repeatable flag that was not typed is an empty tuple in `values`."""
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
@@ -46,13 +46,13 @@ def validated(options: type[Chosen], values: dict[str, Any]) -> Chosen:
 
 
 def plain(message: str) -> str:
-    """Turn pydantic's message into the rest of a sentence."""
+    """Turn a message of pydantic into the end of a sentence."""
     message = message.removeprefix("Value error, ").removeprefix("Input ")
     return message[:1].lower() + message[1:]
 
 
 class FieldType(click.ParamType):
-    """Type of a flag: it turns text into a field's value, validated by the field."""
+    """Type of a flag, which converts text into a value of the field and validates it."""
 
     def __init__(self, field: FieldInfo, known: Facts) -> None:
         self.name = known.kind.lower()
@@ -71,7 +71,7 @@ class FieldType(click.ParamType):
             self.fail(f"{value} {plain(error.errors()[0]['msg'])}{self._hint(value, ctx)}", param, ctx)
 
     def _hint(self, value: Any, ctx: click.Context | None) -> str:
-        """Say which command takes several values, where `run` is given them with commas between."""
+        """Return a hint at `show` and `bench` if `run` was given several values separated by commas."""
         parts = split(str(value))
         if len(parts) == 1 or ctx is None or ctx.info_name != "run":
             return ""

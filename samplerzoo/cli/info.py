@@ -1,4 +1,4 @@
-"""`samplerzoo info NAME`: a sampler, a guidance, a feature network, a spacing or a model in detail."""
+"""`samplerzoo info NAME`: show a sampler, a guidance, a feature network, a spacing or a model in detail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from samplerzoo.models.options import ReadingOptions
 from samplerzoo.registry import Plugin
 
 SHOWN_STEPS = 10
-"""Steps of the default grid that is shown of a model."""
+"""Steps of the default grid that is shown for a model."""
 
 
 @click.command("info", cls=TellsRepeated, params=[plugin_flag, *flags(ReadingOptions)])
@@ -87,14 +87,14 @@ def _plugin(plugin: Plugin) -> dict[str, Any]:
 
 
 def _flag(plugin: Plugin, option: str) -> str:
-    """Return how an option is set. Those of a spacing stand behind its name."""
+    """Return how an option is set on the command line. A spacing's options are written behind its name."""
     if plugin.kind == "spacing":
         return f"--spacing {plugin.name}:{option}="
     return f"--{GUIDANCE_PREFIX if plugin.kind == 'guidance' else ''}{option}".replace("_", "-")
 
 
 def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
-    """Return all that is known of a model."""
+    """Return all that is known about a model."""
     from samplerzoo.models.load import open_model
 
     found = open_model(name, reading)
@@ -127,7 +127,7 @@ def _model(name: str, reading: ReadingOptions) -> dict[str, Any]:
 
 
 def _shown_grid(schedule: Schedule) -> list[float] | str:
-    """Return the default grid of ten steps, or of fewer where so many do not fit; else why there is none."""
+    """Return the default grid of ten steps, or of fewer if ten do not fit; or the reason why there is none."""
     for steps in (SHOWN_STEPS, 4, 2, 1):
         try:
             return [round(timestep, 4) for timestep in schedule.timesteps(schedule.grid(steps))]

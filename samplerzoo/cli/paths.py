@@ -11,10 +11,10 @@ from samplerzoo.system.files import user_path
 
 
 class PathType(click.ParamType):
-    """Type of a flag that is a path. A ~ which the shell has left, as in `--output=~/x`, is the user's home.
+    """Type of a flag that is a path. A ~ that the shell did not expand, as in `--output=~/x`, is the user's home.
 
     Args:
-        file: refuse a folder.
+        file: True to refuse a folder.
     """
 
     name = "path"

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from samplerzoo.core.model import Offload
 
 SHOWN, MOST = 2, 64
-"""Images of each setting, and the most of them."""
+"""Default and largest number of images of each setting."""
 
 OWN = ("images", "class_labels")
-"""Flags of rows that have other words here."""
+"""Flags of rows that this command defines in its own words."""
 
 MODEL_FLAGS = ("model", *ReadingOptions.model_fields)
 
@@ -130,10 +130,10 @@ def command(
 
 
 def _check_plane(output: Path, others: Mapping[str, bool]) -> None:
-    """Refuse what a moving picture of points cannot be.
+    """Refuse requests that do not go with --plane, which draws a moving picture of points.
 
     Args:
-        others: flags of pictures of images, and whether they were typed.
+        others: flags that are about images; True if the user typed the flag.
     """
     for flag, typed in others.items():
         if typed:

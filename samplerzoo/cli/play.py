@@ -1,4 +1,4 @@
-"""`samplerzoo play`: a page on this machine, to try samplers on a model."""
+"""`samplerzoo play`: open a page on this machine to try samplers on a model."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def wait() -> None:
 
 
 def free_port(asked: int | None) -> int:
-    """Return the port that is asked for, or one that is free.
+    """Return the port that the user asked for, or by default a free one.
 
     Raises:
-        UsageError: another program has it; names a port that is free.
+        UsageError: another program uses the port; names a free one.
     """
     with socket.socket() as mine:
         mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does

@@ -15,7 +15,7 @@ from samplerzoo.core.kinds import GUIDANCE_PREFIX, Kind
 from samplerzoo.errors import UsageError, did_you_mean
 
 SECTIONS = f"{__name__}.sections"
-"""Key of the plugins' flags in the context's meta: heading -> options."""
+"""Key in a context's meta: the plugins' flags, as heading -> options."""
 
 sampler_flag = click.Option(
     ["--sampler"], default="ddim", metavar="NAME", help="one of `samplerzoo list`  [default: ddim]"
@@ -33,7 +33,7 @@ scale_flag = click.Option(
 
 
 def typed_so_far(command: click.Command, ctx: click.Context, args: list[str]) -> dict[str, Any]:
-    """Read the flags that are known already from a command line, and skip the others."""
+    """Parse the flags of a command line that are known so far, and skip the others."""
     ctx.ignore_unknown_options = True
     typed, _, _ = command.make_parser(ctx).parse_args(list(args))
     ctx.ignore_unknown_options = False
@@ -41,12 +41,12 @@ def typed_so_far(command: click.Command, ctx: click.Context, args: list[str]) ->
 
 
 def unknown_flag(flag: str, chosen: Mapping[Kind, str | None], params: Sequence[click.Parameter], see: str) -> str:
-    """Say which plugin a flag belongs to that the command does not have, or which flag is nearest.
+    """Return the message for an unknown flag: which plugins have it, or which flag has the most similar name.
 
     Args:
-        chosen: names of the plugins on the command line, by the kinds that the command takes; None if there is none.
+        chosen: name of the plugin on the command line for each kind that the command takes, or None.
         params: all flags of the command.
-        see: command that lists them.
+        see: command that lists all flags.
     """
     option = flag.lstrip("-").replace("-", "_").removeprefix("no_")
     kind: Kind = "guidance" if option.startswith(GUIDANCE_PREFIX) else "sampler"
@@ -62,7 +62,7 @@ def unknown_flag(flag: str, chosen: Mapping[Kind, str | None], params: Sequence[
 
 
 class PluginCommand(TellsRepeated):
-    """A command with `--sampler`, perhaps `--guidance`, and all flags of the plugins that they name."""
+    """Command with `--sampler`, perhaps `--guidance`, and the flags of the plugins that they name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         from samplerzoo.cli.flags import flags
@@ -85,14 +85,14 @@ class PluginCommand(TellsRepeated):
             raise UsageError(unknown_flag(error.option_name, chosen, self.get_params(ctx), see)) from error
 
     def chosen(self, ctx: click.Context, typed: dict[str, Any]) -> dict[Kind, str | None]:
-        """Return the names of the plugins whose flags the command has, by kind; None if a kind is not on the line."""
+        """Return the name of the plugin for each kind whose flags the command takes; None if the user chose none."""
         found: dict[Kind, str | None] = {"sampler": typed.get("sampler", sampler_flag.default)}
         if "guidance" in [param.name for param in self.params]:
             found["guidance"] = typed.get("guidance") or None
         return found
 
     def help_line(self, ctx: click.Context, typed: dict[str, Any], chosen: Mapping[Kind, str | None]) -> str:
-        """Return the command line that lists the flags, those of the plugins included."""
+        """Return the command line that lists all flags, including those of the plugins."""
         files = [word for file in typed.get("plugin") or [] for word in ("--plugin", file)]
         named = [word for kind, name in chosen.items() if name for word in (f"--{kind}", name)]
         return shlex.join([*ctx.command_path.split(), *files, *named, "--help"])

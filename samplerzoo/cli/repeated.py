@@ -1,4 +1,4 @@
-"""Commands that say which of two values counts, where a flag is given twice."""
+"""Command class that handles a flag given twice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from samplerzoo.errors import UsageError
 
 
 class TellsRepeated(click.Command):
-    """Command in which the last of two values counts, as people expect who override what an alias has, and is told.
+    """Command that takes the last value of a flag given twice, and says so on stderr.
 
-    A list is refused: whoever gives two values to a flag that takes several means both.
+    So a value on the command line overrides that of a shell alias. A flag that takes a list is refused instead, since
+    the user probably wants both values.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from samplerzoo.sampling.recipe import Recipe
 
 PLUGIN, MODEL, SECOND = "--plugin", "--model", "--guidance-model"
-"""Flags of what an image may name, and does not get for that."""
+"""Flags for what an image's recipe may name, but only the user may choose."""
 ROUNDING = {"float32": 2, "bfloat16": 32, "float16": 32}
-"""Largest difference of a pixel, of 255, between an image made alone and the same image made in a batch.
+"""Largest difference of a pixel (0 to 255) between an image made alone and the same image made in a batch, by dtype.
 
-Seen with a U-Net for digits and 20 steps of DDIM: 0 in float32, 4 in bfloat16.
+With a U-Net for digits and 20 steps of DDIM the difference was 0 in float32 and 4 in bfloat16.
 """
 
 
@@ -72,7 +72,7 @@ def command(
     for file in plugin:
         registry.load_file(file)
     if recipe.class_labels == "natural" and record.label is not None:
-        # the file knows the image's class; which image has which class was another rule in earlier versions
+        # take the class from the file, since earlier versions assigned natural labels by another rule
         found = found.model_copy(update={"class_labels": str(record.label)})
     alone = TuningRequest(batch_size=1, layout="contiguous")
     height, width, channels = old.shape
@@ -90,12 +90,12 @@ def command(
 
 
 def _check_asked(recipe: Recipe, image: Path, typed: Mapping[str, list[str]]) -> None:
-    """Refuse what the file names and the user does not: plugins, data, and models that are not here.
+    """Refuse plugins, data and remote models that the image's file names and the user does not.
 
-    An image may come from anywhere, and must not choose what is run, read or fetched.
+    An image may come from anywhere, and must not choose which code runs or which files are read or downloaded.
 
     Args:
-        typed: values of the flags that the user gave, by flag.
+        typed: values that the user gave, by flag.
 
     Raises:
         UsageError: says what the file names, and the command that takes it.
@@ -122,10 +122,10 @@ def _check_asked(recipe: Recipe, image: Path, typed: Mapping[str, list[str]]) ->
 
 
 def _with_models(recipe: Recipe, model: str | None, second: str | None) -> Recipe:
-    """Put the models that the user names into the recipe.
+    """Replace the models of the recipe by those that the user names.
 
     Raises:
-        UsageError: there is a second one, and no guidance that has one.
+        UsageError: a second model is named, and the recipe's guidance takes none.
     """
     options = recipe.guidance_options
     if second is not None:

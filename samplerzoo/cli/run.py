@@ -146,9 +146,9 @@ def command(
 
 
 def recipe_of(wanted: dict[str, Any]) -> Recipe:
-    """Make a recipe from the values of the flags. Flags that are no fields of it are options of the plugins."""
+    """Make a recipe from the values of the flags. Flags that are not fields of a recipe are options of plugins."""
     wanted = given(wanted)
-    wanted.pop("plugin", None)  # loaded by now; the recipe names the files that are used
+    wanted.pop("plugin", None)  # loaded already; the recipe itself records the files that it uses
     given_prompts, column = wanted.pop("prompts", ()), wanted.pop("prompt_column", None)
     if given_prompts or column is not None:
         wanted["prompts"] = read_prompts(given_prompts, column)
@@ -174,7 +174,7 @@ def _summary(record: dict[str, Any]) -> str:
 
 
 def _show(run: Run, as_json: bool) -> None:
-    """Print what would be done, and what it would cost."""
+    """Print what the run would do, and what it would cost."""
     from samplerzoo.sampling.pace import measure_pace
     from samplerzoo.system.processes import processes
 

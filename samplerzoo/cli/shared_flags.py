@@ -27,7 +27,7 @@ offload_flag = click.Option(
     "time (model), or a layer, by hooks of accelerate (sequential) or of diffusers (group): slower, in less memory",
 )
 network_flags = [*flags(TuningRequest), device_flag, compile_flag, offload_flag]
-"""Flags of the network's call in a run or a suite. None of them changes an image by more than rounding."""
+"""Flags for how the network is called in a run or a suite. None changes an image by more than rounding."""
 prompt_flags: list[click.Option] = [
     click.Option(
         ["--prompts"],
@@ -44,7 +44,7 @@ prompt_flags: list[click.Option] = [
 
 
 def _arguments(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any] | None:
-    """Read words name=value, whose values are JSON, or texts as they are."""
+    """Parse words of the form name=value. A value is read as JSON, or as plain text if it is not JSON."""
     found: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -76,7 +76,7 @@ debug_flag = click.Option(["--debug"], is_flag=True, help="show the traceback of
 
 
 def tuning_request(batch_size: int | None, layout: str | None, *, compiled: bool) -> TuningRequest:
-    """Make the request of --batch-size and --layout."""
+    """Make a tuning request from --batch-size, --layout and --compile."""
     if compiled and layout is not None:
         raise UsageError("--compile has a layout of its own: leave --layout out")
     return validated(TuningRequest, {"batch_size": batch_size, "layout": layout})

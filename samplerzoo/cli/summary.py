@@ -15,7 +15,7 @@ from samplerzoo.registry import Plugin
 
 
 def summary(plugin: Plugin) -> str:
-    """Return the first line of a plugin's docstring; nothing if the source cannot be found or read."""
+    """Return the first line of a plugin's docstring, or an empty text if its source cannot be found or read."""
     if not isinstance(plugin.target, EntryPoint):
         return _first_line(inspect.getdoc(plugin.target))
     try:
@@ -29,7 +29,7 @@ def summary(plugin: Plugin) -> str:
 
 
 def _spec(module: str) -> ModuleSpec:
-    """Find the source of a module. `find_spec` alone would import the packages that it lies in.
+    """Find the source of a module without importing its parent packages, as `find_spec` alone would.
 
     Raises:
         ImportError: there is no such module.

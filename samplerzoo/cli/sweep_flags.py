@@ -16,13 +16,13 @@ from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.errors import UsageError, ZooError
 
 ROWS = f"{__name__}.rows"
-"""Key of the rows of the command line in the context's meta."""
+"""Key in a context's meta: the rows of the command line."""
 
 FLAG = "--sampler"
 
 
 class Several(click.ParamType):
-    """Type of comma-separated values, each validated by the field."""
+    """Type of a flag with comma-separated values, each validated by the field."""
 
     def __init__(self, one: FieldType) -> None:
         self.name = f"{one.name},..."
@@ -33,7 +33,7 @@ class Several(click.ParamType):
 
 
 def several(options: Sequence[click.Option], single: Sequence[str] = ()) -> list[click.Option]:
-    """Let flags take any number of values, except those in `single` and those whose value is a list."""
+    """Let flags take any number of values, except for flags in `single` and flags whose value is a list already."""
     for option in options:
         if isinstance(option.type, FieldType) and not option.type.known.is_list and option.name not in single:
             option.type = Several(option.type)
@@ -43,7 +43,7 @@ def several(options: Sequence[click.Option], single: Sequence[str] = ()) -> list
 
 @dataclass(frozen=True)
 class Segment:
-    """Words from one --sampler to the next."""
+    """Words of a command line from one --sampler to the next."""
 
     samplers: list[str]
     words: list[str]
@@ -53,7 +53,7 @@ class SweepCommand(TellsRepeated):
     """Command with any number of `--sampler`, each followed by options of its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        for file in typed_so_far(self, ctx, args).get("plugin") or []:  # it is they who say what flags there are
+        for file in typed_so_far(self, ctx, args).get("plugin") or []:  # before parsing, since plugins define flags
             registry.load_file(file)
         words, segments = _split(args)
         rows = []
@@ -71,7 +71,7 @@ class SweepCommand(TellsRepeated):
         return super().get_params(ctx) + _guidance_flags()
 
     def _explain(self, ctx: click.Context, flag: str, segments: Sequence[Segment]) -> str:
-        """Say which sampler a flag belongs to that the sampler before it does not have; see `unknown_flag`."""
+        """Return the message for a flag that the sampler before it does not have; see `unknown_flag`."""
         mine = [it for it in segments if any(word.partition("=")[0].replace("_", "-") == flag for word in it.words)]
         params = self.get_params(ctx) + [option for it in mine for option in _sampler_flags(it.samplers)]
         params.append(click.Option([FLAG]))
@@ -98,7 +98,7 @@ def _split(args: Sequence[str]) -> tuple[list[str], list[Segment]]:
 
 
 def _row(ctx: click.Context, segment: Segment) -> tuple[dict[str, Any], list[str]]:
-    """Read a sampler's own flags, and return the other words in their order."""
+    """Parse the flags of a segment's samplers. Return the row, and the other words in their order."""
     own = TellsRepeated("bench", params=[*_sampler_flags(segment.samplers)], add_help_option=False)
     found = own.make_context(
         ctx.info_name,
@@ -122,7 +122,7 @@ def _guidance_flags() -> list[click.Parameter]:
     for plugin in registry.plugins("guidance"):
         try:
             options = several(flags(plugin.load(), GUIDANCE_PREFIX))
-        except ZooError:  # a broken plugin is the affair of who names it
+        except ZooError:  # a broken plugin matters only if it is named, and is reported then
             continue
         for option in options:
             found.setdefault(option.name, option)

@@ -1,4 +1,4 @@
-"""`samplerzoo timesteps`: the levels that a run would visit. It needs no torch, and only the config of a model."""
+"""`samplerzoo timesteps`: show the levels that a run would visit. It needs no torch, and only a model's config."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Request = TypeVar("Request", bound=Options)
 
 
 class ScheduleRequest(Options):
-    """Schedule without a model; the defaults are those of DDPM and of the embedded model."""
+    """Request for a schedule without a model. The defaults are those of DDPM and of the embedded model."""
 
     T: PositiveInt = Field(1000, description="number of noise levels")
     beta_schedule: str = Field(
@@ -75,7 +75,7 @@ def command(sampler: str, plugin: tuple[str, ...], as_json: bool, **values: Any)
 
 
 def _taken(wanted: dict[str, Any], request: type[Request]) -> Request:
-    """Take the fields of a request out of `wanted`."""
+    """Remove the fields of a request from `wanted`, and make the request."""
     return validated(request, {name: wanted.pop(name) for name in [*wanted] if name in request.model_fields})
 
 

@@ -36,7 +36,7 @@ command = TellsRepeated("train", callback=_train, params=[*flags(TrainOptions)],
 
 
 def finish(context: click.Context, report: Report, folder: str) -> None:
-    """Print what was trained. The exit code is 130 after an interruption, as of a shell."""
+    """Print what was trained. After an interruption, exit with code 130, as shells do."""
     if report.main and report.interrupted:
         click.echo(f"stopped after step {report.step}; go on with the same command and --resume-from-checkpoint latest")
     elif report.main:

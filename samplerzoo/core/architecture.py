@@ -1,8 +1,8 @@
 """Architectures: readers of the parts of a model folder. They are plugins, and each knows the configs of a few classes.
 
 A folder has a network, a scheduler, whose config says which noise path the network was trained on, and perhaps an
-autoencoder. Each part is read by the one architecture that claims its config. What nobody claims is refused by name, so
-that nothing is taken for something else.
+autoencoder. Each part is read by the one architecture that claims its config. A part that no architecture claims is
+refused by name, so that nothing is mistaken for something else.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NetworkFacts:
         learns_variance: True if its output has a learned variance in its second half.
         time: kind of the input for time, in messages: "positional", "fourier" or "learned".
         times: number of rows in its table of times, if it has one: it knows the timesteps 0 to times - 1.
-        tokens: pixels in one token, along each side; by them flow schedulers count the length of an image.
+        tokens: side of one token in pixels, from which flow schedulers compute the sequence length of an image.
         guesses: what was assumed where the config is silent, in sentences.
     """
 
@@ -69,7 +69,7 @@ class PathFacts:
 
     Attributes:
         averages: False if x0 is one possible image, in place of the mean.
-        clip: bound on x0; None if the config says nothing of one.
+        clip: bound on x0; None if the config does not mention one.
         variance: variance of the ancestral step that the network was trained for, if the config says so: "small",
             "large" or "learned".
         codec: range of the data, for a network on pixels.
@@ -100,14 +100,14 @@ class NetworkArchitecture(Architecture):
     """Reader of networks. Write `facts`, `module` and `call`; and `text`, for one that takes prompts."""
 
     texts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Parts that turn a prompt into what the network is told: the name of each, and the classes of transformers that it
-    may be of, such as {"text_encoder": ("CLIPTextModel",), "tokenizer": ("CLIPTokenizer",)}."""
+    """Parts that turn a prompt into inputs of the network: the name of each part, and the classes of transformers that
+    it may have, such as {"text_encoder": ("CLIPTextModel",), "tokenizer": ("CLIPTokenizer",)}."""
 
     settings: ClassVar[Mapping[str, Any]] = {}
-    """Values of model_index.json that `text` has to know, with what they are where the index does not say."""
+    """Values of model_index.json that `text` needs, with their defaults."""
 
     unused: ClassVar[tuple[str, ...]] = ()
-    """Names of parts that may lie beside the network and are not run, such as safety_checker."""
+    """Names of parts that a folder may have and that are not run, such as safety_checker."""
 
     def facts(self, config: Config) -> NetworkFacts:
         """Return what the config says. Raise ZooError for a network that cannot be driven, with the reason."""
@@ -118,7 +118,7 @@ class NetworkArchitecture(Architecture):
         raise NotImplementedError(f"{type(self).__name__} has no module")
 
     def parametrization(self, config: Config, path: PathFacts) -> Parametrization:
-        """Return how the output is read, where that is a matter of the network and not of its scheduler."""
+        """Return the meaning of the output, for a network that defines it itself, and not by its scheduler."""
         return path.parametrization
 
     def call(self, module: Any) -> Network:
@@ -126,11 +126,14 @@ class NetworkArchitecture(Architecture):
         raise NotImplementedError(f"{type(self).__name__} has no call")
 
     def text(self, modules: Mapping[str, Any]) -> TextEncoder:
-        """Return the text encoder made of the parts that `texts` names, which are loaded, by their names.
+        """Return the text encoder.
 
-        Beside them are the values that `settings` names, and as `image_shape` the shape (C, H, W) of a picture. Its
-        inputs are on the device of the parts. The network gets them, with the axis of the batch, in
-        `condition.inputs`, and has to bring them into its own dtype.
+        Its inputs are on the device of the parts. The network gets them in `condition.inputs`, with a batch axis in
+        front, and has to convert them to its own dtype.
+
+        Args:
+            modules: the loaded parts that `texts` names, the values that `settings` names, and as `image_shape` the
+                shape (C, H, W) of a picture.
         """
         raise NotImplementedError(f"{type(self).__name__} has no text")
 

@@ -55,12 +55,12 @@ def _laplace(T: int, start: float, end: float) -> NDArray[np.float64]:
 
 
 def _exp(T: int, start: float, end: float) -> NDArray[np.float64]:
-    """Return betas with abar = exp(-12 t), as those of k-diffusion's networks. `start` and `end` are not used."""
+    """Return betas with abar = exp(-12 t), as in networks of k-diffusion. `start` and `end` are not used."""
     return _of_abar(np.exp(-12.0 * np.linspace(0, 1, T + 1)))
 
 
 def _of_abar(abar: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the betas between values of abar, at most 0.999."""
+    """Return the betas that lead from each value of abar to the next, at most 0.999."""
     return np.minimum(1 - abar[1:] / abar[:-1], 0.999)
 
 

@@ -1,4 +1,4 @@
-"""Blame: an error of a plugin's code, told in one line with the file and the line of the plugin."""
+"""Blame: turn an error of a plugin's code into one line, with file and line of the plugin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unittest import SkipTest
 from samplerzoo.errors import ZooError, reason
 
 OURS = ("samplerzoo.core.", "samplerzoo.options.", "pydantic.", "builtins.", "abc.", "typing.")
-"""Modules with classes that plugins inherit from, and that are no part of a plugin."""
+"""Modules of base classes of plugins, which do not belong to a plugin themselves."""
 
 _names: dict[type, str] = {}
 
@@ -49,18 +49,18 @@ def blame(error: BaseException, *plugins: object) -> ZooError | None:
         plugins: classes or objects of plugins; if there are none, every plugin that was loaded.
 
     Returns:
-        None if no plugin has a part in it, or if the error is not to be blamed on one: a ZooError has its message, and
-        memory that ran out, an interruption or a skipped test are no mistakes.
+        None if no plugin is involved, or if the error is not its fault: a ZooError already has a message, and
+        exhausted memory, an interruption or a skipped test are not mistakes.
     """
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
-        error = error.__cause__  # Python raises anew what leaves a generator, without the plugin's line
+        error = error.__cause__  # a StopIteration from a generator is raised again, without the plugin's line
     if not isinstance(error, (Exception, SystemExit)) or isinstance(error, (ZooError, SkipTest)):
         return None
     known = [plugin for plugin in (plugins or _names) if plugin is not None]
     files = {plugin: _files(plugin) for plugin in map(_class, known)}
     everywhere = [*traceback.walk_tb(error.__traceback__)]
     calls = [n for n, (frame, _) in enumerate(everywhere) if _calls_network(frame)]
-    frames = everywhere[: calls[-1]] if calls else everywhere  # a network may be written in a plugin's file
+    frames = everywhere[: calls[-1]] if calls else everywhere  # a network may be defined in a plugin's file
     inside = [n for n, (frame, _) in enumerate(frames) if frame.f_code.co_filename in set().union(*files.values())]
     if not inside or _out_of_memory(error):
         return None
@@ -80,11 +80,11 @@ def blame(error: BaseException, *plugins: object) -> ZooError | None:
 
 
 def bad_answer(plugin: object, method: str, answer: object, wanted: str, *, of: str = "") -> ZooError:
-    """Say that a plugin's method returned what samplerzoo cannot use, with file and line of the method.
+    """Return the error for a method of a plugin that returned a wrong object, with file and line of the method.
 
     Args:
-        wanted: what it has to return, as in `a Grid`.
-        of: what of the method gave the answer, if not the method itself, as in `'s function`.
+        wanted: words for what it has to return, such as `a Grid`.
+        of: words for what returned the answer, if not the method itself, such as `'s function`.
     """
     shape = getattr(answer, "shape", None)
     what = "None" if answer is None else f"a {type(answer).__name__}"
@@ -146,14 +146,14 @@ NOT_ANNOTATED = (
     "a value of a class has no type: `name: float = Field(1.0, description=...)` is an option, "
     "`NAME: ClassVar[int] = 3` a constant"
 )
-"""Message in place of what pydantic says of a class with `name = value`."""
+"""Message that replaces pydantic's for a class with `name = value`."""
 
 
 def import_fault(error: BaseException, module: str) -> str:
     """Say in one line why a plugin's module cannot be imported, with the file and the line that failed.
 
     Args:
-        module: the name that it was to be imported by.
+        module: name of the module to import.
     """
     top = module.partition(".")[0]
     lines = [
@@ -172,7 +172,7 @@ def import_fault(error: BaseException, module: str) -> str:
 
 
 def _way_out(error: BaseException, file: str) -> str:
-    """Say what to do about an option that is set, or an import of what samplerzoo does not have, or no longer."""
+    """Return advice for code that sets an option, or that imports a name that samplerzoo does not have."""
     if getattr(error, "title", None) and "frozen" in reason(error):
         return "; options do not change: keep what does in local variables of walk"
     if not isinstance(error, ImportError) or not f"{error.name}.".startswith("samplerzoo."):
@@ -195,7 +195,11 @@ def _class(plugin: object) -> type:
 
 
 def _owner(frames: Sequence[FrameType], files: dict[type, set[str]]) -> type:
-    """Find the class that the first of these frames, the innermost first, belongs to; one file may hold several."""
+    """Find the plugin's class to which the innermost possible frame belongs, since a file may hold several classes.
+
+    Args:
+        frames: frames of a traceback, the innermost first.
+    """
     objects = [type(frame.f_locals.get("self")) for frame in frames]
     for frame, own in zip(frames, objects, strict=True):
         code = frame.f_code
@@ -209,7 +213,7 @@ def _owner(frames: Sequence[FrameType], files: dict[type, set[str]]) -> type:
 
 
 def _files(cls: type) -> set[str]:
-    """Return the files, or names of notebook cells, that a plugin's classes are written in."""
+    """Return the files, or names of notebook cells, in which a plugin's classes are defined."""
     found: set[str] = set()
     for base in cls.__mro__:
         module = base.__module__
@@ -221,18 +225,18 @@ def _files(cls: type) -> set[str]:
 
 
 def _module_file(cls: type) -> str:
-    """Return the file of a class's module; nothing for a script or a notebook, which holds more than the plugin."""
+    """Return the file of a class's module; an empty text for a script or a notebook, which hold other code, too."""
     module = None if cls.__module__ == "__main__" else sys.modules.get(cls.__module__)
     return getattr(module, "__file__", None) or ""
 
 
 def _package(frame: FrameType) -> str:
-    """Return the top-level package of a frame's module; nothing if it is in none."""
+    """Return the top-level package of a frame's module; an empty text if it is in none."""
     return str(frame.f_globals.get("__package__") or "").partition(".")[0]
 
 
 def _calls_network(frame: FrameType) -> bool:
-    """Say whether a frame is samplerzoo's call of a model."""
+    """Tell whether a frame is samplerzoo's call of a model."""
     return frame.f_code.co_name == "denoise" and _package(frame) == "samplerzoo"
 
 

@@ -1,4 +1,4 @@
-"""Codec: the way between the states that a sampler moves and the pictures that people look at."""
+"""Codec: conversion between the states that a sampler moves and the pictures that people look at."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Codec:
-    """Codec of a model whose states are pictures in [-1, 1]: both ways are the identity."""
+    """Codec of a model whose states are pictures in [-1, 1]: `decode` and `encode` are the identity."""
 
     name: str = "pixels"
     has_decoder: bool = False
-    """True if a network makes pictures of states, which takes its time."""
+    """True if `decode` calls a network, which takes time."""
 
     def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape (C, H, W) of the picture of a state of this shape."""
+        """Return the shape (C, H, W) of a picture, for states of this shape."""
         return shape
 
     def decode(self, states: torch.Tensor) -> torch.Tensor:
@@ -27,7 +27,7 @@ class Codec:
         return states
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the states of pictures."""
+        """Return the states (N, *shape) of pictures (N, C, H, W) in [-1, 1]."""
         return images
 
 
@@ -47,17 +47,17 @@ PIXELS = Codec()
 UNSIGNED = Unsigned()
 
 PIXELS_AT_ONCE = 2**18
-"""Pixels that are decoded in one call: four images of 256 x 256. A decoder takes far more memory than a network."""
+"""Pixels that are decoded in one call: four images of 256 x 256. A decoder needs far more memory than the network."""
 
 
 class Latents(Codec):
     """Codec of latents: an autoencoder, and the affine map between its latents and the network's states.
 
     Args:
-        name: what it is, in messages.
+        name: name in messages.
         latent_channels, channels: channels of a latent and of a picture.
-        factor: pixels along one side of a latent.
-        decoder, encoder: functions between states and pictures in [-1, 1], given the autoencoder.
+        factor: number of pixels along each side of a latent's element.
+        decoder, encoder: functions between states and pictures in [-1, 1], which also get the autoencoder.
         module: the autoencoder; None before the weights are read.
     """
 
@@ -77,7 +77,7 @@ class Latents(Codec):
         self._decoder, self._encoder, self._module = decoder, encoder, module
 
     def with_weights(self, module: Any) -> Latents:
-        """Return this codec with an autoencoder that has its weights."""
+        """Return this codec with an autoencoder whose weights are loaded."""
         made = (self.name, self.latent_channels, self._channels, self._factor, self._decoder, self._encoder)
         return Latents(*made, module)
 
@@ -91,7 +91,7 @@ class Latents(Codec):
         return self._in_parts(self._encoder, images, 1)
 
     def _in_parts(self, function: Transform, batch: torch.Tensor, factor: int) -> torch.Tensor:
-        """Apply a function of the autoencoder to a few images at a time, so that they fit into memory."""
+        """Apply a function of the autoencoder to a few images at a time, to bound memory."""
         import torch
 
         size = max(1, PIXELS_AT_ONCE // (batch[0, 0].numel() * factor**2))

@@ -1,4 +1,4 @@
-"""Condition: what each image of a batch is to be, as the network takes it."""
+"""Condition: what each image of a batch shall show, in the form that the network takes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """Inputs of a network beside state and time, one row an image. `+` joins two batches, `[rows]` takes some images.
+    """Inputs of a network other than state and time, one row per image. `+` joins batches, `[rows]` selects images.
 
-    A recipe keeps what was asked for, labels or prompts; the model turns it into a Condition.
+    A recipe records labels or prompts, and the model turns them into a Condition.
 
     Attributes:
         inputs: keyword inputs of the network, each (N, ...); empty for an unconditional one.
         labels: (N,) int64 class of each image, which a classifier can guide to; None if images belong to no class.
-        null: inputs in the place of these that ask for nothing in particular, or for what a negative prompt says; empty
-            if the model itself knows such ones, as one with a null label.
+        null: the same inputs for the unconditional prediction, from the empty or a negative prompt; empty if the model
+            has others, as one with a null label does.
     """
 
     inputs: Mapping[str, torch.Tensor] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 
 @dataclass
 class Cost:
-    """Counts summed over all images. The properties give them per image."""
+    """Counts of network evaluations, summed over all images. The properties are per image."""
 
     images: int = 0
     calls: int = 0
@@ -42,7 +42,7 @@ class Cost:
 
     @property
     def work(self) -> float:
-        """Evaluations of an image, those of a second network and gradients of a classifier included."""
+        """Evaluations per image, including those of a second network and gradients of a classifier."""
         return self.nfe + self.gradients_per_image + self.second_nfe
 
     def per_image(self) -> dict[str, float]:

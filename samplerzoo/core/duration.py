@@ -1,4 +1,4 @@
-"""Duration of drawing: seconds in all, and those that are not the network's."""
+"""Duration of drawing: seconds in total, and seconds of text encoders and decoders."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import astuple, dataclass
 
 @dataclass(frozen=True)
 class Duration:
-    """Seconds that images took one process, from prompts to pixels.
+    """Seconds that one process spent on images, from prompts to pixels.
 
     Attributes:
-        seconds: all of them.
-        encoding: share of text encoders; none for models that take no prompts.
-        decoding: share of the decoder of latents; none for models of pixels.
+        seconds: total.
+        encoding: seconds of text encoders; 0 for models without prompts.
+        decoding: seconds of the decoder of latents; 0 for models of pixels.
     """
 
     seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""Empirical distribution of given images as a model: what a perfect network would answer that was trained on them.
+"""Empirical distribution of given images as a model: the answers of a perfect network that was trained on them.
 
 With a bandwidth h each image x_i is widened to N(x_i, h^2 I). The noisy state is then a mixture of N(alpha x_i, v I)
 with v = alpha^2 h^2 + sigma^2. So w_i = softmax_i(-|x - alpha x_i|^2 / 2v) are the probabilities of the images given
@@ -22,14 +22,14 @@ from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.schedule import Schedule
 
 BLOCK = 2**22
-"""Numbers of a block of images, or of their weights, that are in memory at once."""
+"""Values of images, or of their weights, that are in memory at once."""
 
 CANCELS = 1e-4
-"""Quotient of v and the number of pixels below which distances are computed in float64.
+"""Ratio of v to the number of pixels below which distances are computed in float64.
 
-|x - alpha x_i|^2 is expanded, so that all distances are one product of matrices. Its terms are about as large as the
-number of pixels, and what float32 rounds off of them, 2^-24, is divided by v: above this quotient a log weight is
-right to 1e-3.
+|x - alpha x_i|^2 is expanded, so that all distances are one matrix product. Its terms are about as large as the number
+of pixels. Their relative rounding error in float32, 2^-24, is divided by v: above this ratio a log weight has an error
+of at most 1e-3.
 """
 
 
@@ -62,14 +62,14 @@ class Images:
         return torch.lerp(mean, x / t.alpha, (t.alpha * self._bandwidth) ** 2 / self._variance(t))
 
     def log_evidence(self, x: Tensor, t: Level) -> Tensor:
-        """Return log p(x, k) of every class k, but for a constant of each state: (N, K), with its gradient."""
+        """Return log p(x, k) of every class k, up to a constant for each state: (N, K), differentiable in x."""
         found: Tensor = _LogEvidence.apply(x, self, t)
         return found
 
     def posterior(self, x: Tensor, t: Level, label: int) -> tuple[Tensor, Tensor]:
-        """Return log p(x, k), but for a constant of each state, and the mean mu of the images of a class.
+        """Return log p(x, k), up to a constant for each state, and the posterior mean mu of the images of a class.
 
-        The sums over images are taken block by block, around the largest weight so far.
+        The sums over images are accumulated block by block, relative to the largest weight so far.
         """
         first, last = (0, len(self._images)) if label == self.classes else self._edges[label : label + 2]
         states = x.flatten(1)
@@ -99,7 +99,7 @@ class Images:
         return (t.alpha * self._bandwidth) ** 2 + t.sigma**2
 
     def _blocks(self, first: int, last: int, states: int) -> Iterator[tuple[Tensor, slice]]:
-        """Yield the images from first to last in [-1, 1], block by block, with the rows that they are."""
+        """Yield the images from first to last in [-1, 1], block by block, each with the slice of its rows."""
         size = max(1, BLOCK // max(self._images.shape[1], states))
         for start in range(first, last, size):
             rows = slice(start, min(start + size, last))
@@ -108,7 +108,7 @@ class Images:
 
 
 class _LogEvidence(torch.autograd.Function):
-    """Log evidence of every class. The gradient in x is alpha mu_k / v, so that no block has to be kept for it."""
+    """Log evidence of every class. Its gradient in x is alpha mu_k / v, so no block has to be kept for it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, images: Images, t: Level) -> Tensor:
@@ -116,7 +116,7 @@ class _LogEvidence(torch.autograd.Function):
         ctx.scale = t.alpha / images._variance(t)
         ctx.save_for_backward(torch.stack([mean for _, mean in found]))
         logs = torch.stack([log for log, _ in found], dim=1)
-        return (logs - logs.amax(1, keepdim=True)).to(x)  # in float32 what is alike in all would hide what is not
+        return (logs - logs.amax(1, keepdim=True)).to(x)  # subtract before float32, where it would drown differences
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -145,5 +145,5 @@ def empirical(
 
 
 def _double(x: Tensor) -> Tensor:
-    """Return a tensor in float64, which MPS has not: there it is computed on the CPU."""
+    """Return a tensor in float64. MPS lacks float64, so its tensors are moved to the CPU."""
     return (x.cpu() if x.device.type == "mps" else x).double()

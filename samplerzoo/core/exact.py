@@ -1,4 +1,4 @@
-"""Data whose denoiser is known in closed form, as models: no network, no training, any shape, any dtype.
+"""Models of data whose denoiser is known in closed form: no network, no training, any shape, any dtype.
 
 For x_0 ~ N(m, c^2) the noisy state is x ~ N(alpha m, alpha^2 c^2 + sigma^2), so that with the residual
 r = (x - alpha m) / (alpha^2 c^2 + sigma^2), which is minus the score, E[eps | x] = sigma r and
@@ -26,7 +26,7 @@ from samplerzoo.core.walk import walk_from
 from samplerzoo.errors import UsageError
 
 STEPS_TO_SEE = (250, 50)
-"""Steps of the run that shows whether a sampler draws noise; the second number is for those that refuse the first."""
+"""Steps of the run that shows whether a sampler draws noise; if the sampler refuses the first number, the second."""
 
 
 def gaussian(
@@ -37,11 +37,11 @@ def gaussian(
     shape: tuple[int, ...] = (1,),
     parametrization: Parametrization = EPSILON,
 ) -> Model:
-    """Make a model of independent elements N(mean, std^2); std = 0 is a point, which every sampler has to reach.
+    """Make a model of independent elements N(mean, std^2). std = 0 is a point, which every sampler has to reach.
 
     Args:
         mean, std: numbers, or tensors that broadcast to `shape`.
-        parametrization: what the network answers; it is told tau.
+        parametrization: meaning of the network's output. Its time input is tau.
     """
     parametrization = _told_tau(parametrization)
 
@@ -54,7 +54,7 @@ def gaussian(
 def consistency(
     schedule: Schedule, mean: float | Tensor = 0.0, std: float | Tensor = 0.5, *, shape: tuple[int, ...] = (1,)
 ) -> Model:
-    """Make a consistency model of independent elements N(mean, std^2): x0 is the end of the probability flow from x.
+    """Make a consistency model of independent elements N(mean, std^2): it maps x to the end of its probability flow.
 
     The flow keeps the quantile of an element, so that x0 = mean + std (x - alpha mean) / sqrt(alpha^2 std^2 + sigma^2).
     """
@@ -79,7 +79,7 @@ def mixture(
     K, parametrization = len(means), _told_tau(parametrization)
 
     def log_joint(x: Tensor, level: Level) -> Tensor:
-        """log p(x, k) but for a constant, (N, K)."""
+        """Return log p(x, k) up to a constant, (N, K)."""
         distance = (x[:, None] - level.alpha * means.to(x)).flatten(2).square().sum(2)
         return -distance / (2 * (level.alpha**2 * std**2 + level.sigma**2))
 
@@ -118,10 +118,10 @@ def conjugate(schedule: Schedule, std: float = 0.5, *, target: float = 1.0, widt
 
 
 def learned(model: Model, weight: float | Callable[[Tensor], Tensor] = 0.5) -> Model:
-    """Give a model a learned variance: the weight of log beta against log beta-tilde.
+    """Give a model a learned variance, between beta-tilde and beta.
 
     Args:
-        weight: everywhere, or as a function of the state.
+        weight: weight in [0, 1] of log beta against log beta-tilde: a number, or a function of the state.
     """
 
     def net(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
@@ -141,7 +141,7 @@ def draws(
         grid: levels of the run, since a sampler may draw at some levels and not at others. The default is the sampler's
             own trailing grid of `STEPS_TO_SEE` steps.
         schedule: schedule of the grid; the linear schedule of DDPM by default.
-        steps: count in that many first steps alone; in all of them by default.
+        steps: number of first steps to count in; all by default.
     """
     schedule = VP.from_config({}) if schedule is None else schedule
     grid = _seeing(sampler, schedule) if grid is None else grid
@@ -163,7 +163,7 @@ def draws(
 
 
 def _seeing(sampler: Sampler, schedule: Schedule) -> Grid:
-    """Lay a grid that is fine enough to see whether a sampler draws noise."""
+    """Return a grid that is fine enough to see whether a sampler draws noise."""
     finest, fine = STEPS_TO_SEE
     try:
         return grid_of(sampler, schedule, finest, "trailing")
@@ -172,22 +172,22 @@ def _seeing(sampler: Sampler, schedule: Schedule) -> Grid:
 
 
 def is_stochastic(sampler: Sampler, grid: Grid | None = None, schedule: Schedule | None = None) -> bool:
-    """Say whether a sampler draws noise after x_T; see `draws`."""
+    """Tell whether a sampler draws noise after x_T; see `draws`."""
     return draws(sampler, grid, schedule) > 0
 
 
 def told(schedule: Schedule, tau: Tensor) -> Level:
-    """Return the level that a network is told. In float32 the top may be rounded upwards, beyond the path."""
+    """Return the level at the tau that a network gets. Rounded to float32, the top may be beyond T, so it is capped."""
     return schedule.at(min(float(tau[0]), schedule.T))
 
 
 def _like(value: float | Tensor, x: Tensor) -> float | Tensor:
-    """Return a tensor in the dtype and on the device of x, and a number as it is: arithmetic with it costs nothing."""
+    """Return a tensor in the dtype and on the device of x, or a number as it is."""
     return value.to(x) if isinstance(value, Tensor) else value
 
 
 def _told_tau(parametrization: Parametrization) -> Parametrization:
-    """Return a parametrization whose network is told tau, by which it can find its level."""
+    """Return the parametrization with tau as the network's time input, from which the network finds its level."""
     return dataclasses.replace(parametrization, c_noise=lambda t: t.tau)
 
 

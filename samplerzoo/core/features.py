@@ -24,7 +24,7 @@ class Features(Options):
     """
 
     takes_source: ClassVar[bool] = True
-    """Tells whether something may stand behind the colon. What has no effect is refused."""
+    """True if a source may follow the colon. If not, a source is refused, since it would have no effect."""
 
     source: str = Field("", description="the part of NAME:SOURCE after the colon")
 
@@ -41,7 +41,10 @@ class Features(Options):
 
     @property
     def id(self) -> str:
-        """Hash of the weights, and the preprocessing. Distances with equal ids are comparable. Loads no weights."""
+        """Identity: hash of the weights, and the preprocessing. Distances with equal ids can be compared.
+
+        It is read without loading weights.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no id")
 
     @property

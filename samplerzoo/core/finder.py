@@ -1,4 +1,4 @@
-"""Ways to what lies on higher floors. The core knows no plugin and no pipeline: the package sets the functions."""
+"""Hooks for functions of higher layers. The core knows no plugins and no pipelines, so the package sets them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, Protocol
 
 
 class Spread(Protocol):
-    """Spacing, as far as a schedule needs to know it."""
+    """Part of a spacing's interface that a schedule uses."""
 
     def spread(self, schedule: Any, steps: int) -> list[float]: ...
 
 
 find_spacing: Callable[[str], Spread]
-"""Function from a name such as `karras`, or `karras:rho=5`, to the spacing."""
+"""Function from a name, such as `karras` or `karras:rho=5`, to a spacing."""
 
 open_pipeline: Callable[..., Any]
-"""Function from a model's name, the folder of a whole pipeline, and how it is read, to a handle of the model. It may be
-given the error to raise if the folder is none."""
+"""Function that opens a whole pipeline as a model handle. It takes the model's name, the folder, the reading options,
+and perhaps the error to raise if the folder is not a pipeline."""

@@ -1,4 +1,4 @@
-"""Probability flow, solved by a method of high order: what deterministic samplers come near to with many steps."""
+"""Probability flow, solved by a method of high order: the limit of deterministic samplers for many steps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from samplerzoo.core.schedule import Schedule, karras
 
 ORDER = 4
 EDGE = 1e-6
-"""Relative distance in rho from a jump of the denoiser at which a step ends before it, and the next one begins."""
+"""Relative distance in rho between a jump of the denoiser and the levels on each side of it."""
 
 
 class AdamsBashforth(Sampler):
     """Adams-Bashforth method of order 4 for the probability flow (Song et al. 2021, eq. 13), on steps of any size.
 
-    In rho = sigma / alpha it reads dy / drho = eps for y = x / alpha, which is smooth at both ends of every path. The
-    first steps, at the top and behind a jump of the denoiser, know fewer levels. The last step returns x0.
+    In rho = sigma / alpha the flow is dy / drho = eps for y = x / alpha, which is smooth at both ends of every path.
+    The first steps, at the top and after a jump of the denoiser, use fewer levels. The last step returns x0.
     """
 
     @property
@@ -45,18 +45,19 @@ class AdamsBashforth(Sampler):
                 weights = np.linalg.solve(powers, 1 / np.arange(1, len(nodes) + 1))  # exact for polynomials
                 slope = sum((float(w) * eps for w, (_, eps) in zip(weights, known, strict=True)), 0 * x)
                 x = s.alpha * (x / t.alpha + h * slope)
-                if -h < 3 * EDGE * _rho(t):  # over a jump: what was before it tells nothing of what follows
+                if -h < 3 * EDGE * _rho(t):  # a step over a jump: levels before it are useless after it
                     known = []
             yield x
 
 
 def flow_grid(schedule: Schedule, steps: int, jumps: Iterable[float] = ()) -> Grid:
-    """Return the levels of Karras et al. 2022, down to the cleanest one that a network knows, at whole timesteps.
+    """Return the levels of Karras et al. 2022, down to the cleanest one that the network knows.
 
-    Between the timesteps that it was trained on a network answers less smoothly, and would need far more steps.
+    On paths with training timesteps the levels are rounded to these: between them a network's answers are less smooth,
+    and would need far more steps.
 
     Args:
-        steps: number of levels, of which those are dropped that coincide; jumps add some.
+        steps: number of levels. Levels that coincide after rounding are dropped, and two are added at every jump.
         jumps: values of rho at which the denoiser is not continuous, as at the ends of a guidance's interval.
     """
     top, low = schedule.at(schedule.T), schedule.at(schedule.low)

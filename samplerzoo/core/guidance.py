@@ -28,7 +28,7 @@ class Guidance(Options):
     """
 
     needs_labels: ClassVar[bool] = True
-    """True if the guidance is about classes; if not, it guides unconditional models too."""
+    """True if the guidance needs class labels. If not, it guides unconditional models, too."""
 
     scale: float = Field(1.0, ge=0.0, le=1e4, description="0 is unconditional, 1 plain conditional, above 1 guided")
     low: float = Field(0.0, ge=0.0, description="guide only where the noise level sigma/alpha is above this")
@@ -36,7 +36,7 @@ class Guidance(Options):
 
     @property
     def keeps_scale_1(self) -> bool:
-        """True if scale 1 is the plain conditional prediction. A guidance to another distribution says False."""
+        """True if scale 1 is the plain conditional prediction; False if the guidance leads to another distribution."""
         return True
 
     @model_validator(mode="after")
@@ -52,7 +52,7 @@ class Guidance(Options):
 
         Args:
             denoise: the network's denoiser, `denoise(x, level, condition)`.
-            condition: what each image is to be; `condition.labels` are the classes, (N,), if images belong to any.
+            condition: what each image shall show; `condition.labels` are the classes (N,), or None without classes.
 
         Raises:
             UsageError: the model lacks what this guidance needs.
@@ -62,7 +62,7 @@ class Guidance(Options):
     def within_interval(
         self, denoise: Callable[..., Prediction], condition: Condition, model: Model
     ) -> Callable[[torch.Tensor, Level], Prediction]:
-        """Return the denoiser that a sampler gets: guided inside the interval, the network alone outside."""
+        """Return the denoiser for a sampler: guided inside the interval, and the network alone outside."""
         guided = checked_denoiser(self, "guide", self.guide(denoise, condition, model))
 
         def answer(x: torch.Tensor, t: Level) -> Prediction:
@@ -76,10 +76,10 @@ class Guidance(Options):
 def checked_denoiser(
     guidance: Guidance, method: str, guided: Callable[[torch.Tensor, Level], Prediction]
 ) -> Callable[[torch.Tensor, Level], Prediction]:
-    """Return the denoiser that a method of a guidance gave, with a check of its every answer.
+    """Wrap the denoiser that a method of a guidance returned in a check of every answer.
 
     Raises:
-        ZooError: it is no function of x and t, or an answer is no Prediction of the shape of x.
+        ZooError: it is not a function of x and t, or an answer is not a Prediction of the shape of x.
     """
     if not _takes_two(guided):
         raise bad_answer(guidance, method, guided, "a function guided(x, t)")
@@ -97,14 +97,14 @@ def checked_denoiser(
 
 
 def _takes_two(guided: object) -> bool:
-    """Tell whether this can be called with x and t."""
+    """Tell whether an object can be called with x and t."""
     if not callable(guided):
         return False
     try:
         inspect.signature(guided).bind(None, None)
     except TypeError:
         return False
-    except ValueError:  # a function of C that has no signature
+    except ValueError:  # a C function without a signature
         return True
     return True
 

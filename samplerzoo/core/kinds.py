@@ -1,4 +1,4 @@
-"""Kinds of plugins: the base class of each, and what a class of it has to have."""
+"""Kinds of plugins: the base class of each, and checks of a plugin's class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Kind = Literal["sampler", "guidance", "features", "spacing", "architecture"]
 
 GUIDANCE_PREFIX = "guidance_"
-"""Prefix of a guidance's options where they stand beside those of a sampler."""
+"""Prefix of a guidance's options where they appear together with those of a sampler."""
 
 RESERVED = frozenset(
     "model revision sampler guidance plugin steps spacing timesteps num_images batch_size seed class_labels clip_x0 "
@@ -50,7 +50,7 @@ def check_plugin(cls: type, kind: Kind) -> None:
     """Check the class of an object that was not loaded by the registry: its methods, and the names of its options.
 
     Raises:
-        ZooError: it could not be registered; in one line, with file and line of the member that is wrong.
+        ZooError: the class could not be registered. The message is one line, with file and line of the wrong member.
     """
     try:
         check_class(cls, kind)
@@ -63,7 +63,7 @@ def check_methods(cls: type, kind: Kind) -> None:
     """Check the methods of an object's class that was not loaded by the registry, as in a notebook.
 
     Raises:
-        ZooError: samplerzoo could not call it; in one line, with file and line of the method that is wrong.
+        ZooError: samplerzoo could not call it. The message is one line, with file and line of the wrong method.
     """
     try:
         check_members(cls, bases()[kind], kind)
@@ -113,10 +113,10 @@ def _check_subclass(cls: type[Options], base: type[Options], kind: Kind) -> None
 
 
 def _protocol(cls: type, base: type, kind: Kind) -> tuple[type, str]:
-    """Return the base class whose members a plugin has, and the name of its protocol.
+    """Return the base class whose members a plugin has to have, and the name of its protocol.
 
     Raises:
-        TypeError: an architecture is of no kind of part.
+        TypeError: an architecture reads no kind of part.
     """
     if kind != "architecture":
         return base, kind

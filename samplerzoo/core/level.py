@@ -1,8 +1,8 @@
 """Levels of a noise path, and grids of levels that a sampler visits.
 
 A state at level t is x_t = alpha_t x_0 + sigma_t eps with eps ~ N(0, I). Time is tau in [0, T]: tau = 0 is clean data,
-and the log signal-to-noise ratio falls all the way to T. So the clean level is a point of the axis, and no formula
-needs an index of -1. All arithmetic is float64.
+and the log signal-to-noise ratio falls monotonically up to T. So the clean level is a point on the axis, and no formula
+needs an index of -1. All arithmetic is in float64.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from samplerzoo.errors import UsageError, expect, short
 class Level:
     """Point of a path, in plain floats because the whole batch is at the same level.
 
-    Training makes one of tensors, in which each image of a batch has its own level.
+    In training the fields are tensors, since each image of a batch has its own level.
 
     Attributes:
         dalpha, dsigma: slopes of alpha and sigma per unit of tau.

@@ -1,4 +1,4 @@
-"""A model: a network with the noise path that it was trained on, what it can be asked for, and what goes with it."""
+"""Model: a network with its noise path, its classes or prompts, and all that belongs to it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Model:
     Attributes:
         net: any callable (x, time, condition) -> output. x is float32 (N, *shape), the state times the
             parametrization's c_in; time is float32 (N,), its c_noise, which is tau by default. An output of another
-            precision is turned into that of x. One with twice the channels of x holds a learned variance in its second
+            dtype is converted to that of x. An output with twice the channels of x has a learned variance in its second
             half (Nichol and Dhariwal 2021).
         schedule: the noise path that it was trained on.
         parametrization: meaning of the output.
@@ -52,20 +52,20 @@ class Model:
         text: text encoder, if the network takes prompts.
         class_names, class_counts: one entry per class; the counts are those of the training data.
         averages: False if x0 is one possible image, as a consistency model's, in place of the mean E[x_0 | x].
-        codec: way from a state to a picture.
+        codec: conversion between states and pictures.
         variance: variance of the ancestral step that it was trained for: "small", "large" or "learned", if known.
         classifier: noise-aware classifier (x, level) -> logits (N, classifier_classes).
-        drawer: pipeline that calls the network by itself, in the place of the driver: a function from a Request to the
-            last states (N, *shape) in float32, and what they cost. It guides by itself, too.
+        drawer: pipeline that calls the network instead of the driver, and guides by itself, too: a function from a
+            Request to the last states (N, *shape) in float32 and their Cost.
         second: another model of the same images and the same schedule, for a guidance that takes one.
         clip: bound on x0 unless a run says otherwise.
-        device, dtype, compiled, layout, offload: where the network computes, in what precision, whether by
-            torch.compile, how its weights lie in memory, and what of them waits there until it is needed.
-        name: name in messages and records: the one that it was loaded by.
+        device, dtype, compiled, layout, offload: device and precision of the network, whether torch.compile is used,
+            memory layout of the weights, and how they are kept in main memory until they are needed.
+        name: name in messages and records: the one under which it was loaded.
 
     Raises:
         UsageError: the shape is missing.
-        ZooError: the parametrization says nothing of x0 at the top of this schedule.
+        ZooError: the parametrization does not determine x0 at the top of this schedule.
     """
 
     net: Network
@@ -114,7 +114,7 @@ class Model:
             )
 
     def _check_classes(self) -> None:
-        """Refuse classes that cannot be counted, and names and counts that are not theirs."""
+        """Refuse numbers, names and counts of classes that are of a wrong type, and an impossible null label."""
         for name in ("num_classes", "classifier_classes"):
             if getattr(self, name) is not None:
                 whole(f"{name} of {self.name}", getattr(self, name), least=1)
@@ -132,7 +132,7 @@ class Model:
                 raise UsageError(f"{name} of {self.name} is a tuple of {entries}, one a class, not {short(listed)}")
 
     def _check_rest(self) -> None:
-        """Refuse what would fail only after images were drawn."""
+        """Refuse wrong values of other fields, which would fail only in the middle of a run."""
         for name, kind, optional in (
             ("text", TextEncoder, True), ("averages", bool, False), ("codec", Codec, False), ("second", Model, True),
             ("clip", Clip, False), ("device", str, False), ("dtype", str, False), ("compiled", bool, False),
@@ -151,12 +151,12 @@ class Model:
 
     @property
     def classes(self) -> int | None:
-        """Number of classes an image can be asked for: the network's, else the classifier's."""
+        """Number of classes that an image can be asked for: the network's, else the classifier's."""
         return self.num_classes if self.num_classes is not None else self.classifier_classes
 
     @property
     def has_null(self) -> bool:
-        """True if it can be asked for nothing in particular: by its null label, or by an empty prompt."""
+        """True if it can predict unconditionally, with its null label or an empty prompt."""
         return self.null_label is not None or self.text is not None
 
     @property
@@ -165,10 +165,10 @@ class Model:
         return self.codec.image_shape(self.shape)
 
     def decode(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape), in their precision.
+        """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape), in the dtype of the states.
 
         Raises:
-            ZooError: the codec gives something else, or what is no number.
+            ZooError: the codec returns something else, or a value that is NaN or infinite.
         """
         import torch
 
@@ -189,15 +189,15 @@ class Model:
         prompts: Sequence[str] | None = None,
         negative_prompt: str | None = None,
     ) -> Condition:
-        """Turn the class labels or the prompts of a batch into what the network takes.
+        """Turn the class labels or the prompts of a batch into the network's inputs.
 
-        An unconditional network is not told the labels.
+        An unconditional network does not get the labels.
 
         Args:
-            negative_prompt: what guidance leads away from; by default what asks for nothing in particular.
+            negative_prompt: prompt that guidance leads away from; by default that of no prompt in particular.
 
         Raises:
-            UsageError: there are prompts, and the network takes none.
+            UsageError: there are prompts, but the network takes none.
         """
         import torch
 
@@ -216,10 +216,10 @@ class Model:
         return Condition({} if self.num_classes is None else {"class_labels": given}, given)
 
     def unconditional(self, condition: Condition) -> Condition:
-        """Return the condition that asks for nothing in particular, for as many images.
+        """Return the unconditional condition for as many images.
 
         Raises:
-            UsageError: the network is conditional, and was trained with no null label.
+            UsageError: the network is conditional, and was trained without a null label.
         """
         if condition.null:
             return Condition(condition.null, condition.labels, condition.null)
@@ -236,22 +236,22 @@ class Model:
         """Call the network once.
 
         Raises:
-            ZooError: the answer is no tensor of real numbers of the shape of x, or the network has written over x.
+            ZooError: the answer is not a real tensor of the shape of x, or the network has written over x.
         """
         p = self.parametrization
         scale = p.c_in(level)
         time = x.new_full((len(x),), p.c_noise(level))
-        version = None if x.is_inference() else x._version  # torch counts how often a tensor is written to
+        version = None if x.is_inference() else x._version  # torch counts the writes to a tensor
         output = self.net(x if scale == 1.0 else scale * x, time, condition or Condition())
         if version is not None and x._version != version:
             raise ZooError(f"the network of {self.name} writes over its input, which is the state: give it a copy")
         return self.read(x, level, output)
 
     def read(self, x: torch.Tensor, level: Level, output: Any) -> Prediction:
-        """Read what the network answered for the state x: in the precision of x, whatever that of the network is.
+        """Make a prediction of the network's output for the state x, converted to the dtype of x.
 
         Raises:
-            ZooError: the answer is no tensor of real numbers of the shape of x.
+            ZooError: the output is not a real tensor of the shape of x.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""Parametrizations: how the output F of a network is read, and what it is trained on.
+"""Parametrizations: the meaning of a network's output F, and its training target.
 
 x0 = c_skip x + c_out F(c_in x; c_noise) (Karras et al. 2022, eq. 7), with x = alpha x0 + sigma eps at every level, so
 that eps follows. Nothing here assumes that alpha^2 + sigma^2 = 1. A coefficient is a function of a Level, whose fields
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Coefficient = Callable[[Level], float]
 
 EXACT = 1e-11
-"""Distance from 0 or 1 up to which a coefficient is meant to be that: float64 rounding, over the least sigma."""
+"""Distance from 0 or 1 within which a coefficient counts as exact: float64 rounding divided by the least sigma."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Parametrization:
         name: name in configs, messages and records.
         c_skip, c_out: x0 = c_skip x + c_out F.
         c_in: factor on the state before the network sees it.
-        c_noise: time that the network is told.
+        c_noise: time input of the network.
     """
 
     name: str
@@ -61,22 +61,22 @@ class Parametrization:
         return (1.0 - t.alpha * skip) / out, -t.sigma * skip / out
 
     def target(self, x0: Tensor, eps: Tensor, t: Level) -> Tensor:
-        """Return the output of a perfect network, which a network is trained on."""
+        """Return the output of a perfect network, which is the training target."""
         of_x0, of_eps = self.target_weights(t)
         return _mix(of_x0, x0, of_eps, eps)
 
     def blind(self, schedule: Schedule) -> bool:
-        """Tell whether the output says nothing of x0 at the top of a path that ends in noise."""
+        """Tell whether the output does not determine x0 at the top of a path that ends in pure noise."""
         return schedule.ends_in_noise and abs(self.c_skip(schedule.at(schedule.T))) * LEAST_ALPHA > 0.5
 
 
 def _mix(a: float, x: Tensor, b: float, y: Tensor) -> Tensor:
-    """Return a x + b y without the products with 0 and 1, up to the rounding of a and b."""
+    """Return a x + b y, skipping products with 0 and 1; see `EXACT`."""
     if abs(a) < EXACT:
         return _times(b, y)
     if abs(b) < EXACT:
         return _times(a, x)
-    if abs(a) > 1.0:  # near the clean end a and b are large and their sum is not: one rounding less is multiplied
+    if abs(a) > 1.0:  # near the clean end a and b are large and cancel: factoring out a avoids a magnified rounding
         return _times(a, x.add(y, alpha=b / a))
     return _times(a, x).add(y, alpha=b)
 

@@ -31,7 +31,7 @@ class VP(Schedule):
         zero_terminal_snr: rescale so that the last level holds no signal (Lin et al. 2024, algorithm 1).
 
     Raises:
-        ZooError: the betas make no schedule.
+        ZooError: the betas are not a valid schedule.
     """
 
     kind: ClassVar[str] = "VP"
@@ -65,7 +65,7 @@ class VP(Schedule):
         """Build the path of any diffusers scheduler config that has betas. Its class does not matter.
 
         Raises:
-            UsageError: it is no config.
+            UsageError: this is not a config.
             ZooError: the config has invalid betas.
         """
         expect("the config of a scheduler", config, Mapping)
@@ -128,7 +128,7 @@ class VE(Schedule):
         own: grid of the model's own scheduler.
 
     Raises:
-        ZooError: the bounds make no path.
+        ZooError: the bounds are not a valid path.
     """
 
     kind: ClassVar[str] = "VE"
@@ -161,13 +161,13 @@ class VE(Schedule):
 class RectifiedFlow(Schedule):
     """Straight path x = (1 - sigma) x_0 + sigma eps with tau = sigma (Liu et al. 2023; Lipman et al. 2023).
 
-    At the top alpha is kept at 2^-12, for formulas that divide by it.
+    Alpha is at least 2^-12, also at the top, since formulas divide by it.
 
     Args:
-        timesteps: number that diffusers multiplies sigma by to call it a timestep.
+        timesteps: factor by which diffusers turns sigma into a timestep.
         own: grid of the model's own scheduler.
-        shifted: what the model's own scheduler makes of the times that a pipeline asks for.
-        shift: number of that scheduler's shift.
+        shifted: function by which the model's own scheduler shifts the times that a pipeline asks for.
+        shift: shift of that scheduler; see `Schedule`.
     """
 
     kind: ClassVar[str] = "flow"
@@ -187,7 +187,7 @@ class RectifiedFlow(Schedule):
         self.own, self.shifted, self.shift = own, shifted, shift
 
     def timestep(self, tau: float) -> float:
-        """Return the timestep as diffusers counts it for flows, sigma times their number."""
+        """Return the timestep as diffusers counts it for flows: sigma times the number of timesteps."""
         return tau * self._timesteps
 
     def tau(self, timestep: float) -> float:
@@ -206,7 +206,7 @@ class RectifiedFlow(Schedule):
             raise UsageError(f"log-SNR {log_snr:g} is below the path's lowest, {lowest:g}")
         ratio = math.exp(-log_snr / 2)
         sigma = ratio / (1.0 + ratio)
-        return self.at(sigma if sigma <= 1.0 - LEAST_ALPHA else min(LEAST_ALPHA * ratio, 1.0))  # as `at` keeps alpha
+        return self.at(sigma if sigma <= 1.0 - LEAST_ALPHA else min(LEAST_ALPHA * ratio, 1.0))  # with alpha as in `at`
 
     def levels(self, tau: torch.Tensor) -> Level:
         times = tau.double().cpu().numpy()
@@ -220,12 +220,12 @@ NAMED_PATHS: dict[str, Callable[[], Schedule]] = {
     "ve": VE,
     "flow": RectifiedFlow,
 }
-"""Paths of models that are computed, by the word in their names: the linear betas of DDPM, the cosine ones of Nichol
-and Dhariwal 2021, EDM's range of sigma, and the straight path."""
+"""Paths of exact models, by the word in their names: the linear betas of DDPM, the cosine ones of Nichol and Dhariwal
+2021, EDM's range of sigma, and the straight path."""
 
 
 def _check_function(what: str, value: object) -> None:
-    """Refuse what is no function; None is none."""
+    """Refuse a value that is neither None nor callable."""
     if value is not None and not callable(value):
         raise UsageError(f"{what} is {short(value)}, and has to be a function")
 

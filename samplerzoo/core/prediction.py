@@ -88,13 +88,13 @@ class Prediction:
         return p
 
     def moved(self, eps: torch.Tensor) -> Prediction:
-        """Return a copy whose eps is moved by this much, and x0 with it: exact where little signal is left."""
+        """Return a copy with `eps` added to its eps, and x0 changed to match. It is accurate at the lowest SNR, too."""
         return dataclasses.replace(
             self, eps=self.eps + eps, x0=self.x0.add(eps, alpha=-self.level.sigma / self.level.alpha)
         )
 
     def away_from(self, other: Prediction, scale: float | torch.Tensor) -> Prediction:
-        """Return other + scale (self - other) of eps and x0 alike, as of all that is linear in them."""
+        """Return other + scale (self - other), for eps and x0 alike. Other quantities follow, as they are linear."""
         eps, x0 = (b + scale * (a - b) for a, b in ((self.eps, other.eps), (self.x0, other.x0)))
         return dataclasses.replace(self, eps=eps, x0=x0)
 
@@ -110,7 +110,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Denoiser:
-    """Denoiser that a sampler calls: `denoise(x, level)`, as often and at whatever levels of `.schedule` it needs."""
+    """Denoiser for a sampler: it calls `denoise(x, level)` as often, and at any levels of `.schedule`, as it needs."""
 
     predict: Callable[[torch.Tensor, Level], Prediction]
     schedule: Schedule
@@ -123,7 +123,7 @@ class Denoiser:
 
 @dataclass(frozen=True)
 class Clip:
-    """Bound on x0, from which eps is derived again, so that every sampler sees one consistent prediction.
+    """Bound on x0. After clipping, eps is computed again from x0, so that both are consistent.
 
     Attributes:
         mode: "off"; "static", clamp to [-value, value]; or "dynamic", clamp to the image's own quantile `value` of |x0|
@@ -151,7 +151,7 @@ class Clip:
         A second number is the largest bound of a dynamic clip: `dynamic:0.995:1.5`.
 
         Raises:
-            UsageError: the text is no clip, or its number is out of bounds.
+            UsageError: the text is not a clip, or its number is out of bounds.
         """
         expect("clip-x0", text, str)
         mode, *numbers = text.split(":")
@@ -183,7 +183,7 @@ class Clip:
                 return p.replace(x0=p.x0.clamp(-bound, bound) / bound)
 
     def share(self, p: Prediction) -> torch.Tensor:
-        """Return the share of the values of x0 beyond the bound: a tensor (), since reading it waits for the device."""
+        """Return the share of values of x0 beyond the bound, as a tensor (): reading it would wait for the device."""
         bound = self._quantile(p.x0) if self.mode == "dynamic" else self.value
         return (p.x0.abs() > bound).float().mean()
 

@@ -1,4 +1,4 @@
-"""Protocol of plugins, as far as it can be checked without running: how samplerzoo calls and reads their members."""
+"""Protocol of plugins that can be checked without running them: how samplerzoo calls and reads their members."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "path": (("path",),),
     "codec": (("codec",), ("module",)),
 }
-"""Members that a plugin of a kind has to define: one of each group."""
+"""Members that a plugin of each kind has to define: at least one of each group."""
 
 CALLED: dict[str, tuple[str, ...]] = {
     "sampler": ("grid", "step", "suited", "walk"),
@@ -33,7 +33,7 @@ CALLED: dict[str, tuple[str, ...]] = {
     "path": ("claims", "path"),
     "codec": ("claims", "codec", "module"),
 }
-"""Methods that samplerzoo calls. It gives the arguments that the base class has, by position."""
+"""Methods that samplerzoo calls, with the arguments of the base class, by position."""
 
 READ: dict[str, tuple[str, ...]] = {
     "sampler": ("order", "takes_shift", "needs_mean"),
@@ -55,13 +55,13 @@ VALUES: dict[str, tuple[type, str]] = {
     "name": (str, "a text"),
     "id": (str, "a text"),
 }
-"""Types of members whose value only an object has, where they are properties."""
+"""Types of members that may be properties, whose value only an object has."""
 
 SWITCHES = ("needs_labels", "needs_timesteps", "rounds", "starts_at_top", "has_one_step")
 """Members that are True or False for the whole class."""
 
 LEVELS = frozenset("ts")
-"""Arguments whose names an author may give the other way round: papers disagree on which of t and s comes first."""
+"""Arguments whose names an author may swap: papers disagree on which of t and s comes first."""
 
 
 def check_members(cls: type, base: type, kind: str) -> None:
@@ -71,7 +71,7 @@ def check_members(cls: type, base: type, kind: str) -> None:
         base: the class that plugins of this kind are subclasses of.
 
     Raises:
-        TypeError: a member is missing, or cannot be used so; with file and line of the member.
+        TypeError: a member is missing, or cannot be used that way. The message has file and line of the member.
     """
     for name, field in getattr(cls, "model_fields", {}).items():
         extra = field.json_schema_extra
@@ -85,7 +85,7 @@ def check_members(cls: type, base: type, kind: str) -> None:
             raise TypeError(f"{cls.__name__} does not define {' or '.join(members)}{hint} ({place_of_class(cls)})")
     for name in CALLED[kind]:
         if name == "step" and _overrides(cls, base, "walk"):
-            continue  # the walk of Sampler alone calls it
+            continue  # only the walk of Sampler calls it
         if _overrides(cls, base, name):
             fault = _fault_of_method(cls, base, name)
             if fault:
@@ -98,10 +98,10 @@ def check_members(cls: type, base: type, kind: str) -> None:
 
 
 def check_values(plugin: object, *names: str) -> None:
-    """Read members of a plugin's object, and compare what they give with what samplerzoo takes.
+    """Read members of a plugin's object, and check the types of their values.
 
     Raises:
-        ZooError: a member fails, or gives something else.
+        ZooError: a member fails, or its value has a wrong type.
     """
     for name in names:
         kind, wanted = VALUES[name]
@@ -118,7 +118,7 @@ def _overrides(cls: type, base: type, name: str) -> bool:
 
 
 def _meant(cls: type, base: type, members: Sequence[str]) -> tuple[str, str] | None:
-    """Return a member of the author's own whose name is nearly one that is missing, and that name."""
+    """Return a member of the plugin whose name looks like a misspelt missing one, and the missing name."""
     own = {name for parent in cls.__mro__ if not issubclass(base, parent) for name in vars(parent)}
     for member in members:
         if close := difflib.get_close_matches(member, sorted(own), n=1):
@@ -127,7 +127,7 @@ def _meant(cls: type, base: type, members: Sequence[str]) -> tuple[str, str] | N
 
 
 def _fault_of_method(cls: type, base: type, name: str) -> str | None:
-    """Say why samplerzoo cannot call a method; None if it can."""
+    """Return the reason why samplerzoo cannot call a method, or None if it can."""
     raw, method = inspect.getattr_static(cls, name), getattr(cls, name)
     if isinstance(raw, (property, functools.cached_property)):
         return f"{name} is a property, and samplerzoo calls it: take @property away"
@@ -140,7 +140,7 @@ def _fault_of_method(cls: type, base: type, name: str) -> str | None:
         return f"{name} yields, and has to return its answer{walk}"
     try:
         own = [*inspect.signature(method).parameters.values()]
-    except (TypeError, ValueError):  # a function of C that has no signature
+    except (TypeError, ValueError):  # a C function without a signature
         return None
     given = [*inspect.signature(getattr(base, name)).parameters][1:]
     if not isinstance(raw, (staticmethod, classmethod)) and hasattr(type(raw), "__get__"):  # called with self
@@ -181,13 +181,13 @@ def _fault_of_arguments(own: Sequence[Parameter], given: Sequence[str]) -> str |
 
 
 def _apart(names: Sequence[str], others: Sequence[str], count: int) -> Sequence[str]:
-    """Find the names that the others do not have, or take the last ones if the author has names of his own."""
+    """Return the names that are not among the others: `count` of them, else the last `count` names."""
     apart = [name for name in names if name not in others]
     return apart if len(apart) == count else names[-count:]
 
 
 def _fault_of_value(name: str, raw: Any) -> str | None:
-    """Say why samplerzoo cannot read a member; None if it can."""
+    """Return the reason why samplerzoo cannot read a member, or None if it can."""
     if callable(raw) or isinstance(raw, (staticmethod, classmethod, functools.partialmethod)):
         return f"{name} is a method, and is read without being called: put @property above it"
     if isinstance(raw, (property, functools.cached_property)):

@@ -1,4 +1,4 @@
-"""Request for images to a pipeline that calls its network by itself, in the place of the driver."""
+"""Request for images from a pipeline that calls its network itself, instead of the driver."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Images that are wanted, and who listens.
+    """Request for images, with listeners.
 
     Attributes:
-        indices: numbers of the images, by which their noise is keyed.
-        prompts: text of each image.
+        indices: numbers of the images, which are part of the key of their noise.
+        prompts: prompt of each image.
         guidance_scale: scale of the pipeline's own guidance; None for its default.
-        on_step, on_prediction: listeners, as those of the driver.
+        on_step, on_prediction: listeners, as for the driver.
     """
 
     sampler: Sampler

@@ -1,4 +1,4 @@
-"""Sampler protocol: a frozen set of options with one method to write, from one level to the next."""
+"""Sampler protocol: a frozen set of options, and one method to write that goes from one level to the next."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Sampler(Options):
     def order(self) -> int:
         """Order of convergence in the step size: the weak order if it draws noise after x_T.
 
-        Above 2 it is that of the steps after the first few ones, in which a method with memory knows less. It is 0 if
-        images do not converge on the data as steps grow small.
+        Above 2, the first few steps do not count, since a method with memory has a lower order there. The order is 0 if
+        images do not converge to the data distribution as the steps become small.
         """
         return 1
 
     def suited(self, model: Model) -> Self:
-        """Return this sampler with the defaults that depend on the model. What the user has set stays."""
+        """Return this sampler with the defaults that depend on the model. Options that the user has set stay."""
         return self
 
     def grid(self, schedule: Schedule, steps: int, spacing: str) -> Grid:
@@ -97,10 +97,10 @@ def suited(sampler: Sampler, model: Model) -> Sampler:
 
 
 def grid_of(sampler: Sampler, schedule: Schedule, steps: int, spacing: str | None = None) -> Grid:
-    """Ask a sampler for the levels that it visits; without a spacing, on the one that is usual for the path.
+    """Ask a sampler for its grid. Without a spacing, it gets the default spacing of the path.
 
     Raises:
-        UsageError: there are no such steps on this schedule.
+        UsageError: this number of steps does not fit on this schedule.
         ZooError: the sampler fails, or gives something else.
     """
     with blaming(sampler):

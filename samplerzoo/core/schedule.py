@@ -1,4 +1,4 @@
-"""Noise paths, on which the steps of a run are spread."""
+"""Noise path of a model, on which the steps of a run are spread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 LEAST_ALPHA = 2.0**-12
-"""Value of alpha in place of zero, so that formulas can divide by it: its square is that of diffusers' zero SNR."""
+"""Value of alpha in place of zero, so that formulas can divide by it. Its square is what diffusers uses at zero SNR."""
 KARRAS_RHO = 7.0
 """Exponent rho of Karras et al. 2022, eq. 5."""
 
@@ -33,12 +33,13 @@ class Schedule(ABC):
         T: tau of the noisiest level.
         low: tau of the cleanest level that a network is trained on, at which spacings end.
         prior_std: standard deviation of the noise that sampling starts from.
-        ends_in_noise: True if the noisiest level is meant to hold no signal, so that eps alone does not tell x0 there.
+        ends_in_noise: True if the noisiest level is meant to hold no signal, so that eps does not determine x0 there.
         own: function from a number of steps to the decreasing times tau of the model's own scheduler, if it has a grid.
-        shifted: function from times tau that a pipeline asks for to those that the model's own scheduler visits for
-            them, if those are others.
-        shift: number s by which that scheduler moves even times towards the noise, to s tau / (1 + (s - 1) tau)
-            (Esser et al. 2024, eq. 23); 1 leaves them. Spacings that are even in time keep it.
+        shifted: function from times tau that a pipeline asks for to the times that the model's own scheduler visits
+            instead, if they differ.
+        shift: number s by which that scheduler moves evenly spaced times towards the noise, to
+            s tau / (1 + (s - 1) tau) (Esser et al. 2024, eq. 23); 1 leaves them. Spacings that are even in time apply
+            it, too.
     """
 
     kind: ClassVar[str]
@@ -67,16 +68,16 @@ class Schedule(ABC):
         """Return the levels of a batch, as a Level whose fields are float64 tensors of the shape of tau."""
 
     def timestep(self, tau: float) -> float:
-        """Return the number that users and records call a level by: sigma, unless the kind of path has another."""
+        """Return the number of a level for users and records: sigma, unless the kind of path has timesteps."""
         return tau
 
     def tau(self, timestep: float) -> float:
-        """Return the tau of a level that is called by this number."""
+        """Return the tau of the level with this timestep, the inverse of `timestep`."""
         return timestep
 
     @property
     def whole(self) -> int | None:
-        """Number of training timesteps tau = 1 ... T, if the path has such."""
+        """Number of training timesteps tau = 1 ... T; None if the path has none."""
         return None
 
     @property
@@ -85,7 +86,7 @@ class Schedule(ABC):
         return self.usual if self.own is None else "scheduler"
 
     def timesteps(self, grid: Grid) -> list[float]:
-        """Return what the noisy levels of a grid are called."""
+        """Return the timesteps of the noisy levels of a grid."""
         return [self.timestep(level.tau) for level in grid.levels[:-1]]
 
     def describe(self, level: Level) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""Protocol of sources, which offer the samplers of another library, such as the schedulers of diffusers."""
+"""Protocol of sources: plugins that offer the samplers of another library, such as the schedulers of diffusers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Source(ABC):
-    """Samplers of another library. `--sampler SOURCE:NAME` takes the name of the entry point and the name there."""
+    """Source of samplers of another library. In `--sampler SOURCE:NAME`, SOURCE is the name of its entry point."""
 
     noun: str
     """Word of that library for a sampler, such as "scheduler"."""

@@ -1,4 +1,4 @@
-"""Spacing protocol: it spreads the steps of a run over a noise path, for every sampler alike."""
+"""Spacing protocol: a spacing spreads the steps of a run over a noise path, in the same way for every sampler."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 class Spacing(Options):
     """Spacing, which spreads the steps of a run over a noise path. Write `taus`.
 
-    A run of one step starts at T, without `taus` being asked.
+    A run of one step starts at T, and `taus` is not called.
     """
 
     needs_timesteps: ClassVar[bool] = False
-    """True if it is made of training timesteps; it refuses the paths that have none, such as VE and flow paths."""
+    """True if it needs training timesteps. Paths without them, such as VE and flow paths, are then refused."""
 
     rounds: ClassVar[bool] = False
-    """True if it visits whole timesteps only, on the paths that have them, so that no more steps than T fit."""
+    """True if it visits only whole timesteps on paths that have them, so that at most T steps fit."""
 
     starts_at_top: ClassVar[bool] = True
     """True if a run starts at T for any number of steps; False if it may start at a level with less noise."""
 
     has_one_step: ClassVar[bool] = False
-    """True if `taus` is asked for a run of one step, too."""
+    """True if `taus` is called for a run of one step, too."""
 
     def taus(self, schedule: Schedule, steps: int) -> Sequence[float]:
-        """Return the decreasing times tau of the noisy levels, one a step, each in (0, T]."""
+        """Return the decreasing times tau of the noisy levels, one per step, each in (0, T]."""
         raise NotImplementedError(f"{type(self).__name__} has no taus")
 
     def spread(self, schedule: Schedule, steps: int) -> list[float]:
-        """Return the times tau of a run, of any number of steps.
+        """Return the times tau of a run with any number of steps, checked.
 
         Raises:
-            UsageError: the steps do not fit, or the path is not one for this spacing.
-            ZooError: the spacing fails, or gives something else.
+            UsageError: the steps do not fit, or the path does not suit this spacing.
+            ZooError: the spacing fails, or returns something else.
         """
         if steps < 1:
             raise UsageError(f"a run needs at least 1 step, not {steps}")

@@ -6,12 +6,12 @@ import time
 
 
 class Stopwatch:
-    """Sum of the seconds between start and stop, of which there may be many, also inside of each other.
+    """Total time between `start` and `stop`. Calls may repeat and nest; nested time counts once.
 
-    A device works on while the program goes on, so that it is waited for at both ends.
+    A GPU works asynchronously, so the stopwatch waits for the device at both ends.
 
     Attributes:
-        seconds: sum by now.
+        seconds: total so far.
     """
 
     def __init__(self, device: str = "cpu") -> None:
@@ -37,7 +37,7 @@ class Stopwatch:
         self.stop()
 
     def _wait(self) -> None:
-        """Read a number from the device, which it answers when all before is done."""
+        """Wait for the device by reading a number from it, which it returns after all earlier work."""
         if self._device != "cpu":
             import torch
 

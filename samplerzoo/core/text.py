@@ -1,4 +1,4 @@
-"""Text encoder: the way from prompts to what a network is told of them."""
+"""Text encoder: conversion of prompts to inputs of a network."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     Inputs = Mapping[str, torch.Tensor]
 
 MOST_KEPT = 2**26
-"""Numbers that are kept of encoded prompts: a thousand prompts of Stable Diffusion."""
+"""Most values that are kept of encoded prompts: about a thousand prompts of Stable Diffusion."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """Text encoder of a model. It encodes each prompt by itself, so that no image depends on its batch, and once.
+    """Text encoder of a model. It encodes each prompt once, and by itself, so that no image depends on its batch.
 
     Attributes:
         encode: function from a prompt to keyword inputs of the network, without the axis of the batch.
-        nothing: function that returns inputs which ask for nothing in particular; None for those of the empty prompt.
+        nothing: function that returns the inputs for no prompt in particular; None to use the empty prompt.
         count: function from a prompt to the number of its tokens.
-        most: tokens that are read of a prompt; what is behind them is cut off.
+        most: largest number of tokens that are read from a prompt; the rest is cut off.
         identity: function that returns the SHA-256 of the encoder's files.
-        watch: seconds that it has spent on encoding.
+        watch: stopwatch of the time spent on encoding.
     """
 
     encode: Callable[[str], Inputs]
@@ -39,7 +39,7 @@ class TextEncoder:
     _kept: dict[str | None, Inputs] = field(default_factory=dict, init=False, repr=False)
 
     def inputs(self, prompts: Sequence[str | None]) -> dict[str, torch.Tensor]:
-        """Return the inputs of a batch, (N, ...) each, of N prompts. None asks for nothing in particular."""
+        """Return the inputs (N, ...) for N prompts. None stands for no prompt in particular."""
         import torch
 
         found = {prompt: self._encoded(prompt) for prompt in dict.fromkeys(prompts)}
@@ -47,12 +47,12 @@ class TextEncoder:
         return {name: torch.stack([found[prompt][name] for prompt in prompts]) for name in names}
 
     def cut(self, prompts: Iterable[str]) -> dict[str, int]:
-        """Return the prompts that are too long, with the number of their tokens."""
+        """Return the prompts that are too long, each with its number of tokens."""
         counts = {prompt: self.count(prompt) for prompt in dict.fromkeys(prompts)}
         return {prompt: count for prompt, count in counts.items() if count > self.most}
 
     def _encoded(self, prompt: str | None) -> Inputs:
-        """Encode a prompt, or take what was kept of it."""
+        """Encode a prompt, or return its kept inputs."""
         import torch
 
         if prompt is None and self.nothing is None:
@@ -61,7 +61,7 @@ class TextEncoder:
             with torch.no_grad(), self.watch:
                 inputs = self.nothing() if prompt is None and self.nothing is not None else self.encode(prompt or "")
             size = sum(value.numel() for value in inputs.values())
-            if (len(self._kept) + 1) * size > MOST_KEPT:  # the first ones stay: prompts come round in turn
+            if (len(self._kept) + 1) * size > MOST_KEPT:  # keep the first ones, since prompts are used cyclically
                 return inputs
             self._kept[prompt] = inputs
         return self._kept[prompt]

@@ -1,4 +1,4 @@
-"""Walk of a sampler from noise to data, with checks of what it gives on the way."""
+"""Walk of a sampler from noise to data, with checks of its states."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from samplerzoo.errors import ZooError
 
 
 def walk(sampler: Sampler, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Draw x_T, and yield it and the state after every step of the grid.
+    """Draw x_T. Yield it, and the state after every step of the grid.
 
     Raises:
-        ZooError: the sampler gives something that is not a state.
+        ZooError: the sampler yields something that is not a state.
     """
     x = denoise.schedule.prior_std * noise()
     yield x
@@ -32,7 +32,7 @@ def walk_from(
     """Yield the state after every step of the grid, from a state x at its first level.
 
     Raises:
-        ZooError: the sampler gives something that is not a state, or not one a step.
+        ZooError: the sampler yields something that is not a state, or not one state per step.
     """
     states = sampler.walk(x, grid, denoise, noise)
     method = "step" if type(sampler).walk is Sampler.walk else "walk"
@@ -61,11 +61,11 @@ class FiniteCheck:
 
     Args:
         steps: number of steps of the run, for messages.
-        at_once: read every check when it is made, where that stalls nothing.
-        advice: what to do about such a value, the end of a sentence.
+        at_once: read every check immediately, which costs nothing on a CPU.
+        advice: advice on what to do, as the end of the error message.
 
     Attributes:
-        step: number of the step that is being made.
+        step: number of the current step.
     """
 
     def __init__(self, steps: int, *, at_once: bool, advice: str = "") -> None:
@@ -74,18 +74,18 @@ class FiniteCheck:
         self._seen: list[tuple[torch.Tensor, str, int, Level]] = []
 
     def __call__(self, x: torch.Tensor, culprit: str, level: Level) -> None:
-        """Check x, which `culprit` gave at a level; of `at_once`, raise as `read` does."""
-        low, high = torch.aminmax(x)  # NaN if any value is; a sixth of the time of asking every value
+        """Check x, which `culprit` returned at a level. If `at_once`, raise an error as `read` does."""
+        low, high = torch.aminmax(x)  # NaN if any value is NaN; six times as fast as checking every value
         if self._at_once:
             self._refuse_infinite((low.item(), high.item()), culprit, self.step, level)
         else:
             self._seen.append((torch.stack([low, high]), culprit, self.step, level))
 
     def read(self) -> None:
-        """Read all checks that are not read yet.
+        """Read all pending checks.
 
         Raises:
-            ZooError: a value is NaN or infinite; names the first step and who gave it.
+            ZooError: a value is NaN or infinite. The message names the first such step and the culprit.
         """
         seen, self._seen = self._seen, []
         extremes = torch.stack([extremes for extremes, *_ in seen]).tolist() if seen else []

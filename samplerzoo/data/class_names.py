@@ -28,10 +28,9 @@ def are_numbers(names: Collection[str]) -> bool:
 
 
 def find_class(text: str, names: Sequence[str]) -> int | None:
-    """Return the class of this name, or else of this number. Return None if there is none.
+    """Return the class with this name, or else with this number; None if there is none.
 
-    Where the names are numbers, as 0, 5 and 7 may be, a number is a name. An accent may be written in either way that
-    Unicode has.
+    If all names are numbers, such as 0, 5 and 7, a number is a name. Accents may be composed or decomposed in Unicode.
 
     Raises:
         UsageError: two classes have this name.
@@ -70,9 +69,12 @@ def order_among(names: Sequence[str], others: Sequence[str]) -> tuple[int, ...] 
 
 
 def split_list(text: str, names: Sequence[str], known: Callable[[str], T | None]) -> Iterator[tuple[str, T | None]]:
-    """Yield the words of a list such as `cat,dog` or `tench, Tinca tinca`, with what is known of each.
+    """Yield the words of a list such as `cat,dog` or `tench, Tinca tinca`, each with its meaning.
 
-    A word may hold as many commas as a name: at each place the longest one that is known is taken.
+    Names may contain commas, so at each place the longest known name is taken.
+
+    Args:
+        known: function from a word to its meaning, or None if it has none.
     """
     parts = text.split(",")
     most = 1 + max((name.count(",") for name in names), default=0)
@@ -87,7 +89,7 @@ def split_list(text: str, names: Sequence[str], known: Callable[[str], T | None]
 
 
 def parse_classes(text: str, names: Sequence[str]) -> list[int]:
-    """Return the classes that a user names, or numbers, in a list.
+    """Return the classes of a list of names or numbers that a user typed.
 
     Raises:
         UsageError: there is no such class, or one is named twice.
@@ -104,11 +106,11 @@ def parse_classes(text: str, names: Sequence[str]) -> list[int]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names in one line, the first of them if they are many, and in quotes where a space at an end hides."""
+    """Return names in one line: the first `NAMED` of many, and names with outer spaces in quotes."""
     shown = [name if name == name.strip() else repr(name) for name in names[:NAMED]]
     return ", ".join(shown) + (f", ... ({len(names)} in all)" if len(names) > NAMED else "")
 
 
 def composed(text: str) -> str:
-    """Return a text whose accents are written in one of the two ways that Unicode has: both are of one class."""
+    """Return a text with composed accents (NFC), so that the two ways of writing a name in Unicode are one class."""
     return unicodedata.normalize("NFC", text)

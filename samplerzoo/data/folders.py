@@ -1,4 +1,4 @@
-"""Folders of pictures: which files are read, which of them are a split, and which classes they are of."""
+"""Folders of pictures: which files are read, and how they are divided into splits and classes."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ SPLITS = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-"""Names of folders and files that may be splits, and the split that each is."""
+"""Names of folders and files that may be splits, with the split that each name means."""
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-"""Files that say more of the pictures beside them, as `datasets` takes them: `file_name`, and further columns."""
+"""Files with metadata of the pictures beside them, in the format of `datasets`: `file_name`, and further columns."""
 UNREAD = frozenset(
     ".heic .heif .jxl .jxr .svg .psd .exr .hdr .raw .dng .cr2 .cr3 .nef .arw "
     ".npy .npz .zip .tar .gz .tgz .7z .rar".split()
 )
-"""Suffixes of files that may hold pictures and are not read, which a note counts."""
+"""Suffixes of files that may hold pictures but are not read. A note counts them."""
 BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
-"""First bytes of files of PNG, JPEG, GIF, WebP and TIFF."""
+"""First bytes of PNG, JPEG, GIF, WebP and TIFF files."""
 NUMBER = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?"
-"""Number as a program writes it, in a CSV file: short enough that float64 holds it."""
+"""Number in a CSV file, as a program writes it, and short enough for float64."""
 SHARD = re.compile(r"[0-9]{5,}")
-"""Name of a folder that holds a part of one set and no class, as StyleGAN and EDM write them."""
+"""Name of a folder that is a shard of a data set and not a class, as StyleGAN and EDM write them."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Listing:
 
     Attributes:
         files: paths of the pictures, in order.
-        columns: what is known of each picture, by name: a row of a metadata file, its class, its label.
-        labelled_by: where the column label is from, if not from a metadata file.
+        columns: by name, a value for each picture: from a metadata file, or its class or label.
+        labelled_by: origin of the column label, if that is not a metadata file.
         divided: True if the folder is divided into splits, of which one is listed.
         class_names: names of the integers in the column label, if it holds integers.
         notes: what was left out, in sentences.
@@ -105,7 +105,7 @@ def list_pictures(folder: Path, split: str) -> Listing:
 
 
 class ManifestLine(Options):
-    """Line of a run's manifest.jsonl, as far as it is read here. Its file lies in the run folder."""
+    """Line of a run's manifest.jsonl, with the fields that are read here. Its file lies in the run folder."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -145,17 +145,17 @@ def _run(folder: Path) -> Listing:
     notes = left_out(folder, files)
     if len(labels) < len(entries):
         return Listing(files, {}, notes=notes)
-    names = apart(names or map(str, range(max(labels, default=-1) + 1)))  # label k is class k, whichever there are
+    names = apart(names or map(str, range(max(labels, default=-1) + 1)))  # label k is class k, even if some are missing
     return Listing(files, {"label": labels}, MANIFEST, class_names=names, notes=notes)
 
 
 def left_out(run: Path, files: Collection[Path]) -> tuple[str, ...]:
-    """Say which pictures lie beside those of a run, in the folders that these have inside of the run's.
+    """Return a note of pictures in a run's subfolders that do not belong to the run.
 
     Args:
         files: pictures of the run.
     """
-    folders = {file.parent for file in files} - {run}  # where the sheet of all pictures lies
+    folders = {file.parent for file in files} - {run}  # the run folder itself has the sheet of all pictures
     beside = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_picture(path)]
     others = sorted({path for path in beside if not path.name.startswith(".")}.difference(files))
     if not others:
@@ -167,7 +167,7 @@ def left_out(run: Path, files: Collection[Path]) -> tuple[str, ...]:
 
 
 def _unwrapped(root: Path, files: list[Path]) -> tuple[Path, list[Path]]:
-    """Go down to the folder in which the pictures begin to differ: images/cat and images/dog differ in images."""
+    """Descend while all pictures are in one folder: for images/cat and images/dog, down to images."""
     while True:
         parts = [path.relative_to(root).parts for path in files]
         tops = {each[0] for each in parts}
@@ -177,20 +177,21 @@ def _unwrapped(root: Path, files: list[Path]) -> tuple[Path, list[Path]]:
 
 
 def split_word(name: str, split: str = "train") -> str | None:
-    """Return the word of a name that says a split, as `datasets` finds it: anywhere, apart from other letters.
+    """Return the word in a name that means a split, or None. As in `datasets`, no other letters may touch it.
 
     Args:
-        split: a split that may have a name of its own.
+        split: a further word that means a split.
     """
-    words = (name, *re.split("[^0-9A-Za-z]", name), *re.split("[^A-Za-z]", name))  # train, train-0, and train2017
+    words = (name, *re.split("[^0-9A-Za-z]", name), *re.split("[^A-Za-z]", name))  # such as train, train-0, train2017
     return next((word for word in words if word.lower() in SPLITS or word == split), None)
 
 
 def _splits(root: Path, files: list[Path]) -> dict[str, str]:
-    """Return the folders that are splits, by name; none if folders of such names are classes like the others.
+    """Return the folders that are splits, by name, or nothing if folders with such names are classes like the others.
 
-    They are splits if there are no other folders; then their names may have further words. Beside others, as classes
-    train and test of a set may be, they are if a split for training and another one hold folders of their own.
+    If there are no other folders, they are splits, and their names may contain further words. If there are others, a
+    data set may have classes called train and test. Then they are splits only if a training split and another split
+    contain folders themselves.
     """
     tops: dict[str, list[int]] = {}
     for path in files:
@@ -198,7 +199,7 @@ def _splits(root: Path, files: list[Path]) -> dict[str, str]:
         if len(parts) > 1:
             tops.setdefault(parts[0], []).append(len(parts))
     found = {name: SPLITS[name.lower()] for name in tops if name.lower() in SPLITS}
-    if not found:  # mnist_train and mnist_test
+    if not found:  # such as mnist_train and mnist_test
         words = {name: split_word(name) for name in tops}
         named = {name: SPLITS[word.lower()] for name, word in words.items() if word}
         if len(named) == len(tops) and "train" in named.values() and len({*named.values()}) > 1:
@@ -211,7 +212,7 @@ def _splits(root: Path, files: list[Path]) -> dict[str, str]:
 
 
 def _classes(root: Path, files: list[Path]) -> tuple[dict[str, list[Any]], list[str]]:
-    """Return the class of each picture, the first folder that it lies in, and notes."""
+    """Return the class of each picture, which is the topmost folder that it lies in, and notes."""
     parts = [path.relative_to(root).parts for path in files]
     inside = [each[0] for each in parts if len(each) > 1]
     if not inside:
@@ -225,10 +226,10 @@ def _classes(root: Path, files: list[Path]) -> tuple[dict[str, list[Any]], list[
 
 
 def _metadata(folder: Path, files: list[Path]) -> tuple[dict[str, list[Any]], list[str]]:
-    """Return the columns of the metadata files, in the order of the pictures, and what to say of their other rows.
+    """Return the columns of the metadata files, in the order of the pictures, and notes on rows without a picture.
 
     Raises:
-        ZooError: one cannot be read, or says nothing of some of the pictures.
+        ZooError: a file cannot be read, files contradict each other, or only some pictures have a row.
     """
     rows: dict[str, dict[str, Any]] = {}
     named = sorted(walk(folder, lambda path: path.name in METADATA))
@@ -261,7 +262,7 @@ def _metadata(folder: Path, files: list[Path]) -> tuple[dict[str, list[Any]], li
 
 
 def _beside(path: Path, name: str) -> str:
-    """Return the file that a metadata file names. Windows writes backslashes, which elsewhere may stand in a name."""
+    """Return the path of a file that a metadata file names. Backslashes separate folders unless such a file exists."""
     file = os.path.abspath(path.parent / name)
     return file if "\\" not in name or os.path.exists(file) else os.path.abspath(path.parent / name.replace("\\", "/"))
 
@@ -275,7 +276,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
                 pandas.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True)
             )
         ),
-        ".jsonl": lambda file: pandas.read_json(  # "01" is not 1, and editors of Windows begin with a mark
+        ".jsonl": lambda file: pandas.read_json(  # "01" is not 1, and Windows editors write a byte order mark
             file, lines=True, dtype=False, convert_dates=False, encoding="utf-8-sig"
         ),
     }
@@ -283,7 +284,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         frame = readers.get(path.suffix, pandas.read_parquet)(path).convert_dtypes()
     except UnicodeDecodeError as error:
         raise ZooError(f"{path}: it is not in UTF-8: save it again in that encoding") from error
-    except (OSError, ValueError) as error:  # those of pandas and pyarrow are ValueErrors
+    except (OSError, ValueError) as error:  # errors of pandas and pyarrow are ValueErrors
         why = f"{reason(error)}; without it the pictures are read as they lie"
         raise ZooError(f"{path}: cannot be read: {why}") from error
     if "file_name" not in frame.columns:
@@ -293,17 +294,17 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             raise ZooError(f"{path}: its columns are separated by {other!r}: save it again with commas")
         names = listed(found) or "no column"
         raise ZooError(f"{path}: no column file_name that says which picture a row is of, but {names}")
-    if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes what is too much for names of rows
+    if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes surplus values as names of rows
         raise ZooError(f"{path}: its rows have more values than it names columns: put names with commas into quotes")
     frame = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _without_spaces(frame: DataFrame) -> DataFrame:
-    """Take the spaces around commas from the names and texts of a CSV file. People line columns up with them.
+    """Strip the names and texts of a CSV file, where people may have aligned columns with spaces.
 
     Raises:
-        ValueError: two columns have one name without them.
+        ValueError: two columns have the same name after that.
     """
     frame.columns = frame.columns.str.strip()
     if frame.columns.has_duplicates:
@@ -314,7 +315,7 @@ def _without_spaces(frame: DataFrame) -> DataFrame:
 
 
 def _with_numbers(frame: DataFrame) -> DataFrame:
-    """Turn the columns of a CSV file into numbers that hold nothing else. 01 is a name, and another one than 1."""
+    """Convert the columns of a CSV file that hold only numbers. 01 is not a number, but a name other than 1."""
     import pandas
 
     for name in frame.columns:
@@ -325,7 +326,7 @@ def _with_numbers(frame: DataFrame) -> DataFrame:
 
 
 def _unread(folder: Path) -> list[str]:
-    """Return a note that counts the files that may hold pictures and are not read."""
+    """Return notes that count the files that may hold pictures but are not read."""
     others = Counter(path.suffix.lower() for path in walk(folder, lambda path: path.suffix.lower() in UNREAD))
     said = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
     nameless = sum(1 for _ in walk(folder, _is_nameless))
@@ -335,7 +336,7 @@ def _unread(folder: Path) -> list[str]:
 
 
 def _is_nameless(path: Path) -> bool:
-    """Tell whether a file without a suffix begins as a picture does."""
+    """Tell whether a file has no suffix and begins like a picture."""
     if path.suffix:
         return False
     try:
@@ -346,6 +347,6 @@ def _is_nameless(path: Path) -> bool:
 
 
 def _repeated(folder: Path) -> list[str]:
-    """Return a note of the folders that are links to others, whose pictures are read there and once."""
+    """Return a note of the folders that link to others, whose pictures are read only there."""
     names = [str(path.relative_to(folder)) for path in repeated(folder)]
     return [f"read once, and not again by links to their folders: the pictures of {listed(names)}"] if names else []

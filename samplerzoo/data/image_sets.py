@@ -48,8 +48,8 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         class_names: one name per class; empty if the data have no labels.
         channels, image_size: number of channels, and side in pixels.
         name: the data set, as the user named it.
-        notes: what was taken for what, and what was left out, in sentences.
-        table: rows that the images were read from, if from any.
+        notes: sentences on assumptions, and on what was left out.
+        table: rows that the images were read from, if they come from a table.
     """
 
     source: Tensor | LazyImages
@@ -86,9 +86,9 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of what is cheap to read: label, name and size of every image in order, and the content of some.
+        """SHA-256 of label, name and size of every image, in order, and of the content of some, so that it is fast.
 
-        It is that of the files, since another version of Pillow may decode other pixels.
+        It hashes files and not pixels, since another version of Pillow may decode other pixels.
         """
         digest = hashlib.sha256(json.dumps([self.class_names, self.labels.tolist()]).encode())
         if self.table is None:
@@ -100,7 +100,7 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
     @functools.cached_property
     def marks(self) -> Marks | None:
-        """Marks of all that the fingerprint is of, picture by picture; None of images that have no files."""
+        """Marks of what the fingerprint hashes, picture by picture; None for images without files."""
         if self.table is None:
             return None
         files, contents = self._read
@@ -122,7 +122,7 @@ class ImageData(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
     @property
     def summary(self) -> str:
-        """Summary of what was read, in one line: how many images, and which classes."""
+        """Summary of the data in one line: how many images, and which classes."""
         shape = f"{self.image_size}x{self.image_size}, {'grey' if self.channels == 1 else 'colour'}"
         return summary(self.name, len(self), self.class_names, self.class_counts, (shape, *self.notes))
 
@@ -174,7 +174,7 @@ class LazyImages:
 
 
 def summary(name: str, images: int, classes: Sequence[str], counts: Sequence[int], notes: Sequence[str]) -> str:
-    """Say what was read of a data set in one line: how many images, which classes, and notes."""
+    """Summarize a data set in one line: how many images, which classes, and notes."""
     said = "no labels"
     if classes and len(classes) <= NAMED:
         kinds = ", ".join(f"{label} {count:,}" for label, count in zip(classes, counts, strict=True))

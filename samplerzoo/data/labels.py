@@ -1,4 +1,4 @@
-"""Labels of a table of images: the column that holds them, and the classes that its values are of."""
+"""Labels of a table of images: the column that holds them, and the classes that its values mean."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import datasets
 
 COLUMNS = ("label", "labels", "class", "class_name", "class_label", "category", "target")
-"""Columns that are taken for labels if none is asked for and none is declared as class labels."""
+"""Names of columns that are taken for labels if the user names none and none is declared as class labels."""
 LARGEST = 2**53
-"""Largest whole number that a float is sure to mean."""
+"""Largest whole number up to which every integer is exact as a float."""
 UNLABELLED = -1
-"""Number of a row without a label, as data sets have it that keep the labels of a split to themselves."""
+"""Label of a row without one. Data sets that keep the labels of a split secret have it, too."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ class Labels:
 
 
 def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str, label_names: tuple[str, ...] = ()) -> Labels:
-    """Read the labels of a table from a column that is asked for, or else from one that looks like labels.
+    """Read the labels of a table from the column that the user names, or else from one that looks like labels.
 
-    Integers keep their order as numbers: 2 comes before 10. A column that was not asked for and holds no labels is
-    left out with a note.
+    Integers are sorted as numbers: 2 comes before 10. A column that only looked like labels is left out with a note.
 
     Args:
         asked: name of the column.
@@ -54,7 +53,7 @@ def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str, label_n
         label_names: names of the integers in the column label, if they are known from elsewhere.
 
     Raises:
-        UsageError: the column that is asked for is not there, or does not hold one class per image.
+        UsageError: the named column does not exist, or does not hold one class per image.
     """
     nothing = torch.full((len(rows),), UNLABELLED)
     if asked is not None and asked not in rows.column_names:
@@ -84,10 +83,10 @@ def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str, label_n
 
 
 def check_labelled(labels: Labels, dataset: str) -> None:
-    """Refuse labels that some rows lack.
+    """Refuse labels if some rows have none.
 
     Raises:
-        UsageError: says how many, and what to do.
+        UsageError: says how many rows have none, and what to do.
     """
     lacking = (labels.values == UNLABELLED).nonzero().squeeze(1)
     if labels.names and len(lacking):
@@ -110,7 +109,11 @@ def _found(rows: datasets.Dataset) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value of a cell: None where there is none, the only one of a list, an integer for a whole float."""
+    """Normalize the value of a cell: NaN and empty texts to None, a list to its only item, a whole float to an integer.
+
+    Raises:
+        _Unfit: the value is not one class.
+    """
     if isinstance(value, list) and len(value) == 1:
         return _plain(value[0])
     if isinstance(value, (list, dict, bytes)):
@@ -127,7 +130,7 @@ def _plain(value: Any) -> Any:
 
 
 def _declared(classes: list[Any], names: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
-    """Return the labels of a column that names its classes, and the names, each of them once."""
+    """Return the labels of a column that declares its classes, and the distinct names."""
     values = torch.tensor([UNLABELLED if value is None else int(value) for value in classes], dtype=torch.int64)
     outside = values[(values < UNLABELLED) | (values >= len(names))]
     if len(outside):
@@ -138,9 +141,9 @@ def _declared(classes: list[Any], names: Sequence[str]) -> tuple[Tensor, tuple[s
 
 
 def _numbered(classes: list[Any]) -> tuple[Tensor, tuple[str, ...]]:
-    """Give the classes of a column that declares none their numbers; return the labels and the names."""
+    """Return the labels of a column that declares no classes, and the names of the classes in their order."""
     integers = {value for value in classes if isinstance(value, int)}
-    if UNLABELLED in integers and integers != {UNLABELLED, 1}:  # which are the two sides of a binary question
+    if UNLABELLED in integers and integers != {UNLABELLED, 1}:  # -1 and 1 alone are two classes
         classes = [None if value == UNLABELLED else value for value in classes]
     names = in_order(str(value) for value in classes if value is not None)
     longest = max(names, key=len, default="")

@@ -1,4 +1,4 @@
-"""Marks: a number for each picture of a data set, by which those that are not as they were can be named."""
+"""Marks: a hash of each picture of a data set, to name the pictures that have changed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _COLUMN = Expected((None,), whole=True)
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """Marks of a data set, eight bytes a picture.
+    """Marks of a data set: hashes of eight bytes.
 
     Attributes:
-        files: a mark of what is cheap to read of each picture, in order: its label, name and size.
-        contents: marks of the contents of some pictures, which are read for them.
-        rows: rows of those.
+        files: mark of each picture's label, file name and file size, in order.
+        contents: marks of the contents of some pictures.
+        rows: rows of these pictures.
     """
 
     files: NDArray[np.uint64]
@@ -37,19 +37,25 @@ class Marks:
 
     @classmethod
     def of(cls, files: Sequence[Any], contents: Sequence[bytes], rows: Sequence[int]) -> Marks:
-        """Mark what is known of each file, as JSON, and the contents of the files of these rows."""
+        """Make the marks.
+
+        Args:
+            files: facts on each file, which JSON can hold.
+            contents: contents, or digests of them, of the files in `rows`.
+        """
         marks = [_mark(json.dumps(each).encode()) for each in files]
         return cls(np.array(marks, np.uint64), np.array([_mark(each) for each in contents], np.uint64), rows)
 
     def save(self, path: Path) -> None:
-        """Write the marks."""
+        """Write the marks to a safetensors file."""
         save_file({FILES: self.files, CONTENTS: self.contents}, path)
 
     def changed(self, path: Path) -> list[int]:
-        """Return rows of pictures that are not as the marks in a file say.
+        """Return rows of pictures that differ from the marks in a file.
 
-        It is empty where all that is marked is alike but for its order, and where the file does not tell: there is
-        none, as of an earlier version, or it is of another number of pictures.
+        First come pictures with a new label, name or size. If there are none, these are pictures with new contents.
+        The list is empty if only the order differs. It is also empty if the file cannot tell: if it is missing, as in
+        earlier versions, or has marks of another number of pictures.
         """
         try:
             files, contents = (read_array(path, name, _COLUMN) for name in (FILES, CONTENTS))

@@ -35,5 +35,5 @@ class DataOptions(Options):
 
     @property
     def wants_labels(self) -> bool:
-        """True unless the images are wanted without labels, so that a row may lack one."""
+        """True if labels are wanted; if not, rows may lack them."""
         return True

@@ -1,7 +1,7 @@
 """Picture files: one way to find them in a folder, and one way to read them, for training and for metrics.
 
-A picture is read as every viewer shows it: upright, in 8 bits, grey or RGB, its first frame, and what is transparent is
-white.
+A picture is read as viewers show it: upright, in 8 bits, grey or RGB, only its first frame, with white in place of
+transparency.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ SUFFIXES = frozenset(
 )
 """Suffixes of picture files, in lower case."""
 SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
-"""Folders in which programs keep previews and copies of their own. They are passed over, as hidden ones are."""
+"""Folders in which programs keep their own previews and copies. They are skipped, like hidden folders."""
 BACKGROUND = "white"
-"""Colour of what is transparent."""
+"""Colour in place of transparency."""
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 """PIL modes without colour."""
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-"""PIL modes of 16 bits. In mode I these two formats hold 16 bits, and others what they like."""
+"""PIL modes that may hold 16 bits. In mode I, only the formats below are sure to hold 16 bits."""
 DEEP_FORMATS = ("PNG", "PPM")
 DEEP_WITH_ALPHA = "LA;16B"
-"""Name, in Pillow, of the content of a PNG file in grey with an alpha channel, of 16 bits."""
+"""Pillow's name for the content of a PNG file that is grey, with an alpha channel and 16 bits."""
 
 
 class PictureError(ZooError):
-    """Error raised for a picture that cannot be read. Its message says why, and not which."""
+    """Error raised for a picture that cannot be read. Its message gives the reason, but not the picture."""
 
 
 def walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yield the wanted files of a folder and the folders in it, without hidden ones and those of the system.
+    """Yield the wanted files of a folder and its subfolders, without hidden and system folders.
 
     Links to folders are followed, once each; see `repeated`.
 
     Raises:
         OSError: a folder cannot be read.
-        ZooError: the name of a wanted file is no text.
+        ZooError: the name of a wanted file is not valid text.
     """
     for root, files, again in _folders(folder):
         for path in () if again else (Path(root, name) for name in files if not name.startswith(".")):
@@ -59,15 +59,15 @@ def walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
 
 
 def repeated(folder: Path) -> list[Path]:
-    """Return the links to folders that `walk` passes over, since it comes to their files by another way.
+    """Return the links to folders that `walk` skips, since it reaches their files by another path.
 
-    Links to a folder that they lie in are not among them: they have no files of their own to show.
+    Links to a parent folder are not among them, since they add no files.
     """
     return [Path(root) for root, _, again in _folders(folder) if again and not _contains(root, os.path.dirname(root))]
 
 
 def _folders(folder: Path) -> Iterator[tuple[str, list[str], bool]]:
-    """Yield a folder and those in it, the names of their files, and whether it was there before, by another way."""
+    """Yield a folder and its subfolders: path, names of files, and whether it was visited by another path before."""
 
     def stop(error: OSError) -> None:
         raise error
@@ -82,7 +82,7 @@ def _folders(folder: Path) -> Iterator[tuple[str, list[str], bool]]:
 
 
 def _contains(folder: str, other: str) -> bool:
-    """Tell whether a folder is another one, or holds it."""
+    """Tell whether a folder is the other one, or contains it."""
     whole, part = os.path.realpath(folder), os.path.realpath(other)
     return os.path.commonpath([whole, part]) == whole
 
@@ -96,7 +96,7 @@ def open_picture(content: bytes) -> Image.Image:
     """Read a picture in mode L or RGB.
 
     Raises:
-        PictureError: it cannot be read, or its numbers have no agreed white.
+        PictureError: it cannot be read, or no convention says which value is white.
     """
     if content.startswith(POINTER):
         raise PictureError(NOT_FETCHED)
@@ -113,19 +113,19 @@ def open_picture(content: bytes) -> Image.Image:
         raise
     except UnidentifiedImageError as error:
         raise PictureError("its content is no picture that Pillow knows") from error
-    except Exception as error:  # a broken file makes Pillow's readers raise what they like
+    except Exception as error:  # Pillow may raise any error for a broken file
         raise PictureError((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
 
 
 def _white(image: Image.Image) -> tuple[int, bool]:
-    """Return the largest value of 16 bits, and whether 0 is white: a TIFF says both, in its tags 258 and 262."""
+    """Return the largest value of a deep picture, and whether 0 is white. A TIFF has both, in tags 258 and 262."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(258, (16,))
     return 2 ** (bits if isinstance(bits, int) else bits[0]) - 1, tags.get(262) == 0
 
 
 def _in_8_bits(image: Image.Image, kind: str | None, top: int, zero_is_white: bool) -> Image.Image:
-    """Turn deep values into 8 bits. The largest one becomes 255, or 0 where 0 is white."""
+    """Scale deep values to 8 bits: `top` becomes 255, or 0 if 0 is white."""
     if image.mode == "F" or (image.mode == "I" and kind not in DEEP_FORMATS):
         raise PictureError(f"its mode {image.mode} has no agreed white: save it in 8 or 16 bits")
     if image.mode not in DEEP_MODES:
@@ -149,7 +149,7 @@ def _on_background(image: Image.Image) -> Image.Image:
 
 
 def has_grey_palette(image: Image.Image) -> bool:
-    """Tell whether a picture of a palette, as every GIF is, shows no colour."""
+    """Tell whether a picture with a palette, as every GIF has, is grey."""
     if image.mode != "P":
         return False
     red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)

@@ -15,23 +15,23 @@ from samplerzoo.trust.pointers import refuse_pointer
 from samplerzoo.trust.records import BOM, parse_object
 
 COLUMNS = ("prompt", "prompts", "caption", "captions", "text", "texts")
-"""Names of columns that are taken for prompts, whatever their capitals."""
+"""Names of columns that are taken for prompts, in upper or lower case."""
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 ENDS = (".txt", *TABLES)
-"""Ends of the names of files of prompts."""
+"""Suffixes of files with prompts."""
 
 
 def read_prompts(given: str | Iterable[str], column: str | None = None) -> tuple[str, ...]:
-    """Return prompts that are given as texts and as files of texts, in their order.
+    """Return the prompts that are given as texts or as files of texts, in order.
 
-    A file that is not a table has one prompt a line, and empty lines are passed over.
+    A file that is not a table has one prompt per line; empty lines are skipped.
 
     Args:
-        given: one, or several. A word that names a file stands for the prompts in it.
-        column: column of a table that has the prompts, if its name does not say so.
+        given: one text, or several. A text that names a file stands for the prompts in it.
+        column: column of the prompts in a table, if its name does not tell.
 
     Raises:
-        UsageError: a file is not there, or its column is not known.
+        UsageError: a file does not exist, or its column is not known.
         ZooError: a file cannot be read.
     """
     words = [given] if isinstance(given, str) else [*given]
@@ -43,10 +43,10 @@ def read_prompts(given: str | Iterable[str], column: str | None = None) -> tuple
 
 
 def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
-    """Refuse prompts that are too many, too long, or no text.
+    """Return the prompts as a tuple, after checking their number, their length, and that they are texts.
 
     Raises:
-        UsageError: they are.
+        UsageError: a check fails.
     """
     if not prompts:
         raise UsageError("no prompts: give at least one; it may be empty")
@@ -72,7 +72,7 @@ def _file(word: str) -> Path | None:
             return path
         if "/" in word and path.is_dir():
             raise UsageError(f"--prompts {word}: a folder, where a file of prompts or a text is wanted")
-    except (OSError, ValueError):  # too long for a name, say
+    except (OSError, ValueError):  # for example, too long for a file name
         return None
     if word.lower().endswith(ENDS):
         raise UsageError(f"no file of prompts {word}; a prompt that ends so goes into a file, one prompt a line")
@@ -96,7 +96,7 @@ def _in_file(path: Path, column: str | None) -> list[str]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Read a table as one dict a row."""
+    """Read a table as one dict per row."""
     kind = path.suffix.lower()
     if kind == ".parquet":
         return _parquet(path)
@@ -120,7 +120,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:
-    """Read the columns of a parquet file that hold texts; pictures beside them are left."""
+    """Read the columns of a parquet file that hold texts, and skip others, such as pictures."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -139,7 +139,11 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
 
 
 def _column(path: Path, columns: Sequence[str], asked: str | None) -> str:
-    """Return the column of the prompts: the one that is asked for, or the one that is called so."""
+    """Return the column of the prompts: the one that the user names, or the only one with a name in `COLUMNS`.
+
+    Raises:
+        UsageError: there is no such column, or several may be meant.
+    """
     named = [column for column in columns if column.lower() in COLUMNS]
     if asked is not None and asked in columns:
         return asked
@@ -156,7 +160,7 @@ def _text(path: Path) -> str:
     """Read a file of moderate size as UTF-8.
 
     Raises:
-        ZooError: it is larger, or no text.
+        ZooError: it is too large, or not text.
     """
     refuse_pointer(path)
     try:

@@ -46,7 +46,7 @@ class ImageSource:
         chosen: rows of the data to read, in order.
         labels: labels of all rows of the data; None if they have none.
         class_names: names of the labels; empty if only their numbers are known.
-        notes: what was taken for what, and what was left out, in sentences.
+        notes: sentences on assumptions, and on what was left out.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ImageSource:
 
     @property
     def summary(self) -> str:
-        """Summary of what is read, in one line: how many images, and which classes."""
+        """Summary of the images in one line: how many, and of which classes."""
         classes, counts = self.class_names, []
         if self.labels is not None:
             counts = np.bincount(self.labels[self.chosen], minlength=len(classes)).tolist()
@@ -137,7 +137,7 @@ def image_batches(name: str, split: str, num_images: int | None = None, **option
 
 
 def announced(images: ImageSource) -> Iterator[ImageBatch]:
-    """Read images, and say which on stderr after the first batch, so that an error before it stays one line."""
+    """Yield batches of images. After the first one, print a summary on stderr, so that an early error is one line."""
     for number, batch in enumerate(images):
         yield batch
         if not number:

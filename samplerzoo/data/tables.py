@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 SAVED = ("dataset_dict.json", "state.json")
 """Files that mark a folder written by `save_to_disk` of datasets."""
 PICTURES = ("image", "images", "img", "picture", "photo", "pixel_values", "png", "jpg", "jpeg", "webp")
-"""Names of columns that are taken before others where several hold pictures."""
+"""Names of columns that are preferred if several hold pictures."""
 BYTES = ("binary", "large_binary")
-"""Types of columns of bytes, which are pictures where there is one such column alone."""
+"""Types of columns of bytes. The only such column is taken for pictures."""
 SHOWN_LETTERS = 40
 """Characters of a column's name in a note."""
 PARQUET = b"PAR1"
@@ -47,8 +47,8 @@ class Table:
         rows: the rows that have a picture, of the classes that are kept.
         column: column of the pictures, whose cells are dicts of bytes and path.
         labels: labels of the rows.
-        labelled_by: where they are from.
-        notes: what was taken for what, and what was left out, in sentences.
+        labelled_by: origin of the labels.
+        notes: sentences on assumptions, and on what was left out.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Table:
         return len(self.rows)
 
     def content(self, index: int) -> bytes:
-        """Return the content of the file of a row.
+        """Return the content of a row's file.
 
         Raises:
             PictureError: it cannot be read.
@@ -71,7 +71,7 @@ class Table:
         if entry["bytes"] is not None:
             content: bytes = entry["bytes"]
             return content
-        if not os.path.isfile(entry["path"]):  # a pipe would be waited for
+        if not os.path.isfile(entry["path"]):  # reading a pipe would wait
             raise PictureError("it is no file, or a link to none")
         try:
             return Path(entry["path"]).read_bytes()
@@ -97,18 +97,18 @@ class Table:
         ]
 
     def digests(self, rows: Sequence[int]) -> list[bytes]:
-        """Return the SHA-256 of the content of these rows; no bytes where it cannot be read."""
+        """Return the SHA-256 of the content of these rows; empty bytes if a file cannot be read."""
         found = []
         for index in rows:
             digest = b""
-            with suppress(PictureError):  # whoever trains on it says so
+            with suppress(PictureError):  # reported when the picture is used
                 digest = hashlib.sha256(self.content(index)).digest()
             found.append(digest)
         return found
 
 
 def _size(path: str) -> int | None:
-    """Return the size of a file; None if there is none."""
+    """Return the size of a file in bytes; None if it does not exist."""
     return os.path.getsize(path) if os.path.isfile(path) else None
 
 
@@ -116,7 +116,7 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
     """Open one split of a data set: a parquet file, a folder, or a set of the hub, whichever `options.dataset` names.
 
     Args:
-        whole: take all of a folder that is not divided into splits, whatever the split.
+        whole: for a folder that is not divided into splits, accept any split, and take all pictures.
 
     Raises:
         UsageError: the options do not fit the data, or there is no such data set on disk.
@@ -132,7 +132,7 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
     column, others = _image_column(rows, options.image_column, dataset)
     try:
         rows = rows.cast_column(column, datasets.Image(decode=False))
-    except Exception as error:  # datasets and pyarrow raise what they like
+    except Exception as error:  # datasets and pyarrow may raise any error
         held = rows.features[column]
         raise UsageError(
             f"{dataset}: the column {column!r} holds {str(held)[:60]}, and no pictures: name another --image-column"
@@ -149,7 +149,7 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
 
 @dataclass(frozen=True)
 class _Opened:
-    """Rows of a data set as they are kept. See `Listing` for what is known of those of a folder of pictures."""
+    """Rows of a data set as stored. For the other fields see `Listing`."""
 
     rows: datasets.Dataset
     labelled_by: str | None = None
@@ -237,10 +237,10 @@ def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) ->
 
 
 def _of_one_kind(columns: dict[str, list[Any]], label_column: str | None, path: Path) -> dict[str, list[Any]]:
-    """Leave out the columns whose values are of several kinds, as rows of JSON may be.
+    """Leave out the columns whose values have several types, as rows of JSON may.
 
     Raises:
-        UsageError: labels are among them.
+        UsageError: the labels have several types.
     """
     import pyarrow
 
@@ -261,7 +261,7 @@ def _of_one_kind(columns: dict[str, list[Any]], label_column: str | None, path: 
 
 
 def _check_undivided(path: Path, split: str, *, whole: bool) -> None:
-    """Refuse a split of a folder that is not divided, unless it is the one for training or all of it is wanted."""
+    """Refuse a split of a folder that is not divided, unless it is the training split or `whole` is true."""
     if not whole and SPLITS.get(split) != "train":
         raise UsageError(f"{path} is not divided, and has no split {split!r}: put its images into train/ and {split}/")
 
@@ -270,7 +270,7 @@ def _parquet_split(folder: Path, tables: list[Path], split: str) -> tuple[list[P
     """Return the files of a split, such as train/0.parquet or mnist_train.parquet, and whether the folder is divided.
 
     Raises:
-        UsageError: there is no such split, or some files are of a split and others of none.
+        UsageError: there is no such split, or only some files belong to a split.
     """
 
     def split_of(file: Path) -> str | None:
@@ -293,10 +293,10 @@ def _parquet_split(folder: Path, tables: list[Path], split: str) -> tuple[list[P
 
 
 def check_parquet(path: Path) -> None:
-    """Refuse a file that is not parquet, or not whole.
+    """Refuse a file that is not parquet, or not complete.
 
     Raises:
-        ZooError: says what it is.
+        ZooError: says what the file is instead.
     """
     import pyarrow
     import pyarrow.parquet
@@ -315,9 +315,9 @@ def check_parquet(path: Path) -> None:
 
 
 def _check_alike(files: Sequence[Path]) -> None:
-    """Refuse columns whose values mean one thing in one file and another in the next: classes would be mixed up.
+    """Refuse columns whose values have different meanings in different files, which would mix up classes.
 
-    They hold numbers in one and texts in the other, or numbers of classes that are named in another order.
+    For example, they hold numbers in one file and texts in another, or the class names have another order.
 
     Raises:
         ZooError: names the column and the files.
@@ -348,10 +348,10 @@ def _check_alike(files: Sequence[Path]) -> None:
 
 
 def _features(files: Sequence[Path]) -> datasets.Features | None:
-    """Return the types of the columns of files that differ in them, as where one file has no value in a column.
+    """Return common types for columns whose types differ between files, for example if one file has only nulls.
 
     Raises:
-        ZooError: no types hold the values of all.
+        ZooError: there are no common types.
     """
     import datasets
     import pyarrow.parquet
@@ -375,9 +375,10 @@ def _holds_images(path: Path) -> bool:
 
 
 def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> tuple[str, list[str]]:
-    """Return the column of the pictures: the one that is asked for, declared, of bytes and path, or alone of bytes.
+    """Return the column of the pictures, and the other columns that may hold pictures.
 
-    Of several, it is the one with a usual name, or the first. The others are returned, too.
+    It is the one that the user names. Else it is one declared as pictures or one of bytes and path; among several, one
+    with a usual name comes first, then a declared one. Else it is the only column of bytes.
     """
     import datasets
 
@@ -422,14 +423,14 @@ def _with_pictures(rows: datasets.Dataset, column: str, dataset: str) -> tuple[d
 
 
 def _unused(rows: datasets.Dataset, used: Collection[str | None]) -> str | None:
-    """Return a note of the columns that are not used, one of which may hold the labels that the user means."""
+    """Return a note of the columns that are not used, since one of them may hold the labels that the user wants."""
     names = [name[:SHOWN_LETTERS] for name in rows.column_names if name not in used]
     way = "`train` and `ref make` take labels from one of them with --label-column NAME"
     return f"columns not used: {listed(names)} ({way})" if names else None
 
 
 def _keep(rows: datasets.Dataset, labels: Labels, classes: str) -> tuple[datasets.Dataset, Labels]:
-    """Keep the images of some classes. Their labels become 0, 1, ... in the order in which they are named."""
+    """Keep the images of some classes. Their labels become 0, 1, ... in the order in which the user names them."""
     import torch
 
     chosen = parse_classes(classes, labels.names)

@@ -1,4 +1,4 @@
-"""A sampler in the place of a pipeline's scheduler."""
+"""Use of a sampler as the scheduler of a diffusers pipeline."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def as_scheduler(
         pipe.scheduler = samplerzoo.as_scheduler("dpm-solver++", pipe.scheduler, solver_order=3)
 
     Args:
-        sampler: a name, with its options as keywords, or an object of one's own.
-        scheduler: the scheduler in whose place it stands. Its config says which noise path the network was trained on,
-            and how its output is read.
+        sampler: a name, with its options as keywords, or your own sampler object.
+        scheduler: the scheduler to replace. Its config says which noise path the network was trained on, and how its
+            output is read.
         spacing: how the steps are spread; by default as `samplerzoo.sample` spreads them.
-        clip_x0: "off", "static", "dynamic"; see `Clip`. By default as the scheduler has it.
+        clip_x0: "off", "static", "dynamic"; see `Clip`. By default that of the replaced scheduler.
         seed: noise of the steps depends on it, on the image and on the step alone. By default it comes from the
             generators that the pipeline hands over, as in diffusers.
 

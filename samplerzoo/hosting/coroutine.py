@@ -1,8 +1,8 @@
 """Coroutine that lets a sampler wait for the network.
 
-A sampler pulls: it calls `denoise` and goes on with the answer. A pipeline pushes: it calls its network, and brings the
-answer. The sampler runs on a stack of its own, a greenlet, which is left at each call of `denoise`, and entered again
-with the answer.
+A sampler pulls: it calls `denoise` and continues with the answer. A pipeline pushes: it calls its network itself and
+passes on the answer. So the sampler runs in a greenlet, which has its own stack. It is suspended at each call of
+`denoise` and resumed with the answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from samplerzoo.errors import UsageError
 
 
 class Draws(Protocol):
-    """Source of standard normal noise, which is told the number of the step."""
+    """Source of standard normal noise that depends on the number of the step."""
 
     def __call__(self) -> torch.Tensor: ...
 
@@ -37,8 +37,8 @@ class Call:
     """Call of the network that a sampler waits for.
 
     Attributes:
-        x: the state, in the sampler's own memory: what is written into it, the sampler goes on from.
-        step: number of the step that is being made, from 0.
+        x: the state, in the sampler's own memory: the sampler continues from what is written into it.
+        step: number of the current step, from 0.
     """
 
     x: torch.Tensor
@@ -47,7 +47,7 @@ class Call:
 
 
 class _Ends:
-    """Coroutines that wait in one thread. They end with it, since no other thread can end them."""
+    """Suspended coroutines of one thread. They end when the thread ends, since no other thread can end them."""
 
     def __init__(self) -> None:
         self.waiting: WeakSet[greenlet] = WeakSet()
@@ -67,10 +67,10 @@ _here = _Here()
 
 
 class Coroutine:
-    """One walk of a sampler. `start` and `answer` give its next call of the network, or at the end the final state.
+    """Walk of a sampler that can be suspended. `start` and `answer` return its next network call, or the last state.
 
-    It belongs to the thread that made it. Whoever drops it ends the sampler, wherever that waits: nothing in the
-    sampler's stack refers to the coroutine.
+    It belongs to the thread that made it. When the last reference to it is dropped, the suspended sampler ends, since
+    nothing on the sampler's stack refers to the coroutine.
     """
 
     def __init__(self, sampler: Sampler, grid: Grid, schedule: Schedule, noise: Draws, first_step: int = 0) -> None:
@@ -89,15 +89,15 @@ class Coroutine:
         return self._thread == threading.get_ident()
 
     def start(self, x: torch.Tensor) -> Call | torch.Tensor:
-        """Let the sampler begin with a state."""
+        """Start the sampler with a state. Return its first call."""
         return self._enter(x)
 
     def answer(self, prediction: Prediction) -> Call | torch.Tensor:
-        """Bring the answer of the network."""
+        """Resume the sampler with the network's answer. Return its next call, or the last state."""
         return self._enter(prediction)
 
     def _enter(self, brought: torch.Tensor | Prediction) -> Call | torch.Tensor:
-        self._greenlet.parent = getcurrent()  # errors of the sampler come out here
+        self._greenlet.parent = getcurrent()  # errors of the sampler are raised here
         found: Call | torch.Tensor = self._greenlet.switch(brought)
         return found
 
@@ -111,7 +111,7 @@ class Coroutine:
 def _run(
     sampler: Sampler, x: torch.Tensor, grid: Grid, schedule: Schedule, noise: Draws, first_step: int
 ) -> torch.Tensor:
-    """Walk the grid; it runs inside the coroutine."""
+    """Walk the grid, inside the coroutine, and return the last state."""
     done, shape, state = 0, x.shape, x
 
     def predict(x: torch.Tensor, level: Level) -> Prediction:

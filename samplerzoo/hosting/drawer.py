@@ -30,7 +30,7 @@ class PipelineDrawer:
     """Pipeline with its weights, which draws by its own call.
 
     Args:
-        arguments: arguments of the call beside prompts.
+        arguments: arguments of the pipeline's call, except for prompts.
         shape: shape of one state.
     """
 
@@ -40,7 +40,7 @@ class PipelineDrawer:
         self.index, self.pipeline = index, pipeline
         self._arguments, self._shape = arguments, shape
         self._config = unhosted(index.scheduler.config)
-        self._empty: dict[int, list[Any]] = {}  # by their number, what empty prompts are to the pipeline
+        self._empty: dict[int, list[Any]] = {}  # encodings of empty prompts, by their number
 
     @torch.no_grad()
     def __call__(self, request: Request) -> tuple[torch.Tensor, Cost]:
@@ -62,7 +62,7 @@ class PipelineDrawer:
 
     @torch.no_grad()
     def decode(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the pictures (N, C, H, W) in [-1, 1] of states: the call of the pipeline, without any step."""
+        """Return the pictures (N, C, H, W) in [-1, 1] of states, by a call of the pipeline without any step."""
         made = []
         for part in states.split(PART):
             pipeline = self._with(_Stepless.from_config(self._config, sampler="ddim"))
@@ -82,8 +82,8 @@ class PipelineDrawer:
     def _with(self, scheduler: SamplerScheduler) -> Any:
         """Return a copy of the pipeline for one call, with its own scheduler.
 
-        A pipeline keeps the scale of its guidance and more in itself, and a listener may decode in the middle of a
-        call.
+        A pipeline stores the scale of its guidance and other state in itself, and a listener may decode in the middle
+        of a call.
         """
         pipeline = copy.copy(self.pipeline)
         pipeline.scheduler = scheduler
@@ -100,13 +100,13 @@ class PipelineDrawer:
 
 
 def _encode_once(pipeline: Any, kept: list[Any]) -> None:
-    """Let a pipeline take what is kept of its prompts, and keep what it encodes of them.
+    """Make a pipeline reuse the encodings of its prompts, and keep new ones.
 
     Args:
-        kept: what an earlier call with the same prompts has encoded; empty before the first one.
+        kept: encodings of an earlier call with the same prompts; empty before the first call.
     """
     encode, numbers = getattr(pipeline, "encode_prompt", None), itertools.count()
-    if encode is None:  # it has another way, which is gone each time
+    if encode is None:  # it encodes prompts in another way, every time anew
         return
 
     def encoded(*args: Any, **options: Any) -> Any:
@@ -144,12 +144,12 @@ class PipelineCodec(Codec):
 
 
 class DrawingScheduler(SamplerScheduler):
-    """Scheduler of one draw. It visits the levels of a grid, whatever its pipeline asks for, and tells listeners.
+    """Scheduler of one draw. It visits the levels of a given grid, whatever its pipeline asks for, and calls listeners.
 
     Attributes:
-        begins: noise that the pipeline is given as latents.
-        last: state that the sampler ended with; None before.
-        raised_by_listener: error of a listener, which is none of the pipeline; None if there was none.
+        begins: initial noise, which the pipeline gets as latents.
+        last: last state of the sampler; None before the end.
+        raised_by_listener: error of a listener, as opposed to one of the pipeline; None if there was none.
     """
 
     wanted: Request
@@ -204,7 +204,7 @@ class DrawingScheduler(SamplerScheduler):
 
 
 class _Stepless(SamplerScheduler):
-    """Scheduler without any step: a pipeline goes from the latents that it is given to its decoder."""
+    """Scheduler without any step, with which a pipeline decodes the latents that it is given."""
 
     init_noise_sigma = 1.0  # latents are states
     raised_by_listener = None

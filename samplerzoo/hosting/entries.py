@@ -1,7 +1,7 @@
-"""Timesteps of a hosted run: which calls of the network a sampler will make, found out before the first one.
+"""Timesteps of a hosted run: the calls of the network that a sampler will make, known before the first one.
 
 A pipeline asks its scheduler for a list of timesteps, and calls its network once for each. So a sampler walks its grid
-beforehand, on a state of a few numbers, and each of its calls becomes an entry of the list.
+beforehand, on a tiny state, and each of its calls becomes an entry of the list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from samplerzoo.hosting.coroutine import Call, Coroutine
 from samplerzoo.trust.limits import MOST_STEPS
 
 MOST_CALLS = 4 * MOST_STEPS
-"""Number of calls of the network above which a run is taken for one without an end."""
+"""Number of calls of the network above which a run is considered endless."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Entry:
 
 
 def plan_entries(sampler: Sampler, grid: Grid, model: Model) -> tuple[list[Entry], int]:
-    """Return the entries of a whole run, and how many of them a step has.
+    """Return the entries of a whole run, and the number of entries per step.
 
-    Pipelines that start in the middle of a run, from an image, count on steps of equally many entries, but for the last
-    one. So a step with fewer calls than most is filled up with idle ones.
+    Pipelines that start in the middle of a run, from an image, expect the same number of entries in each step but the
+    last. So a step with fewer calls than the others is filled up with idle entries.
 
     Args:
-        model: a model with a stub in the place of its network.
+        model: model with a stub instead of its network.
 
     Raises:
         ZooError: the sampler fails, does not come to an end, or has a first step without a call.
@@ -85,7 +85,7 @@ def _calls(sampler: Sampler, grid: Grid, model: Model) -> list[Call]:
 
 
 def start_of(entries: Sequence[Entry], index: int) -> int:
-    """Return the first entry from this one on at which a run can start, without the state being at another level.
+    """Return the first entry from `index` on at which a run can start and whose state is at the same level.
 
     Raises:
         ZooError: there is none.

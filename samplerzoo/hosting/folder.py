@@ -42,8 +42,8 @@ class PipelineFolder(ModelHandle):
     Attributes:
         name: name that it was asked for by.
         index: classes of the pipeline and its parts.
-        reading: what the user said of the folder, and the arguments of the pipeline's call.
-        offload: what of its weights comes to the device at once; None if they stay there.
+        reading: options that the user gave for the folder, and arguments of the pipeline's call.
+        offload: how much of the weights is on the device at once; None for all.
     """
 
     name: str
@@ -61,11 +61,11 @@ class PipelineFolder(ModelHandle):
         """Read the configs of a folder, and rehearse the pipeline's call.
 
         Args:
-            instead: error to raise if the folder is of no pipeline that can be run.
+            instead: error to raise if the folder is not a pipeline that can be run.
 
         Raises:
             UsageError: the pipeline refuses its arguments, or makes no pictures.
-            ZooError: the folder is no pipeline that takes prompts, or not a whole one.
+            ZooError: the folder is not a pipeline that takes prompts, or it is incomplete.
         """
         index = PipelineIndex.read(root)
         if index is None:
@@ -138,7 +138,7 @@ class PipelineFolder(ModelHandle):
 
 
 class _Stub:
-    """Pipeline without weights: it says what images would cost."""
+    """Pipeline without weights, which tells what images would cost."""
 
     def __init__(self, index: PipelineIndex, arguments: dict[str, Any]) -> None:
         self._index, self._arguments = index, arguments
@@ -176,7 +176,7 @@ class _Stub:
             )
         seen = self._rehearsed(1, request.negative_prompt is not None, request.guidance_scale)
         images = len(request.indices)
-        DrawingScheduler.of(unhosted(self._index.scheduler.config), request)  # refuses what it cannot follow
+        DrawingScheduler.of(unhosted(self._index.scheduler.config), request)  # raises if the request is impossible
         entries, _ = plan_entries(request.sampler, request.grid, seen.model)
         count = images * len(entries)
         cost = Cost(images, count * seen.each.calls, count * seen.each.evaluations)
@@ -184,7 +184,7 @@ class _Stub:
 
 
 def _cast(module: Any, dtype: torch.dtype) -> Any:
-    """Cast the weights that may be cast: diffusers leaves some as they are, and not all of them on purpose."""
+    """Cast the remaining weights that may be cast. diffusers leaves some in their dtype, not all of them on purpose."""
     kept = {*(getattr(module, "_keep_in_fp32_modules", None) or ())}
     for name, weight in module.named_parameters():
         if not kept & {*name.split(".")}:

@@ -1,4 +1,4 @@
-"""Hooks on the modules of a pipeline, which measure what its own code asks of them."""
+"""Hooks on the modules of a pipeline, which count and time their calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.stopwatch import Stopwatch
 
 NETWORKS = ("diffusers.models.unets.", "diffusers.models.transformers.")
-"""Modules of diffusers whose classes are networks, of which evaluations are counted."""
+"""Modules of diffusers with classes of networks, whose evaluations are counted."""
 
 
 def network_calls(pipeline: Any) -> list[nn.Module]:
@@ -24,7 +24,7 @@ def network_calls(pipeline: Any) -> list[nn.Module]:
 
 @contextmanager
 def counting(pipeline: Any, images: int) -> Iterator[Cost]:
-    """Count the calls of a pipeline's networks and their rows, whatever the pipeline's guidance makes of them."""
+    """Count the calls of a pipeline's networks and their rows, including those of the pipeline's own guidance."""
     cost = Cost(images=images)
 
     def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def counting(pipeline: Any, images: int) -> Iterator[Cost]:
 
 
 def time_texts(pipeline: Any, watch: Stopwatch) -> None:
-    """Let a stopwatch run while a text encoder of a pipeline does, or any module of one, which is called by itself."""
+    """Let a stopwatch run while a text encoder of a pipeline runs, or any module of one that is called directly."""
 
     def start(*_: object) -> None:
         watch.start()

@@ -20,18 +20,18 @@ from samplerzoo.models.folder import read_json
 from samplerzoo.models.parts import CONFIG_FILES, INDEX_FILE, Part, named_parts
 
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
-"""Libraries whose classes are run."""
+"""Libraries whose classes may be run."""
 OURS = ["samplerzoo", "SamplerScheduler"]
 LEFT_OUT = ("safety_checker",)
 """Parts that are not run."""
 NEEDED = ("prompt", "latents", "num_inference_steps", "output_type")
-"""Arguments of the call of a pipeline that can be run here."""
+"""Arguments that a pipeline's call must have to be run here."""
 SAID_ELSEWHERE = {
     "prompt": "--prompts", "negative_prompt": "--negative-prompt", "num_inference_steps": "--steps",
     "timesteps": "--timesteps", "sigmas": "--timesteps", "eta": "the sampler's, as --eta",
     "generator": "--seed", "num_images_per_prompt": "--num-images",
 }  # fmt: skip
-"""Arguments that are flags here."""
+"""Arguments of a pipeline's call that are set by flags of samplerzoo."""
 OWN = ("latents", "output_type", "return_dict", "callback_on_step_end", "callback_on_step_end_tensor_inputs")
 """Arguments that the run itself gives."""
 LISTED = 12
@@ -45,7 +45,7 @@ class PipelineIndex:
         cls: class of the pipeline.
         parts: its parts with their classes.
         left_out: names of parts that are not run.
-        absent: names of parts that the pipeline may have, and this one has not.
+        absent: names of optional parts that this pipeline does not have.
     """
 
     root: Path
@@ -56,10 +56,10 @@ class PipelineIndex:
 
     @classmethod
     def read(cls, root: Path) -> PipelineIndex | None:
-        """Read the index of a folder; return None if it is of no pipeline of diffusers that takes prompts.
+        """Read the index of a folder; return None if it is not a diffusers pipeline that takes prompts.
 
         Raises:
-            ZooError: a part is not there, or of a class outside of diffusers and transformers.
+            ZooError: a part is missing, or its class is not of diffusers or transformers.
         """
         if not (root / INDEX_FILE).is_file():
             return None
@@ -100,10 +100,10 @@ class PipelineIndex:
         return "generator" in self._parameters
 
     def check_arguments(self, given: Mapping[str, Any]) -> None:
-        """Refuse an argument that the pipeline's call does not take, or that has another way here.
+        """Refuse an argument that the pipeline's call does not take, or that is set by a flag of samplerzoo.
 
         Raises:
-            UsageError: names the nearest one that there is.
+            UsageError: names the most similar argument, or the flag.
         """
         known = [name for name in self._parameters if name not in (*SAID_ELSEWHERE, *OWN)]
         for name in given:
@@ -118,7 +118,7 @@ class PipelineIndex:
                 )
 
     def assemble(self, modules: Mapping[str, Any]) -> Any:
-        """Make the pipeline of modules that are loaded.
+        """Make the pipeline from loaded modules.
 
         Raises:
             ZooError: they do not go together.
@@ -142,7 +142,7 @@ class PipelineIndex:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep both libraries from writing bars and warnings, as where a pipeline is made or rehearsed."""
+    """Suppress progress bars and warnings of both libraries while a pipeline is made or rehearsed."""
     loggers = (diffusers.utils.logging, transformers.utils.logging)
     before = [(each, each.is_progress_bar_enabled(), each.get_verbosity()) for each in loggers]
     for each in loggers:

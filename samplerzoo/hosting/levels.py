@@ -1,4 +1,4 @@
-"""Levels by the numbers that diffusers calls them by: sigmas and timesteps."""
+"""Levels by their numbers in diffusers: sigmas and timesteps."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import torch
 
 SAME_TIMESTEP = 1e-4
-"""Relative distance of two timesteps that are the same one, rounded."""
+"""Relative distance up to which two timesteps are the same, but for rounding."""
 BEYOND = 1.01
-"""Factor by which a sigma may lie above the largest one of a path, as rounded ones of lists do."""
+"""Factor by which a sigma may exceed the largest one of a path, as rounded numbers of a list may."""
 
 
 def level_told(model: Model, timestep: float) -> Level:
-    """Return the level at which the network is told this number."""
+    """Return the level at which the network's time input is this number."""
     level = model.schedule.at(model.schedule.tau(timestep))
     if not same_timestep(model.parametrization.c_noise(level), timestep):
         raise UsageError(f"timestep {timestep:g}: on this {model.schedule.kind} path, give sigmas")
@@ -32,7 +32,7 @@ def level_told(model: Model, timestep: float) -> Level:
 
 
 def telling(model: Model, grid: Grid, times: Sequence[float]) -> Model:
-    """Return a model whose network is told these times at the levels of a grid, and times between them in between."""
+    """Return a model whose network gets these times at the levels of a grid, and interpolated times in between."""
     if len(times) != len(grid):
         raise UsageError(f"{len(times)} timesteps and {len(grid)} sigmas: the one is told at the other")
     taus = [level.tau for level in grid.levels[-2::-1]]
@@ -44,7 +44,7 @@ def telling(model: Model, grid: Grid, times: Sequence[float]) -> Model:
 
 
 def grid_told(model: Model, timesteps: Sequence[float] | torch.Tensor) -> Grid:
-    """Return the grid of levels at which the network is told these numbers, with the clean level at its end."""
+    """Return the grid of levels at which the network's time input is one of these numbers, and the clean level."""
     return Grid((*(level_told(model, t) for t in numbers("timesteps", timesteps)), model.schedule.at(0.0)))
 
 
@@ -71,7 +71,7 @@ def sigma_of(schedule: Schedule, level: Level) -> float:
 
 
 def level_at_sigma(schedule: Schedule, sigma: float) -> Level:
-    """Return the level with a noise level as diffusers counts it; one a little beyond the top is the top."""
+    """Return the level with a noise level as diffusers counts it. Slightly above the top, it is the top."""
     if not sigma > 0:
         raise UsageError(f"sigma {sigma:g} in the middle of a run: they have to decrease, and be above 0")
     top = schedule.at(schedule.T)
@@ -87,5 +87,5 @@ def level_at_sigma(schedule: Schedule, sigma: float) -> Level:
 
 
 def same_timestep(a: float, b: float) -> bool:
-    """Tell whether two timesteps are the same one, rounded."""
+    """Tell whether two timesteps are the same, but for rounding."""
     return abs(a - b) <= SAME_TIMESTEP * max(1.0, abs(a))

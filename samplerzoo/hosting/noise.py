@@ -14,12 +14,12 @@ Generators = torch.Generator | list[torch.Generator] | None
 
 
 class GeneratorNoise:
-    """Standard normal draws in float32 from the generators that a pipeline brings, one for all images or one an image.
+    """Standard normal draws in float32 from a pipeline's generators: one for all images, or one per image.
 
-    Without any they come from torch's default generator, as in diffusers.
+    Without generators they come from torch's default generator, as in diffusers.
 
     Attributes:
-        generator: what the pipeline has brought last.
+        generator: generators that the pipeline gave last.
     """
 
     def __init__(self, like: torch.Tensor) -> None:
@@ -28,7 +28,7 @@ class GeneratorNoise:
         self._shape, self._device = like.shape, like.device
 
     def start_step(self, step: int) -> None:
-        """Do nothing: a generator goes on from draw to draw."""
+        """Do nothing, since a generator advances with each draw."""
 
     def __call__(self) -> torch.Tensor:
         generator = self.generator
@@ -44,7 +44,7 @@ def make_noise(seed: int | None, images: Sequence[int] | None, like: torch.Tenso
         images: numbers of the images in the batch; by default 0, 1, 2 ...
 
     Raises:
-        UsageError: there are not as many images.
+        UsageError: the number of images is wrong.
     """
     if seed is None:
         return GeneratorNoise(like)

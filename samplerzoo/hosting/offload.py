@@ -15,14 +15,14 @@ METHODS: dict[Offload, str] = {
     "sequential": "enable_sequential_cpu_offload",
     "group": "enable_group_offload",
 }
-"""Methods of pipelines. By the first a whole part comes to the accelerator at once, by the others a layer."""
+"""Methods of pipelines by kind of offload. "model" moves a whole part to the accelerator at once, the others layers."""
 
 
 def check_offload(cls: type[Any], offload: Offload, device: str) -> None:
-    """Refuse to offload where there is no accelerator, or in a way that a pipeline does not have.
+    """Refuse to offload without an accelerator, or in a way that a pipeline does not support.
 
     Raises:
-        UsageError: says what there is.
+        UsageError: says what is available.
     """
     if torch.device(device).type == "cpu":
         raise UsageError(
@@ -36,7 +36,7 @@ def check_offload(cls: type[Any], offload: Offload, device: str) -> None:
 
 
 def start_offload(pipeline: Any, offload: Offload, device: str) -> None:
-    """Let the weights of a pipeline wait in memory.
+    """Keep the weights of a pipeline in main memory until they are needed.
 
     Raises:
         ZooError: the pipeline refuses.
@@ -52,6 +52,6 @@ def start_offload(pipeline: Any, offload: Offload, device: str) -> None:
 
 
 def _has(cls: type[Any], offload: Offload) -> bool:
-    """Tell whether a pipeline can be offloaded so. A whole part at a time needs the order of the parts."""
+    """Tell whether a pipeline supports a kind of offload. To move whole parts, it has to know their order."""
     ordered = offload != "model" or getattr(cls, "model_cpu_offload_seq", None) is not None
     return ordered and hasattr(cls, METHODS[offload])

@@ -26,14 +26,14 @@ from samplerzoo.sampling.sample import sample
 from samplerzoo.system.files import atomic_file
 
 NETWORKS, AUTOENCODERS = ("unet", "transformer"), ("vqvae", "vae")
-"""Names of the parts of a pipeline, beside its scheduler."""
+"""Possible names of the parts of a pipeline other than its scheduler."""
 
 PIPELINES = {
     ("unet",): "DDPMPipeline",
     ("unet", "vqvae"): "LDMPipeline",
     ("transformer", "vae"): "DiTPipeline",
 }
-"""Pipelines of diffusers that hold these parts, in which a model is saved."""
+"""Pipelines of diffusers as which a model with these parts is saved."""
 BY_SCHEDULER = {
     "CMStochasticIterativeScheduler": "ConsistencyModelPipeline",
     "ScoreSdeVeScheduler": "ScoreSdeVePipeline",
@@ -111,7 +111,7 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
         name = BY_SCHEDULER.get(kind) or PIPELINES.get(tuple(sorted(set(parts) - {"scheduler"})))
         model = model_of_modules(parts, self._info)
         scaled = model.averages and model.parametrization.c_in(model.schedule.at(model.schedule.T)) != 1.0
-        if name is None or (scaled and name == "DDPMPipeline"):  # no pipeline of diffusers would draw it right
+        if name is None or (scaled and name == "DDPMPipeline"):  # no pipeline of diffusers would draw it correctly
             for part, module in parts.items():
                 module.save_pretrained(Path(save_directory) / part)
         else:
@@ -205,14 +205,14 @@ class SamplerPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers has
 
 
 def _named_as_here(folder: Path) -> bool:
-    """Tell whether a folder has an index in which every part has the name that it has in this pipeline."""
+    """Tell whether a folder's index uses the part names of this pipeline."""
     if not (folder / INDEX_FILE).is_file():
         return False
     return {part.name for part in ModelFolder.open(folder).parts} <= {*NETWORKS, *AUTOENCODERS, "scheduler"}
 
 
 def _modules_of(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Load the parts of a folder that no pipeline of diffusers takes, by the names that they have in this one."""
+    """Load the parts of a folder that no pipeline of diffusers reads, by their names in this pipeline."""
     dtype = str(options.pop("torch_dtype", None) or torch.float32).removeprefix("torch.")
     opened = ModelFolder.open(folder, ReadingOptions(variant=options.pop("variant", None)))
     if opened.parts.texts:

@@ -1,4 +1,4 @@
-"""Reading of what a pipeline's network is, from the config of its scheduler, by the architectures of model folders."""
+"""Reading of a pipeline's noise path and parametrization from its scheduler's config, by the architectures."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from samplerzoo.models.handle import echo
 from samplerzoo.models.parts import Part, architecture_of
 
 STUB = (4, 2, 2)
-"""Shape of the states of a walk beforehand."""
+"""Shape of the states when a walk is planned."""
 LEARNED = ("learned", "learned_range")
-"""Values of `variance_type` with which pipelines hand on the learned variance of a network."""
+"""Values of `variance_type` with which pipelines pass on the learned variance of a network."""
 
 
 def read_model(config: Mapping[str, Any], clip_x0: str | None) -> Model:
-    """Return path, parametrization and clip as a model, with a stub in the place of the network.
+    """Return path, parametrization and clip as a model, with a stub instead of the network.
 
     Args:
-        clip_x0: clip in the place of the config's own.
+        clip_x0: clip instead of the config's own.
 
     Raises:
-        ZooError: no architecture reads the config, or it makes no model; says why.
+        ZooError: no architecture reads the config, or it does not describe a valid model.
     """
     part = Part("scheduler", Path("scheduler"), dict(config))
     reader = architecture_of(part)

@@ -1,8 +1,8 @@
-"""Rehearsal of a whole pipeline, without weights: what its own code will ask of network and scheduler.
+"""Rehearsal of a whole pipeline, without weights, to see what its code will ask of network and scheduler.
 
-The pipeline is made of its configs on torch's meta device, where tensors have shapes and no values, and its call is run
-for one image and one step. A pipeline that reads a value on the way is made of zeros that take no memory, and runs on
-the CPU.
+The pipeline is built from its configs on torch's meta device, where tensors have shapes but no values, and its call is
+run for one image and one step. A pipeline that reads a value meanwhile is built from zeros that take no memory, and run
+on the CPU.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PLACES = ("meta", "cpu")
 
 @dataclass(frozen=True, eq=False)
 class Rehearsal:
-    """What a pipeline asks for.
+    """Facts that a rehearsal of a pipeline found.
 
     Attributes:
         model: path, parametrization and clip of its network, on the shift that the pipeline gives.
         shape: shape of one state.
         picture: shape (C, H, W) of one picture.
-        each: calls and evaluations of an entry of its timesteps, for one image.
-        sigmas: levels that it asks for, already shifted; None if it leaves them to its scheduler.
+        each: calls and evaluations for each entry of its timesteps, for one image.
+        sigmas: noise levels that it asks for, already shifted; None if it leaves them to its scheduler.
     """
 
     model: Model
@@ -51,8 +51,8 @@ def rehearse(index: PipelineIndex, arguments: Mapping[str, Any], *, steps: int =
     """Run the call of a pipeline for one image.
 
     Args:
-        arguments: arguments of the call, beside the prompt.
-        steps: number that the pipeline is told.
+        arguments: arguments of the call, except for the prompt.
+        steps: number of steps that the pipeline is asked for.
 
     Raises:
         UsageError: the pipeline refuses its arguments, or makes something else than pictures.
@@ -62,7 +62,7 @@ def rehearse(index: PipelineIndex, arguments: Mapping[str, Any], *, steps: int =
         try:
             with torch.random.fork_rng(devices=[]), torch.no_grad():
                 return _rehearse(index, arguments, steps, place)
-        except (NotImplementedError, RuntimeError) as error:  # a value was read where there is none
+        except (NotImplementedError, RuntimeError) as error:  # a value was read on the meta device
             failure = error
     raise ZooError(f"{index.root}: {index.name} does not run: {reason(failure)}") from failure
 
@@ -88,7 +88,7 @@ def _rehearse(index: PipelineIndex, arguments: Mapping[str, Any], steps: int, pl
 
 
 def _hollow(part: Any, cls: Any, place: str) -> nn.Module:
-    """Make a module of its config alone: without values, or of zeros that lie all in one place."""
+    """Make a module from its config alone: without values, or with zeros that share one place in memory."""
     from accelerate import init_empty_weights
 
     with init_empty_weights(include_buffers=False):
@@ -113,7 +113,7 @@ def _tokenizes(cls: type[Any]) -> bool:
 
 
 class _Witness(SamplerScheduler):
-    """Scheduler of one step that keeps what its pipeline asks for, and leaves the state as it is."""
+    """Scheduler of one step that records what its pipeline asks for, and does not change the state."""
 
     seen: Model
     shape: tuple[int, ...] | None = None

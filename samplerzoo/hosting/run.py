@@ -1,4 +1,4 @@
-"""One run of a hosted sampler: answers of the network come in, states for its next calls go out."""
+"""Run of a hosted sampler: it takes answers of the network, and returns states for the next calls."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from samplerzoo.hosting.entries import plan_entries, start_of
 from samplerzoo.hosting.timetable import Timetable
 
 SAME_STATE = 1e-3
-"""Largest difference, relative to the largest value, of two states that are the same one, rounded."""
+"""Largest difference, relative to the largest value, of two states that are the same but for rounding."""
 ADVICE = "; its weights, its guidance, or float16 with its largest number of 65504 may be why"
 
 
 class Run:
-    """Run of a sampler through the entries of a plan, from one of them on.
+    """Run of a sampler through the entries of a timetable, from one of them on.
 
     Attributes:
         next: entry whose answer comes next.
     """
 
     def __init__(self, timetable: Timetable, start: int, noise: Draws, sample: torch.Tensor) -> None:
-        """Let the sampler begin with a state, and wait for its first answer.
+        """Start the sampler with a state, up to its first call.
 
         Raises:
             ZooError: the sampler cannot start at this entry.
@@ -52,10 +52,10 @@ class Run:
     def advance(
         self, output: torch.Tensor, sample: torch.Tensor, elsewhere: torch.Tensor | bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bring the answer for an entry; return the state for the next one, and the clean image that was predicted.
+        """Take the network's answer for an entry. Return the state for the next one, and the predicted clean image.
 
         Args:
-            elsewhere: true on the device if the pipeline is at another entry, which is read at the end of the run.
+            elsewhere: true if the pipeline is at another entry. A tensor is read only at the end of the run.
         """
         index, x = self.next, self._call.x
         entry = self._entries[index]
@@ -65,7 +65,7 @@ class Run:
                 "run, which no sampler of samplerzoo can follow"
             )
         _take_over(x, sample)
-        answer = output.clone()  # a compiled network may write its next answer into the same place
+        answer = output.clone()  # a compiled network may reuse the memory for its next answer
         p = self._model.clip(self._model.read(x, entry.level, answer))
         self._check.step = entry.step + 1
         self._check(p.eps, "the network", entry.level)
@@ -92,7 +92,7 @@ class Run:
         return state
 
     def _rest(self, grid: Grid, step: int) -> Grid:
-        """Return the levels from a step on. Refuse a sampler that makes other calls if it begins there."""
+        """Return the levels from a step on. Refuse a sampler that would make other calls when it begins there."""
         rest = Grid(grid.levels[step:])
         alone, _ = plan_entries(self._sampler, rest, self._model)
         planned = [entry.level for entry in self._entries[self._first :] if not entry.idle]
@@ -104,7 +104,7 @@ class Run:
         return rest
 
     def _begun(self, found: Call | torch.Tensor, x: torch.Tensor) -> Call:
-        """Return the first call, which has to be of the state that the pipeline has called the network with."""
+        """Return the first call, which must be about the state with which the pipeline called the network."""
         planned = self._entries[self._first].level.tau
         if isinstance(found, Call) and found.level.tau == planned and _nearly(found.x, x):
             return found
@@ -114,7 +114,7 @@ class Run:
         )
 
     def _waiting(self, found: Call | torch.Tensor, index: int | None) -> Call:
-        """Return the call that the sampler waits for, which has to be the planned one."""
+        """Return the call that the sampler waits for, which must be the planned one."""
         if index is not None and isinstance(found, Call) and found.level.tau == self._entries[index].level.tau:
             return found
         asked = f"the network at tau {found.level.tau:g}" if isinstance(found, Call) else "for nothing more"
@@ -131,10 +131,10 @@ def _nearly(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def _take_over(x: torch.Tensor, sample: torch.Tensor) -> None:
-    """Write into the sampler's own state what the pipeline made of it.
+    """Write the pipeline's version of the state into the sampler's own state.
 
-    Values that are the same in the pipeline's precision keep the digits that the sampler has beyond it. Nothing is
-    asked of the device, so that it need not be waited for.
+    Values that are equal in the pipeline's precision keep the additional digits of the sampler. No value is read from
+    the device, so nothing waits for it.
     """
     if sample is x:
         return

@@ -47,22 +47,22 @@ class SamplerSchedulerOutput(BaseOutput):  # type: ignore[misc]  # diffusers has
 
 
 class MissingAttribute(UsageError, AttributeError):
-    """Attribute of other schedulers that a pipeline asks for. As an AttributeError, `hasattr` takes it for a no."""
+    """Error for an attribute of other schedulers. It is an AttributeError, so that `hasattr` returns False."""
 
 
 class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # diffusers has no types
     """Scheduler of diffusers that steps with a sampler of samplerzoo. `as_scheduler` makes one.
 
-    Each call of the network that the sampler makes is one of `timesteps`. A step of a pipeline brings the answer, and
-    takes the state for the next call. The config is that of the scheduler in whose place it stands, with the sampler
-    beside it, so that it is saved and loaded with a pipeline.
+    Each call of the network that the sampler makes is one of `timesteps`. A pipeline calls `step` with the answer, and
+    gets the state for the next call. The config is that of the replaced scheduler, with the sampler in addition, so
+    that it is saved and loaded with a pipeline.
 
     Attributes:
-        timesteps: what the network is told at each of its calls.
+        timesteps: time input of the network at each of its calls.
         sigmas: noise levels of the calls, sigma on flow paths and sigma / alpha on others, and a 0 at the end.
-        order: number of entries of `timesteps` that a step has.
+        order: number of entries of `timesteps` per step.
         timetable: calls of the network in the run that was planned last.
-        images: numbers of the images in a batch, by which noise of a seed is drawn; None for 0, 1, 2 ...
+        images: numbers of the images in a batch, for the noise of a seed; None for 0, 1, 2 ...
     """
 
     __module__ = "samplerzoo"  # the library that model_index.json names
@@ -83,7 +83,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         """Make a scheduler.
 
         Args:
-            replaces: class of the scheduler in whose place it stands.
+            replaces: class of the replaced scheduler.
             config: config of that scheduler.
         """
         if seed is not None:
@@ -122,10 +122,10 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
 
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
-        """Make one from its config, or from that of another scheduler, whose place it takes.
+        """Make a scheduler from its config, or from that of another scheduler, which it replaces.
 
         Args:
-            kwargs: keys with other values than in the config.
+            kwargs: values that override those of the config.
         """
         original = unhosted(config)
         own = {name: config[name] for name in HOSTED if "replaces" in config and name in config}
@@ -150,7 +150,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
 
     @property
     def compatibles(self) -> list[type]:
-        """Classes of schedulers that can be put in the same place, if diffusers says which."""
+        """Classes of schedulers that could replace this one, if diffusers lists them."""
         replaced = getattr(diffusers, self.config.replaces or "", None)
         return [] if replaced is None else [*replaced._get_compatibles()]
 
@@ -166,19 +166,19 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         mu: float | None = None,
         **others: Any,
     ) -> None:
-        """Plan a run, and end one that is under way.
+        """Plan a run, and end a run in progress.
 
         Args:
             num_inference_steps: steps of the sampler, spread by the spacing.
-            timesteps: timesteps to visit, in place of steps.
-            sigmas: noise levels to visit, in place of steps: sigma on flow paths, shifted as the scheduler in whose
-                place this one stands would do it, and sigma / alpha on others. A 0 at the end may be left out. If there
-                are timesteps, too, they are what the network is told at these levels.
+            timesteps: timesteps to visit, instead of a number of steps.
+            sigmas: noise levels to visit, instead of a number of steps: sigma on flow paths, which is shifted as by the
+                replaced scheduler, and sigma / alpha on others. A 0 at the end may be left out. If timesteps are given,
+                too, they are the network's time input at these levels.
             mu: dynamic shift of a flow, which depends on the size of the image.
-            others: keys of the config with other values for this run.
+            others: values that override those of the config in this run.
 
         Raises:
-            UsageError: there is no such run.
+            UsageError: such a run is not possible.
         """
         given = {name: value for name, value in others.items() if value is not None}
         unknown = sorted(set(given) - {*self.config})
@@ -235,7 +235,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         """Return the state as the network takes it: times c_in of its parametrization.
 
         Raises:
-            UsageError: it is no state, as where a pipeline does a scheduler's work with numbers of its own.
+            UsageError: this is not the state, since the pipeline does the scheduler's work with its own numbers.
         """
         if sample.ndim < 2:
             raise UsageError(
@@ -252,7 +252,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
     def add_noise(
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor | float
     ) -> torch.Tensor:
-        """Return clean images with the noise that a state has at these timesteps, one for all or one an image."""
+        """Return clean images with the noise of a state at these timesteps: one for all, or one per image."""
         levels = [self.timetable.state_at(t) for t in torch.as_tensor(timesteps).flatten().tolist()]
         shape = (-1, *[1] * (original_samples.ndim - 1))
         alpha, sigma = (
@@ -262,7 +262,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         return (alpha * original_samples + sigma * noise).to(original_samples.dtype)
 
     def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor | float, noise: torch.Tensor) -> torch.Tensor:
-        """Return what `add_noise` does; pipelines of flows call it so."""
+        """Return what `add_noise` returns; pipelines of flows use this name."""
         return self.add_noise(sample, noise, timestep)
 
     # --- a run
@@ -276,16 +276,16 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         return_dict: bool = True,
         **others: Any,
     ) -> SamplerSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
-        """Bring an answer of the network, and take the state for its next call, or the last one.
+        """Take an answer of the network, and return the state for its next call, or the last state.
 
         Args:
-            sample: state that the network was asked about. The sampler goes on from it, even if the pipeline or a
+            sample: state for which the network was called. The sampler continues from it, even if the pipeline or a
                 callback has changed it since it was returned.
             generator: source of the noise, unless there is a seed.
 
         Raises:
-            UsageError: the pipeline does what a sampler cannot follow.
-            ZooError: the sampler fails, or a value is not finite; names the step.
+            UsageError: the pipeline does something that a sampler cannot follow.
+            ZooError: the sampler fails, or a value is not finite. The message names the step.
         """
         unknown = [name for name, value in others.items() if value is not None]
         if unknown:
@@ -307,7 +307,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         return SamplerSchedulerOutput(state, x0) if return_dict else (state, x0)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out a run that is under way: a copy of the scheduler starts anew."""
+        """Leave out a run in progress: a copy of the scheduler starts anew."""
         return {**self.__dict__, "_run": None, "_noise": None}
 
     def __getattr__(self, name: str) -> Any:
@@ -328,14 +328,14 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         )
 
     def _read(self, given: Mapping[str, Any]) -> Model:
-        """Return the model that the config speaks of, with these keys for a run; the last one if it was the same."""
+        """Return the model that the config describes, with the overrides of a run; the cached one if it is the same."""
         config = {**unhosted(self.config), **given}
         if self._reading is None or self._reading[0] != config:
             self._reading = (config, read_model(config, self.config.clip_x0))
         return self._reading[1]
 
     def _checked(self, model: Model) -> Sampler:
-        """Return the sampler with the defaults for a model, and refuse one that would be wrong without a word."""
+        """Return the sampler with the defaults for a model. Refuse one that would silently give wrong images."""
         if model.averages and not self.sampler.needs_mean and not self.sampler.order:
             raise UsageError(
                 f"{plugin_title(self.sampler)} is for consistency models, and {model.name} gives the mean of the clean "
@@ -368,7 +368,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         return grid
 
     def _note(self, doubts: Sequence[str]) -> None:
-        """Say each doubt once a scheduler: that of another model may have the same config, and so the same name."""
+        """Print each doubt once per scheduler. Other models may have the same config, and so the same text."""
         for doubt in doubts:
             if doubt not in self._noted:
                 self._noted.add(doubt)
@@ -387,11 +387,11 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
         return Run(self.timetable, index, self._noise, sample)
 
     def _position(self, timestep: float | torch.Tensor | None) -> int:
-        """Return the entry that a pipeline means by a timestep: the next one, unless that says otherwise."""
+        """Return the entry of a pipeline's timestep: the next entry, unless the timestep is that of another one."""
         return self.timetable.position(timestep, self._begin_index if self._run is None else self._run.next)
 
     def _check_scaled(self, index: int, sample: torch.Tensor) -> None:
-        """Refuse a state that was not scaled for the network, and the scaled one in its place."""
+        """Refuse to go on if the network's input was not scaled, or if `sample` is the scaled input itself."""
         if not self.timetable.scales:
             return
         if self._scaled is None or self._scaled[0] != index:
@@ -404,7 +404,7 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # di
 
 
 def _name_of(sampler: Sampler) -> str | None:
-    """Return the name under which a sampler's class is installed, or was loaded from a file."""
+    """Return the name under which a sampler's class is installed or was loaded from a file."""
     cls = type(sampler)
     for plugin in registry.plugins("sampler"):
         named = plugin.target is cls or getattr(plugin.target, "value", "") == f"{cls.__module__}:{cls.__qualname__}"

@@ -1,4 +1,4 @@
-"""Timetable of a hosted run: the calls of the network, and what a pipeline is told of them."""
+"""Timetable of a hosted run: the calls of the network, and their timesteps for a pipeline."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from samplerzoo.hosting.levels import level_told, same_timestep, sigma_of
 
 @dataclass(frozen=True, eq=False)
 class Timetable:
-    """Calls of the network in a run, one an entry of the pipeline's timesteps.
+    """Calls of the network in a run, one for each entry of the pipeline's timesteps.
 
     Attributes:
         sampler: sampler with the defaults for the model.
-        model: path and parametrization of the network, with a stub in its place.
+        model: path and parametrization of the network, with a stub instead of the network.
         grid: levels of the steps; None before a pipeline has asked for a run.
-        order: number of entries that a step has.
+        order: number of entries per step.
     """
 
     sampler: Sampler
@@ -44,12 +44,12 @@ class Timetable:
         return cls(sampler, model, grid, *plan_entries(sampler, grid, model))
 
     def is_of(self, sampler: Sampler, model: Model, grid: Grid) -> bool:
-        """Tell whether this is the plan of such a run."""
+        """Tell whether this is the timetable of such a run."""
         return self.model is model and (self.sampler, self.grid) == (sampler, grid)
 
     @functools.cached_property
     def timesteps(self) -> torch.Tensor:
-        """Numbers that the network is told at each entry: in int64 if all are whole and the path counts so."""
+        """Time inputs of the network at the entries, in int64 if all are whole and the path has whole timesteps."""
         times = [float(self.model.parametrization.c_noise(entry.level)) for entry in self.entries]
         whole = self.model.schedule.whole is not None and all(time.is_integer() for time in times)
         return torch.tensor(times, dtype=torch.int64 if whole else torch.float32)
@@ -74,22 +74,22 @@ class Timetable:
 
     @functools.cached_property
     def scales(self) -> bool:
-        """True if the network takes the state times a factor."""
+        """True if the network's input is the state times a factor."""
         schedule = self.model.schedule
         return self.model.parametrization.c_in(schedule.at(schedule.T)) != 1.0
 
     def scale(self, index: int) -> float:
-        """Return the factor by which the network takes the state of an entry."""
+        """Return the factor between the state of an entry and the network's input."""
         return self.model.parametrization.c_in(self.entries[index].level)
 
     def position(self, timestep: float | torch.Tensor | None, expected: int | None) -> int:
         """Return the entry that a pipeline means by a timestep.
 
-        It is the expected one, unless the timestep says otherwise. One on another device is not asked before the end of
-        the run, since that would be to wait for the device at every step.
+        It is the expected entry, unless the timestep is that of another one. A timestep on another device is not read
+        here, since this would wait for the device at every step; it is checked at the end of the run.
 
         Raises:
-            UsageError: there is none.
+            UsageError: no entry has this timestep.
         """
         if not self.entries:
             raise UsageError("set_timesteps has to be called before a run")
@@ -108,16 +108,16 @@ class Timetable:
         return found
 
     def state_at(self, timestep: float) -> Level:
-        """Return the level of the state that is held at a timestep, of this run or any other."""
+        """Return the level of the state at a timestep, which need not be one of this run."""
         found = self._entry_at(timestep)
         return level_told(self.model, timestep) if found is None else self.entries[found].level
 
     def _entry_at(self, timestep: float) -> int | None:
-        """Return the entry with a timestep; of several, the one at which a step begins."""
+        """Return the entry with a timestep. If there are several, prefer one at which a step begins."""
         found = [index for index, time in enumerate(self.times) if same_timestep(time, timestep)]
         return next((index for index in found if self.entries[index].begins), found[0] if found else None)
 
 
 def is_far(timestep: float | torch.Tensor | None) -> bool:
-    """Tell whether a timestep lies on another device, which would have to be waited for."""
+    """Tell whether a timestep is on a device that would have to be waited for."""
     return isinstance(timestep, torch.Tensor) and timestep.device.type != "cpu"

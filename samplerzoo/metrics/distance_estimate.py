@@ -1,4 +1,4 @@
-"""Fréchet distance of a set of images as an estimate: without its bias, with its error and its limit of many images."""
+"""Fréchet distance of a set of images as an estimate: bias removed, with its error and the limit of many images."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from samplerzoo.metrics.frechet import Array, DistanceTo, FeatureMoments
 from samplerzoo.metrics.influence import Labels, frechet_influence, groups, standard_error
 
 GROUPS = 10
-"""Groups of images that the jackknife leaves out in turn."""
+"""Number of groups of images that the jackknife leaves out in turn."""
 
 ENOUGH = 2
-"""Images per feature from which an error is known. Then half of the images have a covariance of full rank, too."""
+"""Least images per feature for an error. Then half of the images have a covariance of full rank, too."""
 
 
 @dataclass(frozen=True, eq=False)
 class DistanceEstimate:
-    """Fréchet distance of n images, and what n images can say of the distance of infinitely many.
+    """Fréchet distance of n images, and estimates of the distance of infinitely many images.
 
     Attributes:
         plain: distance of these images, which is too large by about c / n, with a c that depends on the images.
         jackknifed: distance without this bias; None with too few images.
-        at_infinity: the same from a line in 1 / n through n / 2 and n (Chong and Forsyth 2020), as a check.
+        at_infinity: distance of infinitely many images, by a line in 1 / n through n / 2 and n images (Chong and
+            Forsyth 2020), as a check.
         influence: influence values (N,).
         error: standard error.
     """
@@ -39,12 +40,12 @@ class DistanceEstimate:
 
 
 def smallest_count(dimensions: int) -> int:
-    """Return how many images a distance in so many dimensions needs, for its error to be known."""
+    """Return the least number of images for which a distance in these dimensions has an error."""
     return max(ENOUGH * dimensions, 2 * GROUPS)
 
 
 def estimate_distance(rows: Rows, moments: FeatureMoments, labels: Labels | None, to: DistanceTo) -> DistanceEstimate:
-    """Estimate a distance; the groups of the jackknife have the same mix of classes.
+    """Estimate a distance. The groups of the jackknife have the same mix of classes.
 
     Args:
         rows: features of the images.

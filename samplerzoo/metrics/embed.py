@@ -78,11 +78,11 @@ class Embedder:
 
 
 def text_features(features: Features, texts: Sequence[str], device: str) -> Values:
-    """Return float32 features (N, D) of texts, from a network that knows texts.
+    """Return float32 features (N, D) of texts, from a network with a text encoder.
 
     Raises:
-        UsageError: it knows none.
-        ZooError: it does not return one finite vector per text.
+        UsageError: the network has no text encoder.
+        ZooError: the network does not return one finite vector per text.
     """
     with blaming(features):
         net = features.load_text(device)
@@ -146,7 +146,7 @@ def embed_stream(
 
 
 def _shown(batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
-    """Yield the batches and count their images on the terminal."""
+    """Yield the batches, with a progress bar that counts images."""
     with tqdm(desc="features", unit=" images", disable=None, leave=False) as bar:
         for batch in batches:
             yield batch

@@ -25,20 +25,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NAMED = 5
 """Largest number of images that an error names."""
 SAME = 1e-9
-"""Distance of a set from itself, relative to the sum of its variances: what rounding leaves."""
+"""Largest distance of a set from itself that is only rounding, relative to the sum of its variances."""
 
 
 class Metrics(Options):
     """Metrics of one row. None means not available: no labels, no reference sample, too few images, or exact moments.
 
     Attributes:
-        fd: Fréchet distance of these images to the reference; as all such distances, too large by about c / images.
+        fd: Fréchet distance of these images to the reference. Like all such distances it is too large by about
+            c / images.
         fd_jackknifed: the distance without this bias, which is what reports compare.
         fd_se: its standard error.
         fd_infinity: the distance of infinitely many images, by a line in 1 / images through all and half of them.
-        floor, floor_jackknifed, floor_se: the same of as many real images with the same labels.
-        kid, kid_se: kernel distance, which has no bias, and its standard error, also from the choice of real images.
-        kid_sd: deviation of the kernel distance over random subsets, which earlier versions gave.
+        floor, floor_jackknifed, floor_se: the same for as many real images with the same labels.
+        kid, kid_se: kernel distance, which has no bias, and its standard error, including the choice of real images.
+        kid_sd: deviation of the kernel distance over random subsets, only in rows of earlier versions.
         precision, recall: improved precision and recall, shares in [0, 1].
         label_accuracy: share of images whose predicted class is the one they were generated for.
         order: measured order of convergence.
@@ -61,11 +62,11 @@ class Metrics(Options):
 
 
 class Measurement(NamedTuple):
-    """Facts that are known of a set of images.
+    """Result of measuring a set of images.
 
     Attributes:
         warnings: doubts about the metrics.
-        influence: influence values (N,) of the images on `fd` and on `kid`, by these names.
+        influence: influence values (N,) of the images on each figure, `fd` and `kid`.
     """
 
     metrics: Metrics
@@ -133,21 +134,25 @@ def compute_metrics(
             warnings.append(f"no label accuracy: the feature network knows no class {unknown}")
     try:
         return Measurement(Metrics.model_validate(found), warnings, influence)
-    except ValidationError as error:  # of features or moments so large that their squares are infinite
+    except ValidationError as error:  # features or moments are so large that their squares are infinite
         raise ZooError(f"compared with {reference.name}: {reason(error)}") from error
 
 
 class UnknownClass(ZooError):
-    """Error raised for labels of a class that others do not have. Its message is the name of the class."""
+    """Error raised for a class that is missing in another list of classes. Its message is the name of the class."""
 
 
 def renumbered(labels: Sequence[int], names: Sequence[str] | None, others: Sequence[str] | None) -> list[int]:
-    """Return labels in the numbering of others, which may have the same classes in another order.
+    """Renumber labels to another order of classes, matched by name.
 
-    Labels whose names are not known, here or there, keep their numbers.
+    If the names of one side are not known, labels keep their numbers.
+
+    Args:
+        names: class names of the labels.
+        others: class names in the new order.
 
     Raises:
-        UnknownClass: the others have no class of this name.
+        UnknownClass: `others` lacks a class.
     """
     if not names or not others or tuple(names) == tuple(others):
         return list(labels)

@@ -26,7 +26,7 @@ Part = Path | Values
 FEATURES = "features"
 """Name of the tensor in a file of features."""
 BLOCK = 1000
-"""Rows that are held in memory at a time."""
+"""Rows in memory at a time."""
 PATIENCE = 3.0
 """Seconds after which long work shows its progress."""
 
@@ -85,7 +85,7 @@ class Rows:
         """Yield all rows in order, BLOCK at a time.
 
         Args:
-            task: name of work on them that may be long, which shows its progress.
+            task: name of long work on the rows, to show its progress.
         """
         blocks = in_blocks(_read(part) for part in self._parts)
         return blocks if task is None else iter(progress(blocks, task, -(-len(self) // BLOCK)))
@@ -103,7 +103,7 @@ def _shape(part: Part) -> tuple[int, int]:
 
 
 def _read(part: Part) -> Values:
-    """Return the rows of a part. Those of a file are mapped into memory, so that only what is used is read."""
+    """Return the rows of a part. A file is mapped into memory, so that only the rows in use are read."""
     if isinstance(part, np.ndarray):
         return part
     try:

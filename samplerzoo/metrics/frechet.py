@@ -65,7 +65,7 @@ class FeatureMoments:
         return FeatureMoments(count, self.mean + shift * (other.count / count), m2)
 
     def without(self, part: FeatureMoments) -> FeatureMoments:
-        """Return the moments of the features that are left when `part` is taken out, the inverse of `merge`."""
+        """Return the moments without the features of `part`, the inverse of `merge`."""
         count = self.count - part.count
         mean = self.mean + (self.mean - part.mean) * (part.count / count)
         shift = part.mean - mean
@@ -85,7 +85,7 @@ class FeatureMoments:
 
 
 class DistanceTo:
-    """Fréchet distances of many Gaussians to one, whose covariance has its root taken once.
+    """Fréchet distances of many Gaussians to one target. The root of the target's covariance is computed once.
 
     The distance is |mu - mu_r|^2 + tr(S + S_r - 2 (S_r^(1/2) S S_r^(1/2))^(1/2)). The matrix under the root is
     symmetric, so its eigenvalues are real and not negative for any rank.
@@ -113,8 +113,8 @@ class DistanceTo:
     def slopes(self, of: Gaussian) -> tuple[Array, Array]:
         """Return the derivatives of the distance by mu (D,) and by S (D, D).
 
-        They are 2 (mu - mu_r) and I - T, where T = S_r^(1/2) (S_r^(1/2) S S_r^(1/2))^(-1/2) S_r^(1/2) carries N(mu, S)
-        over to the target. Directions without variance are left out of T.
+        They are 2 (mu - mu_r) and I - T, where T = S_r^(1/2) (S_r^(1/2) S S_r^(1/2))^(-1/2) S_r^(1/2) is the optimal
+        transport from N(mu, S) to the target. Directions without variance are left out of T.
         """
         shift = self._shift(of)
         values, vectors = np.linalg.eigh(self._root @ of.covariance @ self._root)

@@ -1,8 +1,8 @@
 """Influence values: how far each image moves a figure. Their spread is the figure's standard error.
 
-A figure that is smooth in the distribution of images changes by the mean of the influence values when the images change
-(Hampel 1974). Two rows that share noise and labels have influence values that go together, so the error of their
-difference is that of the differences of these values, image by image.
+When images change, a figure that is smooth in their distribution changes by the mean of the influence values (Hampel
+1974). Rows that share noise and labels have correlated influence values. So the error of a difference between two rows
+comes from the differences of these values, image by image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.metrics.frechet import Array, DistanceTo, FeatureMoments
 
 NORMAL_95 = 1.959964
-"""Standard errors on each side of an estimate within which the truth lies in 95 of 100 cases."""
+"""Half-width of a 95% interval in standard errors."""
 
 Labels = Sequence[int] | NDArray[np.int64]
 
@@ -43,7 +43,7 @@ def covariance_of_means(influences: Array, labels: Labels | None) -> Array:
     """Return the covariance (R, R) of R figures, from the influence values (N, R) of N images on them.
 
     Images have their classes in fixed proportion, so only the spread within a class counts: the sum over classes of
-    (n_k / N)^2 cov_k / n_k. Classes with a single image are taken as one class.
+    (n_k / N)^2 cov_k / n_k. All classes with a single image are merged into one.
 
     Args:
         labels: classes (N,); None if images belong to none.
@@ -63,7 +63,7 @@ def standard_error(influence: Array, labels: Labels | None) -> float:
 
 
 def strata(labels: Labels | None, count: int) -> list[NDArray[np.int64]]:
-    """Return the indices of the images of each class, with the classes of a single image together."""
+    """Return the indices of the images of each class. All classes with a single image are merged into one."""
     if labels is None:
         return [np.arange(count)]
     _, owner, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)

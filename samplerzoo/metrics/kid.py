@@ -41,7 +41,8 @@ def kernel_distance(fake: Rows, real: Rows, real_sums: Array | None = None) -> K
     own, real_own = kernel_sums(fake, None) / (n - 1), within / (m - 1)
     across, real_across = kernel_sums(fake, real) / m, kernel_sums(real, fake) / n
     value = own.mean() - 2 * across.mean() + real_own.mean()
-    influence = 2 * (own - across)  # an image is in twice as many pairs of its own set as its share of them
+    # twice: in a pair of its own set an image stands in either place, and the mixed term of the distance has a 2
+    influence = 2 * (own - across)
     return KernelEstimate(
         float(value),
         influence - influence.mean(),
@@ -50,7 +51,7 @@ def kernel_distance(fake: Rows, real: Rows, real_sums: Array | None = None) -> K
 
 
 def kernel_sums(rows: Rows, others: Rows | None) -> Array:
-    """Return the sum (N,) of the kernel of each row with all others: those of another set, or of its own but itself."""
+    """Return for each row the sum (N,) of its kernel with all rows of `others`, or if None with all other rows."""
     found = []
     for i, x in enumerate(map(_lifted, rows.blocks("kernel distance"))):
         sums = np.zeros(len(x))

@@ -32,7 +32,7 @@ def parse_features(spec: str) -> Features:
 
 
 def spec_of(features: Features) -> str:
-    """Return the spec that names these features, as a user types it."""
+    """Return the spec that a user would type for these features."""
     cls = type(features)
     targets = {plugin.name: plugin.target for plugin in registry.plugins("features")}
     entry = f"{cls.__module__}:{cls.__qualname__}"

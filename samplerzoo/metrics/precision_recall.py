@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from samplerzoo.metrics.feature_files import Rows
 
 NEIGHBOURS = 3
-"""Number of the neighbour that a ball reaches to."""
+"""Number of the nearest neighbour that a ball reaches to."""
 
 Distances = NDArray[np.float64]
 """Squared distances."""

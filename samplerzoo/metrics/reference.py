@@ -48,7 +48,7 @@ SAMPLE_SIZE = 10_000
 FLOOR_SEED = 0
 """Seed of the choice of real images for a floor."""
 ROUNDING = 1e-6
-"""Largest error of a covariance, of its trace: what single precision leaves of symmetry and of eigenvalues at zero."""
+"""Largest rounding error of a covariance, relative to its trace, in its symmetry and its zero eigenvalues."""
 HALF_ERROR = 1e-3
 """Largest error of storing features in half precision, in standard deviations of each dimension."""
 
@@ -114,7 +114,7 @@ def is_reference(name: str, features: Features) -> bool:
 def named_references(features: Features) -> dict[str, Path]:
     """Return the references that come with features: all safetensors files in their folder except the weights."""
     root = features.references
-    files = sorted(root.glob("[!.]*.safetensors")) if root else []  # hidden ones are being written
+    files = sorted(root.glob("[!.]*.safetensors")) if root else []  # hidden files are still being written
     return {path.stem: path for path in files if path.stem != "model"}
 
 
@@ -128,7 +128,7 @@ class UnfitReference(ZooError):
     """Error raised for a reference that was made with other features.
 
     Attributes:
-        fault: what is wrong, without the way out, which others may know better.
+        fault: what is wrong, without the advice on what to do, which a caller may know better.
     """
 
     def __init__(self, fault: str, way_out: str) -> None:
@@ -137,7 +137,7 @@ class UnfitReference(ZooError):
 
 
 class NoReference(UnfitReference, UsageError):
-    """Error raised for a name of a reference that these features do not have."""
+    """Error raised if features have no reference of a name."""
 
 
 def load_reference(name: str, features: Features) -> Reference:
@@ -239,7 +239,7 @@ def make_reference(
 
 
 def floor(test: Reference, against: Reference, labels: Sequence[int] | None, n: int) -> DistanceEstimate:
-    """Estimate the Fréchet distance of n real images to a reference, as that of n generated images is estimated.
+    """Estimate the Fréchet distance of n real images to a reference, in the same way as for generated images.
 
     Args:
         test: reference of held-out images, from whose sample the images are chosen.
@@ -383,7 +383,7 @@ def _load_npz(path: Path) -> Reference:
 
 
 def _npy_shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    """Read the shape of an array in an .npz file, and not yet the array."""
+    """Read the shape of an array in an .npz file, without reading the array."""
     with archive.open(name) as file:
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -394,7 +394,7 @@ def _npy_shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
 
 
 def _check_shapes(mean: tuple[int, ...], covariance: tuple[int, ...]) -> None:
-    """Refuse shapes that are not those of moments, before anything of that size is read."""
+    """Refuse shapes that cannot be those of moments, before an array of that size is read."""
     if len(mean) != 1 or not mean[0] or covariance != (mean[0], mean[0]):
         raise ZooError(f"shapes {mean} and {covariance} are not those of a mean and a covariance")
     if mean[0] > MOST_FEATURES:
@@ -402,7 +402,7 @@ def _check_shapes(mean: tuple[int, ...], covariance: tuple[int, ...]) -> None:
 
 
 def _check_moments(reference: Reference) -> None:
-    """Refuse numbers that no set of features has as moments.
+    """Refuse numbers that cannot be the moments of a set of features.
 
     A covariance is symmetric and positive semidefinite, up to the rounding of a file in single precision.
     """

@@ -1,4 +1,4 @@
-"""References that are made of images when they are first asked for, and kept by the content of the images."""
+"""References made from images on first use, and cached under a hash of the images."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def obtain_reference(
     features: Features,
     device: str,
 ) -> Reference:
-    """Load a reference by its name or file, or make one of images.
+    """Load a reference by its name or file, or make one from images.
 
-    In a multi-process run every process calls this, and the main one makes it. Its id is a hash of the images, their
-    labels and the features, so that it is the same on every machine.
+    In a multi-process run every process calls this, and the main one makes the reference. Its id is a hash of the
+    images, their labels and the features, so that it is the same on every machine.
 
     Args:
         name: a reference that comes with the features, a file of `samplerzoo ref make` or of pytorch-fid, or images:
@@ -53,13 +53,13 @@ def obtain_reference(
 
 
 def _short(name: str) -> str:
-    """Return the last part of a path, since reports name no place of this machine; keep the name of a data set."""
+    """Shorten a path to its last part, since reports contain no paths of this machine; keep the name of a data set."""
     path = Path(name).expanduser()
     return path.resolve().name if path.exists() else name
 
 
 def _content(name: str, split: str) -> str:
-    """Hash the images that a name means: their files, or for a data set their pixels and labels."""
+    """Hash the images that a name stands for: their files, or for a data set their pixels and labels."""
     root = Path(name).expanduser()
     if root.exists():
         files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())

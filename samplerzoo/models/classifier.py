@@ -27,7 +27,7 @@ MAX_LOG_SNR = 10.0
 
 
 class NoisyClassifier(nn.Module):
-    """Classifier of noisy images, on whatever kind of path: it sees them scaled to alpha^2 + sigma^2 = 1.
+    """Classifier of noisy images on any kind of path. Its input is scaled to alpha^2 + sigma^2 = 1.
 
     Args:
         net: image classifier with one input channel more than the images have.

@@ -26,7 +26,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 class ModelInfo(BaseModel):
-    """Contents of samplerzoo.json, which says what the files of diffusers do not.
+    """Contents of samplerzoo.json: facts that the files of diffusers do not hold.
 
     Attributes:
         num_classes: number of classes; None for an unconditional network.
@@ -90,12 +90,12 @@ class ClassifierConfig(NamedClasses):
 
 
 def refuse_kernels(folder: Path) -> None:
-    """Refuse a folder of transformers whose config names code of the hub for the network to compute with.
+    """Refuse a transformers folder whose config names a kernel from the hub.
 
-    transformers fetches such a kernel and runs it where the package `kernels` is installed, and asks nobody.
+    transformers downloads and runs such code without asking, if the package `kernels` is installed.
 
     Raises:
-        ZooError: the config names one, or cannot be read.
+        ZooError: the config names a kernel, or cannot be read.
     """
     left: list[Any] = [read_json(folder, "config.json")]
     while left:

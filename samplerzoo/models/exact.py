@@ -1,4 +1,4 @@
-"""Exact models: the denoiser of the images of a data set, by their name `exact:DATASET`. No network takes part."""
+"""Exact models, named `exact:DATASET`: the denoiser of the images of a data set, without a network."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from samplerzoo.core.model import Network
 
 SUBSET_SEED = 0
-"""Seed of the random choice of some of the images, of which fewer are always the first ones."""
+"""Seed of the random choice of images. A smaller choice is the beginning of a larger one."""
 
 
 class ExactOptions(DataOptions):
-    """Data set, path and bandwidth of an exact model; their text is `exact:DATASET:PATH:option=value:...`."""
+    """Data set, path and bandwidth of an exact model, written as `exact:DATASET:PATH:option=value:...`."""
 
     path: str = Field("vp", description=f"noise path: {', '.join(NAMED_PATHS)}")
     images: PositiveInt | None = Field(None, description="so many of the images, chosen at random; default: all")
@@ -53,7 +53,7 @@ class ExactOptions(DataOptions):
         """Read the name of an exact model.
 
         Raises:
-            UsageError: it has an unknown part, or a value that cannot be.
+            UsageError: the name has an unknown part, or an invalid value.
         """
         first, *others = re.split(rf":(?=[\w-]+=|(?:{'|'.join(NAMED_PATHS)})(?::|$))", name.removeprefix(EXACT))
         pairs = [("path", part) if part in NAMED_PATHS else part.split("=", 1) for part in others]
@@ -79,7 +79,7 @@ class ExactOptions(DataOptions):
         return options
 
     def name(self, dataset: str) -> str:
-        """Return the name of the model, with the data set called so."""
+        """Return the name of the model, with this name for its data set."""
         changed = {key: value for key, value in self if value != type(self).model_fields[key].default}
         words = [changed.pop("path", ""), *(f"{key}={value}" for key, value in changed.items() if key != "dataset")]
         return ":".join(filter(None, [f"{EXACT}{dataset}", *words]))
@@ -104,7 +104,7 @@ class ExactModel(ModelHandle):
         """Read the name of an exact model.
 
         Raises:
-            UsageError: it is none, or there are options of a folder.
+            UsageError: this is not the name of an exact model, or options for folders are given.
         """
         for option in reading.model_fields_set:
             if getattr(reading, option) is not None:
@@ -165,7 +165,7 @@ class ExactModel(ModelHandle):
         return {"data": self.options.model_dump(mode="json", exclude_defaults=True) | {"images": len(self._data[0])}}
 
     def _model(self, device: str) -> Model:
-        """Compute with the images on a device."""
+        """Make the model, with the images on a device."""
         from samplerzoo.core.empirical import empirical  # imports torch
 
         images, counts, names = self._data
@@ -176,10 +176,10 @@ class ExactModel(ModelHandle):
 
     @functools.cached_property
     def _data(self) -> tuple[torch.Tensor, tuple[int, ...], tuple[str, ...] | None]:
-        """Images (M, C, H, W) in 8 bits sorted by class, and number and name of each class, if there are classes.
+        """Images (M, C, H, W) in 8 bits sorted by class, and number of images and name of each class, if there are any.
 
         Raises:
-            UsageError: there are fewer images than asked for, or none of a class.
+            UsageError: there are fewer images than asked for, or a class has none.
         """
         import torch
 
@@ -188,7 +188,7 @@ class ExactModel(ModelHandle):
 
         try:
             data, wanted = load_images(self.options), self.options.images
-        except UsageError as error:  # which names flags, and they are parts of the name here
+        except UsageError as error:  # its message names flags, which are parts of the name here
             said = re.sub(r"--([a-z-]+)(?: (?=\d))?", lambda flag: f":{flag[1].replace('-', '_')}=", str(error))
             raise UsageError(f"{self.name}: {said}") from error
         if wanted is not None and wanted > len(data):

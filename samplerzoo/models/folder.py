@@ -13,9 +13,9 @@ from samplerzoo.trust.records import read_object
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the embedded models."""
 EXACT = "exact:"
-"""Start of the names of models that are computed from data, and have no folder."""
+"""Prefix of the names of models that are computed from data, and have no folder."""
 GAUSSIAN = "gaussian"
-"""Name of the model whose denoiser and whose output distribution are exact; `gaussian:ve` is it on another path."""
+"""Name of the model whose denoiser and output distribution are exact. `gaussian:ve` is the same on another path."""
 INFO_FILE = "samplerzoo.json"
 """Name of samplerzoo's own file in a model folder."""
 
@@ -25,10 +25,10 @@ FEATURES = "features"
 """Folder of a model's own feature network, with its references."""
 
 FETCHED = ("*.json", "*.safetensors", "*.md", "*merges.txt", "*.model")
-"""Names of the files that are fetched from the hub; the last two are of tokenizers."""
+"""Patterns of the files that are fetched from the hub; the last two are files of tokenizers."""
 
 UNBOUNDED = ("lambda_min_clipped",)
-"""Keys of diffusers' configs that are -Infinity by default, as DPMSolverMultistepScheduler writes them."""
+"""Keys of diffusers' configs that may be -Infinity, as DPMSolverMultistepScheduler writes its default."""
 
 
 def pretrained() -> list[str]:
@@ -47,7 +47,7 @@ def is_gaussian(name: str) -> bool:
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell whether a name may be that of a model of the hub, OWNER/NAME."""
+    """Tell whether a name may be a hub id, OWNER/NAME."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
@@ -88,7 +88,7 @@ def find_model(name: str | os.PathLike[str], *, revision: str | None = None) -> 
 
 
 def has_features(name: str) -> bool:
-    """Tell whether a model may have a feature network of its own; a hub id is not asked."""
+    """Tell whether a model may have its own feature network. The hub is not contacted for that."""
     if is_exact(name):
         return False
     root = PRETRAINED / name if name in pretrained() else Path(os.path.expanduser(name))

@@ -1,4 +1,4 @@
-"""Handle of a model: what is known of it before its weights are read, and how they are read."""
+"""Handle of a model: facts that are known before its weights are read, and methods to read them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class ModelHandle(ABC):
-    """Model that was found by its name. There are folders with weights, and models that are computed from data.
+    """Model that was found by its name: a folder with weights, or a model that is computed from data.
 
     Attributes:
-        stub: the model with functions in place of its networks, for dry runs. They answer with their input: never
-            zero, so that a sampler that divides by an answer can.
-        guesses: what was assumed where nothing is said, in sentences.
+        stub: the model with functions in place of its networks, for dry runs. They return their input and not zeros, so
+            that a sampler may divide by an answer.
+        guesses: sentences on assumptions where the files say nothing.
     """
 
     compiles: ClassVar[bool] = True
-    """Tells whether there is a network that can be compiled."""
+    """True if there is a network that can be compiled."""
     usual_batch: ClassVar[int | None] = None
-    """Images at once unless the user says otherwise, where that is not left to a measurement."""
+    """Default batch size of a model that is not tuned by a measurement; None for others."""
 
     stub: Model
     guesses: tuple[str, ...]
@@ -39,12 +39,12 @@ class ModelHandle(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """SHA-256 of all that the model's answers depend on."""
+        """SHA-256 of everything that the model's answers depend on."""
 
     @property
     @abstractmethod
     def family(self) -> str:
-        """Kind of model, as a person would call it."""
+        """Kind of model, in words."""
 
     @property
     def layouts(self) -> tuple[Layout, ...]:
@@ -56,7 +56,7 @@ class ModelHandle(ABC):
         return choose_dtype(dtype, device)
 
     def check_compiled(self) -> None:
-        """Refuse to compile where there is no network.
+        """Refuse to compile if there is no network.
 
         Raises:
             UsageError: there is nothing to compile.
@@ -65,13 +65,13 @@ class ModelHandle(ABC):
             raise UsageError(f"{self.stub.name} has no network that could be compiled: leave --compile out")
 
     def offloaded(self, offload: Offload | None, device: str) -> ModelHandle:
-        """Return the model with weights that wait in memory, and come to the device when they are needed.
+        """Return the model with weights that stay in main memory until the device needs them.
 
         Args:
-            offload: what comes at once; None for a model whose weights stay there.
+            offload: how much comes to the device at once; None to keep all weights there.
 
         Raises:
-            UsageError: samplerzoo calls the network itself, or the device is no accelerator.
+            UsageError: samplerzoo calls the network itself, or the device is not an accelerator.
         """
         if offload is None:
             return self
@@ -80,10 +80,10 @@ class ModelHandle(ABC):
         )
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
-        """Refuse to make pictures of another shape (C, H, W), before memory is taken.
+        """Refuse a shape (C, H, W) of pictures that the model does not make, before memory is allocated.
 
         Raises:
-            ZooError: the model makes others.
+            ZooError: the model makes pictures of another shape.
         """
         if self.stub.image_shape != shape:
             raise unlike(self.stub.name, self.stub.image_shape, shape)
@@ -100,11 +100,11 @@ class ModelHandle(ABC):
 
     @abstractmethod
     def network_in(self, device: str, dtype: str) -> Callable[[Layout], Network]:
-        """Read the weights once, and return a function that lays the network out in memory, in place."""
+        """Read the weights once. Return a function that changes the memory layout in place, and returns the network."""
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
-        """Return what else there is to say of the model, as JSON."""
+        """Return further facts about the model, as JSON."""
 
 
 def unlike(name: str, made: tuple[int, ...], wanted: tuple[int, ...]) -> ZooError:
@@ -120,7 +120,7 @@ def unlike(name: str, made: tuple[int, ...], wanted: tuple[int, ...]) -> ZooErro
 
 
 def echo(channels: int = 1) -> Network:
-    """Return a function in the place of a network, which repeats its input along the channels."""
+    """Return a stub of a network, which repeats its input along the channels."""
 
     def net(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
         return x.repeat(1, channels, *[1] * (x.ndim - 2))
@@ -129,7 +129,7 @@ def echo(channels: int = 1) -> Network:
 
 
 def blank_text(shapes: Mapping[str, tuple[int, ...]], identity: Callable[[], str]) -> TextEncoder:
-    """Return an encoder in the place of a text encoder, whose answers have the right shapes and are zero.
+    """Return a stub of a text encoder, whose answers are zeros of the right shapes.
 
     Args:
         shapes: shape of each input that a prompt becomes.
@@ -146,7 +146,7 @@ def blank_text(shapes: Mapping[str, tuple[int, ...]], identity: Callable[[], str
 
 
 def slope(classes: int) -> Classifier:
-    """Return a function in the place of a classifier, whose logits and gradients differ."""
+    """Return a stub of a classifier, whose logits and gradients differ between classes."""
 
     def classifier(x: torch.Tensor, level: Level) -> torch.Tensor:
         return x.flatten(1).mean(1, keepdim=True) * x.new_tensor(range(classes))

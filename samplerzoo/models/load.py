@@ -1,4 +1,4 @@
-"""Model folders: what their configs say, read once, and the models that are loaded from them."""
+"""Loading of models by name, and model folders, whose configs are read once."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def load(
 
     Args:
         name: an embedded model ("mnist"), a local folder, a hub id, or an exact model ("exact:digits").
-        device: "auto" is the first of cuda, mps, cpu that there is.
+        device: "auto" is the first of cuda, mps and cpu that is available.
         dtype: "float32", "bfloat16" or "float16"; "auto" is bfloat16 where the device computes it natively, else
             float32.
-        compiled: let torch.compile make the network faster. It takes half a minute at the first batch of each size,
+        compiled: make the network faster with torch.compile. It takes half a minute at the first batch of each size,
             and needs a C++ compiler. Images are the same but for rounding.
         layout: layout of the weights in memory; a compiled network has its own. Images are the same but for rounding.
-        offload: "model", "sequential" or "group": weights of a whole pipeline wait in memory until they are needed.
+        offload: "model", "sequential" or "group": keep weights of a whole pipeline in main memory until they are used.
         reading: `revision`, `variant`, `scheduler`, `shape` and `null_label`, for what the folder leaves open;
             `hosted`, `height`, `width` and `pipeline_options`, for a whole pipeline.
 
@@ -71,7 +71,7 @@ def load(
         UsageError: there is no such model.
         ZooError: the folder is not whole, or not one that can be sampled from.
     """
-    for what, text in (("dtype", dtype), ("layout", layout)):  # a device may be torch's
+    for what, text in (("dtype", dtype), ("layout", layout)):  # a device may be a torch.device
         expect(what, text, str)
     expect("compiled", compiled, bool)
     if layout not in LAYOUTS:
@@ -87,7 +87,7 @@ def load(
 def open_model(name: str | os.PathLike[str], reading: ReadingOptions = AS_FOUND) -> ModelHandle:
     """Find a model by its name: an embedded model, a folder, a hub id, or exact:DATASET.
 
-    A folder of a pipeline of which no architecture reads the network is run as a whole, by the pipeline's own code.
+    If no architecture reads the network of a pipeline's folder, the whole pipeline is run by its own code.
 
     Raises:
         UsageError: there is no such model.
@@ -110,12 +110,12 @@ def open_model(name: str | os.PathLike[str], reading: ReadingOptions = AS_FOUND)
 
 @dataclass(frozen=True, eq=False)
 class ModelFolder(ModelHandle):
-    """A model on disk, by its configs, which are read once; `load` reads the weights.
+    """Model on disk. Its configs are read once; `load` reads the weights.
 
     Attributes:
         path: the folder.
         info: content of samplerzoo.json.
-        reading: what the user said of the folder.
+        reading: facts that the user gave about the folder.
     """
 
     path: Path
@@ -148,13 +148,13 @@ class ModelFolder(ModelHandle):
 
     @property
     def family(self) -> str:
-        """Network and scheduler, as a person would call the model."""
+        """Names of network and scheduler."""
         codec = self.parts.codec
         latents = f" on the latents of {codec[0].kind}" if codec else ""
         return f"{self.parts.network[0].kind} with {self.parts.scheduler[0].kind}{latents}"
 
     def load_network(self, device: str, dtype: str) -> Any:
-        """Read the weights of the network alone, as a module of torch."""
+        """Read only the weights of the network, as a torch module."""
         part, architecture = self.parts.network
         with blaming(architecture):
             cls = architecture.module(part.config)
@@ -189,7 +189,7 @@ class ModelFolder(ModelHandle):
         return {"folder": str(self.path), "data": self.info.data, "recipe": self.info.recipe}
 
     def load_codec(self, device: str) -> Any:
-        """Read the weights of the autoencoder, as a module of torch. It computes in float32: half precision shows."""
+        """Read the weights of the autoencoder, as a torch module in float32: half precision would be visible."""
         assert self.parts.codec is not None
         part, architecture = self.parts.codec
         return load_module(part, architecture.module(part.config), "float32", self._variant(part)).to(device)
@@ -209,7 +209,7 @@ class ModelFolder(ModelHandle):
         return dataclasses.replace(found, watch=Stopwatch(device))
 
     def _variant(self, part: Part) -> str | None:
-        """Return the variant of a part's weights; beside one of a variant another may have the usual ones alone."""
+        """Return the variant of a part's weights that the user asks for, or None if only other parts have it."""
         variant = self.reading.variant
         elsewhere = variant is not None and any(holds_variant(other, variant) for other in self.parts)
         return None if variant is None or (elsewhere and not holds_variant(part, variant)) else variant
@@ -218,7 +218,7 @@ class ModelFolder(ModelHandle):
 def text_encoder(
     architecture: NetworkArchitecture, modules: Mapping[str, Any], identity: Callable[[], str]
 ) -> TextEncoder:
-    """Ask an architecture for the text encoder that its parts make."""
+    """Ask an architecture for the text encoder that is made of these parts."""
     with blaming(architecture):
         found: Any = architecture.text(modules)
     if not isinstance(found, TextEncoder):
@@ -227,9 +227,9 @@ def text_encoder(
 
 
 def is_unasked(name: str) -> bool:
-    """Tell whether a model may be opened because a file names it: one of the package, or a model's folder here.
+    """Tell whether a model may be opened only because a file names it: an embedded model, or a local folder.
 
-    Others are fetched, or computed from data of anybody's choice.
+    Other models would be downloaded, or computed from data that a stranger chose.
     """
     if is_exact(name):
         return ExactOptions.parse(name).dataset == DIGITS
@@ -248,7 +248,7 @@ def lasting(name: str) -> str:
 
 
 def title(name: str) -> str:
-    """Return the name of a model in reports, which has no path of this machine."""
+    """Return the name of a model for reports, without a path of this machine."""
     if is_exact(name):
         options = ExactOptions.parse(name)
         path = Path(os.path.expanduser(options.dataset))
@@ -257,11 +257,11 @@ def title(name: str) -> str:
 
 
 def fingerprint(folder: Path, parts: Parts) -> str:
-    """Return the SHA-256 of the files that images depend on, of the model in a folder."""
+    """Return the SHA-256 of the files in a model folder that images depend on."""
     digest = hashlib.sha256()
     for architecture in (parts.network[1], parts.scheduler[1], *([parts.codec[1]] if parts.codec else [])):
         for plugin in registry.plugins("architecture"):
-            if plugin.file is not None and plugin.target is type(architecture):  # how a folder is read is its file's
+            if plugin.file is not None and plugin.target is type(architecture):  # its code says how the folder is read
                 digest.update(plugin.file.read_bytes())
     files = {path for part in (*parts, Part(CLASSIFIER, folder / CLASSIFIER, {})) for path in part.files}
     for path in sorted(files):
@@ -276,7 +276,7 @@ def fingerprint(folder: Path, parts: Parts) -> str:
 def model_of_modules(
     modules: Mapping[str, Any], info: ModelInfo, folder: Path | None = None, name: str = "the pipeline's model"
 ) -> Model:
-    """Make a model of what a pipeline has in memory; the folder that it was loaded from may add a classifier.
+    """Make a model from a pipeline's modules in memory. The folder that they were loaded from may add a classifier.
 
     Args:
         modules: network, scheduler and perhaps an autoencoder, by their names in the pipeline.
@@ -297,7 +297,7 @@ def model_of_modules(
 
 
 def read_info(root: Path) -> ModelInfo:
-    """Read samplerzoo.json; a folder that another program wrote has none, and gets the defaults."""
+    """Read samplerzoo.json, or return the defaults if another program wrote the folder."""
     if not (root / INFO_FILE).exists():
         return ModelInfo()
     return parse(ModelInfo, read_json(root, INFO_FILE), root / INFO_FILE)
@@ -306,14 +306,14 @@ def read_info(root: Path) -> ModelInfo:
 def save_model(
     root: Path, unet: UNet2DModel, scheduler: SchedulerMixin, info: ModelInfo, card: str, *, scaled: bool = False
 ) -> None:
-    """Write a model folder with samplerzoo.json and a model card, each file whole or not at all.
+    """Write a model folder with samplerzoo.json and a model card. Each file is written atomically.
 
-    The folder may already hold an older model and anything else; it is loadable at every moment in between, since
-    what changes from one checkpoint to the next is the weights, and they are one file.
+    The folder may already hold an older model and other files. It can be loaded at every moment, since only the weights
+    change from one checkpoint to the next, and they are one file.
 
     Args:
-        scaled: the network's input has to be scaled. DDPMPipeline leaves that out, and would make noise without a
-            word, so that network and scheduler lie in the folder without its index, for their classes to load.
+        scaled: True if the network's input has to be scaled. DDPMPipeline would not scale it, and would silently make
+            noise. So the folder gets no index of a pipeline; network and scheduler can be loaded by their own classes.
     """
     from diffusers import DDPMPipeline
 
@@ -321,7 +321,7 @@ def save_model(
         if scaled:
             unet.save_pretrained(beside / "unet", safe_serialization=True)
             scheduler.save_pretrained(beside / "scheduler")
-            (root / INDEX_FILE).unlink(missing_ok=True)  # of an older model
+            (root / INDEX_FILE).unlink(missing_ok=True)  # index of an older model
         else:
             DDPMPipeline(unet, scheduler).save_pretrained(beside, safe_serialization=True)
         (beside / INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
@@ -329,18 +329,18 @@ def save_model(
 
 
 def is_unfinished(root: Path) -> bool:
-    """Return True if a folder has a classifier that is not whole, as one in training or one that was refused."""
+    """Return True if a folder has an incomplete classifier, as during training or after a refused one."""
     return (root / CLASSIFIER).is_dir() and not holds_classifier(root)
 
 
 @functools.cache
 def warn_once(text: str) -> None:
-    """Print a line on stderr, on the main process and once."""
+    """Print a line on stderr once, on the main process only."""
     warn(text)
 
 
 def warn(text: str) -> None:
-    """Print a line on stderr, on the main process."""
+    """Print a line on stderr, on the main process only."""
     from samplerzoo.system.processes import processes  # imports torch
 
     if not processes()[0]:
@@ -348,14 +348,14 @@ def warn(text: str) -> None:
 
 
 def _warn_of_guesses(name: str, guesses: Sequence[str]) -> None:
-    """Say what was guessed of a network's answers and labels, which images are wrong by if it is not so."""
+    """Warn once of each guess about a network's output and labels, since a wrong guess makes wrong images."""
     for guess in guesses:
         if guess == HALVED or NULL_LABEL in guess:
             warn_once(f"samplerzoo: {name}: {guess}")
 
 
 def with_networks(stub: Model, net: Any, folder: Path | None) -> Model:
-    """Put the network in the place of its stub, and the folder's classifier in the place of the classifier's."""
+    """Replace the stubs of a model by its network and, if it has one, the classifier of its folder."""
     classifier = None
     if stub.classifier is not None and folder is not None:
         classifier = _deferred_classifier(folder, stub)
@@ -363,7 +363,7 @@ def with_networks(stub: Model, net: Any, folder: Path | None) -> Model:
 
 
 def _deferred_classifier(root: Path, model: Model) -> Classifier:
-    """Load a classifier at its first call: most runs make none, and transformers takes seconds to import."""
+    """Return a classifier that is loaded at its first call, since most runs need none and the import takes seconds."""
 
     @functools.cache
     def loaded() -> tuple[Classifier, list[int]]:

@@ -13,7 +13,7 @@ from samplerzoo.trust.limits import MOST_LETTERS, MOST_PICTURE_SIDE
 
 
 class ReadingOptions(Options):
-    """Facts that a user knows of a model, and its folder does not say."""
+    """Facts about a model that a user may give, since its folder does not say them."""
 
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
     variant: str | None = Field(
@@ -46,14 +46,14 @@ class ReadingOptions(Options):
     @field_validator("pipeline_options")
     @classmethod
     def _moderate_arguments(cls, options: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
-        """Refuse arguments that are long; which there are, the pipeline says."""
+        """Refuse arguments that are too long. Their names are checked by the pipeline."""
         if options is not None and len(json.dumps(options, allow_nan=False)) > MOST_LETTERS:
             raise ValueError(f"more than {MOST_LETTERS} characters")
         return options or None
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Arguments of a whole pipeline's call that the user has given."""
+        """Arguments that the user gave for a whole pipeline's call."""
         sizes = {name: getattr(self, name) for name in ("height", "width") if getattr(self, name) is not None}
         return {**sizes, **(self.pipeline_options or {})}
 
@@ -69,9 +69,9 @@ class ReadingOptions(Options):
 
     @property
     def reading(self) -> ReadingOptions:
-        """These fields alone, of options that have others, too."""
+        """Fields of this class alone, without those of a subclass."""
         return ReadingOptions(**{name: getattr(self, name) for name in ReadingOptions.model_fields})
 
 
 AS_FOUND = ReadingOptions()
-"""Reading of a folder by its own files alone."""
+"""Reading of a folder without facts from the user."""

@@ -1,4 +1,4 @@
-"""Parts of a model folder: which there are, and the architecture that reads each. No weights are read here."""
+"""Parts of a model folder, and the architecture that reads each part. No weights are read here."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from samplerzoo.system.files import is_set_aside
 INDEX_FILE = "model_index.json"
 CONFIG_FILES = ("config.json", "scheduler_config.json")
 CHECKPOINT_FILES = ("ema.safetensors", "model.safetensors", "progress.json")
-"""Files of a checkpoint of training: its moving average, if it has one, its weights, and how far it is."""
+"""Files of a training checkpoint: its moving average, if it has one, its weights, and its progress."""
 TOKENS = (".txt", ".model")
-"""Ends of the names of files that a tokenizer keeps beside those of JSON, such as merges.txt."""
+"""Suffixes of a tokenizer's files other than JSON, such as merges.txt."""
 HOSTED = ("sampler", "sampler_options", "spacing", "clip_x0", "seed", "replaces")
-"""Keys of a SamplerScheduler's config that are not those of the scheduler in whose place it stands."""
+"""Keys of a SamplerScheduler's config that do not come from the scheduler that it replaces."""
 OURS = (CLASSIFIER, FEATURES, "checkpoints", "samples")
 """Folders beside the parts of a pipeline that are not parts of it."""
 
@@ -31,11 +31,11 @@ OTHERS = {
     "run.json": "images that `samplerzoo run` made",
     "results.jsonl": "a benchmark: `samplerzoo report {root}` shows it",
 }
-"""Files by which a folder that is no model is known, and what it holds."""
+"""Files that mark folders other than models, with what such a folder holds."""
 
 
 class Undriven(ZooError):
-    """Refusal of a folder of which a network or another part is read by no architecture."""
+    """Error raised for a folder with a network or another part that no architecture reads."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Part:
         name: name of its folder; empty if it lies in the root.
         path: folder that holds its files.
         config: content of its config.json or scheduler_config.json.
-        weights: file of its weights, if they lie elsewhere, as those of a checkpoint.
+        weights: file of its weights, if they are elsewhere, as for a checkpoint.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Part:
 
     @property
     def files(self) -> list[Path]:
-        """Files of configs, weights and tokens. Hidden ones are being written, or were left by a killed process."""
+        """Files of configs, weights and tokens. Hidden files are left out: they are incomplete, or were abandoned."""
         files = sorted(self.path.glob("[!.]*")) if self.path.is_dir() else [self.path]
         files += [] if self.weights is None else [self.weights]
         return [file for file in files if file.is_file() and file.suffix in (".json", ".safetensors", *TOKENS)]
@@ -78,7 +78,7 @@ class Parts:
 
     Attributes:
         pipeline: name of the pipeline's class, if the folder says so.
-        texts: parts that turn prompts into what the network is told, if it takes any.
+        texts: parts that turn prompts into inputs of the network, if it takes prompts.
         settings: values of the folder's index that the network's architecture asks for.
         unused: parts that are not run.
     """
@@ -104,7 +104,7 @@ def read_parts(root: Path, scheduler: str | None = None) -> Parts:
         scheduler: folder or file of the scheduler's config, for a network that lies by itself.
 
     Raises:
-        ZooError: a part is missing, or is read by no architecture; says what the folder is.
+        ZooError: a part is missing, or no architecture reads it. The message says what the folder is.
     """
     if (root / CHECKPOINT_FILES[-1]).is_file() and (root.parent.parent / "scheduler").is_dir():
         return _checkpoint(root, scheduler)
@@ -113,7 +113,7 @@ def read_parts(root: Path, scheduler: str | None = None) -> Parts:
 
 
 def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str | None = None) -> Parts:
-    """Give each part its architecture, and refuse what makes no model; see `read_parts`."""
+    """Give each part its architecture, and refuse parts that do not make a model; see `read_parts`."""
     claimed = [(part, architecture_of(part)) for part in parts]
     if scheduler is not None:
         if any(isinstance(found, PathArchitecture) for _, found in claimed):
@@ -154,7 +154,7 @@ def _settings(root: Path, reader: NetworkArchitecture) -> dict[str, Any]:
     """Read the values of the index that an architecture asks for.
 
     Raises:
-        ZooError: one is of another type than it has to be.
+        ZooError: a value has a wrong type.
     """
     index = read_json(root, INDEX_FILE) if reader.settings and (root / INDEX_FILE).is_file() else {}
     found = {name: index.get(name, usual) for name, usual in reader.settings.items()}
@@ -165,7 +165,7 @@ def _settings(root: Path, reader: NetworkArchitecture) -> dict[str, Any]:
 
 
 def _check_network(network: Part, architecture: NetworkArchitecture, pipeline: str | None) -> None:
-    """Refuse a network that cannot be driven: the reason says more than which part beside it is not known."""
+    """Refuse a network that cannot be driven. This comes first, as its reason is more useful than an unknown part."""
     with suppress(TypeError, ValueError, KeyError, ArithmeticError):
         try:
             architecture.facts(network.config)
@@ -174,10 +174,10 @@ def _check_network(network: Part, architecture: NetworkArchitecture, pipeline: s
 
 
 def _text(root: Path, network: Part, name: str, kinds: tuple[str, ...], parts: list[Part]) -> Part:
-    """Find a part that turns prompts into what a network is told.
+    """Find a part that turns prompts into inputs of a network.
 
     Raises:
-        ZooError: it is not there, or of another class.
+        ZooError: the part is missing, or of another class.
     """
     found = next((part for part in parts if part.name == name), None)
     if found is None and (root / name).is_dir():
@@ -197,7 +197,7 @@ def _text(root: Path, network: Part, name: str, kinds: tuple[str, ...], parts: l
 
 
 def _checkpoint(root: Path, scheduler: str | None) -> Parts:
-    """Read a checkpoint of samplerzoo's training: weights of its own, and the rest of the model folder it lies in."""
+    """Read a training checkpoint of samplerzoo: its weights, and the other parts of the model folder around it."""
     file = next((root / name for name in CHECKPOINT_FILES[:-1] if (root / name).is_file()), None)
     if file is None:
         raise ZooError(f"{root}: a checkpoint of training without {' or '.join(CHECKPOINT_FILES[:-1])}")
@@ -207,7 +207,7 @@ def _checkpoint(root: Path, scheduler: str | None) -> Parts:
 
 
 def architectures() -> list[tuple[str, Architecture]]:
-    """Make every installed architecture, with its name. One that is broken is left out."""
+    """Return every installed architecture with its name. Broken ones are left out."""
     found: list[tuple[str, Architecture]] = []
     for plugin in registry.plugins("architecture"):
         try:
@@ -222,14 +222,14 @@ def architecture_of(part: Part) -> Architecture | None:
     """Find the architecture that reads a part.
 
     Raises:
-        ZooError: two claim it.
+        ZooError: two architectures claim the part.
     """
     claiming = []
     for name, each in architectures():
         try:
             if each.claims(part.config):
                 claiming.append((name, each))
-        except Exception:  # of a plugin, which must not take the others down
+        except Exception:  # a broken plugin must not disable the others
             continue
     if len(claiming) > 1:
         names = " and ".join(name for name, _ in claiming)
@@ -247,7 +247,7 @@ def _parts(root: Path) -> tuple[str | None, list[Part]]:
         return pipeline, [_part(root, name, kind) for name, kind in named_parts(root, index).items()]
     parts = [Part("", root, read_json(root, file)) for file in CONFIG_FILES if (root / file).is_file()]
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not _ours(path.name))
-    if (root / CONFIG_FILES[1]).is_file():  # as in the first repositories of diffusers
+    if (root / CONFIG_FILES[1]).is_file():  # in the root, as in early repositories of diffusers
         folders = [name for name in folders if name != "scheduler"]
     holding = [name for name in folders if any((root / name / file).is_file() for file in CONFIG_FILES)]
     parts += [part for part in (_part(root, name, "") for name in holding) if _is_module(part)]
@@ -265,7 +265,7 @@ def named_parts(root: Path, index: dict[str, Any]) -> dict[str, str]:
     """Return the classes of the parts that an index names.
 
     Raises:
-        ZooError: it names a part in a way that diffusers would not, so that the part would be passed over.
+        ZooError: an entry does not have the form that diffusers writes, so that the part would be ignored.
     """
     named = {}
     for name, value in index.items():
@@ -282,7 +282,7 @@ def named_parts(root: Path, index: dict[str, Any]) -> dict[str, str]:
 
 
 def unhosted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of the scheduler in whose place a SamplerScheduler stands; any other config as it is."""
+    """Return the config of the scheduler that a SamplerScheduler replaces; return any other config unchanged."""
     if "replaces" not in config:
         return dict(config)
     left = {name: value for name, value in config.items() if name not in (*HOSTED, "_class_name")}
@@ -290,13 +290,13 @@ def unhosted(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_module(part: Part) -> bool:
-    """Tell whether a config is one of a module, and not of anything else that lies in the folder, such as logs."""
+    """Tell whether a config belongs to a module, and not to another folder, such as logs."""
     said = part.config.get("_class_name") or part.config.get("architectures")
     return bool(said) or (part.path / CONFIG_FILES[1]).is_file() or architecture_of(part) is not None
 
 
 def _ours(name: str) -> bool:
-    """Tell whether a folder in a model folder is no part of the pipeline, such as one that is being written."""
+    """Tell whether a folder in a model folder is not a part of the pipeline, or is still being written."""
     return name in OURS or name.startswith(".") or is_set_aside(name)
 
 
@@ -305,7 +305,7 @@ def _part(root: Path, name: str, kind: str) -> Part:
     if not folder.is_dir():
         raise ZooError(f"{root}: {INDEX_FILE} names {name} ({kind}), and there is no such folder: it is not whole")
     if not any((folder / file).is_file() for file in CONFIG_FILES):
-        part = Part(name, folder, {"_class_name": kind})  # a tokenizer, say
+        part = Part(name, folder, {"_class_name": kind})  # without a config, as a tokenizer
         if architecture_of(part) is not None:
             raise ZooError(f"{folder}: neither {' nor '.join(CONFIG_FILES)} in it; the folder is not whole")
         return part
@@ -321,7 +321,7 @@ def _named_scheduler(name: str) -> tuple[Part, PathArchitecture]:
     """Read the scheduler that the user names.
 
     Raises:
-        UsageError: there is none, or no architecture reads it.
+        UsageError: it does not exist, or no architecture reads it.
     """
     path = Path(os.path.expanduser(name))
     if path.is_file():
@@ -339,7 +339,7 @@ def _named_scheduler(name: str) -> tuple[Part, PathArchitecture]:
 
 
 def _refusal(root: Path, pipeline: str | None, parts: list[Part], lost: list[Part]) -> str:
-    """Say what a folder is that cannot be driven, and what there is to do."""
+    """Say what a folder is that cannot be driven, and what to do."""
     whole = f"a {pipeline} of {_listed(parts)}" if pipeline else _listed(parts)
     return (
         f"{root} is {whole}, and no architecture reads {_listed(lost)}: samplerzoo drives unconditional, "

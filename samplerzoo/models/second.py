@@ -48,7 +48,7 @@ def as_second(second: Model, model: Model) -> Model:
 
 
 def check_second(second: Model, model: Model) -> None:
-    """Refuse a second model for a guidance that is not one of the same images, classes and noise.
+    """Refuse a guidance's second model unless it has the same images, classes, prompts and noise path.
 
     Raises:
         UsageError: names what differs.
@@ -76,7 +76,7 @@ def check_second(second: Model, model: Model) -> None:
 
 
 def _same_path(one: Model, other: Model) -> bool:
-    """Tell whether two models were trained on one noise path, by its levels at many times."""
+    """Tell whether two models have the same noise path, by comparing its levels at many times."""
     a, b = one.schedule, other.schedule
     if (a.kind, a.T) != (b.kind, b.T):
         return False

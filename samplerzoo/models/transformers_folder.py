@@ -1,4 +1,4 @@
-"""Folders of transformers: what is checked before its libraries read one."""
+"""Folders of transformers: checks before transformers reads one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from samplerzoo.models.weights import check_texts, check_values
 from samplerzoo.trust.limits import MOST_SIDE
 
 PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
-"""Files in which transformers keeps an image processor: by itself, or in a processor of images and text."""
+"""Files of an image processor: alone, or as a part of a processor of images and text."""
 SIDES = ("size", "height", "width", "edge")
-"""Ends of the keys in which an image processor keeps the sides of the images that it makes."""
+"""Suffixes of an image processor's keys for the sides of the images that it makes."""
 
 
 def check_transformers(folder: str | os.PathLike[str]) -> None:
-    """Refuse a folder of transformers that names code, or asks for more memory than its weights fill.
+    """Refuse a transformers folder that names code to run, or needs more memory than its weights fill.
 
     Raises:
-        ZooError: says which file asks for what, or that it cannot be read.
+        ZooError: names the file and the reason, or says that it cannot be read.
     """
     folder = Path(path_text("the folder of a transformers model", folder))
     config = read_json(folder, "config.json")
@@ -42,7 +42,7 @@ def _check_fits(folder: Path, config: dict[str, Any]) -> None:
 
     files = sorted(folder.glob("[!.]*.safetensors"))
     labels, held = config.get("num_labels"), sum(file.stat().st_size for file in files)
-    if isinstance(labels, int) and labels > held:  # transformers names each
+    if isinstance(labels, int) and labels > held:  # transformers makes a name for each label
         raise ZooError(
             f"{folder}: weights do not fit config.json: num_labels is {labels}, and they have {held:,} bytes"
         )

@@ -1,4 +1,4 @@
-"""Understanding of a folder: a Model from what its configs say, and what had to be guessed."""
+"""Understanding of a folder: a Model from its configs, and the guesses where they are silent."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from samplerzoo.core.model import Classifier
 
 NULL_LABEL = "--null-label"
-"""Flag that says what is guessed of labels."""
+"""Flag with which the user replaces a guess about labels."""
 HALVED = (
     "its network gives twice as many channels as it takes: the second half is taken for a learned variance, and is no "
     "part of the image"
 )
-"""Guess that is also said when the network is loaded: if it is wrong, half of every answer is lost."""
+"""Guess that is printed when the network is loaded, too: if it is wrong, half of every answer is lost."""
 
 
 def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str) -> tuple[Model, tuple[str, ...]]:
-    """Make a model of what the configs say, with functions in place of its networks; return what was guessed, too.
+    """Make a model from the configs, with stubs of its networks. Return it with the guesses.
 
     Raises:
-        ZooError: the configs, samplerzoo.json and what the user said do not go together; names file and key.
+        ZooError: the configs, samplerzoo.json and the user's options contradict each other. It names file and key.
     """
     try:
         network = _asked_of(parts, parts.network[0], lambda: parts.network[1].facts(parts.network[0].config))
@@ -88,13 +88,13 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
 
 
 def _text_identity(parts: Parts) -> str:
-    """Return the SHA-256 of the files of the text encoder, and of what the index says of it."""
+    """Return the SHA-256 of the files of the text encoder, and of its settings in the index."""
     files = digest(*(file for part in parts.texts for file in part.files))
     return digest_text(json.dumps([files, parts.settings], sort_keys=True)) if parts.settings else files
 
 
 def _asked_of(parts: Parts, part: Part, question: Any) -> Any:
-    """Ask an architecture about a part; its refusal names the part's file and what the whole folder is."""
+    """Ask an architecture about a part. Add the part's file and a description of the folder to its errors."""
     whole = "" if parts.pipeline is None else f" of a {parts.pipeline}"
     try:
         return question()
@@ -105,7 +105,7 @@ def _asked_of(parts: Parts, part: Part, question: Any) -> Any:
 
 
 def _check_answer(architecture: Architecture, method: str, found: object, wanted: type) -> None:
-    """Refuse an answer of an architecture that is of another type."""
+    """Refuse an answer of an architecture that has a wrong type."""
     if not isinstance(found, wanted):
         raise bad_answer(architecture, method, found, f"a {wanted.__name__}")
 
@@ -127,7 +127,7 @@ def _shape(parts: Parts, network: NetworkFacts, reading: ReadingOptions) -> tupl
 
 
 def _moderate(shape: tuple[int, ...], part: Part) -> tuple[int, ...]:
-    """Refuse a shape of states that are too large to be made, or that is none."""
+    """Refuse a shape that is not of positive whole numbers, or too large."""
     if not all(type(side) is int and side > 0 for side in shape):
         raise ZooError(f"{part.path}: sample_size {shape} is not of whole numbers above 0")
     if math.prod(shape) > MOST_VALUES:
@@ -152,7 +152,7 @@ def _codec(parts: Parts, network: NetworkFacts, path: PathFacts) -> Codec:
 def _classes(
     parts: Parts, network: NetworkFacts, info: ModelInfo, reading: ReadingOptions
 ) -> tuple[int | None, int | None, tuple[str, ...]]:
-    """Return null label, number of classes, and what was guessed of them."""
+    """Return null label, number of classes, and the guesses about them."""
     rows, part = network.labels, parts.network[0]
     null_label = next((it for it in (reading.null_label, info.null_label, network.null_label) if it is not None), None)
     asked = reading.null_label is not None
@@ -206,7 +206,7 @@ def _indexed_names(parts: Parts, num_classes: int | None) -> tuple[str, ...] | N
 
 
 def _usual_clip(path: PathFacts, network: NetworkFacts, codec: Codec) -> Clip:
-    """Return the clip of a model whose config says nothing of one: pixels on a VP path are clipped, as by DDPM."""
+    """Return the clip of a model whose config does not mention one: pixels on a VP path are clipped, as by DDPM."""
     pixels = not isinstance(codec, Latents) and network.channels in (1, 3)
     return Clip("static") if pixels and path.schedule.kind == "VP" else Clip("off")
 

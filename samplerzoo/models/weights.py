@@ -1,4 +1,4 @@
-"""Weights of networks and autoencoders: read from safetensors alone, laid out, compiled."""
+"""Weights of networks and autoencoders: read from safetensors only, laid out in memory, compiled."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 STEM = "diffusion_pytorch_model"
 TEXT_STEM = "model"
-"""Start of the names of weights of transformers."""
+"""Stem of the names of weight files of transformers."""
 PICKLED = {STEM: STEM, TEXT_STEM: "pytorch_model"}
-"""Starts of the names of the same weights as pickles."""
+"""Stems of the names of the same weights as pickles."""
 TEXTS = (".json", *TOKENS)
-"""Ends of the names of files that a library reads as text."""
+"""Suffixes of files that a library reads as text."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 class WeightIndex(BaseModel):
-    """Index of weights in several files: the file of each tensor, in the same folder."""
+    """Index of weights that are split into several files of one folder: the file of each tensor."""
 
     weight_map: dict[str, Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*\.safetensors$")]]
 
@@ -43,8 +43,8 @@ def load_module(part: Part, cls: Any, dtype: str = "float32", variant: str | Non
     """Load a network or an autoencoder. Its weights must be complete.
 
     Args:
-        cls: its class, which has `from_pretrained` as those of diffusers.
-        variant: which weights, if there are several, such as fp16.
+        cls: its class, with a method `from_pretrained` as in diffusers.
+        variant: variant of the weights to read, such as fp16.
 
     Raises:
         ZooError: the folder does not hold all of the weights.
@@ -133,7 +133,7 @@ def _check_weights(file: Path) -> None:
 
 
 def _from_checkpoint(part: Part, file: Path, cls: Any, dtype: str) -> Any:
-    """Load a network from a checkpoint of training, which holds its weights under their names."""
+    """Load a network from a training checkpoint, which holds its parameters by name."""
     import torch
     from safetensors.torch import load_file
 
@@ -172,14 +172,14 @@ def load_text_part(part: Part, variant: str | None = None, device: str = "cpu") 
         raise
     except Exception as error:  # the kind of error depends on what is broken
         raise ZooError(f"{part.path}: the {part.kind} cannot be read: {reason(error)}") from error
-    for kind in ("missing_keys", "mismatched_keys"):  # transformers makes them up
+    for kind in ("missing_keys", "mismatched_keys"):  # transformers would initialise them at random
         if report[kind]:
             raise ZooError(f"{part.path}: weights do not fit config.json: {kind} {min(map(str, report[kind]))}, ...")
     return module.float().to(device).eval()
 
 
 def _check_vocabulary(part: Part, cls: Any) -> None:
-    """Refuse a tokenizer without its files, for which transformers makes up an empty one."""
+    """Refuse a tokenizer without its files, for which transformers would silently make an empty one."""
     names = dict(cls.vocab_files_names)
     whole = names.pop("tokenizer_file", "tokenizer.json")
     lost = [name for name in names.values() if not (part.path / name).is_file()]
@@ -188,7 +188,7 @@ def _check_vocabulary(part: Part, cls: Any) -> None:
 
 
 def _check_text_weights(part: Part, cls: Any, variant: str | None) -> None:
-    """Refuse a config of a text encoder that its weights cannot fill, before it is given memory."""
+    """Refuse a text encoder's config with more values than its weights, before memory is allocated."""
     import torch
 
     files = _check_files(part.path, cls, variant, TEXT_STEM)
@@ -213,17 +213,19 @@ def _check_size(part: Part, cls: Any, files: Sequence[Path]) -> None:
 
 
 def check_values(folder: Path, kind: str, files: Sequence[Path], make: Callable[[], object]) -> None:
-    """Refuse a config of a network that its weights cannot fill.
+    """Refuse a network's config with more values than its weights.
 
-    Values are counted while the network is made, and one too many ends it, so that no config takes its time.
+    Values are counted while the network is made. It is interrupted as soon as there are too many, so that no config can
+    take long.
 
     Args:
         kind: noun for the network in errors.
-        files: its weights.
-        make: function that makes the network, in such a way that it is given no memory.
+        files: files of its weights.
+        make: function that makes the network without allocating memory for it.
 
     Raises:
-        ZooError: a file holds no weights, the config makes no network, or one of more values than the files have bytes.
+        ZooError: a file holds no weights, no network can be made from the config, or it has more values than the files
+            have bytes.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
@@ -252,14 +254,14 @@ def check_values(folder: Path, kind: str, files: Sequence[Path], make: Callable[
 
 
 class _Overfull(Exception):
-    """Error raised where a network is of more values than its weights have bytes."""
+    """Error raised when a network has more values than its weight files have bytes."""
 
 
 def _sharded(index: Path) -> list[Path]:
-    """Return the files that an index of weights names, which lie beside it.
+    """Return the files that an index of weights names, which must be in its folder.
 
     Raises:
-        ZooError: it names others, or one that is not there.
+        ZooError: a file is elsewhere, or does not exist.
     """
     names = sorted({*read_record(index, WeightIndex).weight_map.values()})
     files = [index.parent / name for name in names]
@@ -270,14 +272,14 @@ def _sharded(index: Path) -> list[Path]:
 
 
 def _check_files(folder: Path, cls: Any, variant: str | None, stem: str = STEM) -> list[Path]:
-    """Refuse a folder without the weights that are asked for; say what it has, and the way out.
+    """Find the files of weights. Refuse a folder without them, and say what it has instead and what to do.
 
     Returns:
         The files of weights.
     """
     dot = "" if variant is None else f".{variant}"
     whole, index = folder / f"{stem}{dot}.safetensors", folder / f"{stem}.safetensors.index{dot}.json"
-    if index.is_file():  # which diffusers looks for first
+    if index.is_file():  # diffusers looks for it first, too
         return _sharded(index)
     if whole.is_file():
         return [whole]
@@ -315,7 +317,7 @@ def _library(cls: Any) -> str:
 
 
 def with_layout(module: Any, layout: Layout) -> Any:
-    """Lay out the weights in memory, in place; convolutions then give their images in this layout, too."""
+    """Change the memory layout of the weights, in place. Convolutions then return their outputs in this layout, too."""
     import torch
 
     formats = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -323,10 +325,9 @@ def with_layout(module: Any, layout: Layout) -> Any:
 
 
 def compiled_network(architecture: NetworkArchitecture, module: Any) -> Network:
-    """Compile a network at its first call of each size of batch, with its weights as constants.
+    """Compile a network at its first call with each batch size, with its weights as constants.
 
-    The compiler packs constant weights once, in the form that convolutions like, and images lie with their channels
-    last.
+    The compiler packs constant weights once, in the best form for convolutions. Images have their channels last.
     """
     from torch._dynamo.exc import TorchDynamoException
 

@@ -1,1 +1,1 @@
-"""The page of `samplerzoo play`. Only this room imports gradio."""
+"""Page of `samplerzoo play`. Only this package imports gradio."""

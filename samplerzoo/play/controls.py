@@ -24,19 +24,19 @@ from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.trust.markup import visible
 
 WIDEST_SLIDER = 100
-"""Largest distance of a field's bounds that a slider is good for."""
+"""Largest distance between a field's bounds for which a slider is used."""
 
 MOST_EXACT = 2**53
-"""Largest number that a browser keeps as it is. It makes 0 of infinity."""
+"""Largest integer that a browser represents exactly. It would turn infinity into 0."""
 
 MOST_IMAGES = 64
-"""Most images that the page draws of one setting."""
+"""Most images that the page draws for one setting."""
 
 NONE = "none"
-"""Value of a choice that is not made."""
+"""Value of a choice where nothing is chosen."""
 
 INTERACTIVE: dict[str, Any] = {"interactive": True}
-"""Keyword of all controls: gradio takes a component for output whose events are only made later."""
+"""Keyword of all controls. Without it gradio takes a component for an output if its events are attached later."""
 
 FIELDS = facts(Recipe)
 
@@ -46,8 +46,8 @@ class Control:
     """Component that sets a value by its name.
 
     Attributes:
-        parse: function from what is typed to the value.
-        default: value that the field has by itself.
+        parse: function from the component's value to the field's value.
+        default: default value of the field.
     """
 
     name: str
@@ -57,9 +57,9 @@ class Control:
 
 
 def values(controls: Sequence[Control], given: Sequence[Any]) -> dict[str, Any]:
-    """Return the values of controls by their names, without those that are left empty or are the field's default.
+    """Return the values of controls by name, except for empty values and the fields' defaults.
 
-    A sampler may have another default for a model than its field says, and has to see that nothing was set.
+    A sampler may have a different default for a model, and uses it only if the option is not set.
     """
     given_to = zip(controls, given, strict=True)
     found = ((control, control.parse(value)) for control, value in given_to if value not in (None, "", []))
@@ -70,8 +70,8 @@ def field(name: str, known: Facts, *, key: str = "", value: Any = None) -> Contr
     """Make the control of a field: a checkbox, a choice, a slider between bounds, a number, or a text.
 
     Args:
-        key: name of the place, under which a typed value outlives that the page is laid out anew.
-        value: first value, in the place of the field's default.
+        key: name of the place. A typed value is kept under it when the page is laid out anew.
+        value: initial value, instead of the field's default.
     """
     start = known.default if value is None else value
     about = {"label": name.replace("_", " "), "info": known.text, "key": f"{key} {name}", **INTERACTIVE}
@@ -99,10 +99,10 @@ def field(name: str, known: Facts, *, key: str = "", value: Any = None) -> Contr
 
 
 def choice(name: str, options: Sequence[str], absent: str, parse: Callable[[Any], Any] = str, **about: Any) -> Control:
-    """Make a choice of one of several names, or of none of them.
+    """Make a choice between several names and none of them.
 
     Args:
-        absent: name of the choice of none.
+        absent: text of the choice of none.
         parse: function from a name to the value.
     """
     offered = [(absent, NONE), *((option, option) for option in options)]
@@ -111,18 +111,18 @@ def choice(name: str, options: Sequence[str], absent: str, parse: Callable[[Any]
 
 
 def names(kind: Kind) -> list[str]:
-    """List the names of all plugins of a kind; two of one name are told apart by their packages."""
+    """List the names of all plugins of a kind. Plugins that share a name get their package as a prefix."""
     found = registry.plugins(kind)
     same = Counter(plugin.name for plugin in found)
     return [plugin.name if same[plugin.name] == 1 else f"{plugin.source}:{plugin.name}" for plugin in found]
 
 
 class Setting:
-    """Controls of one setting: which plugins, and their options, which depend on the choice.
+    """Controls of one setting: choices of plugins, and the options of the chosen plugins.
 
     Args:
         key: name of the place on the page.
-        guided: False where there is nothing to guide.
+        guided: False if there is nothing to guide.
     """
 
     def __init__(self, key: str, sampler: str, steps: int, *, guided: bool = True) -> None:
@@ -142,7 +142,7 @@ class Setting:
         return [control.component for control in self.chosen]
 
     def controls(self, *given: str) -> list[Control]:
-        """Lay out the options of the plugins of these names, and return all controls of the setting."""
+        """Lay out the options of the plugins with these names. Return all controls of the setting."""
         chosen = values(self.chosen, given)
         prefixes: dict[Kind, str] = {"sampler": "", "guidance": GUIDANCE_PREFIX, "spacing": SPACING_PREFIX}
         made = []
@@ -169,7 +169,7 @@ def subject(studio: Studio, key: str, count: int) -> list[Control]:
 
 
 def picture(label: str) -> gr.Image:
-    """Make a picture, below its label and its buttons."""
+    """Make a component for a picture, below its label and its buttons."""
     return gr.Image(
         label=label,
         buttons=["download", "fullscreen"],
@@ -181,21 +181,21 @@ def picture(label: str) -> gr.Image:
 
 
 def marked(image: Image) -> Image:
-    """Give a picture a mark of its own, which makes a file of its own of it.
+    """Give a picture a unique mark, so that gradio writes it into its own file.
 
-    gradio writes equal pictures into one file, each of them anew. A browser that reads the file then shows nothing.
+    gradio writes equal pictures into the same file again and again. A browser that reads it meanwhile shows nothing.
     """
     image.info["mark"] = uuid4().hex
     return image
 
 
 def commands(label: str) -> gr.Code:
-    """Make the place of command lines, with a button that copies them."""
+    """Make a component for command lines, with a button to copy them."""
     return gr.Code(label=label, language="shell", wrap_lines=True, lines=1, max_lines=12)
 
 
 def laid_out(place: Any, inputs: Sequence[Any], lay_out: Callable[..., None]) -> None:
-    """Lay out a part of the page by what is chosen, and anew whenever that changes."""
+    """Lay out a part of the page that depends on choices, and again whenever they change."""
     with place:
 
         def render(*chosen: str) -> None:
@@ -204,14 +204,14 @@ def laid_out(place: Any, inputs: Sequence[Any], lay_out: Callable[..., None]) ->
             except ZooError as error:
                 gr.Markdown(escape(visible(str(error))))
 
-        # one at a time, of all parts of the page: gradio changes a table of them all while it reads it
+        # one part of the page at a time, since gradio changes a table of all parts while it reads it
         gr.render(inputs=inputs, show_progress="hidden", concurrency_id="layout", concurrency_limit=1)(render)
 
 
 def stoppable(
     start: gr.Button, stop: gr.Button, run: Callable[..., Iterator[Any]], controls: Sequence[Control], outputs: Any
 ) -> None:
-    """Let a button start an iterator over what the page shows, and another one stop it. One runs at a time."""
+    """Let a button start an iterator over updates of the page, and another button stop it. Only one runs at a time."""
     inputs = [control.component for control in controls]
     event = start.click(
         run, inputs, outputs, show_progress="hidden", concurrency_id="model", concurrency_limit=1,

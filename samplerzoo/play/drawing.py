@@ -1,4 +1,4 @@
-"""Drawing of a plan that can be watched, and stopped."""
+"""Drawing of a plan that can be watched and stopped."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from samplerzoo.sampling.plan import Plan
 from samplerzoo.sampling.way import Recorder, Way
 
 MOST_KEPT = 2**26
-"""Numbers that are kept of the states of a drawing. Where images are large, the way of the first ones is kept alone."""
+"""Most values of states that are kept of a drawing. If images are large, only the first ones keep their trajectory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """Moment of a drawing: the number of the step that is being made, and x0 as it is predicted there."""
+    """Moment of a drawing: the number of the current step, and the x0 predicted there."""
 
     number: int
     x0: torch.Tensor
@@ -47,18 +47,18 @@ class Drawn:
 
 
 class _Stopped(Exception):
-    """Nobody reads the drawing any more."""
+    """Exception that ends a drawing that is not read any more."""
 
 
 def draw(plan: Plan) -> Iterator[Moment | Drawn]:
-    """Draw all images of a plan at once; yield the newest moment as often as it is asked for, and what was drawn.
+    """Draw all images of a plan at once. Yield the newest moment whenever the reader is ready, and at last the images.
 
-    The work goes on in a thread. It stops at its next step when the reader closes the iterator.
+    The work runs in a thread. It stops at its next step when the reader closes the iterator.
 
     Raises:
         ZooError: a plugin or the model fails.
     """
-    latest: list[Moment | Drawn | BaseException] = []  # one at most: what nobody has read by now is not read
+    latest: list[Moment | Drawn | BaseException] = []  # at most one: a newer one replaces one that was not read
     news, stopped = Condition(), Event()
     numbers = (len(plan.grid) + 1) * math.prod(plan.model.shape)
     recorder = Recorder(plan.grid, most=max(1, MOST_KEPT // numbers))
@@ -86,7 +86,7 @@ def draw(plan: Plan) -> Iterator[Moment | Drawn]:
             ((batch, pixels, duration),) = timed_batches(plan, batches, reached, predicted)
             way = Way(recorder.states(), recorder.predictions())
             tell(Drawn(plan, pixels, way, batch.cost, duration.seconds))
-        except BaseException as error:  # it is raised where the drawing is read
+        except BaseException as error:  # raised again where the drawing is read
             tell(error)
 
     Thread(target=work, name="drawing", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Tab of one setting: its images as they come out of the noise, and the way of them to look back on."""
+"""Tab of one setting: its images as they emerge from the noise, and their trajectory to look back on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def sheet(plan: Plan, pixels: Pixels) -> Image:
 
 
 def said(drawn: Drawn) -> str:
-    """Say what images cost, in a line."""
+    """Describe the cost of images in one line."""
     cost = drawn.cost
     gradients = f" and {cost.gradients_per_image:g} classifier gradients" if cost.gradients else ""
     second = f" and {cost.second_nfe:g} of the second network" if cost.second else ""
@@ -76,7 +76,7 @@ def said(drawn: Drawn) -> str:
 
 
 def look_back(drawn: Drawn | None, number: int) -> tuple[str, Image | None, Image | None]:
-    """Return a step of the way: its place, the states there, and the clean images that are predicted from them."""
+    """Return a step of the trajectory: its description, the states, and the clean images predicted from them."""
     if drawn is None:
         return "", None, None
     plan, way, last = drawn.plan, drawn.way, len(drawn.plan.grid)

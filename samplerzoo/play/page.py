@@ -1,4 +1,4 @@
-"""The page: a tab for each way to look at samplers, on one model."""
+"""Page for one model, with a tab for each way to look at samplers."""
 
 from __future__ import annotations
 

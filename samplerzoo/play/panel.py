@@ -12,7 +12,7 @@ import gradio as gr
 from samplerzoo.play.controls import Control, Setting, laid_out, stoppable, told, values
 
 Shown = Iterator[dict[Any, Any]]
-"""What the page shows by and by: components and their new values."""
+"""Successive updates of the page: components and their new values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class Panel:
     """Controls and buttons of a tab.
 
     Attributes:
-        options: place of the options of the plugins that are chosen.
+        options: place for the options of the chosen plugins.
         others: controls that do not depend on the choice.
     """
 
@@ -36,11 +36,11 @@ class Panel:
         outputs: Sequence[Any],
         more: Callable[[Sequence[Control]], Sequence[Control]] = lambda controls: (),
     ) -> None:
-        """Let the button start `go` on all controls and their values.
+        """Let the button call `go` with all controls and their values.
 
         Args:
-            outputs: components that `go` shows something in.
-            more: lays out further controls below the options, which it is given.
+            outputs: components that `go` updates.
+            more: function that lays out further controls below the options; it gets the controls so far.
         """
 
         def lay_out(*chosen: str) -> None:
@@ -58,11 +58,11 @@ class Panel:
 
 @contextmanager
 def panel(verb: str, setting: Callable[[], Setting], others: Callable[[], Sequence[Control]]) -> Iterator[Panel]:
-    """Lay out a panel; what is laid out inside stands below its buttons.
+    """Lay out a panel. Components that are made inside the block are below its buttons.
 
     Args:
-        verb: word on the button that starts.
-        setting, others: make the controls at their places.
+        verb: text of the start button.
+        setting, others: functions that make the controls, called at the controls' places.
     """
     with gr.Row():
         with gr.Column(scale=2):

@@ -1,4 +1,4 @@
-"""Tab of the way itself: points of a plane that any sampler moves, beside the flow that it should follow."""
+"""Tab of paths: points of a plane that a sampler moves, beside the flow that it should follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folder that runs the page as a Space of Hugging Face: this code, the model, and what has to be installed."""
+"""Folder that runs the page as a Hugging Face Space: this code, the model, and the requirements."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def export_space(folder: Path, model: str, reading: ReadingOptions, plugins: Seq
     """
     if folder.exists():
         raise UsageError(f"{folder} is there already: give --export-space a folder that is not")
-    open_model(model, reading)  # refuses what could not be loaded there either
+    open_model(model, reading)  # raises an error for a model that the Space could not load either
     if is_exact(model) and Path(user_path(ExactOptions.parse(model).dataset)).exists():
         raise UsageError(f"{model}: a Space has no files of this machine; exact:digits has its data in a package")
     if reading.scheduler is not None and Path(user_path(reading.scheduler)).exists():
@@ -81,7 +81,7 @@ def export_space(folder: Path, model: str, reading: ReadingOptions, plugins: Seq
         for package in {point.module.partition(".")[0] for point in distribution.entry_points}:
             source = str(importlib.resources.files(package))
             shutil.copytree(source, partial / package, ignore=shutil.ignore_patterns("__pycache__"))
-        about = partial / f"samplerzoo-{__version__}.dist-info"  # by its entry points the built-in plugins are found
+        about = partial / f"samplerzoo-{__version__}.dist-info"  # its entry points make the built-in plugins known
         about.mkdir()
         for name in ("METADATA", "entry_points.txt"):
             (about / name).write_text(distribution.read_text(name) or "")
@@ -105,9 +105,9 @@ def export_space(folder: Path, model: str, reading: ReadingOptions, plugins: Seq
 
 
 def _requirements(distribution: importlib.metadata.Distribution) -> list[str]:
-    """Return what the page needs, in the versions that are installed here, with which it is known to run.
+    """Return the requirements of the page, in the versions that are installed here.
 
-    gradio is not among them: the Space installs it by the version in its README.
+    gradio is not among them, since the Space installs the version in its README.
     """
     found = [Requirement(text) for text in distribution.requires or ()]
     needed = [each for each in found if each.marker is None or each.marker.evaluate({"extra": DATA})]
@@ -117,5 +117,5 @@ def _requirements(distribution: importlib.metadata.Distribution) -> list[str]:
 
 
 def _is_here(requirement: Requirement) -> bool:
-    """Tell whether a package is installed; that of the data may be missing."""
+    """Tell whether a package is installed. The package with the data of exact models may be missing."""
     return any(importlib.metadata.distributions(name=requirement.name))

@@ -1,4 +1,4 @@
-"""Studio: a model that is loaded once, and what the controls of the page ask of it."""
+"""Studio: a model that is loaded once, with functions for the controls of the page."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.trust.limits import MOST_PROMPTS
 
 SPACING_PREFIX = "spacing_"
-"""Prefix of a spacing's options among the values of a setting, as that of a guidance's."""
+"""Prefix of a spacing's options among the values of a setting, like that of a guidance."""
 
 IMAGES = "images"
-"""Name of the number of images among the values of a setting."""
+"""Name for the number of images among the values of a setting."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ class Studio:
     """Model with its weights.
 
     Attributes:
-        name: what the model was loaded by.
-        plugins: files of plugins, which the printed commands name.
+        name: name by which the model was loaded.
+        plugins: files of plugins, for the printed commands.
     """
 
     model: Model
@@ -52,17 +52,17 @@ class Studio:
         """Load a model.
 
         Raises:
-            UsageError: there is no such model, or what it makes is no picture.
+            UsageError: there is no such model, or it does not make pictures.
         """
         found = open_model(name, reading)
         images.check_channels(found.stub.image_shape[0], f"an image of {name}")
         return cls(found.load(device=device, dtype=dtype), name, reading, plugins)
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
-        """Make a recipe of the values of a setting: those of `Recipe`, and the options of its plugins.
+        """Make a recipe from the values of a setting: fields of `Recipe`, and options of its plugins.
 
         Raises:
-            UsageError: a value cannot be.
+            UsageError: a value is invalid.
         """
         own = {name: value for name, value in values.items() if name in Recipe.model_fields}
         sampler, guidance = own.pop("sampler"), own.pop("guidance", None)
@@ -86,10 +86,10 @@ class Studio:
         return Request(plan, self.command(recipe, "run", "--num-images", str(count)))
 
     def command(self, recipe: Recipe, program: str, *words: str) -> str:
-        """Write the command that makes again what the page shows of a recipe.
+        """Return the command that makes the images of a recipe that the page shows.
 
         Args:
-            words: flags of this program beside those of the recipe.
+            words: flags of the program in addition to those of the recipe.
         """
         plugins = [word for file in self.plugins for word in ("--plugin", file)]
         line = command_line(recipe, program, most_prompts=MOST_PROMPTS)
@@ -98,14 +98,14 @@ class Studio:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Plan of a setting, and the command that makes its images again."""
+    """Plan of a setting, and the command that makes its images."""
 
     plan: Plan
     command: str
 
 
 def fitting_options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the options that belong to another sampler or guidance than those of the values."""
+    """Leave out options that do not belong to the sampler and guidance among the values."""
     sampler = get("sampler", values["sampler"]).load().model_fields
     guidance = get("guidance", values["guidance"]).load().model_fields if values.get("guidance") else {}
     spacing = get("spacing", values["spacing"]).load().model_fields if values.get("spacing") else {}

@@ -71,7 +71,7 @@ def axis(name: str, options: list[str], option: str, listed: str) -> tuple[Contr
 
 
 def read_axis(controls: Sequence[Control], name: str, given: dict[str, Any]) -> tuple[str, list[Any]]:
-    """Take an axis out of the values of a panel; return its option and its values.
+    """Remove an axis from the values of a panel. Return its option and its values.
 
     Raises:
         UsageError: there are no values.
@@ -88,5 +88,5 @@ def read_axis(controls: Sequence[Control], name: str, given: dict[str, Any]) -> 
 
 
 def head(option: str, value: Any) -> str:
-    """Write the head of a row or a column."""
+    """Return the heading of a row or a column."""
     return option_text(option.replace("_", " "), value) or f"no {option}"

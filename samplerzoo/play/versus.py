@@ -1,4 +1,4 @@
-"""Tab of two settings from the same noise: a slider between their images, the difference, and what both cost."""
+"""Tab of two settings from the same noise: a slider between their images, their difference, and both costs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from samplerzoo.play.one import said, sheet
 from samplerzoo.play.studio import Studio
 
 FIRST = {"A": ("ddim", 10), "B": ("ddpm", 10)}
-"""Sampler and steps of each setting when the page opens: why fewer steps are enough for one of them."""
+"""Sampler and steps of each setting when the page opens, which show that one of them needs fewer steps."""
 
 
 def tab(studio: Studio) -> None:
@@ -84,6 +84,6 @@ def tab(studio: Studio) -> None:
 
 
 def differ(a: NDArray[np.float64], b: NDArray[np.float64]) -> str:
-    """Say how far pixels are from each other."""
+    """Describe the difference between pixels."""
     distance = float(np.sqrt(np.square((a - b) / 127.5).mean()))
     return f"They differ by {distance:.3g} (root mean square, of pixels in [−1, 1])."

@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 from pandas import DataFrame
 
+from samplerzoo.bench.results import EXACT
 from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
 from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict, on_seeds, pairings
@@ -21,7 +22,12 @@ MOST = 5
 BUDGETS = (5, 10, 20)
 """Evaluations that most readers have in mind."""
 
+EXACT_GOALS = (1e-2, 1e-3, 1e-4, 1e-5)
+"""Exact distances that are low enough for one purpose or another, on data of a deviation of 0.5."""
+
 MOST_NAMES = 3
+
+ALONE = "There is one row in each column, so there is nothing to rank."
 
 
 def findings(judge: Judge, scales: Judge | None, floor: Floor | None) -> list[str]:
@@ -32,10 +38,11 @@ def findings(judge: Judge, scales: Judge | None, floor: Floor | None) -> list[st
     """
     if judge.blind:
         return [_blind(judge)]
-    verdicts = judge.verdicts()
-    found = [*_columns(judge, verdicts), *_cheapest(judge), *_guidance(scales)]
+    if judge.protocol.features == EXACT:
+        return [*_convergence(judge.points), *_stays_below(judge.points), *_surprises(judge, floor)][:MOST] or [ALONE]
+    found = [*_columns(judge, judge.verdicts()), *_cheapest(judge), *_guidance(scales)]
     found += [*_surprises(judge, floor), *_convergence(judge.points)]
-    return found[:MOST] or ["There is one row in each column, so there is nothing to rank."]
+    return found[:MOST] or [ALONE]
 
 
 def _blind(judge: Judge) -> str:
@@ -243,6 +250,28 @@ def _convergence(points: DataFrame) -> Iterator[str]:
         f"{plain(line)} declares {declared:g} and has {figure(real, 3)}" for line, declared, real in behind.itertuples()
     ]
     yield f"Of {len(found)} samplers, not all converge with the order that they declare: {'; '.join(named)}."
+
+
+def _stays_below(points: DataFrame) -> Iterator[str]:
+    """Name the lines that come below a distance with the fewest evaluations, and stay there with more.
+
+    An exact distance may pass 0, where the errors of mean and deviation change their signs, so that the lowest of a
+    column may be an accident.
+    """
+    goals = []
+    for goal in EXACT_GOALS:
+        needed = {}
+        for line, own in points.groupby(level="line", observed=True):
+            above = own["work"][own["distance"] > goal].max()
+            below = own["work"][own["work"] > above] if above == above else own["work"]
+            if len(below):
+                needed[line] = below.min()
+        if needed:
+            fewest = min(needed.values())
+            names = [plain(line) for line, work in needed.items() if work == fewest]
+            goals.append(f"{goal:g} with {fewest:g} ({_listed(_some(names))})")
+    if goals:
+        yield f"The fewest evaluations from which on the distance stays below a goal: {'; '.join(goals)}."
 
 
 def _named(

@@ -210,18 +210,21 @@ class Table:
 
 
 def _spots(found: Places) -> dict[Protocol, list[Spot]]:
-    """Join the rows that differ in their seeds alone, named by what sets them apart from all others, by protocol."""
-    if not found:
-        return {}
-    joined: dict[tuple[int, int, Path, Protocol], dict[int, Row]] = {}
+    """Join the rows that differ in their seeds alone, by protocol, named by what sets them apart from others of it."""
+    of_protocol: dict[Protocol, list[tuple[Path, Row]]] = {}
+    for folder, row in found:
+        of_protocol.setdefault(row.protocol, []).append((folder, row))
+    return {protocol: _joined(own) for protocol, own in of_protocol.items()}
+
+
+def _joined(found: Places) -> list[Spot]:
+    joined: dict[tuple[int, int, Path], dict[int, Row]] = {}
     lines = name_lines([row.recipe for _, row in found], "steps")
     for code, (folder, row) in zip(lines.codes, found, strict=True):
-        joined.setdefault((int(code), row.recipe.steps, folder, row.protocol), {})[row.recipe.seed] = row
-    spots: dict[Protocol, list[Spot]] = {}
-    for code, steps, folder, protocol in sorted(joined, key=lambda key: key[:2]):
-        rows = joined[code, steps, folder, protocol]
-        spots.setdefault(protocol, []).append(Spot(folder, str(lines.categories[code]), steps, rows))
-    return spots
+        joined.setdefault((int(code), row.recipe.steps, folder), {})[row.recipe.seed] = row
+    keys = sorted(joined, key=lambda key: key[:2])
+    return [Spot(folder, str(lines.categories[code]), steps, joined[code, steps, folder])
+            for code, steps, folder in keys]  # fmt: skip
 
 
 def _columns(spots: Sequence[Spot]) -> list[float]:

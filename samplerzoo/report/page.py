@@ -33,10 +33,10 @@ from samplerzoo.report.series import (
     Floor,
     along,
     average,
-    by_protocol,
     drop_lone_points,
     floor_of,
     rank,
+    timed_alike,
     with_seconds,
 )
 from samplerzoo.report.times import time_section
@@ -107,27 +107,24 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     errors = error_tables(folder, [row for row in every if row.error is not None])
     stems = _stems([table.protocol for table in errors])
     rows = [row for row in every if row.metrics is not None]
-    all_lines, all_sweeps = along(every, "steps"), along(every, "scale")
-    lines, sweeps = all_lines, all_sweeps
-    if len(rows) < len(every):
-        lines, sweeps = (along(rows, "steps"), along(rows, "scale")) if rows else (lines[:0], sweeps[:0])
+    lines, sweeps = along(every, "steps"), along(every, "scale")
     evidence = collect(folder, every)
     scores = score_tables([row for row in every if row.score is not None], evidence)
-    sections = _sections(lines, sweeps, evidence, baseline)
+    sections = _sections(rows, evidence, baseline)
     _refuse_unknown(baseline, [*(each.judge for each in sections), *errors])
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     written = [
         *(each.write(folder) for each in sections),
         *(section(table, folder, stem, _known(table, baseline)) for table, stem in zip(errors, stems, strict=True)),
         score_sections(scores),
-        time_section(all_lines),
+        time_section(lines),
         _prompts(every),
-        _pictures(all_lines, all_sweeps, folder),
+        _pictures(lines, sweeps, folder),
     ]
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
         *(part for each in tqdm(written, "report", delay=DELAY, leave=False, disable=None) for part in each),
-        *_colophon(all_lines, baseline),
+        *_colophon(lines, folder, baseline),
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
@@ -186,21 +183,24 @@ def _as_csv(rows: Sequence[Row]) -> str:
     return text
 
 
-def _sections(
-    lines: DataFrame, sweeps: DataFrame, evidence: Mapping[Protocol, Evidence], wanted: str | None
-) -> list[Section]:
-    """Prepare a section for each set of rows that can be compared; one that lacks the baseline has its own."""
+def _sections(measured: Sequence[Row], evidence: Mapping[Protocol, Evidence], wanted: str | None) -> list[Section]:
+    """Prepare a section for each set of rows that can be compared; one that lacks the baseline has its own.
+
+    Rows are named by what sets them apart from others of their section.
+    """
     found: list[Section] = []
-    protocols = dict(sorted(by_protocol(lines).items(), key=lambda each: rank(each[0])))
-    for (protocol, own), stem in zip(protocols.items(), _stems([*protocols]), strict=True):
-        rows, machine = with_seconds(own)
+    protocols = sorted(dict.fromkeys(row.protocol for row in measured), key=rank)
+    for protocol, stem in zip(protocols, _stems(protocols), strict=True):
+        of_protocol = [row for row in measured if row.protocol == protocol]
+        rows, machine = with_seconds(along(of_protocol, "steps"))
         of_rows = evidence.get(protocol, Evidence())
         judge = Judge(protocol, average(rows), of_rows)
-        swept = average(sweeps[sweeps.index.isin(own.index)])
+        swept = average(along(of_protocol, "scale"))
         asked = _known(judge, wanted)
         baseline = judge.baseline(asked)
         scales = Judge(protocol, swept, of_rows) if len(drop_lone_points(swept)) else None
-        found.append(Section(protocol, rows, judge, scales, floor_of(rows), machine, baseline, asked is not None, stem))
+        timed = machine if timed_alike(rows) else None
+        found.append(Section(protocol, rows, judge, scales, floor_of(rows), timed, baseline, asked is not None, stem))
     return found
 
 
@@ -212,7 +212,7 @@ class Section:
         rows: all rows of the protocol, along the steps.
         scales: judge of those with a guidance scale, along it, if any line has two of them.
         floor: distance of real images.
-        machine: machine that the seconds are of.
+        machine: machine that took the seconds; None if they cannot be compared.
         baseline: row that all others are compared with.
         asked: it was asked for.
         stem: start of the plots' file names.
@@ -293,6 +293,8 @@ def _reading(judge: Judge) -> str:
         )
     if (judge.points["work"] != judge.points["budget"]).any():
         text += " (a number behind a figure: its own evaluations)"
+    if (judge.points["work"] > judge.points["cost.nfe"]).any():
+        text += "; calls of a second network and gradients of a classifier count as evaluations, too"
     return text
 
 
@@ -401,7 +403,7 @@ def _shown(lines: DataFrame, sweeps: DataFrame, model: str) -> dict[Axis, DataFr
     return {axis: rows for axis, rows in swept.items() if len(rows)} or {"steps": own["steps"]}
 
 
-def _colophon(rows: DataFrame, baseline: str | None) -> Iterable[str]:
+def _colophon(rows: DataFrame, folder: Path, baseline: str | None) -> Iterable[str]:
     """List warnings, commands, machines and versions; and the baseline, if it was named."""
     warned = rows.explode("warnings").dropna(subset="warnings")
     if len(warned):
@@ -411,7 +413,7 @@ def _colophon(rows: DataFrame, baseline: str | None) -> Iterable[str]:
     yield "## Made with"
     commands = [command for command in rows["command"].unique() if command]
     if baseline is not None:
-        commands.append(shlex.join(["samplerzoo", "report", "FOLDER", "--baseline", baseline]))
+        commands.append(shlex.join(["samplerzoo", "report", str(folder), "--baseline", baseline]))
     if commands:
         yield fenced("\n".join(commands), "sh")
     machines = Counter(row.speed.machine for row in rows["row"] if row.speed is not None)

@@ -63,10 +63,11 @@ def save_plots(
     stem: str,
     baseline: Sequence[Point] = (),
 ) -> dict[str, str]:
-    """Plot distance against evaluations and seconds, and the metrics against the guidance scale.
+    """Plot distance against evaluations, and seconds if they can be compared; and metrics against the guidance scale.
 
     Args:
         scales: judge of the points along the guidance scale, if any line has two.
+        machine: machine that took the seconds; None if they cannot be compared.
         baseline: points that were asked for, to compare all others with.
 
     Returns:
@@ -78,7 +79,7 @@ def save_plots(
         found[f"{stem}-guidance.png"] = f"Guidance scale against {protocol.metric} and the other metrics"
         _save(_guidance(scales, floor), folder / f"{stem}-guidance.png")
     found |= save_cost_plots(points, protocol, floor, folder, stem, baseline)
-    if points["seconds"].nunique() > 1:
+    if machine is not None and len(front(points, "seconds")) > 1:
         found[f"{stem}-seconds.png"] = f"The lowest {protocol.metric} at each time"
         label = f"seconds per image ({machine})"
         _save(_front(points, protocol, floor, "seconds", label, baseline), folder / f"{stem}-seconds.png")
@@ -103,7 +104,7 @@ def save_cost_plots(
         Names of the files, and what each shows.
     """
     found: dict[str, str] = {}
-    if points["work"].nunique() > 1:
+    if len(front(points, "work")) > 1 or len(baseline):
         found[f"{stem}-front.png"] = f"The lowest {protocol.metric} at each number of evaluations"
         label = "network evaluations per image"
         _save(_front(points, protocol, floor, "work", label, baseline), folder / f"{stem}-front.png")
@@ -123,10 +124,12 @@ def _front(
     points: DataFrame, protocol: Protocol, floor: Floor | None, cost: str, label: str, baseline: Sequence[Point]
 ) -> Figure:
     """Plot all points that are not far from the front faintly, and in colour, with names, the front and a baseline."""
-    figure, (axes,) = _figure(1, protocol, (8.6, 5.0))
-    points = points.dropna(subset=[cost])
-    best, asked = front(points, cost), points[points.index.isin(baseline)].sort_values(cost)
-    points = _near(points, [*best["distance"], *([] if floor is None else [floor.mean])], asked)
+    every = points.dropna(subset=[cost])
+    best, asked = front(every, cost), every[every.index.isin(baseline)].sort_values(cost)
+    points = _near(every, [*best["distance"], *([] if floor is None else [floor.mean])], asked)
+    above = len(every) - len(points)
+    note = f"; {above} of {len(every)} rows are above this frame" * bool(above)
+    figure, (axes,) = _figure(1, protocol, (8.6, 5.0), note=note)
     axes.plot(points[cost], points["distance"], "o", color=BEHIND, markersize=4.5, zorder=1)
     for hue, own in ((HUES[0], best), (HUES[1], asked)):
         axes.plot(own[cost], own["distance"], color=hue, linewidth=1.4, zorder=2)
@@ -134,8 +137,7 @@ def _front(
     _ground(axes, points, floor, label, _measure(protocol, points, floor))
     _cost_axis(axes, points["budget" if cost == "work" else cost], every=cost == "work")
     _lay_out(figure, axes.xaxis, axes.yaxis)
-    names = best.index.get_level_values("line").to_series()
-    named = best[(names != names.shift()).to_numpy() & ~best.index.isin(baseline)]  # a name holds until the next one
+    named = best[~best.index.isin(baseline)]
     callouts = [
         Callout(f"{line}{role}", x, y, ink)
         for own, role, ink in ((named, "", INK), (asked[-1:], ", the baseline", HUES[1]))
@@ -180,7 +182,7 @@ def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure
         own.sort_values("work")[["work", "distance"]].to_numpy() for _, own in points.groupby("line", observed=True)
     ]
     behind = np.concatenate([np.append(walk, [[np.nan, np.nan]], axis=0) for walk in walks]).T  # one line with gaps
-    figure, grid = _figure(len(families), protocol, (3.7, 2.8), shared=True)
+    figure, grid = _figure(len(families), protocol, (3.7, 2.8), shared=True, note=_dashed(floor))
     for axes, ((sampler, guidance), lines) in zip(grid, families.items(), strict=True):
         axes.plot(*behind, color=BEHIND, linewidth=0.8, zorder=1)
         title = f"{sampler}{f' with {guidance}' if guidance else ''}"
@@ -193,7 +195,6 @@ def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure
             _points(axes, own["work"], own, "distance", hue)
         axes.set_title(plotted(title), fontsize=9.5, loc="left", color=INK)
         _ground(axes, points, floor, "", "")
-        _name_floor(axes, floor)
         _cost_axis(axes, points["budget"], every=True)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="best", frameon=False, fontsize=8, labelcolor="linecolor", handlelength=0, handletextpad=0)
@@ -215,7 +216,7 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
         "metrics.recall": "recall",
     }
     shown = {field: label for field, label in fields.items() if swept[field].notna().any()}
-    figure, grid = _figure(len(shown), scales.protocol, (5.2, 3.6), columns=2)
+    figure, grid = _figure(len(shown), scales.protocol, (5.2, 3.6), columns=2, note=_dashed(floor))
     lines = swept.index.get_level_values("line").unique()
     for axes, (field, label) in zip(grid, shown.items(), strict=True):
         for hue, line in zip(_cycle(len(lines)), lines, strict=True):
@@ -223,7 +224,6 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
             axes.plot(own.index, own[field], color=hue, linewidth=1.6, label=plotted(line))
             _points(axes, own.index, own, field, hue)
         _ground(axes, swept, floor if field == "distance" else None, "guidance scale", label, field)
-        _name_floor(axes, floor if field == "distance" else None)
     figure.legend(
         *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
         labelcolor="linecolor",
@@ -276,9 +276,19 @@ def _scaled(text: str, points: DataFrame, floor: Floor | None) -> str:
 
 
 def _figure(
-    panels: int, protocol: Protocol, size: tuple[float, float], columns: int = PANELS, *, shared: bool = False
+    panels: int,
+    protocol: Protocol,
+    size: tuple[float, float],
+    columns: int = PANELS,
+    *,
+    shared: bool = False,
+    note: str = "",
 ) -> tuple[Figure, Sequence[Axes]]:
-    """Make a figure of panels, each of a size in inches, with axes of their own or `shared` ones."""
+    """Make a figure of panels, each of a size in inches, with axes of their own or `shared` ones.
+
+    Args:
+        note: end of the title.
+    """
     from matplotlib.figure import Figure
 
     columns = min(panels, columns)
@@ -289,7 +299,7 @@ def _figure(
         axes.set_visible(False)
     reference = "their converged solutions" if protocol.features == ERROR else protocol.reference
     images = "exact" if protocol.images is None else f"{protocol.images:,} images against {reference}"
-    figure.suptitle(plotted(f"{protocol.model}: {images}"), x=0.012, ha="left", fontsize=11, color=INK)
+    figure.suptitle(plotted(f"{protocol.model}: {images}{note}"), x=0.012, ha="left", fontsize=11, color=INK)
     return figure, [*grid[:panels]]
 
 
@@ -318,23 +328,22 @@ def _ground(
         spine.set_color(FAINT)
 
 
-def _name_floor(axes: Axes, floor: Floor | None) -> None:
-    """Name the line of the real images at its right end."""
-    if floor is not None:
-        axes.annotate(
-            REAL, (1, floor.mean), xycoords=("axes fraction", "data"), xytext=(-3, 3), textcoords="offset points",
-            ha="right", fontsize=7.5, color=INK,
-        )  # fmt: skip
+def _dashed(floor: Floor | None) -> str:
+    """Say in a title what the dashed line of each panel is."""
+    return "" if floor is None else f"; dashed: {REAL}"
 
 
 def _distance_axis(axes: Axes, points: DataFrame, floor: Floor | None) -> None:
     """Make the axis of distances logarithmic where their range asks for it, and linear below the size of intervals."""
+    from matplotlib.ticker import SymmetricalLogLocator
+
     values = _distances(points, floor)
     linear = _linear_below(points, floor)
     if linear is None:
         return
     if linear:
         axes.set_yscale("symlog", linthresh=linear)
+        axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear, subs=_subs(max(values) / linear)))
         axes.yaxis.set_major_formatter("{x:g}")
     else:
         axes.set_yscale("log")
@@ -391,11 +400,16 @@ def _roundness(number: str) -> tuple[int, int]:
     return len(digits), "152".find(digits[:1]) % 4
 
 
+def _subs(ratio: float) -> Sequence[int]:
+    """Return the first digits of ticks, for a range of this ratio of its highest to its lowest value."""
+    return (1, 2, 5) if ratio < 300 else (1, 3) if ratio < 3e4 else (1,)
+
+
 def _plain(axis: Any, ratio: float) -> None:
     """Show 0.5, 1, 2 in place of powers of ten, where the range (highest over lowest) is not too wide for it."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 300 else (1, 3) if ratio < 3e4 else (1,), numticks=12))
+    axis.set_major_locator(LogLocator(subs=_subs(ratio), numticks=12))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
     if ratio < 1e5:

@@ -35,6 +35,10 @@ ALONGSIDE = 0.85
 """Least share of a column's evaluations that a row needs to stand in it, if its line has no row with all of them."""
 
 
+STEADY = 1.5
+"""Highest ratio of the seconds of an evaluation within a line, on a machine that does nothing else."""
+
+
 class Floor(NamedTuple):
     """Distance that real images have: mean over seeds, and standard error (NaN if it is not known)."""
 
@@ -133,6 +137,16 @@ def columns(lines_at: Mapping[float, set[str]]) -> dict[float, float]:
 def drop_lone_points(points: DataFrame) -> DataFrame:
     """Drop the lines that have a single point."""
     return points[points.groupby(level="line", observed=True)["row"].transform("size") > 1]
+
+
+def timed_alike(rows: DataFrame) -> bool:
+    """Tell whether the seconds of all rows can be compared: one machine took them, and did nothing else meanwhile.
+
+    Rows of one line differ in their number of steps, so that an evaluation takes as long in all of them.
+    """
+    work = [row.cost.work for row in rows["row"]]
+    evaluations = (rows["seconds"] / work).groupby(rows["line"], observed=True)
+    return bool(rows["seconds"].notna().all() and (evaluations.max() <= STEADY * evaluations.min()).all())
 
 
 def with_seconds(rows: DataFrame) -> tuple[DataFrame, Machine | None]:

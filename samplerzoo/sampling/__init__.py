@@ -1,1 +1,1 @@
-"""Sampling: a recipe becomes a plan, the driver carries it out, and a run writes a folder."""
+"""Sampling: a recipe becomes a plan, the driver executes it, and a run writes a folder."""

@@ -1,4 +1,4 @@
-"""Command lines of recipes: what to type to make the images of a recipe again."""
+"""Command lines that make the images of a recipe again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from samplerzoo.models.options import ReadingOptions
 from samplerzoo.sampling.recipe import EXPLICIT, DrawOptions, Recipe
 
 MOST_PROMPTS_WRITTEN = 20
-"""Prompts up to which a command has them all. In the place of more it has a file, which the reader has to make."""
+"""Largest number of prompts that are written into a command. Instead of more, it names a file that the reader makes."""
 
 
 def command_line(recipe: Recipe, program: str = "run", *, most_prompts: int = MOST_PROMPTS_WRITTEN) -> str:
@@ -21,7 +21,7 @@ def command_line(recipe: Recipe, program: str = "run", *, most_prompts: int = MO
     Options that are None, as their defaults are, are left out.
 
     Args:
-        most_prompts: prompts up to which the command has them all, and not a file in their place.
+        most_prompts: largest number of prompts that are written out. Instead of more, the command names a file.
     """
     words = ["samplerzoo", program, "--model", recipe.model, "--sampler", recipe.sampler]
     words += _flags(recipe.sampler_options)
@@ -43,7 +43,7 @@ def command_line(recipe: Recipe, program: str = "run", *, most_prompts: int = MO
 
 
 def _prompts(prompts: Sequence[str], most: int) -> Iterator[str]:
-    """Write each prompt; in the place of more than so many, a file that the reader has to make."""
+    """Yield a flag for each prompt, or if they are more than `most`, one for a file that the reader has to make."""
     for prompt in prompts if len(prompts) <= most else [f"FILE_OF_{len(prompts)}_PROMPTS"]:
         yield f"--prompts={prompt}"
 
@@ -59,5 +59,5 @@ def _flags(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _text(value: Any) -> str:
-    """Write a value as short as loses nothing."""
+    """Format a value as short as possible without loss."""
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -1,4 +1,4 @@
-"""Converged solutions: the images that deterministic samplers come near to with many steps, from the same noise."""
+"""Converged solutions: the images to which deterministic samplers converge from the same noise with many steps."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Converged:
 
     Attributes:
         images: pictures (N, C, H, W), float32 on the CPU.
-        moved: root mean square by which each one moved when its steps were doubled for the last time, (N,).
-        steps: number of steps of each one, (N,).
+        moved: root mean square by which each image moved when its steps were last doubled, (N,).
+        steps: number of steps of each image's last solution, (N,).
     """
 
     images: torch.Tensor
@@ -38,7 +38,7 @@ def check_flow(model: Model) -> None:
     """Refuse a model that has no probability flow.
 
     Raises:
-        UsageError: the model gives one possible image in place of the mean.
+        UsageError: the model predicts one possible image and not the mean.
     """
     if not model.averages:
         raise UsageError(
@@ -48,19 +48,19 @@ def check_flow(model: Model) -> None:
 
 
 def with_steps(plan: Plan, steps: int) -> Plan:
-    """Return the plan of the probability flow in so many steps: same noise, labels, guidance and clip."""
+    """Return the plan that solves the probability flow in a number of steps. All else stays: noise, guidance, clip."""
     jumps = [] if plan.guidance is None else [plan.guidance.low, plan.guidance.high or math.inf]
     return dataclasses.replace(plan, sampler=AdamsBashforth(), grid=flow_grid(plan.model.schedule, steps, jumps))
 
 
 def least_cost(plan: Plan) -> Cost:
-    """Count what the solution of one image costs if its first doubling shows that it has converged."""
+    """Count the cost of one image whose first doubling of steps shows that it has converged."""
     costs = [count_cost(with_steps(plan, steps)) for steps in (convergence.FIRST_STEPS, 2 * convergence.FIRST_STEPS)]
     return dataclasses.replace(sum(costs, Cost()), images=1)
 
 
 def converge(plan: Plan, indices: Sequence[int], on_step: OnStep | None = None) -> Converged:
-    """Solve the probability flow of some images, in ever more steps until each of them stays where it is."""
+    """Solve the probability flow of some images, doubling the steps of each image until it converges."""
     steps, images = convergence.FIRST_STEPS, _solve(plan, convergence.FIRST_STEPS, indices, on_step)
     moved = torch.full((len(indices),), math.inf)
     taken = torch.full((len(indices),), steps)
@@ -73,7 +73,7 @@ def converge(plan: Plan, indices: Sequence[int], on_step: OnStep | None = None) 
 
 
 def distances(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Return the root mean square over the pixels of each difference, (N,)."""
+    """Return the root mean square difference over the pixels of each pair of images, (N,)."""
     return (images - others).flatten(1).square().mean(1).sqrt()
 
 

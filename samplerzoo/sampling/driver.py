@@ -1,6 +1,6 @@
-"""The driver: runs the loop, hands out noise, counts network calls.
+"""Driver: run the loop, hand out noise, count network calls.
 
-network -> guidance -> clip -> sampler, and the counting sits at the network, so that nothing can hide a call.
+Answers go network -> guidance -> clip -> sampler. Calls are counted at the network, so that none can be hidden.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from samplerzoo.system.memory import ran_out
 from samplerzoo.system.processes import share
 
 PROMPT_DEVICES = ("cpu",)
-"""Devices that have computed when a call returns: reading a value there costs no waiting."""
+"""Devices that have finished when a call returns, so that reading a value does not wait."""
 
 OnStep = Callable[[int, Level, torch.Tensor], None]
 """Function called after every step with its number (0 for x_T), the level reached, and the states (N, *shape)."""
@@ -47,7 +47,7 @@ class Batch:
     """Finished states: their indices in the run, (N, *shape) float32 on the model's device, and what they cost.
 
     Attributes:
-        clipped: share of the values of x0 that were beyond the clip's bound, over all steps; None without a clip.
+        clipped: share of values of x0 beyond the clip's bound, over all steps; None without a clip.
     """
 
     indices: Sequence[int]
@@ -80,7 +80,7 @@ def stream(
 
 
 def split_batches(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
-    """Split indices of images into batches, of which the last one may be smaller."""
+    """Split indices of images into batches. The last one may be smaller."""
     if whole("batch_size", batch_size) < 1:
         raise UsageError(f"a batch holds at least 1 image, not {batch_size}")
     return [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
@@ -92,9 +92,9 @@ def timed_batches(
     on_step: OnStep | None = None,
     on_prediction: OnPrediction | None = None,
 ) -> Iterator[tuple[Batch, Pixels, Duration]]:
-    """Draw these batches of images; yield each with its pixels and what it took.
+    """Draw these batches of images. Yield each with its pixels and its duration.
 
-    Of several processes, each makes its share.
+    In a multi-process run each process draws its share.
 
     Raises:
         ZooError: a batch does not fit into memory.
@@ -109,17 +109,17 @@ def timed_batches(
             with decoder if model.codec.has_decoder else nullcontext():
                 pictures = model.decode(batch.images)
             pixels = to_uint8(pictures)  # waits for the device
-        again = texts.seconds - encoded  # a pipeline that decodes encodes a prompt, too
+        again = texts.seconds - encoded  # a whole pipeline encodes a prompt again when it decodes
         duration = Duration(time.perf_counter() - start, texts.seconds - before, max(decoder.seconds - again, 0.0))
         yield batch, pixels, duration
 
 
 @contextmanager
 def fitting(indices: Sequence[int]) -> Iterator[None]:
-    """Say what to do if these images do not fit into memory.
+    """Convert an out-of-memory error inside the block to one that says what to do.
 
     Raises:
-        ZooError: they do not.
+        ZooError: the images do not fit into memory.
     """
     try:
         yield
@@ -129,7 +129,7 @@ def fitting(indices: Sequence[int]) -> Iterator[None]:
         raise ZooError(f"out of memory with batches of {len(indices)}: lower --batch-size") from error
 
 
-@torch.inference_mode(False)  # in which no gradient of a classifier is known, nor who writes over a state
+@torch.inference_mode(False)  # it would hide gradients of a classifier, and the counts of writes to a state
 @torch.no_grad()
 def draw_batch(
     plan: Plan,
@@ -137,7 +137,7 @@ def draw_batch(
     on_step: OnStep | None = None,
     on_prediction: OnPrediction | None = None,
 ) -> Batch:
-    """Draw these images at once, on this process alone."""
+    """Draw these images as one batch, on this process only."""
     if plan.model.drawer is not None:
         request = Request(
             plan.sampler, plan.grid, plan.clip, plan.seed, indices, plan.prompts_of(indices), plan.negative_prompt,
@@ -161,7 +161,7 @@ def draw_batch(
 
 
 def _advice(plan: Plan) -> str:
-    """Say what may help against values that are not finite, of what the run does not do already."""
+    """Return advice against values that are not finite, without what the run does already."""
     flags = ["--dtype float32"] * (plan.model.dtype != "float32") + ["--clip-x0 static"] * (plan.clip.mode == "off")
     return f"; try {' and '.join(flags)}" if flags else "; its weights or its config may be broken"
 
@@ -169,7 +169,7 @@ def _advice(plan: Plan) -> str:
 def _predictor(
     model: Model, plan: Plan, condition: Condition, check: FiniteCheck, clipped: _RunningMean
 ) -> Callable[[torch.Tensor, Level], Prediction]:
-    """Join network, guidance and clip into the function that the sampler calls; `clipped` gets the share of x0 cut."""
+    """Combine network, guidance and clip into the function that the sampler calls. Add clipped shares to `clipped`."""
 
     def network(x: torch.Tensor, level: Level, condition: Condition) -> Prediction:
         p = model.denoise(x, level, condition)
@@ -203,7 +203,7 @@ def _predictor(
 def _told(
     predict: Callable[[torch.Tensor, Level], Prediction], on_prediction: OnPrediction
 ) -> Callable[[torch.Tensor, Level], Prediction]:
-    """Tell a listener of every prediction."""
+    """Call a listener with every prediction."""
 
     def told(x: torch.Tensor, t: Level) -> Prediction:
         p = predict(x, t)
@@ -216,7 +216,7 @@ def _told(
 def _last_state(
     plan: Plan, denoise: Denoiser, noise: Noise, check: FiniteCheck, on_step: OnStep | None
 ) -> torch.Tensor:
-    """Walk the grid."""
+    """Walk the grid, and return the last state."""
     for number, x in enumerate(_states(plan, denoise, noise), INITIAL_STEP):
         level = plan.grid.levels[number]
         if number > INITIAL_STEP:
@@ -229,7 +229,7 @@ def _last_state(
 
 
 def _states(plan: Plan, denoise: Denoiser, noise: Noise) -> Iterator[torch.Tensor]:
-    """Walk, and turn an error of a plugin into one line; `on_step` is called outside, and keeps its errors."""
+    """Yield the states of a walk, with errors of plugins in one line. Errors of `on_step` do not pass through here."""
     with blaming(plan.sampler, plan.guidance):
         yield from walk(plan.sampler, plan.grid, denoise, noise)
 
@@ -249,7 +249,7 @@ class _RunningMean:
 
 
 def _counted(model: Model, cost: Cost) -> Model:
-    """Return the model with networks and classifier that count their rows of input into `cost`."""
+    """Return the model with networks and classifier that add their rows of input to `cost`."""
 
     def net(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
         cost.calls += cost.images

@@ -1,4 +1,4 @@
-"""Options that change nothing in a run, which is said before it: who sets one means something by it."""
+"""Warnings of options that change nothing in a run, since a user who sets one expects an effect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samplerzoo.core.blame import plugin_title
 from samplerzoo.core.exact import learned, mixture
-from samplerzoo.core.guidance import Guidance
+from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
@@ -28,12 +28,15 @@ from samplerzoo.sampling.recipe import Recipe
 
 Plugin = TypeVar("Plugin", Sampler, Guidance)
 
+MODELS = TwoModelGuidance.model_fields.keys() - Guidance.model_fields.keys()
+"""Options that name a model. A rehearsal has models of its own, and is the same with any of them."""
+
 IMAGES, SIDE = 2, 4
-"""Number of states of a rehearsal, and their height and width. They have the channels of the model."""
+"""Number of states in a rehearsal, and their height and width. They have as many channels as the model."""
 
 
 def warn_of_idle_options(plan: Plan, recipe: Recipe) -> None:
-    """Say which of the options that a recipe gives change nothing in a run, as `s_min` of `heun` without churn."""
+    """Warn of the options in a recipe that change nothing in a run, such as `s_min` of `heun` without churn."""
     if plan.model.drawer is not None:
         return
     for option, plugin in idle_options(plan, recipe.sampler_options, recipe.guidance_options):
@@ -47,10 +50,10 @@ def warn_of_idle_options(plan: Plan, recipe: Recipe) -> None:
 def idle_options(
     plan: Plan, of_sampler: Iterable[str], of_guidance: Iterable[str]
 ) -> list[tuple[str, Sampler | Guidance]]:
-    """Return the options, of those that were given, without which the same noise makes the same states.
+    """Return the given options without which the same noise makes the same states.
 
-    The rehearsal is on exact data with classes, an exact classifier, a worse model, a learned variance and a mean
-    shift, so that all that an option may act on is there.
+    They are found by rehearsals on exact data, with classes, an exact classifier, a worse model, a learned variance and
+    a mean shift, so that every option can have an effect.
     """
     try:
         others = [
@@ -62,14 +65,14 @@ def idle_options(
             return []
         states = _rehearse(plan)
         return [(name, plugin) for name, plugin, other in others if _rehearse(other).equal(states)]
-    except (ValueError, ZooError):  # others do not go without it; of any other fault the run itself tells
+    except (ValueError, ZooError):  # other options need this one; any other error is reported by the run itself
         return []
 
 
 def _plans_without(
     plan: Plan, of_sampler: Iterable[str], of_guidance: Iterable[str]
 ) -> Iterator[tuple[str, Sampler | Guidance, Plan]]:
-    """Yield each option that need not be given, its plugin, and the plan as it would be without it."""
+    """Yield each given option that is not required, with its plugin, and the plan without the option."""
     for name in _optional(plan.sampler, of_sampler):
         sampler = suited(_without(plan.sampler, name), plan.model)
         yield name, plan.sampler, dataclasses.replace(plan, sampler=sampler)
@@ -80,7 +83,7 @@ def _plans_without(
 
 def _optional(plugin: Options, given: Iterable[str]) -> list[str]:
     fields = type(plugin).model_fields
-    return [name for name in given if name in fields and not fields[name].is_required()]
+    return [name for name in given if name in fields and name not in MODELS and not fields[name].is_required()]
 
 
 def _without(plugin: Plugin, name: str) -> Plugin:
@@ -107,7 +110,7 @@ def _rehearse(plan: Plan) -> Tensor:
 
 
 def _exact(schedule: Schedule, shape: tuple[int, ...]) -> Model:
-    """Make a model of two classes that overlap, so that no prediction is sure of one, with a worse one beside it."""
+    """Make a model of two overlapping classes, so that no prediction is certain, with a worse model as its second."""
     size = math.prod(shape)
     places = torch.linspace(-1.0, 1.0, size, dtype=torch.float64).reshape(shape) / math.sqrt(size)
     means = torch.stack([places, -places])

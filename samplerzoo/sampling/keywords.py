@@ -1,4 +1,4 @@
-"""Keywords of `sample`: what is refused before any work, and what was meant."""
+"""Keywords of `sample`: wrong ones are refused before any work, with a hint at what may be meant."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ELSEWHERE = {
     "callback": "on_step",
     "batch": "batch_size",
 }
-"""Keywords of `sample` by the names that other libraries have for them."""
+"""Keywords of `sample`, by their names in other libraries."""
 
 
 def check_subjects(model: Any, sampler: Any, guidance: Any) -> None:
-    """Refuse what is no model, sampler or guidance, with what was meant.
+    """Refuse arguments that are not a model, a sampler or a guidance.
 
     Raises:
         UsageError: names what to give instead.
@@ -40,10 +40,10 @@ def check_subjects(model: Any, sampler: Any, guidance: Any) -> None:
 
 
 def listing(name: str, values: Any) -> list[Any]:
-    """Turn what can be iterated over into a list.
+    """Convert an iterable to a list.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: the value is not iterable.
     """
     try:
         return [*values]
@@ -54,7 +54,7 @@ def listing(name: str, values: Any) -> list[Any]:
 def check_keywords(
     own: Sequence[str], sampler: str | Sampler, guidance: str | Guidance | None, options: Mapping[str, Any]
 ) -> None:
-    """Refuse a keyword that is no option of the sampler; it may be meant for another place, so that all are near.
+    """Refuse a keyword that is not an option of the sampler or the guidance.
 
     Args:
         own: keywords of `sample`.

@@ -1,4 +1,4 @@
-"""Class labels for the images of a run, from what the user wrote."""
+"""Class labels for the images of a run, parsed from the user's text."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from samplerzoo.core.model import Model
 
 IN_PROPORTION = "natural, in proportion"
-"""Name of natural labels where figures and files are kept. Earlier ones, drawn at random, are called natural there."""
+"""Name of "natural" labels in records. In records of earlier versions, "natural" means labels drawn at random."""
 
 
 class Labels(Sequence[int]):
-    """Labels of a run's images, each worked out when it is asked for: a run has as many as it likes.
+    """Labels of a run's images. Each one is computed on demand, so that a run may have any number of images.
 
     Args:
         label_of: function from an image's index to its label.
@@ -48,12 +48,12 @@ class Labels(Sequence[int]):
 
 
 def parse_class_labels(text: str, model: Model, num_images: int, seed: int) -> Labels:
-    """Return one label an image. It depends on the image's index and the seed, not on the number of images.
+    """Return one label per image. It depends on the image's index and the seed, not on the number of images.
 
     Args:
         text: `cat`, `3`, `0-9`, `cat,dog,5-7` (repeated in turn), `balanced` (all classes in turn), or `natural` (in
-            proportion to the class counts of the data; see `ProportionalLabels`). A class is named, or numbered where
-            its name is no number.
+            proportion to the class counts of the data; see `ProportionalLabels`). A class is given by name, or by
+            number unless all names are numbers.
 
     Raises:
         UsageError: the text is none of these, or the model has no such class.

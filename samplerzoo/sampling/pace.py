@@ -1,4 +1,4 @@
-"""Cost and pace of a plan: network evaluations and seconds, known before its images are drawn."""
+"""Cost and pace of a plan: network evaluations and seconds, estimated before its images are drawn."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     import torch
 
 Calls = tuple[tuple[Level, ...], ...]
-"""For each step of a walk the levels at which the sampler calls the denoiser."""
+"""Levels at which the sampler calls the denoiser, for each step of a walk."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Pace of a plan: seconds of a network evaluation, and those of an image beside them, of text and decoder."""
+    """Pace of a plan: seconds per network evaluation, and further seconds per image, for text and decoder."""
 
     evaluation: float
     image: float
 
     def seconds(self, images: float, nfe: float) -> float:
-        """Return the seconds of so many images with so many evaluations each."""
+        """Return the seconds for a number of images with `nfe` evaluations each."""
         return images * (nfe * self.evaluation + self.image)
 
 
@@ -41,7 +41,7 @@ def measure_pace(plan: Plan, size: int, *, warm: bool = False) -> Pace:
     """Time the first step of a batch of this size.
 
     Args:
-        warm: True if the network was called before; else the step is made twice, and the second one is timed.
+        warm: True if the network was called before. If not, the step is made twice, and the second one is timed.
     """
     schedule = plan.model.schedule
     first = dataclasses.replace(plan, grid=schedule.grid_at(schedule.timesteps(plan.grid)[:1]))
@@ -51,10 +51,10 @@ def measure_pace(plan: Plan, size: int, *, warm: bool = False) -> Pace:
 
 
 def count_cost(plan: Plan, on_step: OnStep | None = None, on_prediction: OnPrediction | None = None) -> Cost:
-    """Count what one image costs: walk the whole grid with the stub of the network and one image of 2x2 pixels.
+    """Count the cost of one image, by walking the whole grid with a stub of the network and an image of 2x2 pixels.
 
     Raises:
-        UsageError: sampler or guidance refuse the model or the grid.
+        UsageError: sampler or guidance refuses the model or the grid.
     """
     tiny = dataclasses.replace(
         plan,
@@ -63,17 +63,17 @@ def count_cost(plan: Plan, on_step: OnStep | None = None, on_prediction: OnPredi
         clip=NO_CLIP,
         labels=None if plan.labels is None else plan.labels[:1],
     )
-    everywhere = [0] * processes()[1]  # every process gets a batch, and so counts for itself
+    everywhere = [0] * processes()[1]  # one batch per process, so that every process counts by itself
     (batch,) = stream(tiny, batch_size=1, indices=everywhere, on_step=on_step, on_prediction=on_prediction)
     return batch.cost
 
 
 class CostCounter:
-    """Counts the costs of many plans of one model, and walks less than all of them.
+    """Counter of the costs of many plans of one model, which avoids most walks.
 
-    A sampler and a guidance walk one grid together, which shows whether they go together. On every other grid the
-    sampler walks alone, and the guidance answers the calls that it made: they depend on the grid, since no stub says
-    anything else. Samplers that make the same calls share the answers.
+    A sampler and a guidance walk one grid together, which shows whether they fit each other. On every further grid the
+    sampler walks alone, and then the guidance answers the same calls. This is right since the calls depend on nothing
+    but the grid: all answers are those of a stub. Samplers that make the same calls share the guidance's answers.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class CostCounter:
         self._together: set[tuple[object, ...]] = set()
 
     def count(self, plan: Plan, second: str | None = None) -> Cost:
-        """Count what one image costs, as `count_cost` does.
+        """Count the cost of one image, as `count_cost` does.
 
         Args:
             second: fingerprint of the second model of the guidance.
@@ -98,7 +98,7 @@ class CostCounter:
         return self._costs[walk]
 
     def _answered(self, plan: Plan, guided: tuple[object, ...]) -> Cost:
-        """Count what the guidance makes of the calls of the sampler."""
+        """Count the cost of the sampler's calls under the guidance."""
         walked = repr(plan.sampler), plan.grid
         if walked not in self._calls:
             self._calls[walked] = _calls(dataclasses.replace(plan, guidance=None))
@@ -110,18 +110,18 @@ class CostCounter:
 
 
 def _calls(plan: Plan) -> Calls:
-    """Return the calls that the sampler of a plan makes."""
+    """Return the calls that the sampler of a plan makes, step by step."""
     steps: list[list[Level]] = []
 
     def on_prediction(level: Level, p: Prediction) -> None:
         steps[-1].append(level)
 
     count_cost(plan, lambda number, level, x: steps.append([]), on_prediction)
-    return tuple(tuple(levels) for levels in steps[:-1])  # no step begins at the last state
+    return tuple(tuple(levels) for levels in steps[:-1])  # without the last state, at which no step begins
 
 
 class _Caller(Sampler):
-    """Sampler that makes these calls, and moves nothing."""
+    """Sampler that makes given calls, and does not change the state."""
 
     takes_shift = True
 

@@ -1,4 +1,4 @@
-"""A plan: a recipe as live objects, or one clear error."""
+"""Plan: a recipe as live objects, or one clear error."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ SHOWN_LETTERS = 40
 """Characters of a prompt in messages."""
 
 LONG_END = 3.0
-"""Ratio of a grid's last two steps between levels of noise, in log-SNR, above which it is said to end in a long one."""
+"""Ratio of a grid's last two steps between noisy levels, in log-SNR, above which its end is considered too long."""
 MANY_STEPS = 50
-"""Steps from which such an end is not said: there it moves an image by about two of 256 grey levels."""
+"""Steps from which such an end is not reported: it changes an image by only about two of 256 grey levels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,11 @@ class Plan:
     """Everything that the images of a run depend on, as live objects.
 
     Attributes:
-        model: the model; a stub, as of `ModelHandle`, until `with_weights` gives the real one.
+        model: the model; a stub, as in `ModelHandle`, until `with_weights` puts in the real one.
         clip: bound on x0.
         labels: one per image, or None.
-        prompts: texts that a text-to-image model is asked for; image i has prompt i mod their number.
-        negative_prompt: what guidance leads away from, in place of the empty prompt.
+        prompts: prompts for a text-to-image model; image i has prompt i modulo their number.
+        negative_prompt: prompt that guidance leads away from, instead of the empty prompt.
         second: the guidance's own model, if it has one.
         own_scale: scale of a whole pipeline's own guidance; None for the pipeline's default.
         warnings: doubts about the images, for whoever reports on them.
@@ -95,7 +95,7 @@ class Plan:
                 raise UsageError(f"class label {label} is out of range: {self.model.name} has the classes 0 to {K - 1}")
 
     def _check_prompts(self) -> None:
-        """Refuse to go without prompts where the model takes some, and with them where it takes none."""
+        """Refuse to run a text-to-image model without prompts, or another model with prompts."""
         name = self.model.name
         if self.model.text is None and self.prompts is not None:
             takes = "class labels: --class-labels" if self.model.classes is not None else "neither prompts nor labels"
@@ -115,7 +115,7 @@ class Plan:
             )
 
     def _check_scale(self) -> None:
-        """Refuse a scale of no guidance."""
+        """Refuse a guidance scale without a guidance."""
         if self.own_scale is not None and self.model.drawer is None:
             names = " or ".join(f"--guidance {name}" for name in registry.owners("guidance", SCALE))
             hosted = "" if self.model.text is None else "; or --hosted, for a whole pipeline that guides by itself"
@@ -125,7 +125,7 @@ class Plan:
             )
 
     def condition(self, indices: Sequence[int]) -> Condition:
-        """Return what these images are to be, as the network takes it."""
+        """Return the condition of these images for the network."""
         if self.prompts is not None:
             return self.model.condition(prompts=self.prompts_of(indices), negative_prompt=self.negative_prompt)
         return self.model.condition(None if self.labels is None else [self.labels[index] for index in indices])
@@ -135,7 +135,7 @@ class Plan:
         return [self.prompts[index % len(self.prompts)] for index in indices] if self.prompts else []
 
     def with_weights(self, model: Model) -> Plan:
-        """Put a model with weights in the place of the stub, and load the guidance's own model, if it has one."""
+        """Replace the stub by a model with weights, and load the guidance's own model, if it has one."""
         if model.text is not None and self.prompts is not None:
             _warn_of_cut(model.text, self.prompts)
         second = model.second if self.second is None else self.second.load_like(model)
@@ -152,12 +152,12 @@ def make_plan(
     labels: Sequence[int] | None = None,
     open_second: Callable[[str], ModelHandle] = open_model,
 ) -> Plan:
-    """Make a plan; the one place where defaults that depend on the model are filled in.
+    """Make a plan. This is the only place where defaults that depend on the model are filled in.
 
     Args:
-        sampler, guidance: objects of one's own, in the place of those that the recipe names.
-        labels: one per image, in the place of the recipe's `class_labels`.
-        open_second: finds a guidance's own model by its name.
+        sampler, guidance: objects to use instead of those that the recipe names.
+        labels: one per image, instead of the recipe's `class_labels`.
+        open_second: function that opens a guidance's own model by its name.
 
     Raises:
         UsageError: recipe and model do not go together.
@@ -212,7 +212,7 @@ def _with_second(model: Model, second: Model | None, guidance: Guidance | None) 
 
 
 def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
-    """Write into a recipe all that its plan has worked out.
+    """Return a recipe with all defaults that its plan has determined.
 
     Args:
         fingerprint: SHA-256 of the model's weights and configs.
@@ -240,16 +240,16 @@ def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:
 
 
 def needs_labels(model: Model, guidance: Guidance | type[Guidance] | None) -> bool:
-    """Tell whether images belong to classes: the network's, or those that the guidance speaks of."""
+    """Tell whether images need class labels, for the network or for the guidance."""
     return model.num_classes is not None or (model.text is None and guidance is not None and guidance.needs_labels)
 
 
 def doubts_of_end(name: str, sampler: Sampler, grid: Grid, way_out: str) -> tuple[str, ...]:
-    """Say that a method of high order strays where a grid that nobody chose ends in a long step, if it does.
+    """Return a warning if a method of order 2 or more ends in a far too long step on a default grid.
 
     Args:
         name: name of the model.
-        way_out: what to do about it.
+        way_out: advice on what to do.
     """
     if sampler.order < 2 or not 4 <= len(grid) < MANY_STEPS:
         return ()
@@ -263,12 +263,12 @@ def doubts_of_end(name: str, sampler: Sampler, grid: Grid, way_out: str) -> tupl
 
 
 def other_spacing(schedule: Schedule) -> str:
-    """Name the spacing whose steps are alike."""
+    """Name the path's usual spacing, whose steps are similar in size, as a flag and a keyword."""
     return f'--spacing {schedule.usual} (in Python spacing="{schedule.usual}") has steps that are alike'
 
 
 def _warn_of_cut(text: TextEncoder, prompts: Sequence[str]) -> None:
-    """Say which prompts are longer than what the text encoder reads."""
+    """Warn of prompts that are longer than the text encoder reads."""
     cut = text.cut(prompts)
     if cut:
         prompt, count = next(iter(cut.items()))

@@ -1,7 +1,7 @@
 """Class labels in the proportion of the data, in every prefix of a run.
 
-Labels drawn at random move a Fréchet distance by more than samplers do: the mix of 1,000 images differs from that of
-the data by chance, and the distance counts it.
+With labels drawn at random, the mix of 1,000 images differs by chance from that of the data. This changes a Fréchet
+distance by more than samplers do.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ LABEL_STREAM = 2**64 - 1
 """Word of the noise generator's counter for labels; no step of a run reaches it."""
 
 BLOCK = 256
-"""Images within which labels change places."""
+"""Number of images in a block, within which labels are shuffled."""
 
 PASSES = 4
-"""Times that each image of a block is offered another place."""
+"""Number of times that each image of a block is offered another place."""
 
 
 class ProportionalLabels:
     """Labels whose mix is that of the data, in every prefix: class k has n p_k of n images, rounded up or down.
 
-    A prefix keeps its labels when more images follow. The seed decides the order alone. Labels are worked out in
-    blocks, up to the last one that was asked for.
+    A prefix keeps its labels when more images follow. The seed decides only the order. Labels are computed in blocks,
+    up to the last one that was asked for.
 
     Args:
         counts: images per class in the data; p_k is the share of class k.
@@ -38,7 +38,7 @@ class ProportionalLabels:
     @classmethod
     @functools.lru_cache(maxsize=64)  # all cells of a benchmark ask for the same labels
     def of(cls, counts: tuple[int, ...], seed: int) -> ProportionalLabels:
-        """Return the labels, which are shared by all who ask for the same."""
+        """Return the labels from a cache, so that equal requests share them."""
         return cls(counts, seed)
 
     def __call__(self, image: int) -> int:
@@ -56,8 +56,9 @@ Turn = tuple[int, int, int]
 def _turns(counts: Sequence[int]) -> Iterator[Turn]:
     """Yield the images of all classes, the most urgent first.
 
-    The j-th image of class k belongs after place (j - 1) / p_k, since it would be one too many before, and at place
-    j / p_k at the latest. Serving the earliest deadline first meets every one (Steiner and Yeomans 1993).
+    The j-th image of class k must come after place (j - 1) / p_k, since before it would be one too many, and at place
+    j / p_k at the latest. Taking the image with the earliest deadline first meets all deadlines (Steiner and Yeomans
+    1993).
     """
     total = sum(counts)
     waiting = [(1, k, 1) for k, count in enumerate(counts) if count]  # first place, class, number j
@@ -74,7 +75,11 @@ def _turns(counts: Sequence[int]) -> Iterator[Turn]:
 
 
 def _shuffled(turns: list[Turn], before: int, seed: int) -> list[int]:
-    """Shuffle a block of turns, with `before` places before it, by swaps that leave each at a place it may have."""
+    """Shuffle a block of turns by swaps that keep each one within its allowed places.
+
+    Args:
+        before: number of places before the block.
+    """
     counter = np.array([0, 0, LABEL_STREAM, 0], dtype=np.uint64)
     key = np.array([seed, before], dtype=np.uint64)
     shares = np.random.Generator(np.random.Philox(key=key, counter=counter)).random((PASSES, len(turns)))

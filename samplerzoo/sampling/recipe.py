@@ -1,4 +1,4 @@
-"""A recipe: all that an image depends on besides its index. Every image file carries it, and can be made from it.
+"""Recipe: all that an image depends on besides its index. Every image file carries it, and can be made from it.
 
 Nothing here imports torch, since the fields are flags of the command line.
 """
@@ -24,11 +24,11 @@ from samplerzoo.version import __version__
 EXPLICIT = "explicit"
 """Spacing of a recipe that lists its timesteps."""
 SCALE = "scale"
-"""Option that every guidance has, and that of a whole pipeline, too."""
+"""Option that every guidance has, including a whole pipeline's own guidance."""
 
 
 class GridRequest(Options):
-    """Levels to visit: so many steps, spread in some way, or a list of timesteps."""
+    """Request for the levels to visit: a number of steps with a spacing, or a list of timesteps."""
 
     steps: PositiveInt = Field(50, le=MOST_STEPS, description="steps of the sampler")
     spacing: str | None = Field(
@@ -51,14 +51,14 @@ class GridRequest(Options):
 
 
 class DrawOptions(GridRequest):
-    """Options of how images are drawn, whatever the sampler and the guidance."""
+    """Options of drawing images that do not depend on sampler and guidance."""
 
     class_labels: Name | None = Field(
         None,
         description="3, 0-9, 1,3,5-7, balanced or natural; default: balanced, for a conditional model",
     )
     prompts: tuple[str, ...] | None = None
-    """Texts that a text-to-image model is asked for; image i has prompt i mod their number."""
+    """Prompts for a text-to-image model; image i has prompt i modulo their number."""
     negative_prompt: str | None = Field(
         None, description="what guidance leads away from, in every image; default: the empty prompt"
     )
@@ -84,14 +84,14 @@ class DrawOptions(GridRequest):
 
 
 class Recipe(DrawOptions, ReadingOptions):
-    """Everything that a user asks of a run; after `fill_defaults`, with every default filled in.
+    """Everything that a user asks of a run. After `fill_defaults`, every default is filled in.
 
     Attributes:
         fingerprint: SHA-256 of the model's weights and configs.
         second_fingerprint: SHA-256 of the guidance's own model, if it has one.
-        guidance_options: options of the guidance; without one, the scale alone, of a whole pipeline's own guidance.
-        plugins: files that the sampler or the guidance come from, with their SHA-256. They are put down and not loaded:
-            what an image file says is no reason to run a program. A sampler of another library is put down as the
+        guidance_options: options of the guidance; without one, only the scale of a whole pipeline's own guidance.
+        plugins: files of the sampler and the guidance, with their SHA-256. They are recorded but never loaded from
+            here, since an image file must not choose what code is run. For a sampler of another library, it is the
             library's name with its version.
     """
 
@@ -108,7 +108,7 @@ class Recipe(DrawOptions, ReadingOptions):
     @field_validator("sampler_options", "guidance_options")
     @classmethod
     def _moderate(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """Refuse a text too long for a table; numbers and lists are the plugin's own to judge."""
+        """Refuse texts that are too long for a table. Numbers and lists are checked by the plugin."""
         for name, value in options.items():
             if len(name) > MOST_LETTERS or (isinstance(value, str) and len(value) > MOST_LETTERS):
                 raise ValueError(f"{name[:MOST_LETTERS]}: a text of more than {MOST_LETTERS} characters")
@@ -142,13 +142,13 @@ class Recipe(DrawOptions, ReadingOptions):
         seed: int = 0,
         **fields: Any,
     ) -> Self:
-        """Make a recipe from the keywords of `sample`. An object of one's own is put down by its class and options.
+        """Make a recipe from the keywords of `sample`. Sampler and guidance objects are recorded by class and options.
 
         Args:
             options: options of the sampler, and with the prefix `guidance_` those of the guidance.
 
         Raises:
-            UsageError: a value cannot be, or there are options beside an object, which has its own.
+            UsageError: a value is invalid, or options are given in addition to an object, which has its own.
         """
         for_sampler, for_guidance = split_options(options)
         if isinstance(sampler, Sampler):
@@ -185,7 +185,7 @@ class Recipe(DrawOptions, ReadingOptions):
 
     @property
     def own_scale(self) -> float | None:
-        """Scale of the guidance of a whole pipeline, which guides by itself, if the user has given one."""
+        """Scale that the user gave for a whole pipeline's own guidance; None if there is none."""
         return None if self.guidance is not None else self.guidance_options.get(SCALE)
 
     def prompt(self, index: int) -> str | None:
@@ -193,18 +193,18 @@ class Recipe(DrawOptions, ReadingOptions):
         return None if self.prompts is None else self.prompts[index % len(self.prompts)]
 
     def metadata(self, index: int, label: int | None) -> dict[str, Any]:
-        """Return what the file of an image carries. Of several prompts, it is the one of the image."""
+        """Return the metadata for an image's file. Of several prompts, only the image's own is in it."""
         prompt = self.prompt(index)
         recipe = self if prompt is None else self.model_copy(update={"prompts": (prompt,)})
         return {"samplerzoo": __version__, "index": index, "label": label, "recipe": recipe.model_dump(mode="json")}
 
 
 class ImageRecord(Options):
-    """Metadata in an image file, which any hand may have written.
+    """Metadata in an image file. It cannot be trusted, since anybody may have written it.
 
     Attributes:
         samplerzoo: version that made the image.
-        label: class that the image is of.
+        label: class of the image.
         pixels: digest of the pixels; None in files of earlier versions.
     """
 
@@ -216,10 +216,13 @@ class ImageRecord(Options):
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any], name: str) -> Self:
-        """Read the metadata of the image file of this name.
+        """Parse the metadata of an image file.
+
+        Args:
+            name: name of the file, for errors.
 
         Raises:
-            ZooError: they are not metadata of samplerzoo.
+            ZooError: it is not metadata of samplerzoo.
         """
         try:
             return cls.model_validate(metadata)

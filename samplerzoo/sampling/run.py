@@ -1,7 +1,7 @@
-"""A run: a recipe made into a folder of images, by one process or by many.
+"""Run: make a folder of images from a recipe, by one process or by many.
 
 The folder holds images/000000.png ..., each carrying its recipe; manifest.jsonl; grid.png; run.json. Every file is
-whole or not there, so a run that was interrupted goes on where it stopped.
+complete or missing, so that an interrupted run can continue where it stopped.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from samplerzoo.trust.records import read_object, read_record
 
 RECORD_FILE, MANIFEST_FILE, GRID_FILE, IMAGE_FOLDER = "run.json", "manifest.jsonl", "grid.png", "images"
 PIXELS = "pixels"
-"""Key of an image's metadata that hold the digest of its pixels; earlier versions had none."""
+"""Key of the digest of an image's pixels in its metadata; earlier versions had none."""
 IMAGE_FILE = re.compile(r"\d{6,}\.png")
 GRID_IMAGES = 64
 RUNS = Path("runs")
@@ -72,7 +72,7 @@ class Run:
 
 
 class RunRecord(Options):
-    """Fields that a resumed run reads of run.json; the rest is for people."""
+    """Fields that a resumed run reads from run.json; the rest is for people."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -82,12 +82,12 @@ class RunRecord(Options):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of how to run; none of them changes what an image shows.
+    """Options for executing a run; none of them changes what an image shows.
 
     Attributes:
         overwrite: remove an older run in the folder.
         resume: complete an older run of the same recipe.
-        trajectory: also save the way of the first images, as a strip and as a film.
+        trajectory: also save the trajectory of the first images, as a strip and as a film.
     """
 
     overwrite: bool = False
@@ -105,12 +105,12 @@ def prepare_run(
     offload: Offload | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> Run:
-    """Find sampler, guidance and model, and refuse what does not go together before the weights are read.
+    """Find sampler, guidance and model, and refuse those that do not go together before the weights are read.
 
     Args:
-        asked: batch size and layout asked for; by default the fastest.
-        offload: what of the weights of a whole pipeline comes to the device at once.
-        shape: (C, H, W) that the pictures must have; by default as the model makes them.
+        asked: requested batch size and layout; by default the fastest.
+        offload: how much of a whole pipeline's weights is on the device at once.
+        shape: (C, H, W) that the pictures must have; by default any.
 
     Raises:
         UsageError: the request cannot be met.
@@ -152,13 +152,13 @@ def image_path(index: int) -> str:
 
 
 def outside_images(folder: Path) -> Path:
-    """Return a folder for other pictures: this one, or that of the run whose images lie in it, and would be counted."""
+    """Return a folder for other pictures: this one, or the run folder if this one holds a run's images."""
     here = folder.resolve()
     return folder / os.pardir if here.name == IMAGE_FOLDER and (here.parent / RECORD_FILE).is_file() else folder
 
 
 def default_folder(recipe: Recipe) -> Path:
-    """Return runs/SAMPLER-STEPS, or with -2, -3 ... behind it the first folder that is free."""
+    """Return runs/SAMPLER-STEPS, or the first free folder with -2, -3 ... behind this name."""
 
     root = outside_images(Path()) / RUNS
 
@@ -171,9 +171,9 @@ def default_folder(recipe: Recipe) -> Path:
 
 
 def like_before(asked: TuningRequest, folder: Path) -> TuningRequest:
-    """Ask for the batch size and layout of the run in the folder, where none is asked for.
+    """Fill a tuning request with the batch size and layout of the run in the folder, unless the user asks for others.
 
-    The rest of the run is then equal to the bit to what an uninterrupted run makes.
+    The images of a resumed run are then equal, bit for bit, to those of an uninterrupted run.
     """
     record = read_object(folder / RECORD_FILE) if (folder / RECORD_FILE).exists() else {}
     before = {name: record[name] for name in TuningRequest.model_fields if name in record}
@@ -183,7 +183,7 @@ def like_before(asked: TuningRequest, folder: Path) -> TuningRequest:
 
 
 def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
-    """Make the images that are missing, and what goes with them; return the content of run.json.
+    """Make the missing images and the other files of a run. Return the content of run.json.
 
     In a multi-process run every process calls this, and makes its share of the images.
     """
@@ -198,16 +198,16 @@ def execute_run(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
 
 
 def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) -> tuple[Cost, Duration]:
-    """Write the images of this process; return what those of all cost, and what they took the slowest process."""
+    """Write the images of this process. Return the cost of all processes, and the duration of the slowest."""
     rank, world = processes()
-    shown = options.trajectory and rank == 0 and wanted[:1] == [0]  # a trajectory is of the first images, or none
+    shown = options.trajectory and rank == 0 and wanted[:1] == [0]  # a trajectory shows the first images or nothing
     listener = Trajectory(run.plan, run.recipe) if shown else None
     share = math.ceil(math.ceil(len(wanted) / run.batch_size) / world)
     cost, duration = Cost(), Duration()
     writing: Future[None] | None = None
     with (
         tqdm(total=share * len(run.plan.grid), desc="sampling", unit="step", disable=True if rank else None) as bar,
-        ThreadPoolExecutor(1) as writer,  # a batch is written while the next is drawn
+        ThreadPoolExecutor(1) as writer,  # to write a batch while the next one is drawn
     ):
 
         def on_step(number: int, level: Level, x: torch.Tensor) -> None:
@@ -234,7 +234,7 @@ def _make(run: Run, folder: Path, wanted: Sequence[int], options: RunOptions) ->
 def _save(run: Run, folder: Path, indices: Sequence[int], pixels: images.Pixels) -> None:
     """Write the images of a batch that are missing.
 
-    A resumed run makes whole batches, since the rounding of an image depends on its batch.
+    A resumed run draws whole batches, since the rounding of an image depends on its batch.
     """
     for index, image in zip(indices, pixels, strict=True):
         path = folder / image_path(index)
@@ -247,7 +247,7 @@ def _label(run: Run, index: int) -> int | None:
 
 
 def _missing(run: Run, folder: Path, options: RunOptions) -> list[int]:
-    """Return the images to make: all of every batch in which one is missing."""
+    """Return the images to draw: whole batches, if at least one of their images is missing."""
     size, num_images = run.batch_size, run.plan.num_images
     batches = [range(start, min(start + size, num_images)) for start in range(0, num_images, size)]
     no_way = options.trajectory and not all((folder / name).exists() for name in trajectory.FILES)
@@ -260,7 +260,7 @@ def _missing(run: Run, folder: Path, options: RunOptions) -> list[int]:
 
 
 def _open(run: Run, folder: Path, options: RunOptions) -> dict[str, Any]:
-    """Refuse or clear a folder that is not empty, and record what is going to be made."""
+    """Refuse or clear a folder that is not empty, and record the run in it."""
     record = _record(run)
     if contents(folder):
         if options.overwrite:
@@ -295,10 +295,10 @@ def _same_run(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def _check_images(run: Run, folder: Path) -> None:
-    """Check by its own recipe that each image of the folder is the one of its name.
+    """Check that each image in the folder has the recipe and the number that its place in the run requires.
 
     Raises:
-        ZooError: names the first that is not.
+        ZooError: names the first wrong image.
     """
     for index in range(run.plan.num_images):
         path, label = folder / image_path(index), _label(run, index)
@@ -323,7 +323,7 @@ def _check_images(run: Run, folder: Path) -> None:
 
 
 def _difference(found: ImageRecord, run: Run, index: int) -> str | None:
-    """Say how the record of an image differs from that of this image of the run, whatever version wrote it."""
+    """Describe how an image's record differs from the run's, ignoring the version; None if it does not."""
     wanted = ImageRecord.of(run.recipe.metadata(index, _label(run, index)), "this run")
     parts = [(found.index, index, "image"), (found.label, wanted.label, "of class")]
     said = [f"{what} {was}, not {now}" for was, now, what in parts if was != now]
@@ -360,7 +360,7 @@ def _record(run: Run) -> dict[str, Any]:
 
 
 def _figures(cost: Cost, duration: Duration) -> dict[str, Any]:
-    """Return cost and speed of the images that were made now."""
+    """Return cost and speed of the images that this call has drawn."""
     if not cost.images:
         return {"images_made": 0}
     apart = {"encoding_seconds": duration.encoding, "decoding_seconds": duration.decoding}
@@ -388,7 +388,7 @@ def _finish(run: Run, folder: Path, record: dict[str, Any]) -> None:
 
 
 def _picture(folder: Path, index: int) -> images.Pixels:
-    """Read a picture of the run, and refuse one of another size, which something else has put there."""
+    """Read a picture of the run. Refuse one of another size, which another program must have put there."""
     pixels = images.read_png(folder / image_path(index))[0]
     first = images.read_png(folder / image_path(0))[0]
     if pixels.shape != first.shape:
@@ -406,12 +406,12 @@ def _size(pixels: images.Pixels) -> str:
 
 @contextmanager
 def _on_failure(folder: Path, record: dict[str, Any]) -> Iterator[None]:
-    """Record why the run ended, if it did not end well."""
+    """Record the reason if the run fails."""
     try:
         yield
     except BaseException as error:
         why = str(error) if isinstance(error, ZooError) else type(error).__name__
         if not processes()[0]:
-            with suppress(OSError):  # what ended the run may well be a full disk
+            with suppress(OSError):  # the run may have failed because the disk is full
                 write_json(folder / RECORD_FILE, {**record, "status": f"ended early: {why}"})
         raise

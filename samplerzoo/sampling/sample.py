@@ -39,12 +39,12 @@ class Result:
 
     Attributes:
         images: pictures (N, C, H, W) float32 on the CPU, in about [-1, 1].
-        states: (N, *shape) float32 on the CPU, what the sampler ended with: latents, or the pictures themselves.
+        states: last states (N, *shape) float32 on the CPU: latents, or the pictures themselves.
         labels: one per image, or None.
         grid: levels that were visited.
         cost: network calls and evaluations.
-        seconds: time of sampling alone, the loading of the model left out.
-        trajectory: the way of all images, if it was asked for.
+        seconds: time of sampling, without loading the model.
+        trajectory: trajectories of all images, if they were asked for.
     """
 
     images: torch.Tensor
@@ -68,7 +68,7 @@ class Result:
 
     @property
     def nfe(self) -> float:
-        """Network function evaluations an image."""
+        """Network function evaluations per image."""
         return self.cost.nfe
 
     def picture(self) -> Image.Image:
@@ -103,15 +103,15 @@ def sample(
     In a multi-process run every process calls this, does its share, and gets the whole result.
 
     Args:
-        sampler: a name, with its options as keywords (`eta=0.0`), or an object of one's own.
+        sampler: a name, with its options as keywords (`eta=0.0`), or your own sampler object.
         labels: one for all images, a list, or text as `--class-labels` takes it; a conditional model defaults to
             "balanced".
-        prompts: texts that a text-to-image model is asked for, in turn.
-        negative_prompt: what guidance leads away from, in place of the empty prompt.
-        num_images: as many as there are labels in a list, or prompts, else 64.
-        guidance: a name, with its options as `guidance_scale=3.0` and the like, or an object of one's own.
+        prompts: prompts for a text-to-image model, used in turn.
+        negative_prompt: prompt that guidance leads away from, instead of the empty prompt.
+        num_images: number of images; by default that of the labels in a list or of the prompts, else 64.
+        guidance: a name, with its options as keywords such as `guidance_scale=3.0`, or your own guidance object.
         steps: steps of the sampler; 50 by default.
-        timesteps: list of timesteps to visit, in place of `steps` and `spacing`.
+        timesteps: list of timesteps to visit, instead of `steps` and `spacing`.
         clip_x0: "off", "static", "dynamic"; see `Clip`. By default as the model says.
         on_step: called after every step with its number, the level reached, and the states.
         trajectory: keep all states and predictions, as `Result.trajectory`.

@@ -1,4 +1,4 @@
-"""Trajectory: the first few images of a run on their way from noise to picture, as a strip and as a film.
+"""Trajectory: the first few images of a run between noise and picture, as a strip and as a film.
 
 Both show the states x_t, and the clean images x0 that the network predicts from them.
 """
@@ -46,14 +46,15 @@ class Trajectory:
         return len(self._grid) in self._states
 
     def reached(self, number: int, level: Level, x: torch.Tensor) -> None:
-        """Keep a state; a listener of steps."""
+        """Keep a state. This is a listener of steps."""
         if not self.complete and level in self._places:
             self._states[number] = images.to_uint8(self._model.decode(x[:SHOWN]))
 
     def predicted(self, level: Level, p: Prediction) -> None:
-        """Keep the first prediction from a state that was kept; a listener of predictions.
+        """Keep the first prediction from each kept state. This is a listener of predictions.
 
-        Heun's method and the like call the network at a level before they reach it: those predictions are not shown.
+        Some samplers, such as Heun's method, call the network at a level before they reach it. Those predictions are
+        not shown.
         """
         number = self._places.get(level)
         if number in self._states and number not in self._predictions and not self.complete:
@@ -74,7 +75,7 @@ class Trajectory:
             partial.write_bytes(images.gif(frames, len(frames[0]) // 2))
 
     def _pair(self, number: int) -> tuple[Pixels, Pixels]:
-        """Return the states after so many steps, and what is predicted from them: the states themselves at the end."""
+        """Return the states after a number of steps, and the predictions from them; at the end both are the states."""
         x = self._states[number]
         return x, self._predictions.get(number, x)
 
@@ -90,9 +91,9 @@ class Trajectory:
 
 
 def moments(grid: Grid, count: int) -> list[int]:
-    """Choose levels of a grid, by their numbers: those nearest to even distances of log-SNR, and the clean one.
+    """Choose levels of a grid, by their numbers: levels about evenly spaced in log-SNR, and the clean one.
 
-    Steps alone would show noise most of the time, as a schedule spends its time there.
+    Evenly spaced steps would mostly show noise.
     """
     noisy = np.array([level.log_snr for level in grid.levels if not level.clean])
     wanted = np.linspace(noisy[0], noisy[-1], min(count - 1, len(noisy)))
@@ -100,7 +101,7 @@ def moments(grid: Grid, count: int) -> list[int]:
 
 
 def way(pairs: Sequence[tuple[Pixels, Pixels]], heads: Sequence[str], title: str) -> Image.Image:
-    """Draw trajectories: two rows an image, the states above what is predicted from them, and a column a moment."""
+    """Draw trajectories: two rows per image, states above predictions, and a column per moment."""
     width, height = images.tile_size(pairs[0][0])
     count, left, top = len(pairs[0][0]), MARGIN + 3 * FONT_SIZE, MARGIN + 2 * (FONT_SIZE + GAP)
     tiles, texts = [], [(float(MARGIN), float(MARGIN + FONT_SIZE), title, "ls")]

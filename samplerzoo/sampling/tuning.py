@@ -37,14 +37,14 @@ PAYS_FROM = 20
 
 
 class Tuning(Options):
-    """Batch size and memory layout of a run; the defaults are for a run that is too short to measure for."""
+    """Batch size and memory layout of a run. The defaults are for runs that are too short for a measurement."""
 
     batch_size: PositiveInt = 64
     layout: Layout = "contiguous"
 
 
 class TuningRequest(Options):
-    """Batch size and memory layout that the user asks for; what is not given is left to the measurement."""
+    """Batch size and memory layout that the user asks for. Fields that are None are left to the measurement."""
 
     batch_size: PositiveInt | None = Field(
         None, description="images drawn at once; by default the fastest number, measured once per machine for long "
@@ -57,11 +57,11 @@ class TuningRequest(Options):
 
     @property
     def unmeasured(self) -> Tuning:
-        """Tuning without a measurement: defaults where nothing is asked for."""
+        """Tuning without a measurement, with defaults for what the user does not ask for."""
         return Tuning(**self.model_dump(exclude_none=True))
 
     def candidates(self, device: str, layouts: Sequence[Layout] = LAYOUTS) -> list[Tuning]:
-        """List all tunings that may be chosen from, the smallest batches first."""
+        """List all tunings to choose from, the smallest batches first."""
         usual = CPU_BATCHES if device == "cpu" else ACCELERATOR_BATCHES
         sizes = usual if self.batch_size is None else (self.batch_size,)
         layouts = layouts if self.layout is None else (self.layout,)
@@ -77,7 +77,7 @@ def choose_tuning(
     """Return the fastest tuning of a network on this machine, from memory, or measured if the run is long enough.
 
     Args:
-        found: a model. One whose network is not to be called by itself has a usual batch size, and is not measured.
+        found: the model. If it has a usual batch size, since its network cannot be called alone, nothing is measured.
         evaluations: network evaluations that the run is going to take.
     """
     if found.usual_batch is not None:
@@ -92,19 +92,19 @@ def choose_tuning(
     if evaluations < PAYS_FROM * CALLS * sum(each.batch_size for each in candidates):
         return asked.unmeasured
     fastest = measure_tunings(found, device, dtype, candidates)
-    with suppress(OSError), atomic_file(file) as partial:  # a home that is read-only costs the measurement each time
+    with suppress(OSError), atomic_file(file) as partial:  # without a writable home, every run measures anew
         partial.write_text(fastest.model_dump_json())
     return fastest
 
 
 def measure_tunings(found: ModelHandle, device: str, dtype: str, candidates: Sequence[Tuning]) -> Tuning:
-    """Return the candidate with the most images a second through the network; the first if none fits into memory."""
+    """Return the candidate with the most images per second in the network; the first one if none fits into memory."""
     network_in = found.network_in(device, dtype)
     rates: dict[Tuning, float] = {}
     for each in candidates:
         seconds = _seconds(network_in(each.layout), found.stub, device, each.batch_size)
         if seconds is None:
-            break  # larger ones will not fit either
+            break  # larger batches will not fit either
         rates[each] = each.batch_size / seconds
     return max(rates, key=lambda each: rates[each], default=candidates[0])
 
@@ -119,7 +119,7 @@ def cache_file(fingerprint: str, device: str, dtype: str, asked: TuningRequest) 
 
 
 def _seconds(network: Network, model: Model, device: str, size: int) -> float | None:
-    """Time the quickest call; None if the batch does not fit into memory."""
+    """Return the seconds of the fastest call; None if the batch does not fit into memory."""
     import torch
 
     x = torch.zeros(size, *model.shape, device=device)

@@ -1,4 +1,4 @@
-"""Way of images from noise to picture: every state, and what is predicted from it."""
+"""Way of images from noise to picture: all states, and the predictions from them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from samplerzoo.core.prediction import Prediction
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """States of images on their way, on the CPU, and what the sampler was told of them.
+    """States of images on their way from noise to data, and the predictions from them, on the CPU.
 
     Attributes:
-        states: (moments, N, *shape), from pure noise to the end: one a level of the grid.
-        predictions: x0 as predicted from each state but the last, after guidance and clip: (moments - 1, N, *shape).
-            A moment whose level the sampler passes without a prediction, as some do, has NaN.
+        states: one for each level of the grid, (levels, N, *shape), from pure noise to the end.
+        predictions: x0 as predicted from each state but the last, after guidance and clip, (levels - 1, N, *shape). It
+            is NaN where the sampler makes no prediction at a level.
     """
 
     states: torch.Tensor
@@ -29,7 +29,7 @@ class Recorder:
     """Listener that keeps every state of a batch, and the first prediction from each.
 
     Args:
-        most: images that are kept, the first ones; by default all.
+        most: number of images to keep, the first ones; by default all.
     """
 
     def __init__(self, grid: Grid, most: int | None = None) -> None:

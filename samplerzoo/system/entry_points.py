@@ -1,4 +1,4 @@
-"""Entry points of the installed distributions, read once until something is installed."""
+"""Entry points of the installed distributions. They are read once, and again when something is installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 
 
 def points(group: str) -> tuple[EntryPoint, ...]:
-    """Return the entry points of a group. None is imported."""
+    """Return the entry points of a group, without importing them."""
     return _read(group, _installed())
 
 
@@ -18,13 +18,13 @@ def _read(group: str, installed: tuple[tuple[str, int], ...]) -> tuple[EntryPoin
     """Read the entry points of a group, once: it takes milliseconds, and every `sample` would wait for it.
 
     Args:
-        installed: answer of `_installed`; a new one has the entry points read again.
+        installed: answer of `_installed`, as a key: if it changes, the entry points are read again.
     """
     return tuple(entry_points(group=group))
 
 
 def _installed() -> tuple[tuple[str, int], ...]:
-    """List the folders of packages with the time when something was last installed in each."""
+    """List the folders of packages, each with the time of its last change."""
     return tuple((folder, _modified(folder)) for folder in sys.path)
 
 
@@ -38,7 +38,7 @@ def _modified(folder: str) -> int:
 
 @functools.cache
 def origin(distribution: Distribution | None) -> tuple[str, str]:
-    """Return name and version of a distribution. Reading them takes half a millisecond, so that they are kept."""
+    """Return name and version of a distribution. They are cached, since reading them takes half a millisecond."""
     if distribution is None:
         return "?", ""
     metadata = distribution.metadata

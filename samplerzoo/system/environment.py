@@ -18,7 +18,7 @@ PACKAGES = (
 CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 """Instruction sets that multiply bfloat16 numbers, as `torch.cpu.get_capabilities` names them."""
 CPU_BFLOAT16_PROBES = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-"""Functions of torch.cpu that tell the same in versions without `get_capabilities`."""
+"""Functions of torch.cpu with the same information, for versions without `get_capabilities`."""
 
 
 def versions() -> dict[str, str]:
@@ -60,7 +60,9 @@ def devices() -> list[str]:
 
 
 def choose_device(device: str) -> str:
-    """Return this device, or for "auto" the first of cuda, mps and cpu that torch finds. A torch.device will do.
+    """Return this device as text, or for "auto" the first of cuda, mps and cpu that torch finds.
+
+    The argument may also be a torch.device.
 
     Raises:
         UsageError: torch has no such device here.
@@ -73,7 +75,7 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.zeros(1, device=device).add(1).item()  # "meta" and the like have tensors, and compute nothing
+        torch.zeros(1, device=device).add(1).item()  # fails on "meta" and others that have tensors but no values
     except Exception as error:  # torch raises many kinds of errors here
         there = devices()
         why = f" does not work: {reason(error)}" if device in there else " is none that computes here"

@@ -1,7 +1,7 @@
 """Files on disk: atomic writes, a lock on output folders, and short SHA-256 names.
 
-A file is written under another name in the same folder and then renamed, so a reader never meets half of it. Those
-other names begin with a dot, and every reader passes over such names: a killed process may have left them.
+A file is written under a temporary name in the same folder and then renamed, so that a reader never sees half of it.
+Temporary names begin with a dot, and every reader ignores such names, since a killed process may have left them behind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOCK_FILE = ".lock"
 """Name of the lock file in an output folder."""
 
 PARTIAL = ".partial-"
-"""Start of the names of what is being written, or removed."""
+"""Beginning of the names of files and folders that are being written or removed."""
 
 
 REPLACED = "-replaced"
@@ -48,7 +48,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
         _move(partial, target)
     except Exception as error:
-        if type(error).__name__ == "SafetensorError":  # what safetensors raises in place of OSError
+        if type(error).__name__ == "SafetensorError":  # safetensors raises it instead of OSError
             raise ZooError(f"{target}: cannot be written: {reason(error)}") from error
         raise
     finally:
@@ -75,7 +75,7 @@ def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder. It loses its name first, so that half of it is never found under that name."""
+    """Remove a folder. It is renamed first, so that a half-removed folder never has the old name."""
     if folder.exists():
         doomed = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
         os.replace(folder, doomed)
@@ -96,9 +96,9 @@ def is_set_aside(name: str) -> bool:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed processes have left half-written below a folder, which must be locked.
+    """Remove partial files that killed processes have left below a folder, which must be locked.
 
-    A folder below it with a lock of its own is the place of another program, and is left alone.
+    Subfolders with their own lock belong to other programs, and are left alone.
     """
     for here, folders, names in os.walk(folder):
         for name in [name for name in (*folders, *names) if name.startswith(PARTIAL)]:
@@ -110,7 +110,7 @@ def remove_partials(folder: Path) -> None:
 
 
 def remove_partials_of(target: Path) -> None:
-    """Remove what killed processes have left half-written of a file."""
+    """Remove partial versions of a file that killed processes have left."""
     half = re.compile(rf"{re.escape(PARTIAL)}\d+-{re.escape(target.name)}(-mode)?")
     for path in target.parent.glob(f"{PARTIAL}*"):
         if half.fullmatch(path.name):
@@ -128,7 +128,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def contents(folder: Path) -> list[str]:
-    """Return the names of all whole entries of a folder, without the lock file; none if it does not exist.
+    """Return the names of all complete entries of a folder, without the lock file; none if it does not exist.
 
     Raises:
         UsageError: `folder` is a file.
@@ -143,8 +143,8 @@ def contents(folder: Path) -> list[str]:
 def locked(folder: Path, what: str = "run") -> Iterator[None]:
     """Lock an output folder until the block ends, so that no other program writes there. Create it if need be.
 
-    What a killed program has left half-written there is removed. In a multi-process run every process calls this, and
-    the main one takes the lock.
+    Partial files of killed programs are removed. In a multi-process run every process calls this, and the main one
+    takes the lock.
 
     Args:
         what: noun for the other program in the error message.
@@ -185,7 +185,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def user_path(text: str) -> str:
-    """Put the home of a user in the place of ~ or ~NAME at the start of a path.
+    """Replace ~ or ~NAME at the start of a path by the home of the user.
 
     Raises:
         UsageError: there is no such user.

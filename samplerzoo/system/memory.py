@@ -25,7 +25,7 @@ RESET_PEAK = "5"
 
 
 def ran_out(error: BaseException) -> bool:
-    """Tell whether an error is that of memory that ran out: torch has one of its own for a GPU, and none for a CPU."""
+    """Tell whether an error means that memory ran out. torch has a type of error for GPUs, but none for CPUs."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -62,7 +62,7 @@ def reset_peak(device: str) -> None:
 
         torch.cuda.reset_peak_memory_stats(device)
         return
-    with suppress(OSError):  # Linux alone has the file, and some containers forbid writing to it
+    with suppress(OSError):  # only Linux has the file, and some containers forbid writing to it
         CLEAR_REFS.write_text(RESET_PEAK)
 
 
@@ -78,7 +78,7 @@ def peak_memory(device: str) -> int:
     with suppress(OSError, StopIteration):
         line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
-    import resource  # POSIX alone has it
+    import resource  # only on POSIX
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,4 +1,4 @@
-"""Work on several processes: their number and rank, a share of the work for each, and results known to all."""
+"""Work on several processes: number and rank, a share of the work for each, and results for all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from samplerzoo.errors import ZooError
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=7)
-"""Longest time that a process waits for the others, which may have one long batch more to sample."""
+"""Longest time that a process waits for the others, which may have to sample one more long batch."""
 
 
 def processes() -> tuple[int, int]:
@@ -45,7 +45,7 @@ def processes() -> tuple[int, int]:
 
 @atexit.register
 def _leave() -> None:
-    """Destroy the process group. A thread of it that frees a tensor while Python exits would abort the process."""
+    """Destroy the process group. One of its threads that frees a tensor while Python exits would abort the process."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""Conformance kit for authors of plugins, and the exact answers that it rests on.
+"""Conformance kit for authors of plugins, and the exact answers that it is based on.
 
 `check_sampler(MySampler())` runs every check and raises if one fails; `check_guidance`, `check_features` and
 `check_spacing` are for the other kinds. `@parametrize_with_checks([MySampler()])` makes a pytest test of each check.

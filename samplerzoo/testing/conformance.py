@@ -1,4 +1,4 @@
-"""Conformance kit: it runs the checks on a sampler or a guidance, and says which failed and why.
+"""Conformance kit: it runs the checks on a plugin, and says which failed and why.
 
     check_sampler(MySampler())
 
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 
 Check = Callable[[Any], None]
 Reasons = Mapping[str, str]
-"""Name of a check -> why it is expected to fail."""
+"""Names of checks that are expected to fail, with the reasons."""
 
 Status = Literal["passed", "failed", "skipped", "expected", "warning"]
 
 NO_REASONS: Reasons = {}
 
 REFUSES = "it refuses"
-"""Beginning of the reason for which checks on a path are skipped."""
+"""Beginning of the reason why checks on a refused path are skipped."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Outcome:
 
     Attributes:
         check: name of the check.
-        status: "expected" is a failure that was expected. A check that passes against expectation is "failed". A check
-            of style, or of what may be meant so, gives a "warning".
+        status: "expected" is a failure that was expected. A check that passes unexpectedly is "failed". Findings that
+            are about style, or that may be intended, are a "warning".
         reason: one line; empty if the check passed.
         details: more lines about a failure, such as levels and numbers.
         error: what was raised, with its traceback.
@@ -89,7 +89,7 @@ class Outcome:
 
     @property
     def whole(self) -> str:
-        """Everything that is known of it, in lines."""
+        """Everything that is known about it, in several lines."""
         return "\n    ".join([str(self), *self.details])
 
 
@@ -99,11 +99,11 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
     Args:
         model: model to check a guidance on, if it needs something that the exact mixture does not have.
         thorough: add the checks of a sampler that take minutes: all exact answers with any two options at other values,
-            images of a million pixels, hundreds of thousands of steps, and on every kind of path those of options and
-            of numbers, which are else made on the first one that it takes.
+            images of a million pixels, and hundreds of thousands of steps. The checks of options and of numbers run on
+            every kind of path; without it, only on the first one that the sampler accepts.
 
     Raises:
-        UsageError: the object is of no kind that has checks, or Python leaves assertions out.
+        UsageError: there are no checks for this kind of object, or Python leaves assertions out (-O).
     """
     if not __debug__:
         raise UsageError("the checks are assertions, and python -O leaves those out: run it without -O")
@@ -137,7 +137,7 @@ def outcomes(
     expected_failures: Reasons | None = None,
     thorough: bool = False,
 ) -> Iterator[Outcome]:
-    """Run the checks one by one. All of them run, whichever fail.
+    """Run the checks one by one. All of them run, also after failures.
 
     Raises:
         UsageError: a failure is expected of a check that does not exist.
@@ -164,10 +164,11 @@ def check_sampler(
 
     Args:
         thorough: see `checks_of`.
-        expected_failures: check -> reason. If such a check passes, that is a failure: no excuse outlives its reason.
+        expected_failures: names of checks that may fail, with reasons. If such a check passes, that is a failure, so
+            that outdated reasons are removed.
 
     Raises:
-        AssertionError: checks failed; tells the first failure whole and the others in a line each.
+        AssertionError: checks failed. The message has the first failure in full and one line for each other.
     """
     return _checked(sampler, outcomes(sampler, expected_failures=expected_failures, thorough=thorough))
 
@@ -227,7 +228,8 @@ def parametrize_with_checks(
     Args:
         plugins: samplers and guidances.
         model: model to check the guidances on.
-        expected_failures: check -> reason, or a function that returns this for an object. They become strict xfails.
+        expected_failures: names of checks with reasons, or a function that returns these for an object. They become
+            strict xfails.
     """
     import pytest
 
@@ -244,7 +246,7 @@ def parametrize_with_checks(
 
 
 def _on_path(check: Callable[..., None], path: Path) -> Check:
-    """Make a check on a kind of path. A sampler that refuses the path in one line, from the start, is excused there."""
+    """Bind a check to a kind of path. It is skipped for a sampler that refuses the path, at once and in one line."""
 
     def on_path(sampler: Sampler) -> None:
         reason = refusal(sampler, path)
@@ -256,7 +258,7 @@ def _on_path(check: Callable[..., None], path: Path) -> Check:
 
 
 def _warning(check: Check) -> Check:
-    """Make a check warn."""
+    """Turn the failures of a check into warnings."""
 
     @functools.wraps(check)
     def warns(plugin: Any) -> None:
@@ -298,7 +300,7 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
 
 
 def _lines(error: BaseException) -> list[str]:
-    """Tell an error in lines, the first of which says it all. Errors other than those of a check are one line."""
+    """Split an error into lines, the first of which is a summary. Errors other than those of a check are one line."""
     if isinstance(error, AssertionError) and str(error).strip():
         return [" ".join(line.split()) for line in str(error).strip().splitlines()]
     return [reason(error)]

@@ -2,7 +2,7 @@
 
 The step to the clean level is left out. It has another size and often another formula, and would hide the order.
 
-Errors of single steps are measured, too: in a sum over a run, those of a wrong method with memory may cancel.
+Errors of single steps are measured, too, since in a run those of a wrong method with memory may cancel.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ LOG_SNR = (-4.0, 2.0)
 """Log-SNR of the two levels, between which most of an image is made."""
 
 STEPS = (32, 64, 128, 256)
-"""Numbers of steps: enough for the leading term of the error to dominate, and too few for rounding to."""
+"""Numbers of steps: enough for the leading term of the error to dominate, and too few for rounding to matter."""
 
 TOLERANCE = 0.15
-"""Distance of a measured order from the true one that is allowed, for the next terms of the error."""
+"""Allowed distance of a measured order from the true one, due to the next terms of the error."""
 
 TOLERANCE_OF_STEPS = 0.5
-"""The same of single steps. The largest error of any has larger next terms, and one of a wrong method is off by 1."""
+"""The same for single steps. Their largest error has larger next terms, and a wrong method is off by 1."""
 
 ROUNDING = 1e-12
-"""Size below which an error is rounding of float64."""
+"""Size below which an error counts as rounding of float64."""
 
 MEANS, SPREAD = (-1.0, 1.0), 0.3
 """Mixture on which deterministic samplers are compared with the exact flow."""
 
 MEAN = torch.tensor([0.5, -0.5, 1.0, 0.0], dtype=torch.float64)
 STD = torch.tensor([0.5, 0.2, 1.0, 1.5], dtype=torch.float64)
-"""Gaussians on which mean and variance of samplers that draw noise are compared: on one alone the error of a method may
-cross zero at some number of steps."""
+"""Standard deviations of Gaussians on which mean and variance of stochastic samplers are compared. On one alone, an
+error may cross zero at some number of steps."""
 
 CORRECTED = 32
 """Steps of a run in whose middle a state is nudged."""
@@ -67,8 +67,8 @@ class Convergence:
     Attributes:
         errors: error at the second level.
         step_errors: largest error of a single step in the middle of a run, where a method with memory has its full
-            order; none of a sampler that draws noise.
-        corrects: True if a step does not depart from the state that the one before has yielded, but from a better one.
+            order; empty for a sampler that draws noise.
+        corrects: True if a step does not start from the state that the step before has yielded, but from a better one.
     """
 
     steps: tuple[int, ...]
@@ -83,18 +83,18 @@ class Convergence:
 
     @property
     def order_of_steps(self) -> float:
-        """Order that the errors of single steps give: they fall with one power more than those of a run.
+        """Order according to the errors of single steps, whose exponent is one more than for a run.
 
-        The state that a step yields before it is corrected has one power less.
+        If steps correct the state before, the yielded states have one power less.
         """
         return _slope(self.steps, self.step_errors) - (not self.corrects) if self.step_errors else math.inf
 
     def reaches(self, order: float) -> bool:
-        """Say whether the measured order of runs is as good as this one, within TOLERANCE."""
+        """Tell whether the measured order of runs is at least this one, within TOLERANCE."""
         return self.order > order - TOLERANCE
 
     def steps_reach(self, order: float) -> bool:
-        """Say whether the measured order of single steps is as good as this one, within TOLERANCE_OF_STEPS."""
+        """Tell whether the measured order of single steps is at least this one, within TOLERANCE_OF_STEPS."""
         return self.order_of_steps > order - TOLERANCE_OF_STEPS
 
 
@@ -117,16 +117,16 @@ def convergence(
     nine points. A sampler that draws noise is compared by mean and variance, from an exact start: its weak order.
 
     A multistep method begins with steps of lower order, whose error would dominate if it declares an order above 2.
-    Then the first step is broken into smaller and smaller ones, so that their order does not matter.
+    Then the first step is split into steps that begin very small, so that their order does not matter.
 
     Args:
         path: kind of noise path: VP, VE or flow.
-        uneven: make the steps long and short in turn.
+        uneven: make the steps alternately long and short.
         between: log-SNR of the two levels.
 
     Raises:
-        ZooError: a stochastic sampler is not affine in its draws, options and grid do not decide whether it draws, or
-            an error is not finite.
+        ZooError: a stochastic sampler is not affine in its draws, its number of draws does not only depend on options
+            and grid, or an error is not finite.
     """
     schedule, ramp = smooth_schedule(path), sampler.order > 2
     grids = [_grid(path, n, between, ramp=ramp, uneven=uneven) for n in steps]
@@ -142,7 +142,7 @@ def convergence(
 
 
 def _flow_errors(sampler: Sampler, grid: Grid, schedule: Schedule) -> tuple[float, float]:
-    """Compare with the exact flow of a mixture; on a single Gaussian the midpoint rule is better than elsewhere.
+    """Compare with the exact flow of a mixture. On a single Gaussian, the midpoint rule would be too good.
 
     Returns:
         Error of the run, and the largest error of a single step in its middle.
@@ -161,7 +161,7 @@ def _flow_errors(sampler: Sampler, grid: Grid, schedule: Schedule) -> tuple[floa
     start, end = (_quantiles(level) for level in _ends(grid))
     walk = walk_from(
         sampler, start.clone(), grid, Denoiser(denoise, schedule), noise
-    )  # who writes into x spoils no cache
+    )  # copies, so that a sampler that writes into x spoils no cache
     way = torch.stack([x.clone() for x in itertools.islice(walk, len(grid) - 1)])
     middle = slice(len(way) // 4, 3 * len(way) // 4)
     flowed = _flowed(way[middle], grid.levels[1:][middle], grid.levels[2:][middle])
@@ -170,9 +170,9 @@ def _flow_errors(sampler: Sampler, grid: Grid, schedule: Schedule) -> tuple[floa
 
 
 def corrects(sampler: Sampler, schedule: Schedule) -> bool:
-    """Say whether a step departs from another state than the one that was yielded: moving that one moves nothing.
+    """Tell whether a step starts from another state than the one that was yielded, so that changing that has no effect.
 
-    The data is a single point, so that x0 is the same whatever is asked about.
+    The data is a single point, so that x0 is the same for any input.
     """
     grid = _grid(schedule.kind, CORRECTED, ramp=False, uneven=False)
     model = learned(gaussian(schedule, 0.5, 0.0, parametrization=SAMPLE))
@@ -185,7 +185,7 @@ def corrects(sampler: Sampler, schedule: Schedule) -> bool:
         *_, x = itertools.islice(walk, number)
         x += nudge
         reached.append(next(walk).clone())
-    return _size(reached[1] - reached[0]) < 0.5  # of a step so small that the whole of it would be nearly 1
+    return _size(reached[1] - reached[0]) < 0.5  # the step is so small that otherwise this would be nearly 1
 
 
 def _nothing() -> Tensor:
@@ -223,7 +223,7 @@ BETAS = (0.1, 20.0)
 """Beta at either end of the smooth path, per unit of time from 0 to 1 (Song et al. 2021, appendix C)."""
 
 TIMESTEPS = 100_000
-"""Training timesteps of the smooth path, so many that to round a time to one changes next to nothing."""
+"""Training timesteps of the smooth path: so many that rounding a time to one has almost no effect."""
 
 
 class SmoothVP(VP):
@@ -248,14 +248,14 @@ class SmoothVP(VP):
 
 @functools.cache
 def smooth_schedule(path: str) -> Schedule:
-    """Make a path of a kind without jumps of beta."""
+    """Return a path of this kind without jumps of beta."""
     kinds: dict[str, Callable[[], Schedule]] = {"VP": SmoothVP, "VE": VE, "flow": RectifiedFlow}
     return kinds[path]()
 
 
 @functools.cache
 def _grid(path: str, steps: int, between: tuple[float, float] = LOG_SNR, *, ramp: bool, uneven: bool) -> Grid:
-    """Make the grid of a number of steps. A ramp breaks the first step into 1/n, 1/n, 2/n, 4/n ... of it.
+    """Make the grid of a number of steps. A ramp splits the first step into 1/n, 1/n, 2/n, 4/n ... of it.
 
     Euler's method then leaves an error of about h^4 there.
     """
@@ -284,12 +284,12 @@ def _quantiles(level: Level) -> Tensor:
 
 
 def _flowed(x: Tensor, begin: Sequence[Level], end: Sequence[Level]) -> Tensor:
-    """Return where the exact flow takes states (n, N, 1), from a level to a level each."""
+    """Return states (n, N, 1) after the exact flow, row n from level `begin[n]` to level `end[n]`."""
     return _at_shares(_Marginals(begin).share_below(x), _Marginals(end))
 
 
 def _at_shares(shares: Tensor, marginals: _Marginals) -> Tensor:
-    """Return the states below which there are these shares of the mixture, by bisection to the last bit."""
+    """Return the quantiles of the mixture at these shares, by bisection to the last bit."""
     low, high = shares * 0 - marginals.reach, shares * 0 + marginals.reach
     for _ in range(60):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Parts for checks: data with an exact denoiser, draws that are given, and every state on the way."""
+"""Parts for checks: data with an exact denoiser, given draws, and all states of a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Path:
 
     Attributes:
         schedules: schedules of this kind by name, the usual one first.
-        timesteps: timesteps of steps of all sizes, between whole timesteps, and cleaner than a network is trained on.
+        timesteps: timesteps for steps of all sizes, also between whole timesteps, and cleaner than in training.
     """
 
     schedules: Mapping[str, Schedule]
@@ -97,10 +97,11 @@ def normal(
     schedule: Schedule = LINEAR,
     variance: float | Callable[[Tensor], Tensor] = 0.5,
 ) -> Model:
-    """Make Gaussian data with a learned variance. Without a clip, samplers are affine on it, if that is a number.
+    """Make Gaussian data with a learned variance. If `variance` is a number, samplers without a clip are affine on it.
 
     Args:
-        parametrization: what its network answers; by default it answers in predictions, which takes half the time.
+        parametrization: parametrization of its network. By default it returns predictions directly, which takes half
+            the time.
     """
     kind = parametrization or usual(schedule)
     model = learned(gaussian(schedule, mean, std, shape=shape, parametrization=kind), variance)
@@ -113,7 +114,7 @@ def gaussian_predictor(
     """Return the exact denoiser of independent elements N(mean, std^2).
 
     Args:
-        variance: the weight that it has learned, a number or a function of the state; None if it has not learned any.
+        variance: weight of the learned variance, a number or a function of the state; None without one.
     """
 
     def predict(x: Tensor, level: Level) -> Prediction:
@@ -127,12 +128,12 @@ def gaussian_predictor(
 
 
 def varied(mean: float = 0.5, std: float = 0.5, **options: Any) -> Model:
-    """Make data as `normal` does, whose learned variance and mean shift are others for every pixel of every state."""
+    """Make data as `normal` does, with a learned variance and a mean shift that differ for every pixel and state."""
     return shifted(normal(mean, std, variance=torch.sigmoid, **options))
 
 
 def shifted(model: Model) -> Model:
-    """Let predictions of a model ask for a shift of the mean, of the size of a score, as a guidance may."""
+    """Add a shift of the mean to a model's predictions, of the size of a score, as a guidance may do."""
 
     def predict(x: Tensor, level: Level) -> Prediction:
         size = math.hypot(level.alpha, level.sigma)
@@ -147,7 +148,7 @@ def _direct(model: Model, predict: Predict) -> Model:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Direct(Model):
-    """Model that answers in predictions, with no output of a network between.
+    """Model that returns predictions directly, without a network's output in between.
 
     Attributes:
         predict: the denoiser.
@@ -160,12 +161,12 @@ class _Direct(Model):
 
 
 def usual(schedule: Schedule) -> Parametrization:
-    """Return a parametrization that networks on such a path have."""
+    """Return the usual parametrization of networks on such a path."""
     return FLOW if schedule.kind == "flow" else SAMPLE if schedule.ends_in_noise else EPSILON
 
 
 def made_for(sampler: Sampler, mean: float | Tensor, std: float | Tensor, schedule: Schedule = LINEAR) -> Model:
-    """Make Gaussian data as the sampler takes it: as a consistency model, if it does not need the mean."""
+    """Make Gaussian data in the form that the sampler takes: a consistency model, if it does not need the mean."""
     shape = tuple(mean.shape) if isinstance(mean, Tensor) else (1,)
     if sampler.needs_mean:
         return normal(mean, std, shape=shape, schedule=schedule)
@@ -173,9 +174,9 @@ def made_for(sampler: Sampler, mean: float | Tensor, std: float | Tensor, schedu
 
 
 def bimodal(shape: tuple[int, ...] = (2,), schedule: Schedule = LINEAR) -> Model:
-    """Make unconditional data with two components, at 1 and at -1 and 0 in turn: its denoiser is not linear.
+    """Make unconditional data with two components, so that its denoiser is not linear.
 
-    Its learned variance is another one for every pixel, as that of networks is.
+    Its learned variance differs for every pixel, as in a network.
     """
     size = torch.Size(shape).numel()
     means = torch.stack([torch.ones(size), -(torch.arange(size) % 2).float()]).reshape(2, *shape)
@@ -188,7 +189,7 @@ def bimodal(shape: tuple[int, ...] = (2,), schedule: Schedule = LINEAR) -> Model
 
 
 def given_noise(images: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64, *, seed: int = 0) -> Noise:
-    """Return a source of standard normals: the same numbers in every dtype, and for every shape of one size."""
+    """Return a source of standard normals: the same values in every dtype, and for all shapes of the same size."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw() -> Tensor:
@@ -211,7 +212,7 @@ def last(sampler: Sampler, model: Model, grid: Grid, noise: Noise) -> Tensor:
 
 @dataclass
 class Watched:
-    """Model that keeps what it was asked and what it answered."""
+    """Model that records its inputs and its answers."""
 
     model: Model
     asked: list[tuple[Tensor, Level]] = dataclasses.field(default_factory=list)
@@ -219,7 +220,7 @@ class Watched:
 
     @torch.no_grad()
     def states(self, sampler: Sampler, grid: Grid, noise: Noise) -> Iterator[Tensor]:
-        """Yield x_T and every state of the sampler, and keep what the model is asked on the way."""
+        """Yield x_T and every state of the sampler, and record the calls of the model."""
         yield from walk(sampler, grid, _WatchedDenoiser(self.model.denoise, self.model.schedule, self), noise)
 
 
@@ -242,7 +243,7 @@ def farthest(a: Tensor, b: Tensor) -> float:
 def three_classes(
     shape: tuple[int, ...] = (2,), parametrization: Parametrization = EPSILON, schedule: Schedule = LINEAR
 ) -> Model:
-    """Make a model with all that a guidance may need, of the classes 0 to 2, which hardly overlap; see `labelled`."""
+    """Make a model of three classes that hardly overlap, with all that a guidance may need; see `labelled`."""
     return labelled(3, shape, parametrization, schedule)
 
 
@@ -254,10 +255,10 @@ def labelled(
     *,
     copies: int = 1,
 ) -> Model:
-    """Make a model of so many classes, and of copies of them, with all that a guidance may need.
+    """Make a model of a number of classes and their copies, with all that a guidance may need.
 
-    It has the null label behind the last class, an exact classifier, a learned variance, and a second, worse model,
-    which sees the classes blurred.
+    Its null label follows the last class. It has an exact classifier, a learned variance, and a second, worse model, in
+    which the classes are blurred.
     """
     size = torch.Size(shape).numel()
     angles = torch.arange(classes)[:, None] * 2.1 + torch.arange(size)

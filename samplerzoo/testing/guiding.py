@@ -22,19 +22,19 @@ from samplerzoo.testing.fixtures import PATHS, farthest, given_noise, three_clas
 from samplerzoo.testing.settings import along, settings
 
 LABELS = (2, 0, 1, 1, 2, 0)
-"""Labels of the images: rolled, reversed or sorted they are others."""
+"""Labels of the images. Rolling, reversing or sorting changes them."""
 IMAGES = len(LABELS)
 TIMES = (0.8, 0.5, 0.3, 0.1, 0.03, 0.002)
-"""Levels to look at, as shares of T: from those where classes are hard to tell apart to those where it is easy."""
+"""Levels to test, as shares of T: from levels at which classes are hard to tell apart to easy ones."""
 
 SHAPE = (4,)
-"""Shape of an image, with as many channels as most latents have: some guidances are of some channels alone."""
+"""Shape of an image, with as many channels as most latents, since a guidance may apply to some channels only."""
 
 NEIGHBOURHOOD = (1, 5, 5)
-"""Shape of a picture whose middle has neighbours that have others."""
+"""Shape of a picture whose middle pixel has neighbours that have further neighbours."""
 
 TRACE = 1e-10
-"""Change of a number below which it is rounding."""
+"""Change of a value below which it counts as rounding."""
 
 AROUND = "it looks at neighbours, so that the same numbers in another shape are another image"
 
@@ -43,7 +43,7 @@ Guided = Callable[[Tensor, Level], Prediction]
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Model to guide, and a batch of labels to guide it with."""
+    """Model to guide, with a batch of labels."""
 
     model: Model
     labels: Tensor
@@ -55,11 +55,11 @@ class Bench:
         if model is None:
             return cls(three_classes(SHAPE), torch.tensor(LABELS), torch.float64, 1e-8)
         labels = torch.tensor(LABELS) % (model.classes or 1)
-        return cls(model, labels.to(model.device), torch.float32, 1e-3)  # of networks, whose batches add up otherwise
+        return cls(model, labels.to(model.device), torch.float32, 1e-3)  # in networks, rounding depends on the batch
 
     @classmethod
     def each(cls, guidance: Guidance, model: Model | None) -> list[Bench]:
-        """Return a bench on each kind of path that the guidance takes; the model's alone, if one is given."""
+        """Return a bench for each kind of path that the guidance accepts, or only one if a model is given."""
         bench = cls.of(model)
         if model is not None:
             return [bench]
@@ -80,7 +80,7 @@ class Bench:
         return False
 
     def place(self, t: Level) -> str:
-        """Say where a level is."""
+        """Describe the place of a level."""
         return f"at tau {t.tau:g} of a {self.model.schedule.kind} path"
 
     @property
@@ -123,11 +123,11 @@ class Bench:
             return self.model.second.denoise(x, t, self.condition()).eps
 
     def away(self, guidance: Guidance, x: Tensor, t: Level) -> Tensor:
-        """Return the eps that scale 0 stands for: that of a second model, or that without a label."""
+        """Return the eps that scale 0 should give: that of the second model, or that without a label."""
         return self.second(x, t) if isinstance(guidance, TwoModelGuidance) else self.unconditional(x, t)
 
     def towards(self, guidance: Guidance, x: Tensor, t: Level) -> Tensor:
-        """Return the eps that scale 1 stands for: the conditional one, unless the guidance says that it is another."""
+        """Return the eps that scale 1 should give: the conditional one, unless the guidance declares another."""
         return self.conditional(x, t) if guidance.keeps_scale_1 else eps(self.guide(at(guidance, 1.0))(x, t))
 
     def unconditional(self, x: Tensor, t: Level) -> Tensor:
@@ -143,19 +143,19 @@ class Bench:
 
 
 def at(guidance: Guidance, scale: float, low: float = 0.0, high: float | None = None) -> Guidance:
-    """Copy a guidance with another scale, and on at all levels. One by a second model gets the kit's."""
+    """Copy a guidance with another scale, by default on at all levels. A second model is replaced by the kit's."""
     options = {**dict(guidance), "scale": scale, "low": low, "high": high}
     return type(guidance)(**options | ({"model": None} if isinstance(guidance, TwoModelGuidance) else {}))
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """Where guided eps is, beside the line u + weight (c - u) through the ends of scale 0 and 1. Each is (N,).
+    """Position of guided eps relative to the line u + weight (c - u) through its values at scale 0 and 1, (N,) each.
 
     Attributes:
-        weight: weight of the nearest point of the line.
-        off: distance from it.
-        length: distance of the two ends.
+        weight: weight of the nearest point on the line.
+        off: distance from that point.
+        length: distance between u and c.
     """
 
     weight: Tensor
@@ -164,7 +164,7 @@ class Line:
 
     @classmethod
     def through(cls, u: Tensor, c: Tensor, found: Tensor) -> Line:
-        """Compare guided eps with the two ends."""
+        """Compare guided eps with the line through u and c."""
         u, c, found = (p.flatten(1) for p in (u, c, found))
         line, length = c - u, (c - u).square().sum(1).sqrt()
         weight = ((found - u) * line).sum(1) / length.square()
@@ -173,7 +173,7 @@ class Line:
 
 
 def at_those_of(guidance: Guidance, scales: Sequence[float]) -> Iterator[tuple[float, Guidance]]:
-    """Yield the scales that the bounds of a guidance admit, with a copy of it at each."""
+    """Yield the scales within the bounds of a guidance, each with a copy of it at this scale."""
     for scale in scales:
         try:
             yield scale, at(guidance, scale)
@@ -182,9 +182,9 @@ def at_those_of(guidance: Guidance, scales: Sequence[float]) -> Iterator[tuple[f
 
 
 def settings_of(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
-    """Yield a guidance, and copies with one option of its own at another value that it does not refuse.
+    """Yield a guidance, and copies with one of its own options at another value that is not refused.
 
-    On a model of one's own it is the guidance alone.
+    If a model is given, yield only the guidance itself.
     """
     if model is not None:
         yield guidance
@@ -196,20 +196,20 @@ def settings_of(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
 
 
 def guiding_settings(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
-    """Yield the settings of a guidance at a scale that guides."""
+    """Yield the settings of a guidance at a scale with an effect."""
     for made in settings_of(guidance, model):
         yield guiding(made)
 
 
 def guiding(guidance: Guidance) -> Guidance:
-    """Copy a guidance at a scale that guides: its own, or 3 in place of 0 and 1."""
+    """Return a guidance at a scale with an effect: its own, or 3 in place of 0 and 1."""
     return guidance if guidance.scale not in (0, 1) else at(guidance, 3.0, guidance.low, guidance.high)
 
 
 def chooses_levels(guidance: Guidance, option: str) -> bool:
-    """Tell whether at some value of an option some levels are guided and others are not, as with one of an interval.
+    """Tell whether an option selects levels: whether at some value some levels are guided and others are not.
 
-    Then it may be that at its farthest values all levels are guided, or none.
+    At the extreme values of such an option, all levels may be guided, or none.
     """
     bench = Bench.of(None)
     states = [(t, x, bench.conditional(x, t)) for t, x in bench.states()]
@@ -222,12 +222,12 @@ def chooses_levels(guidance: Guidance, option: str) -> bool:
 
 
 def eps(p: Prediction) -> Tensor:
-    """Return the eps that is sampled from: a shift of the mean is a shift of the score."""
+    """Return the eps that a sampler effectively uses: a shift of the mean is a shift of the score."""
     return p.eps if p.shift is None else p.eps - p.level.sigma * p.shift
 
 
 def looks_around(guidance: Guidance) -> bool:
-    """Tell whether a number of the network's answer to a label moves its neighbours in a picture, and not all of it."""
+    """Tell whether one value of the network's conditional answer affects its neighbours, but not the whole picture."""
     bench = Bench.of(three_classes(NEIGHBOURHOOD))
     if bench.refuses(guidance):
         return False
@@ -238,7 +238,7 @@ def looks_around(guidance: Guidance) -> bool:
     def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
         p = bench.model.denoise(x, t, condition)
         labels = bench.labels if condition is None else condition.inputs["class_labels"]
-        told = labels.ne(bench.classes).reshape(-1, 1, 1, 1)  # the null label lies behind the classes
+        told = labels.ne(bench.classes).reshape(-1, 1, 1, 1)  # the null label follows the classes
         return p.moved(told * off.repeat(len(x) // IMAGES, 1, 1, 1))
 
     plain, moved = (eps(bench.guide(guidance, denoise=it)(x, t)) for it in (None, denoise))

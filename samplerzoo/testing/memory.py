@@ -1,7 +1,7 @@
-"""Order that a method with memory has where its predictions are given, and how many of them a step builds on.
+"""Order of a method with memory for given predictions, and the number of predictions that a step builds on.
 
-If x0 is a function of lambda alone, or eps is, the flow is an integral (Lu et al. 2022b, eq. 9, and Lu et al. 2022,
-proposition 3.1). A step is then a sum of predictions with weights: noise and the state have no part in its error.
+If x0 or eps is a function of lambda only, the flow is an integral (Lu et al. 2022b, eq. 9, and Lu et al. 2022,
+proposition 3.1). A step is then a weighted sum of predictions, and noise and state play no part in its error.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ STEPS = 64
 """Steps of the runs whose errors are compared."""
 
 FEW = 24
-"""Steps of a run in whose middle predictions are counted."""
+"""Steps of a run in the middle of which predictions are counted."""
 
 MIDDLE = -1.0
 SPANS = (1.5, 0.375, 0.1875)
-"""Log-SNR in the middle of the runs, and how far they go: errors fall with the size of as many steps.
+"""Log-SNR in the middle of the runs, and their lengths in log-SNR. All have the same number of steps.
 
-There are three, since an error may cross zero between two.
+There are three lengths, since an error may cross zero between two.
 """
 
 LONG = 2.0
-"""Size of the long steps of a grid, in short ones; they come in turn."""
+"""Size of the long steps of a grid relative to the short ones. They alternate."""
 
 MOST = 6
-"""Predictions beyond which a step is not taken to build on given ones: all are in the state then."""
+"""Largest number of predictions that a step may build on. With more, the state itself depends on all of them."""
 
 TRACE = 1e-9
-"""Weight below which a prediction leaves no trace but rounding."""
+"""Weight of a prediction below which it counts as rounding."""
 
 ROUNDING = 2e-13
-"""Size below which an error is rounding of float64."""
+"""Size below which an error counts as rounding of float64."""
 
 WEIGHT = 0.3
-"""Learned variance that predictions have."""
+"""Learned variance of the predictions."""
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
-"""Quadrature of a step, exact but for rounding."""
+"""Quadrature over a step, exact but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Memory:
     """Memory of a method, on one kind of path.
 
     Attributes:
-        given: prediction that it builds on.
-        count: number of predictions, at levels up to the one that a step begins at, which it builds on.
+        given: kind of prediction that it builds on.
+        count: number of predictions that a step builds on, up to the level at which it begins.
         order: order of a run in which these predictions are given functions of lambda.
     """
 
@@ -73,7 +73,7 @@ class Memory:
 
 
 def memory(sampler: Sampler, schedule: Schedule) -> Memory | None:
-    """Measure the memory of a sampler; None if a step builds on no prediction of a step before."""
+    """Measure the memory of a sampler; None if steps do not use predictions of earlier steps."""
     counts: dict[Given, int] = {given: _count(sampler, schedule, given) for given in ("x0", "eps")}
     given = min(counts, key=lambda key: counts[key])
     if not 1 < counts[given] <= MOST:
@@ -81,7 +81,7 @@ def memory(sampler: Sampler, schedule: Schedule) -> Memory | None:
     errors = [_error(sampler, schedule, _grid(schedule, STEPS, span), given) for span in SPANS]
     orders = [math.inf]
     for (span, error), (shorter, smaller) in itertools.pairwise(zip(SPANS, errors, strict=True)):
-        if min(error, smaller) > ROUNDING:  # the error of a step has one power more, and so has that of as many
+        if min(error, smaller) > ROUNDING:  # with a fixed number of steps, the error of a run falls like that of a step
             orders.append(math.log(error / smaller) / math.log(span / shorter) - 1)
     return Memory(given, counts[given], min(orders))
 
@@ -93,7 +93,7 @@ def _grid(schedule: Schedule, steps: int, span: float) -> Grid:
 
 
 def _count(sampler: Sampler, schedule: Schedule, given: Given) -> int:
-    """Count the predictions that a step in the middle of a run builds on, by an impulse in each."""
+    """Count the predictions that a step in the middle of a run builds on, with an impulse in each."""
     grid, asked = _grid(schedule, FEW, SPANS[0]), [0.0]
 
     def keep(level: Level) -> list[float]:
@@ -104,7 +104,7 @@ def _count(sampler: Sampler, schedule: Schedule, given: Given) -> int:
     taus = [*dict.fromkeys(asked)]  # the first one is that of no prediction
     states = _walk(sampler, schedule, grid, given, lambda level: [float(level.tau == tau) for tau in taus])
     number = len(grid) // 2
-    moved = (states / states[:, :1] - 1)[number : number + 2]  # the factor of the state, which a step forgets, is out
+    moved = (states / states[:, :1] - 1)[number : number + 2]  # relative to row 0, which has the factor of the state
     trace = (moved[1] - moved[0]).abs() > TRACE * float(moved.abs().max())
     return sum(bool(seen) for seen, tau in zip(trace, taus, strict=True) if tau >= grid.levels[number].tau)
 
@@ -113,7 +113,7 @@ def _count(sampler: Sampler, schedule: Schedule, given: Given) -> int:
 def _walk(
     sampler: Sampler, schedule: Schedule, grid: Grid, given: Given, value: Callable[[Level], list[float]]
 ) -> Tensor:
-    """Walk from ones without noise, up to the last noisy level.
+    """Walk without noise up to the last noisy level, from a state of ones.
 
     Args:
         value: predictions of the rows of a batch, as a function of the level.
@@ -136,7 +136,7 @@ def _walk(
 def _functions(lam: np.ndarray) -> np.ndarray:
     """Return predictions as functions of lambda, (5, *).
 
-    The first is zero, and shows the factor of a state. The second is one, and shows the weights' sum.
+    The first one is zero, which shows the factor of the state. The second one is 1, which shows the sum of the weights.
     """
     return np.stack([0 * lam, 0 * lam + 1, np.sin(lam), np.cos(lam), np.sin(2 * lam)])
 
@@ -158,7 +158,7 @@ def _error(sampler: Sampler, schedule: Schedule, grid: Grid, given: Given) -> fl
     added = (_functions(at) * kernel * WEIGHTS).sum(-1)
     one = states[begin + 1 : end + 1, 1] - kept * states[begin:end, 1]
     exact = states[begin]
-    for factor, part in zip(kept, (added * one / added[1]).T, strict=True):  # noise makes more of eps, too
+    for factor, part in zip(kept, (added * one / added[1]).T, strict=True):  # normalised, since noise changes the sum
         exact = factor * exact + part
-    size = alpha[-1] if given == "eps" else sigma[-1]  # as which a state of given predictions grows or shrinks
+    size = alpha[-1] if given == "eps" else sigma[-1]  # the scale of a state for given predictions
     return float(np.sqrt(np.square((states[end] - exact) / size).mean()))

@@ -24,7 +24,7 @@ from samplerzoo.core.walk import walk
 from samplerzoo.errors import ZooError
 
 FAR = 8.0
-"""Size of a draw farther out than normal draws ever are: a sampler that is affine up to here clips nothing."""
+"""Size of a draw that normal draws never reach. A sampler that is affine up to here clips nothing."""
 
 AFFINE_TOLERANCE = 1e-4
 """Relative tolerance of the superposition check: above the rounding of a thousand float32 steps (1e-5), which some
@@ -65,7 +65,7 @@ def moments(
     """Return the exact moments of a sampler's output.
 
     Args:
-        model: its denoiser is affine and acts on each element alone.
+        model: model whose denoiser is affine, and treats each element separately.
 
     Raises:
         ZooError: the sampler is not affine in its draws, so that it has no exact moments.
@@ -81,15 +81,15 @@ def moments(
 def moments_of(
     output: Callable[[Impulses], Tensor], shape: tuple[int, ...], expected: int, sampler: Sampler
 ) -> Moments:
-    """Return the exact moments of a state on the way, as a function of the sampler's draws.
+    """Return the exact moments of a state, which is given as a function of the sampler's draws.
 
     Args:
-        expected: number of draws, that of x_T included, as far as it is known; they are counted again on the way.
-        sampler: named in an error.
+        expected: expected number of draws, including that of x_T. If the count differs, the state is computed again.
+        sampler: sampler to name in errors.
     """
     impulses = Impulses(expected, shape)
     out = output(impulses)
-    if impulses.drawn != impulses.draws:  # under guidance, say, or without the last step
+    if impulses.drawn != impulses.draws:  # for example under guidance, or without the last step
         out = output(Impulses(impulses.drawn, shape))
     mean, gain, together = out[0], out[1:-1] - out[0], (out[-1] - out[0]) / FAR
     scale = gain.abs().sum(0) + mean.abs()

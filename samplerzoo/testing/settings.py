@@ -1,4 +1,4 @@
-"""Settings of a plugin: options at values that their bounds allow, one at a time."""
+"""Settings of a plugin: options at values within their bounds, one at a time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from samplerzoo.fields import schemas_of
 from samplerzoo.options import Options
 
 MANY = 12
-"""Whole numbers within bounds that are tried one by one; of more, the first ones are."""
+"""Largest number of whole numbers within bounds that are tried; if there are more, the first ones are."""
 
 MORE = 7
-"""Distance of a whole number without a bound that is tried beside the first ones."""
+"""Distance of a further whole number that is tried if there is no bound."""
 
 PARTS = 24
-"""Parts into which the way between the bounds of a number is broken."""
+"""Number of parts into which the interval between the bounds of a number is divided."""
 
 Plugin = TypeVar("Plugin", bound=Options)
 
@@ -25,7 +25,7 @@ def settings(plugin: Plugin, leave: Sequence[str] = ()) -> Iterator[Plugin]:
     """Yield an object, and copies of it that differ in one option each.
 
     Args:
-        leave: options that stay as they are.
+        leave: options that are not changed.
     """
     yield plugin
     names = [name for name in type(plugin).model_fields if name not in leave]
@@ -33,7 +33,7 @@ def settings(plugin: Plugin, leave: Sequence[str] = ()) -> Iterator[Plugin]:
 
 
 def neighbours(plugin: Plugin, *names: str) -> Iterator[Plugin]:
-    """Yield the object with one option at another value: one of these, or any. What is refused is left out."""
+    """Yield the object with one option at another value: a named option, or any. Refused values are left out."""
     for name in names or type(plugin).model_fields:
         for value in _values(plugin, name):
             other = _with(plugin, {name: value})
@@ -42,9 +42,9 @@ def neighbours(plugin: Plugin, *names: str) -> Iterator[Plugin]:
 
 
 def values_apart(plugin: Options, name: str) -> list[tuple[Any, Any]]:
-    """List the pairs of values of an option, its own included, that are to differ in what the plugin makes.
+    """List the pairs of values of an option, including the current one, that must have different effects.
 
-    None may stand for one of the others.
+    Pairs with None are left out, since None may mean the same as another value.
     """
     values = [
         getattr(plugin, name),
@@ -54,12 +54,12 @@ def values_apart(plugin: Options, name: str) -> list[tuple[Any, Any]]:
 
 
 def with_value(plugin: Plugin, name: str, value: Any) -> list[Plugin]:
-    """Return the plugin with an option at a value; nothing where that is refused."""
+    """Return the plugin, or neighbours of it, with this value of an option; empty if the value is refused."""
     return [other for other in (plugin, *neighbours(plugin, name), *far(plugin, name)) if getattr(other, name) == value]
 
 
 def far(plugin: Plugin, name: str) -> Iterator[Plugin]:
-    """Yield the object with an option that is a whole number at one beyond those that are tried, if it has no bound."""
+    """Yield the object with a larger value of an option, if that is a whole number without an upper bound."""
     part = schemas_of(type(plugin))[type(plugin).model_fields[name].alias or name]
     for each in part.get("anyOf", [part]):
         if each.get("type") == "integer" and not {"maximum", "exclusiveMaximum"} & each.keys():
@@ -69,7 +69,7 @@ def far(plugin: Plugin, name: str) -> Iterator[Plugin]:
 
 
 def along(plugin: Plugin, name: str) -> Iterator[Plugin]:
-    """Yield the object with one option at values all the way between its bounds, if it is a number that has both."""
+    """Yield the object with evenly spaced values of a numeric option, between the least and the largest tried value."""
     numbers = [
         value for value in _values(plugin, name) if isinstance(value, (int, float)) and not isinstance(value, bool)
     ]
@@ -80,19 +80,19 @@ def along(plugin: Plugin, name: str) -> Iterator[Plugin]:
 
 
 def options_apart(plugin: Options, other: Options) -> set[str]:
-    """Name the options in which another setting differs."""
+    """Return the names of the options in which two settings differ."""
     return {name for name, value in dict(other).items() if getattr(plugin, name) != value}
 
 
 def difference(plugin: Options, other: Options) -> str:
-    """Say in which options another setting differs, as in ` with rescale=1.0`; nothing if it is the same."""
+    """Describe the options in which another setting differs, as in ` with rescale=1.0`; empty if there are none."""
     apart = options_apart(plugin, other)
     options = [f"{name}={value!r}" for name, value in dict(other).items() if name in apart]
     return f" with {', '.join(options)}" if options else ""
 
 
 def _with(plugin: Plugin, values: dict[str, Any]) -> Plugin | None:
-    """Return the object with other options, or None where they do not fit each other."""
+    """Return the object with other options, or None if they are refused."""
     try:
         return type(plugin).model_validate({**dict(plugin), **values})
     except ValueError:
@@ -100,7 +100,7 @@ def _with(plugin: Plugin, values: dict[str, Any]) -> Plugin | None:
 
 
 def _values(plugin: Options, name: str) -> list[Any]:
-    """List values of an option, at its bounds and between them."""
+    """List values of an option at its bounds and between them."""
     field = type(plugin).model_fields[name]
     part = schemas_of(type(plugin))[field.alias or name]
     return [value for each in part.get("anyOf", [part]) for value in _of_type(each)]

@@ -1,9 +1,9 @@
-"""Every step of a sampler on exact data: what its state, and each x that the network is asked about, is made of.
+"""Analysis of every step of a sampler on exact data: the terms of its states, and of each input of the network.
 
-On Gaussian data a sampler is affine in its draws, so that a few rows of given draws show what a step does: the factor
-of the state that it began with, what it adds, and how large its fresh noise is. From that follow mean and deviation
-that the step's result would have if it had begun with an exact state. They have to be those of the result's level, but
-for an error of second order in the size of the step. So each step is judged alone, whatever happened before it.
+On Gaussian data a sampler is affine in its draws, so that a few rows of given draws show what a step does: its factor
+on the state that it began with, what it adds, and the size of its fresh noise. They give the mean and the deviation
+that the result would have if the step had begun with an exact state. These must be those of the result's level, but for
+an error of second order in the size of the step. So each step is judged independently of the steps before it.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ from samplerzoo.testing.fixtures import Predict, gaussian_predictor
 
 MEANS = torch.tensor([0.5, -1.5, 2.0, 0.5, -1.0], dtype=torch.float64)
 STDS = torch.tensor([0.0, 0.1, 0.5, 1.0, 2.0], dtype=torch.float64)
-"""Data of five elements. The first one is a single point: its state is alpha x0 + sigma eps and nothing else."""
+"""Standard deviations of data with five elements. The first is a single point, whose state is alpha x0 + sigma eps."""
 
 WEIGHT = 0.3
-"""Learned variance of the model: not one half, so that its two bounds cannot be taken for each other."""
+"""Learned variance of the model: not one half, so that its two bounds cannot be confused."""
 
 SAME = 1e-9
-"""Relative distance up to which numbers of float64 are the same."""
+"""Relative distance up to which float64 numbers count as equal."""
 
 FADED = 1e-12
-"""Share of the power of recent draws below which the first state tells nothing any more."""
+"""Share of the power of recent draws below which the first state has no measurable influence."""
 
 REMEMBERED = 4
-"""Steps before that a method with memory is taken to build on."""
+"""Number of earlier steps that a method with memory is assumed to build on."""
 
 DRAWS = 2
-"""Draws of one step that are told apart in a first run."""
+"""Number of draws per step that a first run can distinguish."""
 
 
 @dataclass(frozen=True, eq=False)
 class Laws:
-    """Means and deviations of tensors that a sampler makes, if the step of each begins with an exact state.
+    """Means and deviations that tensors of a sampler have if the step of each begins with an exact state.
 
     Attributes:
-        alpha, sigma: those of the level that a tensor is said to be at, (..., 1).
-        t_alpha, t_sigma: those of the level that its step begins at, (..., 1).
-        span: distance in lambda of the farthest levels that the step has visited so far, or one of the steps before,
-            which a method with memory builds on, (..., 1).
-        jump: change of log beta over the whole timesteps that the step crosses, at which beta jumps, (..., 1).
-        mean, std: mean and deviation, (..., 5).
+        alpha, sigma: values at the level of a tensor, according to the sampler, (..., 1).
+        t_alpha, t_sigma: values at the level at which the step begins, (..., 1).
+        span: distance in lambda between the farthest levels of the step so far, or of an earlier step that a method
+            with memory builds on, (..., 1).
+        jump: change of log beta at the whole timesteps that the step crosses, (..., 1).
+        mean, std: mean and deviation of the tensor, (..., 5).
         fresh: deviation of the fresh noise in it, (..., 5).
     """
 
@@ -82,7 +82,7 @@ class Laws:
 
     @functools.cached_property
     def mean_error(self) -> Tensor:
-        """Error of the mean, in deviations of the level: infinity or NaN for a single point at the clean level."""
+        """Error of the mean, in deviations of the level; infinity or NaN for a single point at the clean level."""
         return (self.mean - self.alpha * MEANS) / self.expected
 
     @functools.cached_property
@@ -92,12 +92,12 @@ class Laws:
 
     @functools.cached_property
     def size(self) -> Tensor:
-        """Size of the step up to here: that of its noise level, and of the share of fresh noise in the deviation."""
+        """Size of the step so far: its relative change of the noise level, plus the share of fresh noise."""
         return self.span.expm1() + self.fresh_share / 2
 
     @property
     def off_on_a_point(self) -> Tensor:
-        """Error of mean or deviation on data that is a single point: less where the noise falls far along a step."""
+        """Error of mean or deviation on data that is a single point, scaled down for steps over a large span."""
         off = torch.maximum(self.mean_error[..., :1].abs(), self.std_error[..., :1].abs())
         return off / (3 * self.span).exp()
 
@@ -119,12 +119,12 @@ class Laws:
 
 @dataclass(frozen=True)
 class Point:
-    """Tensor that a sampler has made in a step: an x that it asks the network about, or the state that it yields.
+    """Tensor that a sampler makes in a step: an input of the network, or the state that the step yields.
 
     Attributes:
         number: number of the step, from 1.
         t, s: levels at which the step begins and ends.
-        level: level that the tensor is said to be at.
+        level: level of the tensor, according to the sampler.
         asked: True if it is given to the network, False if it is yielded.
         as_begun: True if it is the state that the step began with.
     """
@@ -143,12 +143,12 @@ def exact_std(level: Level) -> Tensor:
 
 
 def points(sampler: Sampler, schedule: Schedule, grid: Grid, *, learned: bool = True) -> tuple[list[Point], Laws]:
-    """Walk once over a grid from an exact state, and return what the sampler makes on the way, in its order.
+    """Walk over a grid from an exact state. Return the tensors that the sampler makes, in order, and their laws.
 
-    Row n of the laws is that of point n.
+    Row n of the laws belongs to point n.
 
     Args:
-        learned: let the network have learned a variance.
+        learned: True if the network has a learned variance.
     """
     exact = predictor(sampler, schedule, learned=learned)
     run = _Run(sampler, exact, schedule, grid, DRAWS)
@@ -158,17 +158,17 @@ def points(sampler: Sampler, schedule: Schedule, grid: Grid, *, learned: bool = 
 
 
 def predictor(sampler: Sampler, schedule: Schedule, *, learned: bool = True) -> Predict:
-    """Return the exact denoiser of the data as the sampler takes it: a consistency model's, if it needs no mean."""
+    """Return the exact denoiser of the data, or that of a consistency model if the sampler does not need the mean."""
     if not sampler.needs_mean:
         return consistency(schedule, MEANS, STDS, shape=MEANS.shape).denoise
     return gaussian_predictor(MEANS, STDS, WEIGHT if learned else None)
 
 
 class _Run:
-    """Run whose rows have one draw each: row 0 none, row 1 that of the first state, and the others one in turn.
+    """Run whose rows have different draws: row 0 none, row 1 that of the first state, and the others take turns.
 
-    Twice as many rows as one step has draws are left for the draws, so that there is always a row which holds noise of
-    earlier steps and none of this one.
+    There are twice as many rows for draws as a step has draws, so that there is always a row with noise of earlier
+    steps but none of the current one.
     """
 
     @torch.no_grad()
@@ -194,7 +194,7 @@ class _Run:
         x[1] += exact_std(top)
         self.states = [x.clone()]
         walk = walk_from(sampler, x, grid, Denoiser(predict, schedule), self._noise)
-        for state, (_, s) in zip(walk, self.grid, strict=False):  # how many states there are is checked elsewhere
+        for state, (_, s) in zip(walk, self.grid, strict=False):  # the number of states is checked elsewhere
             self.states.append(state.clone())
             self.made.append((self.step, s, False, state.clone(), self.hits))
             self.most = max(self.most, int(self.hits.abs().sum()))
@@ -204,7 +204,7 @@ class _Run:
     def _noise(self) -> Tensor:
         z = torch.zeros(self.rows, len(MEANS), dtype=torch.float64)
         turn, row = divmod(self.drawn, self.rows - 2)
-        sign = -1.0 if turn % 2 else 1.0  # in turn, so that the draws of a row do not pile up
+        sign = -1.0 if turn % 2 else 1.0  # alternating, so that the draws of a row do not add up
         z[2 + row] = sign
         self.hits = self.hits.clone()
         self.hits[2 + row] += sign
@@ -212,7 +212,7 @@ class _Run:
         return z
 
     def _check_equal_rows(self) -> None:
-        """Check that the rows without any draw are alike in the first step."""
+        """Check that the rows without any draw are equal in the first step."""
         for _, level, asked, x, hits in itertools.takewhile(lambda made: made[0] == 0, self.made):
             alike = hits[2:] == 0.0
             off = float((x[2:][alike] - x[0]).abs().max()) if alike.any() else 0.0
@@ -223,10 +223,10 @@ class _Run:
             )
 
     def points(self) -> tuple[list[Point], Laws]:
-        """Tell what every tensor is made of, from the rows: those without fresh noise tell the factor of the state.
+        """Return all tensors with their laws. Rows without fresh noise give the factor of the state.
 
         Raises:
-            AssertionError: images that are equal, and get equal noise, come out different.
+            AssertionError: equal images with equal noise become different.
         """
         self._check_equal_rows()
         steps, levels, asked, made, hits = zip(*self.made, strict=True)
@@ -235,7 +235,7 @@ class _Run:
         fresh_rows = torch.stack(hits)[..., None]
         old = (fresh_rows == 0.0) * (before - before[:, :1])
         first, others = old[:, 1:2].square(), old[:, 2:].square().amax(1, keepdim=True)
-        old[:, 2:] *= first < FADED * others  # a method with memory has not yet forgotten how recent draws came in
+        old[:, 2:] *= first < FADED * others  # while the first state matters, skip rows with draws that memory may hold
         new = x - x[:, :1]
         power = old.square().sum(1)
         factor = torch.where(power > 0, (old * new).sum(1) / power.clamp(min=1e-300), 0.0)
@@ -263,13 +263,13 @@ def _columns(levels: Sequence[Level]) -> tuple[Tensor, Tensor]:
 
 
 def _jump(schedule: Schedule, t: Level, s: Level) -> float:
-    """Return by how much log beta differs at both ends of a step, if whole timesteps lie between them."""
+    """Return the difference of log beta between the ends of a step, if whole timesteps lie between them."""
     apart = schedule.whole is not None and math.ceil(t.tau) != math.ceil(s.tau)
     return abs(math.log(t.rate / s.rate)) if apart and not s.clean else 0.0
 
 
 class _Span:
-    """Distance in lambda of the farthest levels of a step so far, or of one of the steps before it."""
+    """Distance in lambda between the farthest levels of a step so far, or of an earlier step if that is larger."""
 
     def __init__(self, grid: list[tuple[Level, Level]]) -> None:
         self._grid, self._step, self._seen = grid, -1, [0.0]
@@ -285,10 +285,10 @@ class _Span:
 
 
 def fine_grids(schedule: Schedule) -> dict[str, Grid]:
-    """Lay grids of small steps, long and short in turn, over parts of a path, from its top to little noise.
+    """Return grids of alternately longer and shorter small steps over parts of a path, from its top to low noise.
 
-    Few steps and many: a method may begin or end in its own way. One grid has the same times on every schedule, so that
-    what is kept by time from another schedule is seen.
+    Some have few steps and some many, since a method may begin or end in a special way. One grid has the same times on
+    every schedule, so that values cached by time for another schedule show.
     """
     top = schedule.at(schedule.T).log_snr
     starts = [top, *(start for start in FINE_STARTS if start > top + 1.0)]
@@ -300,14 +300,14 @@ def fine_grids(schedule: Schedule) -> dict[str, Grid]:
 
 
 def whole_grid(schedule: Schedule) -> dict[str, Grid]:
-    """Lay small steps over all of a path, and on to a level that is cleaner than a network is trained on."""
+    """Return a grid of small steps over the whole path, and on to a level that is cleaner than any of training."""
     top = schedule.at(schedule.T).log_snr
     steps = math.ceil((schedule.at(schedule.low).log_snr + BEYOND - top) / (SHORT + LONG))
     return {f"{steps} small steps over the whole path": _fine(schedule, top, steps)}
 
 
 def coarse_grids(sampler: Sampler, schedule: Schedule, spacings: Sequence[str]) -> dict[str, Grid]:
-    """Lay grids of so few steps that a user may ask for, as the sampler does."""
+    """Return the sampler's own grids for numbers of steps that users request, so that steps are large."""
     runs = itertools.product(spacings, COARSE_STEPS)
     return {f"{n} {spacing} steps": grid_of(sampler, schedule, n, spacing) for spacing, n in runs}
 
@@ -317,7 +317,7 @@ FINE_STEPS = 24
 SHORT, LONG = 0.02, 0.06
 """Sizes of small steps in lambda."""
 BEYOND = 1.0
-"""Log-SNR that small steps over a whole path go beyond the cleanest level of training."""
+"""Log-SNR by which small steps over a whole path go beyond the cleanest level of training."""
 COARSE_STEPS = (2, 3, 4, 7)
 
 

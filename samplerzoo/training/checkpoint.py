@@ -2,10 +2,10 @@
 
 Accelerate saves network, optimizer, learning-rate schedule and random states. Hooks add the moving average as
 safetensors and the position in the data as JSON, because `register_for_checkpointing` would pickle them. The last file
-lists the others with their SHA-256: a checkpoint is whole if it has that file, and all others are as it says.
+lists the others with their SHA-256: a checkpoint is complete if it has that file and all others match it.
 
-A checkpoint that is written again is kept under the name checkpoint-N-replaced until its successor has its name, and
-what is removed loses its name first. So at every moment the newest whole state stands under a name that is looked for.
+When a checkpoint is written again, the old one is called checkpoint-N-replaced until the new one has its name. A
+checkpoint is renamed before it is removed. So at every moment the newest complete state has a name that is searched.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DATA = "data"
 PICTURES = "pictures"
 """Record of the data: their fingerprint."""
 MARKS_FILE = "pictures.safetensors"
-"""File with the marks of the pictures, by which one that has changed is named."""
+"""File with the marks of the pictures, to name one that has changed."""
 DATA_FLAGS = ("dataset", "dataset_config_name", "split", "image_column", "label_column", "classes")
 """Options that choose the data."""
 FIXED = frozenset(
@@ -50,18 +50,18 @@ FIXED = frozenset(
     "rescale_betas_zero_snr block_out_channels layers_per_block attention_levels attention_head_dim norm_num_groups "
     "init_from use_ema clean model hidden_sizes depths".split()
 )
-"""Options that a checkpoint is bound to: the network, what it learns, the order of the data."""
+"""Options that must not change when training resumes: the network, its objective, and the order of the data."""
 LIST_FILE = "files.json"
 """File with the name and the SHA-256 of every other file."""
 CHECKPOINT = re.compile(rf"checkpoint-(\d+)({REPLACED})?")
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
-"""Name of a file in a checkpoint, which leads nowhere else."""
+"""Name of a file directly in a checkpoint."""
 
 
 @dataclass
 class Progress:
-    """Position of a training in its data, and what it has to remember until its next checkpoint."""
+    """Progress of a training: its position in the data, and what else a checkpoint has to keep."""
 
     step: NonNegativeInt = 0
     """Optimizer steps done."""
@@ -70,7 +70,7 @@ class Progress:
     batch: NonNegativeInt = 0
     """Batches of the current epoch that each process has done. Each is one forward pass."""
     seen: NonNegativeInt = 0
-    """Images of the current epoch that all processes together have seen: the first so many in its order."""
+    """Images of the current epoch that all processes together have seen, the first ones in its order."""
     images: NonNegativeInt = 0
     """Images seen in all epochs."""
     seconds: float = 0.0
@@ -152,7 +152,7 @@ def write_checkpoint(
 
 
 def _put_in_place(partial: Path, folder: Path) -> None:
-    """Give a finished checkpoint its name. An older one of that name keeps a name of its own until then."""
+    """Give a finished checkpoint its final name. An older checkpoint with that name is renamed first."""
     if folder.exists():
         replaced = folder.with_name(folder.name + REPLACED)
         remove_folder(replaced)
@@ -161,20 +161,20 @@ def _put_in_place(partial: Path, folder: Path) -> None:
 
 
 def existing(output: Path) -> list[Path]:
-    """Return the checkpoints, whole or not, oldest first."""
+    """Return the checkpoints, complete or not, oldest first."""
     found = [path for path in (output / "checkpoints").glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name)]
     return sorted(found, key=_order)
 
 
 def _order(folder: Path) -> tuple[int, bool]:
-    """Return the key by which checkpoints are sorted: their step, and of one step the replaced one first."""
+    """Return the sort key of a checkpoint: its step; a replaced one comes before the new one of the same step."""
     match = CHECKPOINT.fullmatch(folder.name)
     assert match is not None
     return int(match[1]), match[2] is None
 
 
 def damage(folder: Path) -> str | None:
-    """Say what makes a checkpoint less than whole; None if nothing does."""
+    """Return what is wrong with a checkpoint; None if it is complete."""
     if not (folder / LIST_FILE).is_file():
         return f"it has no {LIST_FILE}, which is written last"
     try:
@@ -189,11 +189,11 @@ def damage(folder: Path) -> str | None:
 def find_checkpoint(output: Path, wanted: str) -> Path:
     """Return the checkpoint that `--resume-from-checkpoint` names: "latest", a path, or a name in `output`.
 
-    The latest is the newest that is whole; a line on stderr names each newer one that is not, and says why.
+    The latest is the newest complete one. A line on stderr names each newer incomplete one, and says why.
 
     Raises:
         UsageError: there is no such checkpoint.
-        ZooError: none is whole.
+        ZooError: none is complete.
     """
     found = existing(output)
     if wanted == "latest":
@@ -219,7 +219,7 @@ def find_checkpoint(output: Path, wanted: str) -> Path:
 
 
 def read_progress(folder: Path) -> Progress:
-    """Read how far a checkpoint is. One that was written before images were counted has its batches counted.
+    """Read the progress of a checkpoint. In old checkpoints, images are computed from the batches.
 
     Raises:
         ZooError: it cannot be read.
@@ -256,23 +256,23 @@ def restore(accelerator: Accelerator, folder: Path) -> None:
 def changed_options(folder: Path, options: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the options that differ from those in the checkpoint, as name -> (then, now).
 
-    Those that the checkpoint does not record, of an older version, are left out.
+    Options that a checkpoint of an older version does not record are left out.
     """
     then = read_object(folder / OPTIONS_FILE)
     return {name: (then[name], now) for name, now in options.items() if name in then and then[name] != now}
 
 
 def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path, data: ImageData) -> None:
-    """Refuse changes that a training cannot go on with.
+    """Refuse changes with which a training cannot be resumed.
 
     Args:
-        changes: those that `changed_options` returns.
-        data: images of now.
+        changes: result of `changed_options`.
+        data: current images.
 
     Raises:
-        UsageError: names the flag, and what it was.
+        UsageError: names the flag, and its old value.
     """
-    others = PICTURES in changes and data.table is not None  # digits differ in size and channels alone, which are flags
+    others = PICTURES in changes and data.table is not None  # digits differ only in size and channels, which are flags
     if DATA in changes or others:
         said = f"as many pictures of the same classes, with other names, labels or contents{_such_as(data, folder)}"
         if DATA in changes:
@@ -297,7 +297,7 @@ def check_changes(changes: dict[str, tuple[Any, Any]], folder: Path, data: Image
 
 
 def _such_as(data: ImageData, folder: Path) -> str:
-    """Name a picture that is not as when the checkpoint was written, if that can be told."""
+    """Name a picture that has changed since the checkpoint was written, if the marks tell."""
     if data.table is None or data.marks is None or not (changed := data.marks.changed(folder / MARKS_FILE)):
         return ""
     named = visible(data.table.path(changed[0]) or f"that of row {changed[0]}")
@@ -305,12 +305,12 @@ def _such_as(data: ImageData, folder: Path) -> str:
 
 
 def _is_bound(name: str, was: Any, asked: Any) -> bool:
-    """Tell whether an option cannot be changed so. A moving average can be ended, and fp16 too, but not begun."""
+    """Tell whether a change of an option is refused. A moving average or fp16 can be ended, but not started."""
     if name == "mixed_precision":
         return asked == "fp16"
-    if name == "conditional":  # without the flag it is so if there are labels
+    if name == "conditional":  # without the flag, it depends on whether there are labels
         return (was is False) != (asked is False)
-    if name == "image_size" and was is None:  # of an older version, which did not put down that of the data
+    if name == "image_size" and was is None:  # an older version did not record the size of the data
         return False
     return name in FIXED and not _same(was, asked) and (name != "use_ema" or asked)
 
@@ -320,7 +320,7 @@ def _flag(name: str) -> str:
 
 
 def _said(name: str, value: Any) -> str:
-    """Return an option with its value as a user types them."""
+    """Return an option with its value as a user would type them."""
     if isinstance(value, bool):
         return _flag(name if value else f"no_{name}")
     return f"{_flag(name)} {_typed(value)}"
@@ -331,6 +331,6 @@ def _typed(value: Any) -> str:
 
 
 def _same(was: Any, asked: Any) -> bool:
-    """Tell whether two values name the same folder, as the path of one that is given in another way."""
+    """Tell whether two values are paths of the same folder."""
     paths = isinstance(was, str) and isinstance(asked, str) and Path(was).exists() and Path(asked).exists()
     return paths and Path(was).samefile(asked)

@@ -38,7 +38,7 @@ EVALUATED_LEVELS = 5
 
 
 class ClassifierTask(Task):
-    """ResNet that predicts the class of an image: of a clean one with `clean`, else of one at any noise level.
+    """ResNet that predicts the class of an image: clean if `clean` is set, else at any noise level.
 
     Raises:
         UsageError: the data have fewer than two classes.
@@ -67,7 +67,7 @@ class ClassifierTask(Task):
         return nn.functional.cross_entropy(self._logits(net, images, level, noise).float(), labels)
 
     def _logits(self, net: nn.Module, images: Tensor, level: Level, noise: Tensor) -> Tensor:
-        """Return what the network says of images with this noise, each at its own level."""
+        """Return the network's logits for images with this noise, each at its own level."""
         alpha, sigma = (torch.as_tensor(value).float().to(images.device) for value in (level.alpha, level.sigma))
         logits: Tensor = net(noised(self.codec.encode(images), level, noise), alpha, sigma)
         return logits
@@ -120,10 +120,10 @@ class ClassifierTask(Task):
 
 
 def _guided_model(options: ClassifierOptions, data: ImageData) -> Model | None:
-    """Return the model that the classifier is to guide, without weights, if one is named.
+    """Return the model that the classifier shall guide, without weights; None if the options name no model.
 
     Raises:
-        UsageError: an option contradicts it, or such a classifier could not guide it.
+        UsageError: an option contradicts the model, or the classifier could not guide it.
     """
     if options.model is None:
         return None

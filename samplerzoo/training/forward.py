@@ -1,4 +1,4 @@
-"""Forward process in training: the noise path, the levels that are drawn on it, and noisy images with their targets."""
+"""Forward process in training: random levels on a noise path, and noisy images with their targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 
 LEVELS = {"VP": ("uniform",), "flow": ("uniform", "logit-normal"), "VE": ("log-normal",)}
-"""Distributions of levels that are known for a kind of path, the usual one first."""
+"""Possible distributions of levels for each kind of path, the usual one first."""
 
 MOMENTS = {"uniform": (0.0, 1.0), "logit-normal": (0.0, 1.0), "log-normal": (-1.2, 1.2)}
 """Mean and standard deviation of the normal variable behind a distribution: Esser et al. 2024, section 3.1, and
@@ -60,7 +60,7 @@ class LevelDistribution:
         return self.schedule.levels(self._quantile((offset + spread) % 1.0))
 
     def _quantile(self, u: Tensor) -> Tensor:
-        """Return the times tau below which a share u of the levels lies."""
+        """Return the quantiles of the distribution: times tau below which a share u of the levels lies."""
         whole, low, T = self.schedule.whole, self.schedule.low, self.schedule.T
         if whole is not None:
             return (u * whole).long().clamp_(max=whole - 1) + 1
@@ -106,6 +106,6 @@ def as_factor(value: Any, like: Tensor) -> Tensor:
 
 
 def _rounded(weight: Any) -> Tensor:
-    """Take off what is float64 rounding of 0, such as the share of x0 in eps."""
+    """Replace values that are 0 up to float64 rounding by 0, such as the share of x0 in eps."""
     tensor = torch.as_tensor(weight, dtype=torch.float64)
     return torch.where(tensor.abs() < EXACT, torch.zeros_like(tensor), tensor)

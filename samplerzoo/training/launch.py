@@ -19,7 +19,7 @@ from samplerzoo.system.processes import on_main, processes
 from samplerzoo.training.options import LoopOptions, Precision
 
 PRECISION, ACCUMULATION = "ACCELERATE_MIXED_PRECISION", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
-"""Variables in which `accelerate launch` hands on its flags and its config."""
+"""Environment variables through which `accelerate launch` passes its flags and its config."""
 PRECISIONS = ("no", "fp16", "bf16")
 UNKNOWN = {
     "DeepSpeed": "ACCELERATE_USE_DEEPSPEED",
@@ -27,7 +27,7 @@ UNKNOWN = {
     "Megatron-LM": "ACCELERATE_USE_MEGATRON_LM",
     "parallelism of the network": "ACCELERATE_USE_PARALLELISM_CONFIG",
 }
-"""Ways to share one network among processes, and the variables by which a launcher asks for them."""
+"""Ways to share one network among processes, and the variables with which a launcher requests them."""
 
 Chosen = TypeVar("Chosen", bound=LoopOptions)
 
@@ -41,7 +41,7 @@ def make_accelerator(options: LoopOptions) -> Accelerator:
     """
     if options.logger != "none" and find_spec(options.logger) is None:
         raise UsageError(f"--logger {options.logger} needs a package: pip install 'samplerzoo[{options.logger}]'")
-    processes()  # refuses processes that do not see each other
+    processes()  # raises an error if processes do not see each other
     return Accelerator(
         cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=options.gradient_accumulation_steps,
@@ -53,13 +53,13 @@ def make_accelerator(options: LoopOptions) -> Accelerator:
 
 
 def with_launcher(options: Chosen) -> Chosen:
-    """Fill in what the launcher says, so that card and checkpoints name it: precision and accumulation.
+    """Fill in precision and accumulation from the launcher, so that card and checkpoints record them.
 
-    A flag of our own command comes before the launcher's. "auto" is the launcher's precision, if it says one, and else
-    bf16 where the device computes it natively.
+    A flag of our own command overrides the launcher's. "auto" is the launcher's precision, if it sets one, else bf16 if
+    the device computes it natively.
 
     Raises:
-        UsageError: the launcher asks for what training here does not do.
+        UsageError: the launcher requests something that training here does not support.
     """
     for kind, variable in UNKNOWN.items():
         if os.environ.get(variable, "false").lower() in ("1", "true"):
@@ -90,7 +90,7 @@ def with_launcher(options: Chosen) -> Chosen:
 
 
 def _accumulation(options: LoopOptions) -> int:
-    """Return the forward passes per optimizer step, which Accelerate takes from the launcher if that says them."""
+    """Return the number of forward passes per optimizer step. As in Accelerate, the launcher's number comes first."""
     asked = options.gradient_accumulation_steps
     launched = int(os.environ.get(ACCUMULATION, asked))
     if "gradient_accumulation_steps" in options.model_fields_set and launched != asked:
@@ -113,12 +113,12 @@ def _say(text: str) -> None:
 
 @contextmanager
 def hold_folder(options: LoopOptions) -> Iterator[None]:
-    """Hold the output folder against other trainings.
+    """Lock the output folder against other trainings.
 
     Raises:
         UsageError: the folder is a file, or holds other files and neither `overwrite` nor `resume_from_checkpoint` is
             set.
-        ZooError: another training holds it.
+        ZooError: another training has locked it.
     """
     output = Path(options.output_dir)
 
@@ -132,5 +132,5 @@ def hold_folder(options: LoopOptions) -> Iterator[None]:
             on_main(check)
             yield
     finally:
-        if not there and not contents(output) and not processes()[0]:  # refused before anything was written
+        if not there and not contents(output) and not processes()[0]:  # the training was refused before it wrote a file
             remove_folder(output)

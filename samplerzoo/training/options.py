@@ -72,7 +72,7 @@ class LoopOptions(DataOptions):
     seed: int = Field(0, ge=0, description="seed of the weights, the data order and all noise")
 
     def idle(self) -> list[tuple[str, bool, str]]:
-        """Return groups of options, whether they have no effect beside the others, and why."""
+        """Return groups of options, whether other options make them ineffective, and why."""
         unwarmed = self.lr_scheduler == "constant" and self.lr_warmup_steps > 0
         return [
             ("ema_inv_gamma ema_power ema_max_decay", not self.use_ema, "without --use-ema there is no average"),
@@ -83,7 +83,7 @@ class LoopOptions(DataOptions):
 
     @property
     def reading(self) -> ReadingOptions:
-        """Facts that the user gave of the folder of the model that is named."""
+        """Facts that the user gave about the folder of the named model."""
         return ReadingOptions(variant=self.variant, scheduler=self.scheduler)
 
 
@@ -98,7 +98,7 @@ class ScheduleOptions(Options):
 
 
 def check_flags(options: LoopOptions) -> None:
-    """Refuse flags that were given and have no effect beside the others. The card would print them as used.
+    """Refuse flags that have no effect because of others. Otherwise the card would list them as used.
 
     Raises:
         UsageError: names the flag, and why.
@@ -155,7 +155,7 @@ class TrainOptions(LoopOptions, ScheduleOptions):
 
 
 class ClassifierOptions(LoopOptions, ScheduleOptions):
-    """Options for training a classifier: of noisy images for guidance, or with `clean` of clean ones for metrics."""
+    """Options for training a classifier: of noisy images for guidance, or if `clean`, of clean images for metrics."""
 
     mixed_precision: Precision = Field("no", description="autocast type of the forward pass; auto is bf16 where native")
     clean: bool = Field(False, description="train on clean images, without the noise-level channel")

@@ -23,7 +23,7 @@ SHOWN_LEVELS = 9
 
 
 class LogLine(Options):
-    """Fields that are read again of a line of metrics.jsonl."""
+    """Fields of a line of metrics.jsonl that are read again."""
 
     model_config = ConfigDict(extra="ignore")
 

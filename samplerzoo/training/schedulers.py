@@ -1,4 +1,4 @@
-"""Schedulers that are saved with a trained model, from options of training, or from the model that it starts from."""
+"""Schedulers that are saved with a trained model: from training options, or from the model that it starts from."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FIELDS = {
     "ddpm_beta_end": "beta_end",
     "rescale_betas_zero_snr": "rescale_betas_zero_snr",
 }
-"""Names of our options, and the names of diffusers for them."""
+"""Names of our options, and their names in diffusers."""
 
 
 def new_scheduler(options: ScheduleOptions, objective: str = "epsilon", sigma_data: float = 0.5) -> Any:
-    """Build the diffusers scheduler of an objective: the config that says how the network is to be read.
+    """Build the diffusers scheduler of an objective, whose config says what the network's output means.
 
     Raises:
         UsageError: an option was set that the objective does not have.
@@ -43,8 +43,8 @@ def new_scheduler(options: ScheduleOptions, objective: str = "epsilon", sigma_da
 def next_scheduler(folder: ModelFolder, options: TrainOptions) -> Any:
     """Build the scheduler of a model whose training starts from another model's weights.
 
-    The objective is that of the old model, if the user asks for no other. Another one on a path of betas keeps the
-    betas; for flow and edm the path is new, too, and the weights are no more than a good start.
+    By default the objective is that of the old model. A different objective on a path of betas keeps the betas. For
+    flow and edm the path changes, too, and the old weights are only a good initialisation.
 
     Raises:
         UsageError: an option was set that contradicts the path.
@@ -77,10 +77,10 @@ def _old_scheduler(folder: ModelFolder, options: TrainOptions) -> Any:
 
 
 def check_pixels(model: Model, what: str) -> None:
-    """Refuse a model of latents, since training is on pixels.
+    """Refuse a model of latents, since training works on pixels.
 
     Raises:
-        UsageError: it is one.
+        UsageError: this is a model of latents.
     """
     if isinstance(model.codec, Latents):
         raise UsageError(
@@ -89,7 +89,7 @@ def check_pixels(model: Model, what: str) -> None:
 
 
 def check_trainable(model: Model, what: str) -> None:
-    """Refuse a model whose kind cannot be trained further here.
+    """Refuse a kind of model that cannot be trained further here.
 
     Raises:
         UsageError: says why.

@@ -46,7 +46,7 @@ def _run(options: Chosen, make_task: Callable[[Chosen], Task]) -> Report:
 
 
 def _images(options: LoopOptions) -> ImageData:
-    """Load the training images, and say what they are."""
+    """Load the training images, and print a summary of them."""
     images = data.load_images(options)
     _check_apart(images, Path(os.path.expanduser(options.dataset)), Path(options.output_dir))
     if not processes()[0]:
@@ -55,10 +55,10 @@ def _images(options: LoopOptions) -> ImageData:
 
 
 def _check_apart(images: ImageData, folder: Path, output: Path) -> None:
-    """Refuse to write among the images: whoever reads them again would take the pictures of the training for data.
+    """Refuse to write into the folder of the images, where pictures of the training would later be read as data.
 
     Raises:
-        UsageError: the output lies in the folder of the images, and these are files.
+        UsageError: the output is in the folder of the images, and these are files.
     """
     first = None if images.table is None else images.table.path(0)
     inside = first is not None and Path(first).is_file() and Path(first).is_relative_to(folder)
@@ -95,13 +95,13 @@ def _test_images(options: ClassifierOptions, images: ImageData) -> ImageData | N
 
 
 def _with_classes(images: ImageData, names: tuple[str, ...], what: str, other: str) -> ImageData:
-    """Give images the labels that classes of these names have, of which some may be missing among them.
+    """Return the images with labels renumbered to these class names. Some classes may have no images.
 
     Args:
-        what, other: what the images are, and what the names are of, for errors.
+        what, other: words for the images and for the origin of the names, for errors.
 
     Raises:
-        ZooError: they have other classes, or no labels.
+        ZooError: the images have other classes, or no labels.
     """
     others = [name for name in images.class_names if name not in names]
     if others or not images.class_names:

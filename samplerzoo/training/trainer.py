@@ -43,7 +43,7 @@ METRICS_FILE = "metrics.jsonl"
 
 
 LINE_SECONDS = 30.0
-"""Shortest time between two lines of the loss, where there is no terminal."""
+"""Least seconds between two printed lines of the loss, if there is no terminal."""
 
 
 class Trainer:
@@ -93,11 +93,11 @@ class Trainer:
 
     @property
     def round(self) -> int:
-        """Images of one forward pass of all processes."""
+        """Number of images in one forward pass of all processes."""
         return self.options.train_batch_size * self.accelerator.num_processes
 
     def _check_end(self) -> None:
-        """Refuse an end that lies behind a resumed training: its record would say that it was trained for less."""
+        """Refuse an end that a resumed training has already passed: the record would show too few steps."""
         o, p = self.options, self.progress
         by_steps = o.max_train_steps is not None
         end, here = (o.max_train_steps, p.step) if by_steps else (o.num_epochs, p.epoch + (p.seen > 0))
@@ -156,8 +156,8 @@ class Trainer:
 
     def _resume(self) -> None:
         if self.resumed is None:
-            if self.accelerator.is_main_process:  # only now, when nothing is left that could refuse the training
-                checkpoint.remove_all(self.output)  # of an older one, which "latest" must not find
+            if self.accelerator.is_main_process:  # only now, when the training can no longer be refused
+                checkpoint.remove_all(self.output)  # of an older training, so that "latest" does not find them
                 _cut_metrics(self.output / METRICS_FILE, 0)
             return
         place = copy.copy(self.progress)
@@ -173,7 +173,7 @@ class Trainer:
         self.accelerator.print(f"resuming from {self.resumed}")
 
     def _checkpoint_to_resume(self) -> Path | None:
-        """Find the checkpoint to go on from, if the user names one, and refuse what it cannot go on with."""
+        """Find the checkpoint to resume from, if the user names one. Refuse options that do not fit it."""
         if self.options.resume_from_checkpoint is None:
             return None
         folder = checkpoint.find_checkpoint(self.output, self.options.resume_from_checkpoint)
@@ -181,9 +181,9 @@ class Trainer:
         return folder
 
     def _set_optimizer(self) -> None:
-        """Give the optimizer its options of today, and the learning rate its place in the schedule of today.
+        """Set the current options of the optimizer, and the learning rate at the current place of the current schedule.
 
-        What was restored has those of the checkpoint. The schedule counts optimizer steps, whatever their size.
+        The restored ones are those of the checkpoint. The schedule counts optimizer steps, whatever their batch size.
         """
         o, schedule = self.options, self.scheduler.scheduler
         schedule.last_epoch, schedule.base_lrs = self.progress.step, [o.learning_rate]
@@ -196,13 +196,10 @@ class Trainer:
                 weight_decay=o.adam_weight_decay,
                 eps=o.adam_epsilon,
             )
-        self.accelerator.step = 0  # of an accumulation, which starts anew
+        self.accelerator.step = 0  # gradient accumulation starts anew
 
     def _recorded(self) -> dict[str, Any]:
-        """Return what determines the result: the options, the processes, the data.
-
-        The output folder and the resumption do not.
-        """
+        """Return what determines the result: options, processes and data, but not output folder and resumption."""
         recorded = self.options.model_dump(mode="json", exclude={"output_dir", "overwrite", "resume_from_checkpoint"})
         data = [len(self.task.data), list(self.task.data.class_names)]
         recorded |= {"image_size": self.task.data.image_size, checkpoint.PICTURES: self.task.data.fingerprint}
@@ -282,7 +279,7 @@ class Trainer:
                 file.write(json.dumps({**line, "seconds": round(p.seconds, 1)}) + "\n")
 
     def _say_loss(self, bar: tqdm[Any]) -> None:
-        """Print the loss in a line now and then, where there is no terminal to show a bar on."""
+        """Print the loss in a line every `LINE_SECONDS`, if there is no terminal for a progress bar."""
         now = time.monotonic()
         if bar.disable and now >= self.next_line and self.progress.step < self.max_steps:
             self.next_line = now + LINE_SECONDS
@@ -373,7 +370,7 @@ def _ema(net: nn.Module, options: LoopOptions) -> EMAModel | None:
         use_ema_warmup=True,
         inv_gamma=options.ema_inv_gamma,
         power=options.ema_power,
-        foreach=True,  # in a few kernels, not in four for each tensor of weights
+        foreach=True,  # a few kernels in all, instead of four for each tensor
     )
 
 
@@ -383,12 +380,12 @@ def _as_fetched(batch: Any) -> Any:
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:
-    """Convert other values than numbers and strings to strings, because trackers take no others."""
+    """Convert values other than numbers and strings to strings, since trackers accept no others."""
     return {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in options.items()}
 
 
 def _cut_metrics(path: Path, step: int) -> None:
-    """Delete the lines that a killed training wrote after step `step`, that of its last checkpoint."""
+    """Delete the lines that a killed training wrote after `step`, the step of its last checkpoint."""
     lines = zip(whole_lines(path), read_lines(path, LogLine), strict=True)
     with atomic_file(path) as partial:
         partial.write_bytes(b"".join(line + b"\n" for line, read in lines if read.step <= step))

@@ -1,4 +1,4 @@
-"""Training of a diffusion U-Net: the squared error of its output, as the parametrization has it, and label dropout."""
+"""Training of a diffusion U-Net: squared error on the target of its parametrization, and label dropout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FORWARD_ROWS = 3
 
 
 class UNetTask(Task):
-    """U-Net that learns an objective at noisy images, given their labels or the null label.
+    """U-Net that learns an objective on noisy images, given their labels or the null label.
 
     Raises:
         UsageError: the options do not fit the data or each other.
@@ -72,7 +72,7 @@ class UNetTask(Task):
 
     @property
     def null_label(self) -> int | None:
-        """Label K for "no label", where K is the number of classes; None if it is not trained."""
+        """Label K for "no label", where K is the number of classes; None if there is no label dropout."""
         return self.data.num_classes if self.conditional and self.options.label_dropout > 0 else None
 
     def loss(self, net: nn.Module, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -116,7 +116,7 @@ class UNetTask(Task):
             print(line)
 
     def network(self, net: nn.Module) -> Callable[[Tensor, Tensor, Condition], Tensor]:
-        """Return the function of a network, as Accelerate may have wrapped it."""
+        """Return a network, which Accelerate may have wrapped, as a function."""
         assert isinstance(self.architecture, NetworkArchitecture)
         return self.architecture.call(net)
 
@@ -130,7 +130,7 @@ class UNetTask(Task):
         )
 
     def _model(self, net: nn.Module) -> Model:
-        """Make a model of a network, as the saved folder is going to be read."""
+        """Make the model that loading the saved folder would give."""
         return model_of_modules({"unet": net, "scheduler": self.scheduler}, self._info(), name="the trained network")
 
     def _path(self) -> str:
@@ -177,7 +177,7 @@ class UNetTask(Task):
 
 
 def _check_same(options: TrainOptions, config: Mapping[str, Any], name: str) -> None:
-    """Refuse flags of the network that contradict that of the model which training starts from.
+    """Refuse network flags that contradict the network that training starts from.
 
     Raises:
         UsageError: names the flag.
@@ -194,7 +194,7 @@ def _distribution(options: TrainOptions, model: Model) -> LevelDistribution:
     """Return the distribution of levels that the options ask for.
 
     Raises:
-        UsageError: it is not one of this path's.
+        UsageError: the path does not have this distribution.
     """
     known = LEVELS.get(model.schedule.kind, ("uniform",))
     if options.levels is not None and options.levels not in known:
@@ -238,9 +238,9 @@ def build_unet(
 
 
 def _pretrained_unet(folder: ModelFolder, options: TrainOptions, data: ImageData, embeds: int | None) -> UNet2DModel:
-    """Load the U-Net of a model for these images. Classes that it does not know by name start at random.
+    """Load the U-Net of a model for these images. The embeddings of classes that it does not name start at random.
 
-    A model without names keeps its embeddings, if the data have as many classes.
+    A model without class names keeps its embeddings if the data have as many classes.
     """
     old, name = folder.load_network("cpu", "float32"), folder.stub.name
     if not isinstance(old, UNet2DModel):

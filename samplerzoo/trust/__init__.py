@@ -1,1 +1,1 @@
-"""Files and names of any origin: how much of them is taken, how they are read, and how they are shown."""
+"""Untrusted files and names: limits on their size, how they are read, and how they are shown."""

@@ -1,7 +1,7 @@
-"""Arrays: safetensors files that another hand may have written, read in one way, with a clear line where one is wrong.
+"""Arrays: reading of safetensors files that anybody may have written, with a clear one-line error if one is wrong.
 
-Whatever reads arrays of a folder of results reads them here. What comes back has the shape, the kind and the range that
-its reader expects.
+All arrays in folders of results are read here. They have the shape, type and range that the reader expects, or an error
+is raised.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from samplerzoo.trust.pointers import refuse_pointer
 from samplerzoo.trust.records import parse_record
 
 AGAIN = "remove it, and it is made again when it is needed"
-"""Way out where the program makes the file that is wrong."""
+"""Advice for a wrong file that the program makes again by itself."""
 DIGEST = "digest"
-"""Key of the digest of all arrays of a file, and of the facts about them."""
+"""Key of the digest of a file's arrays and facts."""
 FACTS = "facts"
-"""Key of the metadata with the digest and the facts. It is the only one: safetensors writes several in any order."""
+"""Key of the metadata with digest and facts. It is the only key, since safetensors writes several in random order."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What an array is expected to be.
+    """Requirements on an array.
 
     Attributes:
-        shape: sizes of its axes; None is any size.
+        shape: sizes of its axes; None for any size.
         least, most: bounds of its values.
-        whole: True of whole numbers.
-        known: False if NaN may stand for what is not known.
+        whole: True if values must be whole numbers.
+        known: False if values may be NaN, for "not known".
     """
 
     shape: tuple[int | None, ...]
@@ -49,7 +49,7 @@ class Expected:
     known: bool = True
 
     def fault(self, values: NDArray[Any]) -> str | None:
-        """Say what is wrong with an array; None if nothing is."""
+        """Return what is wrong with an array; None if it meets the requirements."""
         fits = [size in (None, own) for size, own in zip(self.shape, values.shape, strict=False)]
         if values.ndim != len(self.shape) or not all(fits):
             wanted = ", ".join("any" if size is None else str(size) for size in self.shape)
@@ -80,7 +80,7 @@ def named(arrays: Mapping[str, NDArray[Any]], name: str, path: Path, way_out: st
     """Return an array of a file.
 
     Raises:
-        ZooError: it has none of that name.
+        ZooError: the file has no array of that name.
     """
     if name not in arrays:
         raise ZooError(f"{path}: holds no {name}; {way_out}")
@@ -88,10 +88,10 @@ def named(arrays: Mapping[str, NDArray[Any]], name: str, path: Path, way_out: st
 
 
 def checked(values: NDArray[Any], expected: Expected, what: str, way_out: str = AGAIN) -> NDArray[Any]:
-    """Return an array that is as expected.
+    """Return an array after checking it.
 
     Raises:
-        ZooError: it is not.
+        ZooError: it does not meet the requirements.
     """
     fault = expected.fault(values)
     if fault is not None:
@@ -100,7 +100,7 @@ def checked(values: NDArray[Any], expected: Expected, what: str, way_out: str = 
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, str] | None = None) -> None:
-    """Write arrays with a digest, by which a change of them is seen.
+    """Write arrays with a digest, so that `read_arrays` notices changes.
 
     Args:
         facts: metadata of the file.
@@ -112,7 +112,7 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[s
 def read_arrays(path: Path, way_out: str = AGAIN) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Read arrays that `save_arrays` wrote, and the facts.
 
-    In a file of an earlier version the facts are metadata of their own, and there may be no digest.
+    In a file of an earlier version each fact is a separate entry of the metadata, and there may be no digest.
 
     Raises:
         ZooError: the file is broken, or was changed after it was written.

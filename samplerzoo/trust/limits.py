@@ -1,7 +1,7 @@
-"""Limits: the most that a request or a file may ask for. They are checked before any work begins, and nothing else is.
+"""Limits: the most that a request or a file may ask for. They are checked before any work begins.
 
-They are far above what anybody needs, and low enough that a slip of a key, or a file from a stranger, takes neither
-memory nor hours. `docs/limits.md` has them as a table.
+They are far above any real need, and low enough that a typing error or a file from a stranger cannot exhaust memory or
+run for hours. `docs/limits.md` has them as a table.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ MOST_TIMESTEPS = 10**6
 MOST_VALUES = 2**26
 """Numbers in the state of one image, and pixels in a picture that is read: a square of 8192."""
 MOST_EXACT = 2**30
-"""Values in all images of an exact model, which takes 4 bytes of each."""
+"""Values in all images of an exact model, which needs 4 bytes for each."""
 MOST_SIDE = 2**10
-"""Side in pixels of the images that a feature network of transformers is shown."""
+"""Side in pixels of the input images of a feature network of transformers."""
 MOST_PICTURE_SIDE = 2**14
-"""Pixels along a side of a picture that a whole pipeline is asked for."""
+"""Side in pixels of a picture requested from a whole pipeline."""
 MOST_CLASSES = 10**6
 """Classes of a model."""
 MOST_PROMPTS = 10**5
@@ -29,14 +29,14 @@ MOST_PROMPT_LETTERS = 10_000
 MOST_PROMPTS_LETTERS = 2**22
 """Characters of all prompts of a run together, so that a line of JSON can hold them."""
 MOST_LETTERS = 1000
-"""Characters of a name: of a class, a model, a reference, an option's text."""
+"""Characters of a name, such as that of a class, a model or a reference, and of an option's text."""
 MOST_FEATURES = 2**14
-"""Features of an image in a reference, whose covariance then has 2 GiB."""
+"""Features per image in a reference. The covariance of that many has 2 GiB."""
 MOST_CELLS = 10**5
-"""Cells of a suite, before equal ones are made one."""
+"""Cells of a suite, before equal cells are merged."""
 MOST_JSON = 2**26
 """Bytes of a JSON file, and of a line of a JSON Lines file."""
 MOST_DEPTH = 32
-"""Lists and objects inside of each other in JSON."""
+"""Depth of nested lists and objects in JSON."""
 MOST_DIGITS = 20
-"""Digits of a whole number in JSON, which 2**64 has."""
+"""Digits of a whole number in JSON, as many as 2**64 has."""

@@ -1,7 +1,7 @@
-"""Markup: text of any origin, written so that the place it goes to shows it and obeys none of it.
+"""Markup: escape untrusted text, so that it is shown as it is and has no effect as markup or control characters.
 
-Names of classes, models, references and options come from files, and files come from anywhere. Each place has one
-writer here: a terminal or a picture (`visible`), markdown (`plain`, `code`, `fenced`), and a plot (`plotted`).
+Names of classes, models, references and options come from files, and files come from anywhere. There is a function for
+each target: a terminal or a picture (`visible`), markdown (`plain`, `code`, `fenced`), and a plot (`plotted`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 import unicodedata
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$&#!]|(?<![^\W_])_|_(?![^\W_])")
-"""Characters that markdown may obey: an underscore inside of a word is none."""
+"""Characters that may be markup in markdown. An underscore inside a word is not."""
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """Write control characters, and what cannot be encoded, as Python's escapes.
+    """Replace control characters, and characters that cannot be encoded, by Python's escapes.
 
     Args:
         lines: keep line ends and tabs.
@@ -27,7 +27,7 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Tell whether a name can be written in UTF-8. Those of files on disk are bytes, and need not be."""
+    """Tell whether a name can be written in UTF-8. Names of files on disk are bytes, and may not be valid text."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -44,17 +44,17 @@ def _escaped(letter: str) -> str:
 
 
 def unmarked(text: str) -> str:
-    """Take a sentence of markdown back to plain text: without the backslashes of `plain`, and without bold."""
+    """Convert a sentence of markdown back to plain text, without the backslashes of `plain` and without bold."""
     return re.sub(r"\\(.)|\*\*", r"\1", text)
 
 
 def plain(text: str) -> str:
-    """Write text for markdown, in one line, that is shown as it is: in a paragraph, a heading, a cell or a caption."""
+    """Escape text for markdown, in one line, for a paragraph, a heading, a table cell or a caption."""
     return _SPECIAL.sub(lambda match: "\\" + match[0], visible(" ".join(text.split())))
 
 
 def code(text: str) -> str:
-    """Write text as a code span of markdown, in one line, which a cell of a table may hold."""
+    """Format text as a code span of markdown, in one line, which is safe in a table cell, too."""
     shown = visible(" ".join(text.split())).replace("|", "\\|")
     ticks = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     edge = " " if shown.startswith("`") or shown.endswith("`") else ""
@@ -62,18 +62,18 @@ def code(text: str) -> str:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """Write lines as a block of code of markdown."""
+    """Format lines as a code block of markdown."""
     shown = visible(text, lines=True)
     ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
     return f"{ticks}{language}\n{shown}\n{ticks}"
 
 
 def tagged(text: str) -> str:
-    """Write text for the inside of an HTML tag."""
-    return html.escape(visible(" ".join(text.split()))).replace("$", "&#36;")  # between two of them is mathematics
+    """Escape text for the inside of an HTML tag."""
+    return html.escape(visible(" ".join(text.split()))).replace("$", "&#36;")  # a pair of $ would start mathematics
 
 
 def plotted(text: str) -> str:
-    """Write text for matplotlib, which reads what stands between dollars as mathematics, and hides a leading `_`."""
+    """Escape text for matplotlib, which reads text between dollar signs as mathematics, and hides a leading `_`."""
     shown = visible(text).replace("$", "\\$")
     return f" {shown}" if shown.startswith("_") else shown

@@ -1,7 +1,7 @@
-"""Records: JSON that another hand may have written, read in one way, with one clear line where it is wrong.
+"""Records: reading of JSON that anybody may have written, with a clear one-line error if it is wrong.
 
-Whatever reads JSON from a file reads it here. What comes back is finite, of moderate depth and size, printable as
-UTF-8, and of the shape that its schema says.
+All JSON files are read here. The result is finite, of moderate depth and size, printable as UTF-8, and fits its schema,
+or an error is raised.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 Schema = TypeVar("Schema")
 
 DIGEST = "digest"
-"""Key of a line's digest, where lines are sealed."""
+"""Key of a line's digest, in files whose lines are sealed."""
 BOM = b"\xef\xbb\xbf"
-"""Mark that editors of Windows put at the start of a file."""
+"""Byte order mark that Windows editors put at the start of a file."""
 
 
 def read_record(path: Path, schema: type[Schema]) -> Schema:
@@ -38,7 +38,7 @@ def read_record(path: Path, schema: type[Schema]) -> Schema:
         schema: any type that pydantic knows, such as a model or `dict[str, int]`.
 
     Raises:
-        ZooError: it cannot be read, is no JSON, or does not fit; names file and key.
+        ZooError: it cannot be read, is not JSON, or does not fit the type. The message names file and key.
     """
     return parse_record(_bytes(path), schema, str(path))
 
@@ -47,13 +47,13 @@ def parse_record(text: str | bytes, schema: type[Schema], name: str) -> Schema:
     """Read JSON text as a value of this type; see `read_record`.
 
     Args:
-        name: where the text is from, for errors.
+        name: origin of the text, for errors.
     """
     return _fitting(_content(text, name), schema, name)
 
 
 def _fitting(content: Any, schema: type[Schema], name: str) -> Schema:
-    """Return content as a value of this type."""
+    """Validate content as a value of this type."""
     from pydantic import ValidationError
 
     try:
@@ -63,13 +63,14 @@ def _fitting(content: Any, schema: type[Schema], name: str) -> Schema:
 
 
 def read_object(path: str | os.PathLike[str], unbounded: Collection[str] = ()) -> dict[str, Any]:
-    """Read a JSON file that holds an object with any keys, without a library that takes its time to import.
+    """Read a JSON file that holds an object with any keys, without importing a slow library.
 
     Args:
-        unbounded: keys that may be -Infinity, which is no JSON, and which are left out then: it is their default.
+        unbounded: keys that may be -Infinity, although this is not JSON. They are left out then, since it is their
+            default.
 
     Raises:
-        ZooError: it cannot be read, or holds none.
+        ZooError: it cannot be read, or does not hold an object.
     """
     path = Path(path_text("the name of a file", path))
     text, left_out = _bytes(path), []
@@ -88,16 +89,16 @@ def parse_object(text: str | bytes, name: str) -> dict[str, Any]:
 
 
 def read_lines(path: Path, schema: type[Schema], way_out: str | None = None) -> list[Schema]:
-    """Read a JSON Lines file; none if there is no file. A last line that is not whole is passed over.
+    """Read a JSON Lines file; the result is empty if there is no file. An incomplete last line is ignored.
 
-    A killed process may have left half a line, and without it the file is as good as before.
+    A killed process may have left such a line, and the rest of the file is valid.
 
     Args:
-        way_out: what to do about a line that was changed after it was written, where lines are `sealed`. Those of an
-            earlier version are not, and are read as they are.
+        way_out: advice for a line that was changed after it was written, in files whose lines are `sealed`. Lines of
+            earlier versions have no digest, and are not checked for that.
 
     Raises:
-        ZooError: another line is wrong; names it.
+        ZooError: any other line is wrong. The message names it.
     """
     found = []
     for number, line in enumerate(whole_lines(path), 1):
@@ -113,7 +114,7 @@ def read_lines(path: Path, schema: type[Schema], way_out: str | None = None) -> 
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with a digest of it, by which a change of it is seen."""
+    """Return a record with its digest, so that later changes are noticed."""
     return {**record, DIGEST: _seal(record)}
 
 
@@ -123,7 +124,7 @@ def _seal(record: Mapping[str, Any]) -> str:
 
 
 def whole_lines(path: Path) -> list[bytes]:
-    """Return the lines of a JSON Lines file, without empty ones, and without a last one that is no JSON."""
+    """Return the lines of a JSON Lines file, without empty ones, and without a last line that is not JSON."""
     if not path.exists():
         return []
     try:
@@ -142,7 +143,7 @@ def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MOST_JSON + 1)
-    except (OSError, ValueError) as error:  # ValueError: a path that cannot be
+    except (OSError, ValueError) as error:  # ValueError: an impossible path
         raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
 
 
@@ -158,7 +159,7 @@ def _content(text: str | bytes, name: str) -> Any:
 
 
 def _parsed(text: str | bytes) -> Any:
-    """Parse JSON. Raise ValueError if it is none, or holds what no record has."""
+    """Parse JSON. Raise ValueError if it is not JSON, or holds something that no record may hold."""
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(raw) > MOST_JSON:
         raise ValueError(f"more than {MOST_JSON} bytes")
@@ -166,12 +167,12 @@ def _parsed(text: str | bytes) -> Any:
     content = json.loads(decoded, parse_int=_whole, parse_float=_finite, parse_constant=_refused)
     _check_depth(content, MOST_DEPTH)
     if "\\ud" in decoded.lower():
-        json.dumps(content, ensure_ascii=False).encode()  # half of a pair of surrogates cannot be written anywhere
+        json.dumps(content, ensure_ascii=False).encode()  # raises an error for a lone surrogate
     return content
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > MOST_DIGITS + 1:  # and a sign
+    if len(digits) > MOST_DIGITS + 1:  # one more for a sign
         raise ValueError(f"a whole number of {len(digits)} digits")
     return int(digits)
 

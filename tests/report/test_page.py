@@ -218,6 +218,20 @@ def test_times_of_another_machine_are_left_out(tmp_path: Path) -> None:
     text = written(tmp_path, [rows[0].model_copy(update={"speed": gpu}), *rows[1:]])
     assert "speeds cannot be compared" in text
     assert "| cuda (NVIDIA H200) | 2 | 1 | 250 | no | contiguous | 1 |" in text
+    assert not [*tmp_path.glob("*-seconds.png")]
+
+
+@pytest.mark.parametrize(("slower", "plotted"), [(1.4, True), (1.6, False)])
+def test_times_of_a_machine_that_did_other_work_are_not_plotted(tmp_path: Path, slower: float, plotted: bool) -> None:
+    """An evaluation takes as long in 5 steps as in 10."""
+    rows = []
+    for steps, seconds in ((5, 5), (10, 10 * slower)):
+        made = ddim(0.0, steps, 1 / steps)
+        speed = suite()[0].speed
+        assert speed is not None
+        rows.append(made.model_copy(update={"speed": speed.model_copy(update={"images_per_second": 1 / seconds})}))
+    written(tmp_path, rows)
+    assert bool([*tmp_path.glob("*-seconds.png")]) == plotted
 
 
 def test_a_compiled_network_is_another_machine(tmp_path: Path) -> None:
@@ -457,7 +471,7 @@ def test_rows_whose_covariance_is_gone_are_counted(tmp_path: Path) -> None:
 def test_a_baseline_stands_with_the_commands(tmp_path: Path) -> None:
     results.append_rows(tmp_path, [ddim(0.0, 5, 2.0), ddim(1.0, 5, 2.2)])
     report = make_report(tmp_path, "ddim eta 1").path.read_text()
-    assert "samplerzoo report FOLDER --baseline 'ddim eta 1'\n" in report
+    assert f"samplerzoo report {tmp_path} --baseline 'ddim eta 1'\n" in report
     assert "--baseline" not in make_report(tmp_path).path.read_text()
 
 

@@ -110,7 +110,7 @@ def test_ticks_are_labelled_where_there_is_room_and_round_ones_first(plot: Plot)
 
 
 def test_if_most_rows_are_far_above_the_front_all_are_plotted(plot: Plot) -> None:
-    rows = [lone(10, 0.1), lone(20, 50.0), lone(40, 100.0)]
+    rows = [lone(10, 0.1), lone(15, 0.09), lone(20, 50.0), lone(40, 100.0), lone(50, 90.0)]
     assert plot(rows)["x-front.png"].lines[0].get_ydata().max() == 100.0
     rows += [lone(50, 0.2), lone(60, 0.3)]
     assert plot(rows)["x-front.png"].lines[0].get_ydata().max() == 0.3

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from samplerzoo import Field, Sampler, UsageError
+from samplerzoo import Field, Sampler, UsageError, load
 from samplerzoo.cli import main
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.sampling.idle import idle_options
@@ -90,3 +90,12 @@ def test_a_run_says_it_before_the_first_image(tmp_path: Path, capsys: pytest.Cap
     line = ["run", "--sampler", "heun", "--s-min", "0.05", "--steps", "2", "--num-images", "1"]
     assert main([*line, "-o", str(tmp_path / "run")]) == 0
     assert "s_min=0.05 of sampler heun changes nothing in this run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("scale", "without_use"), [(2.0, []), (1.0, ["low"])])
+def test_a_model_that_is_named_is_not_idle(scale: float, without_use: list[str]) -> None:
+    """A rehearsal is on exact models, so that it does not depend on the model that is named."""
+    options = {"scale": scale, "model": "mnist", "low": 1.0}
+    recipe = Recipe(sampler="ddim", steps=5, guidance="autoguidance", guidance_options=options)
+    plan = make_plan(recipe, load("mnist"), 3)
+    assert [name for name, _ in idle_options(plan, {}, recipe.guidance_options)] == without_use

@@ -1,6 +1,6 @@
-"""Checks of the kit, the cheap ones first. Each is a plain function that returns nothing if all is well.
+"""Checks of the kit, cheap ones first. Each is a plain function that returns nothing if all is well.
 
-A check raises AssertionError, or the error of the plugin, or unittest.SkipTest where it does not apply.
+A check raises AssertionError, or the plugin's own error, or unittest.SkipTest if it does not apply.
 """
 
 from __future__ import annotations
@@ -153,11 +153,11 @@ WARNING_CHECKS = (
     check_numbers_of_steps_are_alike,
     check_takes_half_precision,
 )
-"""Checks whose finding is a warning: of what changes no image, and of what a method that is right may do on purpose."""
+"""Checks whose finding is only a warning: it changes no image, or a correct method may do it on purpose."""
 
 FIRST_CHECKS = (check_takes_some_path,)
 LAST_CHECKS = (check_spacing_is_heeded, check_evaluations_add_order, check_memory_adds_order)
-"""Checks of a sampler on all kinds of path together, before those on each and after them."""
+"""Checks of a sampler on all kinds of path together, before and after those on each kind."""
 
 SAMPLER_CHECKS = (
     check_one_state_a_step,
@@ -196,7 +196,7 @@ SAMPLER_CHECKS = (
     check_long_runs,
     check_any_number_of_steps,
 )
-"""Checks of a sampler, made on every kind of path: first those of what may be the cause of any other failure."""
+"""Checks of a sampler that run on every kind of path. Possible causes of other failures are checked first."""
 
 SLOW_CHECKS = (
     check_what_is_set_stays,
@@ -206,13 +206,13 @@ SLOW_CHECKS = (
     check_batches_of_any_size,
     check_images_of_any_size,
 )
-"""Checks of a sampler that are made on one kind of path alone, unless they are to be thorough."""
+"""Checks of a sampler that run on one kind of path only, unless the checks are thorough."""
 
 THOROUGH_CHECKS = (check_all_settings,)
-"""Checks of a sampler that are made only if they are to be thorough."""
+"""Checks of a sampler that run only if the checks are thorough."""
 
 ONCE_CHECKS = (check_large_images, check_many_calls, check_longest_runs)
-"""Checks of a sampler that are made only if they are to be thorough, and on one kind of path alone."""
+"""Checks of a sampler that run only if the checks are thorough, and on one kind of path."""
 
 GUIDANCE_CHECKS = (
     check_guided_runs_are_independent,
@@ -289,4 +289,4 @@ ARCHITECTURE_CHECKS = (
     check_device_is_that_of_the_network,
     check_what_is_saved_is_read,
 )
-"""Checks of an architecture and a network that it is to drive."""
+"""Checks of an architecture together with a network for it to drive."""

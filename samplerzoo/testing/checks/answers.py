@@ -1,4 +1,4 @@
-"""Exact answers: what a sampler makes of data whose denoiser is known, and how fast it gets there."""
+"""Checks against exact answers: images of data with a known denoiser, and how fast they converge."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from samplerzoo.testing.fixtures import ON_VP, Path, farthest, given_noise, last
 from samplerzoo.testing.moments import moments
 
 POINTS = torch.tensor([0.3, -1.0, 0.123456, 7.0], dtype=torch.float64)
-"""Single points to land on. 7 is beyond [-1, 1], where a sampler must not clip."""
+"""Single points to reach. 7 is beyond [-1, 1], where a sampler must not clip."""
 
 MEAN, STD = 0.5, 0.5
 
 MEANS = torch.tensor([0.5, -1.0, 0.5], dtype=torch.float64)
 STDS = torch.tensor([0.5, 0.2, 1.5], dtype=torch.float64)
-"""Data on which moments converge: on one Gaussian alone an error may cross zero at some number of steps."""
+"""Standard deviations of data on which moments must converge. On one Gaussian alone an error may cross zero."""
 
 USUAL_STEPS = (13, 25, 50, 100)
-"""Numbers of steps between which the error has to fall by an order less than is declared, or more."""
+"""Numbers of steps between which the error has to fall with at least the declared order minus 1."""
 
 ELSEWHERE = ((-8.5, -4.0), (2.0, 7.0))
-"""Log-SNR of levels before and behind those between which most of an image is made."""
+"""Log-SNR of pairs of levels above and below the range in which most of an image is made."""
 
 FEWER_STEPS = (32, 64, 128)
-"""Numbers of steps between them."""
+"""Numbers of steps between these levels."""
 
 BOUNDS = {100: 0.13, 200: 0.06}
-"""Relative error of mean and deviation that is allowed, by the number of steps, for a slow method of first order."""
+"""Allowed relative error of mean and deviation, by number of steps. A slow method of first order meets it."""
 
 BOUND_OF_ORDER_0 = 0.3
-"""The same at any number of steps, if order 0 is declared: it may converge on something else, not far away."""
+"""The same at any number of steps if order 0 is declared: such a method may converge to something else nearby."""
 
 
 SAME = 1e-9
-"""Relative distance up to which images are the same."""
+"""Relative distance up to which images are considered equal."""
 
 
 def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that on data that is a single point every run ends there: no fresh noise is left, and nothing of x_T.
 
-    In float64, at any number of steps, also where the first level is pure noise. Only rounding is allowed, and on a
-    straight path the alpha that is kept at its top.
+    It must hold in float64 at any number of steps, also if the first level is pure noise. Only rounding is allowed, and
+    on a straight path an error of the size of the least alpha at its top.
     """
     for (name, schedule), spacing, steps in itertools.product(path.schedules.items(), path.spacings, (1, 2, 3, 7, 50)):
         model = normal(POINTS, 0.0, shape=(4,), schedule=schedule)
@@ -65,7 +65,7 @@ def check_lands_on_the_point(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def _what_is_missed(sampler: Sampler, model: Model, grid: Grid) -> str:
-    """Tell the point that is missed most, and what two images of it become; and the cause, if it is certain."""
+    """Describe the point that is missed most, two images of it, and the cause if it is certain."""
     images = last(sampler, model, grid, given_noise(2, (len(POINTS),)))
     worst = int((images - POINTS).abs().amax(0).argmax())
     found = images[:, worst]
@@ -86,8 +86,8 @@ def check_moments(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that mean and standard deviation on Gaussian data converge to those of the data, without Monte Carlo.
 
     The output is affine in the draws, so that impulses give its moments. On centred data the mean is 0 at any number of
-    steps. The grids are even in log-SNR: there the step to the clean level, which leaves variance out, makes up for no
-    other error.
+    steps. The grids are even in log-SNR, where the missing variance of the step to the clean level does not cancel
+    other errors.
     """
     schedule = path.schedule
     centred = float(moments(made_for(sampler, 0.0, STD, schedule), sampler, grid_of(sampler, schedule, 7)).mean.abs())
@@ -105,7 +105,7 @@ def check_moments(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def check_kinds_of_network_agree(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that networks of any parametrization give the same images: a Prediction derives one from the other."""
+    """Check that networks of any parametrization give the same images, since a Prediction converts between them."""
     schedule = path.schedule
     kinds = [kind for kind in (EPSILON, SAMPLE, V_PREDICTION, FLOW, SCORE, edm()) if not kind.blind(schedule)]
     for spacing, steps in zip(path.spacings, (7, 12), strict=True):
@@ -122,13 +122,14 @@ def check_kinds_of_network_agree(sampler: Sampler, path: Path = ON_VP) -> None:
 def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that the error falls with the step size as fast as the declared `order` says.
 
-    The order is the slope of the logarithms of error and step, between two fixed levels, on steps that are long and
-    short in turn, after the first few steps of a method with memory. A sampler that draws noise is compared by mean and
-    variance. A better order than the declared one passes. Without noise the error of every single step falls as fast
-    as it has to, too: with wrong weights, errors of long and short steps may cancel in a run. And from each number of
-    steps to the next larger one the error falls, at numbers that people take: a method that does something else at some
-    of them is seen. Every step has its order, wherever on a path it is; and if that is above 1, runs have it where
-    there is more noise, and less, too.
+    The order is the slope of log error over log step size, between two fixed levels, on alternately long and short
+    steps, after the first few steps of a method with memory. A sampler that draws noise is compared by mean and
+    variance. A better order than the declared one passes.
+
+    Further checks catch errors that a slope misses. Without noise, errors of single steps must fall as fast as
+    required, since those of long and short steps may cancel in a run with wrong weights. At usual numbers of steps, the
+    error must fall from each number to the next, since a method may do something else at some of them. Every step must
+    have its order, anywhere on a path. For an order above 1, runs must have it at higher and lower noise levels, too.
     """
     check_order_of(sampler, path)
     found = convergence(sampler, USUAL_STEPS, path=path.kind)
@@ -146,7 +147,7 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def _check_order_between(sampler: Sampler, path: Path, between: tuple[float, float]) -> None:
-    """Check the order of runs near the ends of a path, where the error may cross zero: within a half."""
+    """Check the order of runs near the ends of a path, to within a half, since the error may cross zero there."""
     found = convergence(sampler, FEWER_STEPS, path=path.kind, uneven=True, between=between)
     errors = ", ".join(f"{error:.2e} at {steps}" for steps, error in zip(found.steps, found.errors, strict=True))
     assert found.order > sampler.order - 0.5, (
@@ -177,7 +178,7 @@ def check_order_of(sampler: Sampler, path: Path, steps: tuple[int, ...] = STEPS)
 
 
 def has_order(sampler: Sampler, path: Path, steps: tuple[int, ...]) -> bool:
-    """Say whether `check_order_of` passes."""
+    """Tell whether `check_order_of` passes."""
     found = convergence(sampler, steps, path=path.kind, uneven=True)
     return found.reaches(sampler.order) and found.steps_reach(sampler.order)
 
@@ -189,7 +190,7 @@ def distance(sampler: Sampler, grid: Grid, path: Path = ON_VP) -> float:
 
 
 def off_the_point(sampler: Sampler, model: Model, grid: Grid) -> float:
-    """Return how far images are from POINTS, relative to the largest state on the way, whose size sets the rounding."""
+    """Return the distance of images from POINTS, relative to the largest state of the run, which sets the rounding."""
     way = list(states(sampler, model, grid, given_noise(2, (len(POINTS),))))
     largest = max(1.0, *(float(x.abs().max()) for x in way))
     return float((way[-1] - POINTS).abs().max()) / largest

@@ -1,4 +1,4 @@
-"""Checks of an architecture of networks: it claims its own configs alone, and drives what was saved as it was."""
+"""Checks of an architecture of networks: it claims only its own configs, and a saved network works as before."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from samplerzoo.testing.fixtures import farthest
 
 IMAGES = 3
 TIMES = (7.0, 400.0)
-"""Times that a network is told, as fractions of the usual thousand timesteps; some are told log(sigma) or 1 - t."""
+"""Time inputs of a network with the usual thousand timesteps. Some networks take log(sigma) or 1 - t instead."""
 SIDES = ((16, 16), (8, 8), (16, 32), (24, 8), (9, 9), (7, 5), (32, 32))
-"""Height and width of states where the config leaves them open."""
+"""Heights and widths of states for a config that leaves them open."""
 STIR = 0.02
-"""Deviation of what is added to the weights."""
+"""Standard deviation of the noise that is added to the weights."""
 STRANGERS: tuple[Mapping[str, Any], ...] = (
     {},
     {"_class_name": "NobodysNetwork"},
@@ -30,11 +30,11 @@ STRANGERS: tuple[Mapping[str, Any], ...] = (
     {"_class_name": "AutoencoderKL", "latent_channels": 4},
     {"architectures": ["ResNetForImageClassification"]},
 )
-"""Configs that are not those of a network, or of nobody's."""
+"""Configs that do not belong to any known network."""
 
 
 def check_claims_its_own_config(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that it claims the config of its network, and none of another class."""
+    """Check that it claims the config of its network, and no config of another class."""
     config = config_of(module)
     assert architecture.claims(config), f"it does not claim the config of {config['_class_name']}: name it in reads"
     for other in STRANGERS:
@@ -42,7 +42,7 @@ def check_claims_its_own_config(architecture: NetworkArchitecture, module: Any) 
 
 
 def check_facts_are_those_of_the_network(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that states of the shape, and labels as many as the facts say, are what the network takes and answers."""
+    """Check that the network takes states and labels, and returns outputs, as its facts say."""
     facts = facts_of(architecture, module)
     for shape in _shapes(facts):
         x, condition = given(facts, IMAGES, shape)
@@ -51,7 +51,7 @@ def check_facts_are_those_of_the_network(architecture: NetworkArchitecture, modu
         except RuntimeError:
             if shape == _shapes(facts)[0]:
                 raise
-            continue  # where the config leaves the size open, a network may still want sides that are even
+            continue  # if the config leaves the size open, a network may still require even sides
         channels = facts.channels * (1 + facts.learns_variance)
         wanted = (len(x), channels, *shape[1:])
         assert answer.shape == wanted, (
@@ -63,7 +63,7 @@ def check_facts_are_those_of_the_network(architecture: NetworkArchitecture, modu
 
 
 def check_what_is_saved_is_read(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that the network answers the same after it was saved and read again by the class that `module` names."""
+    """Check that the network gives the same output after it was saved and read again with the class from `module`."""
     facts = facts_of(architecture, module)
     x, condition = given(facts, IMAGES)
     again = read_again(architecture, module)
@@ -78,7 +78,7 @@ def check_what_is_saved_is_read(architecture: NetworkArchitecture, module: Any) 
 
 
 def read_again(architecture: NetworkArchitecture, module: Any, dtype: torch.dtype = torch.float32) -> Any:
-    """Save a network, and read it in a dtype by the class that the architecture names."""
+    """Save a network, and read it again in a dtype with the class that the architecture names."""
     with tempfile.TemporaryDirectory() as folder:
         module.save_pretrained(folder)
         cls = architecture.module(config_of(module))
@@ -87,9 +87,9 @@ def read_again(architecture: NetworkArchitecture, module: Any, dtype: torch.dtyp
 
 
 def stirred(module: Any) -> Any:
-    """Return a copy of a network whose weights are moved a little, so that none of them does nothing.
+    """Return a copy of a network with slightly changed weights, so that every weight has an effect.
 
-    Many networks begin with zeros in their last layer, and would answer the same to everything.
+    Many networks are initialised with zeros in their last layer, and would give the same output for any input.
     """
     found, generator = copy.deepcopy(module), torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -117,14 +117,14 @@ def times_of(facts: NetworkFacts) -> tuple[float, ...]:
 
 
 def given(facts: NetworkFacts, images: int, shape: tuple[int, ...] | None = None) -> tuple[Tensor, Condition]:
-    """Return different states, and a condition for each, in no order."""
+    """Return different states with a condition for each. The conditions are not sorted."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(images, *(shape or _shapes(facts)[0]), generator=generator)
     return x, condition_of(facts, torch.randperm(images, generator=generator))
 
 
 def condition_of(facts: NetworkFacts, numbers: Tensor) -> Condition:
-    """Return a condition for each number: the label of that number, or a prompt of its own."""
+    """Return a condition for each number: the label with that number, or a different prompt."""
     labels = numbers % max(facts.labels, 1)
     told = {"class_labels": labels} if facts.labels else {}
     for name, shape in facts.prompt.items():
@@ -137,7 +137,7 @@ def condition_of(facts: NetworkFacts, numbers: Tensor) -> Condition:
 def answer_of(
     architecture: NetworkArchitecture, module: Any, x: Tensor, time: float | Tensor, condition: Condition
 ) -> Tensor:
-    """Ask a network, and check that what it is given stays as it is.
+    """Call a network, and check that it does not change its inputs.
 
     Args:
         time: one for all images, or one for each.
@@ -153,7 +153,7 @@ def answer_of(
 
 
 def _shapes(facts: NetworkFacts) -> list[tuple[int, ...]]:
-    """List shapes of states: that of the facts, or some of its channels where the size is open."""
+    """List shapes of states: the one of the facts, or several with its channels if the size is open."""
     return [facts.shape] if facts.shape else [(facts.channels, *sides) for sides in SIDES]
 
 

@@ -1,4 +1,4 @@
-"""Checks of digits: the dtype of x_T is kept, coefficients have all digits, and less precision is only rounding."""
+"""Checks of precision: x_T keeps its dtype, coefficients have all digits, and lower precision only adds rounding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROUNDING = 1e-10
 
 
 def size(x: torch.Tensor) -> float:
-    """Return what an error is compared with: the largest number of x, at least 1."""
+    """Return the size that errors are compared with: the largest absolute value of x, at least 1."""
     return max(1.0, float(x.abs().max()))
 
 
@@ -43,16 +43,16 @@ def check_dtype_is_kept(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 NUDGE = 1e-7
-"""Relative change of levels, above the rounding of float32 and far too small for a smooth formula to be curved."""
+"""Relative change of levels: above the rounding of float32, and so small that a smooth formula is linear over it."""
 
 
 def check_coefficients_have_all_digits(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that images are a smooth function of the levels: coefficients in float32, and rounded levels, are not.
+    """Check that images are a smooth function of the levels: float32 coefficients and rounded levels would show.
 
-    Three runs whose levels are moved by equal small amounts give images in a straight line.
+    Images of three runs whose levels differ by equal small amounts must be on a straight line.
     """
     schedule = path.schedule
-    taus = [schedule.tau(t) * 0.9003 for t in path.timesteps[:4]]  # off the whole timesteps, where beta jumps
+    taus = [schedule.tau(t) * 0.9003 for t in path.timesteps[:4]]  # between whole timesteps, where beta jumps
     runs = []
     for nudge in (-1, 0, 1):
         grid = Grid((*(schedule.at(tau * (1 + nudge * NUDGE)) for tau in taus), schedule.at(0.0)))
@@ -64,25 +64,25 @@ def check_coefficients_have_all_digits(sampler: Sampler, path: Path = ON_VP) -> 
         f"levels that are moved by {NUDGE:g} of themselves, twice, move the states unequally, by {off:.1g}: "
         "what is made of the levels is rounded; coefficients are Python floats, and levels are those of the grid"
     )
-    if schedule.whole is None:  # on a path of timesteps, betas do not move with the levels
+    if schedule.whole is None:  # on a path of timesteps, betas do not change with the levels
         _check_levels_are_not_rounded(sampler, path)
 
 
 COARSE_NUDGE = 0.01
-"""Relative change of levels over which a formula that is right is nearly straight, and one of rounded levels moves."""
+"""Relative change of levels over which a correct formula is nearly linear, and one with rounded levels changes."""
 
 STRAIGHT = 0.1
-"""Relative difference of the slopes over both that is allowed: a formula is curved."""
+"""Allowed relative difference of the slopes over both changes, since formulas are curved."""
 
 PLACES = (0.9003, 0.8507, 0.7909)
-"""Shares of the times of some levels, from which these are moved."""
+"""Factors on the times of the levels that are then changed."""
 
 
 def _check_levels_are_not_rounded(sampler: Sampler, path: Path) -> None:
-    """Check that states move with the levels over the smallest change as over a larger one.
+    """Check that states change with the levels at the same rate over a tiny change as over a larger one.
 
-    With levels that are rounded, or looked up in a table, a small change moves nothing, or too little. A method that
-    does something else from some level on jumps at one place at most.
+    If levels are rounded or looked up in a table, a tiny change has no effect, or too little. A method that switches
+    its formula at some level jumps at one place at most, and so passes.
     """
     off = []
     for place in PLACES:
@@ -95,7 +95,7 @@ def _check_levels_are_not_rounded(sampler: Sampler, path: Path) -> None:
 
 
 def _slope(sampler: Sampler, path: Path, place: float, nudge: float) -> torch.Tensor:
-    """Return how much the states change with the levels, over a change of these by so much of themselves."""
+    """Return the slope of the states over the relative change `nudge` of all levels."""
     schedule, runs = path.schedule, []
     model = normal(schedule=schedule)
     for sign in (-1, 1):
@@ -106,16 +106,16 @@ def _slope(sampler: Sampler, path: Path, place: float, nudge: float) -> torch.Te
 
 
 FAINT = -11.0
-"""Log-SNR below which alpha is so small that to divide by it costs digits."""
+"""Log-SNR below which alpha is so small that dividing by it loses digits."""
 
 FLOAT32 = 2.5e-4
-"""Relative rounding of a run in float32 that is allowed: half of that of a single number in half precision."""
+"""Allowed relative rounding of a run in float32: half of that of a single number in half precision."""
 
 
 def check_float32_is_enough(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that a run in float32 gives the images of one in float64, but for rounding, on all schedules of a path.
 
-    Levels with next to no signal are left out: many a formula that is right divides by alpha.
+    Levels with almost no signal are left out, since correct formulas may divide by alpha.
     """
     for name, schedule in path.schedules.items():
         model = varied(schedule=schedule)
@@ -145,19 +145,20 @@ HALF_GRIDS: dict[str, tuple[Sequence[float], tuple[float, float]]] = {
     "much noise": ((-5.0, -3.0, -1.0, 1.0, 3.0), (0.11, 0.022)),
     "little noise": ((-1.0, 0.0, 2.0, 4.0, 6.0), (0.2, 0.03)),
 }
-"""Log-SNR of levels where neither alpha nor sigma is so small that formulas that are right lose their digits.
+"""Grids for half precision: log-SNR of levels, and allowed relative rounding of states in bfloat16 and in float16.
 
-And the relative rounding that states may have there in bfloat16 and in float16: twice what methods that are right have.
+At these levels neither alpha nor sigma is so small that correct formulas lose their digits. The allowed rounding is
+twice that of correct methods.
 """
 
 
 def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that states in half precision keep their dtype, and are those of float64 but for rounding.
+    """Check that states in half precision keep their dtype, and equal those in float64 but for rounding.
 
-    samplerzoo itself hands states in float32 over. Someone who calls `walk` may have others.
+    samplerzoo itself passes states in float32. Other callers of `walk` may use other dtypes.
     """
     schedule = path.schedule
-    model = normal(schedule=schedule)  # a shift would be rounded by more
+    model = normal(schedule=schedule)  # without a shift, which would be rounded more coarsely
     for what, (log_snr, bounds) in HALF_GRIDS.items():
         grid = Grid((*map(schedule.at_log_snr, log_snr), schedule.at(0.0)))
         exact = list(states(sampler, model, grid, _rough_noise(torch.float64)))
@@ -173,6 +174,6 @@ def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def _rough_noise(dtype: torch.dtype) -> Noise:
-    """Draw numbers that every dtype holds as they are."""
+    """Draw numbers that every dtype represents exactly."""
     draw = given_noise(16, (4,), torch.bfloat16)
     return lambda: draw().to(dtype)

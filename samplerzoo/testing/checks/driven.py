@@ -1,4 +1,4 @@
-"""A sampler in the driver's hands: what is recorded, and what is counted."""
+"""Checks of a sampler in the driver: recorded states, and counted evaluations."""
 
 from __future__ import annotations
 

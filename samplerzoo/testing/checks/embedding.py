@@ -1,4 +1,4 @@
-"""Checks of a feature network: rows that depend on their image alone, and an id that tells networks apart."""
+"""Checks of a feature network: each row depends only on its image, and the id tells networks apart."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SHAPES = ((1, 28, 28), (3, 32, 32), (3, 224, 224))
 COUNT = 7
 
 GREYS = (0, 1, 2, 32, 64, 100, 127, 128, 129, 160, 192, 224, 250, 253, 254, 255)
-"""Values of images that are of one value all over."""
+"""Values of images with a single grey value."""
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (1, 128, 254), (255, 254, 253), (0, 7, 0))
-"""Values by channel of images that have one colour all over."""
+"""Values by channel of images with a single colour."""
 
 SAME = 1e-3
-"""Difference of the same features in the spread of all: a network's batches add up in other orders in float32."""
+"""Allowed difference of equal features, relative to the spread of all: float32 sums depend on the batch."""
 
 
 def check_features_are_finite_rows(features: Features) -> None:
-    """Check that uint8 images become a row of finite floating-point numbers each, whatever is on them."""
+    """Check that any uint8 images become rows of finite floating-point numbers, one per image."""
     images = pictures(features)
     plain = _plain(images)
     spot = torch.zeros_like(images[:1])
@@ -56,14 +56,14 @@ def check_features_are_finite_rows(features: Features) -> None:
 
 
 def _plain(images: Tensor) -> Tensor:
-    """Return images of one value all over, and of one colour all over, as large as these."""
+    """Return images of a single grey value or a single colour, in the size of the given images."""
     channels = images.shape[1]
     values = [(grey,) * channels for grey in GREYS] + [(*colour, 255)[:channels] for colour in COLOURS]
     return torch.tensor(values, dtype=torch.uint8)[..., None, None].expand(-1, *images.shape[1:]).contiguous()
 
 
 def check_rows(found: Tensor, images: Tensor, what: str) -> None:
-    """Check that images have become a row of finite floating-point numbers each."""
+    """Check that the features are rows of finite floating-point numbers, one per image."""
     assert isinstance(found, Tensor), f"{what} become a {type(found).__name__}, and not a tensor"
     assert found.is_floating_point(), f"the features of {what} are {found.dtype}, and not floating-point numbers"
     assert found.ndim == 2, f"{what} become features of shape {tuple(found.shape)}, and not (N, D)"
@@ -74,7 +74,7 @@ def check_rows(found: Tensor, images: Tensor, what: str) -> None:
 
 
 def check_features_tell_images_apart(features: Features) -> None:
-    """Check that other images have other features: the network sees what is on them, in the channels and places."""
+    """Check that different images have different features, also if they differ only in channels or places."""
     images = pictures(features).clamp(min=2)
     found = embed(features, images)
     assert farthest(found, found[:1].expand_as(found)) > 0, "all images have the same features"
@@ -96,9 +96,10 @@ def check_features_are_kept_in_order(features: Features) -> None:
 
 
 def check_features_are_repeatable(features: Features) -> None:
-    """Check that the same images have the same features again: after others, loaded anew, with another random state.
+    """Check that the same images have the same features again: after other images, loaded anew, or with another random
+    state.
 
-    Those that come before the images are others each time, also the very first that a network sees.
+    The images before them differ each time, including the very first ones that the network gets.
     """
     images = pictures(features)
     before = {
@@ -124,14 +125,14 @@ def check_features_are_repeatable(features: Features) -> None:
 
 
 def check_images_are_left_as_they_are(features: Features) -> None:
-    """Check that the images are not changed in place: `embed` looks at it, here and at all other sizes."""
+    """Check that the images are not changed in place. `embed` tests this here, and in other checks at all sizes."""
     images = pictures(features)
     for some in (images, images[:1]):
         embed(features, some)
 
 
 def check_id_tells_networks_apart(features: Features) -> None:
-    """Check that the id is the same for the same options, and another for options that change the features."""
+    """Check that equal options give the same id, and options that change the features another one."""
     check_values(features, "name", "id")
     assert features.id.strip(), "the id is empty: name weights and preprocessing"
     assert features.name.strip(), "the name is empty: it stands in metrics, as in fd_<name>"
@@ -152,7 +153,7 @@ def check_id_tells_networks_apart(features: Features) -> None:
 
 
 def _changed(features: Features, other: Features, images: Tensor) -> str | None:
-    """Say how the features of images differ between two settings; None if they are the same, or one refuses them."""
+    """Return how the features differ between two settings; None if they are equal, or if a setting is refused."""
     try:
         first, second = embed(features, images), embed(other, images)
     except UsageError:
@@ -183,7 +184,7 @@ def check_classes_are_whole_numbers(features: Features) -> None:
 
 
 def check_other_channels_are_refused_in_one_line(features: Features) -> None:
-    """Check that images with a number of channels that it does not know are a UsageError, if they are refused."""
+    """Check that if images with another number of channels are refused, the error is a UsageError."""
     taken = pictures(features)
     for channels in (1, 2, 3, 4):
         images = taken[:, :1].expand(-1, channels, -1, -1).contiguous()
@@ -214,7 +215,7 @@ def pictures(features: Features) -> Tensor:
     for shape in SHAPES:
         generator = np.random.default_rng(0)
         images = torch.as_tensor(generator.integers(0, 256, (COUNT, *shape), dtype=np.uint8))
-        images = images // torch.arange(1, COUNT + 1).reshape(-1, 1, 1, 1).to(torch.uint8)  # of all contrasts
+        images = images // torch.arange(1, COUNT + 1).reshape(-1, 1, 1, 1).to(torch.uint8)  # of different contrasts
         try:
             embed(features, images)
         except UsageError as error:
@@ -226,9 +227,9 @@ def pictures(features: Features) -> Tensor:
 
 
 def embed(features: Features, images: Tensor) -> Tensor:
-    """Return the features of images, as they are computed for metrics, and check that the images stay as they are.
+    """Return the features of images, computed as for metrics.
 
-    And that nothing is drawn from a global generator.
+    Check that the images are not changed, and that nothing is drawn from a global generator.
     """
     kept, net = images.clone(), network(features)
     with torch.inference_mode(), kept_random_state(), undrawn(SAME_ROWS):
@@ -239,5 +240,5 @@ def embed(features: Features, images: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 def network(features: Features) -> Callable[[Tensor], Tensor]:
-    """Load a network, once."""
+    """Return the loaded network, from a cache."""
     return features.load("cpu")

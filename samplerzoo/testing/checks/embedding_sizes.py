@@ -1,6 +1,7 @@
-"""Checks of a feature network on what people have: batches of any number, images of any side, and all values.
+"""Checks of a feature network on all kinds of input: batches of any number, images of any size, and all values.
 
-A network may refuse a shape in any way. What it takes has to have features of the whole image, and of it alone.
+A network may refuse a shape in any way. For accepted shapes, features must depend on the whole image and on nothing
+else.
 """
 
 from __future__ import annotations
@@ -22,37 +23,37 @@ from samplerzoo.testing.checks.embedding import SAME, check_rows, embed, picture
 from samplerzoo.testing.fixtures import farthest
 
 BATCHES = tuple(number for number in numbers.BATCHES if number <= BATCH_SIZE)
-"""Images of a batch: metrics are computed with no larger ones, and the last batch of all may have any number."""
+"""Numbers of images in a batch. Metrics use no larger batches, and the last batch may have any number."""
 FEWER_BATCHES = (*range(1, 14), 16, 17, 32, 33)
-"""The same for a network that is slow."""
+"""The same for a slow network."""
 
 SLOW = 0.02
-"""Seconds an image from which a network is slow."""
+"""Seconds per image from which a network counts as slow."""
 
 SIDES = (
     (8, 8), (16, 16), (24, 40), (28, 28), (31, 33), (32, 32), (48, 48), (64, 64), (65, 65), (90, 60), (96, 96),
     (128, 128), (150, 200), (224, 224), (256, 256), (299, 299), (400, 400), (512, 512),
 )  # fmt: skip
-"""Height and width of images."""
+"""Heights and widths of images."""
 CORNER = 6
-"""Corners in a side of an image: of one of 256 pixels some networks leave out 16 at each end, which is less."""
+"""Side of an image in corners that are tested. Some networks crop 16 of 256 pixels at each end, which is less."""
 CHANNELS = (1, 3)
 GREY, COLOUR = CHANNELS
 
 STEP, STEP_IF_SLOW = 1, 5
-"""Distance of the grey values that are tried."""
+"""Step between the grey values that are tried, for fast and for slow networks."""
 FAR = 32
-"""Distance of grey values that are not alike."""
+"""Least difference of grey values that count as different."""
 NEAR = 0.02
-"""Share of the largest distance of features below which they are near."""
+"""Share of the largest distance of features below which features count as close."""
 BLIND = 0.25
-"""Share of the steps of grey values up to which it is no coarseness of the network that it does not see them."""
+"""Largest share of unseen steps of grey values that is an error. Beyond that, the network is coarse on purpose."""
 
 TEXTS = ("", "a dog", "a photo of a dog", "ein Hund, schwarz-weiß", "犬", "two\nlines", "dogs " * 200)
 
 
 def check_batches_of_any_number(features: Features) -> None:
-    """Check that rows are the same in batches of all numbers of images, at other places, and so are their classes."""
+    """Check that rows and classes are the same in batches of any number of images, and at other places in them."""
     images, sizes = _many(features)
     whole, head, names = embed(features, images), features.load_head("cpu"), features.class_names
     classes = None if head is None else _classes(head, whole)
@@ -61,7 +62,7 @@ def check_batches_of_any_number(features: Features) -> None:
         assert torch.equal(classes, known), f"it names {len(names)} classes, and predicts {int(classes.max())}"
     spread = float(whole.double().std()) + 1e-12
     for number in sizes:
-        last = images[-number:]  # at another place than in the whole
+        last = images[-number:]  # at another place than in the whole batch
         rows = embed(features, last)
         check_rows(rows, last, f"a batch of {number}")
         off = farthest(rows, whole[-number:])
@@ -72,13 +73,13 @@ def check_batches_of_any_number(features: Features) -> None:
         if head is not None and classes is not None:
             found = _classes(head, rows)
             other = int((found != classes[-number:]).sum())
-            assert other <= number // 50, (  # between two classes that are equally likely, rounding decides
+            assert other <= number // 50, (  # rounding may decide between equally likely classes
                 f"{other} classes of a batch of {number} are others than those of the same images among {len(images)}"
             )
 
 
 def check_images_of_any_side(features: Features) -> None:
-    """Check that images of all sides that it takes have features of the whole image, the same ones alone."""
+    """Check that images of any accepted size have features of the whole image, and the same features alone."""
     for shape in _shapes(features):
         _check_corners(features, shape)
         images = _dark(5, shape)
@@ -120,7 +121,7 @@ def _check_corners(features: Features, shape: tuple[int, ...]) -> None:
 
 
 def check_values_do_not_wrap(features: Features) -> None:
-    """Check that grey values do not jump from bright to dark, as whole numbers of eight bits do where they overflow."""
+    """Check that grey values do not jump from bright to dark, as 8-bit integers do when they overflow."""
     values, rows, largest = _by_value(features)
     steps = (rows[1:] - rows[:-1]).norm(dim=1)
     at = int(steps.argmax())
@@ -140,7 +141,7 @@ def check_values_do_not_wrap(features: Features) -> None:
 
 
 def check_all_values_are_seen(features: Features) -> None:
-    """Check that every step of grey values moves the features, where most do. One that is coarse on purpose may not."""
+    """Check that if most steps of grey values change the features, all do. A network may be coarse on purpose."""
     values, rows, _ = _by_value(features)
     blind = (rows[1:] == rows[:-1]).all(1)
     if 0 < int(blind.sum()) <= BLIND * len(blind):
@@ -152,7 +153,7 @@ def check_all_values_are_seen(features: Features) -> None:
 
 
 def check_grey_images_may_have_three_channels(features: Features) -> None:
-    """Check that a grey image has the same features in three equal channels, if there are as many of them."""
+    """Check that a grey image has the same features in three equal channels, if their number is the same."""
     height_width = {shape[1:] for shape in _shapes(features) if shape[0] == GREY}
     both = [shape for shape in _shapes(features) if shape[0] == COLOUR and shape[1:] in height_width]
     if not both:
@@ -170,7 +171,7 @@ def check_grey_images_may_have_three_channels(features: Features) -> None:
 
 
 def check_texts_have_rows(features: Features) -> None:
-    """Check that texts become rows as wide as those of images, each the same in any batch, if it knows texts."""
+    """Check that a text encoder returns rows as wide as those of images, the same for a text in any batch."""
     try:
         net = features.load_text("cpu")
     except ZooError as error:
@@ -200,14 +201,14 @@ def _classes(head: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
 
 
 def _many(features: Features) -> tuple[Tensor, tuple[int, ...]]:
-    """Return images of the smallest shape, as many as a batch of metrics has, and numbers of them to try."""
+    """Return images of the smallest shape, as many as the largest batch of metrics, and numbers of images to try."""
     sizes = FEWER_BATCHES if _is_slow(features) else BATCHES
     return _dark(max(sizes), min(_shapes(features), key=math.prod)), sizes
 
 
 @functools.lru_cache(maxsize=4)
 def _is_slow(features: Features) -> bool:
-    """Tell whether a network takes long for an image. Then it gets fewer."""
+    """Tell whether a network is slow. Then it gets fewer images."""
     images = pictures(features)
     start = time.perf_counter()
     embed(features, images)
@@ -225,7 +226,7 @@ def _shapes(features: Features) -> list[tuple[int, ...]]:
                 embed(features, _dark(1, shape))
             except AssertionError:
                 raise
-            except Exception:  # a network has its own ways to say that a size does not suit it
+            except Exception:  # a network may refuse a size with any error
                 continue
             taken.append(shape)
     return [*dict.fromkeys(taken)]
@@ -233,12 +234,12 @@ def _shapes(features: Features) -> list[tuple[int, ...]]:
 
 @functools.lru_cache(maxsize=4)
 def _by_value(features: Features) -> tuple[Tensor, Tensor, float]:
-    """Return grey values, the features of an image of which half has that value, and the largest distance of two."""
+    """Return grey values, the features of images that have this value in one half, and the largest distance of two."""
     values = torch.arange(0, 256, STEP_IF_SLOW if _is_slow(features) else STEP)
     image = pictures(features)[:1]
     images = image.repeat(len(values), 1, 1, 1)
     images[..., image.shape[-1] // 2 :] = values.to(torch.uint8)[:, None, None, None]
-    rows = torch.cat([embed(features, part) for part in images.split(1)]).double()  # a mixed batch is another matter
+    rows = torch.cat([embed(features, part) for part in images.split(1)]).double()  # batches are checked elsewhere
     return values, rows, float(torch.cdist(rows, rows).max())
 
 

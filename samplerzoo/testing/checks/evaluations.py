@@ -1,4 +1,4 @@
-"""Check of what evaluations of the network are good for."""
+"""Check that additional evaluations of the network have a use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from samplerzoo.testing.fixtures import PATHS, Watched, given_noise, made_for
 
 
 def check_evaluations_add_order(sampler: Sampler) -> None:
-    """Check that a step which asks the network more than once has an order above 1, unless it draws noise.
+    """Check that a step that calls the network more than once has an order above 1, unless it draws noise.
 
-    One evaluation a step is enough for order 1. What is found is a warning: with any weights that sum to 1 a method is
-    right, and it may have other uses for the second answer.
+    One evaluation per step is enough for order 1. A finding is only a warning: a method is correct with any weights
+    that sum to 1, and it may use the second answer in another way.
     """
     if sampler.order != 1:
         return

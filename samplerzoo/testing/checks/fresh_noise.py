@@ -1,4 +1,4 @@
-"""Checks of what a sampler makes of a learned variance and of a mean shift."""
+"""Checks of how a sampler uses a learned variance and a mean shift."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from samplerzoo.testing.moments import Impulses
 
 
 def check_noise_is_as_predicted(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check what a sampler makes of a learned variance and of a mean shift, if it looks at them.
+    """Check how a sampler uses a learned variance and a mean shift, if it uses them.
 
-    The weight of a learned variance is that of log beta, 0 being log beta-tilde (Nichol and Dhariwal 2021, eq. 15). A
-    shift moves the state by the variance of the fresh noise (Dhariwal and Nichol 2021, algorithm 1).
+    The weight of a learned variance is 0 for log beta-tilde and 1 for log beta (Nichol and Dhariwal 2021, eq. 15). A
+    shift moves the state by itself times the variance of the fresh noise (Dhariwal and Nichol 2021, algorithm 1).
     """
     schedule = path.schedule
     grid = Grid(tuple(path.uneven.levels[i] for i in (1, 2, 3, -1)))
@@ -49,7 +49,7 @@ def check_noise_is_as_predicted(sampler: Sampler, path: Path = ON_VP) -> None:
         return
     for number, ((t, s), low, found, high) in enumerate(zip(grid.pairs(), ends[0], noise, ends[1], strict=False), 1):
         if low == found == high == 0.0:
-            continue  # it draws none here, as one that is stochastic between some levels of noise
+            continue  # this step draws no noise, as in a sampler that is stochastic only at some levels
         small, large = posterior_std(t, s) ** 2, transition_variance(t, s)
         for weight, variance in ((0.0, low), (0.3, found), (1.0, high)):
             expected = small ** (1 - weight) * large**weight
@@ -85,9 +85,9 @@ def _check_shifts_of_pixels(sampler: Sampler, schedule: Schedule, grid: Grid, va
 
 @torch.no_grad()
 def _responses(sampler: Sampler, schedule: Schedule, grid: Grid, weight: float) -> tuple[list[float], list[float]]:
-    """Return the variance of the fresh noise of every noisy step, and how far a mean shift of 1 in it moves its state.
+    """Return for every noisy step the variance of its fresh noise, and how far a mean shift of 1 moves its state.
 
-    Both are measured on the first step of a grid that begins there, since a step has no other memory.
+    Both are measured in the first step of a grid that begins there, so that memory of earlier steps has no influence.
     """
     model = made_for(sampler, MEAN, STD, schedule)
     found: tuple[list[float], list[float]] = ([], [])
@@ -114,19 +114,19 @@ def _responses(sampler: Sampler, schedule: Schedule, grid: Grid, weight: float) 
 
 
 LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 25, 30, 50, 100, 250)
-"""Numbers of steps of runs in whose every step a weight and a shift of its own are to be heeded."""
+"""Numbers of steps of runs in which every step has its own weight and shift to obey."""
 
 FEW = (3, 10, 25, 30)
-"""Some of them, at settings of which there are many, and on other schedules."""
+"""Fewer numbers of steps, for other schedules and for many settings."""
 
 CHOSEN = 12
-"""Steps of a run that are looked at: at its beginning, at its end, and between."""
+"""Number of steps of a run that are examined, from its beginning to its end."""
 
 EARLY = 0.9
-"""Factor of weight and shift in answers about the level of a later step."""
+"""Factor on weight and shift in answers about the level of a later step, to recognise such answers."""
 
 OWN = 1e-7
-"""Relative difference of what two rows of a run show that is rounding."""
+"""Relative difference between two rows of a run that counts as rounding."""
 
 MEANS = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
 STDS = torch.tensor([0.5, 0.2, 1.0], dtype=torch.float64)
@@ -134,18 +134,17 @@ STDS = torch.tensor([0.5, 0.2, 1.0], dtype=torch.float64)
 
 
 def check_every_step_heeds_its_own_answer(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check in runs of many lengths that a step goes by the learned variance and the shift that it is told itself.
+    """Check in runs of many lengths that every step uses its own learned variance and shift.
 
-    They are others at every level and pixel, so that what is kept from another step is seen, what is taken from an
-    answer inside the step, and a run that does not look at them. A sampler that asks for the answer of a step in the
-    one before is left out.
+    They differ at every level and pixel. So the check notices values from another step, values from a call inside the
+    step, and runs that ignore them. A sampler that does not call the network at the level of every step is left out.
     """
     for schedule in path.schedules.values():
         _check_runs(sampler, path, schedule, LENGTHS if schedule is path.schedule else FEW)
 
 
 def check_runs_heed_their_answers(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check it in runs of a few lengths."""
+    """Check in runs of a few lengths what `check_every_step_heeds_its_own_answer` checks."""
     for schedule in path.schedules.values():
         _check_runs(sampler, path, schedule, FEW if schedule is path.schedule else FEW[1:3])
 
@@ -159,11 +158,11 @@ def _never(step: int) -> bool:
 
 
 AT_TIMES = (lambda step: step % 2 == 1, lambda step: step % 3 == 0)
-"""Steps that are told a shift, where others are told none: not the first one, and the first one."""
+"""Choices of the steps that get a shift, while others get none: without the first step, and with it."""
 
 
 def _check_runs(sampler: Sampler, path: Path, schedule: Schedule, lengths: Sequence[int]) -> None:
-    heeds, ignores = 0, 0  # steps of runs with noise that go by a learned variance, and that do not
+    heeds, ignores = 0, 0  # number of steps of a noisy run that uses a learned variance, and of one that ignores it
     ways = itertools.cycle(zip(path.spacings, AT_TIMES, strict=True))
     for steps, (spacing, shifted) in zip(lengths, ways, strict=False):
         run = functools.partial(_Run, sampler, schedule, grid_of(sampler, schedule, steps, spacing))
@@ -172,7 +171,7 @@ def _check_runs(sampler: Sampler, path: Path, schedule: Schedule, lengths: Seque
             return
         try:
             plain = run(learned=False, shifted=_never)
-        except UsageError:  # it takes networks alone that have learned a variance
+        except UsageError:  # it only takes networks with a learned variance
             plain = None
         if sampler.takes_shift:
             _check_own_shift(run(told.silent, learned=True, shifted=_always))
@@ -192,19 +191,22 @@ def _check_runs(sampler: Sampler, path: Path, schedule: Schedule, lengths: Seque
 
 
 class _Run:
-    """Run in which every level and pixel has a weight and a shift of its own, with rows that lack one thing each.
+    """Run with a different weight and shift at every level and pixel.
+
+    Row 0 is complete. Each other row lacks one draw of noise, or the shift of one step, and its difference from row 0
+    shows the effect of that.
 
     Args:
-        silent: of every row but the first one, the step and the number of its draw that is zero there, or None where it
-            is the shift of that step.
-        shifted: says of each step whether it is told a shift: in an interval of levels alone, a guidance does so.
+        silent: what each row after row 0 lacks, as (step, number of the draw), or (step, None) for the shift.
+        shifted: function from a step to whether it gets a shift. Guidances give shifts in an interval of levels only.
 
     Attributes:
         states: x_T and the states of all steps, (rows, pixels) each.
-        asks_where_steps_begin: True if the network was asked about the level of every step before it ended, in this
-            step or at the end of the one before.
-        own: steps that ask about their level themselves. An answer from before, about another state, is another one.
-        silent: rows to look at in a run on this grid.
+        asks_where_steps_begin: True if, before the end of every step, the network was called at the level where the
+            step begins, in this step or in an earlier one.
+        own: steps that call the network at the level where they begin. Other steps use an answer from an earlier step,
+            about another state.
+        silent: rows for a second run on this grid, which show all draws and shifts of some steps.
     """
 
     @torch.no_grad()
@@ -256,15 +258,19 @@ class _Run:
         self.silent = [(step, lacks) for step in chosen for lacks in (None, *range(drawn[step]))]
 
     def shift_of(self, step: int, level: Level) -> torch.Tensor:
-        """Return the shift of every pixel that is told at a level of a step."""
+        """Return the shift of every pixel in answers at a level of a step."""
         return shift_at(level) if self._shifted(step) else torch.zeros(len(MEANS), dtype=torch.float64)
 
     def share(self, step: int) -> float:
-        """Return the factor of weight and shift in the answer that a step has to go by."""
+        """Return the factor on weight and shift in the answer that a step has to use."""
         return 1.0 if step in self.own else EARLY
 
     def without(self, step: int, *, shift: bool, after: int = 0) -> torch.Tensor:
-        """Return by how much the state of a step, or of one after it, moves without each draw or the shift of it."""
+        """Return the changes of a state due to the shift of a step, or to each of its draws.
+
+        Args:
+            after: number of steps from that step to the state.
+        """
         rows = [row for row, lacks in enumerate(self.rows, 1) if lacks[0] == step and (lacks[1] is None) == shift]
         state = self.states[step + 1 + after]
         return state[:1] - state[rows]
@@ -274,12 +280,12 @@ class _Run:
         return self.without(step, shift=False).square().sum(0)
 
     def rounding(self, step: int) -> float:
-        """Return how far a difference of states is off by rounding."""
+        """Return the rounding error of a difference of states."""
         return ROUNDING * 1e-2 * size(self.states[step + 1])
 
     @property
     def steps(self) -> list[int]:
-        """Steps that are looked at, from 0."""
+        """Steps that are examined, from 0."""
         return sorted({step for step, _ in self.rows})
 
     def told(self, step: int) -> str:
@@ -288,7 +294,7 @@ class _Run:
 
 
 def weight_at(level: Level) -> torch.Tensor:
-    """Return the weight of every pixel at a level, from .05 to .95."""
+    """Return the weight of every pixel at a level, from 0.05 to 0.95."""
     return 0.5 + 0.45 * torch.sin(7.0 * level.lam + 2.0 * torch.arange(3, dtype=torch.float64))
 
 
@@ -298,11 +304,11 @@ def shift_at(level: Level) -> torch.Tensor:
 
 
 def _check_own_variance(run: _Run) -> None:
-    """Check that the fresh noise of every step has the variance that its own weight asks for."""
+    """Check that the fresh noise of every step has the variance that its own weight requires."""
     pairs = list(run.grid.pairs())
     for step in run.steps:
         if not len(run.without(step, shift=False)):
-            continue  # it draws none here
+            continue  # this step draws no noise
         small, large = posterior_std(*pairs[step]) ** 2, transition_variance(*pairs[step])
         asked = [small ** (1 - w) * large**w for w in (run.share(n) * weight_at(t) for n, (t, _) in enumerate(pairs))]
         found = run.variance(step)
@@ -317,9 +323,9 @@ def _check_own_variance(run: _Run) -> None:
 
 
 def _check_own_shift(run: _Run) -> None:
-    """Check that the shift of every step moves its state by itself times the variance of the noise, and no other.
+    """Check that the shift of every step moves its own state by itself times the variance of the noise.
 
-    In the step to the clean level, which has no noise, it moves nothing, or the variance is that of the level.
+    In the step to the clean level, which has no noise, the shift has no effect, or the variance is that of the level.
     """
     for step in run.steps:
         t, s = run.grid.levels[step : step + 2]
@@ -351,7 +357,7 @@ def _check_own_shift(run: _Run) -> None:
 
 
 def _check_unmoved(plain: _Run, shifted: _Run) -> None:
-    """Check that a sampler which takes no shift does so in no run."""
+    """Check that a sampler that declares to take no shift ignores shifts in every run."""
     for number, (x, y) in enumerate(zip(plain.states, shifted.states, strict=True)):
         assert torch.equal(x, y), (
             f"a mean shift moves the state of step {number} of {len(plain.grid)} by {float((x - y).abs().max()):.2g}, "
@@ -360,6 +366,6 @@ def _check_unmoved(plain: _Run, shifted: _Run) -> None:
 
 
 def _off(found: torch.Tensor, expected: torch.Tensor, rounding: torch.Tensor | float) -> int | None:
-    """Return the pixel that is farthest off, if any is by more than rounding."""
+    """Return the pixel with the largest error, if it is larger than rounding."""
     off = (found - expected).abs() - OWN * expected.abs() - rounding
     return int(off.argmax()) if (off > 0).any() else None

@@ -1,6 +1,6 @@
-"""Checks of a guidance, beside those of its scale: options, parts of a prediction, evaluations, and other plugins.
+"""Checks of a guidance other than those of its scale: options, parts of a prediction, evaluations, and other plugins.
 
-A guidance is checked on an exact mixture, in float64. Another model, if one is given, is used as it is, in float32.
+A guidance is checked on an exact mixture, in float64. If another model is given, it is used as it is, in float32.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from samplerzoo.testing.guiding import (
 from samplerzoo.testing.settings import difference, neighbours, values_apart, with_value
 
 SIZES = (1.0, 30.0, 1e3)
-"""Factors of predictions: bounds are of what is large."""
+"""Factors on predictions. Options that are bounds have an effect only on large ones."""
 
 
 def check_guidance_options_act(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that every option of its own changes a prediction somewhere, the others being as they are or varied."""
+    """Check that each of its own options changes some prediction, with the other options as they are or varied."""
     if model is not None:
         raise SkipTest("which options act on a model of one's own is not known")
     if guidance.high is not None and guidance.high <= guidance.low:
@@ -73,7 +73,8 @@ def check_guidance_options_act(guidance: Guidance, model: Model | None = None) -
 def _act_otherwise(one: Guidance, other: Guidance) -> bool:
     """Tell whether two guidances differ in a run: on rows or images, with predictions as they are or far larger.
 
-    Bounds of a difference act on large ones alone, filters on images, and averages from the second call on.
+    All of these are needed, since bounds act only on large differences, filters only on images, and running averages
+    only from the second call on.
     """
     for shape in (SHAPE, PICTURE):
         bench = dataclasses.replace(Bench.of(None), model=three_classes(shape))
@@ -92,9 +93,9 @@ def _act_otherwise(one: Guidance, other: Guidance) -> bool:
 
 
 def check_guided_x0_and_eps_agree(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that a guided prediction is one of the state and level that were asked about, in all that it says.
+    """Check that all parts of a guided prediction are about the state and level of the call.
 
-    And that x = alpha x0 + sigma eps holds: `replace` derives one from the other.
+    And check that x = alpha x0 + sigma eps holds, as it does if the prediction is made by `replace`.
     """
     for made in guiding_settings(guidance, model):
         for bench in Bench.each(made, model):
@@ -140,7 +141,7 @@ def check_guidance_changes_nothing_in_place(guidance: Guidance, model: Model | N
 
 
 def check_guided_kinds_of_network_agree(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that networks that predict eps, x0 or v are guided alike: weights that sum to 1 see no difference."""
+    """Check that networks that predict eps, x0 or v are guided alike, as they are with weights that sum to 1."""
     bench = Bench.of(model)
     kinds = [kind for kind in (EPSILON, SAMPLE, V_PREDICTION) if not kind.blind(bench.model.schedule)]
     networks = [dataclasses.replace(bench, model=as_kind(bench.model, kind)) for kind in kinds]
@@ -189,7 +190,7 @@ def _evaluations(bench: Bench, guidance: Guidance) -> tuple[int, int]:
 
 
 def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that a learned variance is kept: that of the label, where the guidance asks for the label at all."""
+    """Check that a learned variance is kept: that of the conditional prediction, if the guidance makes one."""
     bench = Bench.of(model)
     t, x = bench.states()[1]
     if bench.model.denoise(x, t, bench.condition()).variance is None:
@@ -221,9 +222,9 @@ def check_learned_variance_is_kept(guidance: Guidance, model: Model | None = Non
 
 
 def check_composes_with_samplers(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that it works with a deterministic and with a stochastic sampler, with the same images in any batch size.
+    """Check that it works with a deterministic and a stochastic sampler, with the same images at any batch size.
 
-    A guidance that shifts the ancestral mean is checked with a sampler that takes the shift alone.
+    A guidance that shifts the ancestral mean is checked only with a sampler that takes the shift.
     """
     bench = Bench.of(model)
     t, x = bench.states()[0]
@@ -233,18 +234,18 @@ def check_composes_with_samplers(guidance: Guidance, model: Model | None = None)
         plan: dict[str, Any] = {"guidance": _moderate(guidance), "labels": bench.labels.tolist(), "steps": 5}
         whole, parts = (sample(bench.model, sampler, batch_size=size, **plan) for size in (IMAGES, 2))
         off = farthest(whole.images, parts.images)
-        # float32 over five steps: far from what an image of another label differs by
+        # rounding of float32 over five steps, far less than the difference between images of different labels
         assert off < 1e-3, f"with {type(sampler).__name__} images differ by {off:.2g} in batches of 2 and of {IMAGES}"
         assert whole.nfe == parts.nfe, f"an image costs {whole.nfe:g} evaluations, or {parts.nfe:g} in batches of 2"
 
 
 def _moderate(guidance: Guidance) -> Guidance:
-    """Copy a guidance at a scale that guides, and at which float32 is precise enough."""
+    """Copy a guidance, with a scale that has an effect and at which float32 is precise enough."""
     return at(guidance, min(guiding(guidance).scale, 3.0), guidance.low, guidance.high)
 
 
 def check_missing_requirements_are_said(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that `guide` refuses a model that lacks what it needs with a UsageError, before anything is computed."""
+    """Check that `guide` raises a UsageError for a model that lacks something it needs, before any computation."""
     bench = Bench.of(model)
     without = {
         "null label": dataclasses.replace(bench.model, null_label=None),

@@ -1,4 +1,4 @@
-"""Checks of a guidance on images: of any shape, and guided whole, all channels and pixels alike."""
+"""Checks of a guidance on images: any shape works, and all channels and pixels are treated alike."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ LATENT = (4, 3, 2)
 
 
 IMPULSE = 1.0
-"""Size by which one number of the network's answer is moved, in eps."""
+"""Change of one element of the network's answer, in eps."""
 
 
 def check_images_are_guided_whole(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that one number of the network's answer moves this number of eps alone, or those of the whole image.
+    """Check that a change of one element of the network's answer changes only this element of eps, or the whole image.
 
-    The deviation of an image, or its norm, is that of all its channels and pixels. And channels that change places are
-    guided as before. What is found is a warning: a method may look at each channel, or at neighbours, on purpose.
+    A statistic such as the norm should be that of the whole image. And if channels are reversed, they should be guided
+    as before. A finding is only a warning, since a method may look at single channels or neighbours on purpose.
     """
     if model is not None:
         raise SkipTest("a model of one's own has a shape of its own")
@@ -67,9 +67,9 @@ def check_images_are_guided_whole(guidance: Guidance, model: Model | None = None
 
 
 def _check_channels_are_alike(guidance: Guidance, shape: tuple[int, ...]) -> None:
-    """Check that a model whose channels have changed places is guided as before, in these places.
+    """Check that a model with reversed channels is guided as before, in the new places.
 
-    An option may say which channels are guided, so that all options are as they are by default.
+    An option may select channels, so all options have their defaults here.
     """
     bench, guided = Bench.of(three_classes(shape)), guiding(_by_default(guidance))
     swapped = dataclasses.replace(bench, model=_swapped(bench.model))
@@ -83,7 +83,7 @@ def _check_channels_are_alike(guidance: Guidance, shape: tuple[int, ...]) -> Non
 
 
 def _by_default(guidance: Guidance) -> Guidance:
-    """Return a guidance with the options of its own as they are by default; as it is, if one has none."""
+    """Return a guidance with its own options at their defaults, or unchanged if an option has no default."""
     try:
         return type(guidance)(scale=guidance.scale)
     except ValueError:
@@ -91,7 +91,7 @@ def _by_default(guidance: Guidance) -> Guidance:
 
 
 def _swapped(model: Model) -> Model:
-    """Reverse the channels of all that a model reads and answers."""
+    """Reverse the channels of all inputs and outputs of a model."""
 
     def net(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         answers = model.net(x.flip(1), time, condition).split(x.shape[1], dim=1)
@@ -107,7 +107,7 @@ def _swapped(model: Model) -> Model:
 
 
 def check_guided_shape(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that images of any shape are guided, and the pixels of a channel alike whether in a row or in a square."""
+    """Check that images of any shape are guided, and pixels alike whether they are arranged in a row or a square."""
     if model is not None:
         raise SkipTest("a model of one's own has a shape of its own")
     guided = guiding(guidance)

@@ -1,4 +1,4 @@
-"""Checks that a guided image depends on its own label and state alone: not on other images, calls or runs."""
+"""Checks that a guided image depends only on its own label and state, not on other images, calls or runs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from samplerzoo.testing.guiding import (
 from samplerzoo.testing.settings import difference
 
 CALLS = 101
-"""Calls of one guided function: those of 50 steps of a method that asks twice a step, and one."""
+"""Calls of one guided function: 50 steps of a method with two calls per step, and one more."""
 MANY = 350
-"""Small batches in a large one, of 2100 images."""
+"""Number of small batches in a large one, which has 2100 images."""
 
 
 def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that another label gives another prediction, and that guided images have the class that was asked for."""
+    """Check that another label gives another prediction, and that guided images have the requested class."""
     bench = Bench.of(model)
     guided = at(guidance, 2.0)
     if bench.classes < 2:
@@ -44,7 +44,7 @@ def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -
     first, second = (bench.guide(guided, torch.full((IMAGES,), label))(x, t) for label in (0, 1))
     assert farthest(eps(first), eps(second)) > bench.tolerance, "labels 0 and 1 make the same prediction"
     if model is not None or not guidance.keeps_scale_1:
-        return  # how often another network, another classifier or another distribution agree cannot be known
+        return  # for other networks, classifiers or distributions, the expected agreement is not known
     labels = [*range(bench.classes)] * 20
     images = sample(bench.model, Ancestral(), guidance=guided, labels=labels, steps=20).images
     assert bench.model.classifier is not None
@@ -54,7 +54,7 @@ def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -
 
 
 def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that a part of a batch, in another order, gives the same predictions: no image depends on another."""
+    """Check that a part of a batch, in another order, gives the same predictions, so that images are independent."""
     bench = Bench.of(model)
     for made in guiding_settings(guidance, model):
         for t, x in bench.states():
@@ -72,7 +72,7 @@ def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = No
 
 
 def _check_sizes(bench: Bench, guidance: Guidance, where: str) -> None:
-    """Check that images are guided as they are alone where the states and predictions of some explode."""
+    """Check that images are guided as if they were alone, even if states and predictions of others explode."""
 
     def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
         p = bench.model.denoise(x, t, condition)
@@ -92,7 +92,7 @@ def _check_sizes(bench: Bench, guidance: Guidance, where: str) -> None:
 
 
 def _check_many(bench: Bench, guidance: Guidance, where: str) -> None:
-    """Check that images are guided in a large batch as in a small one."""
+    """Check that images are guided in a large batch as in small ones."""
     t, x = bench.states()[2]
     many = bench.guide(guidance, bench.labels.repeat(MANY))(x.repeat(MANY, *[1] * (x.ndim - 1)), t)
     few = eps(bench.guide(guidance)(x, t))
@@ -105,10 +105,10 @@ def _check_many(bench: Bench, guidance: Guidance, where: str) -> None:
 
 
 def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that a state gives the same prediction whatever came before, and whatever the global random state is.
+    """Check that a state gives the same prediction after any other calls, and with any global random state.
 
-    Before it come none or a few calls: with other states, at other levels, with other labels, and of other batches. So
-    what is renewed at every second call alone is old when it is looked at.
+    Before it come no calls or a few: with other states, levels, labels and batches. Their number varies, so that a
+    cache that is renewed only at every second call is found, too.
     """
     bench = Bench.of(model)
     t, x = bench.states()[0]
@@ -137,7 +137,7 @@ def check_guided_runs_are_independent(guidance: Guidance, model: Model | None = 
 
 
 def _check_runs_down(bench: Bench, guidance: Guidance, where: str) -> None:
-    """Check that the states of a run, from noise to data, are guided as each is by itself."""
+    """Check that each state of a run, from noise to data, is guided as if it were alone."""
     guided = bench.guide(guidance)
     for t, x in 2 * bench.states():
         off = farthest(eps(guided(x, t)), eps(bench.guide(guidance)(x, t)))
@@ -148,11 +148,11 @@ def _check_runs_down(bench: Bench, guidance: Guidance, where: str) -> None:
 
 
 OTHERS = (1, 0, 0, 2, 1, 3, 1, 0, 5, 2)
-"""Calls that come between two with the same state, in turn: at even places and at odd ones."""
+"""Numbers of other calls between two with the same state, used in turn, so that it comes at even and odd places."""
 
 
 def _calls_beside(bench: Bench, made: Guidance, guided: Guided) -> list[Callable[[], Prediction]]:
-    """List calls that are to leave no trace in others: with another state, level, batch or label, one at a time."""
+    """List calls that must not affect others. Each differs in one thing: state, level, batch or label."""
     (t, x), *others = bench.states()
     few, turned = bench.guide(made, bench.labels[:2]), bench.guide(made, bench.labels.roll(1))
     calls = [functools.partial(guided, x.flip(0), t), functools.partial(guided, x, others[0][0])]
@@ -162,9 +162,9 @@ def _calls_beside(bench: Bench, made: Guidance, guided: Guided) -> list[Callable
 
 
 def _check_labels_are_not_kept(bench: Bench, made: Guidance, where: str) -> None:
-    """Check that the same states are guided to other labels after they were guided to the first ones.
+    """Check that states are guided to new labels after they were guided to other ones.
 
-    The images in another order tell what is to come out, unless they depend on each other.
+    The expected result comes from the same images in another order, if images are independent.
     """
     t, x = bench.states()[0]
     allowed = bench.tolerance * max(1.0, made.scale)

@@ -1,4 +1,4 @@
-"""Checks of a guidance in dtypes of fewer digits."""
+"""Checks of a guidance in dtypes of lower precision."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def _check_form(p: Prediction, x: Tensor, t: Level, where: str) -> None:
 
 
 PRECISIONS = {torch.float32: 1e-5, torch.bfloat16: 0.06, torch.float16: 0.01}
-"""Relative rounding of a guided prediction, for each unit of scale, that is allowed by the dtype of the state.
+"""Allowed relative rounding of a guided prediction per unit of scale, by the dtype of the state.
 
-To it comes that of the two predictions times the weight of the label, which may be far above the scale at some levels.
+Added to it is that of the two predictions times the weight of the label, which may exceed the scale at some levels.
 """
 
 ROOM = 200.0
-"""Times the weight of a guidance that numbers have to be able to reach in half precision: float16 ends at 65,504."""
+"""Factor on the weight of a guidance that half precision must be able to represent: float16 ends at 65,504."""
 
 
 def check_guided_precisions_agree(guidance: Guidance, model: Model | None = None) -> None:
     """Check that states in float32 and in half precision are guided as in float64, but for rounding.
 
-    What the network and the classifier answer is exact, so that the rounding is the guidance's own. samplerzoo itself
-    guides states in float32. Someone who calls `guide` may have others.
+    Answers of network and classifier are exact, so that all rounding is due to the guidance. samplerzoo itself guides
+    states in float32. Other callers of `guide` may use other dtypes.
     """
     if model is not None:
         raise SkipTest("what a network of one's own loses in another precision is not the guidance's")
@@ -70,7 +70,7 @@ def check_guided_precisions_agree(guidance: Guidance, model: Model | None = None
                         continue
                     try:
                         found = eps(exact.guide(made)(x, t))
-                    except RuntimeError:  # torch has no such function in half precision, as quantile: no silent mistake
+                    except RuntimeError:  # torch lacks a function in half precision, such as quantile: an error is fine
                         if dtype == torch.float32:
                             raise
                         continue
@@ -85,14 +85,14 @@ def check_guided_precisions_agree(guidance: Guidance, model: Model | None = None
 
 
 def _lost(bench: Bench, guidance: Guidance, x: Tensor, t: Level, guided: Tensor) -> tuple[float, float]:
-    """Return the weight of the label in guided eps, where it moves most, and the size of what it is the weight of."""
+    """Return the weight of the label in guided eps where both predictions differ most, and the size of these."""
     u, c = bench.away(guidance, x, t), bench.towards(guidance, x, t)
     line = Line.through(u, c, guided)
     return float(line.weight[line.length.argmax()].abs()), max(float(part.abs().max()) for part in (u, c, x / t.sigma))
 
 
 def _in_float64(model: Model) -> Model:
-    """Let network and classifier of a model, and of its second one, compute in float64 whatever they are given."""
+    """Let network and classifier of a model, and of its second model, compute in float64 for any input dtype."""
     net, classifier = model.net, model.classifier
     assert classifier is not None
     return dataclasses.replace(

@@ -1,6 +1,6 @@
-"""Checks of the scale of a guidance, against exact answers: at 0, at 1, between and beyond, and in its interval.
+"""Checks of the scale of a guidance against exact answers: at 0 and 1, between and above, and in its interval.
 
-They are made on every kind of path, and with every option of the guidance at other values that its bounds allow.
+They run on every kind of path, with every option of the guidance at further values within its bounds.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ SCALES = (
     *(halves / 2 for halves in range(3, 41)),
     *(25.0, 30.0, 40.0, 60.0, 100.0, 300.0, 1000.0, 1e4),
 )
-"""More scales, at which it is seen whether one is taken as it is."""
+"""More scales, to see whether each one is used as it is."""
 
 LONG, SAME = 1e-3, 1e-4
-"""Distance of u and c that is large enough to tell weights by, and relative distance of weights that are the same."""
+"""Distance of u and c from which weights can be measured, and relative distance of weights that count as equal."""
 
 NOISIEST = 1e6
-"""Noise to signal at a level where a state tells next to nothing of the image."""
+"""Noise-to-signal ratio of a level at which a state contains almost nothing of the image."""
 
 INTERVAL = (0.9, 2.2)
-"""Interval of noise to signal in which guidance is checked to be on. On a VP path sigma itself is below 1."""
+"""Interval of the noise-to-signal ratio for the check of intervals. On a VP path sigma itself is below 1."""
 
 WRONG_WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
     "it guides as the scale squared would: is the scale applied twice?": lambda u, c, other, s: u + s**2 * (c - u),
@@ -59,13 +59,13 @@ WRONG_WAYS: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
     "it is the conditional prediction at every scale: is the guidance ignored?": lambda u, c, other, s: c,
     "it is the prediction without a label at every scale: is the label ignored?": lambda u, c, other, s: u,
 }
-"""Mistakes that are known, with what they predict of u and c at a scale; `other` is c of the wrong labels."""
+"""Known mistakes, with the eps that they predict from u and c at scale s; `other` is c for the wrong labels."""
 
 RIGHT_BEFORE = {
     "VE": ": on a VP path, where alpha^2 + sigma^2 = 1, it is right",
     "flow": ": on VP and VE paths, with a network that predicts eps, it is right",
 }
-"""Words for a mistake that a path of this kind is the first to show."""
+"""Hint for a mistake that only shows on this kind of path."""
 
 
 def check_scale_1_is_conditional(guidance: Guidance, model: Model | None = None) -> None:
@@ -82,9 +82,9 @@ def check_scale_1_is_conditional(guidance: Guidance, model: Model | None = None)
 
 
 def check_scale_0_is_unconditional(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that scale 0 is the prediction without a label, at every level where the guidance is on.
+    """Check that scale 0 gives the prediction without a label, at every level where the guidance is on.
 
-    For a guidance by a second model it is that model's prediction.
+    For a guidance by a second model, it is the second model's prediction.
     """
     on = 0
     for made, bench, t, x in _each(settings_of(guidance, model), model):
@@ -99,7 +99,7 @@ def check_scale_0_is_unconditional(guidance: Guidance, model: Model | None = Non
 
 
 def check_scale_guides(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that a scale above 1 moves the prediction."""
+    """Check that a scale above 1 changes the prediction."""
     for bench in Bench.each(guidance, model):
         moved = max(
             farthest(eps(bench.guide(at(guidance, 2.0))(x, t)), bench.towards(guidance, x, t))
@@ -109,11 +109,11 @@ def check_scale_guides(guidance: Guidance, model: Model | None = None) -> None:
 
 
 def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that the scale is the weight where eps is u + weight (c - u), with u of scale 0 and c of scale 1.
+    """Check that the weight equals the scale where eps is u + weight (c - u), with u at scale 0 and c at scale 1.
 
-    Above scale 1 a guidance may give levels weights of their own, or bound how far it goes, but not everywhere in one
-    way: but for an option that says at which levels it guides, since that may leave none. Where its eps is not on that
-    line, nothing is known of it. Scales that its bounds do not admit are left out.
+    Above scale 1 a guidance may give each level its own weight, or bound its effect. But one wrong weight at all levels
+    and images is an error, unless an option that selects levels may have switched the guidance off. Nothing can be said
+    where eps is not on the line through u and c. Scales outside the guidance's bounds are left out.
     """
     if model is not None:
         raise SkipTest("a network in float32 is too coarse to tell whether eps is on a line")
@@ -147,13 +147,13 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
 
 
 def _are_alike(found: Sequence[Weight]) -> bool:
-    """Tell whether all images of all levels have one weight."""
+    """Tell whether all images at all levels have the same weight."""
     far = [weight.far for weight in found]
     return max(far) - min(far) <= found[0].tolerance
 
 
 def _at_more_scales(guidance: Guidance) -> Iterator[tuple[float, float]]:
-    """Yield more scales at which eps is u + weight (c - u) for all images and levels, with this one weight."""
+    """Yield further scales at which eps is u + weight (c - u) with one weight everywhere, and the weight."""
     bench = Bench.of(None)
     ends = [(t, x, bench.away(guidance, x, t), bench.towards(guidance, x, t)) for t, x in bench.states()]
     for scale, made in at_those_of(guidance, SCALES):
@@ -169,7 +169,7 @@ class Weight:
     """Weights of one image at the four scales, at a level where eps is on the line from u to c.
 
     Attributes:
-        tolerance: rounding of a weight: that of eps over the difference of c and u.
+        tolerance: rounding error of a weight: that of eps divided by the difference of c and u.
     """
 
     t: Level
@@ -183,26 +183,26 @@ class Weight:
 
     @property
     def is_scale(self) -> bool:
-        """True if the weights above 1 are the scale itself."""
+        """True if above scale 1 the weight is the scale itself."""
         return all(
             self._near(found, scale) for found, scale in ((self.more, MORE), (self.far, FAR), (self.beyond, BEYOND))
         )
 
     @property
     def is_off(self) -> bool:
-        """True if it is not guided, whatever the scale above 1."""
+        """True if the image is not guided at any scale above 1."""
         return all(self._near(found, 1.0) for found in (self.more, self.far, self.beyond))
 
     @property
     def off_scale(self) -> tuple[float, float]:
-        """The first scale above 1 that is not the weight, and the weight."""
+        """First scale above 1 that differs from its weight, and the weight."""
         above = ((FAR, self.far), (MORE, self.more), (BEYOND, self.beyond))
         return next((each for each in above if not self._near(each[1], each[0])), above[0])
 
     @property
     def fault(self) -> tuple[float, float] | None:
-        """Scale and weight that are wrong here; None if the weights may be meant."""
-        level = (self.far - 1) / (FAR - 1)  # how far this level is guided, for a scale of 2
+        """Scale and weight that are wrong here; None if the weights may be intended."""
+        level = (self.far - 1) / (FAR - 1)  # factor of this level, if its weight is 1 + level * (scale - 1)
         of_level = level > 0 and self._near(self.more, 1 + level * (MORE - 1))
         bounded = self.more + self.tolerance >= 1 and self.more <= MORE + self.tolerance
         bounded = bounded and self.more - self.tolerance <= self.far <= FAR + self.tolerance
@@ -232,7 +232,7 @@ def _weights(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> Iterator[
 
 
 def check_interval_is_of_noise_to_signal(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that the guidance is on where low < sigma/alpha <= high, and nowhere else, its two ends included."""
+    """Check that the guidance is on exactly where low < sigma/alpha <= high, also at both ends."""
     for bench in Bench.each(guidance, model):
         path = bench.model.schedule
         low, high = (path.at_log_snr(-2 * math.log(noise)) for noise in INTERVAL)
@@ -253,9 +253,9 @@ def check_interval_is_of_noise_to_signal(guidance: Guidance, model: Model | None
 
 
 def check_no_noise_is_taken_for_signal(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that guided x0 is the same for all states that are noise alone: nothing in them can tell of an image.
+    """Check that guided x0 is the same for all states that are pure noise, which contain nothing of an image.
 
-    A guidance that bends eps, as by another deviation or a bound, makes an image of what it takes away from the noise.
+    A guidance that changes eps by a factor or a bound turns the removed part of the noise into an image.
     """
     if model is not None:
         raise SkipTest("how much a model of one's own sees in noise is not known")
@@ -270,7 +270,7 @@ def check_no_noise_is_taken_for_signal(guidance: Guidance, model: Model | None =
         found = [eps(bench.guide(at(made, FAR))(x, t)) for x in states]
         first, second = (EPSILON.read(x, t, p)[1] for x, p in zip(states, found, strict=True))
         off, size = farthest(first, second), 1 + float(first.abs().max())
-        # of the signal 1e-6 is left, of which a steep classifier makes more; so small a change of eps makes an image
+        # a signal of 1e-6 is left, which a steep classifier amplifies; even so small a change of eps makes an image
         bent = farthest(found[0], bench.conditional(states[0], t)) < 1e-2
         assert off <= 1e-2 * size, (
             f"at scale {FAR:g}{difference(guidance, made)} guided x0 differs by {off:.2g} between two states that are "
@@ -279,7 +279,7 @@ def check_no_noise_is_taken_for_signal(guidance: Guidance, model: Model | None =
 
 
 def _each(checked: Iterable[Guidance], model: Model | None) -> Iterator[tuple[Guidance, Bench, Level, Tensor]]:
-    """Yield every setting with every state of every path that it takes."""
+    """Yield every setting, with every state of every path that it accepts."""
     for made in checked:
         for bench in Bench.each(made, model):
             for t, x in bench.states():
@@ -287,10 +287,10 @@ def _each(checked: Iterable[Guidance], model: Model | None) -> Iterator[tuple[Gu
 
 
 def _cause(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> str:
-    """Name the known mistake that explains the predictions at three scales, as the end of a sentence; else nothing.
+    """Name the known mistake that explains the predictions at three scales, as the end of a sentence; else return "".
 
-    A mistake at scales above 1 alone is recognised, too. Paths are checked one after the other, so that on a later one
-    it is known that the others are right.
+    A mistake only at scales above 1 is recognised, too. Paths are checked in turn, so that on a later path the earlier
+    ones are known to be right.
     """
     if bench.exact and bench.model.schedule.kind in RIGHT_BEFORE:
         return RIGHT_BEFORE[bench.model.schedule.kind]
@@ -301,7 +301,7 @@ def _cause(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> str:
     other = bench.conditional(x, t, bench.labels.roll(1))
     found = {scale: eps(bench.guide(at(guidance, scale))(x, t)) for scale in (HALF, MORE, FAR)}
     right = {scale: farthest(p, u + scale * (c - u)) for scale, p in found.items()}
-    if max(right.values()) <= 10 * bench.tolerance:  # the mistake is at other scales
+    if max(right.values()) <= 10 * bench.tolerance:  # right at these scales: the mistake is at others
         return ""
     for cause, predicted in WRONG_WAYS.items():
         off = {scale: farthest(p, predicted(u, c, other, scale)) for scale, p in found.items()}

@@ -1,4 +1,4 @@
-"""Checks of a guidance on models of many sizes: classes, labels, channels, pixels, and images of a batch."""
+"""Checks of a guidance on models of many sizes: numbers of classes, channels, pixels, and images in a batch."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ from samplerzoo.testing.guiding import (
 from samplerzoo.testing.settings import difference
 
 ROUNDING = 1e-9
-"""Error of eps for each unit of scale, by the sums over an image in another order."""
+"""Allowed error of eps per unit of scale, since sums over an image are taken in another order."""
 
 USUAL = ((3, 2, 2), (4, 4, 2))
-"""Shapes by which it is seen whether a guidance does something to each channel."""
+"""Shapes to tell whether a guidance treats channels separately."""
 
 SCALES = (0.0, 0.5, 1.0, 3.0, 300.0)
 
 SHARES = (0.3, 0.03)
-"""Levels to look at, as shares of T: classes are hard to tell apart, and easy."""
+"""Levels as shares of T: at one, classes are hard to tell apart, at the other easy."""
 
 CLASSES = (2, 4, 5, 8, 10, 16, 20, 32, 40, 49, 50, 100, 101, 257, 1000, 1001)
-"""Numbers of classes, with those beyond which labels do not fit into a byte."""
+"""Numbers of classes, also with labels that do not fit into a byte."""
 
 SHAPES = (
     *((channels, 2, 3) for channels in (1, 2, 3, 4, 5, 8, 16, 32)),
     (1,), (1, 28, 28), (3, 64, 8), (3, 8, 65), (4, 128, 4), (4, 4, 130), (3, 300, 2), (3, 2, 600), (3, 64, 64),
     (3, 1, 4, 4), (4, 17, 2, 2),
 )  # fmt: skip
-"""Shapes of images with as many channels as pictures and latents have, long and short, and of short films."""
+"""Shapes of images with the channels of pictures and latents, long and short, and of short films."""
 
 COPIES = (*range(1, 34), 40, 50, 64, 85, 86, 100, 128, 167, 334)
-"""Copies of three classes that other models have: with the last ones labels go beyond a thousand."""
+"""Numbers of copies of three classes in larger models. With the last ones, labels exceed a thousand."""
 
 MANY_COPIES = 100
-"""The same with each option at other values."""
+"""Largest number of copies that is tried with each option at other values, too."""
 
 FEW_CHANNELS = 32
-"""Channels up to which they are tried with each option at other values."""
+"""Largest number of channels that is tried with each option at other values, too."""
 
 ONE_LABEL = (*range(2, 10), 16, 33)
-"""Images of a batch that all have one label."""
+"""Numbers of images in a batch in which all have the same label."""
 
 
 def check_guides_models_of_any_size(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that models of other classes, channels and pixels are guided as the usual one is.
+    """Check that models with other classes, channels and pixels are guided in the same way as the usual model.
 
-    Where eps is u + weight (c - u) for all images, with one weight for each level and scale, that is the weight on
-    every model. A guidance that looks at how large eps is may go otherwise about images of another size.
+    If eps is u + weight (c - u) with one weight for all images of a level and scale, every model must have this weight.
+    A guidance that depends on the norm of eps may treat images of another size differently.
     """
     if model is not None:
         raise SkipTest("a model of one's own has a size of its own")
@@ -77,7 +77,7 @@ def check_guides_models_of_any_size(guidance: Guidance, model: Model | None = No
         raise SkipTest("its eps is not everywhere u + weight (c - u), with one weight for all images")
     around = looks_around(guiding(guidance))
     for bench, what in _benches():
-        if bench.refuses(guidance) or (around and len(bench.model.shape) > 1):  # another image in another shape
+        if bench.refuses(guidance) or (around and len(bench.model.shape) > 1):  # for neighbours, the shape matters
             continue
         path = bench.model.schedule
         for share, scale, made, weight in weights:
@@ -93,7 +93,7 @@ def check_guides_models_of_any_size(guidance: Guidance, model: Model | None = No
 
 
 def check_every_label_is_guided_to(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that all labels of models of many classes, which are copies of three, are guided to as those three are."""
+    """Check that in models whose many classes are copies of three, all labels are guided to in the same way."""
     if model is not None:
         raise SkipTest("a model of one's own has classes of its own")
     usual = dataclasses.replace(Bench.of(None), model=labelled(3, (1,)), labels=torch.arange(IMAGES) % 3)
@@ -115,10 +115,10 @@ def check_every_label_is_guided_to(guidance: Guidance, model: Model | None = Non
 
 
 def check_guided_images_of_any_size(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that images of all numbers of channels and pixels that people take are guided as the same numbers in a row.
+    """Check that images of all usual numbers of channels and pixels are guided like the same values in a row.
 
-    What is done to each number alone, or to all of an image, is the same in any shape. A setting that does something
-    to each channel is left out.
+    Operations on single values or on a whole image do not depend on the shape. A setting that treats channels
+    separately is left out.
     """
     if model is not None:
         raise SkipTest("a model of one's own has a size of its own")
@@ -136,7 +136,7 @@ def check_guided_images_of_any_size(guidance: Guidance, model: Model | None = No
 
 
 def _off_in_a_row(made: Guidance, shape: tuple[int, ...]) -> float:
-    """Return how far a guidance goes another way about an image than about its numbers in a row; infinite if refused.
+    """Return the difference between a guided image and the same values guided in a row; infinite if refused.
 
     The error is relative to the scale.
     """
@@ -151,7 +151,7 @@ def _off_in_a_row(made: Guidance, shape: tuple[int, ...]) -> float:
 
 
 def check_guided_batches_of_any_size(guidance: Guidance, model: Model | None = None) -> None:
-    """Check that images are guided alike in batches of all sizes that people take, of different labels or of one."""
+    """Check that images are guided alike in batches of all usual sizes, with different labels or with one."""
     bench, made = Bench.of(model), guiding(guidance)
     t, x = bench.states()[2]
     expected = eps(bench.guide(made)(x, t))
@@ -167,7 +167,7 @@ def check_guided_batches_of_any_size(guidance: Guidance, model: Model | None = N
 
 
 def _weight(made: Guidance, guidance: Guidance, share: float) -> float | None:
-    """Return the one weight that all images of the usual model have at a share of T, or None if there is none."""
+    """Return the weight that all images of the usual model have at a share of T, or None if they differ."""
     bench = Bench.of(None)
     t = bench.model.schedule.at(share * bench.model.schedule.T)
     x = bench.state(t)

@@ -1,6 +1,6 @@
-"""Checks that an image depends on its own draws alone: not on other images, other runs, or a global random state.
+"""Checks that an image depends only on its own draws, not on other images, other runs, or a global random state.
 
-And that the levels of a run depend on what was asked for alone.
+And checks that the levels of a run depend only on the request.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from samplerzoo.testing.checks.leftovers import check_nothing_is_shared
 from samplerzoo.testing.fixtures import ON_VP, Noise, Path, bimodal, farthest, given_noise, last, normal, states, varied
 
 MANY = 4200
-"""Images of a large batch, more than parts that one might divide it into."""
+"""Images of a large batch, more than any part into which a method may divide it."""
 
 ROUNDING = 1e-10
-"""Difference of images of batches of unlike sizes that is rounding."""
+"""Difference of images in batches of different sizes that counts as rounding."""
 
 WIDE = 300.0
-"""Deviation of data whose predictions are far larger than those of pictures."""
+"""Standard deviation of data whose predictions are far larger than those of pictures."""
 
 CONTRASTS = (1.0, 1e-3, 30.0, 0.0, 1e3, 1.0)
-"""Factors of the draws of images of one batch: some explode, and others are next to nothing."""
+"""Factors on the draws of a batch's images: some explode, and others almost vanish."""
 
 
 def check_batch_is_not_mixed(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that images of batches of many sizes are those that are made alone, or with others in another order.
+    """Check that an image is the same alone, in batches of many sizes, and with others in another order.
 
-    It is checked on a nonlinear network, in float64, and with predictions of all sizes: a bound or a factor may be that
-    of the batch where an image explodes.
+    The network is nonlinear, in float64. Predictions of all sizes are tried, since a bound or a factor may be computed
+    from the whole batch when one image explodes.
     """
     model, grid = bimodal(schedule=path.schedule), path.some
     for images in (2, 3, 4, 5, 8, MANY):
@@ -54,7 +54,7 @@ def check_batch_is_not_mixed(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def _check_sizes_are_not_mixed(sampler: Sampler, path: Path) -> None:
-    """Check that images are what they are alone in batches of large values, and of large and small ones."""
+    """Check that images are the same as alone in batches with large values, and with large and small ones."""
     images = len(CONTRASTS)
     for std, contrasts in ((0.5, CONTRASTS), (WIDE, CONTRASTS), (WIDE, (1.0,) * images)):
         model = varied(0.0, std, shape=(2,), schedule=path.schedule)
@@ -70,7 +70,7 @@ def _check_sizes_are_not_mixed(sampler: Sampler, path: Path) -> None:
 
 
 def _each(factors: torch.Tensor, chosen: list[int]) -> Noise:
-    """Draw for some images of a batch, as many times as large as a factor of each says."""
+    """Return noise for some images of a batch, times a factor for each image."""
     source = given_noise(len(factors), (2,))
     return lambda: (source() * factors)[chosen]
 
@@ -96,10 +96,11 @@ def check_global_random_state(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that a run is the same after others and beside others, by a fresh object too, and that its states stay.
+    """Check that a run is the same after other runs, interleaved with them, and by a fresh object.
 
-    The others have another batch, shape, dtype, number of steps, first level and schedule, one at a time. And they have
-    the number of steps, the ends or some levels in common, on other grids, or the grid, with other options and noise.
+    Check that its states do not change later, either. The other runs differ in one thing at a time: batch, shape,
+    dtype, number of steps, first level or schedule. Or they share something: the number of steps, the ends or some
+    levels of a grid, or the whole grid with other options and noise.
     """
     fresh = type(sampler).model_validate_json(sampler.model_dump_json())
     schedule, some = path.schedule, path.some
@@ -113,7 +114,7 @@ def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> Non
     for other in path.schedules.values():
         grid = Grid(tuple(other.at(level.tau) for level in some.levels))
         list(states(sampler, normal(shape=(2,), schedule=other), grid, given_noise(3, (2,))))
-    next(states(sampler, model, some, given_noise(2, (2,))))  # and one that is given up
+    next(states(sampler, model, some, given_noise(2, (2,))))  # a run that is abandoned
     _assert_same(expected, first, "after other runs, the states that it had given")
     _assert_same(expected, list(states(sampler, model, some, given_noise(3, (2,)))), "after other runs")
     beside = states(sampler, normal(-1.0, shape=(2,), schedule=schedule), some, given_noise(3, (2,), seed=1))
@@ -124,9 +125,9 @@ def check_runs_leave_nothing_behind(sampler: Sampler, path: Path = ON_VP) -> Non
 
 
 def _check_answers_are_not_kept(sampler: Sampler, path: Path) -> None:
-    """Check that a run is the same after one of another network from the same noise, which is asked the same first.
+    """Check that a run is the same after a run of another network from the same noise, with the same first input.
 
-    It is compared with the first images of a larger batch, about which no network was asked before.
+    It is compared with the first images of a larger batch, which no network has got as input before.
     """
     model, other = (normal(mean, shape=(2,), schedule=path.schedule) for mean in (0.5, -1.0))
     alike = []
@@ -145,14 +146,14 @@ def _check_answers_are_not_kept(sampler: Sampler, path: Path) -> None:
 
 
 def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that a run has as many steps as were asked for, and the same levels whatever was asked for before.
+    """Check that a run has the requested number of steps, and the same levels after any earlier requests.
 
-    A grid of a class of its own may have other steps than were asked for, as those of other libraries do.
+    A grid of its own class may have another number of steps, as those of other libraries do.
     """
     asked = [(steps, spacing) for steps in (9, 11) for spacing in path.spacings]
     found = []
     for order in (asked, asked[::-1]):
-        schedule = copy.copy(path.schedule)  # what is kept of one is not known of the other
+        schedule = copy.copy(path.schedule)  # a cache for one object does not know the other
         grids = {(steps, spacing): grid_of(sampler, schedule, steps, spacing) for steps, spacing in order}
         found.append(grids)
         for (steps, spacing), grid in grids.items():
@@ -169,11 +170,11 @@ def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 LATE = 2.0
-"""Log-SNR above the noisiest level of a path up to which a run may begin."""
+"""Largest distance in log-SNR of the first level from the noisiest one of the path."""
 
 
 def _check_begins_in_noise(sampler: Sampler, path: Path) -> None:
-    """Check that a run begins where a state is noise, or where the spacing begins, on all schedules of a path."""
+    """Check that a run begins near the noisiest level, or where the spacing begins, on all schedules of a path."""
     for name, schedule in path.schedules.items():
         for spacing in path.spacings:
             grids = grid_of(sampler, schedule, 20, spacing), schedule.grid(20, spacing)
@@ -189,7 +190,7 @@ USE_NOISE = "use noise()"
 GUIDES_ALIKE = "a guidance guides a state in the same way each time"
 SAME_LEVELS = "the same steps have the same levels"
 SAME_ROWS = "the same images have the same features"
-"""Words for what is to be done instead of drawing from a global generator, by kind of plugin."""
+"""Advice instead of drawing from a global generator, by kind of plugin."""
 
 
 def _assert_same(expected: list[torch.Tensor], found: list[torch.Tensor], when: str) -> None:
@@ -218,10 +219,10 @@ def random_state() -> dict[str, Any]:
 
 @contextmanager
 def undrawn(instead: str) -> Iterator[None]:
-    """Check that nothing is drawn from a global generator meanwhile. It comes before all else that is found there.
+    """Check that nothing is drawn from a global generator inside the block. This error replaces any other from there.
 
     Args:
-        instead: words for what is to be done.
+        instead: advice on what to do instead.
     """
     before, found = random_state(), None
     try:
@@ -236,7 +237,7 @@ def undrawn(instead: str) -> Iterator[None]:
 
 
 def without_global_draws(check: Callable[[Any], None], instead: str) -> Callable[[Any], None]:
-    """Make a check fail with this cause wherever a plugin draws from a global generator, which stays as it was."""
+    """Wrap a check so that it fails if a plugin draws from a global generator. The random state is restored."""
 
     @functools.wraps(check)
     def checked(plugin: Any) -> None:
@@ -254,7 +255,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Put the global random states back as they were, since the kit keeps its own rules."""
+    """Restore the global random states after the block, since the kit obeys its own rules, too."""
     saved = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:
         yield

@@ -1,7 +1,7 @@
-"""Traces that runs leave in a process, which runs show that share with earlier ones all but one thing.
+"""Traces that runs leave in a process, found by runs that differ from earlier ones in one thing only.
 
-Something that is kept under a key that is too short, as step lengths by the number of steps and the ends, is taken by
-the next run that has this key. To run the same again shows nothing, since the first run's is kept for good.
+A cache with an incomplete key, such as step sizes by number of steps and ends of the grid, gives wrong values to a
+later run with the same key. Repeating the same run would show nothing, since its own values are in the cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from samplerzoo.testing.fixtures import ON_VP, Path, given_noise, states, varied
 from samplerzoo.testing.settings import neighbours
 
 LOG_SNR = (-3.13, -2.21, -1.79, -0.93, -0.516, 0.31)
-"""Log-SNR of the first levels of the run that is looked at: between whole timesteps, where beta jumps."""
+"""Log-SNR of the first levels of the examined run: between whole timesteps, where beta jumps."""
 
 LAST = 2.03
 """Log-SNR of its last noisy level."""
@@ -31,37 +31,37 @@ OTHERS = (
     (-3.13, -2.21, -1.79, -0.93, -0.24, 0.31),
     (-3.61, -2.95, -2.16, -1.79, -0.41, 0.17),
 )
-"""First levels of runs that come before it: with the same ends, with all levels the same but one, and with none."""
+"""First levels of earlier runs: with the same ends, with all levels but one the same, and with none the same."""
 
 STEPS, FEWER, MORE = 139, 137, 141
-"""Steps of all these runs, and of those that share nothing with them: numbers that no other check takes."""
+"""Steps of all these runs, and of runs that share nothing with them: numbers that no other check uses."""
 
 SHARED = "runs with the same number of steps, ends, times or some levels, or all of them and other noise"
 
 OPTIONS_FROM, OPTIONS_STEPS = -0.08, 10
-"""Log-SNR and steps by which the runs differ after which other options are tried: what is kept is that of the first."""
+"""Shift in log-SNR and steps of the runs for other options, so that these are the first to fill a cache."""
 
 SIZE, SMALLER, LARGER = (6, 5), (5, 4), (7, 6)
-"""Images and pixels of these, in the same way: shapes that no other check takes."""
+"""Images and pixels of the same runs: shapes that no other check uses."""
 
 NUDGE = 1e-3
-"""Change in log-SNR of levels that are shared with no run, over which states are nearly straight."""
+"""Change in log-SNR for levels that no other run shares. Over it, states are nearly linear."""
 
 STRAIGHT = 1e-5
-"""Relative difference of a state from the mean of those of nudged levels which is allowed."""
+"""Allowed relative difference of a state from the mean of those at nudged levels."""
 
 ROUNDING = 1e-10
 """Relative rounding of float64."""
 
 
 def check_nothing_is_shared(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that a run is not changed by others before it which share the number of steps, levels or shape with it.
+    """Check that a run is not changed by earlier runs that share the number of steps, levels or shape with it.
 
-    It is compared with runs of other numbers of steps and other shapes by fresh objects, which have the same first
-    levels and so begin alike, and with runs of levels that are a little off. A method that looks at the number of
-    steps, or at the shape, does not begin alike in two of those, and is compared with the latter alone.
+    It is compared with runs by fresh objects, with other numbers of steps and other shapes. They have the same first
+    levels, and so begin in the same way. It is also compared with runs at slightly different levels. A method that
+    depends on the number of steps or on the shape does not begin in the same way, and is only compared with the latter.
     """
-    with contextlib.suppress(UsageError):  # of so many steps
+    with contextlib.suppress(UsageError):  # if the number of steps is refused
         _run_other_grids(sampler, path)
         _check_as_fresh(sampler, path.schedule, LOG_SNR, STEPS, SHARED)
     around = [*neighbours(sampler)]
@@ -69,28 +69,28 @@ def check_nothing_is_shared(sampler: Sampler, path: Path = ON_VP) -> None:
         levels, steps = [level + OPTIONS_FROM for level in LOG_SNR], STEPS + OPTIONS_STEPS
         with contextlib.suppress(UsageError):
             for other in around:
-                with contextlib.suppress(UsageError):  # of the option
+                with contextlib.suppress(UsageError):  # if the option is refused
                     _begun(other, path.schedule, _grid(path.schedule, levels, steps))
             _check_as_fresh(sampler, path.schedule, levels, steps, "runs of the same grid with other options")
 
 
 def _run_other_grids(sampler: Sampler, path: Path) -> None:
-    """Begin runs of other noise: on the same grid, on others with its ends or levels, and on schedules with its times.
+    """Begin runs with other noise: on grids that share ends or levels, on schedules that share times, on the same grid.
 
-    They come in an order in which each of them is the first of something that is kept.
+    Their order is such that each of them is the first to fill some kind of cache.
     """
     times = [level.tau for level in _grid(path.schedule, LOG_SNR, STEPS).levels]
     for schedule in path.schedules.values():
         if schedule.at(times[0]) == path.schedule.at(times[0]):
             continue  # it has the same levels
-        with contextlib.suppress(UsageError):  # of the schedule
+        with contextlib.suppress(UsageError):  # if the schedule is refused
             _begun(sampler, schedule, Grid(tuple(map(schedule.at, times))), seed=1)
     for before in (*OTHERS, LOG_SNR):
         _begun(sampler, path.schedule, _grid(path.schedule, before, STEPS), seed=1)
 
 
 def _check_as_fresh(sampler: Sampler, schedule: Schedule, first: Sequence[float], steps: int, after: str) -> None:
-    """Check that a run is one of a fresh object with other steps and another shape, and one of levels that are off."""
+    """Compare a run with those of fresh objects with other steps and shapes, and with runs at nudged levels."""
     found = _begun(sampler, schedule, _grid(schedule, first, steps))
     fewer = _begun(_fresh(sampler), schedule, _grid(schedule, first, steps + FEWER - STEPS), SMALLER)
     more = _begun(_fresh(sampler), schedule, _grid(schedule, first, steps + MORE - STEPS), LARGER)
@@ -102,10 +102,10 @@ def _check_as_fresh(sampler: Sampler, schedule: Schedule, first: Sequence[float]
 
 
 def _around(sampler: Sampler, schedule: Schedule, first: Sequence[float], steps: int) -> list[torch.Tensor]:
-    """Return the states as those on levels that are moved have them: as means of both sides, and from either side.
+    """Estimate the states from runs at nudged levels: by means of both sides, and by extrapolation from either side.
 
-    These are alike where states are straight. A method that rounds, or that asks where beta jumps, is not, and is
-    judged by other checks.
+    The estimates agree if states are linear in the levels. They are not for a method that rounds, or that calls the
+    network where beta jumps. Other checks judge such methods.
     """
     far_below, below, above, far_above = (
         _begun(_fresh(sampler), schedule, _grid(schedule, first, steps, nudge=by))
@@ -123,7 +123,7 @@ def _check_same(found: torch.Tensor, expected: torch.Tensor, allowed: float, aft
 
 
 def _off(larger: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return the largest relative difference of each state, from the same images and pixels of a larger batch."""
+    """Return the largest relative difference of each state from the same images and pixels of a larger batch."""
     _, images, pixels = x.shape
     y = larger[:, :images, :pixels]
     return (x - y).abs().amax((1, 2)) / y.abs().amax((1, 2)).clamp(min=1.0)
@@ -134,7 +134,7 @@ def _fresh(sampler: Sampler) -> Sampler:
 
 
 def _grid(schedule: Schedule, first: Sequence[float], steps: int, *, nudge: float = 0.0) -> Grid:
-    """Lay a grid of levels of given log-SNR and of even steps after them, all of which a nudge moves."""
+    """Return a grid of levels with given log-SNR, followed by even steps. A nudge moves all levels."""
     step = (LAST - first[-1]) / (steps - len(first))
     rest = (first[-1] + step * n for n in range(1, steps - len(first) + 1))
     return Grid((*(schedule.at_log_snr(level + nudge) for level in (*first, *rest)), schedule.at(0.0)))

@@ -1,4 +1,4 @@
-"""Order of single steps all along a path, where the order of a run says nothing of one step among many."""
+"""Order of single steps all along a path, since the order of a run does not reveal one bad step among many."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from samplerzoo.testing.fixtures import ON_VP, Path
 from samplerzoo.testing.steps import MEANS, exact_std, predictor
 
 FIRST, LAST = -8.5, 7.0
-"""Log-SNR of the levels between which steps are looked at."""
+"""Log-SNR of the levels between which steps are examined."""
 
 STEP = 0.25
-"""Size of a step in log-SNR, which is compared with both halves of it."""
+"""Size of a step in log-SNR. It is compared with two steps of half the size."""
 
 STARTED, ENDING = 8, 4
-"""Steps after which a method with memory has its order, and those before the last noisy level that may have a lower."""
+"""Steps at the beginning and at the end that may have a lower order in a method with memory, and are left out."""
 
 HIGHEST = 2
-"""Order that is looked for in those that have a higher one: their errors cross zero where these fall with it."""
+"""Largest order that is required. For methods of higher order, errors may cross zero, so they need only this one."""
 
 FAINT = 2e-6
-"""Error of half a step, in deviations of the level, which is too small to tell its order."""
+"""Error of half a step, in standard deviations of the level, that is too small to measure an order."""
 
 PLACES = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64)[:, None]
-"""First states, in deviations from the mean."""
+"""First states, in standard deviations from the mean."""
 
 
 def check_order_of_every_step(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that the error of a step falls with its size as fast as the declared order says, at every level of a path.
 
-    It falls with one power more than that of a run. A step with an old answer in the place of a new one, or in a part
-    of it, has a lower order. In a run it may hide: where it is one of many, or at levels where little else happens. The
-    first steps and the last noisy ones are left out, where methods with memory may have a lower order. A step that
-    draws noise has no error of its own, and is judged by `check_every_step`.
+    The exponent is one more than for a run. A step that uses an old answer instead of a new one, or in a part of the
+    new one, has a lower order. In a run this may stay hidden if it is one step among many, or at levels with little
+    effect. The first steps and the last noisy ones are left out, where methods with memory may have a lower order. A
+    sampler that draws noise is judged by `check_every_step` instead.
     """
     schedule, order = smooth_schedule(path.kind), min(sampler.order, HIGHEST)
     grid, finer = (_grid(path.kind, step) for step in (STEP, STEP / 2))
@@ -52,7 +52,7 @@ def check_order_of_every_step(sampler: Sampler, path: Path = ON_VP) -> None:
     except _DrawsError:
         return
     larger = halves.reshape(-1, 2).max(1)
-    around = np.max([whole, np.r_[0.0, whole[:-1]], np.r_[whole[1:], 0.0]], axis=0)  # one alone may cross zero
+    around = np.max([whole, np.r_[0.0, whole[:-1]], np.r_[whole[1:], 0.0]], axis=0)  # a single error may cross zero
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.log2(around / larger) - (not corrects(sampler, schedule))
     for number in range(STARTED, len(found) - ENDING):
@@ -65,14 +65,14 @@ def check_order_of_every_step(sampler: Sampler, path: Path = ON_VP) -> None:
 
 @functools.cache
 def _grid(kind: str, step: float) -> Grid:
-    """Lay equal steps in log-SNR over a kind of path, and a last one to the clean level."""
+    """Return a grid of equal steps in log-SNR on a kind of path, and a last step to the clean level."""
     schedule, log_snr = smooth_schedule(kind), np.arange(FIRST, LAST + step / 2, step)
     return Grid((*(schedule.at_log_snr(float(value)) for value in log_snr), schedule.at(0.0)))
 
 
 @torch.no_grad()
 def _errors(sampler: Sampler, schedule: Schedule, grid: Grid) -> np.ndarray:
-    """Return the error of every step to a noisy level, in deviations of that level, from the state it departs from."""
+    """Return the error of every step to a noisy level, in standard deviations of it, relative to the exact flow."""
     x = _mean(grid.levels[0]) + exact_std(grid.levels[0]) * PLACES
     denoise = Denoiser(predictor(sampler, schedule), schedule)
     walk = walk_from(sampler, x, grid, denoise, _no_noise)
@@ -84,7 +84,7 @@ def _errors(sampler: Sampler, schedule: Schedule, grid: Grid) -> np.ndarray:
 
 
 class _DrawsError(Exception):
-    """A sampler draws noise."""
+    """Exception for a sampler that draws noise."""
 
 
 def _no_noise() -> Tensor:
@@ -92,7 +92,7 @@ def _no_noise() -> Tensor:
 
 
 def _flowed(x: Tensor, t: Level, s: Level) -> Tensor:
-    """Return where the exact flow of Gaussian data takes a state: it stays as many deviations from the mean."""
+    """Return the state after the exact flow of Gaussian data, which keeps its distance from the mean in deviations."""
     return _mean(s) + (x - _mean(t)) * exact_std(s) / exact_std(t)
 
 

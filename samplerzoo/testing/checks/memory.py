@@ -1,4 +1,4 @@
-"""Check of the weights of old predictions, which the declared order alone does not tell."""
+"""Check of the weights of old predictions, which a test of the declared order does not cover."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from samplerzoo.testing.memory import Memory, memory
 from samplerzoo.testing.settings import difference, neighbours
 
 TOLERANCE = 0.25
-"""Distance of a measured order from the true one that is allowed, for the next terms of the error."""
+"""Allowed distance of a measured order from the true one, due to the next terms of the error."""
 
 MOST = 24
-"""Settings that are tried."""
+"""Most settings that are tried."""
 
 
 def check_memory_adds_order(sampler: Sampler) -> None:
-    """Check that each old prediction that a step builds on raises the order by one, where predictions are given.
+    """Check that each old prediction that a step builds on raises the order by one, for given predictions.
 
-    The predictions are functions of lambda. Then k of them give order k, with weights that are right: those of a
-    polynomial in lambda, in sigma / alpha or in time. It has to be so on one kind of path, since a mean over time is
-    right where time is sigma. Noise has no part in it. What is found is a warning: a method with other weights has the
-    order that it declares all the same, and may be meant so, as those are that damp or extrapolate.
+    The predictions are given functions of lambda. With correct weights, those of a polynomial in lambda, in
+    sigma / alpha or in time, k of them give order k. One kind of path is enough, since a mean over time is correct only
+    if time is sigma. Noise plays no part. A finding is only a warning: a method with other weights still has the order
+    that it declares, and may be intended, as methods that damp or extrapolate are.
     """
     for other in _settings(sampler):
         best = _best_memory(other)
@@ -35,7 +35,7 @@ def check_memory_adds_order(sampler: Sampler) -> None:
 
 
 def _settings(sampler: Sampler) -> list[Sampler]:
-    """List the sampler and what differs from it in up to two options, evenly thinned to about MOST."""
+    """List the sampler and settings that differ from it in up to two options, evenly thinned to about MOST."""
     around = [sampler, *neighbours(sampler)]
     found: list[Sampler] = []
     for other in itertools.chain(around, *map(neighbours, around)):
@@ -45,7 +45,7 @@ def _settings(sampler: Sampler) -> list[Sampler]:
 
 
 def _best_memory(sampler: Sampler) -> Memory | None:
-    """Measure the memory on the kind of path where it serves best; None if there is none, or no path is taken."""
+    """Measure the memory on the kind of path where it works best; None without memory, or if all paths are refused."""
     best: Memory | None = None
     for path in (ON_VE, ON_FLOW, ON_VP):
         if refusal(sampler, path) is not None:

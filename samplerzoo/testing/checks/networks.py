@@ -1,4 +1,4 @@
-"""Checks of how an architecture drives its network: batches of any number, any time and label, any dtype and device."""
+"""Checks of how an architecture drives its network: batches of any size, any time, label, dtype and device."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from samplerzoo.testing.checks.architectures import answer_of, condition_of, fac
 from samplerzoo.testing.fixtures import farthest
 
 BATCHES = (*range(1, 18), 25, 31, 32, 33, 64, 65, 128)
-"""Images of a batch."""
+"""Numbers of images in a batch."""
 MANY = 130
-"""Images of the batch with which those of the others are compared."""
+"""Images in the batch that the other batches are compared with."""
 
 SAME = 1e-4
-"""Relative difference of an answer in another batch: networks add up in other orders in float32."""
+"""Allowed relative difference of an answer in another batch, since float32 sums depend on the batch."""
 
 FEW = 3
-"""Images of the calls that come one after the other."""
+"""Images in each of several successive calls."""
 
 CHANGE = 1e-3
 """Change of a state, below the rounding of bfloat16 and far above that of float32."""
 
 LABELS = 256
-"""Labels that are tried; of more, the first ones and the last."""
+"""Most labels that are tried. If there are more, the first ones and the last are."""
 
 HALF_PRECISION = {torch.bfloat16: 0.2, torch.float16: 0.1}
-"""Relative difference of answers that half precision may make in a deep network."""
+"""Allowed relative difference of answers in half precision, for a deep network."""
 
 RANGES = (torch.linspace(1, 1000, 1000), torch.linspace(0.004, 1, 250))
 """Times that are tried: timesteps, and fractions of 1."""
 PART = 100
-"""Images that a network is asked about at once at different times."""
+"""Images at different times in one call of a network."""
 JUMP = 20.0
-"""Change from one time to the next, in the median of those around it, that is no longer smooth."""
+"""Change from one time to the next that counts as a jump, in multiples of the median change around it."""
 AROUND = 10
 
 
 def check_images_are_answered_alone(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that an answer is the same in a batch of any number: at its own time, with its own label."""
+    """Check that an answer is the same in a batch of any size, in which each image has its own time and label."""
     facts = facts_of(architecture, module)
     x, condition = given(facts, MANY)
     times = _spread(facts, MANY)
     whole = answer_of(architecture, module, x, times, condition)
     allowed = SAME * max(1.0, float(whole.abs().max()))
     for number in BATCHES:
-        rows = torch.arange(MANY - number, MANY)  # at another place than in the whole
+        rows = torch.arange(MANY - number, MANY)  # at another place than in the whole batch
         off = farthest(answer_of(architecture, module, x[rows], times[rows], condition[rows]), whole[rows])
         assert off <= allowed, (
             f"the answers in a batch of {number} differ by {off:.2g} from those to the same images in one of {MANY}, "
@@ -62,13 +62,13 @@ def check_images_are_answered_alone(architecture: NetworkArchitecture, module: A
 
 
 def check_calls_are_answered_alone(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that one function answers every call as a new one does, whatever came before.
+    """Check that one function answers every call like a new function, whatever calls came before.
 
-    The calls have the batch in common, and all but one of states, times and conditions; or the first pixels, too.
+    Successive calls share the batch size and all but one of states, times and conditions, or even the first pixels.
     """
     facts = facts_of(architecture, module)
     x, condition = given(facts, FEW)
-    times, back = _spread(facts, FEW + 1)[1:], torch.arange(FEW).flip(0)  # a network may read the log of time
+    times, back = _spread(facts, FEW + 1)[1:], torch.arange(FEW).flip(0)  # not time 0: a network may take its log
     moved = x.clone()
     moved[..., -1] += 1
     network = architecture.call(module.eval())
@@ -90,7 +90,7 @@ def check_calls_are_answered_alone(architecture: NetworkArchitecture, module: An
 
 
 def check_float32_has_its_digits(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that a state is read with the digits of float32: half of a small change makes half of the difference."""
+    """Check that states are read in float32: half of a small change must give half of the difference."""
     facts = facts_of(architecture, module)
     x, condition = given(facts, 2)
     change = CHANGE * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
@@ -105,7 +105,7 @@ def check_float32_has_its_digits(architecture: NetworkArchitecture, module: Any)
 
 
 def check_time_is_handed_on(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that another time has another answer, fractions included, unless it has a table of times."""
+    """Check that different times give different answers, also fractions unless the network has a table of times."""
     facts = facts_of(architecture, module)
     x, condition = given(facts, 1)
     early, late = times_of(facts)
@@ -119,9 +119,9 @@ def check_time_is_handed_on(architecture: NetworkArchitecture, module: Any) -> N
 
 
 def check_no_time_is_read_otherwise(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that answers change smoothly with time: at no single time, and not at an end, is it another function.
+    """Check that answers change smoothly with time, without exceptions at single times or at the ends.
 
-    A network of parts for more and for less noise changes once, which may be.
+    One change is allowed, for a network with separate parts for more and for less noise.
     """
     facts = facts_of(architecture, module)
     if facts.times is not None:
@@ -145,7 +145,7 @@ def check_no_time_is_read_otherwise(architecture: NetworkArchitecture, module: A
 
 
 def check_every_label_is_handed_on(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that every label, or other prompts, have an answer of their own, alone as in a batch."""
+    """Check that every label, or every prompt, gives a different answer, and the same alone and in a batch."""
     facts = facts_of(architecture, module)
     count = facts.labels or 3 * bool(facts.prompt)
     if count < 2:
@@ -171,11 +171,11 @@ def check_every_label_is_handed_on(architecture: NetworkArchitecture, module: An
 
 
 ONE_IN_BFLOAT16 = tuple((middle - 1.0, middle + 1.0) for middle in range(520, 1000, 64))
-"""Pairs of times that are one number in bfloat16, whose numbers above 512 are four apart."""
+"""Pairs of times that are equal in bfloat16, whose numbers above 512 are four apart."""
 
 
 def check_half_precision_is_answered_in_float32(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that weights in half precision answer float32 to float32, near to the answer of float32 weights."""
+    """Check that weights in half precision turn float32 into float32, close to the answers of float32 weights."""
     facts = facts_of(architecture, module)
     x, condition = given(facts, 3)
     exact = answer_of(architecture, module, x, times_of(facts)[0], condition)
@@ -191,9 +191,9 @@ def check_half_precision_is_answered_in_float32(architecture: NetworkArchitectur
 
 
 def _check_times_keep_their_digits(architecture: NetworkArchitecture, module: Any, facts: NetworkFacts) -> None:
-    """Check that late times which bfloat16 takes for one have two answers of weights in bfloat16, too.
+    """Check that with bfloat16 weights, late times that are equal in bfloat16 still give different answers.
 
-    Of a network that hardly heeds time some pairs have one answer by rounding, but not all.
+    If a network hardly depends on time, some pairs have equal answers by rounding, but not all of them.
     """
     x, condition = given(facts, 1)
     weights = read_again(architecture, module, torch.bfloat16)
@@ -210,7 +210,7 @@ def _check_times_keep_their_digits(architecture: NetworkArchitecture, module: An
 
 
 def check_takes_half_precision(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that weights in half precision are taken at all: on many devices they are what is used by default."""
+    """Check that weights in half precision work at all, since they are the default on many devices."""
     facts = facts_of(architecture, module)
     x, condition = given(facts, 1)
     for dtype in HALF_PRECISION:
@@ -224,7 +224,7 @@ def check_takes_half_precision(architecture: NetworkArchitecture, module: Any) -
 
 
 def check_device_is_that_of_the_network(architecture: NetworkArchitecture, module: Any) -> None:
-    """Check that no tensor of the way is on a device of its own, by a network on torch's device without numbers."""
+    """Check that no tensor is created on a wrong device, with a network on torch's meta device."""
     facts = facts_of(architecture, module)
     x, condition = given(facts, 3)
     told = type(condition)({name: value.to("meta") for name, value in condition.inputs.items()}, condition.labels)
@@ -238,5 +238,5 @@ def check_device_is_that_of_the_network(architecture: NetworkArchitecture, modul
 
 
 def _spread(facts: NetworkFacts, images: int) -> Tensor:
-    """Return a time for each image."""
+    """Return a different time for each image."""
     return torch.arange(images).float() * 9 % (facts.times or 1000)

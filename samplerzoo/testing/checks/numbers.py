@@ -1,6 +1,6 @@
-"""Checks of numbers that people type: of steps, of images in a batch, of channels, and of pixels along a side.
+"""Checks of numbers that people choose: steps, images in a batch, channels, and pixels along a side.
 
-Nothing about a method changes at any of them. So all small ones are tried, and of the large ones those that are common.
+No method should change at any particular number. So all small numbers are tried, and common large ones.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from samplerzoo.testing.steps import whole_grid
 STEPS = (
     *range(1, 65), 70, 75, 80, 90, 96, 99, 100, 101, 120, 125, 128, 150, 180, 199, 200, 250, 256, 300, 500,
 )  # fmt: skip
-"""Numbers of steps of whole runs; those of more are made by `check_long_runs`."""
+"""Numbers of steps of whole runs. `check_long_runs` makes longer ones."""
 
 MORE_STEPS = (*range(65, 129), 333, 350, 400, 450, 512, 600, 640, 700, 750, 768, 800, 900, 999, 1000, 1024)
-"""Numbers of steps of runs that are begun, beside those."""
+"""Further numbers of steps, for runs that are only begun."""
 
 BEGINNING = (-3.0, -2.2, -1.8, -0.9, -0.5, 0.3)
-"""Log-SNR at which runs of any number of steps begin, so many that a method with memory has filled it."""
+"""Log-SNR of the first levels of all these runs. There are enough to fill the memory of a method."""
 
 BEGUN = len(BEGINNING) - 1
 TINY = 0.005
-"""Size of the steps after them, in log-SNR."""
+"""Size of the steps after these levels, in log-SNR."""
 
 BATCHES = (
     *range(1, 132), 144, 150, 160, 192, 200, 250, 255, 256, 257, 300, 320, 384, 400, 500, 511, 512, 513, 600, 640, 750,
@@ -45,7 +45,7 @@ CHANNELS = (
     *range(1, 67), 72, 80, 96, 100, 112, 120, 128, 144, 160, 192, 200, 224, 240, 256, 257, 320, 384, 512, 640, 768,
     1000, 1024, 1280, 2048,
 )  # fmt: skip
-"""Channels of images, with those of pictures, of latents and of features."""
+"""Numbers of channels of images, including those of pictures, latents and features."""
 
 SIDES = (
     *range(1, 66), 72, 80, 90, 96, 100, 104, 112, 120, 125, 127, 128, 129, 144, 150, 152, 160, 176, 180, 192, 200, 208,
@@ -53,7 +53,7 @@ SIDES = (
     513, 540, 576, 600, 608, 640, 672, 704, 720, 768, 800, 832, 864, 896, 900, 960, 992, 1000, 1024, 1080, 1088, 1152,
     1200, 1216, 1280, 1344, 1360, 1440, 1536, 1600, 1920, 2000, 2048,
 )  # fmt: skip
-"""Pixels along a side of a picture or of a latent one, or samples of sound."""
+"""Pixels along a side of a picture or a latent, or numbers of audio samples."""
 
 SQUARES = (
     *((channels, side, side) for channels, side in itertools.product((1, 3, 4, 16), (8, 16, 28, 32))),
@@ -63,11 +63,11 @@ SQUARES = (
 
 
 def check_any_number_of_steps(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check runs of all numbers of steps that people take: every step of them, and that they begin alike.
+    """Check runs with all usual numbers of steps: every step of them, and that they begin in the same way.
 
-    A run begins in the same way whatever the number of its steps, if its first levels are the same. A method that looks
-    at the number everywhere, as one whose noise is spread over the steps, has no such beginning, and one that does so
-    where steps are few may begin otherwise up to some number.
+    If the first levels are the same, a run should begin in the same way for any number of steps. A method that always
+    depends on the number, such as one that spreads its noise over the steps, is not checked for that. A method that
+    depends on it only when steps are few may begin differently up to some number.
     """
     schedule = path.schedule
     grids = {f"{steps} {path.spacings[0]} steps": grid_of(sampler, schedule, steps) for steps in STEPS}
@@ -91,7 +91,7 @@ def check_any_number_of_steps(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def _begun(sampler: Sampler, path: Path) -> dict[int, tuple[float, ...]]:
-    """Return the states of the first steps of runs by their number of steps, of which the others are tiny ones."""
+    """Return the states of the first steps of runs, by number of steps. The steps after them are tiny."""
     schedule, model = path.schedule, normal(shape=(2,), schedule=path.schedule)
     log_snr = [*BEGINNING, *(BEGINNING[-1] + TINY * n for n in range(1, max(MORE_STEPS) - BEGUN))]
     levels = [*map(schedule.at_log_snr, log_snr)]
@@ -105,7 +105,7 @@ def _begun(sampler: Sampler, path: Path) -> dict[int, tuple[float, ...]]:
 
 
 def check_batches_of_any_size(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that images are the same in batches of all sizes that people take."""
+    """Check that images are the same in batches of all usual sizes."""
     model, pool = varied(shape=(2,), schedule=path.schedule), given_noise(MANY, (2,))
     drawn: list[torch.Tensor] = []
 
@@ -126,7 +126,7 @@ def check_batches_of_any_size(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def check_images_of_any_size(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that the same numbers make the same image with all numbers of channels and of pixels that people take."""
+    """Check that the same values make the same image with all usual numbers of channels and pixels."""
     flat = image_of(sampler, path, (PERIOD,))
     columns, rows = ((1, side, 2) for side in SIDES), ((2, 1, side) for side in SIDES)
     for shape in (*((channels, 2, 1) for channels in CHANNELS), *columns, *rows, *SQUARES):

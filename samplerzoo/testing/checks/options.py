@@ -1,4 +1,4 @@
-"""Checks of what a plugin says of itself: its options and its source. They are for samplers and guidances alike."""
+"""Checks of a plugin's description of itself, its options and its source, for samplers and guidances alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOUNDED = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum",
 
 
 def check_keeps_the_protocol(plugin: Options) -> None:
-    """Check that it can be registered: its members are as they are used, and no field is named as a flag of `run`."""
+    """Check that it can be registered: its members fit their use, and no field has the name of a flag of `run`."""
     check_plugin(type(plugin), next(kind for kind, base in bases().items() if isinstance(plugin, base)))
     if isinstance(plugin, Sampler):
         check_values(plugin, "order", "takes_shift")
@@ -29,7 +29,7 @@ def check_keeps_the_protocol(plugin: Options) -> None:
 
 
 def check_cites_its_source(plugin: Options) -> None:
-    """Check that the docstring names author and year, so that a reader of a figure knows which method is meant."""
+    """Check that the docstring names author and year, so that readers know which method is meant."""
     text = type(plugin).__dict__.get("__doc__") or ""
     assert text.strip(), f"{type(plugin).__name__} has no docstring: name the method, its authors and the year"
     assert CITATION.search(" ".join(text.split())), (
@@ -56,7 +56,7 @@ def check_options_are_documented(plugin: Options) -> None:
 
 
 def check_options_survive(plugin: Options) -> None:
-    """Check that options survive JSON, as in a record of a run, and pickle, as on the way to another process."""
+    """Check that options survive JSON, as in the record of a run, and pickle, as when sent to another process."""
     cls = type(plugin)
     text = plugin.model_dump_json()
     assert cls.model_validate_json(text) == plugin, f"{plugin!r} comes back from JSON {text} as something else"

@@ -1,4 +1,4 @@
-"""Kinds of path that a sampler refuses: in one line, at once, and not all of them; and spacings, which it heeds."""
+"""Checks of refused paths, which must be refused at once, in one line, and not all of them; and of spacings."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from samplerzoo.testing.fixtures import PATHS, Path, given_noise, made_for, stat
 
 STEPS = 3
 SPACED = 9
-"""Steps of grids that are to differ with the spacing."""
+"""Steps of grids that must differ between spacings."""
 LOOKED_UP = ("at", "at_log_snr")
-"""Methods of a schedule whose errors are about a level that a sampler made up, and refuse no path."""
+"""Methods of a schedule whose errors are about an invalid level of the sampler, and not a refusal of the path."""
 
 
 def refusal(sampler: Sampler, path: Path) -> str | None:
-    """Return the reason for which a sampler refuses a kind of path, from a run of a few steps; None if it takes it."""
+    """Return the reason why a sampler refuses a kind of path, from a run of a few steps; None if it accepts it."""
     model = made_for(sampler, 0.5, 0.5, path.schedule)
     try:
         list(states(sampler, model, grid_of(sampler, path.schedule, STEPS), given_noise(2, (1,))))
     except UsageError as error:
         return None if _innermost(error.__traceback__) in LOOKED_UP else str(error)
-    except (Exception, SystemExit):  # the checks say what it is
+    except (Exception, SystemExit):  # not a refusal; the checks report it
         return None
     return None
 
 
 def check_takes_some_path(sampler: Sampler) -> None:
-    """Check that there is a kind of path that the sampler does not refuse."""
+    """Check that the sampler accepts at least one kind of path."""
     reasons = [refusal(sampler, path) for path in PATHS]
     assert None in reasons, f"it refuses every kind of path: {'; '.join(filter(None, reasons))}"
 
 
 def check_spacing_is_heeded(sampler: Sampler) -> None:
-    """Check that the levels are others on another spacing. A method may have levels of its own, which is a warning."""
+    """Check that another spacing gives other levels. This is only a warning, since a method may have its own levels."""
     for path in PATHS:
         if refusal(sampler, path) is None:
             first, second = (grid_of(sampler, path.schedule, SPACED, spacing) for spacing in path.spacings)

@@ -16,20 +16,20 @@ SHAPES = (
     (1, 48), (2, 4096), (1, 6, 8), (1, 1, 1), (1, 28, 28), (3, 32, 32), (3, 64, 64),
     (3, 1, 4, 4), (4, 3, 2, 2), (16, 21, 8, 8),
 )  # fmt: skip
-"""Shapes of images of many sizes, long and short in either direction, of sound, and of short films."""
+"""Shapes of images of many sizes, long or short in either direction, of audio, and of short films."""
 
 LARGER = ((3, 512, 512), (3, 1024, 1024), (4, 256, 256), (16, 256, 256), (16, 33, 64, 64))
-"""Shapes of images that take seconds, and of the latents of large images and of films."""
+"""Shapes of images that take seconds, and of latents of large images and films."""
 
 WIDE = 3.0
-"""Deviation of the data, by which values go far beyond those of pictures: bounds of large images are seen."""
+"""Standard deviation of the data, so large that values exceed those of pictures, and bounds have an effect."""
 
 PERIOD = 61
-"""Numbers that an image has over and over: a prime, so that rows and channels are not alike."""
+"""Number of values that an image repeats: a prime, so that rows and channels differ."""
 
 
 def check_any_shape(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that the same numbers in another shape, size or memory layout make the same image."""
+    """Check that the same values in another shape, size or memory layout make the same image."""
     flat = image_of(sampler, path, (PERIOD,))
     for shape in SHAPES:
         check_shape(sampler, path, shape, flat)
@@ -37,7 +37,7 @@ def check_any_shape(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def check_large_images(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that the same numbers make the same image in shapes as large as the largest that people make."""
+    """Check that the same values make the same image in shapes as large as the largest in use."""
     flat = image_of(sampler, path, (PERIOD,))
     for shape in LARGER:
         check_shape(sampler, path, shape, flat)
@@ -66,22 +66,22 @@ def image_of(
     shape: tuple[int, ...],
     layout: torch.memory_format = torch.contiguous_format,
 ) -> torch.Tensor:
-    """Make two images of a shape from draws of PERIOD numbers, over and over."""
+    """Make two images of a shape from draws of PERIOD values, repeated."""
     draw = given_noise(2, (PERIOD,))
     noise = lambda: _repeated(draw(), shape).contiguous(memory_format=layout)  # noqa: E731
     return last(sampler, varied(0.5, WIDE, shape=shape, schedule=path.schedule), path.some, noise)
 
 
 def _repeated(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """Fill images of a shape with the numbers of x, (N, PERIOD), over and over."""
+    """Fill images of a shape with the values of x, (N, PERIOD), repeated."""
     pixels = torch.Size(shape).numel()
     return x.repeat(1, -(-pixels // PERIOD))[:, :pixels].reshape(-1, *shape)
 
 
 def check_pixels_are_independent(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that on data of independent pixels another draw for one pixel changes this pixel alone.
+    """Check that on data of independent pixels another draw for one pixel changes only this pixel.
 
-    And that a pixel does not depend on how many others there are.
+    And check that a pixel does not depend on the number of other pixels.
     """
     schedule, grid = path.schedule, path.some
     alone = last(sampler, varied(shape=(2,), schedule=schedule), grid, given_noise(1, (2,)))
@@ -103,7 +103,7 @@ def check_pixels_are_independent(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def _one_pixel_a_row(shape: tuple[int, ...], chosen: list[int]) -> Noise:
-    """Draw for two pixels, over and over; in every row but the first one pixel gets a draw of its own."""
+    """Return noise that repeats the draws of two pixels. In every row but the first, one pixel gets its own draw."""
     pixels, rows = torch.Size(shape).numel(), torch.arange(len(chosen))
     first, other = given_noise(1, (2,)), given_noise(1, (len(chosen),), seed=1)
 

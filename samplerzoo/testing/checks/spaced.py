@@ -1,4 +1,4 @@
-"""Checks of a spacing: levels that decrease from the top to the clean end, as many as there are steps, on any path."""
+"""Checks of a spacing: levels decrease from the top to the clean end, one per step, on any path."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR
 from samplerzoo.testing.settings import difference, neighbours, settings, values_apart, with_value
 
 ROUNDING = 1e-9
-"""Relative distance from the top of a path that is no other level: of a grid that is computed in logarithms."""
+"""Relative distance from the top within which a level is the top, since a grid may be computed in logarithms."""
 
 MOST_STEPS = 1000
-"""Steps beyond which the last one of some spacings is cleaner than the first of the usual thousand timesteps."""
+"""Largest number of steps. With more, the last level of some spacings is cleaner than the first of 1000 timesteps."""
 
 STEPS = tuple(sorted(n for n in {*numbers.STEPS, *numbers.MORE_STEPS} if n <= MOST_STEPS))
-"""Numbers of steps to look at: all small ones, and large ones that people take."""
+"""Numbers of steps to try: all small ones, and common large ones."""
 
 FEWER_STEPS = (*range(1, 17), 33, 50, 99, 333, 1000)
 """Numbers of steps at other values of an option."""
 
 FEW, MANY = 10, (30, 60, 250)
-"""Steps that a spacing takes on every path that it takes at all, and those at which its options are tried, too."""
+"""Number of steps that must work on every accepted path, and further numbers at which options are tried."""
 
 
 def _with_grid(schedule: Schedule) -> Schedule:
-    """Give a path a grid of its own, as that of a model's scheduler: the levels between T and the cleanest one."""
+    """Give a path its own grid, as from a model's scheduler: even times from T to the cleanest level of training."""
     span = schedule.T - schedule.low
     schedule.own = lambda steps: [schedule.T - span * k / max(steps - 1, 1) for k in range(steps)]
     return schedule
@@ -54,27 +54,27 @@ SCHEDULES = {
 
 
 AGAIN = (2, FEW, 47)
-"""Numbers of steps that are asked for again."""
+"""Numbers of steps that are requested twice."""
 
 FROM_STEPS = 5
-"""Steps from which a spacing is taken to have one rule; fewer may have one of their own."""
+"""Number of steps from which a spacing should follow one rule. With fewer it may follow another."""
 RULE = 20
-"""Numbers in a row at which a thing is so by no chance."""
+"""Successive numbers of steps after which a property is considered a rule, and not chance."""
 FORGOTTEN = 0.01
-"""Relative distance of the last level from the cleanest one of training, above which it is another level."""
+"""Relative distance from the cleanest level of training above which the last level is a different one."""
 
 Run = tuple[str, Schedule, int, list[float]]
 """Path in words, path, number of steps, and times tau."""
 
 
 def check_some_path_is_taken(spacing: Spacing) -> None:
-    """Check that there is a path that the spacing does not refuse, and that it refuses in one line."""
+    """Check that the spacing accepts some path, and that it refuses others in one line."""
     reasons = [refusal(spacing, schedule) for schedule in SCHEDULES.values()]
     assert None in reasons, f"it refuses every path: {reasons[0]}"
 
 
 def check_there_is_a_level_a_step(spacing: Spacing) -> None:
-    """Check that a run of any number of steps has as many levels, all on the path, each cleaner than the one before."""
+    """Check that a run of any number of steps has one level per step, on the path and each cleaner than the last."""
     for run in _all_runs(spacing):
         _check_levels(spacing, run)
 
@@ -86,13 +86,13 @@ def check_runs_start_at_the_top(spacing: Spacing) -> None:
 
 
 def check_no_level_is_cleaner_than_those_of_training(spacing: Spacing) -> None:
-    """Check that the last noisy level is one that networks know: the cleanest of training, or a noisier one."""
+    """Check that the last noisy level is not cleaner than the cleanest level of training."""
     for run in _all_runs(spacing):
         _check_bottom(spacing, run)
 
 
 def check_spacing_is_repeatable(spacing: Spacing) -> None:
-    """Check that the same steps have the same levels again: after other runs, and with another random state."""
+    """Check that equal numbers of steps give equal levels, after other runs and with another random state."""
     expected = [(where, steps, taus) for where, _, steps, taus in _runs(spacing, AGAIN)]
     with kept_random_state():
         for seed in (1, 2):
@@ -103,7 +103,7 @@ def check_spacing_is_repeatable(spacing: Spacing) -> None:
 
 
 def check_options_move_levels(spacing: Spacing) -> None:
-    """Check that every option moves a level of some path, and that all checks of levels hold at its other values."""
+    """Check that every option changes a level of some path, and that all checks of levels pass at its other values."""
     own = [taus for *_, taus in _runs(spacing, (FEW,))]
     still = set(type(spacing).model_fields)
     for other in settings(spacing):
@@ -131,11 +131,12 @@ def check_options_move_levels(spacing: Spacing) -> None:
 
 
 def check_numbers_of_steps_are_alike(spacing: Spacing) -> None:
-    """Check that a spacing does the same at every number of steps, if it has a rule that can be seen.
+    """Check that a spacing follows its rule at every number of steps, if it has a recognisable rule.
 
-    Most go to the cleanest level of training at every number. And most have the levels of n steps among those of
-    2n - 1, or of 2n. What is so at many numbers in a row is to be so at all. And an option that moves levels at few
-    steps moves some at many. Any levels that decrease are right, and a table for some numbers of steps may be meant.
+    Most spacings end at the cleanest level of training. And in most, the levels of n steps are among those of 2n - 1 or
+    2n steps. If this holds at many numbers in a row, it should hold at all later ones. And an option that changes
+    levels at few steps should change some at many. A finding is only a warning, since any decreasing levels are valid,
+    and a table for some numbers of steps may be intended.
     """
     for other in neighbours(spacing):
         moves = {
@@ -166,9 +167,12 @@ def check_numbers_of_steps_are_alike(spacing: Spacing) -> None:
 
 
 def _exceptions(found: Mapping[int, bool]) -> list[int]:
-    """Return the numbers of steps for which a thing is not so, if it is so at so many in a row that it is a rule.
+    """Return the numbers of steps at which a property fails, if it holds for at least RULE successive numbers.
 
-    Smaller numbers than the first at which it is so are left out: at few steps it may not be so yet.
+    Numbers below the first one at which it holds are left out, since it may not hold yet at few steps.
+
+    Args:
+        found: whether the property holds, by number of steps in ascending order.
     """
     longest = max((len([*row]) for so, row in itertools.groupby(found.values()) if so), default=0)
     since = itertools.dropwhile(lambda steps: not found[steps], found)
@@ -176,7 +180,7 @@ def _exceptions(found: Mapping[int, bool]) -> list[int]:
 
 
 def _is_among(spacing: Spacing, few: tuple[Schedule, list[float]], many: list[float]) -> bool:
-    """Tell whether levels are every second one of more levels, but for rounding."""
+    """Tell whether levels are every second one of the finer levels, but for rounding."""
     schedule, taus = few
     allowed = 1.0 if spacing.rounds and schedule.whole is not None else 1e-6 * schedule.T
     return all(abs(a - b) <= allowed for a, b in zip(taus, many[::2], strict=True))
@@ -214,7 +218,7 @@ def _check_bottom(spacing: Spacing, run: Run) -> None:
 
 
 def refusal(spacing: Spacing, schedule: Schedule) -> str | None:
-    """Return the reason for which a spacing refuses a path; None if it takes it."""
+    """Return the reason why a spacing refuses a path; None if it accepts it."""
     try:
         spacing.spread(schedule, FEW)
     except UsageError as error:
@@ -224,7 +228,7 @@ def refusal(spacing: Spacing, schedule: Schedule) -> str | None:
 
 @functools.lru_cache(maxsize=4)
 def _all_runs(spacing: Spacing) -> list[Run]:
-    """Make the runs of all numbers of steps, once."""
+    """Return the runs of all numbers of steps, from a cache."""
     return [*_runs(spacing, STEPS)]
 
 
@@ -236,7 +240,7 @@ def _runs(spacing: Spacing, numbers_of_steps: Sequence[int]) -> Iterator[Run]:
                 try:
                     taus = spacing.spread(schedule, steps)
                 except UsageError:
-                    if steps <= FEW:  # a path that is taken has room for a few
+                    if steps <= FEW:  # an accepted path has room for a few steps
                         raise
                     continue
                 yield name, schedule, steps, taus

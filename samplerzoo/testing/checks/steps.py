@@ -1,6 +1,6 @@
 """Check of every single step on exact data: is each x at the level that the network is told, each state at its own?
 
-It is the check that sees most. What it finds it tells with the step, the levels, and the terms of the state.
+It is the most powerful check. It reports errors with the step, the levels, and the terms of the state.
 """
 
 from __future__ import annotations
@@ -32,46 +32,45 @@ from samplerzoo.testing.steps import (
 )
 
 SECOND_ORDER = 2.0
-"""Error of a step that is allowed, in squares of its size: twice that of Euler's method where a path is steepest."""
+"""Allowed error of a step over its squared size: twice that of Euler's method where a path is steepest."""
 
 BIAS_AT_THE_END = 0.02
-"""Error of mean and deviation that the last state of a sampler of order 0 may have, whose images do not converge."""
+"""Allowed error of mean and deviation in the last state of a sampler of order 0, whose images do not converge."""
 BIAS_OF_ORDER_0 = 0.12
-"""Share of the fresh noise by which the deviation of a step may be off for good, if order 0 is declared: that of noise
-which is made a tenth smaller."""
+"""Allowed error of a step's deviation for order 0, as a share of the fresh noise: as if noise were a tenth smaller."""
 
 SMALL = 0.1
-"""Size of a step in lambda up to which its fresh noise is a part of that of its level."""
+"""Size of a step in lambda below which its fresh noise must not exceed the noise of its level."""
 
 COARSE = 1.0
-"""Size of a step above which a method that is right may be far off."""
+"""Size of a step above which a correct method may have a large error."""
 
 LONG_RUNS = {"VP": 1000, "VE": 600, "flow": 400}
 """Steps of a long run on each kind of path."""
 
 LONGEST = 3000
-"""Steps of the longest run, which is made only if checks are to be thorough."""
+"""Steps of the longest run, which is made only if the checks are thorough."""
 
 ROUNDING, ROUNDING_OF_MANY = 1e-9, 1e-7
-"""Error on data that is a single point, in deviations of the level, which is rounding: of small steps, and of any.
+"""Error on data that is a single point, in deviations of the level, that counts as rounding: for small steps, and any.
 
-In runs of hundreds of steps with fresh noise, the measured factor of a state has lost digits.
+The second is larger, since in runs of hundreds of steps with fresh noise the measured factor of a state loses digits.
 """
 
 MATCH = 1e-6
-"""Relative distance up to which a mistake is recognised by the numbers that it gives."""
+"""Relative distance within which numbers are recognised as those of a known mistake."""
 
 
 def check_every_step(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check every step of long and short runs on exact data: what the network is asked, and where the state gets to.
+    """Check every step of long and short runs on exact data: the inputs of the network, and the states.
 
-    A step from t asks about the state that it begins with at level t, if at all. Every x that the network is asked
-    about at a level, and every state that is yielded for one, has the mean and the deviation of the data there, but for
-    an error of second order. Grids have steps that are long and short in turn, on all schedules of the path, with the
-    same times on each, so that nothing which is kept from one schedule goes unseen on another.
+    If a step from t calls the network with the state that it begins with, the level must be t. Every input of the
+    network, and every yielded state, must have the mean and the deviation of the data at its level, but for an error of
+    second order. Grids have alternately long and short steps, on all schedules of the path, with the same times on
+    each, so that values cached for one schedule show on another.
 
-    A long step may be far off. But where x0 and eps do not change along a step, as on data that is a single point, a
-    formula that is exact for small steps is so for long ones, too.
+    A long step may have a large error. But if x0 and eps do not change along a step, as on data that is a single point,
+    a formula that is exact for small steps must be exact for long ones, too.
     """
     for name, schedule in path.schedules.items():
         if schedule is not path.schedule:
@@ -79,14 +78,14 @@ def check_every_step(sampler: Sampler, path: Path = ON_VP) -> None:
             check_steps(sampler, schedule, coarse_grids(sampler, schedule, path.spacings), name, exact=exact)
             continue
         exact = check_steps(sampler, schedule, fine_grids(schedule) | whole_grid(schedule), name)
-        with suppress(UsageError):  # of a sampler that takes networks alone that have learned a variance
+        with suppress(UsageError):  # if the sampler only takes networks with a learned variance
             check_steps(sampler, schedule, fine_grids(schedule), name, learned=False)
         long = coarse_grids(sampler, schedule, path.spacings) | {"a few uneven steps": path.uneven}
         check_steps(sampler, schedule, long, name, exact=exact)
 
 
 def check_long_runs(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check every step of a run of hundreds of steps, as `check_every_step` does, on each path another number."""
+    """Check every step of a run of hundreds of steps, as `check_every_step` does; see `LONG_RUNS`."""
     steps = LONG_RUNS[path.kind]
     grid = grid_of(sampler, path.schedule, steps)
     check_steps(sampler, path.schedule, {f"{steps} {path.spacings[0]} steps": grid}, path.kind)
@@ -94,7 +93,7 @@ def check_long_runs(sampler: Sampler, path: Path = ON_VP) -> None:
 
 def check_longest_runs(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check every step of a run of thousands of steps, as `check_every_step` does."""
-    schedule = smooth_schedule(path.kind)  # of a thousand timesteps, each would have several steps and one beta
+    schedule = smooth_schedule(path.kind)  # with a thousand timesteps, several steps would share one beta
     check_steps(
         sampler, schedule, {f"{LONGEST} logsnr steps": grid_of(sampler, schedule, LONGEST, "logsnr")}, path.kind
     )
@@ -109,12 +108,12 @@ def check_steps(
     exact: bool = False,
     learned: bool = True,
 ) -> bool:
-    """Check every step of runs on these grids. The first error is told whole.
+    """Check every step of runs on these grids. The first error is reported in full.
 
     Args:
         name: name of the schedule, for messages.
-        exact: take the sampler to be exact on data that is a single point.
-        learned: let the network have learned a variance.
+        exact: True if the sampler is known to be exact on data that is a single point.
+        learned: True if the network has a learned variance.
 
     Returns:
         True if it is exact on such data, in all of these runs.
@@ -130,7 +129,7 @@ def check_steps(
         for row, (point, right, off) in enumerate(judged):
             if point.asked:
                 _check_level(point, found, schedule, f"step {point.number} of {len(grid)}, in {where}")
-            guess = point.asked and last[point.number, point.level.tau] is not point  # of a method that iterates
+            guess = point.asked and last[point.number, point.level.tau] is not point  # an iterative method asks again
             if not guess and not right:
                 step = f"step {point.number} of {len(grid)}, in {where}"
                 details = _details(point, laws[row], drawn=bool((laws.fresh > 0).any()), steps=len(grid))
@@ -145,7 +144,7 @@ def check_steps(
 
 
 def _check_level(point: Point, found: list[Point], schedule: Schedule, where: str) -> None:
-    """Check that a level is one of the schedule, and that the state as it is is asked about at its own level."""
+    """Check that a level is on the schedule, and that the state of a step is given to the network at its own level."""
     level = point.level
     at = schedule.at(level.tau)
     assert (at.alpha, at.sigma) == (level.alpha, level.sigma), (
@@ -165,12 +164,12 @@ def _check_level(point: Point, found: list[Point], schedule: Schedule, where: st
 
 
 def _right(laws: Laws, sampler: Sampler) -> Tensor:
-    """Say of every tensor whether its mean and deviation are right, (points,)."""
+    """Tell for every tensor whether its mean and deviation are right, (points,)."""
     return torch.where(laws.sigma > 0, _right_at_noise(laws, sampler), _right_at_the_end(laws, sampler))[:, 0]
 
 
 def _right_at_the_end(laws: Laws, sampler: Sampler) -> Tensor:
-    """Judge images: E[x0 | x] has less variance than the data by about the square of the noise that is left."""
+    """Judge last states. E[x0 | x] has less variance than the data, by about the square of the remaining noise."""
     allowed = 4.0 * (laws.t_sigma / laws.t_alpha) ** 2 + SAME
     if sampler.order == 0:
         allowed = allowed + BIAS_AT_THE_END
@@ -179,14 +178,14 @@ def _right_at_the_end(laws: Laws, sampler: Sampler) -> Tensor:
 
 
 def _right_at_noise(laws: Laws, sampler: Sampler) -> Tensor:
-    """Judge tensors at a level of noise: they are right but for an error of second order in the size of the step."""
+    """Judge tensors at noisy levels. They may have an error of second order in the size of the step."""
     mean, std = laws.mean_error.abs(), laws.std_error.abs()
     kept = torch.where(laws.t_alpha <= 2 * LEAST_ALPHA, 2 * LEAST_ALPHA, 0.0)  # alpha has a kink there
-    # on an exact consistency model nothing but the data is left to be off: fresh noise is no excuse. Nor is it at order
-    # 0, where the noise of a step is as large however small the step
+    # fresh noise adds to the allowed error, except on an exact consistency model, and at order 0, where the noise of a
+    # step does not become smaller with the step
     size = laws.size if sampler.needs_mean and sampler.order else laws.span.expm1()
-    allowed = SECOND_ORDER * size**2 + laws.jump * laws.span + SAME  # a method in time takes beta for smooth
-    # a plain method for x / sigma is off by a part of x0, which is large in deviations where there is little noise
+    allowed = SECOND_ORDER * size**2 + laws.jump * laws.span + SAME  # a method in time assumes that beta is smooth
+    # a plain method for x / sigma has an error proportional to x0, which is many deviations at low noise
     signal = (laws.alpha * MEANS.abs() / laws.expected).clamp(min=1.0)
     if sampler.order == 0 and sampler.needs_mean:
         allowed = allowed + BIAS_OF_ORDER_0 * laws.fresh_share
@@ -204,11 +203,11 @@ def _verdict(point: Point) -> str:
 
 
 def _details(point: Point, law: Laws, *, drawn: bool, steps: int) -> Iterator[str]:
-    """Tell where a step goes, what was expected and found, and which terms are off; and the cause, if it is certain.
+    """Describe a wrong step: its levels, what was expected and found, wrong terms, and the cause if it is certain.
 
     Args:
-        drawn: whether steps of the run draw noise.
-        steps: steps of the run.
+        drawn: True if steps of the run draw noise.
+        steps: number of steps of the run.
     """
     causes = [*_causes(point, law, steps)]
     yield f"the step goes from {told(point.t)} to {told(point.s)}"
@@ -238,7 +237,7 @@ def _what(point: Point) -> str:
 
 
 def _terms(point: Point, law: Laws, *, drawn: bool) -> Iterator[str]:
-    """Tell which terms of a state of a single point are off."""
+    """Describe the wrong terms of a state of a single point."""
     if not abs(float(law.mean_error[0])) <= SECOND_ORDER * law.size**2:
         yield f"the term of x0 is off by {law.x0_share - point.level.alpha:+.3g}"
     if not abs(float(law.std_error[0])) <= SECOND_ORDER * law.size**2:
@@ -252,7 +251,7 @@ def _terms(point: Point, law: Laws, *, drawn: bool) -> Iterator[str]:
 
 
 def _causes(point: Point, law: Laws, steps: int) -> Iterator[str]:
-    """Name a mistake that gives exactly these numbers."""
+    """Name known mistakes that give exactly these numbers."""
     t, s, level = point.t, point.s, point.level
     x0, noise, lam = law.x0_share, law.noise_share, log_snr_of(law) / 2
     if point.asked:
@@ -285,7 +284,7 @@ def _same(a: float, b: float) -> bool:
 
 
 def told(level: Level) -> str:
-    """Tell a level with all that it may be called by."""
+    """Describe a level by all numbers that it may be known by."""
     if level.clean:
         return "the clean level"
     return (

@@ -1,4 +1,4 @@
-"""Checks of every option over the values that its bounds allow: each does something, and none makes a method wrong."""
+"""Checks of every option over the values that its bounds allow: each has an effect, and none makes a method wrong."""
 
 from __future__ import annotations
 
@@ -74,30 +74,30 @@ PLAIN_CHECKS = (
     check_float32_is_enough,
     check_half_precision_is_near,
 )
-"""Checks that hold whatever a method does: of images that are independent, of digits, and of long runs."""
+"""Checks that must pass for any method: independent images, precision, and long runs."""
 
 MANY = 25
 RUNS = ((10, (2,)), (MANY, (2,)), (10, (3, 4, 5)), (300, (2,)))
-"""Steps and shapes of runs in which options are to do something: the cheap ones first.
+"""Steps and shapes of runs in which options should have an effect, cheap runs first.
 
-From the second on they are to do all that is asked: in few steps some methods cut it.
+From the second run on, any two values must differ. With fewer steps, some methods limit a value.
 """
 
 FEWER_STEPS, MORE_STEPS = (64, 128), (256, 512)
-"""Numbers of steps by which the order is measured at settings of which there are many."""
+"""Numbers of steps for measuring the order at many settings."""
 
 SOME = 5
-"""Settings of which checks are made that hold whatever a method does."""
+"""Number of settings for which `PLAIN_CHECKS` are made."""
 
 MOST = 24
-"""Settings that a thorough sweep tries on a kind of path."""
+"""Most settings that a thorough sweep tries on each kind of path."""
 
 
 def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that any two values of an option differ in a state somewhere, the others being as they are or varied.
+    """Check that any two values of an option give different states in some run, with the others as they are or varied.
 
-    One that does nothing is forgotten. One that does nothing beyond a value is cut without a word. It may act in long
-    runs alone, or on pictures.
+    An option without any effect was forgotten in the code. One without effect beyond some value is silently limited. An
+    option may have an effect only in long runs, or only on pictures, so several runs are tried.
     """
     around, ways = [sampler, *neighbours(sampler)], [_Ways(path, steps, shape) for steps, shape in RUNS]
     for name in type(sampler).model_fields:
@@ -112,10 +112,10 @@ def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that `suited` fills in defaults alone: an option that the user has set is not changed for a model."""
+    """Check that `suited` only fills in defaults, and does not change an option that the user has set."""
     for variance in (None, "small", "large", "learned"):
         model = dataclasses.replace(normal(schedule=path.schedule), variance=variance)
-        suited(sampler.model_copy(), model)  # which refuses what it fills in beyond bounds
+        suited(sampler.model_copy(), model)  # raises an error for defaults out of bounds
         for other in (sampler.model_validate(dict(sampler)), *neighbours(sampler)):
             found = suited(other, model)
             assert found == other, (
@@ -127,7 +127,7 @@ def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def _check_alone(other: Sampler, name: str, model: Model) -> None:
-    """Check that an option stays where it is the only one that the user has set."""
+    """Check that an option does not change if it is the only one that the user has set."""
     value = getattr(other, name)
     try:
         alone = type(other).model_validate({name: value})
@@ -141,9 +141,9 @@ def _check_alone(other: Sampler, name: str, model: Model) -> None:
 
 
 def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check the steps and the order of the sampler with each option at other values that its bounds allow.
+    """Check the steps and the order of the sampler with each option at further values within its bounds.
 
-    One option at a time is varied; one that does nothing as the others are, beside another value of one of them.
+    One option at a time is varied. If it has no effect with the others as they are, one of those is changed, too.
     """
     for other in _settings_that_act(sampler, path):
         if refusal(other, path) is not None:
@@ -166,10 +166,10 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 def check_settings_are_sound(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that images are independent, of all digits, and right in long runs with each option at other values, too.
+    """Check independence, precision and long runs with each option at further values, too.
 
-    What an option turns on may mix images, write into its input, or be made for one shape. Of many settings some are
-    checked.
+    Code that an option turns on may mix images, write into its input, or work for one shape only. If there are many
+    settings, a few are checked.
     """
     acting = [other for other in _settings_that_act(sampler, path) if refusal(other, path) is None]
     for other in acting[:: -(-len(acting) // SOME) or 1]:
@@ -185,9 +185,9 @@ def _check_each(checks: Sequence[Callable[[Sampler, Path], object]], other: Samp
 
 
 def _check_order(other: Sampler, sampler: Sampler, path: Path) -> None:
-    """Check the order on few steps, and on more if that fails: at a bound, steps may have to be small to tell.
+    """Check the order with few steps, and if that fails with more, since at a bound it may only show for small steps.
 
-    A sampler that does not have the order at its own setting is told of by `check_order`.
+    If the sampler misses the order at its own setting, `check_order` reports it instead.
     """
     for steps in (FEWER_STEPS, MORE_STEPS):
         if has_order(other, path, steps) or (other.order == sampler.order and not has_order(sampler, path, steps)):
@@ -196,7 +196,7 @@ def _check_order(other: Sampler, sampler: Sampler, path: Path) -> None:
 
 
 def _settings_that_act(sampler: Sampler, path: Path) -> list[Sampler]:
-    """List settings that differ from the sampler in one option, or in two where the one acts with the other alone."""
+    """List settings that differ from the sampler in one option, or in two if one has an effect only with the other."""
     around, ways = [sampler, *neighbours(sampler)], [_Ways(path, steps, shape) for steps, shape in RUNS[1:]]
     found: list[Sampler] = []
     for name in type(sampler).model_fields:
@@ -209,9 +209,9 @@ def _settings_that_act(sampler: Sampler, path: Path) -> list[Sampler]:
 
 
 def check_all_settings(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check all exact answers with any two options at other values that their bounds allow.
+    """Check all exact answers with any two options at further values within their bounds.
 
-    To two options comes one that they need to act at all. Of settings that make the same states one is checked.
+    A third option is changed if they need it to have an effect. Of settings with the same states, one is checked.
     """
     for other in _settings_in_pairs(sampler, path):
         _check_each((*PLAIN_CHECKS, *EXACT_CHECKS), other, path)
@@ -230,14 +230,14 @@ def _settings_in_pairs(sampler: Sampler, path: Path) -> list[Sampler]:
 
 
 class _Ways:
-    """Runs of settings on one path: do two of them make the same states?"""
+    """Runs of settings on one path, to tell whether two settings make the same states."""
 
     def __init__(self, path: Path, steps: int = MANY, shape: tuple[int, ...] = (2,)) -> None:
         self._path, self._steps, self._shape = path, steps, shape
         self._known: dict[str, list[torch.Tensor] | None] = {}
 
     def differ(self, a: Sampler, b: Sampler) -> bool:
-        """Say whether two settings make other states. One that is refused differs from none."""
+        """Tell whether two settings make different states. A refused setting differs from none."""
         x, y = self._way(a), self._way(b)
         if x is None or y is None:
             return False

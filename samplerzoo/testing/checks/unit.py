@@ -1,8 +1,8 @@
-"""Check that no unit of states is built in: alpha and sigma twice as large make states twice as large.
+"""Check that formulas have consistent units: if alpha and sigma are twice as large, states must be twice as large.
 
-x0 and eps are what they are in any unit, and so are lambda, sigma / alpha and the drift; a score has one over the unit,
-and g^2 its square. A formula that is none in this sense has a factor that is 1 on one kind of path, such as
-alpha^2 + sigma^2, or a power of sigma too many.
+x0, eps, lambda, sigma / alpha and the drift do not depend on the unit of states; a score is proportional to one over
+the unit, and g^2 to its square. A formula with inconsistent units has a factor that is 1 on one kind of path only, such
+as alpha^2 + sigma^2, or a wrong power of sigma.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROUNDING = 1e-9
 
 
 class InUnits(Schedule):
-    """Path whose alpha and sigma are so many times those of another one. It is of no kind that has formulas of its own.
+    """Path whose alpha and sigma are those of another path times a factor. Its kind is unknown to all samplers.
 
     Attributes:
         unit: the factor.
@@ -55,21 +55,21 @@ class InUnits(Schedule):
 
 
 def check_unit_is_free(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that on a path whose alpha and sigma are twice as large the states are twice as large, and else the same.
+    """Check that on a path whose alpha and sigma are twice as large, states are exactly twice as large.
 
-    A sampler that refuses such a path, or a kind of path, has formulas of its kind, which may be.
+    A sampler may refuse such a path, or a kind of path, if its formulas are for other kinds.
     """
     if not unit_is_free(sampler, path):
         raise SkipTest("it refuses a path whose alpha and sigma are twice as large")
 
 
 def unit_is_free(sampler: Sampler, path: Path) -> bool:
-    """Check it, and say whether the sampler takes such a path at all."""
+    """Check what `check_unit_is_free` checks. Return False if the sampler refuses such a path."""
     try:
         runs = [_run(sampler, InUnits(path.schedule, unit), path.some) for unit in (1.0, 2.0)]
     except UsageError:
         return False
-    noisy = [[*way][:-1] for way in runs]  # the image is x0, which is the same in any unit
+    noisy = [[*way][:-1] for way in runs]  # without the image: it is x0, which does not depend on the unit
     for number, (x, y) in enumerate(zip(*noisy, strict=True)):
         off = farthest(2 * x, y) / max(1.0, float(y.abs().max()))
         assert off <= ROUNDING, (

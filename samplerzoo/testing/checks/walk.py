@@ -1,4 +1,4 @@
-"""Checks of a walk: any grid, one state per step, nothing changed in place, no draw and no answer in vain."""
+"""Checks of a walk: any grid, one state per step, nothing changed in place, no unused draw or answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from samplerzoo.testing.moments import Impulses, run
 
 
 def check_one_state_a_step(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that a walk yields one state, of the shape of x_T, for every step of its grid, also on a grid of one."""
+    """Check that a walk yields one state of the shape of x_T for every step of its grid, also on a grid of one step."""
     schedule = path.schedule
     for grid in (*(grid_of(sampler, schedule, n) for n in (1, 2, 7)), path.uneven):
         found = list(states(sampler, bimodal(schedule=schedule), grid, given_noise(3, (2,))))[1:]
@@ -39,7 +39,7 @@ def check_one_state_a_step(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 MANY_CALLS = 210_000
-"""Steps of one process, more than a counter of 16 bits holds, and than runs of a thousand steps in an evaluation."""
+"""Steps in one process: more than a 16-bit counter holds, and more than an evaluation with runs of 1000 steps has."""
 
 
 def check_many_calls(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -65,7 +65,7 @@ def check_nothing_is_changed_in_place(sampler: Sampler, path: Path = ON_VP) -> N
 
 @torch.no_grad()
 def _handed_over(sampler: Sampler, grid: Grid, schedule: Schedule) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Return every tensor that a run hands over, with a name and a copy of what it was then."""
+    """Return every tensor that is passed to or from a sampler in a run, with a name and a copy from that time."""
     kept: list[tuple[str, torch.Tensor, torch.Tensor]] = []
     model, draw = bimodal(schedule=schedule), given_noise(3, (2,))
 
@@ -112,14 +112,14 @@ def check_irregular_grids(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 BOUND = 0.032
-"""Distance that is allowed on these grids: more than that of first-order methods with the most noise."""
+"""Allowed distance on these grids: more than that of first-order methods with the most noise."""
 
 JUMP = 0.2
-"""Size of a step in lambda that is long enough for a method that is right to be far off."""
+"""Size of a step in lambda above which a correct method may have a large error."""
 
 
 def _without_jumps(grid: Grid, schedule: Schedule) -> Grid:
-    """Break steps that are long in lambda into shorter ones, as at the top of a flow with even times."""
+    """Split steps that are long in lambda into shorter ones, as at the top of a flow with even times."""
     levels = [grid.levels[0]]
     for t, s in grid.pairs():
         parts = 1 if s.clean else math.ceil((s.lam - t.lam) / JUMP)
@@ -129,11 +129,11 @@ def _without_jumps(grid: Grid, schedule: Schedule) -> Grid:
 
 
 ODD_STD = 0.37
-"""Deviation at which no step of a plain method forgets its state by chance, as one of a fifth does on a flow at .5."""
+"""Standard deviation of data for which no step of a plain method cancels its state by chance."""
 
 
 def check_draws_are_used(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that every draw leaves a trace in the image, and that without draws an image follows from x_T alone."""
+    """Check that every draw has an effect on the image, and that without draws the image depends only on x_T."""
     schedule = path.schedule
     for grid in (grid_of(sampler, schedule, 5), path.uneven):
         drawn = draws(sampler, grid, schedule)
@@ -152,13 +152,13 @@ def check_draws_are_used(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 TOLD_OFF = 1.0
-"""Size by which one answer of the network is moved, in eps."""
+"""Change of one answer of the network, in eps."""
 
 
 def check_answers_are_used(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that every answer of the network leaves a trace in what the step makes of it: what is asked is paid for.
+    """Check that every answer of the network has an effect on the result of its step, since every call costs time.
 
-    A step that takes an old answer in the place of a new one is seen by this, where its order is too low to show it.
+    This also finds a step that uses an old answer instead of a new one, if its order is too low to show it.
     """
     for grid in (grid_of(sampler, path.schedule, 5), path.uneven):
         asked, _ = _with_one_answer_off(sampler, path, grid, 0)
@@ -171,17 +171,17 @@ def check_answers_are_used(sampler: Sampler, path: Path = ON_VP) -> None:
 
 
 BENT = 1e-9
-"""Relative difference from a straight line that is rounding."""
+"""Relative difference from a straight line that counts as rounding."""
 
 FAR_OFF = (0.0, 1.0, 1e3, -1e3)
-"""Sizes by which all answers of a network are moved, in eps, in the rows of a batch."""
+"""Changes of all answers of a network, in eps, for the rows of a batch."""
 
 
 @torch.no_grad()
 def check_answers_are_taken_as_they_are(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that answers which are a thousand times as far off move a state a thousand times as far, in any direction.
+    """Check that a change of the answers a thousand times as large changes states a thousand times as much.
 
-    A bound on x0 or eps is that of a clip, which is the user's, however far it lies from what pictures hold.
+    A sampler must not bound x0 or eps, not even far beyond the values of pictures. Bounds belong to the user's clip.
     """
     model = made_for(sampler, MEAN, STD, path.schedule)
     moves = torch.tensor(FAR_OFF, dtype=torch.float64)[:, None]
@@ -210,11 +210,13 @@ def check_answers_are_taken_as_they_are(sampler: Sampler, path: Path = ON_VP) ->
 def _with_one_answer_off(
     sampler: Sampler, path: Path, grid: Grid, questions: int
 ) -> tuple[list[tuple[int, float, int]], list[bool]]:
-    """Make the same image in every row, but that in row k the answer to question k is off, however often it is asked.
+    """Make the same image in every row, except that in row k the answer to question k is changed.
+
+    If a question is asked again, the answer is changed again.
 
     Returns:
-        Step, tau and place in the step of every question; and of every row whether a state, or an x that is asked
-        about, is another one.
+        Step, tau and place in the step of every question; and for every row, whether a state or an input of the network
+        differs.
     """
     rows, step, number = 1 + questions, 1, 0
     model, draw = made_for(sampler, MEAN, STD, path.schedule), given_noise(1, (1,))
