@@ -85,6 +85,7 @@ def _is_table(path: Path) -> bool:
 
 def _in_file(path: Path, column: str | None) -> list[str]:
     """Read the prompts of a file."""
+    refuse_pointer(path)
     if not _is_table(path):
         return [line for line in map(str.strip, _text(path).split("\n")) if line]
     rows = _rows(path)
@@ -162,7 +163,6 @@ def _text(path: Path) -> str:
     Raises:
         ZooError: it is too large, or not text.
     """
-    refuse_pointer(path)
     try:
         with path.open("rb") as file:
             content = file.read(MOST_JSON + 1)
