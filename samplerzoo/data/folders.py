@@ -17,6 +17,7 @@ from samplerzoo.data.pictures import is_picture, repeated, walk
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.options import Name, Options
 from samplerzoo.trust.limits import MOST_CLASSES
+from samplerzoo.trust.pointers import refuse_pointer
 from samplerzoo.trust.records import read_lines, read_record
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ def _beside(path: Path, name: str) -> str:
 def _rows(path: Path) -> list[dict[str, Any]]:
     import pandas
 
+    refuse_pointer(path)
     readers = {
         ".csv": lambda file: _with_numbers(
             _without_spaces(  # NA and None are names
