@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +43,10 @@ class CleanClassifier(Features):
             raise UsageError("features classifier: say of which model, as in classifier:mnist")
         folder = find_model(self.source) / "features"
         if not (folder / WEIGHTS).is_file():
+            make = ["samplerzoo", "train-classifier", "--clean", "--dataset", "DATA", "--output-dir", str(folder)]
             raise UsageError(
-                f"{self.source} has no feature network: make one of your images DATA with `samplerzoo "
-                f"train-classifier --clean --dataset DATA --output-dir {folder}`, or take --features pixels"
+                f"{self.source} has no feature network: make one of your images DATA with `{shlex.join(make)}`, or "
+                "take --features pixels"
             )
         return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -234,7 +235,8 @@ def read_some(folder: Path) -> list[Row]:
     """
     rows = read_rows(folder)
     if not rows:
-        raise UsageError(f"{folder} holds no rows of a benchmark; `samplerzoo bench -o {folder}` makes them")
+        bench = shlex.join(["samplerzoo", "bench", "-o", str(folder)])
+        raise UsageError(f"{folder} holds no rows of a benchmark; `{bench}` makes them")
     return rows
 
 

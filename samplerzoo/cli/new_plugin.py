@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
+import shlex
 from pathlib import Path
 from string import Template
 
@@ -76,8 +77,8 @@ def command(name: str, kind: Kind, output: Path | None) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(Template((TEMPLATES / f"{template}.txt").read_text()).substitute(words))
     click.echo(folder / f"src/{module}.py")
-    next_command = f"pytest {folder}" if kind == "architecture" else f"samplerzoo check {name}"
-    click.echo(f"next: pip install -e {folder} && {next_command}")
+    next_command = f"pytest {shlex.quote(str(folder))}" if kind == "architecture" else f"samplerzoo check {name}"
+    click.echo(f"next: pip install -e {shlex.quote(str(folder))} && {next_command}")
 
 
 def _module(name: str, kind: Kind) -> str:

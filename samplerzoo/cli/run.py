@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +132,8 @@ def command(
         record = execute_run(run, folder, RunOptions(overwrite, resume, trajectory))
     except KeyboardInterrupt:
         if not processes()[0]:
-            click.echo(f"samplerzoo: to go on, add --output {folder} --resume to the same command", err=True)
+            words = shlex.join(["--output", str(folder), "--resume"])
+            click.echo(f"samplerzoo: to go on, add {words} to the same command", err=True)
         raise
     if processes()[0]:
         return

@@ -16,7 +16,10 @@ from samplerzoo.trust.limits import MOST_TIMESTEPS
 def betas_of(config: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return the betas (T,) of a diffusers scheduler config."""
     if config.get("trained_betas") is not None:
-        return np.asarray(config["trained_betas"], dtype=np.float64)
+        betas = np.asarray(config["trained_betas"], dtype=np.float64)
+        if len(betas) != config.get("num_train_timesteps", len(betas)):
+            raise ZooError(f"{len(betas)} trained_betas, and num_train_timesteps is {config['num_train_timesteps']}")
+        return betas
     name = config.get("beta_schedule", "linear")
     if name not in BETA_SCHEDULES:
         raise ZooError(f"unknown beta_schedule {name!r}; known: {', '.join(BETA_SCHEDULES)}")

@@ -168,7 +168,7 @@ class Model:
         """Return the pictures (N, C, H, W) in about [-1, 1] of states (N, *shape), in the dtype of the states.
 
         Raises:
-            ZooError: the codec returns something else.
+            ZooError: the codec returns something else, or a value that is NaN or infinite.
         """
         import torch
 
@@ -176,6 +176,11 @@ class Model:
         real = isinstance(pictures, torch.Tensor) and pictures.is_floating_point()
         if not real or not pictures.ndim or len(pictures) != len(states):
             raise ZooError(f"the codec of {self.name} has to decode states to pictures of real numbers, one for each")
+        if not _finite(pictures) and _finite(states):
+            raise ZooError(
+                f"the decoder of {self.name} ({self.codec.name}) returned NaN or infinity; its weights or its config "
+                "may be broken"
+            )
         return pictures.to(states.dtype)
 
     def condition(
@@ -263,3 +268,8 @@ class Model:
         if output.shape != x.shape:
             raise ZooError(f"the network of {self.name} returned shape {tuple(output.shape)} for {tuple(x.shape)}")
         return Prediction.of(self.parametrization, x, level, output, variance)
+
+
+def _finite(x: torch.Tensor) -> bool:
+    """Tell whether all values are numbers, by the least and the largest: both are NaN if any value is."""
+    return all(math.isfinite(end.item()) for end in x.aminmax()) if x.numel() else True

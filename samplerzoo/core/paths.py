@@ -46,17 +46,19 @@ class VP(Schedule):
         expect("zero_terminal_snr", zero_terminal_snr, bool)
         if beta.ndim != 1 or not len(beta) or not (np.isfinite(beta).all() and (beta > 0).all() and (beta <= 1).all()):
             raise ZooError("a schedule needs a list of betas, each above 0 and at most 1")
+        if (beta[:-1] == 1).any():
+            raise ZooError("a beta of 1 leaves no signal, and only the last one may be that")
         log_abar = np.concatenate([[0.0], np.cumsum(np.log1p(-np.minimum(beta, 1 - 2.0**-53)))])
         if zero_terminal_snr:
             if len(beta) == 1:
                 raise ZooError("zero terminal SNR needs at least 2 timesteps: there is nothing to rescale in 1")
             root = np.exp(log_abar[1:] / 2)
             root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-            abar = root**2
-            abar[-1] = min(LEAST_ALPHA**2, abar[-2] / 4)  # the level before may hold even less signal
-            log_abar[1:] = np.log(abar)
+            log_abar[1:-1] = np.log(root[:-1] ** 2)
+        self.T, self.ends_in_noise = len(beta), zero_terminal_snr or bool(beta[-1] == 1)
+        if self.ends_in_noise:
+            log_abar[-1] = min(math.log(LEAST_ALPHA**2), log_abar[-2] - math.log(4))  # that before may hold even less
         self._depth = -log_abar  # -log abar, increasing from 0
-        self.T, self.ends_in_noise = len(beta), zero_terminal_snr
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> VP:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -30,14 +31,41 @@ def find_class(text: str, names: Sequence[str]) -> int | None:
     """Return the class with this name, or else with this number; None if there is none.
 
     If all names are numbers, such as 0, 5 and 7, a number is a name. Accents may be composed or decomposed in Unicode.
+
+    Raises:
+        UsageError: two classes have this name.
     """
-    if text in names:
-        return list(names).index(text)
+    named = [number for number, name in enumerate(names) if name == text]
+    if len(named) > 1:
+        raise UsageError(f"the classes {' and '.join(map(str, named))} are both named {text!r}: give the number")
+    if named:
+        return named[0]
     one_way = [composed(name) for name in names]
     if one_way.count(composed(text)) == 1:
         return one_way.index(composed(text))
     by_number = re.fullmatch(r"[0-9]+", text) and not are_numbers(names)
     return int(text) if by_number and int(text) < len(names) else None
+
+
+def apart(names: Iterable[str]) -> tuple[str, ...]:
+    """Give classes of one name, as the two cranes of ImageNet, their numbers, since classes are told apart by names."""
+    listed = [*names]
+    count = Counter(map(composed, listed))
+    return tuple(f"{name} ({k})" if count[composed(name)] > 1 else name for k, name in enumerate(listed))
+
+
+def order_among(names: Sequence[str], others: Sequence[str]) -> tuple[int, ...] | None:
+    """Return the number that each of these classes has among others of the same names; None if they are not the same.
+
+    Two classes of one name cannot be told apart, so that the order of all has to be the same.
+    """
+    ours, theirs = ([*map(composed, each)] for each in (names, others))
+    if ours == theirs:
+        return tuple(range(len(ours)))
+    if sorted(ours) != sorted(theirs) or len(set(ours)) < len(ours):
+        return None
+    number = {name: index for index, name in enumerate(theirs)}
+    return tuple(number[name] for name in ours)
 
 
 def split_list(text: str, names: Sequence[str], known: Callable[[str], T | None]) -> Iterator[tuple[str, T | None]]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field, field_validator
 
-from samplerzoo.data.class_names import listed
+from samplerzoo.data.class_names import apart, listed
 from samplerzoo.data.pictures import is_picture, repeated, walk
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.options import Name, Options
 from samplerzoo.trust.limits import MOST_CLASSES
+from samplerzoo.trust.pointers import refuse_pointer
 from samplerzoo.trust.records import read_lines, read_record
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _run(folder: Path) -> Listing:
     notes = left_out(folder, files)
     if len(labels) < len(entries):
         return Listing(files, {}, notes=notes)
-    names = names or tuple(map(str, range(max(labels, default=-1) + 1)))  # label k is class k, even if some are missing
+    names = apart(names or map(str, range(max(labels, default=-1) + 1)))  # label k is class k, even if some are missing
     return Listing(files, {"label": labels}, MANIFEST, class_names=names, notes=notes)
 
 
@@ -270,6 +271,7 @@ def _beside(path: Path, name: str) -> str:
 def _rows(path: Path) -> list[dict[str, Any]]:
     import pandas
 
+    refuse_pointer(path)
     readers = {
         ".csv": lambda file: _with_numbers(
             _without_spaces(  # NA and None are names

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from samplerzoo.errors import ZooError
 from samplerzoo.trust.limits import MOST_VALUES
 from samplerzoo.trust.markup import is_text
+from samplerzoo.trust.pointers import NOT_FETCHED, POINTER
 
 SUFFIXES = frozenset(
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .avif .avifs .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .jp2 "
@@ -34,8 +35,6 @@ DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 DEEP_FORMATS = ("PNG", "PPM")
 DEEP_WITH_ALPHA = "LA;16B"
 """Pillow's name for the content of a PNG file that is grey, with an alpha channel and 16 bits."""
-LFS = b"version https://git-lfs"
-"""First bytes of a file that git-lfs has not fetched."""
 
 
 class PictureError(ZooError):
@@ -99,8 +98,8 @@ def open_picture(content: bytes) -> Image.Image:
     Raises:
         PictureError: it cannot be read, or no convention says which value is white.
     """
-    if content.startswith(LFS):
-        raise PictureError("git-lfs has not fetched it: run `git lfs pull`")
+    if content.startswith(POINTER):
+        raise PictureError(NOT_FETCHED)
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MOST_VALUES:

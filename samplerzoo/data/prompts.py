@@ -11,6 +11,7 @@ from typing import Any
 
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.trust.limits import MOST_JSON, MOST_PROMPT_LETTERS, MOST_PROMPTS, MOST_PROMPTS_LETTERS
+from samplerzoo.trust.pointers import refuse_pointer
 from samplerzoo.trust.records import BOM, parse_object
 
 COLUMNS = ("prompt", "prompts", "caption", "captions", "text", "texts")
@@ -84,6 +85,7 @@ def _is_table(path: Path) -> bool:
 
 def _in_file(path: Path, column: str | None) -> list[str]:
     """Read the prompts of a file."""
+    refuse_pointer(path)
     if not _is_table(path):
         return [line for line in map(str.strip, _text(path).split("\n")) if line]
     rows = _rows(path)

@@ -19,8 +19,9 @@ from samplerzoo.data.class_names import listed, parse_classes
 from samplerzoo.data.folders import METADATA, SPLITS, list_pictures, split_word
 from samplerzoo.data.labels import COLUMNS, Labels, read_labels
 from samplerzoo.data.options import DataOptions
-from samplerzoo.data.pictures import LFS, PictureError, is_picture, walk
+from samplerzoo.data.pictures import PictureError, is_picture, walk
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.trust.pointers import refuse_pointer
 
 if TYPE_CHECKING:
     import datasets
@@ -300,12 +301,11 @@ def check_parquet(path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
+    refuse_pointer(path)
     with path.open("rb") as file:
-        first = file.read(len(LFS))
-    if first == LFS:
-        raise ZooError(f"{path}: git-lfs has not fetched it: run `git lfs pull`")
+        first = file.read(8)
     if not first.startswith(PARQUET):
-        raise ZooError(f"{path}: not a parquet file, whatever its name says: it begins with {first[:8]!r}")
+        raise ZooError(f"{path}: not a parquet file, whatever its name says: it begins with {first!r}")
     try:
         rows = pyarrow.parquet.read_metadata(path).num_rows
     except (OSError, pyarrow.ArrowException) as error:

@@ -17,11 +17,10 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.images import picture, to_uint8
 from samplerzoo.models.configs import ModelInfo
-from samplerzoo.models.folder import INFO_FILE, find_model
+from samplerzoo.models.folder import CLASSIFIER, INFO_FILE, find_model
 from samplerzoo.models.load import ModelFolder, model_of_modules, read_info
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE
-from samplerzoo.models.understand import CLASSIFIER
 from samplerzoo.sampling.labels import parse_class_labels
 from samplerzoo.sampling.sample import sample
 from samplerzoo.system.files import atomic_file

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.features import Features
 from samplerzoo.core.protocol import check_values
+from samplerzoo.data.class_names import apart
 from samplerzoo.data.sources import ImageBatch
 from samplerzoo.errors import UsageError
 from samplerzoo.metrics.evaluate import refuse_nonfinite
@@ -35,7 +36,7 @@ class Embedder:
         self.features, self.device = features, device
         with blaming(features):
             self._net, self._head = features.load(device), features.load_head(device)
-            self.class_names = features.class_names
+            self.class_names = features.class_names and apart(features.class_names)
         if not callable(self._net):
             raise bad_answer(features, "load", self._net, "a function of images (N, C, H, W)")
         if self._head is not None and not callable(self._head):

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.system.files import atomic_file
+from samplerzoo.trust.pointers import refuse_pointer
 
 Values = NDArray[np.float32]
 """Features of shape (N, D)."""
@@ -120,6 +121,7 @@ def _read(part: Part) -> Values:
 
 
 def _opened(path: Path) -> safe_open:
+    refuse_pointer(path)
     try:
         return safe_open(path, framework="numpy")
     except (OSError, SafetensorError) as error:

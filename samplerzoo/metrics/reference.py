@@ -33,6 +33,7 @@ from samplerzoo.metrics.precision_recall import Manifold
 from samplerzoo.options import Name, Options
 from samplerzoo.system.files import atomic_file, digest
 from samplerzoo.trust.limits import MOST_FEATURES
+from samplerzoo.trust.pointers import refuse_pointer
 from samplerzoo.trust.records import parse_record
 
 TEST = "test"
@@ -149,6 +150,7 @@ def load_reference(name: str, features: Features) -> Reference:
         ZooError: it cannot be read.
     """
     path = _find(name, features)
+    refuse_pointer(path)
     found = _load_npz(path) if path.suffix == NPZ else _load(path)
     if found.features_id not in (None, features.id):
         words = ["samplerzoo", "ref", "make", "DATA", "--features", spec_of(features), "-o", str(path)]

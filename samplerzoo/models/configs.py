@@ -5,8 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from samplerzoo.data.class_names import apart
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.models.folder import read_json
 from samplerzoo.options import Name
@@ -44,10 +54,39 @@ class ModelInfo(BaseModel):
         return self
 
 
-class ClassifierConfig(BaseModel):
-    """Contents of a classifier's config.json that a model needs."""
+class NamedClasses(BaseModel):
+    """Part of a config of transformers, or of the index of a pipeline, that names classes.
 
-    id2label: dict[str, Name] = Field({}, max_length=MOST_CLASSES)
+    Attributes:
+        id2label: names of the classes, by their numbers.
+    """
+
+    id2label: dict[str, Name] | None = Field(None, max_length=MOST_CLASSES)
+
+    @field_validator("id2label")
+    @classmethod
+    def _numbers_each(cls, names: dict[str, Name] | None) -> dict[str, Name] | None:
+        if names is not None and {*names} != {str(number) for number in range(len(names))}:
+            raise ValueError(f"its keys have to be the numbers of {len(names)} classes, from 0 on")
+        return names
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the classes in the order of their numbers; None if there are none, or transformers made them up."""
+        found = self.id2label or {}
+        named = [found[str(number)] for number in range(len(found))]
+        made_up = all(name == f"LABEL_{number}" for number, name in enumerate(named))
+        return None if made_up else apart(named)
+
+
+class ClassifierConfig(NamedClasses):
+    """Contents of a classifier's config.json that the model of its folder depends on.
+
+    Attributes:
+        log_snr: levels of the noise path that it was trained on, which samplerzoo notes.
+    """
+
+    log_snr: tuple[FiniteFloat, ...] | None = None
 
 
 def refuse_kernels(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ GAUSSIAN = "gaussian"
 """Name of the model whose denoiser and output distribution are exact. `gaussian:ve` is the same on another path."""
 INFO_FILE = "samplerzoo.json"
 """Name of samplerzoo's own file in a model folder."""
+
+CLASSIFIER = "classifier"
+"""Folder of a model's noise-aware classifier, beside the parts of the pipeline."""
+FEATURES = "features"
+"""Folder of a model's own feature network, with its references."""
 
 FETCHED = ("*.json", "*.safetensors", "*.md", "*merges.txt", "*.model")
 """Patterns of the files that are fetched from the hub; the last two are files of tokenizers."""
@@ -66,7 +72,7 @@ def find_model(name: str | os.PathLike[str], *, revision: str | None = None) -> 
     if path.exists():
         raise UsageError(f"model {name!r} is a file; give the folder that it lies in")
     if is_gaussian(name):
-        raise UsageError(f"{name} has numbers and no images, and is for `samplerzoo bench --model {name}`")
+        raise UsageError(f"{name} has numbers and no images, and is for `samplerzoo bench --model {shlex.quote(name)}`")
     if not is_hub_id(name):
         raise UsageError(f"no model {name!r}: no folder, no hub id (owner/name), and the embedded models are: {known}")
     from huggingface_hub import snapshot_download
@@ -86,7 +92,7 @@ def has_features(name: str) -> bool:
     if is_exact(name):
         return False
     root = PRETRAINED / name if name in pretrained() else Path(os.path.expanduser(name))
-    return not root.is_dir() or (root / "features").is_dir()
+    return not root.is_dir() or (root / FEATURES).is_dir()
 
 
 def read_json(folder: Path, *names: str) -> dict[str, Any]:

@@ -152,3 +152,12 @@ def slope(classes: int) -> Classifier:
         return x.flatten(1).mean(1, keepdim=True) * x.new_tensor(range(classes))
 
     return classifier
+
+
+def refusing(error: ZooError) -> Classifier:
+    """Return a function in the place of a classifier that does not go with its model: it raises this error."""
+
+    def classifier(x: torch.Tensor, level: Level) -> torch.Tensor:
+        raise error
+
+    return classifier

@@ -23,13 +23,14 @@ from samplerzoo.core.stopwatch import Stopwatch
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.data.options import DIGITS
 from samplerzoo.errors import UsageError, expect, path_text, reason
+from samplerzoo.models.classifier_facts import holds_classifier, read_classifier_facts
 from samplerzoo.models.configs import ModelInfo, parse
 from samplerzoo.models.exact import ExactModel, ExactOptions
-from samplerzoo.models.folder import INFO_FILE, find_model, is_exact, pretrained, read_json
+from samplerzoo.models.folder import CLASSIFIER, INFO_FILE, find_model, is_exact, pretrained, read_json
 from samplerzoo.models.handle import ModelHandle
 from samplerzoo.models.options import AS_FOUND, ReadingOptions
 from samplerzoo.models.parts import INDEX_FILE, Part, Parts, Undriven, assemble, read_parts
-from samplerzoo.models.understand import CLASSIFIER, HALVED, NULL_LABEL, holds_classifier, understand
+from samplerzoo.models.understand import HALVED, NULL_LABEL, understand
 from samplerzoo.models.weights import compiled_network, holds_variant, load_module, load_text_part, with_layout
 from samplerzoo.system.environment import choose_device, choose_dtype
 from samplerzoo.system.files import atomic_folder
@@ -272,45 +273,6 @@ def fingerprint(folder: Path, parts: Parts) -> str:
     return digest.hexdigest()
 
 
-def check_second(second: Model, model: Model) -> None:
-    """Refuse a guidance's second model unless it has the same images, classes, prompts and noise path.
-
-    Raises:
-        UsageError: names what differs.
-    """
-    if second.shape != model.shape:
-        raise UsageError(
-            f"the second model, {second.name}, makes images {second.shape}, and {model.name} {model.shape}"
-        )
-    if second.num_classes not in (None, model.num_classes):
-        null = second.num_classes - 1 if second.null_label is None else None
-        way = f"; if its last label is a null label: echo '{{\"null_label\": {null}}}' > {second.name}/{INFO_FILE}"
-        fits = null is not None and null == model.num_classes
-        raise UsageError(
-            f"the second model, {second.name}, has other classes than {model.name}" + (way if fits else "")
-        )
-    if second.codec.name != model.codec.name:
-        raise UsageError(f"the second model, {second.name}, is of {second.codec.name}, not of {model.codec.name}")
-    if (second.text is None) != (model.text is None):
-        told, other = (model, second) if second.text is None else (second, model)
-        raise UsageError(f"{told.name} takes prompts and {other.name} none: a second model is one of the same images")
-    if second.text is not None and model.text is not None and second.text.identity() != model.text.identity():
-        raise UsageError(f"the second model, {second.name}, has another text encoder than {model.name}")
-    if second.averages != model.averages:
-        raise UsageError(f"the second model, {second.name}, is a consistency model, or {model.name} is, and not both")
-    if not _same_path(second, model):
-        raise UsageError(f"the second model, {second.name}, was trained on another noise schedule than {model.name}")
-
-
-def _same_path(one: Model, other: Model) -> bool:
-    """Tell whether two models have the same noise path, by comparing its levels at many times."""
-    a, b = one.schedule, other.schedule
-    if (a.kind, a.T) != (b.kind, b.T):
-        return False
-    taus = [a.T * k / 1000 for k in range(1, 1001)]
-    return all((a.at(t).alpha, a.at(t).sigma) == (b.at(t).alpha, b.at(t).sigma) for t in taus)
-
-
 def model_of_modules(
     modules: Mapping[str, Any], info: ModelInfo, folder: Path | None = None, name: str = "the pipeline's model"
 ) -> Model:
@@ -396,20 +358,24 @@ def with_networks(stub: Model, net: Any, folder: Path | None) -> Model:
     """Replace the stubs of a model by its network and, if it has one, the classifier of its folder."""
     classifier = None
     if stub.classifier is not None and folder is not None:
-        classifier = _deferred_classifier(folder / CLASSIFIER, stub.device)
+        classifier = _deferred_classifier(folder, stub)
     return dataclasses.replace(stub, net=net, classifier=classifier)
 
 
-def _deferred_classifier(folder: Path, device: str) -> Classifier:
+def _deferred_classifier(root: Path, model: Model) -> Classifier:
     """Return a classifier that is loaded at its first call, since most runs need none and the import takes seconds."""
 
     @functools.cache
-    def loaded() -> Classifier:
+    def loaded() -> tuple[Classifier, list[int]]:
         from samplerzoo.models.classifier import load_classifier
 
-        return load_classifier(folder, device)
+        facts = read_classifier_facts(root)
+        assert facts is not None, "the model has no classifier"
+        order = facts.order_for(model)
+        return load_classifier(facts.folder, model.device), [*order]
 
     def classifier(x: torch.Tensor, level: Level) -> torch.Tensor:
-        return loaded()(x, level)
+        classify, order = loaded()
+        return classify(x, level)[:, order]
 
     return classifier

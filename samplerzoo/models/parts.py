@@ -13,7 +13,8 @@ from typing import Any
 from samplerzoo import registry
 from samplerzoo.core.architecture import Architecture, CodecArchitecture, NetworkArchitecture, PathArchitecture
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.folder import read_json
+from samplerzoo.models.folder import CLASSIFIER, FEATURES, read_json
+from samplerzoo.system.files import is_set_aside
 
 INDEX_FILE = "model_index.json"
 CONFIG_FILES = ("config.json", "scheduler_config.json")
@@ -23,7 +24,7 @@ TOKENS = (".txt", ".model")
 """Suffixes of a tokenizer's files other than JSON, such as merges.txt."""
 HOSTED = ("sampler", "sampler_options", "spacing", "clip_x0", "seed", "replaces")
 """Keys of a SamplerScheduler's config that do not come from the scheduler that it replaces."""
-OURS = ("classifier", "features", "checkpoints", "samples")
+OURS = (CLASSIFIER, FEATURES, "checkpoints", "samples")
 """Folders beside the parts of a pipeline that are not parts of it."""
 
 OTHERS = {
@@ -131,7 +132,7 @@ def assemble(root: Path, pipeline: str | None, parts: list[Part], scheduler: str
         raise ZooError(f"{root}: no network in it (it has {_listed(parts)}); give the folder of a whole pipeline")
     if len(networks) > 1:
         names = " and ".join(part.name for part, _ in networks)
-        first = root / networks[-1][0].name
+        first = shlex.quote(str(root / networks[-1][0].name))
         raise ZooError(f"{root} holds {len(networks)} networks, {names}: name one of them, as --model {first}")
     if scheduler is not None:
         schedulers = [_named_scheduler(scheduler)]
@@ -296,7 +297,7 @@ def _is_module(part: Part) -> bool:
 
 def _ours(name: str) -> bool:
     """Tell whether a folder in a model folder is not a part of the pipeline, or is still being written."""
-    return name in OURS or name.startswith(".")
+    return name in OURS or name.startswith(".") or is_set_aside(name)
 
 
 def _part(root: Path, name: str, kind: str) -> Part:
@@ -308,8 +309,12 @@ def _part(root: Path, name: str, kind: str) -> Part:
         if architecture_of(part) is not None:
             raise ZooError(f"{folder}: neither {' nor '.join(CONFIG_FILES)} in it; the folder is not whole")
         return part
-    config = unhosted(read_json(folder, *CONFIG_FILES))
-    return Part(name, folder, config if "_class_name" in config or not kind else {**config, "_class_name": kind})
+    config = read_json(folder, *CONFIG_FILES)
+    hosted, config = "replaces" in config, unhosted(config)
+    # a scheduler is of the class that the index names, as for diffusers; of a network the weights tell
+    if kind and ("_class_name" not in config or (kind.endswith("Scheduler") and not hosted)):
+        config["_class_name"] = kind
+    return Part(name, folder, config)
 
 
 def _named_scheduler(name: str) -> tuple[Part, PathArchitecture]:

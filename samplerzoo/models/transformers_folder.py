@@ -10,7 +10,7 @@ from typing import Any
 from samplerzoo.errors import ZooError, path_text, reason
 from samplerzoo.models.configs import refuse_kernels
 from samplerzoo.models.folder import read_json
-from samplerzoo.models.weights import check_values
+from samplerzoo.models.weights import check_texts, check_values
 from samplerzoo.trust.limits import MOST_SIDE
 
 PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
@@ -27,6 +27,7 @@ def check_transformers(folder: str | os.PathLike[str]) -> None:
     """
     folder = Path(path_text("the folder of a transformers model", folder))
     config = read_json(folder, "config.json")
+    check_texts(folder, "transformers")
     refuse_kernels(folder)
     for name in PREPROCESSING:
         for key, value in _entries(read_json(folder, name)) if (folder / name).is_file() else ():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samplerzoo.core.architecture import Architecture, NetworkFacts, PathFacts
 from samplerzoo.core.blame import bad_answer
@@ -15,17 +14,19 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Clip
 from samplerzoo.core.schedule import Schedule
+from samplerzoo.data.class_names import apart
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.models.configs import ClassifierConfig, ModelInfo, parse
+from samplerzoo.models.classifier_facts import ClassifierFacts, read_classifier_facts
+from samplerzoo.models.configs import ModelInfo, NamedClasses, parse
 from samplerzoo.models.folder import INFO_FILE, read_json
-from samplerzoo.models.handle import blank_text, echo, slope
+from samplerzoo.models.handle import blank_text, echo, refusing, slope
 from samplerzoo.models.options import ReadingOptions
-from samplerzoo.models.parts import Part, Parts, Undriven
+from samplerzoo.models.parts import INDEX_FILE, Part, Parts, Undriven
 from samplerzoo.system.files import digest, digest_text
 from samplerzoo.trust.limits import MOST_VALUES
 
-CLASSIFIER = "classifier"
-"""Folder of the noise-aware classifier, beside the parts of the pipeline."""
+if TYPE_CHECKING:
+    from samplerzoo.core.model import Classifier
 
 NULL_LABEL = "--null-label"
 """Flag with which the user replaces a guess about labels."""
@@ -57,7 +58,7 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
     _check_answer(parts.network[1], "parametrization", read, Parametrization)
     codec = _codec(parts, network, path)
     null_label, num_classes, guesses = _classes(parts, network, info, reading)
-    classes = _classifier_classes(parts.root)
+    classifier = read_classifier_facts(parts.root)
 
     model = Model(
         echo(2 if network.learns_variance else 1),
@@ -67,16 +68,17 @@ def understand(parts: Parts, info: ModelInfo, reading: ReadingOptions, name: str
         num_classes=num_classes,
         null_label=null_label,
         text=blank_text(network.prompt, lambda: _text_identity(parts)) if network.prompt else None,
-        class_names=None if info.class_names is None else tuple(info.class_names),
+        class_names=_indexed_names(parts, num_classes) if info.class_names is None else apart(info.class_names),
         class_counts=None if info.class_counts is None else tuple(info.class_counts),
         averages=path.averages,
         codec=codec,
         variance=path.variance,
-        classifier=None if classes is None else slope(classes),
-        classifier_classes=classes,
+        classifier_classes=None if classifier is None else classifier.classes,
         clip=path.clip or _usual_clip(path, network, codec),
         name=name,
     )
+    if classifier is not None:
+        model = dataclasses.replace(model, classifier=_stub_classifier(classifier, model))
     if path.clip is None and model.clip.mode != "off":
         guesses = (*guesses, "x0 is clipped to [-1, 1], as pixels are, since the scheduler says nothing of it")
     if network.learns_variance and scheduler.config.get("variance_type") != "learned_range":
@@ -189,21 +191,30 @@ def _classes(
     return null_label, num_classes, ()
 
 
+def _indexed_names(parts: Parts, num_classes: int | None) -> tuple[str, ...] | None:
+    """Return the names of the classes that a pipeline's index has, as that of a DiTPipeline does."""
+    path = parts.root / INDEX_FILE
+    if num_classes is None or not path.is_file():
+        return None
+    names = parse(NamedClasses, read_json(parts.root, INDEX_FILE), path).names
+    if names is not None and len(names) != num_classes:
+        raise ZooError(
+            f"{path}: id2label has {len(names)} names, and {parts.network[0].path} {num_classes} classes; class_names "
+            f"in {parts.root / INFO_FILE} go before it"
+        )
+    return names
+
+
 def _usual_clip(path: PathFacts, network: NetworkFacts, codec: Codec) -> Clip:
     """Return the clip of a model whose config does not mention one: pixels on a VP path are clipped, as by DDPM."""
     pixels = not isinstance(codec, Latents) and network.channels in (1, 3)
     return Clip("static") if pixels and path.schedule.kind == "VP" else Clip("off")
 
 
-def holds_classifier(root: Path) -> bool:
-    """Return True if a folder has a classifier: its weights are there, which training writes last."""
-    return any((root / CLASSIFIER).glob("*.safetensors"))
-
-
-def _classifier_classes(root: Path) -> int | None:
-    """Return the number of classes of the folder's noise-aware classifier, if there is one."""
-    if not holds_classifier(root):
-        return None
-    # transformers leaves its default, two labels, out of the file
-    path = root / CLASSIFIER / "config.json"
-    return len(parse(ClassifierConfig, read_json(path.parent, path.name), path).id2label) or 2
+def _stub_classifier(facts: ClassifierFacts, model: Model) -> Classifier:
+    """Return a function in the place of a classifier; that of one that does not go with the model says so."""
+    try:
+        facts.order_for(model)
+    except ZooError as error:
+        return refusing(error)
+    return slope(facts.classes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,9 @@ from samplerzoo.core.condition import Condition
 from samplerzoo.core.model import Layout
 from samplerzoo.errors import ZooError, reason
 from samplerzoo.models.configs import refuse_kernels
-from samplerzoo.models.parts import Part
-from samplerzoo.trust.records import read_record
+from samplerzoo.models.parts import TOKENS, Part
+from samplerzoo.trust.pointers import refuse_pointer
+from samplerzoo.trust.records import BOM, read_record
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +28,8 @@ TEXT_STEM = "model"
 """Stem of the names of weight files of transformers."""
 PICKLED = {STEM: STEM, TEXT_STEM: "pytorch_model"}
 """Stems of the names of the same weights as pickles."""
+TEXTS = (".json", *TOKENS)
+"""Suffixes of files that a library reads as text."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -48,7 +52,9 @@ def load_module(part: Part, cls: Any, dtype: str = "float32", variant: str | Non
     if part.weights is not None:
         return _from_checkpoint(part, part.weights, cls, dtype)
     folder = part.path
-    _check_size(part, cls, _check_files(folder, cls, variant))
+    files = _check_files(folder, cls, variant)
+    check_texts(folder, _library(cls))
+    _check_size(part, cls, files)
     import torch
 
     try:
@@ -63,10 +69,67 @@ def load_module(part: Part, cls: Any, dtype: str = "float32", variant: str | Non
         )
     except Exception as error:  # the kind of error depends on how the file is broken
         raise ZooError(f"{folder}: the network cannot be read: {reason(error)}") from error
+    start = _common_start(report["missing_keys"], report["unexpected_keys"])
+    if start:
+        raise ZooError(
+            f"{folder}: the names of its weights begin with {start!r}, as those of a network in a wrapper: save the "
+            f"network itself{_renaming(files, start)}"
+        )
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             raise ZooError(f"{folder}: weights do not fit config.json: {kind} {sorted(map(str, report[kind]))[0]}, ...")
     return module.eval()
+
+
+def _common_start(missing: Collection[str], found: Collection[str]) -> str:
+    """Return what stands before each name that files have and a network lacks, if without it they are the same."""
+    names = sorted(map(str, found))
+    starts = {name.removesuffix(str(lost)) for name in names[:1] for lost in missing if name.endswith(f".{lost}")}
+    return next((it for it in starts if {name.removeprefix(it) for name in names} == {*map(str, missing)}), "")
+
+
+def _renaming(files: Sequence[Path], start: str) -> str:
+    """Say how to take the start off each name in a file of weights; nothing of several, which have an index, too."""
+    if len(files) > 1:
+        return ""
+    code = (
+        "import sys; from safetensors.torch import load, save_file; start, file = sys.argv[1:]; save_file({"
+        "name.removeprefix(start): value for name, value in load(open(file, 'rb').read()).items()}, file)"
+    )
+    return f", or take it off each name: {shlex.join(['python', '-c', code, start, str(files[0])])}"
+
+
+def check_texts(folder: Path, library: str) -> None:
+    """Refuse a folder of which git-lfs has not fetched a text, or of which a library cannot read one.
+
+    Raises:
+        ZooError: names the file.
+    """
+    for file in sorted(folder.glob("[!.]*")):
+        if file.is_file() and file.suffix in TEXTS:
+            refuse_pointer(file)
+            if file.suffix == ".json" and file.read_bytes().startswith(BOM):
+                raise ZooError(
+                    f"{file} begins with a byte order mark (BOM), which {library} does not read: save it without one"
+                )
+
+
+def _check_weights(file: Path) -> None:
+    """Refuse a file that holds no weights, as one that is cut short.
+
+    Raises:
+        ZooError: names the file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    refuse_pointer(file)
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise ZooError(
+            f"{file}: cannot be read: it is cut short or damaged, or no safetensors: copy it again ({error})"
+        ) from error
 
 
 def _from_checkpoint(part: Part, file: Path, cls: Any, dtype: str) -> Any:
@@ -94,6 +157,7 @@ def load_text_part(part: Part, variant: str | None = None, device: str = "cpu") 
 
     cls: Any = getattr(transformers, part.kind)
     whole = {"local_files_only": True, "trust_remote_code": False}
+    check_texts(part.path, _library(cls))
     try:
         if issubclass(cls, PreTrainedTokenizerBase):
             _check_vocabulary(part, cls)
@@ -160,10 +224,13 @@ def check_values(folder: Path, kind: str, files: Sequence[Path], make: Callable[
         make: function that makes the network without allocating memory for it.
 
     Raises:
-        ZooError: no network can be made from the config, or it has more values than the files have bytes.
+        ZooError: a file holds no weights, no network can be made from the config, or it has more values than the files
+            have bytes.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
+    for file in files:
+        _check_weights(file)
     values, held = 0, sum(file.stat().st_size for file in files)
 
     def count(module: object, name: str, parameter: torch.Tensor | None) -> None:
@@ -221,7 +288,7 @@ def _check_files(folder: Path, cls: Any, variant: str | None, stem: str = STEM) 
     if middles:
         found = middles[0].split("-")[0]
         asked = "" if variant is None else f"--variant {variant}: "
-        raise ZooError(f"{asked}{folder} holds the weights {', '.join(there)}: take --variant {found}")
+        raise ZooError(f"{asked}{folder} holds the weights {', '.join(there)}: take --variant {shlex.quote(found)}")
     if variant is not None and there:
         raise ZooError(f"--variant {variant}: {folder} holds {', '.join(there)} alone: leave --variant out")
     if there:
@@ -240,9 +307,13 @@ def _check_files(folder: Path, cls: Any, variant: str | None, stem: str = STEM) 
 
 def _conversion(cls: Any, name: str) -> str:
     """Return a command that writes safetensors from pickles."""
-    library = cls.__module__.partition(".")[0]
-    code = f'import {library}; {library}.{cls.__name__}.from_pretrained("{name}").save_pretrained("{name}")'
-    return f"python -c '{code}'"
+    library = _library(cls)
+    code = f"import sys, {library}; {library}.{cls.__name__}.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])"
+    return shlex.join(["python", "-c", code, name])
+
+
+def _library(cls: Any) -> str:
+    return str(cls.__module__).partition(".")[0]
 
 
 def with_layout(module: Any, layout: Layout) -> Any:

@@ -23,7 +23,8 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError, expect, whole
 from samplerzoo.models.handle import ModelHandle
-from samplerzoo.models.load import check_second, lasting, open_model, warn_once
+from samplerzoo.models.load import lasting, open_model, warn_once
+from samplerzoo.models.second import as_second
 from samplerzoo.sampling.keywords import listing
 from samplerzoo.sampling.labels import Labels, parse_class_labels
 from samplerzoo.sampling.recipe import EXPLICIT, SCALE, Recipe
@@ -137,9 +138,8 @@ class Plan:
         """Replace the stub by a model with weights, and load the guidance's own model, if it has one."""
         if model.text is not None and self.prompts is not None:
             _warn_of_cut(model.text, self.prompts)
-        if self.second is not None:
-            model = dataclasses.replace(model, second=self.second.load_like(model))
-        return dataclasses.replace(self, model=model)
+        second = model.second if self.second is None else self.second.load_like(model)
+        return dataclasses.replace(self, model=_with_second(model, second, self.guidance))
 
 
 def make_plan(
@@ -197,12 +197,18 @@ def make_plan(
     second = None
     if isinstance(guidance, TwoModelGuidance) and guidance.model is not None:
         second = open_second(guidance.model)
-        check_second(second.stub, model)
-        model = dataclasses.replace(model, second=second.stub)
+    model = _with_second(model, model.second if second is None else second.stub, guidance)
     return Plan(
         model, sampler, grid, num_images, clip, labels, guidance, second, recipe.seed, recipe.prompts,
         recipe.negative_prompt, None if guidance is not None else recipe.own_scale, warnings,
     )  # fmt: skip
+
+
+def _with_second(model: Model, second: Model | None, guidance: Guidance | None) -> Model:
+    """Give a model the second one that its guidance asks, which has to go with it."""
+    if second is None or not isinstance(guidance, TwoModelGuidance):
+        return model
+    return dataclasses.replace(model, second=as_second(second, model))
 
 
 def fill_defaults(recipe: Recipe, plan: Plan, fingerprint: str) -> Recipe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -28,6 +29,10 @@ LOCK_FILE = ".lock"
 
 PARTIAL = ".partial-"
 """Beginning of the names of files and folders that are being written or removed."""
+
+
+REPLACED = "-replaced"
+"""End of the name of a folder that another takes the place of."""
 
 
 @contextmanager
@@ -75,6 +80,19 @@ def remove_folder(folder: Path) -> None:
         doomed = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
         os.replace(folder, doomed)
         shutil.rmtree(doomed)
+
+
+def set_aside(folder: Path) -> Path:
+    """Give a folder another name beside the old one, under which nothing looks for it, and return that."""
+    names = itertools.chain([REPLACED], (f"{REPLACED}-{number}" for number in itertools.count(2)))
+    aside = next(path for path in (folder.with_name(folder.name + name) for name in names) if not path.exists())
+    os.replace(folder, aside)
+    return aside
+
+
+def is_set_aside(name: str) -> bool:
+    """Tell whether this is the name of a folder that was set aside."""
+    return re.search(rf"{REPLACED}(-\d+)?$", name) is not None
 
 
 def remove_partials(folder: Path) -> None:

@@ -30,7 +30,7 @@ from torch import nn
 from samplerzoo.data.class_names import listed
 from samplerzoo.data.image_sets import ImageData
 from samplerzoo.errors import UsageError, ZooError, reason
-from samplerzoo.system.files import PARTIAL, digest, remove_folder, write_json
+from samplerzoo.system.files import PARTIAL, REPLACED, digest, remove_folder, write_json
 from samplerzoo.trust.markup import visible
 from samplerzoo.trust.records import read_object, read_record
 
@@ -53,8 +53,6 @@ FIXED = frozenset(
 """Options that must not change when training resumes: the network, its objective, and the order of the data."""
 LIST_FILE = "files.json"
 """File with the name and the SHA-256 of every other file."""
-REPLACED = "-replaced"
-"""Suffix of the name of a checkpoint while another one replaces it."""
 CHECKPOINT = re.compile(rf"checkpoint-(\d+)({REPLACED})?")
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
@@ -209,9 +207,10 @@ def find_checkpoint(output: Path, wanted: str) -> Path:
                 f"no checkpoint in {output / 'checkpoints'}: --overwrite in place of --resume-from-checkpoint starts "
                 "from the beginning"
             )
+        newest = shlex.join(["--resume-from-checkpoint", str(found[-1])])
         raise ZooError(
-            f"no checkpoint in {output / 'checkpoints'} is whole: name one, as --resume-from-checkpoint {found[-1]}, "
-            "to try it all the same, or start from the beginning with --overwrite in place of it"
+            f"no checkpoint in {output / 'checkpoints'} is whole: name one, as {newest}, to try it all the same, or "
+            "start from the beginning with --overwrite in place of it"
         )
     folder = Path(wanted) if Path(wanted).is_dir() else output / "checkpoints" / wanted
     if not (folder / PROGRESS_FILE).is_file():

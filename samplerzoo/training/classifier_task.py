@@ -22,6 +22,7 @@ from samplerzoo.data.order import keyed_generator
 from samplerzoo.errors import UsageError
 from samplerzoo.images import from_uint8
 from samplerzoo.models.classifier import NoisyClassifier
+from samplerzoo.models.classifier_facts import noted_levels
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.system.files import atomic_folder
 from samplerzoo.training import card, pictures
@@ -75,6 +76,8 @@ class ClassifierTask(Task):
         with atomic_folder(folder) as beside:
             (beside / "README.md").write_text(self._card(net, report))
             resnet: Any = net.net if isinstance(net, NoisyClassifier) else net
+            if not self.options.clean:
+                resnet.config.log_snr = list(noted_levels(self.schedule))
             resnet.to(getattr(torch, self.options.save_dtype)).save_pretrained(beside)
 
     def illustrate(self, folder: Path, net: nn.Module, report: Report, main: bool) -> None:

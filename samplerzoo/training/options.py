@@ -33,7 +33,9 @@ class LoopOptions(DataOptions):
         description="model folder that training writes; it also holds the checkpoints"
     )
     overwrite: bool = Field(
-        False, description="start anew in an output folder that is not empty; its checkpoints are deleted"
+        False,
+        description="start anew in an output folder that is not empty; its checkpoints are deleted, and a classifier "
+        "or a feature network beside a model of other data is set aside",
     )
     train_batch_size: PositiveInt = Field(64, description="images per process and forward pass")
     gradient_accumulation_steps: PositiveInt = Field(1, description="forward passes per optimizer step")

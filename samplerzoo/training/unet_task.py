@@ -24,6 +24,7 @@ from samplerzoo.models.load import ModelFolder, model_of_modules, save_model
 from samplerzoo.models.parts import Part, architecture_of
 from samplerzoo.sampling.sample import sample
 from samplerzoo.training import card, pictures
+from samplerzoo.training.beside import set_aside_strangers, standing
 from samplerzoo.training.forward import LEVELS, LevelDistribution, as_factor, loss_weight, noised, target
 from samplerzoo.training.options import TrainOptions
 from samplerzoo.training.schedulers import check_trainable, new_scheduler, next_scheduler
@@ -109,7 +110,10 @@ class UNetTask(Task):
         net = net.type(getattr(torch, options.save_dtype))  # not `to`, for which diffusers logs a warning
         schedule = self.model.schedule
         scaled = self.model.parametrization.c_in(schedule.at(schedule.T)) != 1.0
+        before = standing(folder)
         save_model(folder, net, self.scheduler, info, text, scaled=scaled)
+        for line in set_aside_strangers(folder, before):
+            print(line)
 
     def network(self, net: nn.Module) -> Callable[[Tensor, Tensor, Condition], Tensor]:
         """Return a network, which Accelerate may have wrapped, as a function."""

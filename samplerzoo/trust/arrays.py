@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.errors import ZooError, reason
+from samplerzoo.trust.pointers import refuse_pointer
 from samplerzoo.trust.records import parse_record
 
 AGAIN = "remove it, and it is made again when it is needed"
@@ -116,6 +117,7 @@ def read_arrays(path: Path, way_out: str = AGAIN) -> tuple[dict[str, NDArray[Any
     Raises:
         ZooError: the file is broken, or was changed after it was written.
     """
+    refuse_pointer(path)
     try:
         with safe_open(path, framework="numpy") as content:
             arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (no mapping)

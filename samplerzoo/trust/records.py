@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from samplerzoo.errors import ZooError, path_text, reason
 from samplerzoo.trust.limits import MOST_DEPTH, MOST_DIGITS, MOST_JSON
+from samplerzoo.trust.pointers import NOT_FETCHED, POINTER
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -147,6 +148,8 @@ def _bytes(path: Path) -> bytes:
 
 
 def _content(text: str | bytes, name: str) -> Any:
+    if text[: len(POINTER)] in (POINTER, POINTER.decode()):
+        raise ZooError(f"{name}: {NOT_FETCHED}")
     try:
         return _parsed(text)
     except RecursionError as error:

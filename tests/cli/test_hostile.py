@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import socket
 import struct
 import zlib
@@ -226,3 +228,17 @@ def test_memory_that_runs_out_is_one_line(cli) -> None:
     assert answer.err.startswith("samplerzoo: error: out of memory: ")
     assert answer.err.count("\n") == 1
     assert not Path("out").exists()
+
+
+def test_words_to_be_pasted_are_quoted(cli, tiny_model: Path) -> None:
+    odd = Path("it's me")
+    shutil.copytree(tiny_model, odd)
+    quoted = shlex.quote("it's me")
+    cli("report", odd).refuses(2, f"`samplerzoo bench -o {quoted}` makes them")
+    few = ["--sampler", "ddim", "--steps", 2, "--images", 4]
+    cli("bench", "--model", odd, "--features", f"classifier:{odd}", *few).refuses(
+        2, f"""--output-dir {shlex.quote("it's me/features")}`"""
+    )
+    shutil.copytree(odd / "unet", odd / "unet_2")
+    (odd / "model_index.json").unlink()
+    cli("run", "--model", odd).refuses(1, f"""name one of them, as --model {shlex.quote("it's me/unet_2")}""")

@@ -390,7 +390,7 @@ def _json(path: Path, **changes: object) -> None:
 BROKEN = {
     "no weights": (lambda root: (root / "unet" / "diffusion_pytorch_model.safetensors").unlink(), "no weights", 1),
     "half weights": (
-        lambda root: os.truncate(root / "unet" / "diffusion_pytorch_model.safetensors", 1000), "weights do not fit", 1,
+        lambda root: os.truncate(root / "unet" / "diffusion_pytorch_model.safetensors", 1000), "cut short", 1,
     ),
     "pickle": (
         lambda root: (root / "unet" / "diffusion_pytorch_model.safetensors").rename(

@@ -83,6 +83,10 @@ def test_alpha_is_never_too_small_to_divide_by() -> None:
     assert PATHS["flow"].ends_in_noise
     assert PATHS["zero SNR"].ends_in_noise
     assert not PATHS["VE"].ends_in_noise
+    last = VP.from_config({"beta_end": 1.0})  # as of a config that says it in this way
+    assert (last.ends_in_noise, last.at(1000).alpha) == (True, pytest.approx(last.at(999).alpha / 2))
+    with pytest.raises(ZooError, match="a beta of 1 leaves no signal, and only the last one may be that"):
+        VP([0.1, 1.0, 0.2])
 
 
 @pytest.mark.parametrize("name", ["VE", "flow"])

@@ -132,6 +132,13 @@ def test_half_a_file_is_refused_with_the_way_out(tmp_path: Path, content: str) -
     assert len(load(tmp_path / "a")) == 4
 
 
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "metadata.parquet", "manifest.jsonl"])
+def test_a_table_that_git_lfs_has_not_fetched_is_named(tmp_path: Path, name: str) -> None:
+    (put(tmp_path / "a") / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:aaa\nsize 4\n")
+    with pytest.raises(ZooError, match=f"{name}.*: git-lfs has not fetched it: run `git lfs pull`"):
+        load(tmp_path / "a")
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(put(tmp_path / "a") / "x.png")
     with pytest.raises(ZooError, match=r"x.png .*: it is no file, or a link to none"):

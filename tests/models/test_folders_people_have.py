@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,13 @@ import diffusers
 import folders
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import samplerzoo as zoo
 from samplerzoo.cli import main
 from samplerzoo.core.paths import VP
+from samplerzoo.data.image_sets import load_images
+from samplerzoo.data.options import DataOptions
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.models.options import ReadingOptions
 from samplerzoo.models.parts import read_parts
@@ -105,6 +111,17 @@ def test_an_autoencoder_of_other_latents_is_refused(tmp_path: Path) -> None:
         (diffusers.UniPCMultistepScheduler(use_flow_sigmas=True), "use_flow_sigmas with prediction_type 'epsilon'"),
         (diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction"), "prediction_type 'flow_prediction'"),
         (diffusers.EDMEulerScheduler(sigma_min=3.0, sigma_max=2.0), "0 < sigma_min < sigma_max"),
+        (diffusers.EDMEulerScheduler(sigma_max=1e308), "sigma_max: Input should be less than or equal to"),
+        (diffusers.EDMEulerScheduler(sigma_data=1e200), "sigma_data: Input should be less than or equal to"),
+        (
+            diffusers.FlowMatchEulerDiscreteScheduler(shift=1e300),
+            r"shift: the shift of its grid is 1e\+300",
+        ),
+        (
+            diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, base_shift=800, max_shift=900),
+            "base_shift and max_shift: the shift of its grid is",
+        ),
+        (diffusers.DDPMScheduler(trained_betas=[0.1] * 10), "10 trained_betas, and num_train_timesteps is 1000"),
     ],
 )
 def test_a_config_that_cannot_be_honoured_is_refused_by_its_key(tmp_path: Path, scheduler: Any, reason: str) -> None:
@@ -277,20 +294,18 @@ def test_sharded_weights_are_read(tmp_path: Path, variant: str | None) -> None:
     assert torch.equal(images(folder, variant=variant), plain)
 
 
-def test_a_pickle_is_named_with_a_command_that_converts_it(tmp_path: Path) -> None:
-    import re
-    import shlex
-
-    folder = folders.ddpm(tmp_path / "m")
+def test_a_pickle_is_named_with_a_command_that_converts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folders.ddpm(tmp_path / "it's me")
     plain = images(folder)
     unet = diffusers.UNet2DModel.from_pretrained(folder, subfolder="unet")
     shutil.rmtree(folder / "unet")
     unet.save_pretrained(folder / "unet", safe_serialization=False)
     with pytest.raises(zoo.ZooError, match=r"diffusion_pytorch_model.bin is a pickle") as raised:
         zoo.load(folder)
-    command = re.search(r"python -c '.*'", str(raised.value))
-    assert command
-    exec(shlex.split(command[0])[2])  # as python -c does
+    python, flag, code, *words = shlex.split(str(raised.value).split("where you trust it: ")[1])
+    assert (python, flag) == ("python", "-c")
+    monkeypatch.setattr(sys, "argv", [flag, *words])
+    exec(code)  # as python -c does
     assert torch.equal(images(folder), plain)
 
 
@@ -484,3 +499,123 @@ def test_a_pickle_of_another_form_gets_no_command_that_would_fail(tmp_path: Path
     with pytest.raises(zoo.ZooError, match=r"model\.ckpt is a pickle.*not in the form of diffusers") as raised:
         zoo.load(folder)
     assert "python -c" not in str(raised.value)
+
+
+def index(folder: Path, **keys: Any) -> None:
+    path = folder / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+def test_class_names_of_a_pipelines_index_are_read(tmp_path: Path) -> None:
+    names = ["tench, Tinca tinca", "crane", "dog", "crane"]
+    index(folder := folders.dit(tmp_path, classes=4), id2label={str(k): name for k, name in enumerate(names)})
+    model = zoo.load(folder, device="cpu", dtype="float32")
+    assert model.class_names == ("tench, Tinca tinca", "crane (1)", "dog", "crane (3)")
+    drawn = zoo.sample(model, "ddim", labels="dog,tench, Tinca tinca,crane (3)", num_images=3, steps=1)
+    assert drawn.labels == [2, 0, 3]
+    with pytest.raises(
+        zoo.UsageError,
+        match=r"no class 'crane' .*crane \(1\), dog, crane \(3\); or give numbers",
+    ):
+        zoo.sample(model, "ddim", labels="crane", num_images=1, steps=1)
+    (folder / "samplerzoo.json").write_text(json.dumps({"class_names": ["a", "b", "c", "d"]}))
+    assert ModelFolder.open(folder).stub.class_names == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"0": "cat"}, "id2label has 1 names, and .* 4 classes; class_names in .*samplerzoo.json go before it"),
+        ({"0": "cat", "2": "dog"}, "id2label: its keys have to be the numbers of 2 classes"),
+        (["cat"], "id2label: Input should be a valid dictionary"),
+    ],
+)
+def test_names_of_an_index_that_cannot_be_are_refused(tmp_path: Path, labels: Any, said: str) -> None:
+    index(folder := folders.dit(tmp_path, classes=4), id2label=labels)
+    with pytest.raises(zoo.ZooError, match=f"model_index.json: {said}"):
+        ModelFolder.open(folder)
+
+
+def test_two_classes_of_one_name_stay_apart_where_pictures_are_read_again(tmp_path: Path) -> None:
+    index(folder := folders.dit(tmp_path / "m", classes=3), id2label={"0": "crane", "1": "cat", "2": "crane"})
+    run = ["run", "--model", str(folder), "--sampler", "ddim", "--steps", "1", "--num-images", "3"]
+    assert main([*run, "-o", str(tmp_path / "run")]) == 0
+    record = tmp_path / "run" / "run.json"
+    for names in (["crane (0)", "cat", "crane (2)"], ["crane", "cat", "crane"]):  # the latter as of an older version
+        record.write_text(json.dumps({**json.loads(record.read_text()), "class_names": names}))
+        data = load_images(DataOptions(dataset=str(tmp_path / "run")))
+        assert data.class_names == ("crane (0)", "cat", "crane (2)")
+        assert data.labels.tolist() == [0, 1, 2]
+
+
+def test_a_scheduler_is_of_the_class_that_the_index_names_as_for_diffusers(tmp_path: Path) -> None:
+    folder = folders.ddpm(tmp_path)
+    assert ModelFolder.open(folder).stub.schedule.kind == "VP"
+    index(folder, scheduler=["diffusers", "FlowMatchEulerDiscreteScheduler"])
+    assert type(diffusers.DDPMPipeline.from_pretrained(folder).scheduler).__name__ == "FlowMatchEulerDiscreteScheduler"
+    opened = ModelFolder.open(folder)
+    assert (opened.stub.schedule.kind, opened.stub.parametrization.name) == ("flow", "flow")
+    index(folder, scheduler=["diffusers", "KarrasVeScheduler"])
+    with pytest.raises(zoo.ZooError, match="KarrasVeScheduler"):
+        ModelFolder.open(folder)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:aaa\nsize 4\n"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["model_index.json", "samplerzoo.json", "unet/config.json", f"unet/{WEIGHTS}", "scheduler/scheduler_config.json"],
+)
+def test_what_git_lfs_has_not_fetched_is_named(tmp_path: Path, file: str) -> None:
+    (folders.ddpm(tmp_path) / file).write_text(POINTER)
+    with pytest.raises(zoo.ZooError, match=rf"{file}: git-lfs has not fetched it: run `git lfs pull`"):
+        zoo.load(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["text_encoder/model.safetensors", "text_encoder/config.json", "tokenizer/vocab.json", "tokenizer/merges.txt"],
+)
+def test_parts_of_text_that_git_lfs_has_not_fetched_are_named(tmp_path: Path, sd: Path, file: str) -> None:
+    shutil.copytree(sd, tmp_path / "sd")
+    (tmp_path / "sd" / file).write_text(POINTER)
+    with pytest.raises(zoo.ZooError, match=rf"{file}: git-lfs has not fetched it: run `git lfs pull`"):
+        zoo.load(tmp_path / "sd", device="cpu", hosted=False)
+
+
+@pytest.mark.parametrize("size", [0, 4, 2000, -1])
+def test_weights_that_are_cut_short_are_named(tmp_path: Path, size: int) -> None:
+    file = folders.ddpm(tmp_path) / "unet" / WEIGHTS
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(zoo.ZooError, match=f"{WEIGHTS}: cannot be read: it is cut short or damaged"):
+        zoo.load(tmp_path, device="cpu")
+
+
+def test_a_mark_that_diffusers_does_not_read_is_named(tmp_path: Path) -> None:
+    file = folders.ddpm(tmp_path) / "unet" / "config.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    with pytest.raises(
+        zoo.ZooError, match=r"config.json begins with a byte order mark .BOM., which diffusers does not"
+    ):
+        zoo.load(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("start", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_of_a_wrapped_network_are_named_with_a_command_that_mends_them(tmp_path: Path, start: str) -> None:
+    file = folders.ddpm(tmp_path / "it's me") / "unet" / WEIGHTS
+    whole = load_file(file)
+    save_file({start + name: value for name, value in whole.items()}, file)
+    with pytest.raises(zoo.ZooError, match=f"begin with '{start}', as those of a network in a wrapper") as told:
+        zoo.load(tmp_path / "it's me", device="cpu")
+    subprocess.run(str(told.value).split("each name: ")[1], shell=True, check=True)
+    assert zoo.sample(zoo.load(tmp_path / "it's me"), "ddim", steps=1, num_images=1).images.isfinite().all()
+
+
+def test_a_flow_of_one_timestep_takes_a_spacing(tmp_path: Path) -> None:
+    folder = scheduled(tmp_path, diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1))
+    model = zoo.load(folder, device="cpu", dtype="float32")
+    with pytest.raises(zoo.UsageError, match=r"num_train_timesteps of the scheduler is 1, .* give --spacing trailing"):
+        zoo.sample(model, "ddim", steps=3, num_images=1)
+    assert zoo.sample(model, "ddim", steps=3, num_images=1, spacing="trailing").images.isfinite().all()

@@ -80,6 +80,7 @@ def test_a_scheduler_value_that_cannot_be(tiny_model: Path, kind: str, key: str,
     file = tiny_model / "scheduler" / "scheduler_config.json"
     known = {"num_train_timesteps": 1000, "use_dynamic_shifting": True} if kind.startswith("Flow") else {}
     file.write_text(json.dumps({"_class_name": kind, **known, key: value}))
+    change(tiny_model / "model_index.json", scheduler=["diffusers", kind])
     refused(tiny_model, "scheduler")
 
 

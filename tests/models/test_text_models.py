@@ -22,8 +22,9 @@ import samplerzoo as zoo
 from samplerzoo.core.model import Model
 from samplerzoo.core.text import MOST_KEPT, TextEncoder
 from samplerzoo.errors import UsageError, ZooError
-from samplerzoo.models.load import check_second, open_model
+from samplerzoo.models.load import open_model
 from samplerzoo.models.options import ReadingOptions
+from samplerzoo.models.second import check_second
 from samplerzoo.testing import check_architecture
 
 ROUNDING = 1e-5

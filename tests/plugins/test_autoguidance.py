@@ -19,6 +19,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
 from samplerzoo.models.load import ModelFolder, load
 from samplerzoo.models.options import ReadingOptions
+from samplerzoo.models.second import as_second
 from samplerzoo.sampling.plan import make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.sample import sample
@@ -133,7 +134,7 @@ def edit(path: Path, **changes: object) -> None:
     [
         ("unet/config.json", {"sample_size": 16}, r"makes images \(1, 16, 16\)"),
         ("scheduler/scheduler_config.json", {"beta_end": 0.01}, "another noise schedule"),
-        ("samplerzoo.json", {"num_classes": 2, "null_label": 2, "class_counts": [1, 1]}, "other classes"),
+        ("samplerzoo.json", {"num_classes": 2, "null_label": 2, "class_counts": [1, 1]}, "2 classes, and .* has 3"),
     ],
 )
 def test_a_model_of_something_else_is_refused_before_weights_are_read(
@@ -165,9 +166,68 @@ def test_a_second_model_of_another_family_is_refused(tmp_path: Path, first: Any,
 
 def test_a_second_model_that_does_not_name_its_null_label_is_told_how(tmp_path: Path) -> None:
     first = ModelFolder.open(folders.ddpm(tmp_path / "first", classes=11), ReadingOptions(null_label=10)).stub
-    second = folders.ddpm(tmp_path / "second", classes=11, seed=1)
+    second = folders.ddpm(tmp_path / "it's the second", classes=11, seed=1)
     given = Recipe.of("ddim", "autoguidance", {"guidance_model": str(second)})
     with pytest.raises(UsageError, match="if its last label is a null label: echo") as told:
         make_plan(given, first, 1)
     subprocess.run(str(told.value).split("null label: ")[1], shell=True, check=True)
     assert make_plan(given, first, 1).second is not None
+    edit(second / "samplerzoo.json", null_label=None, class_names=[f"class {k}" for k in range(11)])
+    with pytest.raises(UsageError, match=r'add "null_label": 10 to .*samplerzoo.json') as told:  # and keep the rest
+        make_plan(given, first, 1)
+    assert "echo" not in str(told.value)
+
+
+def named(folder: Path, *names: str) -> Path:
+    edit(folder / "samplerzoo.json", class_names=list(names))
+    return folder
+
+
+def with_order(folder: Path, order: list[int]) -> None:
+    """Move the rows of the class embedding, and leave the null label behind them."""
+    from safetensors.torch import load_file, save_file
+
+    weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    found = load_file(weights)
+    found["class_embedding.weight"] = found["class_embedding.weight"][[*order, 3]].contiguous()
+    save_file(found, weights)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_classes_of_the_second_model_are_matched_by_name(tiny_model: Path, tmp_path: Path, by_hand: bool) -> None:
+    named(tiny_model, "x", "y", "z")
+    same, moved = (worse(tiny_model, tmp_path / name) for name in ("same", "moved"))
+    with_order(named(moved, "z", "x", "y"), [2, 0, 1])
+
+    def drawn(second: Path) -> torch.Tensor:
+        plan = {"guidance": "autoguidance", "guidance_scale": 3.0, "labels": [0, 1, 2, 1], "steps": 3}
+        if by_hand:
+            return sample(dataclasses.replace(load(tiny_model), second=load(second)), "ddim", **plan).images
+        return sample(load(tiny_model), "ddim", guidance_model=str(second), **plan).images
+
+    assert torch.equal(drawn(moved), drawn(same))
+    named(moved, "cat", "dog", "cow")
+    with pytest.raises(UsageError, match=r"has the classes cat, dog, cow, and .* has x, y, z"):
+        drawn(moved)
+
+
+def test_a_null_label_is_none_of_the_classes_that_are_matched(tiny_model: Path, tmp_path: Path) -> None:
+    named(tiny_model, "x", "y", "z")
+    moved = worse(tiny_model, tmp_path / "moved", 1.0)
+    with_order(named(moved, "z", "x", "y"), [2, 0, 1])
+    first = load(tiny_model)
+    second, condition, x = as_second(load(moved), first), first.condition([0, 2]), torch.ones(2, 1, 8, 8)
+    for asked in (condition, first.unconditional(condition)):
+        assert torch.equal(second.net(x, torch.ones(2), asked), first.net(x, torch.ones(2), asked))
+
+
+def test_an_unconditional_second_model_of_a_conditional_one_is_refused(
+    tiny_model: Path, tmp_path: Path, tiny_unet: Any
+) -> None:
+    from diffusers import DDPMPipeline, DDPMScheduler
+
+    DDPMPipeline(tiny_unet(), DDPMScheduler(clip_sample=False)).save_pretrained(tmp_path / "plain")
+    for first, second in ((tiny_model, tmp_path / "plain"), (tmp_path / "plain", tiny_model)):
+        given = Recipe.of("ddim", "autoguidance", {"guidance_model": str(second)})
+        with pytest.raises(UsageError, match=r"the second model, .* classes, and .* has .* classes: .* same classes"):
+            make_plan(given, ModelFolder.open(first).stub, 1)

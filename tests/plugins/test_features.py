@@ -252,7 +252,7 @@ def test_folders_that_are_not_whole_are_refused(dinov2: Path, tmp_path: Path) ->
     copy = tmp_path / "copy"
     shutil.copytree(dinov2, copy)
     (copy / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ZooError, match=r"copy: weights do not fit config.json: .* 0 bytes"):
+    with pytest.raises(ZooError, match=r"copy/model.safetensors: cannot be read: it is cut short or damaged"):
         features(f"hf:{copy}", COLOUR)
     (copy / "preprocessor_config.json").unlink()
     with pytest.raises(ZooError, match=r"copy: no preprocessor_config\.json"):

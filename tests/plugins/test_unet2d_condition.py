@@ -99,6 +99,8 @@ def test_the_schedulers_of_its_folders_say_the_same_path(tmp_path: Path, sd: Pat
     shutil.copytree(sd, tmp_path / "copy")
     saved = {"_class_name": kind, **folders.STABLE, "set_alpha_to_one": False, "skip_prk_steps": True}
     (tmp_path / "copy" / "scheduler" / "scheduler_config.json").write_text(json.dumps(saved))
+    index = tmp_path / "copy" / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "scheduler": ["diffusers", kind]}))
     found, expected = (open_model(str(each)).stub for each in (tmp_path / "copy", sd))
     grids = [[*map(str, model.schedule.grid(STEPS, "trailing").levels)] for model in (found, expected)]
     assert grids[0] == grids[1]

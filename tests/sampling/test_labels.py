@@ -102,3 +102,10 @@ def test_natural_needs_the_counts(model: Model) -> None:
 def test_an_unconditional_model_has_no_labels(linear: Schedule) -> None:
     with pytest.raises(UsageError, match="takes no class labels"):
         parse_class_labels("3", gaussian(linear), 3, seed=0)
+
+
+def test_a_name_that_two_classes_have_is_refused_and_its_numbers_are_not(model: Model) -> None:
+    birds = dataclasses.replace(model, class_names=("crane", "cat", "crane", *"abcdefg"))
+    with pytest.raises(UsageError, match="the classes 0 and 2 are both named 'crane': give the number"):
+        parse_class_labels("cat,crane", birds, 2, seed=0)
+    assert parse_class_labels("cat,0,2", birds, 3, seed=0) == [1, 0, 2]

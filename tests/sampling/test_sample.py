@@ -200,6 +200,19 @@ def test_pictures_are_those_that_a_codec_has_to_give(decode: Callable[[Any], Any
         zoo.sample(own, "ddim", steps=1, num_images=2)
 
 
+def test_pictures_that_are_no_numbers_are_the_decoders_fault_alone() -> None:
+    class Broken(zoo.Codec):
+        name = "latents"
+
+        def decode(self, states: torch.Tensor) -> torch.Tensor:
+            return states / 0
+
+    own = zoo.Model(net, **PATH, codec=Broken(), name="mine")
+    with pytest.raises(zoo.ZooError, match=r"the decoder of mine \(latents\) returned NaN or infinity; its weights or"):
+        zoo.sample(own, "ddim", steps=1, num_images=2)
+    assert own.decode(torch.full((1, 1, 2, 2), torch.nan)).isnan().all()  # of which the states themselves are to blame
+
+
 def test_timesteps_are_no_text(model: zoo.Model) -> None:
     with pytest.raises(UsageError, match="timesteps is a list of numbers, not '900'"):
         zoo.sample(model, "ddim", timesteps="900", num_images=1)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from samplerzoo.core.schedule import Schedule
 from samplerzoo.data import image_sets as data
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.classifier import LOG_SNR_SCALE, MAX_LOG_SNR, NoisyClassifier, load_classifier
+from samplerzoo.models.classifier_facts import noted_levels, read_classifier_facts
 from samplerzoo.models.configs import ModelInfo
 from samplerzoo.models.load import load, save_model
 from samplerzoo.training.classifier_task import ClassifierTask, shift
@@ -88,6 +89,9 @@ def test_noisy_classifier_learns_and_loads(
     own = {**small, "model": str(tmp_path / "model"), "output_dir": str(tmp_path / "model" / "classifier")}
     train_classifier(options := ClassifierOptions(**own))
     assert load(tmp_path / "model", device="cpu").classifier_classes == 10
+    facts = read_classifier_facts(tmp_path / "model")
+    assert facts is not None
+    assert facts.log_snr == noted_levels(linear)
     classifier = load_classifier(options.output_dir)
     images, labels = (test := data.load_images(options, "test")).__getitems__(range(len(test)))
     clean, noise = images.float() / 127.5 - 1, torch.randn(images.shape, generator=torch.Generator().manual_seed(0))

@@ -257,3 +257,39 @@ def test_the_smoothed_loss_starts_at_the_loss() -> None:
     """An exponential mean from 0 would lie far below, or one without correction above, what it averages."""
     assert pictures._smooth([3.0, 3.0, 3.0]) == pytest.approx([3.0, 3.0, 3.0])
     assert pictures._smooth([1.0, 2.0])[1] == pytest.approx((0.8 * 1 + 2) / 1.8)
+
+
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [
+        ({"learning_rate": 5e-4}, []),
+        ({"ddpm_beta_end": 0.1}, ["classifier"]),
+        ({"objective": "edm"}, ["classifier"]),  # whose folder has no index, so that every folder in it may be a part
+        ({"classes": "0,1,2"}, ["classifier", "features"]),
+        ({"image_size": 12}, ["classifier", "features"]),
+    ],
+    ids=str,
+)
+def test_networks_that_go_with_the_older_model_of_a_folder_are_set_aside(
+    options: Options, change: dict[str, object], gone: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(first := options(max_train_steps=1))
+    folder = Path(first.output_dir)
+    for name in ("classifier", "features"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(json.dumps({"architectures": ["ResNetForImageClassification"]}))
+    for _ in range(2):
+        train(options(max_train_steps=2, checkpointing_steps=1, overwrite=True, **change))
+    kept = {"classifier", "features"} - {*gone}
+    assert all((folder / name).is_dir() for name in kept)
+    assert {path.name for path in folder.glob("*-replaced*")} == {f"{name}-replaced" for name in gone}
+    said = capsys.readouterr().out
+    for name in gone:
+        assert said.count(f"{folder / name} was trained for the older model of this folder, and is now") == 1
+    assert not any((folder / name).exists() for name in gone)
+    assert ModelFolder.open(folder).stub.classifier is None
+    train(options(max_train_steps=1, overwrite=True, **change, seed=3))
+    for name in gone:  # a second one is kept, too
+        (folder / name).mkdir()
+    train(options(max_train_steps=1, overwrite=True))
+    assert {f"{name}-replaced-2" for name in gone} == {path.name for path in folder.glob("*-replaced-2")}

@@ -26,6 +26,8 @@ Listed = BeforeValidator(
 """Take what a program in memory has in place of a list: a tuple or an array."""
 Width = Annotated[int, Field(gt=0, le=2**20)]
 """Width of a layer, or number of its heads or groups."""
+Sigma = Annotated[float, Field(gt=0, le=1e9)]
+"""Level of noise, whose square float32 holds."""
 Depth = Annotated[int, Field(gt=0, le=100)]
 """Number of layers."""
 
@@ -70,9 +72,9 @@ class SchedulerConfig(Config):
     clip_sample_range: PositiveFloat = 1.0
     clip_denoised: bool | None = None
     # noise levels sigma
-    sigma_min: PositiveFloat | None = None
-    sigma_max: PositiveFloat | None = None
-    sigma_data: PositiveFloat = 0.5
+    sigma_min: Sigma | None = None
+    sigma_max: Sigma | None = None
+    sigma_data: Sigma = 0.5
     sigma_schedule: Literal["karras", "exponential"] = "karras"
     rho: PositiveFloat = 7.0
     s_noise: NonNegativeFloat = 1.0

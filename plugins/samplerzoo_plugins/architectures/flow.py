@@ -25,6 +25,8 @@ MULTISTEP = (
     "UniPCMultistepScheduler",
 )  # fmt: skip
 """Schedulers that are of a flow if their config says use_flow_sigmas."""
+MOST_SHIFT = 1e6
+"""Largest shift of a grid, whose levels are still told apart, and one over the smallest."""
 
 
 class Flow(PathArchitecture):
@@ -77,15 +79,16 @@ class ShiftedGrid:
 
     @classmethod
     def of(cls, config: Any, network: NetworkFacts) -> ShiftedGrid:
-        shift = float(config.get("shift", config.get("flow_shift", 1.0)) or 1.0)
+        shift, key = float(config.get("shift", config.get("flow_shift", 1.0)) or 1.0), "shift"
         guesses: tuple[str, ...] = ()
         if config.get("use_dynamic_shifting"):
             tokens = math.prod(side // network.tokens for side in (network.shape or (0, 0, 0))[1:])
             mu = dynamic_mu(config, tokens)
-            shift = mu if config.get("time_shift_type", "exponential") == "linear" else math.exp(mu)
+            linear, key = config.get("time_shift_type", "exponential") == "linear", "base_shift and max_shift"
+            shift = mu if linear else math.exp(min(mu, 2 * math.log(MOST_SHIFT)))
             guesses = (f"dynamic shift {shift:.4g}, of images of {tokens} tokens",)
-        if not 0 < shift < math.inf:
-            raise ZooError(f"the shift of its grid is {shift:g}, and has to be above 0")
+        if not 1 / MOST_SHIFT <= shift <= MOST_SHIFT:
+            raise ZooError(f"{key}: the shift of its grid is {shift:g}, and has to lie between 1e-6 and 1e6")
         spread = [name for name in ("karras", "exponential", "beta") if config.get(f"use_{name}_sigmas")]
         return cls(
             1 / int(config.get("num_train_timesteps", 1000)), shift, float(config.get("shift_terminal") or 0.0) or None,
@@ -94,6 +97,10 @@ class ShiftedGrid:
 
     def __call__(self, steps: int) -> Sequence[float]:
         """Return the decreasing sigmas of a run."""
+        if self.low == 1 and steps > 1:
+            raise UsageError(
+                "num_train_timesteps of the scheduler is 1, so that its own grid has one level: give --spacing trailing"
+            )
         if self.multistep and self.spread != "even":
             raise UsageError(f"the scheduler's own grid, use_{self.spread}_sigmas, is not known here: give --spacing")
         even = np.linspace(1.0, self.low, steps + 1)[:-1] if self.multistep else np.linspace(1.0, self.low, steps)
