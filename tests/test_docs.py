@@ -1,4 +1,4 @@
-"""Promises of the docs. `test_pages.py` runs what stands there."""
+"""Promises of the docs. `test_pages.py` runs the code in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd arguments of the public functions: one clear error of the project's own, or none, and never another one."""
+"""Odd arguments of public functions: no error, or one clear error of the project's own."""
 
 from __future__ import annotations
 

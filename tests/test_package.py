@@ -1,4 +1,4 @@
-"""`import samplerzoo as zoo`: everything is there, and nothing is paid for before it is used."""
+"""`import samplerzoo as zoo`: all names are there, and nothing heavy is imported before it is used."""
 
 from __future__ import annotations
 

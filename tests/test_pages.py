@@ -1,4 +1,4 @@
-"""Every command, every piece of Python and every link of every page works as it stands there."""
+"""Every command, every piece of Python and every link on every page works as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model that comes with samplerzoo: whole, small, loadable by diffusers, and good at what it is asked for."""
+"""Model that comes with samplerzoo: complete, small, loadable by diffusers, and good at its task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samplers of the READMEs: what they promise of them is true. `test_pages.py` runs all else that stands there."""
+"""Samplers of the READMEs keep what is promised of them. `test_pages.py` runs all other code in the READMEs."""
 
 from __future__ import annotations
 

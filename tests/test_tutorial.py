@@ -1,4 +1,4 @@
-"""The tutorial: its cells run, and print and show what stands there."""
+"""Tutorial notebook: its cells run, and print and show the output that is stored in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callouts of a plot: texts that name single points, placed where they cover nothing that has to be seen."""
+"""Callouts of a plot: texts that name single points, placed where they cover as little as possible."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Places = NDArray[np.float64]
 """Places (N, 2): x and y of each."""
 
 LINE_WIDTH = 44
-"""Letters in a line of a callout."""
+"""Maximum number of characters in a line of a callout."""
 
 REACHES = (5, 9, 16, 25, 36, 49, 64, 81, 100, 130, 160)
-"""Gaps between a point and its callout that are tried, in points of 1/72 inch."""
+"""Gaps to try between a point and its callout, in units of 1/72 inch."""
 
 ON_MARK, ON_DASH = 1000.0, 4.0
-"""Cost of covering a mark or another callout, and each dash of a line, where each point of the gap costs 1."""
+"""Cost of covering a mark or another callout, and of covering a dash of a line. A gap costs 1 for each 1/72 inch."""
 
 FAR = 14
-"""Gap, in the same points, from which on a thin line leads from the callout to its point."""
+"""Gap above which a thin line connects a callout with its point, in units of 1/72 inch."""
 
 DASH = 8.0
-"""Length of the dashes that lines are counted in, in pixels."""
+"""Length in pixels of the dashes into which lines are divided, to count how much of a line is covered."""
 
 
 class Callout(NamedTuple):
-    """Text about the point at x and y, in a colour."""
+    """Text about the point at x and y, in data coordinates, and its colour."""
 
     text: str
     x: float
@@ -45,14 +45,14 @@ class Callout(NamedTuple):
 
 
 def place(axes: Axes, callouts: Sequence[Callout], marks: Places, lines: Sequence[Places], paper: str) -> None:
-    """Write callouts into axes that are laid out: inside, and clear of marks and of each other where there is room.
+    """Write callouts inside axes that are laid out already, clear of marks and of each other if there is room.
 
-    Of the places around each point, near and far, the one is taken that covers the least; see ON_MARK.
+    Each callout takes the place around its point, near or far, that has the lowest cost; see ON_MARK.
 
     Args:
-        marks: what no callout may cover.
-        lines: corners of what a callout should not cover.
-        paper: colour of the ground.
+        marks: points (N, 2) that callouts should not cover.
+        lines: corners (N, 2) of each line that callouts should not cover, if clearing the marks leaves a choice.
+        paper: background colour.
     """
     from matplotlib.transforms import Bbox
 

@@ -1,4 +1,4 @@
-"""Comparison of several benchmarks: rows of one protocol in one table, and what sets protocols apart in words."""
+"""Comparison of several benchmarks: a table for each protocol, and sentences on how protocols differ."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from samplerzoo.trust.markup import plain
 
 
 def compare(folders: Sequence[Path]) -> str:
-    """Compare benchmark folders, as markdown.
+    """Compare benchmark folders, and return the comparison as markdown.
 
     Raises:
-        UsageError: a folder holds no rows.
+        UsageError: a folder holds no rows, or all rows are scores.
     """
     folders = distinct(folders)
     every = [(folder, row) for folder in folders for row in read_some(folder)]
@@ -59,10 +59,10 @@ def _title(protocol: Protocol, protocols: Sequence[Protocol]) -> str:
 def _table(
     protocol: Protocol, rows: DataFrame, protocols: Sequence[Protocol], evidence: Mapping[Protocol, Evidence]
 ) -> Iterator[str]:
-    """Compare the rows of one protocol, a folder a column.
+    """Compare the rows of one protocol in a table with one column per folder.
 
-    A figure is that of the folder's report, with its 95% interval. Of two folders, the last column is how much the
-    second is above the first: image by image where both folders hold the cells, else as if rows were independent.
+    Figures are those of each folder's report, with 95% intervals. For two folders, the last column is the second
+    figure minus the first: image by image if both folders hold the cells, otherwise as if rows were independent.
     """
     yield _title(protocol, protocols)
     folders = [*rows["folder"].unique()]
@@ -79,20 +79,20 @@ def _table(
 
 
 def _change(old: Series, new: Series, evidence: Evidence) -> str:
-    """Write how much a figure is above an older one."""
+    """Write the difference of two figures, new minus old; a dash if either is missing."""
     if math.isnan(old["distance"]) or math.isnan(new["distance"]):
         return NOTHING
     if [row.cell for row in old["rows"].values()] == [row.cell for row in new["rows"].values()]:
-        return signed(new["distance"] - old["distance"])  # the same images: chance has no part in it
+        return signed(new["distance"] - old["distance"])  # the same images, so the difference has no error
     found = difference(new["rows"], old["rows"], evidence)
     return signed(found.value, found.error)
 
 
 def _differences(protocols: Sequence[Protocol], before: int = 0) -> list[str]:
-    """Compare each protocol with the one before it that it is nearest to.
+    """Say how each protocol but the first differs from the most similar one before it.
 
     Args:
-        before: number of protocols that stand before these.
+        before: number of protocols that are listed before these.
     """
     found = []
     for index, protocol in enumerate(protocols[1:], 1):

@@ -1,9 +1,13 @@
-"""Decisions: which differences the figures of a benchmark carry, and how many images the others need.
+"""Decisions: which differences between rows of a benchmark are significant, and how many images the others need.
 
-A difference of two rows is told if three things hold. Its paired error makes chance unlikely (Holm's correction over
-the rows that are compared with one). The kernel distance, which has no bias, has the same sign. And so has the
-difference at infinitely many images. Where an error is not known, no difference is told; where the errors of both rows
-are known and not what they share, they are taken as independent, which tells less.
+A difference of two rows is significant if three conditions hold. It is large compared with its paired standard error,
+after Holm's correction over all rows that are compared with the same one. The difference of the kernel distances,
+which have no bias, has the same sign. And so has the difference of the distances at infinitely many images.
+
+If an error is not known, the difference is not significant. If the errors of both rows are known, but not their
+covariance, the rows are taken as independent, which makes fewer differences significant.
+
+Code and reports use the short word "told": one row is told from another if their difference is significant.
 """
 
 from __future__ import annotations
@@ -24,16 +28,16 @@ from samplerzoo.report.series import budgets
 from samplerzoo.sampling.recipe import Recipe
 
 LEVEL = 0.05
-"""Probability of an error in a column of differences, if none is true."""
+"""Probability that any difference of a column is called significant, if all of them are chance."""
 
 COMPARED = ("fd_jackknifed", "kid", "fd_infinity")
-"""Metrics whose differences must have one sign; the first is the one that is shown."""
+"""Metrics whose differences must have the same sign; the first one is shown."""
 
 ROUNDING = 1e-4
-"""Difference of distances, as a share of them, that rounding makes: images of other batches differ by so much."""
+"""Largest relative difference of distances that counts as none: other batches alone make as much, by rounding."""
 
 Point = tuple[str, float]
-"""Index of a point: its line and its place."""
+"""Index of a point: the name of its line, and its place on the axis."""
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -43,11 +47,11 @@ class Difference:
     """Difference of the distances of two points, `one - other`.
 
     Attributes:
-        value: over the seeds that both have, if they have any in common.
+        value: the difference, over the seeds that both have, if they have any in common.
         error: standard error; NaN if it is not known.
-        kernel, kernel_error: the same of the kernel distance.
-        agrees: whether kernel distance and distance at infinity, where they are known, have the same sign.
-        p: probability of so large a difference, or a larger one, by chance alone; 1 if that is not known.
+        agrees: whether the differences of kernel distance and distance at infinity, where known, have the same sign.
+        kernel, kernel_error: difference of the kernel distances, and its standard error.
+        p: probability that chance alone makes a difference at least as large; 1 if the error is not known.
     """
 
     value: float
@@ -66,20 +70,21 @@ class Difference:
 
 
 def pairings(points: int) -> int:
-    """Count the pairs of points.
+    """Count the pairs of points, each of which is a comparison that Holm's correction has to allow for.
 
-    The best of a column is chosen by its figures, so that each of its differences is chosen from those of all pairs.
+    The best point of a column is chosen by its figures, so its differences are selected from those of all pairs.
     """
     return points * (points - 1) // 2
 
 
 def holm(probabilities: Sequence[float], comparisons: int | None = None) -> list[float]:
-    """Return the probabilities, corrected for their number by the method of Holm (1979).
+    """Correct probabilities for multiple comparisons by the method of Holm (1979), and return them in the same order.
 
-    If those below 0.05 are called true, the probability that any of them is false is at most 0.05.
+    If differences with a result below 0.05 are called significant, the probability that any of these is chance is at
+    most 0.05.
 
     Args:
-        comparisons: how many comparisons these were chosen from; by default there are no others.
+        comparisons: number of comparisons from which these were selected; by default these are all.
     """
     adjusted, highest, count = [0.0] * len(probabilities), 0.0, comparisons or len(probabilities)
     for rank, index in enumerate(sorted(range(len(probabilities)), key=probabilities.__getitem__)):
@@ -89,10 +94,12 @@ def holm(probabilities: Sequence[float], comparisons: int | None = None) -> list
 
 
 class Tie(NamedTuple):
-    """Point that is not told from the best, with the images of a row that would tell them apart (None: not known).
+    """Point that is not significantly different from the best one.
 
     Attributes:
-        careful: standard errors in half a 95% interval of the difference that allows for all pairs of the column.
+        difference: this point minus the best one.
+        images: images of a row at which a difference of this size would be significant; None if not known.
+        careful: half the width, in standard errors, of a 95% interval that allows for all pairs of the column.
     """
 
     point: Point
@@ -103,15 +110,15 @@ class Tie(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome of a column: the points of about as many evaluations.
+    """Outcome of a column, which holds the points with about the same number of evaluations.
 
     Attributes:
-        budget: evaluations.
-        best: the point of the lowest distance, over the seeds that all points have, if they have any in common.
-        ties: points that are not told from it, the lowest first.
-        worse: points that are told to be worse, each with its difference to the best, the smallest first.
+        budget: evaluations of the column.
+        best: point with the lowest distance, over the seeds that all points have, if they have any in common.
+        ties: points that are not significantly different from the best one, the lowest first.
+        worse: points that are significantly worse, each with its difference to the best, the smallest first.
         distance, error: distance of the best point over these seeds, and its standard error.
-        seeds: these seeds; None if all points have the same ones.
+        seeds: these seeds; None if each point is averaged over all of its own (see `common_seeds`).
     """
 
     budget: float
@@ -124,22 +131,22 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """True if the best point is told from all others, of which there is one at least."""
+        """True if there are other points, and all of them are significantly worse than the best one."""
         return not self.ties and bool(self.worse)
 
     @property
     def ranks(self) -> bool:
-        """True if any point is told from the best."""
+        """True if at least one point is significantly worse than the best one."""
         return bool(self.worse)
 
 
 class Judge:
-    """Judge of the points of one protocol.
+    """Judge of which points of one protocol differ significantly.
 
     Args:
-        points: as of `average`.
-        evidence: covariances of the cells.
-        level: probability of an error in a column.
+        points: table of points, as `series.average` returns it.
+        evidence: covariances of the figures of cells.
+        level: probability that any difference of a column is called significant by chance.
     """
 
     def __init__(self, protocol: Protocol, points: DataFrame, evidence: Evidence, level: float = LEVEL) -> None:
@@ -149,11 +156,11 @@ class Judge:
 
     @property
     def blind(self) -> bool:
-        """True if no error is known, so that no difference is told."""
+        """True if no standard error is known, so that no difference is significant."""
         return bool(self.points["error"].isna().all())
 
     def difference(self, one: Point, other: Point) -> Difference:
-        """Compare two points: image by image over the seeds that both have, if there are any."""
+        """Return the difference `one - other`, image by image over the seeds that both have, if there are any."""
         return difference(self._rows[one], self._rows[other], self._evidence)
 
     def verdicts(self) -> list[Verdict]:
@@ -161,10 +168,10 @@ class Judge:
         return [self.verdict(column) for _, column in self.points.groupby("budget") if len(column) > 1]
 
     def verdict(self, column: DataFrame) -> Verdict:
-        """Find the best point of a column, and those that are not told from it.
+        """Find the best point of a column, and divide the others into ties and significantly worse points.
 
-        It has the lowest distance over the seeds that all points have, unless another one is told to be better over
-        the further seeds that the two share.
+        The best point has the lowest distance over the seeds that all points have, unless another one is
+        significantly better over the further seeds that the two share.
         """
         ranked, seeds = self._ranked(column)
         among = pairings(len(ranked))
@@ -182,9 +189,9 @@ class Judge:
         return Verdict(budget, best, ties, tuple(worse), float(distance), float(error), seeds)
 
     def _ranked(self, column: DataFrame) -> tuple[DataFrame, list[int] | None]:
-        """Return distance and error of the points of a column, the lowest first, and the seeds they are of.
+        """Return distance and error of the points of a column, the lowest first, and the seeds they are averaged over.
 
-        These are None if there is no seed to leave out; see `common_seeds`.
+        The seeds are None if each point is averaged over all of its own; see `common_seeds`.
         """
         rows = [self._rows[point] for point in column.index]
         common = common_seeds(rows)
@@ -194,7 +201,11 @@ class Judge:
         return DataFrame(found, column.index, ["distance", "error"]).sort_values("distance"), common
 
     def told(self, differences: Sequence[Difference], comparisons: int | None = None) -> list[bool]:
-        """Tell which differences are more than chance, of so many that could have been looked at (default: these)."""
+        """Tell which differences are significant: by Holm's correction, and with agreeing signs of the other metrics.
+
+        Args:
+            comparisons: number of comparisons from which these were selected; by default these are all.
+        """
         corrected = holm([difference.p for difference in differences], comparisons)
         return [p < self.level and difference.agrees for p, difference in zip(corrected, differences, strict=True)]
 
@@ -202,11 +213,12 @@ class Judge:
         """Find the row that all others are compared with.
 
         Args:
-            wanted: start of a line's name, with `@` and a number of evaluations behind it if not its cheapest row is
-                meant; by default the cheapest row of the sampler and guidance that have the lowest distance.
+            wanted: start of a line's name, optionally followed by `@` and a number of evaluations. Of several rows
+                that match, the cheapest is taken. By default it is the cheapest row of the sampler and guidance that
+                have the lowest distance.
 
         Raises:
-            UsageError: there is no such row.
+            UsageError: no row matches.
         """
         if wanted is None:
             family = _family(self.points["row"].loc[self.points["distance"].idxmin()])
@@ -226,12 +238,12 @@ class Judge:
         """Compare every other point with the baseline.
 
         Args:
-            named: whether somebody asked for this baseline. Any other is chosen by its figures, so that all pairs
-                count, as they do for the best of a column.
+            named: whether a user asked for this baseline. If not, it was chosen by its figures, so that the correction
+                counts all pairs of a column, as it does for the best point.
 
         Returns:
-            Columns `value`, `error`, `kernel` and `kernel_error` of the differences, and `told`, with Holm's correction
-            over each column of evaluations.
+            Columns `value`, `error`, `kernel` and `kernel_error` of the differences, and `told`: whether they are
+            significant, with Holm's correction over each column of evaluations.
         """
         found = {}
         for _, column in self.points.groupby("budget"):
@@ -245,7 +257,7 @@ class Judge:
         return table.reindex([*self.points.index])
 
     def unpaired(self, baseline: Point) -> int:
-        """Count the points that share a seed with the baseline, and of which no covariance with it is kept."""
+        """Count the points that share a seed with the baseline, but whose covariance with it is not known."""
         own = self._rows[baseline]
         pairs = [
             (rows[seed].cell, own[seed].cell)
@@ -256,7 +268,10 @@ class Judge:
         return sum(math.isnan(self._evidence.variance("fd", [(one, 1.0), (other, -1.0)])) for one, other in pairs)
 
     def _images(self, difference: Difference, comparisons: int) -> int | None:
-        """Return how many images a row needs for a difference of this size to be told, to two digits."""
+        """Return how many images a row needs to make a difference of this size significant, rounded up to two digits.
+
+        The number is None if it is not known.
+        """
         if self.protocol.images is None or math.isnan(difference.error) or not difference.value:
             return None
         exact = max(self.protocol.images * (self._careful(comparisons) * difference.error / difference.value) ** 2, 1.0)
@@ -264,21 +279,21 @@ class Judge:
         return math.ceil(exact / digit) * digit
 
     def _careful(self, comparisons: int) -> float:
-        """Return the standard errors by which one of so many differences must be away from 0 (Bonferroni)."""
+        """Return the standard errors from 0 at which one of so many differences is significant (Bonferroni)."""
         return NormalDist().inv_cdf(1 - self.level / 2 / comparisons)
 
 
 def common_seeds(points: Sequence[Mapping[int, Any]]) -> list[int] | None:
-    """Return the seeds that all points of a column have; None if that leaves out none, or leaves none.
+    """Return the seeds that all points of a column have; None if all points have the same seeds, or none in common.
 
-    Means over other seeds differ by the seeds, too, so that points are ranked on these.
+    Points are ranked on these seeds, since means over different seeds differ because of the seeds, too.
     """
     common = set.intersection(*({*own} for own in points))
     return sorted(common) if common and any(len(own) > len(common) for own in points) else None
 
 
 def on_seeds(seeds: Sequence[int] | None) -> str:
-    """Say on which seeds rows are ranked, where they have others, too."""
+    """Say on which seeds rows are ranked; an empty text for None, which means all seeds of each row."""
     if seeds is None:
         return ""
     return " on the seed that all rows have" if len(seeds) == 1 else f" on the {len(seeds)} seeds that all rows have"
@@ -291,15 +306,15 @@ def lowest(
 ) -> tuple[Name, list[tuple[Name, Difference, bool]]]:
     """Find the best of a column, and compare the others with it.
 
-    It is the first one, unless another is told to be better over the further seeds that the two share.
+    The best point is the first one, unless another is significantly better over the further seeds that the two share.
 
     Args:
         ranked: points, the lowest first.
-        compare: function that compares two of them.
-        told: function that tells which differences to one point are more than chance.
+        compare: function that returns the difference of two points.
+        told: function that tells which differences to one point are significant.
 
     Returns:
-        The best, and of each other one its difference and whether it is told.
+        The best point; and each other point, with its difference to the best and whether that is significant.
     """
     best = ranked[0]
     passed: set[Name] = set()
@@ -319,9 +334,9 @@ def lowest(
 
 
 def distance_of(rows: Sequence[Row]) -> tuple[float, float]:
-    """Return the mean distance of rows of several seeds and its standard error, NaN if that is not known.
+    """Return the mean distance of rows of several seeds, and its standard error, NaN if that is not known.
 
-    It is the jackknifed distance, or the plain one where not all rows have that.
+    The distance is the jackknifed one if all rows have it, otherwise the plain one.
     """
     removed = _mean(rows, COMPARED[0])
     distance = _mean(rows, "fd") if math.isnan(removed) else removed
@@ -330,13 +345,14 @@ def distance_of(rows: Sequence[Row]) -> tuple[float, float]:
 
 
 def difference(mine: Mapping[int, Row], theirs: Mapping[int, Row], evidence: Evidence) -> Difference:
-    """Compare the rows of two points, by seed: those of the seeds that both have, if there are any.
+    """Return the difference of two points, `mine - theirs`, over the seeds that both have, if there are any.
 
-    Rows that were never measured side by side are compared as if they were independent, over all seeds. If they share
-    noise, their difference is surer than that.
+    Rows whose covariance is not known are compared as if they were independent, over all seeds. If they share noise,
+    this overestimates the error of their difference.
 
     Args:
-        evidence: covariances of their cells.
+        mine, theirs: rows of each point, by seed.
+        evidence: covariances of the figures of their cells.
     """
     common = sorted(mine.keys() & theirs.keys())
     ours, others = ([rows[seed] for seed in common or rows] for rows in (mine, theirs))
@@ -352,10 +368,10 @@ def difference(mine: Mapping[int, Row], theirs: Mapping[int, Row], evidence: Evi
 def _difference(
     ours: Sequence[Row], others: Sequence[Row], variance: Callable[[str, Sequence[tuple[Row, float]]], float]
 ) -> Difference:
-    """Compare the means of two sets of rows.
+    """Return the difference of the means of two sets of rows.
 
     Args:
-        variance: function that says the variance of a sum of rows' figures (`fd`, `kid`), each times a number.
+        variance: function that returns the variance of a weighted sum of one figure (`fd` or `kid`) over rows.
     """
     if ours[0].protocol.features == EXACT:
         one, other = _mean(ours, "fd"), _mean(others, "fd")
@@ -369,19 +385,20 @@ def _difference(
 
 
 def _variance_apart(figure: str, terms: Sequence[tuple[Row, float]]) -> float:
-    """Return the variance of a sum of figures of independent rows, each times a number; NaN if it is not known."""
+    """Return the variance of a weighted sum of one figure over independent rows; NaN if it is not known."""
     errors = [(getattr(row.metrics, f"{figure}_se"), factor) for row, factor in terms]
     return math.nan if any(error is None for error, _ in errors) else sum((error * by) ** 2 for error, by in errors)
 
 
 def check_baseline(wanted: str, planned: Sequence[tuple[Recipe, float]]) -> None:
-    """Refuse a baseline that none of these recipes can be, before there are rows.
+    """Refuse a baseline that none of the planned recipes matches, before any row is measured.
 
     Args:
-        planned: recipes, each with its evaluations of an image.
+        wanted: baseline, as for `Judge.baseline`.
+        planned: recipes, each with its evaluations per image.
 
     Raises:
-        UsageError: names the rows that there are.
+        UsageError: no recipe matches; the message lists the planned rows.
     """
     lines = name_lines([recipe for recipe, _ in planned], "steps")
     rows = [*dict.fromkeys((line, f"{work:g}") for line, (_, work) in zip(lines, planned, strict=True))]

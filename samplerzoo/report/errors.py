@@ -1,6 +1,6 @@
-"""Errors of images in a report: how far each sampler is from the converged solution of the same noise, by evaluations.
+"""Errors of images in a report: distance of each sampler to the converged solution from the same noise, by evaluations.
 
-All rows begin with the same noise, so that they are compared image by image, with a bootstrap over the images.
+All rows begin with the same noise, so they are compared image by image, with a bootstrap over the images.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ DIGITS = 3
 """Significant digits of an error."""
 
 ENOUGH = 256
-"""Images from which on 95% of the intervals of means hold, on every model that was tried (docs/exact.md)."""
+"""Least number of images at which 95% of the intervals of means hold, on every model that was tried (docs/exact.md)."""
 
 Errors = NDArray[np.float64]
 Seeded = dict[int, Errors]
-"""Errors of the images of each seed."""
+"""Errors (N,) of single images, by seed."""
 
 
 @dataclass(frozen=True, eq=False)
 class ErrorTable(ImageTable):
-    """Rows of errors of one protocol: those that have one, by line and column.
+    """Table of the rows of one protocol that have an error, by line and column.
 
     Attributes:
-        errors: errors of the single images of each row, by its cell; none of rows whose images are gone.
+        errors: errors of single images, by the cell of their row; rows whose images are gone are missing.
         without: lines without an error.
     """
 
@@ -57,9 +57,9 @@ class ErrorTable(ImageTable):
         """Return the mean error over all images of all seeds."""
         return _mean(self.rows[line, work])
 
-    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
+    @functools.cache  # noqa: B019  the table lives only while its report is written
     def measured(self, line: str, work: float) -> Measured:
-        """Return the mean error over all images of all seeds, and how sure it is."""
+        """Return the mean error over all images of all seeds, with its standard error and interval."""
         return measured(self.rows[line, work], self.errors)
 
     def seeded(self, line: str, work: float) -> Seeded:
@@ -67,7 +67,7 @@ class ErrorTable(ImageTable):
         return by_seed(self.rows[line, work], self.errors)
 
     def difference(self, line: str, other: str, work: float) -> tuple[float, float, float] | None:
-        """Return the mean difference of two lines, image by image, with its interval; None if images are gone."""
+        """Return the mean of `line - other`, image by image, and its interval; None if rows or images are missing."""
         if (line, work) not in self.rows or (other, work) not in self.rows:
             return None
         found = pairs(self.seeded(line, work), self.seeded(other, work))
@@ -75,7 +75,7 @@ class ErrorTable(ImageTable):
 
     @functools.cached_property
     def points(self) -> DataFrame:
-        """Means by line and evaluations, as plots take them: with intervals, whose ends are NaN if images are few."""
+        """Table of means for the plots, by line and evaluations; ends of intervals are NaN if there are few images."""
         table = DataFrame(
             [
                 {"line": line, "place": budget, "budget": budget, "work": there[0].cost.work, "row": there[0],
@@ -87,12 +87,12 @@ class ErrorTable(ImageTable):
         return table.set_index(POINT)
 
     def without_images(self) -> list[str]:
-        """Name the lines with a row of which no errors of single images are kept."""
+        """Return the names of lines with at least one row whose errors of single images are gone."""
         return [*dict.fromkeys(line for (line, work), there in self.rows.items()
                                if len(self.seeded(line, work)) < len(there))]  # fmt: skip
 
     def without_interval(self) -> list[Errors]:
-        """Return the errors of the rows that too few images decide for an interval."""
+        """Return the errors of single images of each row that has no interval, since too few images decide its mean."""
         lacking = [place for place in self.rows if math.isnan(self.measured(*place).error)]
         known = [self.seeded(*place) for place in lacking if len(self.seeded(*place)) == len(self.rows[place])]
         return [_pooled(seeded) for seeded in known]
@@ -101,8 +101,8 @@ class ErrorTable(ImageTable):
         """Return the line that others are compared with: by default the one that is the best most often.
 
         Args:
-            wanted: start of a line's name, as in `ddim eta 0`; evaluations behind it, as in `ddim eta 0@10`, are passed
-                over.
+            wanted: start of a line's name, as in `ddim eta 0`; evaluations behind it, as in `ddim eta 0@10`, are
+                ignored.
 
         Raises:
             UsageError: there is no such line.
@@ -119,14 +119,17 @@ class ErrorTable(ImageTable):
         return max(self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line])))
 
     def baseline_row(self, wanted: str | None = None) -> Row:
-        """Return the row of the baseline at the evaluations that are wanted, or its cheapest one; see `baseline`."""
+        """Return the baseline's row with the wanted number of evaluations, else its cheapest row; see `baseline`."""
         line, budget = self.baseline(wanted), (wanted or "").rpartition("@")[2]
         own = [there[0] for (name, _), there in self.rows.items() if name == line]
         return min(own, key=lambda row: (f"{row.cost.work:g}" != budget, row.cost.work))
 
     @property
     def least(self) -> float:
-        """Median distance by which the converged solutions still moved."""
+        """Smallest difference that may be significant: how far converged solutions moved at the last doubling of steps.
+
+        It is a median over images, and the largest of all rows.
+        """
         rows = [row for there in self.rows.values() for row in there]
         return max((row.error.moved or 0.0 for row in rows if row.error is not None), default=0.0)
 
@@ -134,11 +137,11 @@ class ErrorTable(ImageTable):
         return _mean(rows)
 
     def equals(self, line: str, work: float) -> bool:
-        """Tell whether a row is the best one at as many evaluations, or cannot be told from it."""
+        """Tell whether a line is the best of a column, or not significantly different from the best."""
         return line not in self.told(work)
 
     def excess(self, line: str, other: str, work: float) -> Difference:
-        """Compare two lines, image by image; with NaN if images are gone."""
+        """Return the difference `line - other`, image by image; NaN if images are gone."""
         values = pairs(self.seeded(line, work), self.seeded(other, work))
         return (
             Difference(float(values.mean()), standard_error(values)) if len(values) else Difference(math.nan, math.nan)
@@ -146,7 +149,7 @@ class ErrorTable(ImageTable):
 
 
 def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
-    """Split rows of errors into those that can be compared; those of the most images come first."""
+    """Split rows of errors into tables of rows that can be compared, those with the most images first."""
     found = []
     for protocol in sorted(dict.fromkeys(row.protocol for row in rows), key=rank):
         own = [row for row in rows if row.protocol == protocol]
@@ -162,7 +165,7 @@ def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
 
 
 def findings(table: ErrorTable) -> list[str]:
-    """Say which row is the nearest at the usual numbers of evaluations, and first of all what cannot be told."""
+    """Say which row has the lowest error at the usual numbers of evaluations; undecided columns come first."""
     if table.few:
         return [f"Cannot tell: at least {FEW} images are needed; each row has {table.protocol.images}."]
     unknown, known = [], []
@@ -230,9 +233,9 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
 
 
 def compared_errors(found: Sequence[tuple[Path, Row]], folders: Sequence[Path]) -> Iterator[str]:
-    """Compare the rows of errors of one protocol, a folder a column.
+    """Compare the rows of errors of one protocol in a table with one column per folder.
 
-    Of two folders, the last column is how much the second is above the first, image by image.
+    For two folders, the last column is the second minus the first, image by image.
     """
     lines = name_lines([row.recipe for _, row in found], "steps")
     errors = {folder: gather_errors(folder, [row for own, row in found if own == folder]) for folder in folders}
@@ -252,12 +255,12 @@ def compared_errors(found: Sequence[tuple[Path, Row]], folders: Sequence[Path]) 
 
 
 def by_seed(rows: Sequence[Row], errors: Mapping[str, Errors]) -> Seeded:
-    """Return the errors of the single images of rows by their seeds; none of rows whose images are gone."""
+    """Return the errors of single images of rows, by seed; rows whose images are gone are left out."""
     return {row.recipe.seed: errors[row.cell] for row in rows if row.cell in errors}
 
 
 def pairs(mine: Seeded, theirs: Seeded) -> Errors:
-    """Return the differences of two rows, image by image, over the seeds that both have."""
+    """Return the differences `mine - theirs` (N,), image by image, over the seeds that both have."""
     shared = [seed for seed in sorted(mine) if seed in theirs and len(mine[seed]) == len(theirs[seed])]
     return np.concatenate([np.zeros(0), *(mine[seed] - theirs[seed] for seed in shared)])
 
@@ -268,9 +271,10 @@ def _pooled(seeded: Seeded) -> Errors:
 
 
 class Measured(NamedTuple):
-    """Mean error of a row's images, its standard error, and the ends of its interval: NaN where images are few or gone.
+    """Mean error of the images of rows, its standard error, and the ends of its interval.
 
-    Where the images of a row of one seed are gone, its own interval says how sure it is.
+    Error and ends are NaN if there are few images, or if images are gone. But if a single row has lost its images, its
+    own record of the interval is used.
     """
 
     mean: float
@@ -280,7 +284,7 @@ class Measured(NamedTuple):
 
 
 def measured(rows: Sequence[Row], errors: Mapping[str, Errors]) -> Measured:
-    """Measure rows that differ in their seeds alone, over all of their images."""
+    """Return the mean error, with its interval, over all images of rows that differ in their seeds alone."""
     known = [row.error for row in rows if row.error is not None and row.error.mean is not None]
     mean, seeded = _mean(rows), by_seed(rows, errors)
     if known and (rows[0].protocol.images or 0) >= FEW:
@@ -301,7 +305,7 @@ def _mean(rows: Sequence[Row]) -> float:
 
 
 def _of_rows(rows: Sequence[Row], errors: Mapping[str, Errors]) -> str:
-    """Write the mean of rows that differ in their seeds alone, with its interval where images are not few."""
+    """Write the mean of rows that differ in their seeds alone, with its interval if it has one."""
     return _written(measured(rows, errors))
 
 
@@ -317,7 +321,7 @@ def _with_interval(value: float, low: float, high: float) -> str:
 
 def _without_interval(lacking: Sequence[Errors]) -> str:
     """Say why rows have no interval, and how many images may give them one."""
-    fewest = max(min(float(deciding(values[:, None])[0]) for values in lacking), 1.0)  # none, where all are equal
+    fewest = max(min(float(deciding(values[:, None])[0]) for values in lacking), 1.0)  # 0 if all errors are equal
     wanted = 2 ** math.ceil(math.log2(len(lacking[0]) * DECIDING / fewest))
     return (
         f"Means without an interval: {len(lacking)}. Fewer than {DECIDING:g} images decide each of them, as where "
@@ -340,7 +344,7 @@ def _means(table: ErrorTable) -> str:
 
 
 def _differences(table: ErrorTable, baseline: str) -> str:
-    """Table the paired differences to a line; empty if none is known."""
+    """Tabulate the paired differences to a line; return an empty text if none is known."""
     body = []
     for line in table.lines:
         found = [table.difference(line, baseline, work) for work in table.budgets]
@@ -350,7 +354,7 @@ def _differences(table: ErrorTable, baseline: str) -> str:
 
 
 def _in_features(table: ErrorTable) -> str:
-    """Table the distances in features; empty if none was measured."""
+    """Tabulate the distances in features; return an empty text if none was measured."""
     body = []
     for line in table.lines:
         cells = []

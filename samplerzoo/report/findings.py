@@ -1,4 +1,4 @@
-"""Findings: at most five sentences that a reader can act on. None says more than the statistics carry."""
+"""Findings: at most five sentences that a reader can act on. None claims more than the statistics support."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MOST = 5
 """Most findings of a table."""
 
 BUDGETS = (5, 10, 20)
-"""Evaluations that most readers have in mind."""
+"""Numbers of evaluations that most readers ask about."""
 
 EXACT_GOALS = (1e-2, 1e-3, 1e-4, 1e-5)
-"""Exact distances that are low enough for one purpose or another, on data of a deviation of 0.5."""
+"""Goals for exact distances, each low enough for some purpose, on data with a standard deviation of 0.5."""
 
 MOST_NAMES = 3
 
@@ -31,10 +31,11 @@ ALONE = "There is one row in each column, so there is nothing to rank."
 
 
 def findings(judge: Judge, scales: Judge | None, floor: Floor | None) -> list[str]:
-    """Say what the rows of one protocol decide, and first of all what they cannot.
+    """Say what the rows of one protocol decide, beginning with what they do not decide.
 
     Args:
-        scales: the same rows along the guidance scale, if any line has two scales.
+        scales: the same rows along the guidance scale; None if no line has two scales.
+        floor: distance of real images; None if it was not measured.
     """
     if judge.blind:
         return [_blind(judge)]
@@ -46,7 +47,7 @@ def findings(judge: Judge, scales: Judge | None, floor: Floor | None) -> list[st
 
 
 def _blind(judge: Judge) -> str:
-    """Say why no difference is told."""
+    """Say why no difference can be called significant."""
     protocol = judge.protocol
     if protocol.images is not None and protocol.dimensions is not None:
         needed = smallest_count(protocol.dimensions)
@@ -65,7 +66,7 @@ def _blind(judge: Judge) -> str:
 
 
 def _columns(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Say which row is the best of as many evaluations, in three columns at most, those that cannot be told first."""
+    """Say which row is the best of a column, for at most three columns; those without any decision come first."""
     columns = most_usual([verdict.budget for verdict in verdicts], len(BUDGETS))
     shown = [verdict for verdict in verdicts if verdict.budget in columns]
     unknown = [verdict for verdict in shown if not verdict.ranks]
@@ -82,7 +83,7 @@ def _columns(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def most_usual(budgets: Sequence[float], most: int) -> list[float]:
-    """Choose so many of these numbers of evaluations, those that readers have in mind before others; lowest first."""
+    """Select at most `most` numbers of evaluations, those in BUDGETS before others, and return the lowest first."""
     return sorted(sorted(budgets, key=lambda budget: (budget not in BUDGETS, budget))[:most])
 
 
@@ -103,17 +104,17 @@ def _best(judge: Judge, verdict: Verdict) -> str:
 
 
 def _some(names: Sequence[str]) -> Sequence[str]:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and behind them how many more there are."""
     return names if len(names) <= MOST_NAMES else [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"]
 
 
 def _best_of(judge: Judge, verdict: Verdict, *, evaluations: bool = False) -> str:
-    """Name the best point of a verdict, with its distance over the seeds that all have; see `_named`."""
+    """Name the best point of a verdict, with its distance over the seeds that points are ranked on; see `_named`."""
     return _named(judge, verdict.best, (verdict.distance, verdict.error), evaluations=evaluations)
 
 
 def _needed(judge: Judge, tie: Tie) -> str:
-    """Say how many images would tell a difference."""
+    """Say how many images would make a difference significant, or why no number is given."""
     if tie.difference.value == 0:
         return "no number of images tells them apart, since they do not differ"
     value, error = tie.difference.value, tie.difference.error
@@ -129,7 +130,7 @@ def _needed(judge: Judge, tie: Tie) -> str:
 
 
 def _cheapest(judge: Judge) -> Iterator[str]:
-    """Name the cheapest row that is not told from the best of all."""
+    """Name the cheapest row that is not significantly different from the best of all rows."""
     if len(judge.points) < 2:
         return
     verdict = judge.verdict(judge.points)
@@ -158,7 +159,7 @@ def _most(difference: Difference) -> float:
 
 
 def _guidance(scales: Judge | None) -> Iterator[str]:
-    """Say what guidance trades, on the line whose distance is the lowest."""
+    """Compare the best guidance scale with the strongest one, on the line with the lowest distance."""
     if scales is None:
         return
     swept = drop_lone_points(scales.points)
@@ -194,7 +195,7 @@ def _scales(verdict: Verdict) -> str:
 
 
 def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
-    """Name the line that more evaluations make worse by the most, and a row nearer to the data than real images."""
+    """Name the line that more evaluations make worse by the most, and a row with a lower distance than real images."""
     worse: list[tuple[Point, Point, Difference]] = []
     comparisons = 0
     for _, own in drop_lone_points(judge.points).groupby(level="line", observed=True):
@@ -225,13 +226,13 @@ def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
 
 
 def _over_shared(judge: Judge, one: Point, other: Point) -> str:
-    """Say that a difference is over the seeds that two points share, where they have others, too."""
+    """Say that a difference is over the seeds that two points share; an empty text if neither has others."""
     first, second = ({*judge.points.at[point, "rows"]} for point in (one, other))
     return " on the seeds that both have" if first != second and first & second else ""
 
 
 def _holm_width(judge: Judge) -> float:
-    """Return the standard errors by which any of the points must differ from a fixed one (Bonferroni)."""
+    """Return how many standard errors one of all points has to be away from a fixed value (Bonferroni)."""
     return NormalDist().inv_cdf(1 - judge.level / 2 / len(judge.points))
 
 
@@ -253,10 +254,10 @@ def _convergence(points: DataFrame) -> Iterator[str]:
 
 
 def _stays_below(points: DataFrame) -> Iterator[str]:
-    """Name the lines that come below a distance with the fewest evaluations, and stay there with more.
+    """Name, for each goal, the lines that reach it with the fewest evaluations and stay below it with more.
 
-    An exact distance may pass 0, where the errors of mean and deviation change their signs, so that the lowest of a
-    column may be an accident.
+    The lowest distance of a column may be an accident: an exact distance can touch 0 where the errors of mean and
+    standard deviation change their signs.
     """
     goals = []
     for goal in EXACT_GOALS:

@@ -16,25 +16,26 @@ from samplerzoo.report.line_names import Axis, number
 from samplerzoo.report.series import POINT, SEED
 
 WIDEST = 12
-"""Most pictures in a row, about. Each place shows several where there are few places."""
+"""Approximate maximum of pictures in a row. If there are few places, each of them shows several pictures."""
 
 MOST = 4
-"""Most pictures of a place."""
+"""Maximum number of pictures of a place."""
 
 ROWS = "rows"
-"""Key, in the metadata of a sheet, of the number of rows that it shows."""
+"""Key for the number of rows that a sheet shows, in its metadata."""
 
 GAP, MARGIN, FONT_SIZE = 3, 10, 14
-"""Pixels between pictures, around blocks of them, and of the letters."""
+"""Pixels between pictures, pixels around blocks of pictures, and height of letters in pixels."""
 
 
 def save_gallery(rows: DataFrame, axis: Axis, folder: Path, name: str) -> tuple[int, int] | None:
-    """Save the first images of each cell as one sheet, `folder / name`. All are of the seed that most rows have.
+    """Save the first images of each cell as one sheet, `folder / name`. All have the seed that most rows have.
 
-    An earlier sheet that shows more rows stays, since images may be deleted while the rows are kept.
+    An earlier sheet is kept if it shows at least as many rows, since images may be deleted while rows are kept.
 
     Returns:
-        The number of rows that the sheet shows, and of all that could be there. None if there is no sheet.
+        The number of rows that the sheet shows, and the number that it would show if no images were missing. None if
+        there is no sheet.
     """
     found: dict[tuple[str, float], Pixels] = {}
     same_noise = rows[rows[SEED] == rows[SEED].mode()[0]].sort_values(POINT, kind="stable")
@@ -58,7 +59,7 @@ def save_gallery(rows: DataFrame, axis: Axis, folder: Path, name: str) -> tuple[
 
 
 def _rows_of(path: Path) -> int | None:
-    """Return how many rows a sheet shows, 0 if it does not say; None if there is none."""
+    """Return how many rows a sheet shows: 0 if its metadata do not say it, None if there is no readable sheet."""
     if not path.exists():
         return None
     try:
@@ -69,7 +70,7 @@ def _rows_of(path: Path) -> int | None:
 
 
 def blocks(cells: Mapping[tuple[int, int], Pixels], names: Sequence[str], heads: Sequence[str]) -> Image.Image:
-    """Lay out a block of images for each row and column, with names at the left and heads above."""
+    """Lay out a block of images for each (row, column), with names of rows at the left and heads of columns above."""
     count = max(map(len, cells.values()))
     width, height = images.tile_size(next(iter(cells.values())))
     font = ImageFont.load_default(FONT_SIZE)

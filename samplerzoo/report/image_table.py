@@ -1,4 +1,4 @@
-"""Tables of figures that every image has one of, as its error or its score: by line and number of evaluations."""
+"""Tables of figures that each single image has, such as its error or score, by line and number of evaluations."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from samplerzoo.report.decide import LEVEL, Difference, common_seeds, holm, lowe
 from samplerzoo.report.series import columns
 
 FEW = 64
-"""Fewest images with which intervals are given and differences told."""
+"""Least number of images for which intervals are given, and differences may be significant."""
 
 Lines = Mapping[tuple[str, float], Sequence[Row]]
-"""Rows by line and number of evaluations; those of several seeds stand together."""
+"""Rows by line and number of evaluations; rows that differ in their seeds alone are kept together."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageTable:
-    """Rows of one protocol.
+    """Table of the rows of one protocol.
 
     Attributes:
-        rows: by line and column (see `series.columns`).
+        rows: rows by line and column (see `series.columns`).
     """
 
     protocol: Protocol
@@ -39,12 +39,12 @@ class ImageTable:
 
     @property
     def few(self) -> bool:
-        """True if there are too few images for an interval, or for a difference to be told."""
+        """True if there are too few images for intervals and for significant differences."""
         return (self.protocol.images or 0) < FEW
 
     @property
     def over(self) -> str:
-        """Say over how many images the means are, and whether they have intervals."""
+        """Sentence that says over how many images the means are, and whether they have intervals."""
         seeds = max((len(there) for there in self.rows.values()), default=1)
         images = f"{self.protocol.images} images" + (
             f" of each seed, of which rows have up to {seeds}" if seeds > 1 else ""
@@ -61,25 +61,25 @@ class ImageTable:
         return [line for line, own in self.rows if own == work]
 
     def seeds(self, work: float) -> list[int] | None:
-        """Return the seeds that the lines of a column are ranked on; None if those are all that they have."""
+        """Return the seeds on which the lines of a column are ranked; None if each is ranked on all of its own."""
         return common_seeds([{row.recipe.seed: row for row in self.rows[line, work]} for line in self.beside(work)])
 
     def ranked_by(self, line: str, work: float) -> list[Row]:
-        """Return the rows of a line that it is ranked by."""
+        """Return the rows of a line by which it is ranked in a column: those of the seeds that all lines have."""
         seeds, rows = self.seeds(work), self.rows[line, work]
         return [row for row in rows if seeds is None or row.recipe.seed in seeds]
 
     def cost(self, rows: Sequence[Row]) -> float:
-        """Return the figure of rows that differ in their seeds alone, of which the lowest is the best."""
+        """Return the figure by which rows that differ in their seeds alone are ranked; the lowest is the best."""
         raise NotImplementedError
 
     def excess(self, line: str, other: str, work: float) -> Difference:
-        """Compare the figures of two lines of a column, of which the lowest is the best, image by image."""
+        """Return the difference of the `cost` of two lines of a column, `line - other`, image by image."""
         raise NotImplementedError
 
     @property
     def least(self) -> float:
-        """No smaller difference is told."""
+        """Smallest difference that may be significant."""
         return 0.0
 
     def best(self, work: float) -> str:
@@ -87,14 +87,14 @@ class ImageTable:
         return self._judged(work, LEVEL)[0]
 
     def told(self, work: float, level: float = LEVEL) -> set[str]:
-        """Return the lines of a column that are told to be worse than the best one, by Holm's correction over it.
+        """Return the lines of a column that are significantly worse than the best one, by Holm's correction over it.
 
         Args:
-            level: probability that any of them is not.
+            level: probability that any of them is called worse by chance.
         """
         return {line for line, excess, apart in self._judged(work, level)[1] if apart and excess.value > 0}
 
-    @functools.cache  # noqa: B019  of a table that lives as long as its report is written
+    @functools.cache  # noqa: B019  the table lives only while its report is written
     def _judged(self, work: float, level: float) -> tuple[str, list[tuple[str, Difference, bool]]]:
         lines = self.beside(work)
 
@@ -106,7 +106,10 @@ class ImageTable:
         return lowest(ranked, lambda one, other: self.excess(one, other, work), told)
 
     def undecided(self, level: float) -> dict[float, set[str]]:
-        """Return the columns whose best line is not told from all others, with the cells that may be the best."""
+        """Return the columns in which not every other line is significantly worse than the best.
+
+        Each column comes with the cells that may be the best.
+        """
         found = {}
         for work in self.budgets:
             equal = set(self.beside(work)) - self.told(work, level)
@@ -116,7 +119,7 @@ class ImageTable:
 
 
 def in_columns(rows: Lines) -> Lines:
-    """Return rows by line and column, in place of the number of evaluations of each."""
+    """Replace the number of evaluations of each row by its column; see `series.columns`."""
     lines_at: dict[float, set[str]] = {}
     for line, work in rows:
         lines_at.setdefault(work, set()).add(line)

@@ -1,7 +1,7 @@
 """A benchmark as one HTML file that works offline: filter the points, choose a baseline, look at the pictures.
 
-The page holds all that it shows, and its scripts: nothing is fetched. Text of any origin is handed over as JSON, and
-the page writes it as text, never as markup.
+The page contains its data and its scripts, and fetches nothing. Untrusted text is passed to it as JSON, and the page
+shows it as text, never as markup.
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ from samplerzoo.trust.markup import unmarked
 HTML_FILE = "report.html"
 
 SHOWN, WORST = 16, 8
-"""First images of a row that the page shows, and how many of those that hurt it most."""
+"""Number of first images of a row that the page shows, and number of images that add the most to its figure."""
 
 TILE, ACROSS, GAP, GREY = 96, 8, 1, 136
-"""Largest side of a picture in pixels, pictures side by side, pixels between them, and their grey."""
+"""Largest side of a picture in pixels, pictures side by side, and the pixels between them with their grey level."""
 
 MOST_PICTURES = 24 * 2**20
-"""Letters of pictures from which on rows have none: the page has to open in a moment."""
+"""Maximum size of all pictures in characters. Rows after it have no pictures, so that the page opens quickly."""
 
 MOST_PAIRS = 400
-"""Points of a table up to which the page holds the errors of all their differences."""
+"""Maximum number of points in a table for which the page holds the differences of all pairs, and their errors."""
 
 MOST_BOOTSTRAPS = 80
-"""Points up to which errors of images in two columns are compared, too: each pair is a bootstrap."""
+"""Maximum number of points for which errors of images are compared across columns, too: each pair takes a bootstrap."""
 
 DIGITS, ALL_DIGITS = 6, 17
-"""Significant digits of figures, and of those that decide which is the lowest."""
+"""Significant digits of most figures, and of the figures that decide which point is the lowest."""
 
 EQUAL = 1e-9
-"""Difference of exact distances that counts as none, as a share of them, as `math.isclose` has it."""
+"""Largest relative difference of exact distances that counts as none: the default of `math.isclose`."""
 
 Matrix = NDArray[np.float64]
 
@@ -78,19 +78,19 @@ def is_available() -> bool:
 
 
 def write_html(folders: Sequence[Path], path: Path) -> None:
-    """Write the page of a benchmark folder, or of several beside each other, without sentences.
+    """Write the page of a benchmark folder, or of several beside each other, without findings.
 
     Raises:
         UsageError: plotly is not installed, or a folder holds no rows.
     """
     found = [(folder, row) for folder in folders for row in read_some(folder)]
-    alone = len(folders) == 1  # what is kept of cells that are gone says nothing of another folder's
+    alone = len(folders) == 1  # covariances kept of deleted cells include none with another folder's
     evidence = collect(folders[0], [row for _, row in found]) if alone else gather(found)
     write_page(found, evidence, path, {})
 
 
 class Baseline(NamedTuple):
-    """Point that others are compared with: one of its cells, and whether somebody asked for it."""
+    """Point that others are compared with: one of its cells, and whether a user asked for it."""
 
     cell: str
     named: bool
@@ -108,8 +108,8 @@ def write_page(
     Args:
         evidence: covariances of their figures, by protocol.
         findings: sentences of the report, by protocol.
-        baselines: what the others are compared with at first, by protocol. Without one it is the cheapest row of the
-            sampler and guidance that have the lowest figure.
+        baselines: points that the others are compared with when the page opens, by protocol. The default is the
+            cheapest row of the sampler and guidance that have the lowest figure.
 
     Raises:
         UsageError: plotly is not installed.
@@ -132,7 +132,7 @@ def write_page(
     titles: Counter[str] = Counter()
     for section in sections:
         titles[section["title"]] += 1
-        if titles[section["title"]] > 1:  # other labels, references or weights
+        if titles[section["title"]] > 1:  # the same title, but other labels, references or weights
             section["title"] += f" ({titles[section['title']]})"
     data = json.dumps({"title": ", ".join(models), "sections": sections}, allow_nan=False)
     template = importlib.resources.files("samplerzoo.report").joinpath("page.html").read_text(encoding="utf-8")
@@ -143,7 +143,7 @@ def write_page(
 
 
 def _plotly() -> str:
-    """Read plotly's script, without the import of plotly, which takes longer than a report."""
+    """Read plotly's script without importing plotly, since the import takes longer than a report."""
     spec = importlib.util.find_spec("plotly")
     assert spec is not None
     assert spec.origin is not None
@@ -152,11 +152,11 @@ def _plotly() -> str:
 
 @dataclass(frozen=True, eq=False)
 class Spot:
-    """Rows that differ in their seeds alone: a point of the plot.
+    """Point of the plot: rows that differ in their seeds alone.
 
     Attributes:
-        steps: of the sampler.
-        rows: by seed.
+        steps: steps of the sampler.
+        rows: rows by seed.
     """
 
     folder: Path
@@ -180,18 +180,20 @@ class Spot:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Spots that can be compared, with the figure that they are compared by.
+    """Spots that can be compared, with the figure by which they are compared.
 
     Attributes:
-        about: what the figure is, for readers who see such a page for the first time.
-        measured: function that gives the figure of rows of several seeds, and its standard error, NaN if not known;
-            and the ends of its interval, where that is not the figure ± its error.
+        about: explanation of the figure, for readers who see such a page for the first time.
+        measured: function that returns the figure of rows of several seeds; its standard error, NaN if not known; and
+            the ends of its interval, if the interval is not symmetric about the figure.
         digits: significant digits of a figure without an interval.
-        differences, their_errors: of each pair of spots, `one - other`, and the standard errors; None of too many.
-        hurt: how much each image of a row adds to its figure, if that is known.
-        least: smallest difference that may be told.
-        rounding: difference that counts as none, as a share of the plain distance.
-        agree: whether the other figures of each pair differ with the same sign; None of too many, or without others.
+        differences, their_errors: difference `one - other` of each pair of spots, and its standard error, both as
+            (spots, spots); None for more than MOST_PAIRS spots.
+        hurt: function that returns how much each image of a spot adds to its figure; None if not known.
+        least: smallest difference that may be significant.
+        rounding: largest difference that counts as none, as a share of the plain distance.
+        agree: whether the other figures of each pair differ with the same sign, (spots, spots); None for more than
+            MOST_PAIRS spots, or if there are no other figures.
     """
 
     protocol: Protocol
@@ -210,7 +212,7 @@ class Table:
 
 
 def _spots(found: Places) -> dict[Protocol, list[Spot]]:
-    """Join the rows that differ in their seeds alone, by protocol, named by what sets them apart from others of it."""
+    """Join rows that differ in their seeds alone into spots, by protocol, named by what sets them apart within it."""
     of_protocol: dict[Protocol, list[tuple[Path, Row]]] = {}
     for folder, row in found:
         of_protocol.setdefault(row.protocol, []).append((folder, row))
@@ -228,7 +230,7 @@ def _joined(found: Places) -> list[Spot]:
 
 
 def _columns(spots: Sequence[Spot]) -> list[float]:
-    """Return the column that each spot stands in."""
+    """Return the column of each spot, by its number of evaluations; see `series.columns`."""
     lines_at: dict[float, set[str]] = {}
     for spot in spots:
         lines_at.setdefault(spot.row.cost.work, set()).add(f"{spot.line} {spot.folder}")
@@ -237,7 +239,7 @@ def _columns(spots: Sequence[Spot]) -> list[float]:
 
 
 def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence) -> Table:
-    """Compare by the Fréchet distance, without its bias where that is known."""
+    """Make the table of Fréchet distances, without their bias if that is known."""
 
     def hurt(spot: Spot) -> Matrix | None:
         file = influence_file(spot.folder / shards.CELLS / spot.row.cell, protocol)
@@ -262,7 +264,7 @@ def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence) ->
 def _of_distances(spots: Sequence[Spot], evidence: Evidence) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
     """Return the differences of all pairs, their standard errors, and whether the other figures agree on the sign.
 
-    They are those of `decide.difference`, of all pairs at once.
+    Each result has the shape (spots, spots). It equals `decide.difference`, for all pairs at once.
     """
     exact = spots[0].row.protocol.features == EXACT
     count = len(spots)
@@ -292,7 +294,7 @@ def _of_distances(spots: Sequence[Spot], evidence: Evidence) -> tuple[Matrix, Ma
         paired = ~np.isnan(squares) | np.isnan(apart)
 
         def means(of_row: Callable[[Row], float | None]) -> Matrix:
-            """Return the mean of the first spot of each pair, over the seeds by which they are compared."""
+            """Return the mean of the first spot of each pair, over the seeds on which the pair is compared."""
             total = np.zeros((count, count))
             for seed, here in of_seed.items():
                 total[np.ix_(here, here)] += np.array([of_row(spots[it].rows[seed]) for it in here], float)[:, None]
@@ -315,15 +317,15 @@ def _of_distances(spots: Sequence[Spot], evidence: Evidence) -> tuple[Matrix, Ma
 
 
 def _covariance(cells: Sequence[str], known: DataFrame | None) -> Matrix:
-    """Return the covariances of the figures of cells; NaN where they are not known."""
+    """Return the covariances of the figures of cells, (N, N); NaN where they are not known."""
     if known is None:
         return np.full((len(cells), len(cells)), math.nan)
-    known = known.loc[~known.index.duplicated(), ~known.columns.duplicated()]  # two folders may hold one cell
+    known = known.loc[~known.index.duplicated(), ~known.columns.duplicated()]  # two folders may hold the same cell
     return known.reindex(index=cells, columns=cells).to_numpy(dtype=float)
 
 
 def _mean_blocks(values: Matrix, groups: Sequence[Sequence[int]]) -> Matrix:
-    """Return the mean of a matrix over the rows of each group and the columns of each."""
+    """Return the mean of each block of a matrix, the rows of one group and the columns of another, (groups, groups)."""
     starts = np.cumsum([0, *map(len, groups[:-1])])
     order = [index for group in groups for index in group]
     sums = np.add.reduceat(np.add.reduceat(values[np.ix_(order, order)], starts, axis=0), starts, axis=1)
@@ -333,7 +335,7 @@ def _mean_blocks(values: Matrix, groups: Sequence[Sequence[int]]) -> Matrix:
 
 
 def _errors(protocol: Protocol, found: Places) -> Table:
-    """Compare by the error of an image; samplers without one have no spot."""
+    """Make the table of errors of images. Samplers without an error have no spot in it."""
     spots = [spot for spot in _spots(found)[protocol] if spot.row.error is not None and spot.row.error.mean is not None]
     by_cell = {
         folder: gather_errors(folder, [row for own, row in found if own == folder])
@@ -355,9 +357,9 @@ def _errors(protocol: Protocol, found: Places) -> Table:
 
 
 def _of_errors(spots: Sequence[Spot], single: Mapping[str, Matrix]) -> tuple[Matrix, Matrix]:
-    """Return the differences of all pairs, image by image, and their standard errors, as `ErrorTable` tells by them.
+    """Return the differences of all pairs, image by image, and their standard errors, as `ErrorTable` computes them.
 
-    Where images are gone, neither is known. Of many spots, none is known of two that stand in two columns.
+    Both are NaN where images are gone. For more than MOST_BOOTSTRAPS spots, they are NaN across columns, too.
     """
     column, seeded = _columns(spots), [by_seed([*spot.rows.values()], single) for spot in spots]
     values = np.full((len(spots), len(spots)), math.nan)
@@ -386,10 +388,10 @@ def _section(
     baseline: Baseline | None,
     pictures: _Pictures,
 ) -> dict[str, Any]:
-    """Write a table as JSON.
+    """Describe a table, ready for JSON.
 
     Args:
-        baseline: what the others are compared with at first; None lets the page choose.
+        baseline: point that the others are compared with when the page opens; None lets the page choose.
     """
     spots, protocol, budgets = table.spots, table.protocol, _columns(table.spots)
     figures = [_figure(table, [*spot.rows.values()]) for spot in spots]
@@ -424,7 +426,7 @@ def _section(
 
 
 def _figure(table: Table, rows: Sequence[Row]) -> dict[str, Any]:
-    """Describe the figure of rows of several seeds; its ends are null where it is the figure ± its error."""
+    """Describe the figure of rows of several seeds. Ends of its interval are None if it is symmetric or not known."""
     value, error, *ends = (_short(it, ALL_DIGITS) for it in table.measured(rows))
     return {"value": value, "error": error, "ends": ends if ends and error is not None else None}
 
@@ -463,7 +465,7 @@ class _Pictures:
         self._room = room
 
     def of(self, spot: Spot, hurt: Callable[[Spot], Matrix | None]) -> dict[str, Any]:
-        """Return the first images of a row, and those that add the most to its figure, where the cell is there."""
+        """Return the first images of a spot, and those that add the most to its figure; None for what is missing."""
         folder = spot.folder / shards.CELLS / spot.row.cell
         first = shards.first_images(folder, SHOWN) if self._room > 0 else None
         if first is None or first.shape[-1] not in images.MODES:
@@ -477,7 +479,7 @@ class _Pictures:
         }
 
     def _sheet(self, pixels: Pixels) -> str:
-        """Lay pictures out as a PNG, in rows."""
+        """Lay out pictures in rows, and return the data URL of the sheet as a PNG."""
         count, *sides, channels = pixels.shape
         factor = min(TILE / max(sides), 1.0)
         width, height = (max(round(side * factor), 1) for side in reversed(sides))
@@ -498,7 +500,7 @@ class _Pictures:
 
 
 def _short(value: float, digits: int = DIGITS) -> float | None:
-    """Round a figure; None if it is not known, since JSON has no NaN."""
+    """Round a figure. Return None if it is not finite, since JSON has no NaN."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 

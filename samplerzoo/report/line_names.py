@@ -12,16 +12,17 @@ import pandas
 from samplerzoo.sampling.recipe import Recipe
 
 OWN = "own guidance"
-"""Name of the guidance of a whole pipeline, which guides by itself."""
+"""Name of the guidance of a whole pipeline, which applies its own guidance."""
 
 Axis = str
-"""Quantity that a line runs along: `steps`, `scale` of the guidance, or any other option of sampler or guidance."""
+"""Quantity that varies along a line: `steps`, `scale` of the guidance, or any other option of sampler or guidance."""
 
 
 def settings(recipe: Recipe, axis: Axis = "steps") -> dict[str, Any]:
     """Collect the settings in which lines may differ: all but the place on the axis, the labels and the seed.
 
-    An option has the name of its owner before it, as in `sampler NAME.eta`, since two samplers may share a name.
+    An option has the name of its owner before it, as in `sampler NAME.eta`, since two samplers may both have an option
+    of that name.
     """
     guidance = recipe.guidance or (OWN if recipe.guidance_options else None)
     found = {
@@ -40,13 +41,13 @@ def settings(recipe: Recipe, axis: Axis = "steps") -> dict[str, Any]:
 
 
 def place(recipe: Recipe, axis: Axis) -> Any:
-    """Return the place of a recipe on an axis; None if it has none there."""
+    """Return the place of a recipe on an axis, which is the value of that setting; None if it has no such setting."""
     every = settings(recipe, "")
     return next((value for name, value in every.items() if name.rpartition(".")[2] == axis), None)
 
 
 def _guidance_options(recipe: Recipe) -> dict[str, Any]:
-    """Return the options, with a second model called by the last part of its name and the start of its fingerprint."""
+    """Return the options, where a second model is named by the last part of its path and part of its fingerprint."""
     options = recipe.guidance_options
     if recipe.second_fingerprint is None:
         return options
@@ -56,14 +57,14 @@ def _guidance_options(recipe: Recipe) -> dict[str, Any]:
 def name_lines(recipes: Sequence[Recipe], axis: Axis) -> pandas.Categorical:
     """Name the line of each recipe. Equal settings have one name, different settings have different names.
 
-    Categories are ordered by sampler (as they come), guidance, and numeric options.
+    Categories are ordered by sampler (in order of appearance), guidance, and numeric options.
     """
     every = [settings(recipe, axis) for recipe in recipes]
     keys = [json.dumps(each, sort_keys=True) for each in every]
     values = pandas.DataFrame([{field: json.dumps(value) for field, value in each.items()} for each in every])
     varying = {*values.columns[values.nunique() > 1]}
     if (values.groupby(["sampler", "guidance"])["plugins"].nunique() == 1).all():
-        varying.discard("plugins")  # the name alone says which file it is
+        varying.discard("plugins")  # names of sampler and guidance alone identify the files
     samplers = [*dict.fromkeys(recipe.sampler for recipe in recipes)]
 
     def rank(line: tuple[str, dict[str, Any]]) -> tuple[int, str, list[float]]:
@@ -83,7 +84,8 @@ def name_lines(recipes: Sequence[Recipe], axis: Axis) -> pandas.Categorical:
 def _name(found: dict[str, Any], varying: set[str]) -> str:
     """Compose a name, such as `SAMPLER eta 0.5, GUIDANCE 2, quadratic`.
 
-    Sampler, guidance, its scale and a sampler's only option are always said; all else where it varies.
+    Sampler, guidance, its scale, and the option of a sampler with one option are always part of it. Everything else is
+    part of it if it varies.
     """
     parts = []
     for kind in ("sampler", "guidance"):
@@ -104,7 +106,7 @@ def _name(found: dict[str, Any], varying: set[str]) -> str:
 
 
 def option_text(name: str, value: Any) -> str:
-    """Say an option in a line's name: `eta 0.5`, `large`, `no lower_order_final`; nothing for None."""
+    """Write an option for a line's name: `eta 0.5`, `large`, `no lower_order_final`; an empty text for None."""
     match value:
         case None:
             return ""
@@ -118,5 +120,5 @@ def option_text(name: str, value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number as short as loses nothing: 0.5, 2, 0.30000000000000004."""
+    """Write a number in its shortest form that loses no digits: 0.5, 2, 0.30000000000000004."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)

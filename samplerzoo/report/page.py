@@ -46,7 +46,7 @@ from samplerzoo.trust.markup import code, fenced, plain, tagged
 REPORT_FILE, CSV_FILE = "report.md", "results.csv"
 
 COMMON = ("spacing", "clip_x0", "dtype")
-"""Settings that stand with the protocol if all rows agree. If not, they are in the names of the rows."""
+"""Settings that are listed with the protocol if all rows agree in them. If not, they are in the names of the rows."""
 
 GALLERIES: dict[Axis, str] = {"steps": "pictures", "scale": "pictures-guidance"}
 """Name of the sheet of pictures along each axis."""
@@ -59,7 +59,7 @@ DELAY = 1.0
 """Seconds after which a report that is being written shows its progress on a terminal."""
 
 LONGEST = 100
-"""Letters of the name of a file; disks take 255 bytes."""
+"""Maximum number of characters of a metric in a file name; file systems take 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Report:
     Attributes:
         path: report.md.
         page: report.html; None without plotly.
-        findings: what it opens with, by protocol.
+        findings: sentences that its sections open with, by protocol.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class Report:
     findings: Mapping[Protocol, Sequence[str]]
 
     def __str__(self) -> str:
-        """Give the findings as lines of text, and the paths last."""
+        """Return the findings as lines of text, with the paths last."""
         lines = []
         for protocol, found in self.findings.items():
             if len(self.findings) > 1:
@@ -93,7 +93,7 @@ def write_report(folder: Path) -> Path:
 
 
 def make_report(folder: Path, baseline: str | None = None) -> Report:
-    """Write the report of what a benchmark folder holds by now.
+    """Write the report of the rows that a benchmark folder holds so far.
 
     Args:
         baseline: row that all others are compared with; see `Judge.baseline`.
@@ -150,7 +150,7 @@ def _refuse_unknown(baseline: str | None, tables: Sequence[Judge | ErrorTable]) 
     """Refuse a baseline that no table has.
 
     Raises:
-        UsageError: names the rows of the first one.
+        UsageError: no table has it; the message lists the rows of the first table.
     """
     if baseline is None or any(_known(table, baseline) for table in tables):
         return
@@ -160,7 +160,7 @@ def _refuse_unknown(baseline: str | None, tables: Sequence[Judge | ErrorTable]) 
 
 
 def _known(table: Judge | ErrorTable, baseline: str | None) -> str | None:
-    """Return the baseline; None if a table lacks it."""
+    """Return the baseline if the table has it, otherwise None."""
     if baseline is None:
         return None
     try:
@@ -171,12 +171,12 @@ def _known(table: Judge | ErrorTable, baseline: str | None) -> str | None:
 
 
 def _measured(rows: DataFrame) -> DataFrame:
-    """Leave out the rows of errors."""
+    """Return the rows with a distance."""
     return rows.loc[[row.metrics is not None for row in rows["row"]]]
 
 
 def _as_csv(rows: Sequence[Row]) -> str:
-    """Write the frame of the rows with all digits; a list is JSON."""
+    """Write the rows as CSV with all digits. Lists are written as JSON."""
     frame = tabulate(rows)
     for name in frame.select_dtypes("object"):
         frame[name] = [json.dumps(value) if isinstance(value, list) else value for value in frame[name]]
@@ -185,9 +185,10 @@ def _as_csv(rows: Sequence[Row]) -> str:
 
 
 def _sections(measured: Sequence[Row], evidence: Mapping[Protocol, Evidence], wanted: str | None) -> list[Section]:
-    """Prepare a section for each set of rows that can be compared; one that lacks the baseline has its own.
+    """Prepare a section for each set of rows that can be compared.
 
-    Rows are named by what sets them apart from others of their section.
+    A section without the wanted baseline chooses one by default. Rows are named by what sets them apart from others of
+    their section.
     """
     found: list[Section] = []
     protocols = sorted(dict.fromkeys(row.protocol for row in measured), key=rank)
@@ -211,11 +212,11 @@ class Section:
 
     Attributes:
         rows: all rows of the protocol, along the steps.
-        scales: judge of those with a guidance scale, along it, if any line has two of them.
-        floor: distance of real images.
+        scales: judge of the rows along the guidance scale; None if no line has two scales.
+        floor: distance of real images; None if it was not measured.
         machine: machine that took the seconds; None if they cannot be compared.
         baseline: row that all others are compared with.
-        asked: it was asked for.
+        asked: whether a user asked for this baseline.
         stem: start of the plots' file names.
     """
 
@@ -231,7 +232,7 @@ class Section:
 
     @functools.cached_property
     def findings(self) -> list[str]:
-        """Judgement of what the rows decide."""
+        """Sentences on what the rows decide."""
         return findings(self.judge, self.scales, self.floor)
 
     @property
@@ -253,7 +254,7 @@ class Section:
             yield tables.by_scale(self.scales.points, self.floor)
         yield f"Distance by evaluations of the network{_reading(judge)}:"
         yield tables.by_budget(judge, judge.points, self.floor)
-        if not judge.blind and len(judge.points) > 1 and protocol.features != EXACT:  # exact differences can be seen
+        if not judge.blind and len(judge.points) > 1 and protocol.features != EXACT:  # exact ones need no table
             yield _against(judge, self.baseline, named=self.asked)
             yield tables.differences(judge, self.baseline, named=self.asked)
         for title, table in tables.option_tables(judge):
@@ -300,7 +301,7 @@ def _reading(judge: Judge) -> str:
 
 
 def _against(judge: Judge, baseline: Point, *, named: bool) -> str:
-    """Say what the differences are to."""
+    """Explain the table of differences: its baseline, and what its stars mean."""
     line, work = baseline[0], judge.points.at[baseline, "work"]
     careful = (
         "Bold is more careful, since the lowest of a column is chosen by its figures: it allows for all pairs, so that "
@@ -321,7 +322,7 @@ def _against(judge: Judge, baseline: Point, *, named: bool) -> str:
 
 
 def _protocol_block(protocol: Protocol, rows: DataFrame) -> str:
-    """Table all that the rows have in common."""
+    """Tabulate all that the rows have in common."""
     values: dict[str, Any] = {name: value for name, value in protocol.model_dump().items() if value is not None}
     for field in COMMON:
         if rows[f"recipe.{field}"].nunique(dropna=False) == 1:
@@ -332,7 +333,7 @@ def _protocol_block(protocol: Protocol, rows: DataFrame) -> str:
 
 
 def _constants(rows: DataFrame) -> dict[str, str]:
-    """Collect the options that are the same in all rows of their sampler or guidance, and so in no name."""
+    """Collect the options that are the same in all rows of their sampler or guidance, so that no name has them."""
     values: dict[str, set[str]] = {}
     for row in rows["row"]:
         for field, value in settings(row.recipe).items():
@@ -347,7 +348,10 @@ def _constants(rows: DataFrame) -> dict[str, str]:
 
 
 def _stems(protocols: Sequence[Protocol]) -> list[str]:
-    """Begin the names of the plots of protocols: fd_mnist-2000, or with -2 behind it where one before has that."""
+    """Return a distinct start of the plots' file names for each protocol.
+
+    It is the metric, as in `fd_mnist-2000`, or `fd_mnist-2000-2` if an earlier protocol has that name.
+    """
     found: list[str] = []
     for protocol in protocols:
         base = re.sub(r"[^A-Za-z0-9_.]+", "-", protocol.metric).strip("-.")[:LONGEST] or "metric"
@@ -361,7 +365,7 @@ def _folded(title: str, content: str) -> str:
 
 
 def _prompts(rows: Sequence[Row]) -> Iterator[str]:
-    """List the first prompts of each set, and what guidance led away from."""
+    """List the first prompts of each set, with its negative prompt."""
     asked = {row.protocol.prompts: row.recipe for row in rows if row.protocol.prompts is not None}
     for name, recipe in asked.items():
         prompts = recipe.prompts or ()
@@ -396,7 +400,7 @@ def _pictures(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str
 
 
 def _shown(lines: DataFrame, sweeps: DataFrame, model: str) -> dict[Axis, DataFrame]:
-    """Select a model's rows on lines with two places or more, by axis; all rows by steps if no line has."""
+    """Select a model's rows on lines with two places or more, by axis; all rows by steps if there is no such line."""
     tables: dict[Axis, DataFrame] = {"steps": lines, "scale": sweeps}
     own = {axis: rows[rows["protocol.model"] == model] for axis, rows in tables.items()}
     swept = {axis: rows[rows.groupby("line", observed=True)["place"].transform("nunique") > 1]
@@ -444,7 +448,7 @@ def _colophon(rows: DataFrame, folder: Path, baseline: str | None) -> Iterable[s
 
 
 def _names(some: DataFrame, every: int) -> str:
-    """Name some rows, or say how many of all they are."""
+    """Name some rows if they are few, otherwise say how many of all rows they are."""
     if len(some) == every:
         return "all rows"
     points = some[["line", "place"]].drop_duplicates().sort_values(["line", "place"])

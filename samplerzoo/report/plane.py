@@ -1,4 +1,4 @@
-"""Points of a plane that a sampler moves, as a moving picture: data of eight modes, whose denoiser is exact.
+"""Animation of points that a sampler moves in a plane, for data of eight modes, whose denoiser is exact.
 
 The probability flow, which the sampler should follow, is drawn beside it from the same noise.
 """
@@ -34,18 +34,21 @@ MODES, RADIUS, STD = 8, 1.3, 0.12
 SHAPE = (2, 1, 1)
 """Shape of a point: an image of two channels and one pixel."""
 NEAR = 3.0
-"""Standard deviations around a mode that count as near. Of the data, 1 - exp(-NEAR^2 / 2) are."""
+"""Largest distance from a mode that counts as near, in its standard deviations.
+
+A share 1 - exp(-NEAR^2 / 2) of the data is near a mode.
+"""
 
 POINTS, FLOW_STEPS = 400, 128
-"""Points that are moved, and steps of the flow beside them."""
+"""Number of points to move, and steps of the probability flow that is drawn beside them."""
 
 OWN = "own"
-"""Word for the path of the model itself, among those of NAMED_PATHS."""
+"""Word for the path of the model itself, beside the words of NAMED_PATHS."""
 
 MOVING, MOMENTS = 24, 120
-"""Points that are shown on their way, and the most moments of it."""
+"""Number of points whose trajectories are shown, and maximum number of moments of them."""
 SIZE, WIDEST, SECONDS = 400, 3.2, 6
-"""Width of the picture, largest coordinate in it, and duration of the film, of which the last fifth stands still."""
+"""Width of the picture, largest coordinate in it, and duration of the film, whose last fifth stands still."""
 MARGIN = 24
 HEIGHT = SIZE + 5 * MARGIN // 2
 """Height of a film, with the axis below the plane."""
@@ -53,7 +56,7 @@ HEIGHT = SIZE + 5 * MARGIN // 2
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """Points that a sampler moved: their way, and what it cost."""
+    """Points that a sampler moved: the plan, their trajectories, and the cost."""
 
     plan: Plan
     way: Way
@@ -61,7 +64,7 @@ class Moved:
 
 
 def plane(schedule: Schedule) -> Model:
-    """Make the model of the data on a path, with a learned variance for the samplers that ask for one."""
+    """Make the model of the data on a path, with a learned variance for the samplers that need one."""
     exact = mixture(schedule, modes().reshape(MODES, *SHAPE), STD, parametrization=SAMPLE)
 
     def net(x: Tensor, tau: Tensor, condition: Condition) -> Tensor:
@@ -71,7 +74,7 @@ def plane(schedule: Schedule) -> Model:
 
 
 def path_of(word: str, model: Model) -> Schedule:
-    """Return the path of a word: that of a model, or a named one."""
+    """Return the path that a word names: the model's own, or one of NAMED_PATHS."""
     return model.schedule if word == OWN else NAMED_PATHS[word]()
 
 
@@ -79,13 +82,13 @@ def plan_of(recipe: Recipe, schedule: Schedule) -> Plan:
     """Plan the points of a recipe on a path.
 
     Raises:
-        UsageError: the recipe asks for what points have not, such as labels.
+        UsageError: the recipe asks for something that points do not have, such as labels.
     """
     return make_plan(recipe, plane(schedule), POINTS)
 
 
 def flow_of(plan: Plan) -> Plan:
-    """Plan the way of the same points by the flow."""
+    """Plan to move the same points along the probability flow."""
     return with_steps(plan, FLOW_STEPS)
 
 
@@ -113,7 +116,7 @@ def share_near(points: Tensor) -> float:
 
 
 def verdict(moved: Moved, flow: Moved) -> str:
-    """Say how well the points came out, and how far they are from the ends of the flow."""
+    """Say how many points end near a mode, and how far they end from where the flow takes them."""
     ends, plan = ends_of(moved), moved.plan
     near, best = share_near(ends), 1 - math.exp(-(NEAR**2) / 2)
     said = (
@@ -127,12 +130,17 @@ def verdict(moved: Moved, flow: Moved) -> str:
 
 
 def film(moved: Moved, flow: Moved) -> str:
-    """Draw the points on their way, as SVG that moves by itself; see `_drawing`."""
+    """Draw the points on their way, as an animated SVG; see `_drawing`."""
     return _svg(SIZE, HEIGHT, _drawing(moved, flow), "width:100%;max-width:720px")
 
 
 def films(found: Mapping[tuple[int, int], tuple[Moved, Moved]], titles: Mapping[tuple[int, int], str]) -> str:
-    """Draw several on one sheet, by row and column, each with its flow and below its title."""
+    """Draw several films on one sheet, each with its title above it.
+
+    Args:
+        found: points as moved by a sampler and by the flow, by (row, column).
+        titles: titles by (row, column).
+    """
     drawings = ""
     for (row, column), pair in found.items():
         title = escape(visible(titles[row, column]))
@@ -146,7 +154,7 @@ def films(found: Mapping[tuple[int, int], tuple[Moved, Moved]], titles: Mapping[
 
 
 def _svg(width: int, height: int, content: str, style: str) -> str:
-    """Make a whole picture; its colour is that of the text around it, where it stands on a page."""
+    """Make a whole SVG picture. On a page, its colour is that of the text around it."""
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' role='img' fill='currentColor' "
         f"style='color:var(--body-text-color,#24292f);{style}' aria-label='points on their way to the data'>"
@@ -189,7 +197,7 @@ def _scaled(moved: Moved) -> Tensor:
 
 
 def _evenly(count: int) -> list[int]:
-    """Return MOMENTS of so many numbers, the first and the last among them, or all if they are fewer."""
+    """Return evenly spaced numbers below `count`, with the first and the last: MOMENTS of them, or all if fewer."""
     return sorted({round(number) for number in np.linspace(0, count - 1, min(count, MOMENTS))})
 
 
@@ -198,7 +206,7 @@ def _place(x: Sequence[float]) -> tuple[float, float]:
 
 
 def _places(points: Tensor) -> list[tuple[float, float]]:
-    """Return where points are in the picture. One that there is not stays where the one before it was."""
+    """Return where points are in the picture. A point that is not finite is put where the one before it was."""
     found: list[tuple[float, float]] = []
     for x in points.tolist():
         found.append(_place(x) if math.isfinite(x[0]) else found[-1] if found else _place((0.0, 0.0)))
@@ -215,7 +223,7 @@ def _line(places: Sequence[tuple[float, float]], colour: str, opacity: str) -> s
 
 
 def _moving(places: Sequence[tuple[float, float]], mode: str, style: str) -> str:
-    """Draw a circle that moves from place to place, a step each, and rests at the last one."""
+    """Draw a circle that moves from place to place at equal intervals, and rests at the last one."""
     times = ";".join(f"{0.8 * number / (len(places) - 1):.4f}" for number in range(len(places))) + ";1"
     moves = ""
     for name, values in zip(("cx", "cy"), zip(*places, strict=True), strict=True):
@@ -229,7 +237,10 @@ def _moving(places: Sequence[tuple[float, float]], mode: str, style: str) -> str
 
 
 def _axis(grid: Grid, shown: Sequence[int]) -> str:
-    """Draw the levels of a grid on the axis of log-SNR, and the level that is reached. The clean one is infinite."""
+    """Draw the levels of a grid on an axis of log-SNR, and a circle at the level that has been reached.
+
+    The clean level, whose log-SNR is infinite, is at the right end.
+    """
     noisy = [level.log_snr for level in grid.levels[:-1]]
     low, high = math.floor(noisy[0]), max(math.ceil(noisy[-1]), math.floor(noisy[0]) + 1)
     left, right, y = MARGIN, SIZE - 3 * MARGIN, SIZE + MARGIN

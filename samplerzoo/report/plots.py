@@ -1,6 +1,7 @@
-"""Plots of a report: the front of cost and quality, each family of lines before all others, and the guidance scale.
+"""Plots of a report: the Pareto front of cost and quality, lines by family in front of all others, and guidance scales.
 
-Lines are labelled where they end, intervals are of 95%, and the ground is light and opaque, for dark pages, too.
+A family is the lines of one sampler and guidance. Intervals are of 95%. The background is light and opaque, so that
+plots can be read on dark pages, too.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 HUES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#8a6d00", "#56606b", "#33a0c8")
-"""Hues that colour-blind readers can tell apart, after Okabe and Ito; the light ones are darker, for a light ground."""
+"""Hues that colour-blind readers can distinguish, after Okabe and Ito; light ones are darkened for the background."""
 
 PAPER, INK, FAINT, BEHIND = "#fcfcfa", "#24292f", "#d8dce0", "#c3c9cf"
 DPI = 150
 PANELS = 3
-"""Panels side by side."""
+"""Maximum number of panels side by side."""
 
 HEADROOM = 6
-"""Height of a plot of the front, in multiples of the front's."""
+"""Highest distance in a plot of the front, as a multiple of the front's own highest distance."""
 
 TICK_GAP = 3
-"""Pixels around a label of a tick that others keep clear of."""
+"""Pixels to keep free around the label of a tick."""
 
 LEAST_SHOWN = 0.5
-"""Least share of the points in a plot of that height: if fewer are, it is as high as the highest point."""
+"""Least share of the points in a plot of the front. If HEADROOM leaves fewer, the plot shows all points."""
 
 REAL = "real images"
 
@@ -51,7 +52,7 @@ ENDS = ["low", "high"]
 """Columns of the ends of intervals."""
 
 WIDE_RANGE = 8
-"""Ratio of the highest to the lowest distance from which the axis is logarithmic."""
+"""Ratio of the highest to the lowest distance above which the axis is logarithmic."""
 
 
 def save_plots(
@@ -63,15 +64,15 @@ def save_plots(
     stem: str,
     baseline: Sequence[Point] = (),
 ) -> dict[str, str]:
-    """Plot distance against evaluations, and seconds if they can be compared; and metrics against the guidance scale.
+    """Plot distance against evaluations, distance against seconds, and all metrics against the guidance scale.
 
     Args:
-        scales: judge of the points along the guidance scale, if any line has two.
-        machine: machine that took the seconds; None if they cannot be compared.
-        baseline: points that were asked for, to compare all others with.
+        scales: judge of the points along the guidance scale; None if no line has two scales.
+        machine: machine that took the seconds; None if they cannot be compared, and are not plotted.
+        baseline: points that a user asked to compare all others with.
 
     Returns:
-        Names of the files, and what each shows.
+        Description of each plot, by the name of its file.
     """
     points, protocol = judge.points, judge.protocol
     found: dict[str, str] = {}
@@ -97,11 +98,11 @@ def save_cost_plots(
     """Plot a distance, or the error of images, against evaluations: the front of all lines, and each sampler's lines.
 
     Args:
-        points: by line and place; with `distance`, its interval from `low` to `high`, `work`, `budget` and `row`.
-        baseline: points that were asked for, to compare all others with.
+        points: table by line and place, with `distance`, its interval from `low` to `high`, `work`, `budget` and `row`.
+        baseline: points that a user asked to compare all others with.
 
     Returns:
-        Names of the files, and what each shows.
+        Description of each plot, by the name of its file.
     """
     found: dict[str, str] = {}
     if len(front(points, "work")) > 1 or len(baseline):
@@ -115,7 +116,7 @@ def save_cost_plots(
 
 
 def front(points: DataFrame, cost: str) -> DataFrame:
-    """Select the points that no cheaper point is as good as, in the order of their cost."""
+    """Select the Pareto front: points with a lower distance than every cheaper point, in the order of their cost."""
     ordered = points.dropna(subset=[cost]).sort_values([cost, "distance"])
     return ordered[ordered["distance"] < ordered["distance"].cummin().shift(fill_value=math.inf)]
 
@@ -123,7 +124,7 @@ def front(points: DataFrame, cost: str) -> DataFrame:
 def _front(
     points: DataFrame, protocol: Protocol, floor: Floor | None, cost: str, label: str, baseline: Sequence[Point]
 ) -> Figure:
-    """Plot all points that are not far from the front faintly, and in colour, with names, the front and a baseline."""
+    """Plot the front and a baseline in colour and with names, and other points that are near the front faintly."""
     every = points.dropna(subset=[cost])
     best, asked = front(every, cost), every[every.index.isin(baseline)].sort_values(cost)
     points = _near(every, [*best["distance"], *([] if floor is None else [floor.mean])], asked)
@@ -156,7 +157,10 @@ def _front(
 
 
 def _strokes(axes: Axes, points: DataFrame, cost: str) -> list[Places]:
-    """Return the line through points, and their intervals as far as the axes show them: corners (N, 2) of each."""
+    """Return the line through points, and a line for each of their intervals, cut at the lower edge of the axes.
+
+    Each line is given by its corners (N, 2), in data coordinates.
+    """
     bottom, ends = axes.get_ylim()[0], points[[cost, *ENDS]].to_numpy()
     return [
         points[[cost, "distance"]].to_numpy(), *(np.array([(x, max(low, bottom)), (x, high)]) for x, low, high in ends)
@@ -164,11 +168,13 @@ def _strokes(axes: Axes, points: DataFrame, cost: str) -> list[Places]:
 
 
 def _near(points: DataFrame, lowest: Sequence[float], asked: DataFrame) -> DataFrame:
-    """Select the points that are not far above the front, or all if these are few: the others are in the tables.
+    """Select the points that are not far above the front, or all points if those are few; see HEADROOM.
+
+    Points that are left out are in the tables of the report.
 
     Args:
         lowest: distances of the front, and of real images.
-        asked: points to be selected in any case.
+        asked: points to select in any case.
     """
     highest = max([HEADROOM * max(lowest), *lowest, *asked["distance"]])
     near = points[points["distance"] <= highest]
@@ -176,7 +182,7 @@ def _near(points: DataFrame, lowest: Sequence[float], asked: DataFrame) -> DataF
 
 
 def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure:
-    """Plot the lines of each sampler and guidance in a panel of their own, before those of all others."""
+    """Plot the lines of each sampler and guidance in a panel of their own, in front of the lines of all others."""
     families = _families(points)
     walks = [
         own.sort_values("work")[["work", "distance"]].to_numpy() for _, own in points.groupby("line", observed=True)
@@ -191,7 +197,7 @@ def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure
             name = plotted(line.removeprefix(sampler).strip(" ,"))
             axes.plot(
                 own["work"], own["distance"], color=hue, linewidth=1.6, zorder=2, label=name or "_"
-            )  # "_": in no legend
+            )  # "_" keeps it out of the legend
             _points(axes, own["work"], own, "distance", hue)
         axes.set_title(plotted(title), fontsize=9.5, loc="left", color=INK)
         _ground(axes, points, floor, "", "")
@@ -202,7 +208,7 @@ def _lines(points: DataFrame, protocol: Protocol, floor: Floor | None) -> Figure
     figure.supxlabel("network evaluations per image", fontsize=9.5, color=INK)
     for axes in grid[-PANELS:]:  # the lowest of each column
         axes.tick_params(labelbottom=True)
-    _lay_out(figure, grid[-1].xaxis, grid[0].yaxis)  # which others share
+    _lay_out(figure, grid[-1].xaxis, grid[0].yaxis)  # all panels share these two
     return figure
 
 
@@ -210,7 +216,7 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
     """Plot distance, accuracy, precision and recall against the guidance scale."""
     swept = drop_lone_points(scales.points)
     fields = {
-        "distance": _scaled(f"{scales.protocol.metric}; lower is better", swept, floor),  # more is longer than a panel
+        "distance": _scaled(f"{scales.protocol.metric}; lower is better", swept, floor),  # longer texts do not fit
         "metrics.label_accuracy": "label accuracy",
         "metrics.precision": "precision",
         "metrics.recall": "recall",
@@ -270,7 +276,7 @@ def _measure(protocol: Protocol, points: DataFrame, floor: Floor | None) -> str:
 
 
 def _scaled(text: str, points: DataFrame, floor: Floor | None) -> str:
-    """Write the label of an axis of distances, and below it where a logarithmic axis is linear."""
+    """Write the label of an axis of distances, and below it up to which distance a logarithmic axis is linear."""
     linear = _linear_below(points, floor)
     return plotted(text) + (f"\n(linear below {linear:g})" if linear else "")
 
@@ -284,9 +290,11 @@ def _figure(
     shared: bool = False,
     note: str = "",
 ) -> tuple[Figure, Sequence[Axes]]:
-    """Make a figure of panels, each of a size in inches, with axes of their own or `shared` ones.
+    """Make a figure of panels, with axes of their own or `shared` ones.
 
     Args:
+        size: width and height of a panel, in inches.
+        columns: maximum number of panels side by side.
         note: end of the title.
     """
     from matplotlib.figure import Figure
@@ -334,7 +342,7 @@ def _dashed(floor: Floor | None) -> str:
 
 
 def _distance_axis(axes: Axes, points: DataFrame, floor: Floor | None) -> None:
-    """Make the axis of distances logarithmic where their range asks for it, and linear below the size of intervals."""
+    """Make the axis of distances logarithmic if their range is wide, but linear below the size of intervals."""
     from matplotlib.ticker import SymmetricalLogLocator
 
     values = _distances(points, floor)
@@ -352,7 +360,7 @@ def _distance_axis(axes: Axes, points: DataFrame, floor: Floor | None) -> None:
 
 
 def _linear_below(points: DataFrame, floor: Floor | None) -> float | None:
-    """Return the distance from which on their axis is logarithmic: 0 if all of it is, None if nothing is."""
+    """Return the distance above which the axis is logarithmic: 0 if all of it is, None if nothing is."""
     values = _distances(points, floor)
     half = float((points["high"] - points["low"]).fillna(0).median()) / 2
     if max(values) <= WIDE_RANGE * max(min(values), half) or not max(min(values), half) > 0:
@@ -365,7 +373,7 @@ def _distances(points: DataFrame, floor: Floor | None) -> list[float]:
 
 
 def _cost_axis(axes: Axes, costs: Any, *, every: bool) -> None:
-    """Make the axis of costs logarithmic, with plain numbers as ticks: each cost, or round ones."""
+    """Make the axis of costs logarithmic, with plain numbers as ticks: `every` cost, or else round numbers."""
     axes.set_xscale("log")
     places = sorted(set(costs.dropna()))
     if every:
@@ -376,7 +384,7 @@ def _cost_axis(axes: Axes, costs: Any, *, every: bool) -> None:
 
 
 def _lay_out(figure: Figure, *axes: Axis) -> None:
-    """Give all parts of a figure their last places, and label the ticks that there is room for, round ones first."""
+    """Fix the layout of a figure, and label as many ticks of the axes as there is room for, round numbers first."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axis in axes:
@@ -395,18 +403,18 @@ def _lay_out(figure: Figure, *axes: Axis) -> None:
 
 
 def _roundness(number: str) -> tuple[int, int]:
-    """Order numbers so that round ones come first: 10, 50, 20, others with a single digit, and then 15."""
+    """Return a sort key that puts round numbers first: 10, 50, 20, others with a single digit, and then 15."""
     digits = number.replace(".", "").strip("0")
     return len(digits), "152".find(digits[:1]) % 4
 
 
 def _subs(ratio: float) -> Sequence[int]:
-    """Return the first digits of ticks, for a range of this ratio of its highest to its lowest value."""
+    """Return the first digits of ticks, for a given ratio of the highest to the lowest value."""
     return (1, 2, 5) if ratio < 300 else (1, 3) if ratio < 3e4 else (1,)
 
 
 def _plain(axis: Any, ratio: float) -> None:
-    """Show 0.5, 1, 2 in place of powers of ten, where the range (highest over lowest) is not too wide for it."""
+    """Show 0.5, 1, 2 in place of powers of ten, if the ratio of highest to lowest value is not too large for it."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     axis.set_major_locator(LogLocator(subs=_subs(ratio), numticks=12))

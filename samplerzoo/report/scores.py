@@ -1,6 +1,6 @@
 """Scores of images in a report: how near the images of each sampler are to their prompts, by evaluations.
 
-Rows of one seed have the same noise and the same prompts, so that they are compared image by image.
+Rows of one seed have the same noise and the same prompts, so they are compared image by image.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class ScoreTable(ImageTable):
     evidence: Evidence
 
     def cost(self, rows: Sequence[Row]) -> float:
-        """Return the mean score with a minus: the highest one is the best."""
+        """Return minus the mean score, since the highest score is the best."""
         return -fmean(row.score.mean for row in rows if row.score is not None)
 
     def excess(self, line: str, other: str, work: float) -> Difference:
-        """Return by how much the score of a line is below that of another one of its column."""
+        """Return by how much the score of a line is below that of another line of its column; NaN if not known."""
         found = self.difference(other, line, work)
         return Difference(math.nan, math.nan) if found is None else found
 
@@ -43,7 +43,7 @@ class ScoreTable(ImageTable):
         return max(self.lines, key=best.count)
 
     def difference(self, line: str, other: str, work: float) -> Difference | None:
-        """Compare two lines, image by image over the seeds that both have; None if one of them has no such row."""
+        """Return `line - other`, image by image over the seeds that both have; None if either has no such row."""
         if (line, work) not in self.rows or (other, work) not in self.rows:
             return None
         ours, others = ({row.recipe.seed: row for row in self.rows[each, work]} for each in (line, other))
@@ -55,7 +55,7 @@ class ScoreTable(ImageTable):
 
 
 def score_tables(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> list[ScoreTable]:
-    """Split rows of scores into those that can be compared; those of the most images come first."""
+    """Split rows of scores into tables of rows that can be compared, those with the most images first."""
     tables = []
     for protocol in sorted(dict.fromkeys(row.protocol for row in rows), key=rank):
         own = [row for row in rows if row.protocol == protocol]
@@ -67,7 +67,7 @@ def score_tables(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> 
 
 
 def score_sections(tables: Sequence[ScoreTable]) -> Iterator[str]:
-    """Write the parts of a report on rows of scores, a table for those that can be compared."""
+    """Write the parts of a report on rows of scores, a section for each table."""
     for table in tables:
         yield from _section(table)
 
@@ -92,7 +92,7 @@ def _section(table: ScoreTable) -> Iterator[str]:
 
 
 def findings(table: ScoreTable) -> list[str]:
-    """Say which row is nearest to its prompts at each number of evaluations, and which cannot be told from it."""
+    """Say which row has the highest score at each number of evaluations, and which do not differ significantly."""
     if table.few:
         return [f"Cannot tell: at least {FEW} images are needed; each row has {table.protocol.images}."]
     found = []
@@ -122,7 +122,7 @@ def _means(table: ScoreTable) -> str:
 
 
 def _differences(table: ScoreTable) -> str:
-    """Table the differences to the baseline; empty if the error of none is known."""
+    """Tabulate the differences to the baseline; return an empty text if no error is known, or images are few."""
     body = []
     for line in table.lines:
         found = [table.difference(line, table.baseline, work) for work in table.budgets]
@@ -132,7 +132,7 @@ def _differences(table: ScoreTable) -> str:
 
 
 def _figure(rows: Sequence[Row]) -> str:
-    """Write the mean over all seeds, and of one seed its interval."""
+    """Write the mean over all seeds, with its interval if there is a single seed."""
     scores = [row.score for row in rows if row.score is not None]
     if not scores:
         return NOTHING

@@ -1,6 +1,6 @@
 """Points and lines of a report: rows that differ in their seed alone make a point, points along an axis make a line.
 
-A table of rows has one row per result. A table of points has one row per line and place: averages over seeds.
+A table of rows has one row per result. A table of points has one row per line and place, averaged over seeds.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ FIELDS = [
 """Columns that are averaged over seeds."""
 
 ALONGSIDE = 0.85
-"""Least share of a column's evaluations that a row needs to stand in it, if its line has no row with all of them."""
+"""Least share of a column's number of evaluations that a row needs to stand in that column; see `budgets`."""
 
 
 STEADY = 1.5
-"""Highest ratio of the seconds of an evaluation within a line, on a machine that does nothing else."""
+"""Highest ratio of the seconds per evaluation of two rows of a line, on a machine that does nothing else."""
 
 
 class Floor(NamedTuple):
-    """Distance that real images have: mean over seeds, and standard error (NaN if it is not known)."""
+    """Distance of real images to the reference: mean over seeds, and standard error (NaN if it is not known)."""
 
     mean: float
     error: float
@@ -49,7 +49,8 @@ class Floor(NamedTuple):
 def floor_of(rows: DataFrame) -> Floor | None:
     """Return the distance of real images in the rows of one protocol; None if they have none.
 
-    All rows choose their real images from the same ones, so seeds add little, and the error is that of one choice.
+    All rows choose their real images from the same set, so more seeds add little. The error is therefore that of a
+    single choice.
     """
     jackknifed = rows.dropna(subset=["metrics.floor_jackknifed"])
     if len(jackknifed):
@@ -59,7 +60,7 @@ def floor_of(rows: DataFrame) -> Floor | None:
 
 
 def along(rows: Sequence[Row], axis: Axis) -> DataFrame:
-    """Tabulate the rows that have a place on the axis, named by what sets them apart from all others.
+    """Tabulate the rows that have a place on the axis. Lines are named by the settings that set them apart.
 
     Returns:
         The columns of `samplerzoo.bench.frame`, and: `row`, the Row; `line`, an ordered category; `place`, a number.
@@ -76,13 +77,13 @@ def along(rows: Sequence[Row], axis: Axis) -> DataFrame:
 
 
 def by_protocol(rows: DataFrame) -> dict[Protocol, DataFrame]:
-    """Split rows into those that may stand in one table, in the order they come."""
+    """Split rows by protocol, in order of appearance. Only rows of one protocol may be compared."""
     protocols = [row.protocol for row in rows["row"]]
     return {each: rows[[protocol == each for protocol in protocols]] for each in dict.fromkeys(protocols)}
 
 
 def rank(protocol: Protocol) -> tuple[bool, int]:
-    """Order protocols by what is known best: those with errors first, and of those the ones with the most images."""
+    """Return a sort key: protocols that can have standard errors first, and then those with the most images."""
     return protocol.features != EXACT and protocol.dimensions is None, -(protocol.images or 0)
 
 
@@ -90,10 +91,10 @@ def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
     """Average rows over their seeds, in groups: by default the points of the lines.
 
     Returns:
-        FIELDS (means); `distance`, the figure that is compared: the jackknifed distance, or the plain one where the
-        other is not known; `error`, its standard error (NaN where it is not known, 0 of exact figures); `low` and
-        `high`, the ends of its 95% interval; `seeds`, their number; `work`, network evaluations an image, those of a
-        second network and gradients of a classifier included; `row`, the first Row; `rows`, every Row by its seed.
+        FIELDS (means); `distance`, the figure that is compared: the jackknifed distance, or the plain one if the
+        other is not known; `error`, its standard error (NaN if it is not known, 0 for exact figures); `low` and
+        `high`, the ends of its 95% interval; `seeds`, their number; `work`, network evaluations per image, with those
+        of a second network and gradients of a classifier; `row`, the first Row; `rows`, every Row by its seed.
     """
     groups = rows.groupby([*by], observed=True)
     means = groups[FIELDS].mean()
@@ -114,17 +115,22 @@ def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
 
 
 def budgets(points: DataFrame) -> Series:
-    """Assign each point to a column of a table, named by its evaluations.
+    """Return the column of each point: the number of evaluations at the head of that column in a table.
 
-    A method with two evaluations a step has an odd number of them, and would stand alone. So a point joins the next
-    larger number of evaluations if it is little less, and if none of the lines there has points in both.
+    A method with two evaluations per step often has an odd number of evaluations, and would be alone in its column. So
+    points join the column of a slightly larger number of evaluations (see ALONGSIDE), unless some line would then have
+    two points in the column.
     """
     lines_at = {work: {*lines} for work, lines in points.reset_index().groupby("work")["line"]}
     return points["work"].map(columns(lines_at))
 
 
 def columns(lines_at: Mapping[float, set[str]]) -> dict[float, float]:
-    """Return the column of each number of evaluations, by the lines that have points there."""
+    """Return the column of each number of evaluations; see `budgets`.
+
+    Args:
+        lines_at: names of the lines that have points at each number of evaluations.
+    """
     column, head, there = dict[float, float](), math.nan, set[str]()
     for work, lines in sorted(lines_at.items(), reverse=True):
         if not (work >= ALONGSIDE * head and there.isdisjoint(lines)):
@@ -142,7 +148,8 @@ def drop_lone_points(points: DataFrame) -> DataFrame:
 def timed_alike(rows: DataFrame) -> bool:
     """Tell whether the seconds of all rows can be compared: one machine took them, and did nothing else meanwhile.
 
-    Rows of one line differ in their number of steps, so that an evaluation takes as long in all of them.
+    Rows of one line differ in their number of steps alone, so an evaluation takes the same time in all of them, unless
+    the machine was busy with something else.
     """
     work = [row.cost.work for row in rows["row"]]
     evaluations = (rows["seconds"] / work).groupby(rows["line"], observed=True)
@@ -150,9 +157,12 @@ def timed_alike(rows: DataFrame) -> bool:
 
 
 def with_seconds(rows: DataFrame) -> tuple[DataFrame, Machine | None]:
-    """Add a column `seconds` (per image, of one process) for the rows of the machine that most were timed on.
+    """Add a column `seconds` (per image, of one process) for the rows of the machine that timed the most rows.
 
-    Times on two machines cannot be compared, so the others have none. Returns the machine, too, if there is any.
+    Times on two machines cannot be compared, so the other rows get NaN.
+
+    Returns:
+        The rows, and the machine; None if no row was timed.
     """
     speeds = [row.speed for row in rows["row"]]
     machines = Counter(speed.machine for speed in speeds if speed is not None)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from samplerzoo.core.model import Model, Offload
 
 SHOWN, MOST = 2, 64
-"""Images of a setting, if neither their number, labels nor prompts are given, and the most of them."""
+"""Images of a setting if neither their number, labels nor prompts are given, and the most that prompts ask for."""
 
 
 def save_picture(
@@ -43,7 +43,7 @@ def save_picture(
         axis: option whose values are the columns.
 
     Raises:
-        UsageError: a recipe does not go with the model, or no recipe has the option.
+        UsageError: a recipe does not fit the model, or no recipe has the option.
     """
     columns, lines = _columns(recipes, axis), name_lines(recipes, axis)
     cells = {}
@@ -64,7 +64,7 @@ def save_ways(
     output: Path,
     offload: Offload | None = None,
 ) -> None:
-    """Draw the way of the images of each recipe, and save them below each other; see `save_picture`."""
+    """Draw the trajectories of the images of each recipe, and save them below each other; see `save_picture`."""
     ways = []
     for recipe, plan in _plans(recipes, reading, count, device, offload):
         way = Trajectory(plan, recipe)
@@ -80,13 +80,13 @@ def save_ways(
 
 
 def save_plane(recipes: Sequence[Recipe], reading: ReadingOptions, path: str, axis: str, output: Path) -> list[str]:
-    """Move points of a plane by each recipe, and save their ways as one moving picture; see `save_picture`.
+    """Move points of a plane by each recipe, and save their trajectories as one animated SVG; see `save_picture`.
 
     Args:
         path: word for the path from noise to data; see `plane.path_of`.
 
     Returns:
-        How the points of each recipe end, a line each.
+        One line of text per recipe, which says where its points end.
     """
     from samplerzoo.report import plane
 
@@ -106,7 +106,7 @@ def save_plane(recipes: Sequence[Recipe], reading: ReadingOptions, path: str, ax
 
 
 def _columns(recipes: Sequence[Recipe], axis: str) -> list[Any]:
-    """Return the places of recipes on an axis, each once.
+    """Return the distinct places of recipes on an axis, in order of appearance.
 
     Raises:
         UsageError: no recipe has the option.

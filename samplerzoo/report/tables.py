@@ -26,16 +26,16 @@ NOTHING = "–"
 
 
 def markdown(head: Sequence[str], body: Iterable[Sequence[str]], texts: int = 1) -> str:
-    """Write a table; its first columns (`texts` of them) are aligned as text, the others as numbers.
+    """Write a table. The first `texts` columns are aligned to the left, as text, and the others to the right.
 
-    Its cells are markdown already: text of other origin comes through `samplerzoo.trust.markup`.
+    Cells have to be markdown already: untrusted text goes through `samplerzoo.trust.markup` first.
     """
     marks = [":--" if column < texts else "--:" for column in range(len(head))]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, marks, *body))
 
 
 def figure(value: float, digits: int = DIGITS) -> str:
-    """Write a number with so many significant digits: 1.125, 45.31, 3.142e-07; a dash for NaN."""
+    """Write a number with `digits` significant digits: 1.125, 45.31, 3.142e-07; a dash for NaN."""
     if math.isnan(value):
         return NOTHING
     if value == 0:
@@ -45,13 +45,13 @@ def figure(value: float, digits: int = DIGITS) -> str:
 
 
 def _decimals(value: float, digits: int) -> int | None:
-    """Count the decimals that show so many significant digits; None where only an exponent does."""
+    """Return the number of decimals that shows `digits` significant digits; None if an exponent is needed."""
     size = int(f"{value:.{digits - 1}e}".partition("e")[2])
     return max(digits - 1 - size, 0) if -4 < size < 6 else None
 
 
 def interval(value: float, error: float = math.nan) -> str:
-    """Write a figure with its 95% interval: `0.421 ± 0.020`. Without an error, or with one of 0, write it alone.
+    """Write a figure with its 95% interval: `0.421 ± 0.020`. If the error is 0 or not known, write the figure alone.
 
     Args:
         error: standard error; NaN if it is not known.
@@ -69,7 +69,7 @@ def signed(value: float, error: float = math.nan) -> str:
 
 
 def share(value: float, count: int) -> str:
-    """Write a share of so many images with its 95% interval, after Agresti and Coull (1998): `97.4% ± 0.7%`."""
+    """Write a share of `count` images with its 95% interval, after Agresti and Coull (1998): `97.4% ± 0.7%`."""
     if math.isnan(value):
         return NOTHING
     trials = count + NORMAL_95**2
@@ -80,13 +80,15 @@ def share(value: float, count: int) -> str:
 def by_budget(
     judge: Judge, points: DataFrame, floor: Floor | None = None, names: dict[str, str] | None = None, corner: str = ""
 ) -> str:
-    """Table distances, with one row per line and one column per number of evaluations.
+    """Tabulate distances, with one row per line and one column per number of evaluations.
 
-    In bold are the best of each column and what is not told from it, if any row of the column is told from it.
+    The best of each column is bold, with all that are not significantly different from it. A column has no bold if no
+    point of it is significantly worse.
 
     Args:
-        points: some of the judge's.
-        names: other names of the lines, in their order.
+        points: points of the judge to show.
+        names: names to show for the lines, which are in this order; by default their own.
+        corner: head of the first column.
     """
     texts = distances(points)
     for verdict in (judge.verdict(column) for _, column in points.groupby("budget") if len(column) > 1):
@@ -97,7 +99,7 @@ def by_budget(
 
 
 def differences(judge: Judge, baseline: Point, *, named: bool) -> str:
-    """Table the differences of all points to the baseline; a star marks those that are told (see `Judge.against`)."""
+    """Tabulate the differences of all points to the baseline; a star marks significant ones (see `Judge.against`)."""
     texts = {
         point: signed(value, error) + (" \\*" if told else "")
         for point, value, error, told, *_ in judge.against(baseline, named=named).itertuples(name=None)
@@ -113,7 +115,7 @@ def _by_budget(
     names: dict[str, str] | None = None,
     corner: str = "",
 ) -> str:
-    """Lay out the texts of points. Of two points in one place, the one of the lower distance is shown."""
+    """Lay out the texts of points. If two points fall in one cell, the one with the lower distance is shown."""
     apart = points["work"] != points["budget"]
     table = points.assign(text=texts.where(~apart, texts + points["work"].map(" ({:g})".format)))
     table = table.sort_values("distance").reset_index().drop_duplicates(["line", "budget"])
@@ -123,7 +125,7 @@ def _by_budget(
 
 
 def by_scale(points: DataFrame, floor: Floor | None = None) -> str:
-    """Table distances, with one row per line and one column per guidance scale."""
+    """Tabulate distances, with one row per line and one column per guidance scale."""
     return _wide(distances(points).unstack(), floor)
 
 
@@ -140,12 +142,12 @@ def distances(points: DataFrame) -> Series:
 
 
 def option_tables(judge: Judge) -> list[tuple[str, str]]:
-    """Table distances by option and evaluations, for each set of lines that differ in one numeric option alone.
+    """Tabulate distances by option and evaluations, for each set of lines that differ in one numeric option alone.
 
     Table 1 of Song, Meng, Ermon 2021 has this form, with eta as the option.
 
     Returns:
-        Title, such as `eta of SAMPLER`, and table of each set.
+        The title, such as `eta of SAMPLER`, and the table of each set.
     """
     points = judge.points
     families: dict[tuple[str, str], dict[str, float]] = {}
@@ -170,7 +172,7 @@ def orders(points: DataFrame) -> DataFrame:
     """Compare the order of convergence that each line's sampler declares with the one measured with the most steps.
 
     Returns:
-        Columns `declared` (NaN where the plugin is not there to be asked) and `measured`, indexed by line.
+        Columns `declared` (NaN if the plugin is not available) and `measured`, indexed by line.
     """
     last = points[points["metrics.order"].notna()].groupby(level="line", observed=True).last()
     return DataFrame({"declared": last["row"].map(_declared_order).astype(float), "measured": last["metrics.order"]})
@@ -186,7 +188,7 @@ def _declared_order(row: Row) -> float:
 
 
 def order_table(points: DataFrame) -> str:
-    """Table declared and measured orders of convergence; empty if none was measured."""
+    """Tabulate declared and measured orders of convergence; return an empty text if none was measured."""
     body = [
         [plain(line), NOTHING if math.isnan(declared) else number(declared), figure(found, 3)]
         for line, declared, found in orders(points).itertuples()
@@ -208,7 +210,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def full_table(judge: Judge, baseline: Point) -> str:
-    """Table all figures of every point, without the columns that say nothing new."""
+    """Tabulate all figures of every point, without columns that are empty or repeat another."""
     points = judge.points.assign(**judge.against(baseline).add_prefix("against "))
     lines, places = (points.index.get_level_values(level) for level in ("line", "place"))
     columns = {"": [*map(plain, lines)], "steps": [*map(number, places)], "NFE": [*map(number, points["cost.nfe"])]}

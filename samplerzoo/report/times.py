@@ -1,4 +1,4 @@
-"""Parts of the time of an image: the network's, the text encoder's and the decoder's."""
+"""Time per image, divided into the network's, the text encoder's and the decoder's."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ DIGITS = 3
 
 
 def time_section(rows: DataFrame) -> Iterator[str]:
-    """Write the part of a report on the time of an image, if text encoders or decoders have a share in it.
+    """Write the part of a report on the time per image, if text encoders or decoders take a part of it.
 
     Args:
-        rows: all rows along their steps. A cell that is measured in several ways was drawn once.
+        rows: all rows, along their steps. A cell counts once even if several rows measure it, since its images were
+            made once.
     """
     _, machine = with_seconds(rows)
     timed: dict[tuple[str, float], dict[str, Speed]] = {}
@@ -45,7 +46,7 @@ def time_section(rows: DataFrame) -> Iterator[str]:
 
 
 def _parts(speeds: list[Speed]) -> tuple[float, float, float, float]:
-    """Return the seconds of network, text encoder and decoder, and of all, as means over seeds."""
+    """Return the seconds per image of network, text encoder, decoder, and all together, as means over seeds."""
     every = fmean(1 / speed.images_per_second for speed in speeds)
     encoding = fmean(speed.encoding_seconds for speed in speeds)
     decoding = fmean(speed.decoding_seconds for speed in speeds)

@@ -1,4 +1,4 @@
-"""Columns whose best row is not told from all others, and needs more images for it."""
+"""Undecided columns, in which some rows are not significantly different from the best: they need more images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from samplerzoo.report.scores import score_tables
 from samplerzoo.report.series import along, average, by_protocol
 
 Columns = dict[float, set[str]]
-"""Columns by their number of evaluations, each with the cells that may be the best."""
+"""Cells of each column that may be the best, by the column's number of evaluations."""
 
 
 def deciding_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that say which sampler is the best: of distances if any was measured, of errors, or of scores."""
+    """Return the rows that rank samplers: those with distances if there are any, else with errors, else with scores."""
     distances = [row for row in rows if row.metrics is not None]
     errors = [row for row in rows if row.error is not None and row.error.mean is not None]
     return distances or errors or [row for row in rows if row.score is not None]
@@ -29,7 +29,7 @@ def undecided(folder: Path, rows: Sequence[Row], level: float) -> Columns:
     Args:
         folder: benchmark folder that the rows are from.
         rows: rows of one measure and number of images.
-        level: probability of an error in a column.
+        level: probability that any difference of a column is called significant by chance.
     """
     found: Columns = {}
     for columns in _of_measure(folder, rows, level):

@@ -1,4 +1,4 @@
-"""Name of a cell: what it depends on, and what it does not."""
+"""Name of a cell: the settings that it depends on, and those that it does not."""
 
 from __future__ import annotations
 

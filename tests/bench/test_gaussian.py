@@ -1,4 +1,4 @@
-"""Rows without a network, against figures that were computed elsewhere."""
+"""Rows without a network, against figures that were computed independently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A benchmark can be ended at any moment and started again, shared by processes, and extended: the figures stay."""
+"""Benchmarks that are ended at any moment, resumed, shared by processes, or extended: figures stay the same."""
 
 from __future__ import annotations
 

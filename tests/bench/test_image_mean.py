@@ -1,4 +1,4 @@
-"""Means over images: intervals that hold as often as they say, and none where nothing can be known."""
+"""Means over images: intervals hold as often as they claim, and are missing if the data cannot give one."""
 
 from __future__ import annotations
 

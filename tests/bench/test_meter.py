@@ -1,4 +1,4 @@
-"""References for images: made of others when asked for, and refused with the command that mends it."""
+"""References for images: made from other images when asked for, or refused with the command that makes them."""
 
 from __future__ import annotations
 

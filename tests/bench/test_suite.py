@@ -1,4 +1,4 @@
-"""Suites: what multiplies out, what goes before what, and one line for what cannot be."""
+"""Suites: which rows their lists make, which setting wins over which, and one-line errors for impossible ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields as flags."""
+"""Flags that are made from the fields of plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths on the command line: a ~ that the shell has left is the user's home, and that of nobody is refused."""
+"""Paths on the command line: a ~ left by the shell means the user's home, and the home of no user is refused."""
 
 from __future__ import annotations
 

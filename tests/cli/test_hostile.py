@@ -1,4 +1,4 @@
-"""Command lines, image files and records that nobody would write by accident: one line, and nothing fetched."""
+"""Command lines, image files and records made with bad intent: each gets a one-line error, and nothing is fetched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that say what there is: list, info, env."""
+"""Commands that list and describe what is installed: list, info, env."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frame: lazy imports, exit codes, errors as one line."""
+"""Command line as a whole: lazy imports, exit codes, and errors as one line."""
 
 from __future__ import annotations
 

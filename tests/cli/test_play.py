@@ -1,4 +1,4 @@
-"""`samplerzoo play`: the page is served and ends, a Space is written and runs, and what cannot be is said in a line."""
+"""`samplerzoo play`: the page is served and stopped, a Space is written and runs, and errors take one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts on the command line: runs, their records, what is refused, and benchmarks."""
+"""Prompts on the command line: runs, records, benchmarks, and what is refused."""
 
 from __future__ import annotations
 

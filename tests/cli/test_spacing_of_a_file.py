@@ -1,4 +1,4 @@
-"""A spacing of a file: the commands know it by its name, and a recipe has all that makes the image again."""
+"""Spacing from a plugin file: all commands know it by its name, and a recipe can make its images again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stopwatch: sums, nesting, and the device that is waited for."""
+"""Stopwatch: sums, nesting, and waiting for the device."""
 
 from __future__ import annotations
 

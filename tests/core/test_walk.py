@@ -1,4 +1,4 @@
-"""States of a sampler, one a step, and its grid. Anything else is refused, with file and line of its method."""
+"""States that a sampler yields, one per step, and its grid. All else is refused, with file and line of its method."""
 
 from __future__ import annotations
 

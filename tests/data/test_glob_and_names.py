@@ -1,4 +1,4 @@
-"""Names of files that are patterns, and labels that look like something else."""
+"""File names that look like glob patterns, and labels that look like numbers or missing values."""
 
 import io
 

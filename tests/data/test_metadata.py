@@ -1,4 +1,4 @@
-"""Files beside the pictures that say more of them, as people write them: read right, or refused with the way out."""
+"""Metadata files beside pictures, as people write them: each is read correctly, or refused with a way out."""
 
 from __future__ import annotations
 

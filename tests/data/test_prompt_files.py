@@ -1,4 +1,4 @@
-"""Prompts from texts and files: what is read of each, and one line for what cannot be."""
+"""Prompts from texts and files: what is read from each, and one-line errors for what cannot be read."""
 
 from __future__ import annotations
 

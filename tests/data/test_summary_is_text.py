@@ -1,4 +1,4 @@
-"""The line that says what was read."""
+"""Line that summarizes what was read, as safe text."""
 
 from samplerzoo.data.image_sets import summary
 

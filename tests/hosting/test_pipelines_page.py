@@ -1,4 +1,4 @@
-"""Page on pipelines: its code, run as it is there on a tiny Stable Diffusion."""
+"""Documentation page on pipelines: its code, run as it is on a tiny Stable Diffusion."""
 
 from __future__ import annotations
 

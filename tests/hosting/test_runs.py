@@ -1,4 +1,4 @@
-"""Runs that end early, fail, start again, or go on side by side: none leaves a coroutine behind."""
+"""Runs that end early, fail, start again, or run side by side: none leaves a coroutine behind."""
 
 from __future__ import annotations
 

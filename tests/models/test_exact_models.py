@@ -1,4 +1,4 @@
-"""Exact models by their names: what a name may say, what is refused, and what the model then is."""
+"""Exact models by name: what a name may contain, what is refused, and which model results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders as people keep them: each is read for what it is, or refused in one line that names it and the way out."""
+"""Model folders as people keep them: each is recognized, or refused in one line with its name and a way out."""
 
 from __future__ import annotations
 

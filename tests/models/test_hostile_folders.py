@@ -1,4 +1,4 @@
-"""Model folders that a stranger may have written: one line, no code that runs, no memory out of proportion."""
+"""Untrusted model folders: errors of one line, no code runs, and memory stays in proportion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model folder: what diffusers saves loads here, what is saved here loads in diffusers, and the rest is one line."""
+"""Model folders: diffusers' load here, ours load in diffusers, and all others give a one-line error."""
 
 from __future__ import annotations
 

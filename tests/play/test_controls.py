@@ -1,4 +1,4 @@
-"""Controls are made from the fields of plugins, and what they say goes back into the fields."""
+"""Controls are made from the fields of plugins, and their values go back into the fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a setting of the page asks for, and how it is drawn: without a browser, and without gradio."""
+"""Requests that settings of the page make, and the drawings of them, without a browser and without gradio."""
 
 from __future__ import annotations
 

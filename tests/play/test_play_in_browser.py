@@ -1,4 +1,4 @@
-"""The page in a real browser, on a small model and a plugin of one's own: every tab, and no request to another host."""
+"""Page in a real browser, with a small model and a user's plugin: every tab, and no request to another host."""
 
 from __future__ import annotations
 

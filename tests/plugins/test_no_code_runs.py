@@ -1,4 +1,4 @@
-"""Folders of transformers that name code of their own: none of it runs, and nobody is asked."""
+"""Folders of transformers that name code of their own: none of it runs, and the user is not asked."""
 
 from __future__ import annotations
 

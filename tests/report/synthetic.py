@@ -1,4 +1,4 @@
-"""Rows of benchmarks that nobody ran, with figures by formula."""
+"""Synthetic rows of benchmarks, with figures by formula."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Benchmarks beside each other: what stands in one table, and what is said of the rest."""
+"""Comparison of benchmarks: rows that share a table, and sentences about the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Differences that the statistics tell, and others that they do not: results are rigged in both directions."""
+"""Decisions on differences that are significant, and on others that are not, from results rigged both ways."""
 
 from __future__ import annotations
 

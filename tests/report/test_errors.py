@@ -1,4 +1,4 @@
-"""Errors in words and tables: rigged errors in both directions, seeds, baselines, and rows without an error."""
+"""Errors in words and tables: errors rigged in both directions, seeds, baselines, and rows without an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first lines of a report, against results rigged in both directions: they say what is told, and no more."""
+"""First lines of a report, from results rigged both ways: they say what is significant, and no more."""
 
 from __future__ import annotations
 

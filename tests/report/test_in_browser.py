@@ -1,4 +1,4 @@
-"""The page in a real browser: filter, hover, click, baseline, slider, address, dark, hostile names, and no request."""
+"""Page in a real browser: filter, hover, click, baseline, slider, address, dark, hostile names, and no request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page that works offline: what is in it, and that it says what the report says."""
+"""Page that works offline: its content, and that it agrees with the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports say what the rows say: the same figures, each under its own protocol, and words that follow from them."""
+"""Reports agree with their rows: the same figures, each under its own protocol, and sentences that follow from them."""
 
 from __future__ import annotations
 

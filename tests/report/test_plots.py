@@ -1,4 +1,4 @@
-"""Plots can be read: names clear of points and of each other, ticks with room, axes that say what they are."""
+"""Readability of plots: names clear of points and of each other, ticks with room, axes with labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Converged solutions against exact flow maps, and what they refuse."""
+"""Converged solutions against exact flow maps, and the requests that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promises of a run: each image for itself, every call counted, nothing global, and one line when it cannot be."""
+"""Promises of a run: images do not depend on each other, calls are counted, no global state, one-line errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durations: what the text encoder, the network and the decoder take, on a clock that each of them moves."""
+"""Durations of text encoder, network and decoder, on a simulated clock that each of them advances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that is killed at any moment and started again ends as one that was left alone."""
+"""A command that is killed at any moment and started again ends like one that was never killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unusual samplers that are right: the kit has to pass them all."""
+"""Unusual but correct samplers, all of which the kit has to pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samplers and guidances whose images depend on what they may not: other runs, calls, images and random numbers."""
+"""Samplers and guidances whose images wrongly depend on other runs, calls, images or random numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samplers with a wrong weight of an old prediction, at an order that they have nevertheless."""
+"""Samplers with a wrong weight of an old prediction, which still have the order that they declare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samplers that are right as they are by default: what an option turns on is wrong, or a model of another range is."""
+"""Samplers that are right by default, but wrong if an option is on, or for a model with another range."""
 
 from __future__ import annotations
 

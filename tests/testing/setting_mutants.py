@@ -1,4 +1,4 @@
-"""Samplers with bugs of authors at other settings of their options, each with the check that is to see it."""
+"""Samplers with typical bugs at other settings of their options, each with the check that has to find it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samplers with bugs of authors in a step or a level, all good enough to make images, each with its check."""
+"""Samplers with typical bugs in a step or a level, whose images still look good, each with its check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samplers with bugs of authors in batches, shapes, numbers or memory, each with the check that is to see it."""
+"""Samplers with typical bugs in batches, shapes, numbers or memory, each with the check that has to find it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is the kit worth having? Mutants with bugs found in the field: each has to fail, at the check that is named."""
+"""Mutants with bugs found in the field, to prove the kit's worth: each has to fail at the check that it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Number of predictions that a step builds on, and the order that they give it, of methods whose orders are known."""
+"""Measurement of how many predictions a step builds on, and the order they give, for methods of known order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samplers that make something wrong of a learned variance, or of a mean shift, that differs from pixel to pixel."""
+"""Samplers with bugs in the use of a learned variance, or of a mean shift, that differs from pixel to pixel."""
 
 from __future__ import annotations
 

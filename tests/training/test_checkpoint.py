@@ -1,4 +1,4 @@
-"""Checkpoints that are not whole: `latest` is the newest that is, and never half of anything."""
+"""Incomplete checkpoints: `latest` is the newest complete one, and never part of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of a launcher, heard by training or refused."""
+"""Settings of a launcher, which training follows or refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays that another hand wrote: one clear line for whatever is wrong with them."""
+"""Untrusted array files: one clear line for whatever is wrong with them."""
 
 from __future__ import annotations
 

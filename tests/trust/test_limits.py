@@ -1,4 +1,4 @@
-"""The page of bounds says what the program checks."""
+"""Documentation page on limits: it states what the program checks."""
 
 from __future__ import annotations
 

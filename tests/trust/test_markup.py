@@ -1,4 +1,4 @@
-"""Text of any origin is shown as it is, and obeyed nowhere."""
+"""Untrusted text is shown as it is, and never interpreted as markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON that another hand wrote: what is wrong is one line that names the file."""
+"""Untrusted JSON: an error is one line that names the file."""
 
 from __future__ import annotations
 
