@@ -224,14 +224,11 @@ class Judge:
             family = _family(self.points["row"].loc[self.points["distance"].idxmin()])
             found = self.points[[_family(row) == family for row in self.points["row"]]]
         else:
-            name, _, budget = wanted.partition("@")
-            lines = self.points.index.get_level_values("line")
-            named = lines == name if name in lines else lines.astype(str).str.startswith(name)
-            found = self.points[named]
-            found = found[[budget in ("", f"{work:g}") for work in found["work"]]]
-            if found.empty:
-                rows = [f"{line}@{work:g}" for (line, _), work in self.points["work"].items()]
-                raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(rows)}")
+            rows = [(line, work) for (line, _), work in self.points["work"].items()]
+            named = named_rows(wanted, rows)
+            if not named:
+                raise _no_row(wanted, rows)
+            found = self.points[[row in named for row in rows]]
         return found.sort_values(["work", "distance"]).index[0]
 
     def against(self, baseline: Point, *, named: bool = False) -> DataFrame:
@@ -401,11 +398,28 @@ def check_baseline(wanted: str, planned: Sequence[tuple[Recipe, float]]) -> None
         UsageError: no recipe matches; the message lists the planned rows.
     """
     lines = name_lines([recipe for recipe, _ in planned], "steps")
-    rows = [*dict.fromkeys((line, f"{work:g}") for line, (_, work) in zip(lines, planned, strict=True))]
-    name, _, budget = wanted.partition("@")
-    if not any(line.startswith(name) and budget in ("", work) for line, work in rows):
-        there = ", ".join(f"{line}@{work}" for line, work in rows)
-        raise UsageError(f"no row {wanted!r} to compare with; there are: {there}")
+    rows = [(str(line), work) for line, (_, work) in zip(lines, planned, strict=True)]
+    if not named_rows(wanted, rows):
+        raise _no_row(wanted, rows)
+
+
+def named_rows(wanted: str, rows: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return the rows, each a line and its evaluations, that a baseline names: `LINE`, `LINE@EVALUATIONS`, or a start.
+
+    A whole name goes before one that only starts with it. Names may have an `@` of their own.
+    """
+    head, _, tail = wanted.rpartition("@")
+    for name, budget in ((wanted, ""), (head, tail)):
+        own = [row for row in rows if row[0] == name] or [row for row in rows if name and row[0].startswith(name)]
+        found = [row for row in own if budget in ("", f"{row[1]:g}")]
+        if found:
+            return found
+    return []
+
+
+def _no_row(wanted: str, rows: Sequence[tuple[str, float]]) -> UsageError:
+    there = ", ".join(dict.fromkeys(f"{line}@{work:g}" for line, work in rows))
+    return UsageError(f"no row {wanted!r} to compare with; there are: {there}")
 
 
 def _root(variance: float) -> float:

@@ -20,7 +20,7 @@ from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_err
 from samplerzoo.bench.image_mean import DECIDING, NORMAL, deciding, interval, standard_error
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
-from samplerzoo.report.decide import Difference, on_seeds
+from samplerzoo.report.decide import Difference, named_rows, on_seeds
 from samplerzoo.report.findings import MOST, most_usual
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
@@ -108,13 +108,11 @@ class ErrorTable(ImageTable):
             UsageError: there is no such line.
         """
         if wanted is not None:
-            name = wanted if wanted in self.lines else wanted.rpartition("@")[0] or wanted
-            named = [line for line in self.lines if line == name] or [
-                line for line in self.lines if line.startswith(name)
-            ]
+            rows = [*self.rows]
+            named = named_rows(wanted, rows) or named_rows(wanted.rpartition("@")[0], rows)
             if not named:
                 raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(self.lines)}")
-            return named[0]
+            return named[0][0]
         best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
         return max(self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line])))
 

@@ -216,7 +216,7 @@ def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
         )
     if floor is not None and not math.isnan(floor.error):
         errors = (judge.points["error"] ** 2 + floor.error**2) ** 0.5
-        below = judge.points[judge.points["distance"] + _holm_width(judge) * errors < floor.mean]
+        below = judge.points[judge.points["distance"] + _bonferroni_width(judge) * errors < floor.mean]
         if len(below):
             lowest = below["distance"].idxmin()
             yield (
@@ -231,7 +231,7 @@ def _over_shared(judge: Judge, one: Point, other: Point) -> str:
     return " on the seeds that both have" if first != second and first & second else ""
 
 
-def _holm_width(judge: Judge) -> float:
+def _bonferroni_width(judge: Judge) -> float:
     """Return how many standard errors one of all points has to be away from a fixed value (Bonferroni)."""
     return NormalDist().inv_cdf(1 - judge.level / 2 / len(judge.points))
 

@@ -9,7 +9,7 @@ from synthetic import protocol, rigged, row, sure
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
-from samplerzoo.report.decide import Judge, Verdict, holm
+from samplerzoo.report.decide import Judge, Verdict, holm, named_rows
 from samplerzoo.report.series import along, average, budgets
 
 SAMPLERS = ("ddim", "unipc", "heun", "deis", "ipndm")
@@ -172,6 +172,24 @@ def test_two_evaluations_a_step_stand_beside_one() -> None:
 
 
 # -- the baseline
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("ddim", [("ddim", 5.0), ("ddim", 10.0)]),
+        ("ddim@10", [("ddim", 10.0)]),
+        ("ddim@50", []),
+        ("ddim e", [("ddim eta 1", 50.0)]),
+        ("ddim, autoguidance old@abcd1234", [("ddim, autoguidance old@abcd1234", 10.0)]),
+        ("ddim, autoguidance old@abcd1234@10", [("ddim, autoguidance old@abcd1234", 10.0)]),
+        ("ddim, autoguidance old@ab", [("ddim, autoguidance old@abcd1234", 10.0)]),
+        ("@10", []),
+    ],
+)
+def test_a_baseline_is_named_whole_or_by_its_start(wanted: str, found: list[tuple[str, float]]) -> None:
+    rows = [("ddim eta 1", 50.0), ("ddim", 5.0), ("ddim", 10.0), ("ddim, autoguidance old@abcd1234", 10.0)]
+    assert named_rows(wanted, rows) == found
 
 
 def rows_of_two() -> list[Row]:
