@@ -9,7 +9,7 @@ from pathlib import Path
 from samplerzoo.core.features import Features
 from samplerzoo.data import sources
 from samplerzoo.metrics import reference
-from samplerzoo.metrics.embed import Embedder, embed_stream
+from samplerzoo.metrics.embed import Embedder, check_size, embed_stream
 from samplerzoo.metrics.reference import Reference
 from samplerzoo.system.files import cache_folder, digest, digest_text
 from samplerzoo.system.processes import on_main
@@ -39,10 +39,11 @@ def obtain_reference(
         return reference.load_reference(name, features)
 
     def make() -> tuple[str, Path]:
+        images = sources.image_batches(name, split)
+        check_size(features, images.shape)
         key = digest_text(f"{_content(name, split)} {features.id} {reference.SAMPLE_SIZE}")
         path = cache_folder("references") / f"{key}.safetensors"
         if not path.exists():
-            images = sources.image_batches(name, split)
             batches = embed_stream(sources.announced(images), Embedder(features, device))
             made = reference.make_reference(batches, features.id, name, class_names=images.class_names)
             reference.save_reference(made, path)
