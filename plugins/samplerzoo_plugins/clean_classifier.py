@@ -52,12 +52,12 @@ class CleanClassifier(Features):
     def image_size(self) -> tuple[int, int] | None:
         """Height and width that the classifier was trained on; None of a folder of earlier versions, which has none."""
         size = read_object(self.folder / "config.json").get("image_size")
-        sides = size if isinstance(size, list) else [size, size]
         if size is None:
             return None
-        if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
+        if not (isinstance(height, int) and isinstance(width, int)):
             raise ZooError(f"{self.folder / 'config.json'}: image_size is {size!r}, and no size")
-        return sides[0], sides[1]
+        return height, width
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -32,6 +32,8 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 """Names of folders and files that may be splits, and the split that each is."""
+BESIDE_SPLITS = frozenset(("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled"))
+"""Words in the names of folders that hold pictures without a class, where they lie beside splits."""
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Files that say more of the pictures beside them, as `datasets` takes them: `file_name`, and further columns."""
 UNREAD = frozenset(
@@ -76,6 +78,7 @@ def list_pictures(folder: Path, split: str) -> Listing:
 
     Raises:
         UsageError: there is no such split.
+        UsageError: splits lie below some of the classes alone.
         ZooError: a file beside the pictures cannot be read, or does not go with them.
     """
     if (folder / MANIFEST).is_file():
@@ -83,6 +86,8 @@ def list_pictures(folder: Path, split: str) -> Listing:
     root, files = _unwrapped(folder, sorted(walk(folder, is_picture)))
     notes = [*_unread(folder), *_repeated(folder)]
     splits = _splits(root, files)
+    inner = {} if splits else _splits_of_classes(root, files)
+    place, splits = (1, inner) if inner else (0, splits)
     if splits:
         wanted = [name for name in splits if name == split] or [
             name for name, found in splits.items() if found == SPLITS.get(split.lower(), split)
@@ -93,11 +98,13 @@ def list_pictures(folder: Path, split: str) -> Listing:
             raise UsageError(
                 f"{folder}: {' and '.join(sorted(wanted))} are names of one split, {split}: put them into one folder"
             )
-        beside = sum(path.relative_to(root).parts[0] not in splits for path in files)
+        inside = [_folder(root, path, place) for path in files]
+        beside = sum(name not in splits for name in inside)
         notes += [f"{beside} pictures that lie in no split are left out"] * bool(beside)
-        root, files = _unwrapped(
-            root / wanted[0], [path for path in files if path.relative_to(root).parts[0] == wanted[0]]
-        )
+        files = [path for path, name in zip(files, inside, strict=True) if name == wanted[0]]
+        if place == 0:
+            root, files = _unwrapped(root / wanted[0], files, split=True)
+    _refuse_mixed(folder, root, files, place)
     columns, more = _classes(root, files)
     metadata, absent = _metadata(folder, files)
     labelled_by = "the names of folders" if columns and "label" not in metadata else None
@@ -166,12 +173,19 @@ def left_out(run: Path, files: Collection[Path]) -> tuple[str, ...]:
     return (f"{len(others):,} pictures that are none of this run are left out, such as {first}",)
 
 
-def _unwrapped(root: Path, files: list[Path]) -> tuple[Path, list[Path]]:
-    """Go down to the folder in which the pictures begin to differ: images/cat and images/dog differ in images."""
+def _unwrapped(root: Path, files: list[Path], *, split: bool = False) -> tuple[Path, list[Path]]:
+    """Go down to the folder in which the pictures begin to differ: images/cat and images/dog differ in images.
+
+    Args:
+        split: the root is a split, in which another folder of its name is no class, as in train/train/0.png of Kaggle.
+    """
     while True:
         parts = [path.relative_to(root).parts for path in files]
         tops = {each[0] for each in parts}
-        if len(tops) != 1 or any(len(each) < 3 for each in parts) or min(tops).lower() in SPLITS:
+        again = split and tops == {root.name}
+        if len(tops) != 1 or (any(len(each) < 3 for each in parts) and not again):
+            return root, files
+        if min(tops).lower() in SPLITS and not split:
             return root, files
         root /= tops.pop()
 
@@ -189,25 +203,75 @@ def split_word(name: str, split: str = "train") -> str | None:
 def _splits(root: Path, files: list[Path]) -> dict[str, str]:
     """Return the folders that are splits, by name; none if folders of such names are classes like the others.
 
-    They are splits if there are no other folders; then their names may have further words. Beside others, as classes
-    train and test of a set may be, they are if a split for training and another one hold folders of their own.
+    They are splits if there are no other folders, or none but those of pictures without a class. Beside others, as
+    classes train and test of a set may be, they are if that for training holds folders of its own. Their names may have
+    further words, as mnist_train and mnist_test: the same ones, where there are other folders.
     """
     tops: dict[str, list[int]] = {}
     for path in files:
         parts = path.relative_to(root).parts
         if len(parts) > 1:
             tops.setdefault(parts[0], []).append(len(parts))
-    found = {name: SPLITS[name.lower()] for name in tops if name.lower() in SPLITS}
-    if not found:  # mnist_train and mnist_test
-        words = {name: split_word(name) for name in tops}
-        named = {name: SPLITS[word.lower()] for name, word in words.items() if word}
-        if len(named) == len(tops) and "train" in named.values() and len({*named.values()}) > 1:
-            found = named
+    others = {name for name in tops if not BESIDE_SPLITS.isdisjoint(re.split("[^a-z]", name.lower()))}
+    words = {name: split_word(name) for name in tops}
+    named = {name: SPLITS[word.lower()] for name, word in words.items() if word}
+    exact = {name: kind for name, kind in named.items() if name.lower() in SPLITS}
     loose = len(files) > sum(map(len, tops.values()))
-    alone = len(found) == len(tops) and (not loose or len(found) > 1)
-    kinds = set(found.values())
-    divided = "train" in kinds and len(kinds) > 1 and all(depth > 2 for name in found for depth in tops[name])
-    return found if alone or divided else {}
+
+    def suffice(found: dict[str, str]) -> bool:
+        alone = tops.keys() <= {*found, *others} and (not (loose or others) or len(found) > 1)
+        training = [depth for name, kind in found.items() if kind == "train" for depth in tops[name]]
+        return alone or (_trains(found) and min(training) > 2)
+
+    if suffice(exact):
+        return exact
+    rests = {name.replace(word, "", 1) for name, word in words.items() if word}
+    told = _trains(named) and (tops.keys() <= {*named, *others} or (not exact and len(rests) == 1))
+    if not (told and suffice(named)):
+        return {}
+    return {name: kind for name, kind in named.items() if name in exact or kind not in exact.values()}
+
+
+def _trains(splits: dict[str, str]) -> bool:
+    """Tell whether there is a split for training, and another one."""
+    return "train" in splits.values() and len({*splits.values()}) > 1
+
+
+def _splits_of_classes(root: Path, files: list[Path]) -> dict[str, str]:
+    """Return the folders that are splits of every class, by name, as cat/train and cat/test; none if not of every."""
+    below: dict[str, dict[str, str]] = {}
+    for path in files:
+        name = _folder(root, path, 1)
+        known = below.setdefault(path.relative_to(root).parts[0], {})
+        if name is not None and name.lower() in SPLITS:
+            known[name] = SPLITS[name.lower()]
+    found = {name: kind for known in below.values() for name, kind in known.items()}
+    return found if _trains(found) and all("train" in known.values() for known in below.values()) else {}
+
+
+def _refuse_mixed(folder: Path, root: Path, files: list[Path], place: int) -> None:
+    """Refuse pictures for training that are mixed with those of another split, somewhere below the classes.
+
+    Raises:
+        UsageError: names the folder that holds the splits, and where they belong.
+    """
+    below: dict[Path, dict[str, str]] = {}
+    for path in files:
+        for parent in path.relative_to(root).parents[:-1]:
+            if parent.name.lower() in SPLITS and len(parent.parts) > 1 + place:
+                below.setdefault(parent.parent, {})[parent.name] = SPLITS[parent.name.lower()]
+    mixed = next((parent for parent, known in below.items() if _trains(known)), None)
+    if mixed is not None:
+        raise UsageError(
+            f"{root / mixed} holds the splits {listed(sorted(below[mixed]))}, and not every folder beside it does: put "
+            f"its pictures into {folder / 'train' / mixed} and such, so that splits are above classes"
+        )
+
+
+def _folder(root: Path, path: Path, place: int) -> str | None:
+    """Return the folder at a place of the way from the root to a picture; None if the picture lies above it."""
+    parts = path.relative_to(root).parts[:-1]
+    return parts[place] if len(parts) > place else None
 
 
 def _classes(root: Path, files: list[Path]) -> tuple[dict[str, list[Any]], list[str]]:

@@ -62,6 +62,18 @@ def by_class(data: ImageData) -> dict[str, list[int]]:
         pytest.param(["x_train/a/0", "x_train/b/1", "x_test/a/2"], 2, ["a", "b"], id="splits of a named set"),
         pytest.param(["train station/0", "bus station/1"], 2, ["bus station", "train station"], id="a class of trains"),
         pytest.param(["test tube/0", "crash test/1"], 2, ["crash test", "test tube"], id="classes of tests"),
+        pytest.param(["s_train/s_train/a/0", "s_test/s_test/a/1", "s_pred/s_pred/2"], 1, ["a"], id="Intel's"),
+        pytest.param(["train/train/a/0", "train/train/b/1", "test/test/a/0"], 2, ["a", "b"], id="splits in themselves"),
+        pytest.param(["train/train/0", "test1/test1/0"], 1, [], id="pictures in splits in themselves"),
+        pytest.param(["s_train/a/0", "s_test/a/0", "more/0"], 1, ["a"], id="named splits beside something else"),
+        pytest.param(["train/a/0", "train/b/1", "test/0", "pred/0"], 2, ["a", "b"], id="pictures to be labelled"),
+        pytest.param(["train/0", "test/0", "Unlabeled images/0"], 1, [], id="pictures without labels"),
+        pytest.param(["pred/0", "other/0"], 2, ["other", "pred"], id="a class pred"),
+        pytest.param(["train/0", "train_masks/0", "test/0"], 1, [], id="masks"),
+        pytest.param(["Training/a/0", "Test/a/0", "test-many/0"], 1, ["a"], id="two tests"),
+        pytest.param(["sad/train/0", "sad/test/0", "glad/train/0", "glad/2"], 2, ["glad", "sad"], id="below classes"),
+        pytest.param(["x/sad/Train/0", "x/sad/val/0", "x/glad/Train/0"], 2, ["glad", "sad"], id="one around classes"),
+        pytest.param(["test tube/a/0", "train set/a/1", "x/2"], 3, ["test tube", "train set", "x"], id="other things"),
         pytest.param(["10/0", "2/0", "1/0"], 3, ["1", "2", "10"], id="numbers as numbers"),
         pytest.param(["猫/0", "b c/1", "tench, Tinca tinca/2"], 3, ["b c", "tench, Tinca tinca", "猫"], id="any names"),
     ],
@@ -76,6 +88,21 @@ def test_which_images_and_classes_a_folder_has(
     assert (len(measured), list(measured.class_names)) == (images, classes)
     assert f"{images} images" in found.summary
     assert all(name in found.summary for name in classes)
+
+
+def test_splits_below_some_of_the_classes_are_refused(tmp_path: Path) -> None:
+    """Training on all of it would be training on what is kept for tests."""
+    for files in (
+        ["a/train/0", "a/test/1", "b/2"],
+        ["a/x/train/0", "a/x/test/0", "b/0"],
+        ["a/train/0", "a/test/0", "b/val/0"],
+    ):
+        root = tmp_path / str(len([*tmp_path.iterdir()]))
+        put(root, *(f"{name}.png" for name in files))
+        inner = "a/x" if "x" in files[0] else "a"
+        said = f"{inner} holds the splits test, train, and not every folder beside it does: put its pictures into "
+        with pytest.raises(UsageError, match=f"{said}{root / 'train' / inner}"):
+            load(root)
 
 
 def test_labels_are_those_of_the_folders(tmp_path: Path) -> None:
