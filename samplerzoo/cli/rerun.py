@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samplerzoo import registry
-from samplerzoo.cli.paths import FILE
+from samplerzoo.cli.paths import FILE, check_suffix
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.shared_flags import offload_flag
@@ -57,6 +57,7 @@ def command(
     from samplerzoo.sampling.tuning import TuningRequest
 
     target = output or outside_images(Path()) / f"{image.stem}-rerun.png"
+    check_suffix(target, ".png", "the image")
     if target.resolve() == image.resolve():
         raise UsageError("the output would replace the image that it is to be compared with")
     old, metadata = read_png(image)

@@ -295,7 +295,7 @@ def _metadata(folder: Path, files: list[Path]) -> tuple[dict[str, list[Any]], li
         ZooError: one cannot be read, or says nothing of some of the pictures.
     """
     rows: dict[str, dict[str, Any]] = {}
-    named = sorted(walk(folder, lambda path: path.name in METADATA))
+    named = sorted(walk(folder, lambda path: path.name.lower() in METADATA))
     for path in named:
         own: dict[str, dict[str, Any]] = {}
         for row in _rows(path):
@@ -344,7 +344,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         ),
     }
     try:
-        frame = readers.get(path.suffix, pandas.read_parquet)(path).convert_dtypes()
+        frame = readers.get(path.suffix.lower(), pandas.read_parquet)(path).convert_dtypes()
     except UnicodeDecodeError as error:
         raise ZooError(f"{path}: it is not in UTF-8: save it again in that encoding") from error
     except (OSError, ValueError) as error:  # those of pandas and pyarrow are ValueErrors

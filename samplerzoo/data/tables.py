@@ -187,8 +187,8 @@ def _open(options: DataOptions, split: str, *, whole: bool) -> _Opened:
 def _file(path: Path, split: str, *, whole: bool) -> datasets.Dataset:
     import datasets
 
-    if path.suffix != ".parquet":
-        unpack = "; unpack it first" if path.suffix in (".zip", ".tar", ".gz", ".tgz", ".7z") else ""
+    if path.suffix.lower() != ".parquet":
+        unpack = "; unpack it first" if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z") else ""
         raise UsageError(f"{path} is not a .parquet file{unpack}; give that, a folder of images, or a hub name")
     if not whole:
         raise UsageError(f"{path} is one file and has no split {split!r}: give the folder with all splits")
@@ -207,7 +207,7 @@ def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) ->
         if split not in found:
             raise UsageError(f"{path} has no split {split!r}; its splits: {', '.join(found)}")
         return _Opened(found[split])
-    tables = sorted(walk(path, lambda file: file.suffix == ".parquet" and file.name not in METADATA))
+    tables = sorted(walk(path, lambda file: file.suffix.lower() == ".parquet" and file.name.lower() not in METADATA))
     if tables and (_holds_images(tables[0]) or not list_pictures(path, split).files):
         beside = sum(1 for _ in walk(path, is_picture))
         chosen, divided = _parquet_split(path, tables, split)

@@ -107,7 +107,7 @@ class Reference:
 
 def is_reference(name: str, features: Features) -> bool:
     """Return True if `name` is a reference of these features, or has the suffix of a reference file."""
-    return Path(name).suffix in SUFFIXES or name in named_references(features)
+    return Path(name).suffix.lower() in SUFFIXES or name in named_references(features)
 
 
 def named_references(features: Features) -> dict[str, Path]:
@@ -119,7 +119,7 @@ def named_references(features: Features) -> dict[str, Path]:
 
 def check_suffix(path: Path) -> None:
     """Raise UsageError if a path does not have the suffix of a reference file."""
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path}: a reference is a .safetensors file, or .npz for pytorch-fid")
 
 
@@ -149,7 +149,7 @@ def load_reference(name: str, features: Features) -> Reference:
         ZooError: it cannot be read.
     """
     path = _find(name, features)
-    found = _load_npz(path) if path.suffix == NPZ else _load(path)
+    found = _load_npz(path) if path.suffix.lower() == NPZ else _load(path)
     if found.features_id not in (None, features.id):
         words = ["samplerzoo", "ref", "make", "DATA", "--features", spec_of(features), "-o", str(path)]
         raise UnfitReference(
@@ -167,7 +167,7 @@ def save_reference(reference: Reference, path: Path) -> None:
     """
     check_suffix(path)
     with atomic_file(path) as partial:
-        if path.suffix == NPZ:
+        if path.suffix.lower() == NPZ:
             with partial.open("wb") as file:
                 np.savez(file, mu=reference.mean, sigma=reference.covariance)
             return
@@ -312,7 +312,7 @@ def _compact(sample: Values) -> NDArray[np.floating]:
 
 def _find(name: str, features: Features) -> Path:
     path = Path(os.path.expanduser(name))
-    if path.suffix in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         if not path.is_file():
             raise UsageError(f"no file {name}")
         return path

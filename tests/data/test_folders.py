@@ -430,3 +430,14 @@ def test_a_parquet_file_without_rows_is_one_line(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, tmp_path / "none.parquet")
     with pytest.raises(ZooError, match=r"none\.parquet: a parquet file without rows"):
         image_batches(str(tmp_path / "none.parquet"), "train")
+
+
+def test_suffixes_in_capitals_are_the_same(tmp_path: Path) -> None:
+    file = rows(tmp_path / "a" / "TRAIN.PARQUET", [png(), png(1)], [0, 1])
+    assert by_class(load(file)) == by_class(load(file.parent)) == {"0": [0], "1": [1]}
+    put(tmp_path / "b", "0.PNG", "1.PNG")
+    (tmp_path / "b" / "METADATA.CSV").write_text("file_name,label\n0.PNG,x\n1.PNG,y\n")
+    assert by_class(load(tmp_path / "b")) == {"x": [0], "y": [1]}
+    (tmp_path / "set.ZIP").touch()
+    with pytest.raises(UsageError, match=r"set\.ZIP is not a \.parquet file; unpack it first"):
+        load(tmp_path / "set.ZIP")
