@@ -41,6 +41,8 @@ UNREAD = frozenset(
     ".npy .npz .zip .tar .gz .tgz .7z .rar".split()
 )
 """Suffixes of files that may hold pictures and are not read, which a note counts."""
+TABLES = frozenset(".csv .tsv .json .jsonl .parquet .arrow .feather .xls .xlsx .mat .pkl".split())
+"""Suffixes of files that may say the labels of pictures beside them, which a note names if nothing read does."""
 BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 """First bytes of files of PNG, JPEG, GIF, WebP and TIFF."""
 NUMBER = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?"
@@ -107,6 +109,7 @@ def list_pictures(folder: Path, split: str) -> Listing:
     _refuse_mixed(folder, root, files, place)
     columns, more = _classes(root, files)
     metadata, absent = _metadata(folder, files)
+    notes += [] if metadata else _tables(folder)
     labelled_by = "the names of folders" if columns and "label" not in metadata else None
     return Listing(files, {**columns, **metadata}, labelled_by, bool(splits), notes=(*notes, *more, *absent))
 
@@ -396,6 +399,17 @@ def _unread(folder: Path) -> list[str]:
     return [f"not read: {said}, which are no pictures that Pillow opens"] * bool(said) + [
         f"not read: {nameless:,} whose names have no suffix, and which hold pictures: rename them, as to NAME.png"
     ] * bool(nameless)
+
+
+def _tables(folder: Path) -> list[str]:
+    """Return a note of the tables beside pictures, one of which may hold the labels that the user means."""
+
+    def may_be(path: Path) -> bool:
+        return path.suffix.lower() in TABLES and path.name.lower() not in METADATA
+
+    names = [str(path.relative_to(folder)) for path in walk(folder, may_be)]
+    way = "labels are read from a metadata.csv beside the pictures, with the columns file_name and label"
+    return [f"not read: {listed(sorted(names))} ({way})"] if names else []
 
 
 def _is_nameless(path: Path) -> bool:

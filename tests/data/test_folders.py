@@ -257,6 +257,19 @@ def test_a_table_of_figures_beside_pictures_is_no_data_set(tmp_path: Path) -> No
     assert len(load(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("name", ["train.parquet", "labels.CSV", "x/y.json"])
+def test_a_table_of_labels_beside_pictures_is_not_passed_over_without_a_word(tmp_path: Path, name: str) -> None:
+    import pandas
+
+    put(tmp_path, "x/0.png", "x/1.png")
+    pandas.DataFrame({"image": ["x/0.png", "x/1.png"], "label": [0, 1]}).to_parquet(tmp_path / name)
+    told = f"not read: {name} (labels are read from a metadata.csv beside the pictures, with the columns file_name and"
+    assert told in load(tmp_path).summary
+    assert told in image_batches(str(tmp_path), "train").summary
+    (tmp_path / "metadata.csv").write_text("file_name,label\nx/0.png,a\nx/1.png,b\n")
+    assert "not read" not in load(tmp_path).summary
+
+
 def test_what_datasets_saved_to_disk(tmp_path: Path) -> None:
     import datasets
 
