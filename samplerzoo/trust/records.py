@@ -92,22 +92,26 @@ def read_lines(path: Path, schema: type[Schema], way_out: str | None = None) -> 
     A killed process may have left half a line, and without it the file is as good as before.
 
     Args:
-        way_out: what to do about a line that was changed after it was written, where lines are `sealed`. Those of an
-            earlier version are not, and are read as they are.
+        way_out: what to do about a line that is wrong, or was changed after it was written, where lines are `sealed`.
+            Those of an earlier version are not, and are read as they are.
 
     Raises:
         ZooError: another line is wrong; names it.
     """
     found = []
     for number, line in enumerate(whole_lines(path), 1):
-        content, name = _content(line, f"{path}, line {number}"), f"{path}, line {number}"
-        if (
-            way_out is not None
-            and isinstance(content, dict)
-            and content.pop(DIGEST, None) not in (None, _seal(content))
-        ):
-            raise ZooError(f"{name}: was changed after it was written; {way_out}")
-        found.append(_fitting(content, schema, name))
+        name = f"{path}, line {number}"
+        try:
+            content = _content(line, name)
+            if (
+                way_out is not None
+                and isinstance(content, dict)
+                and content.pop(DIGEST, None) not in (None, _seal(content))
+            ):
+                raise ZooError(f"{name}: was changed after it was written")
+            found.append(_fitting(content, schema, name))
+        except ZooError as error:
+            raise ZooError("; ".join(filter(None, [str(error), way_out]))) from error
     return found
 
 
@@ -122,19 +126,22 @@ def _seal(record: Mapping[str, Any]) -> str:
 
 
 def whole_lines(path: Path) -> list[bytes]:
-    """Return the lines of a JSON Lines file, without empty ones, and without a last one that is no JSON."""
+    """Return the lines of a JSON Lines file, without empty ones, and without a last one that is no JSON.
+
+    That one may end as a line does: whoever opened and saved the file has put a newline behind it.
+    """
     if not path.exists():
         return []
     try:
-        *lines, last = path.read_bytes().removeprefix(BOM).split(b"\n")
+        lines = [line for line in path.read_bytes().removeprefix(BOM).split(b"\n") if line.strip()]
     except OSError as error:
         raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
     try:
-        _parsed(last)
-        lines.append(last)
+        if lines:
+            _parsed(lines[-1])
     except (ValueError, RecursionError):
-        pass
-    return [line for line in lines if line.strip()]
+        lines.pop()
+    return lines
 
 
 def _bytes(path: Path) -> bytes:
