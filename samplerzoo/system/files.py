@@ -126,7 +126,7 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
     """Lock an output folder until the block ends, so that no other program writes there. Create it if need be.
 
     What a killed program has left half-written there is removed. In a multi-process run every process calls this, and
-    the main one takes the lock.
+    the main one takes the lock. If the block refuses what was asked for, no new lock file stays among the user's files.
 
     Args:
         what: noun for the other program in the error message.
@@ -139,7 +139,7 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
 
     from samplerzoo.system.processes import on_main  # imports torch
 
-    lock = FileLock(folder / LOCK_FILE)
+    lock, before = FileLock(folder / LOCK_FILE), (folder / LOCK_FILE).exists()
 
     def take() -> None:
         contents(folder)
@@ -153,6 +153,10 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
     on_main(take)
     try:
         yield
+    except UsageError:
+        if lock.is_locked and not before:
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+        raise
     finally:
         lock.release()
 
