@@ -84,6 +84,13 @@ def command(
         click.echo("samplerzoo: the guidance's own model is not the one of the image: its weights differ", err=True)
     if {*run.recipe.plugins.values()} != {*recipe.plugins.values()}:
         click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
+    label = None if run.plan.labels is None else run.plan.labels[index]
+    if label != record.label:
+        click.echo(
+            f"samplerzoo: the image is of class {record.label}, and --class-labels {found.class_labels} means class "
+            f"{label} of the model now: the names of its classes have changed",
+            err=True,
+        )
     new = draw_image(run, index)
     save_image(run.recipe, index, record.label, new, target)
     show(target)
