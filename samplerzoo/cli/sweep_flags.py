@@ -101,7 +101,7 @@ def _row(ctx: click.Context, segment: Segment) -> tuple[dict[str, Any], list[str
     """Read a sampler's own flags, and return the other words in their order."""
     own = TellsRepeated("bench", params=[*_sampler_flags(segment.samplers)], add_help_option=False)
     found = own.make_context(
-        ctx.info_name,
+        ctx.command_path,
         list(segment.words),
         ignore_unknown_options=True,
         allow_extra_args=True,

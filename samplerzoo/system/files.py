@@ -35,16 +35,24 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`, and rename it to `path` if the block ends without error.
 
     The folder is created if need be. After an error the old file is untouched and the temporary one is deleted.
+
+    Raises:
+        OSError, ZooError: it cannot be written; names the file, and not the temporary one.
     """
     target = Path(path_text("the name of a file", path))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")
     try:
         yield partial
         _move(partial, target)
     except Exception as error:
         if type(error).__name__ == "SafetensorError":  # what safetensors raises in place of OSError
-            raise ZooError(f"{target}: cannot be written: {reason(error)}") from error
+            code = re.search(r"\(os error (\d+)\)", str(error))
+            raise ZooError(
+                f"{target}: cannot be written: {os.strerror(int(code[1])) if code else reason(error)}"
+            ) from error
+        if isinstance(error, OSError) and PARTIAL in str(error.filename):
+            error.filename, error.filename2 = str(target), None
         raise
     finally:
         partial.unlink(missing_ok=True)
@@ -57,8 +65,12 @@ def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     Other files in `folder` stay. A reader may meet new files beside old ones, but never half a file.
     """
     root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
+    _make_folder(root)
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
+    except OSError as error:
+        error.filename = str(root)
+        raise
     try:
         yield beside
         for source in sorted(path for path in beside.rglob("*") if path.is_file()):
@@ -143,7 +155,7 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
 
     def take() -> None:
         contents(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -159,6 +171,19 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
         raise
     finally:
         lock.release()
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder if need be.
+
+    Raises:
+        UsageError: it is a link to what is not there.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise UsageError(
+            f"{folder} is a link to {os.readlink(folder)}, which is not there: make that, or remove the link"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _move(source: Path, target: Path) -> None:
