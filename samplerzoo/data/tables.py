@@ -21,6 +21,7 @@ from samplerzoo.data.labels import COLUMNS, Labels, read_labels
 from samplerzoo.data.options import DataOptions
 from samplerzoo.data.pictures import LFS, PictureError, is_picture, walk
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.trust.limits import MOST_LETTERS
 
 if TYPE_CHECKING:
     import datasets
@@ -31,6 +32,8 @@ PICTURES = ("image", "images", "img", "picture", "photo", "pixel_values", "png",
 """Names of columns that are taken before others where several hold pictures."""
 BYTES = ("binary", "large_binary")
 """Types of columns of bytes, which are pictures where there is one such column alone."""
+TEXTS = ("string", "large_string")
+"""Types of columns of texts."""
 SHOWN_LETTERS = 40
 """Characters of a column's name in a note."""
 PARQUET = b"PAR1"
@@ -129,13 +132,12 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
     if not len(rows):
         raise ZooError(f"{dataset} holds no images in its split {split!r}")
     column, others = _image_column(rows, options.image_column, dataset)
+    if _is_no_picture(rows, column):
+        raise _no_pictures(rows, column, dataset)
     try:
         rows = rows.cast_column(column, datasets.Image(decode=False))
     except Exception as error:  # datasets and pyarrow raise what they like
-        held = rows.features[column]
-        raise UsageError(
-            f"{dataset}: the column {column!r} holds {str(held)[:60]}, and no pictures: name another --image-column"
-        ) from error
+        raise _no_pictures(rows, column, dataset) from error
     rows, lacking = _with_pictures(rows, column, dataset)
     labels = read_labels(rows, options.label_column, dataset, opened.label_names)
     labelled_by = (opened.labelled_by if labels.column == "label" else None) or f"the column {labels.column!r}"
@@ -391,12 +393,37 @@ def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> tup
     if name is not None:
         return name, []
     found = sorted(declared + alike, key=lambda key: key.strip().lower() not in PICTURES)
+    named = [key for key in rows.features if key.strip().lower() in PICTURES]
+    supposed = next((key for key in named if getattr(rows.features[key], "dtype", "") != "null"), None)
+    if not found and supposed is not None:
+        raise _no_pictures(rows, supposed, dataset)
     if not found:
         raise UsageError(
             f"{dataset} has no image column; its columns: {listed(rows.column_names)}: name one with "
             "--image-column, as `train` and `ref make` take it"
         )
     return found[0], found[1:]
+
+
+def _is_no_picture(rows: datasets.Dataset, column: str) -> bool:
+    """Tell whether a column holds lists, which datasets takes for pixels, or texts that are no files here."""
+    import datasets
+
+    kind = rows.features[column]
+    first = next((value for value in rows[column] if value is not None), None)
+    if getattr(kind, "dtype", "") in TEXTS:
+        return first is not None and not (len(first) < MOST_LETTERS and os.path.isfile(first))
+    return isinstance(kind, (datasets.List, datasets.LargeList))
+
+
+def _no_pictures(rows: datasets.Dataset, column: str, dataset: str) -> UsageError:
+    """Say what a column holds in place of pictures, and how a table names those of other files."""
+    first = next((value for value in rows[column] if value is not None), None)
+    return UsageError(
+        f"{dataset}: the column {column!r} holds {str(rows.features[column])[:60]}, such as {first!r:.40}, and no "
+        "pictures: name another --image-column; of pictures in files, give their folder, with a metadata.csv in it "
+        "that has the columns file_name and label"
+    )
 
 
 def _chosen(column: str, others: Sequence[str]) -> str | None:

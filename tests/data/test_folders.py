@@ -224,6 +224,18 @@ def test_a_table_of_pandas_has_pictures_too(tmp_path: Path) -> None:
         load(path, image_column="target")
 
 
+@pytest.mark.parametrize("cell", ["http://example.com/x.png", "aGVsbG8=", "pic/1.png", "x" * 10**6, [1, 2, 3], 7])
+def test_columns_that_hold_no_pictures_are_said_to(tmp_path: Path, cell: object) -> None:
+    import pandas
+
+    file = tmp_path / "train.parquet"
+    pandas.DataFrame({"image": [cell] * 2, "label": [0, 1]}).to_parquet(file)
+    for options in ({}, {"image_column": "image"}):
+        with pytest.raises(UsageError, match=r"the column 'image' holds .*, and no pictures: .* metadata\.csv") as told:
+            load(file, **options)
+        assert len(str(told.value)) < 500
+
+
 @pytest.mark.parametrize(
     ("names", "split", "images"),
     [
