@@ -51,6 +51,17 @@ class CleanClassifier(Features):
         return folder
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width that the classifier was trained on; None of a folder of earlier versions, which has none."""
+        size = read_object(self.folder / "config.json").get("image_size")
+        if size is None:
+            return None
+        height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
+        if not (isinstance(height, int) and isinstance(width, int)):
+            raise ZooError(f"{self.folder / 'config.json'}: image_size is {size!r}, and no size")
+        return height, width
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         try:
             names = read_object(self.folder / "config.json").get("id2label") or {}

@@ -265,9 +265,9 @@ def tabulate(rows: Sequence[Row]) -> DataFrame:
 def append_rows(folder: Path, rows: Iterable[Row]) -> None:
     """Append rows to results.jsonl, replacing an incomplete last line."""
     path = folder / RESULTS_FILE
-    lines = whole_lines(path)
-    if path.exists() and not path.read_bytes().endswith(b"\n"):
+    whole = b"".join(line + b"\n" for line in whole_lines(path))
+    if path.exists() and path.read_bytes() != whole:
         with atomic_file(path) as partial:
-            partial.write_bytes(b"".join(line + b"\n" for line in lines))
+            partial.write_bytes(whole)
     with path.open("a") as file:
         file.write("".join(json.dumps(sealed(row.record())) + "\n" for row in rows))

@@ -69,7 +69,7 @@ def command(
 
     from samplerzoo import registry
     from samplerzoo.data import sources as source
-    from samplerzoo.metrics.embed import Embedder, embed_to_files
+    from samplerzoo.metrics.embed import Embedder, check_size, embed_to_files
     from samplerzoo.metrics.evaluate import compute_metrics
     from samplerzoo.metrics.names import metric_name, parse_features
     from samplerzoo.metrics.reference_store import obtain_reference
@@ -79,6 +79,7 @@ def command(
         registry.load_file(file)
     embedder = Embedder(parse_features(features), choose_device(device))
     images = source.image_batches(fake, fake_split, num_images)
+    check_size(embedder.features, images.shape)
     against = obtain_reference(real, split, embedder.features, embedder.device)
     test = _test(floor, real, embedder)
     with TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from samplerzoo.errors import UsageError
 from samplerzoo.system.files import user_path
 
 
@@ -27,6 +28,20 @@ class PathType(click.ParamType):
         if self._file and path.is_dir():
             self.fail(f"{path} is a folder; give a file", param, ctx)
         return path
+
+
+def check_suffix(path: Path, suffix: str, what: str) -> None:
+    """Refuse to write a file under a name of another kind, which may be that of a file that is wanted.
+
+    Args:
+        suffix: suffix of what is written, in lower case.
+        what: what is written, for the error.
+
+    Raises:
+        UsageError: the path has another suffix.
+    """
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{path}: {what} is a {suffix} file: give a name that ends in {suffix}")
 
 
 PATH, FILE = PathType(), PathType(file=True)

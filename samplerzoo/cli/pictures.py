@@ -10,7 +10,7 @@ import click
 
 from samplerzoo.bench.suite import RowOptions, SuiteHeader, parse_suite
 from samplerzoo.cli.flags import flags, given
-from samplerzoo.cli.paths import FILE
+from samplerzoo.cli.paths import FILE, check_suffix
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.shared_flags import argument_flag, debug_flag, device_flag, offload_flag, prompt_flags
 from samplerzoo.cli.sweep_flags import ROWS, SweepCommand, several
@@ -113,6 +113,8 @@ def command(
     suite = parse_suite({}, "the command line", given(values), ctx.meta[ROWS])
     recipes, axis = [recipe for recipe, _ in suite.points], columns.replace("-", "_")
     output = output or outside_images(Path()) / ("show.png" if plane is None else "show.svg")
+    kind, what = (".png", "the picture") if plane is None else (".svg", "a picture that moves, as of --plane,")
+    check_suffix(output, kind, what)
     if plane is None:
         from samplerzoo.report.show import save_picture, save_ways
 
@@ -121,15 +123,13 @@ def command(
     else:
         from samplerzoo.report.show import save_plane
 
-        _check_plane(
-            output, {"--images": images is not None, "--trajectory": trajectory, "--offload": offload is not None}
-        )
+        _check_plane({"--images": images is not None, "--trajectory": trajectory, "--offload": offload is not None})
         for line in save_plane(recipes, suite.reading, plane, axis, output):
             show(line)
     show(output)
 
 
-def _check_plane(output: Path, others: Mapping[str, bool]) -> None:
+def _check_plane(others: Mapping[str, bool]) -> None:
     """Refuse requests that do not go with --plane, which draws a moving picture of points.
 
     Args:
@@ -138,5 +138,3 @@ def _check_plane(output: Path, others: Mapping[str, bool]) -> None:
     for flag, typed in others.items():
         if typed:
             raise UsageError(f"{flag} is for images, and --plane moves points: leave one of them out")
-    if output.suffix != ".svg":
-        raise UsageError(f"-o {output}: --plane makes a picture that moves, whose name ends in .svg")

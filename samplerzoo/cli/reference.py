@@ -68,7 +68,7 @@ def keep_reference(
     from samplerzoo.system.files import remove_partials_of
 
     reference.check_suffix(output)
-    if output.suffix == reference.NPZ and sample_size is not None:
+    if output.suffix.lower() == reference.NPZ and sample_size is not None:
         raise UsageError(f"{output}: .npz holds mean and covariance alone: leave --sample-size out")
     remove_partials_of(output)
     for file in plugin:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samplerzoo import registry
-from samplerzoo.cli.paths import FILE
+from samplerzoo.cli.paths import FILE, check_suffix
 from samplerzoo.cli.plugin_flags import plugin_flag
 from samplerzoo.cli.repeated import TellsRepeated
 from samplerzoo.cli.shared_flags import offload_flag
@@ -57,6 +57,7 @@ def command(
     from samplerzoo.sampling.tuning import TuningRequest
 
     target = output or outside_images(Path()) / f"{image.stem}-rerun.png"
+    check_suffix(target, ".png", "the image")
     if target.resolve() == image.resolve():
         raise UsageError("the output would replace the image that it is to be compared with")
     old, metadata = read_png(image)
@@ -83,6 +84,13 @@ def command(
         click.echo("samplerzoo: the guidance's own model is not the one of the image: its weights differ", err=True)
     if {*run.recipe.plugins.values()} != {*recipe.plugins.values()}:
         click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
+    label = None if run.plan.labels is None else run.plan.labels[index]
+    if label != record.label:
+        click.echo(
+            f"samplerzoo: the image is of class {record.label}, and --class-labels {found.class_labels} means class "
+            f"{label} of the model now: the names of its classes have changed",
+            err=True,
+        )
     new = draw_image(run, index)
     save_image(run.recipe, index, record.label, new, target)
     show(target)

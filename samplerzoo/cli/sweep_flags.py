@@ -101,7 +101,7 @@ def _row(ctx: click.Context, segment: Segment) -> tuple[dict[str, Any], list[str
     """Parse the flags of a segment's samplers. Return the row, and the other words in their order."""
     own = TellsRepeated("bench", params=[*_sampler_flags(segment.samplers)], add_help_option=False)
     found = own.make_context(
-        ctx.info_name,
+        ctx.command_path,
         list(segment.words),
         ignore_unknown_options=True,
         allow_extra_args=True,

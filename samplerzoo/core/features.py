@@ -48,6 +48,14 @@ class Features(Options):
         raise NotImplementedError(f"{type(self).__name__} has no id")
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width of the images that the network is for; images of another size are refused.
+
+        None if it takes any size, as one does that resizes them itself.
+        """
+        return None
+
+    @property
     def references(self) -> Path | None:
         """Folder of the named references, such as train.safetensors, or None."""
         return None

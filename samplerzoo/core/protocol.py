@@ -38,7 +38,7 @@ CALLED: dict[str, tuple[str, ...]] = {
 READ: dict[str, tuple[str, ...]] = {
     "sampler": ("order", "takes_shift", "needs_mean"),
     "guidance": ("needs_labels", "keeps_scale_1"),
-    "features": ("name", "id", "references"),
+    "features": ("name", "id", "image_size", "references"),
     "spacing": ("needs_timesteps", "rounds", "starts_at_top", "has_one_step"),
     "source": ("noun", "version"),
     "network": ("texts", "unused"),

@@ -33,6 +33,8 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 """Names of folders and files that may be splits, with the split that each name means."""
+BESIDE_SPLITS = frozenset(("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled"))
+"""Words in the names of folders that hold pictures without a class, if such a folder lies beside splits."""
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Files with metadata of the pictures beside them, in the format of `datasets`: `file_name`, and further columns."""
 UNREAD = frozenset(
@@ -40,6 +42,8 @@ UNREAD = frozenset(
     ".npy .npz .zip .tar .gz .tgz .7z .rar".split()
 )
 """Suffixes of files that may hold pictures but are not read. A note counts them."""
+TABLES = frozenset(".csv .tsv .json .jsonl .parquet .arrow .feather .xls .xlsx .mat .pkl".split())
+"""Suffixes of tables that may hold the labels of pictures beside them. A note names those that are not read."""
 BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 """First bytes of PNG, JPEG, GIF, WebP and TIFF files."""
 NUMBER = r"-?(0|[1-9][0-9]{0,14})(\.[0-9]+)?"
@@ -77,6 +81,7 @@ def list_pictures(folder: Path, split: str) -> Listing:
 
     Raises:
         UsageError: there is no such split.
+        UsageError: splits lie below some of the classes alone.
         ZooError: a file beside the pictures cannot be read, or does not go with them.
     """
     if (folder / MANIFEST).is_file():
@@ -84,6 +89,8 @@ def list_pictures(folder: Path, split: str) -> Listing:
     root, files = _unwrapped(folder, sorted(walk(folder, is_picture)))
     notes = [*_unread(folder), *_repeated(folder)]
     splits = _splits(root, files)
+    inner = {} if splits else _splits_of_classes(root, files)
+    place, splits = (1, inner) if inner else (0, splits)
     if splits:
         wanted = [name for name in splits if name == split] or [
             name for name, found in splits.items() if found == SPLITS.get(split.lower(), split)
@@ -94,13 +101,16 @@ def list_pictures(folder: Path, split: str) -> Listing:
             raise UsageError(
                 f"{folder}: {' and '.join(sorted(wanted))} are names of one split, {split}: put them into one folder"
             )
-        beside = sum(path.relative_to(root).parts[0] not in splits for path in files)
+        inside = [_folder(root, path, place) for path in files]
+        beside = sum(name not in splits for name in inside)
         notes += [f"{beside} pictures that lie in no split are left out"] * bool(beside)
-        root, files = _unwrapped(
-            root / wanted[0], [path for path in files if path.relative_to(root).parts[0] == wanted[0]]
-        )
+        files = [path for path, name in zip(files, inside, strict=True) if name == wanted[0]]
+        if place == 0:
+            root, files = _unwrapped(root / wanted[0], files, split=True)
+    _refuse_mixed(folder, root, files, place)
     columns, more = _classes(root, files)
     metadata, absent = _metadata(folder, files)
+    notes += [] if metadata else _tables(folder)
     labelled_by = "the names of folders" if columns and "label" not in metadata else None
     return Listing(files, {**columns, **metadata}, labelled_by, bool(splits), notes=(*notes, *more, *absent))
 
@@ -167,12 +177,19 @@ def left_out(run: Path, files: Collection[Path]) -> tuple[str, ...]:
     return (f"{len(others):,} pictures that are none of this run are left out, such as {first}",)
 
 
-def _unwrapped(root: Path, files: list[Path]) -> tuple[Path, list[Path]]:
-    """Descend while all pictures are in one folder: for images/cat and images/dog, down to images."""
+def _unwrapped(root: Path, files: list[Path], *, split: bool = False) -> tuple[Path, list[Path]]:
+    """Descend while all pictures are in one folder: for images/cat and images/dog, down to images.
+
+    Args:
+        split: the root is a split. A folder of the same name in it is no class, as in train/train/0.png of Kaggle.
+    """
     while True:
         parts = [path.relative_to(root).parts for path in files]
         tops = {each[0] for each in parts}
-        if len(tops) != 1 or any(len(each) < 3 for each in parts) or min(tops).lower() in SPLITS:
+        again = split and tops == {root.name}
+        if len(tops) != 1 or (any(len(each) < 3 for each in parts) and not again):
+            return root, files
+        if min(tops).lower() in SPLITS and not split:
             return root, files
         root /= tops.pop()
 
@@ -190,26 +207,76 @@ def split_word(name: str, split: str = "train") -> str | None:
 def _splits(root: Path, files: list[Path]) -> dict[str, str]:
     """Return the folders that are splits, by name, or nothing if folders with such names are classes like the others.
 
-    If there are no other folders, they are splits, and their names may contain further words. If there are others, a
-    data set may have classes called train and test. Then they are splits only if a training split and another split
-    contain folders themselves.
+    If there are no other folders, or only folders of pictures without a class, they are splits. If there are others, a
+    data set may have classes called train and test. Then they are splits only if the training split contains folders
+    itself. Their names may contain further words, as in mnist_train and mnist_test; beside other folders these have to
+    be the same in all names.
     """
     tops: dict[str, list[int]] = {}
     for path in files:
         parts = path.relative_to(root).parts
         if len(parts) > 1:
             tops.setdefault(parts[0], []).append(len(parts))
-    found = {name: SPLITS[name.lower()] for name in tops if name.lower() in SPLITS}
-    if not found:  # such as mnist_train and mnist_test
-        words = {name: split_word(name) for name in tops}
-        named = {name: SPLITS[word.lower()] for name, word in words.items() if word}
-        if len(named) == len(tops) and "train" in named.values() and len({*named.values()}) > 1:
-            found = named
+    others = {name for name in tops if not BESIDE_SPLITS.isdisjoint(re.split("[^a-z]", name.lower()))}
+    words = {name: split_word(name) for name in tops}
+    named = {name: SPLITS[word.lower()] for name, word in words.items() if word}
+    exact = {name: kind for name, kind in named.items() if name.lower() in SPLITS}
     loose = len(files) > sum(map(len, tops.values()))
-    alone = len(found) == len(tops) and (not loose or len(found) > 1)
-    kinds = set(found.values())
-    divided = "train" in kinds and len(kinds) > 1 and all(depth > 2 for name in found for depth in tops[name])
-    return found if alone or divided else {}
+
+    def suffice(found: dict[str, str]) -> bool:
+        alone = tops.keys() <= {*found, *others} and (not (loose or others) or len(found) > 1)
+        training = [depth for name, kind in found.items() if kind == "train" for depth in tops[name]]
+        return alone or (_trains(found) and min(training) > 2)
+
+    if suffice(exact):
+        return exact
+    rests = {name.replace(word, "", 1) for name, word in words.items() if word}
+    told = _trains(named) and (tops.keys() <= {*named, *others} or (not exact and len(rests) == 1))
+    if not (told and suffice(named)):
+        return {}
+    return {name: kind for name, kind in named.items() if name in exact or kind not in exact.values()}
+
+
+def _trains(splits: dict[str, str]) -> bool:
+    """Tell whether there is a split for training, and another one."""
+    return "train" in splits.values() and len({*splits.values()}) > 1
+
+
+def _splits_of_classes(root: Path, files: list[Path]) -> dict[str, str]:
+    """Return the folders that are splits of every class, by name, as cat/train and cat/test; none if not of every."""
+    below: dict[str, dict[str, str]] = {}
+    for path in files:
+        name = _folder(root, path, 1)
+        known = below.setdefault(path.relative_to(root).parts[0], {})
+        if name is not None and name.lower() in SPLITS:
+            known[name] = SPLITS[name.lower()]
+    found = {name: kind for known in below.values() for name, kind in known.items()}
+    return found if _trains(found) and all("train" in known.values() for known in below.values()) else {}
+
+
+def _refuse_mixed(folder: Path, root: Path, files: list[Path], place: int) -> None:
+    """Refuse pictures for training that are mixed with those of another split, somewhere below the classes.
+
+    Raises:
+        UsageError: names the folder that holds the splits, and where they belong.
+    """
+    below: dict[Path, dict[str, str]] = {}
+    for path in files:
+        for parent in path.relative_to(root).parents[:-1]:
+            if parent.name.lower() in SPLITS and len(parent.parts) > 1 + place:
+                below.setdefault(parent.parent, {})[parent.name] = SPLITS[parent.name.lower()]
+    mixed = next((parent for parent, known in below.items() if _trains(known)), None)
+    if mixed is not None:
+        raise UsageError(
+            f"{root / mixed} holds the splits {listed(sorted(below[mixed]))}, and not every folder beside it does: put "
+            f"its pictures into {folder / 'train' / mixed} and such, so that splits are above classes"
+        )
+
+
+def _folder(root: Path, path: Path, place: int) -> str | None:
+    """Return the folder at a place of the way from the root to a picture; None if the picture lies above it."""
+    parts = path.relative_to(root).parts[:-1]
+    return parts[place] if len(parts) > place else None
 
 
 def _classes(root: Path, files: list[Path]) -> tuple[dict[str, list[Any]], list[str]]:
@@ -233,7 +300,7 @@ def _metadata(folder: Path, files: list[Path]) -> tuple[dict[str, list[Any]], li
         ZooError: a file cannot be read, files contradict each other, or only some pictures have a row.
     """
     rows: dict[str, dict[str, Any]] = {}
-    named = sorted(walk(folder, lambda path: path.name in METADATA))
+    named = sorted(walk(folder, lambda path: path.name.lower() in METADATA))
     for path in named:
         own: dict[str, dict[str, Any]] = {}
         for row in _rows(path):
@@ -283,7 +350,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         ),
     }
     try:
-        frame = readers.get(path.suffix, pandas.read_parquet)(path).convert_dtypes()
+        frame = readers.get(path.suffix.lower(), pandas.read_parquet)(path).convert_dtypes()
     except UnicodeDecodeError as error:
         raise ZooError(f"{path}: it is not in UTF-8: save it again in that encoding") from error
     except (OSError, ValueError) as error:  # errors of pandas and pyarrow are ValueErrors
@@ -335,6 +402,17 @@ def _unread(folder: Path) -> list[str]:
     return [f"not read: {said}, which are no pictures that Pillow opens"] * bool(said) + [
         f"not read: {nameless:,} whose names have no suffix, and which hold pictures: rename them, as to NAME.png"
     ] * bool(nameless)
+
+
+def _tables(folder: Path) -> list[str]:
+    """Return a note of the tables beside pictures, one of which may hold the labels that the user means."""
+
+    def may_be(path: Path) -> bool:
+        return path.suffix.lower() in TABLES and path.name.lower() not in METADATA
+
+    names = [str(path.relative_to(folder)) for path in walk(folder, may_be)]
+    way = "labels are read from a metadata.csv beside the pictures, with the columns file_name and label"
+    return [f"not read: {listed(sorted(names))} ({way})"] if names else []
 
 
 def _is_nameless(path: Path) -> bool:

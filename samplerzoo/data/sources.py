@@ -60,6 +60,12 @@ class ImageSource:
         return len(self.chosen)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (C, H, W) of the first image, which all others have to have."""
+        row = self.chosen[0]
+        return self._pixels(row, self._row(row)).shape
+
+    @property
     def summary(self) -> str:
         """Summary of the images in one line: how many, and of which classes."""
         classes, counts = self.class_names, []

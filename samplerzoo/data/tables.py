@@ -21,6 +21,7 @@ from samplerzoo.data.labels import COLUMNS, Labels, read_labels
 from samplerzoo.data.options import DataOptions
 from samplerzoo.data.pictures import PictureError, is_picture, walk
 from samplerzoo.errors import UsageError, ZooError, reason
+from samplerzoo.trust.limits import MOST_LETTERS
 from samplerzoo.trust.pointers import refuse_pointer
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ PICTURES = ("image", "images", "img", "picture", "photo", "pixel_values", "png",
 """Names of columns that are preferred if several hold pictures."""
 BYTES = ("binary", "large_binary")
 """Types of columns of bytes. The only such column is taken for pictures."""
+TEXTS = ("string", "large_string")
+"""Types of columns of texts."""
 SHOWN_LETTERS = 40
 """Characters of a column's name in a note."""
 PARQUET = b"PAR1"
@@ -130,13 +133,12 @@ def open_table(options: DataOptions, split: str, *, whole: bool = False) -> Tabl
     if not len(rows):
         raise ZooError(f"{dataset} holds no images in its split {split!r}")
     column, others = _image_column(rows, options.image_column, dataset)
+    if _is_no_picture(rows, column):
+        raise _no_pictures(rows, column, dataset)
     try:
         rows = rows.cast_column(column, datasets.Image(decode=False))
     except Exception as error:  # datasets and pyarrow may raise any error
-        held = rows.features[column]
-        raise UsageError(
-            f"{dataset}: the column {column!r} holds {str(held)[:60]}, and no pictures: name another --image-column"
-        ) from error
+        raise _no_pictures(rows, column, dataset) from error
     rows, lacking = _with_pictures(rows, column, dataset)
     labels = read_labels(rows, options.label_column, dataset, opened.label_names)
     labelled_by = (opened.labelled_by if labels.column == "label" else None) or f"the column {labels.column!r}"
@@ -188,8 +190,8 @@ def _open(options: DataOptions, split: str, *, whole: bool) -> _Opened:
 def _file(path: Path, split: str, *, whole: bool) -> datasets.Dataset:
     import datasets
 
-    if path.suffix != ".parquet":
-        unpack = "; unpack it first" if path.suffix in (".zip", ".tar", ".gz", ".tgz", ".7z") else ""
+    if path.suffix.lower() != ".parquet":
+        unpack = "; unpack it first" if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z") else ""
         raise UsageError(f"{path} is not a .parquet file{unpack}; give that, a folder of images, or a hub name")
     if not whole:
         raise UsageError(f"{path} is one file and has no split {split!r}: give the folder with all splits")
@@ -208,7 +210,7 @@ def _folder(path: Path, split: str, label_column: str | None, *, whole: bool) ->
         if split not in found:
             raise UsageError(f"{path} has no split {split!r}; its splits: {', '.join(found)}")
         return _Opened(found[split])
-    tables = sorted(walk(path, lambda file: file.suffix == ".parquet" and file.name not in METADATA))
+    tables = sorted(walk(path, lambda file: file.suffix.lower() == ".parquet" and file.name.lower() not in METADATA))
     if tables and (_holds_images(tables[0]) or not list_pictures(path, split).files):
         beside = sum(1 for _ in walk(path, is_picture))
         chosen, divided = _parquet_split(path, tables, split)
@@ -392,12 +394,37 @@ def _image_column(rows: datasets.Dataset, name: str | None, dataset: str) -> tup
     if name is not None:
         return name, []
     found = sorted(declared + alike, key=lambda key: key.strip().lower() not in PICTURES)
+    named = [key for key in rows.features if key.strip().lower() in PICTURES]
+    supposed = next((key for key in named if getattr(rows.features[key], "dtype", "") != "null"), None)
+    if not found and supposed is not None:
+        raise _no_pictures(rows, supposed, dataset)
     if not found:
         raise UsageError(
             f"{dataset} has no image column; its columns: {listed(rows.column_names)}: name one with "
             "--image-column, as `train` and `ref make` take it"
         )
     return found[0], found[1:]
+
+
+def _is_no_picture(rows: datasets.Dataset, column: str) -> bool:
+    """Tell whether a column holds lists, which datasets takes for pixels, or texts that are no files here."""
+    import datasets
+
+    kind = rows.features[column]
+    first = next((value for value in rows[column] if value is not None), None)
+    if getattr(kind, "dtype", "") in TEXTS:
+        return first is not None and not (len(first) < MOST_LETTERS and os.path.isfile(first))
+    return isinstance(kind, (datasets.List, datasets.LargeList))
+
+
+def _no_pictures(rows: datasets.Dataset, column: str, dataset: str) -> UsageError:
+    """Say what a column holds in place of pictures, and how a table names those of other files."""
+    first = next((value for value in rows[column] if value is not None), None)
+    return UsageError(
+        f"{dataset}: the column {column!r} holds {str(rows.features[column])[:60]}, such as {first!r:.40}, and no "
+        "pictures: name another --image-column; of pictures in files, give their folder, with a metadata.csv in it "
+        "that has the columns file_name and label"
+    )
 
 
 def _chosen(column: str, others: Sequence[str]) -> str | None:

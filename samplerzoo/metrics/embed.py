@@ -19,6 +19,7 @@ from samplerzoo.data.sources import ImageBatch
 from samplerzoo.errors import UsageError
 from samplerzoo.metrics.evaluate import refuse_nonfinite
 from samplerzoo.metrics.feature_files import Values, write_features
+from samplerzoo.metrics.names import spec_of
 
 BATCH_SIZE = 250
 """Images per call of the feature network."""
@@ -53,8 +54,10 @@ class Embedder:
             names: name of each image, for errors.
 
         Raises:
+            UsageError: the network is for images of another size.
             ZooError: a feature is NaN or infinite, or the network does not return one vector per image.
         """
+        check_size(self.features, images.shape[1:])
         found, classes = [], []
         # no TF32, the default of convolutions on CUDA: distances should not depend on the device
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
@@ -75,6 +78,26 @@ class Embedder:
         features = np.concatenate(found)
         refuse_nonfinite(features, names)
         return features, np.concatenate(classes) if classes else None
+
+
+def check_size(features: Features, shape: Sequence[int]) -> None:
+    """Refuse images (C, H, W) of another size than the network is for: what it says of them means nothing.
+
+    Raises:
+        UsageError: names both sizes.
+    """
+    with blaming(features):
+        size = features.image_size
+    if size is None:
+        return
+    if not (isinstance(size, tuple) and len(size) == 2):
+        raise bad_answer(features, "image_size", size, "None or (height, width)")
+    _, height, width = shape
+    if size != (height, width):
+        raise UsageError(
+            f"images of {width}x{height}; the network of {spec_of(features)} is for {size[1]}x{size[0]}: give images "
+            f"of that size, or other features, as --features pixels with real images of {width}x{height}"
+        )
 
 
 def text_features(features: Features, texts: Sequence[str], device: str) -> Values:

@@ -108,7 +108,7 @@ class Reference:
 
 def is_reference(name: str, features: Features) -> bool:
     """Return True if `name` is a reference of these features, or has the suffix of a reference file."""
-    return Path(name).suffix in SUFFIXES or name in named_references(features)
+    return Path(name).suffix.lower() in SUFFIXES or name in named_references(features)
 
 
 def named_references(features: Features) -> dict[str, Path]:
@@ -120,7 +120,7 @@ def named_references(features: Features) -> dict[str, Path]:
 
 def check_suffix(path: Path) -> None:
     """Raise UsageError if a path does not have the suffix of a reference file."""
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path}: a reference is a .safetensors file, or .npz for pytorch-fid")
 
 
@@ -151,7 +151,7 @@ def load_reference(name: str, features: Features) -> Reference:
     """
     path = _find(name, features)
     refuse_pointer(path)
-    found = _load_npz(path) if path.suffix == NPZ else _load(path)
+    found = _load_npz(path) if path.suffix.lower() == NPZ else _load(path)
     if found.features_id not in (None, features.id):
         words = ["samplerzoo", "ref", "make", "DATA", "--features", spec_of(features), "-o", str(path)]
         raise UnfitReference(
@@ -169,7 +169,7 @@ def save_reference(reference: Reference, path: Path) -> None:
     """
     check_suffix(path)
     with atomic_file(path) as partial:
-        if path.suffix == NPZ:
+        if path.suffix.lower() == NPZ:
             with partial.open("wb") as file:
                 np.savez(file, mu=reference.mean, sigma=reference.covariance)
             return
@@ -314,7 +314,7 @@ def _compact(sample: Values) -> NDArray[np.floating]:
 
 def _find(name: str, features: Features) -> Path:
     path = Path(os.path.expanduser(name))
-    if path.suffix in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         if not path.is_file():
             raise UsageError(f"no file {name}")
         return path

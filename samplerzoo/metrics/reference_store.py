@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from samplerzoo.core.features import Features
 from samplerzoo.data import sources
+from samplerzoo.errors import ZooError
 from samplerzoo.metrics import reference
-from samplerzoo.metrics.embed import Embedder, embed_stream
+from samplerzoo.metrics.embed import Embedder, check_size, embed_stream
 from samplerzoo.metrics.reference import Reference
 from samplerzoo.system.files import cache_folder, digest, digest_text
 from samplerzoo.system.processes import on_main
@@ -39,17 +43,30 @@ def obtain_reference(
         return reference.load_reference(name, features)
 
     def make() -> tuple[str, Path]:
+        images = sources.image_batches(name, split)
+        check_size(features, images.shape)
         key = digest_text(f"{_content(name, split)} {features.id} {reference.SAMPLE_SIZE}")
         path = cache_folder("references") / f"{key}.safetensors"
-        if not path.exists():
-            images = sources.image_batches(name, split)
-            batches = embed_stream(sources.announced(images), Embedder(features, device))
-            made = reference.make_reference(batches, features.id, name, class_names=images.class_names)
+        with suppress(OSError):  # a home that may not be read keeps none
+            if path.exists():
+                return key, path
+        batches = embed_stream(sources.announced(images), Embedder(features, device))
+        made = reference.make_reference(batches, features.id, name, class_names=images.class_names)
+        try:
+            reference.save_reference(made, path)
+        except (OSError, ZooError):  # a home that is read-only costs the reference each time
+            path = Path(_folder_of_this_process().name) / path.name
             reference.save_reference(made, path)
         return key, path
 
     key, path = on_main(make)
     return dataclasses.replace(reference.load_reference(str(path), features), name=_short(name), id=key)
+
+
+@functools.cache
+def _folder_of_this_process() -> TemporaryDirectory[str]:
+    """Return a folder that lasts as long as this process."""
+    return TemporaryDirectory()
 
 
 def _short(name: str) -> str:

@@ -13,7 +13,6 @@ import io
 import itertools
 import json
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ from samplerzoo.report import errors, tables
 from samplerzoo.report.decide import COMPARED, ROUNDING, common_seeds, distance_of, on_seeds
 from samplerzoo.report.errors import by_seed, pairs
 from samplerzoo.report.image_table import FEW
-from samplerzoo.report.line_names import name_lines, number, settings
+from samplerzoo.report.line_names import name_lines, number, numbered, settings
 from samplerzoo.report.series import Floor, along, columns, floor_of, rank
 from samplerzoo.sampling.command import command_line
 from samplerzoo.system.files import atomic_file
@@ -129,11 +128,8 @@ def write_page(
     ]
     sections = [_section(table, folders, findings, baselines.get(table.protocol), pictures) for table in compared]
     models = dict.fromkeys(row.protocol.model for _, row in found)
-    titles: Counter[str] = Counter()
-    for section in sections:
-        titles[section["title"]] += 1
-        if titles[section["title"]] > 1:  # the same title, but other labels, references or weights
-            section["title"] += f" ({titles[section['title']]})"
+    for section, title in zip(sections, numbered([section["title"] for section in sections]), strict=True):
+        section["title"] = title
     data = json.dumps({"title": ", ".join(models), "sections": sections}, allow_nan=False)
     template = importlib.resources.files("samplerzoo.report").joinpath("page.html").read_text(encoding="utf-8")
     head, _, rest = template.partition("/*plotly*/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,13 @@ def option_text(name: str, value: Any) -> str:
 def number(value: float) -> str:
     """Write a number in its shortest form that loses no digits: 0.5, 2, 0.30000000000000004."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+def numbered(titles: Sequence[str]) -> list[str]:
+    """Put (2), (3), ... behind titles that were there before, as of rows with other labels, references or weights."""
+    seen: Counter[str] = Counter()
+    found = []
+    for title in titles:
+        seen[title] += 1
+        found.append(title if seen[title] == 1 else f"{title} ({seen[title]})")
+    return found

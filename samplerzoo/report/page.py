@@ -25,7 +25,7 @@ from samplerzoo.report.errors import ErrorTable, error_tables, section
 from samplerzoo.report.errors import findings as findings_of_errors
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
-from samplerzoo.report.line_names import Axis, settings
+from samplerzoo.report.line_names import Axis, numbered, settings
 from samplerzoo.report.scores import findings as findings_of_scores
 from samplerzoo.report.scores import score_sections, score_tables
 from samplerzoo.report.series import (
@@ -79,9 +79,10 @@ class Report:
     def __str__(self) -> str:
         """Return the findings as lines of text, with the paths last."""
         lines = []
-        for protocol, found in self.findings.items():
+        titles = numbered([f"{protocol.model}, {protocol.metric}" for protocol in self.findings])
+        for title, found in zip(titles, self.findings.values(), strict=True):
             if len(self.findings) > 1:
-                lines.append(f"{protocol.model}, {protocol.metric}:")
+                lines.append(f"{title}:")
             lines += found
         page = "to filter, compare and look at pictures in a browser: pip install plotly, then `samplerzoo report`"
         return "\n".join([*lines, str(self.page or page), str(self.path)])
@@ -124,7 +125,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     ]
     parts = [
         f"# Samplers compared: {plain(', '.join(models))}",
-        *(part for each in tqdm(written, "report", delay=DELAY, leave=False, disable=None) for part in each),
+        *_told_apart(part for each in tqdm(written, "report", delay=DELAY, leave=False, disable=None) for part in each),
         *_colophon(lines, folder, baseline),
         f"Every row of every table: [{CSV_FILE}]({CSV_FILE}) and [{RESULTS_FILE}]({RESULTS_FILE}).",
     ]
@@ -144,6 +145,14 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
         }
         interactive.write_page([(folder, row) for row in every], evidence, page, said, baselines)
     return Report(folder / REPORT_FILE, page, {protocol: found for protocol, found in said.items() if found})
+
+
+def _told_apart(parts: Iterable[str]) -> Iterator[str]:
+    """Put a number behind the titles of sections that are there already, as the page does."""
+    found = [*parts]
+    heads = [place for place, part in enumerate(found) if part.startswith("## ")]
+    titles = dict(zip(heads, numbered([found[place] for place in heads]), strict=True))
+    return (titles.get(place, part) for place, part in enumerate(found))
 
 
 def _refuse_unknown(baseline: str | None, tables: Sequence[Judge | ErrorTable]) -> None:

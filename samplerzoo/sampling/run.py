@@ -28,10 +28,12 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.duration import Duration
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Offload
+from samplerzoo.data.class_names import listed
 from samplerzoo.data.folders import left_out
 from samplerzoo.errors import UsageError, ZooError
+from samplerzoo.models.folder import INFO_FILE
 from samplerzoo.models.load import open_model, warn
-from samplerzoo.options import Options
+from samplerzoo.options import Name, Options
 from samplerzoo.sampling import trajectory, tuning
 from samplerzoo.sampling.driver import split_batches, stream, timed_batches
 from samplerzoo.sampling.idle import warn_of_idle_options
@@ -78,6 +80,7 @@ class RunRecord(Options):
 
     recipe: Recipe
     num_images: PositiveInt
+    class_names: tuple[Name, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -287,6 +290,13 @@ def _same_run(run: Run, folder: Path) -> dict[str, Any]:
     differences = old.recipe.differences(run.recipe)
     if differences:
         raise UsageError(f"{folder} holds another run, with {'; '.join(differences)}: --overwrite or another folder")
+    names = run.plan.model.class_names
+    if old.class_names and old.class_names != names:
+        now = f"now calls them {listed(names)}" if names else "has none now"
+        raise UsageError(
+            f"{folder} holds images of classes with the names {listed(old.class_names)}, and {run.recipe.model} "
+            f"{now}: give it its names back in {INFO_FILE}, or take another folder, or --overwrite"
+        )
     if old.num_images > run.plan.num_images:
         raise UsageError(
             f"the run in {folder} has {old.num_images} images: --num-images cannot be fewer when it is resumed"

@@ -40,16 +40,24 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`, and rename it to `path` if the block ends without error.
 
     The folder is created if need be. After an error the old file is untouched and the temporary one is deleted.
+
+    Raises:
+        OSError, ZooError: it cannot be written; names the file, and not the temporary one.
     """
     target = Path(path_text("the name of a file", path))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")
     try:
         yield partial
         _move(partial, target)
     except Exception as error:
         if type(error).__name__ == "SafetensorError":  # safetensors raises it instead of OSError
-            raise ZooError(f"{target}: cannot be written: {reason(error)}") from error
+            code = re.search(r"\(os error (\d+)\)", str(error))
+            raise ZooError(
+                f"{target}: cannot be written: {os.strerror(int(code[1])) if code else reason(error)}"
+            ) from error
+        if isinstance(error, OSError) and PARTIAL in str(error.filename):
+            error.filename, error.filename2 = str(target), None
         raise
     finally:
         partial.unlink(missing_ok=True)
@@ -62,8 +70,12 @@ def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     Other files in `folder` stay. A reader may meet new files beside old ones, but never half a file.
     """
     root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
+    _make_folder(root)
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
+    except OSError as error:
+        error.filename = str(root)
+        raise
     try:
         yield beside
         for source in sorted(path for path in beside.rglob("*") if path.is_file()):
@@ -144,7 +156,7 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
     """Lock an output folder until the block ends, so that no other program writes there. Create it if need be.
 
     Partial files of killed programs are removed. In a multi-process run every process calls this, and the main one
-    takes the lock.
+    takes the lock. If the block refuses the request, no new lock file stays among the user's files.
 
     Args:
         what: noun for the other program in the error message.
@@ -157,11 +169,11 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
 
     from samplerzoo.system.processes import on_main  # imports torch
 
-    lock = FileLock(folder / LOCK_FILE)
+    lock, before = FileLock(folder / LOCK_FILE), (folder / LOCK_FILE).exists()
 
     def take() -> None:
         contents(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -171,8 +183,25 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
     on_main(take)
     try:
         yield
+    except UsageError:
+        if lock.is_locked and not before:
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+        raise
     finally:
         lock.release()
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder if need be.
+
+    Raises:
+        UsageError: it is a link to what is not there.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise UsageError(
+            f"{folder} is a link to {os.readlink(folder)}, which is not there: make that, or remove the link"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -175,6 +175,7 @@ def build_resnet(options: ClassifierOptions, data: ImageData) -> ResNetForImageC
         raise UsageError(f"--hidden-sizes has {len(options.hidden_sizes)} stages and --depths {len(options.depths)}")
     config = ResNetConfig(
         num_channels=data.channels + (not options.clean),
+        image_size=data.image_size,
         embedding_size=options.hidden_sizes[0],
         hidden_sizes=list(options.hidden_sizes),
         depths=list(options.depths),

@@ -14,6 +14,8 @@ import torch
 from samplerzoo.data import image_sets as data
 from samplerzoo.data.class_names import listed
 from samplerzoo.data.image_sets import ImageData
+from samplerzoo.data.options import DIGITS
+from samplerzoo.data.tables import open_table
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.models.load import ModelFolder
 from samplerzoo.system.processes import processes
@@ -39,6 +41,7 @@ def train_classifier(options: ClassifierOptions) -> Report:
 
 def _run(options: Chosen, make_task: Callable[[Chosen], Task]) -> Report:
     check_flags(options)
+    _check_apart(options)
     options = with_launcher(options)
     accelerator = make_accelerator(options)
     with hold_folder(options):  # locked before the data are read, which may take minutes
@@ -48,21 +51,22 @@ def _run(options: Chosen, make_task: Callable[[Chosen], Task]) -> Report:
 def _images(options: LoopOptions) -> ImageData:
     """Load the training images, and print a summary of them."""
     images = data.load_images(options)
-    _check_apart(images, Path(os.path.expanduser(options.dataset)), Path(options.output_dir))
     if not processes()[0]:
         print(images.summary)
     return images
 
 
-def _check_apart(images: ImageData, folder: Path, output: Path) -> None:
+def _check_apart(options: LoopOptions) -> None:
     """Refuse to write into the folder of the images, where pictures of the training would later be read as data.
 
     Raises:
         UsageError: the output is in the folder of the images, and these are files.
     """
-    first = None if images.table is None else images.table.path(0)
-    inside = first is not None and Path(first).is_file() and Path(first).is_relative_to(folder)
-    if inside and output.resolve().is_relative_to(folder.resolve()):
+    folder, output = Path(os.path.expanduser(options.dataset)), Path(options.output_dir)
+    if options.dataset == DIGITS or not folder.is_dir() or not output.resolve().is_relative_to(folder.resolve()):
+        return
+    first = open_table(options, options.split).path(0)
+    if first is not None and Path(first).is_file() and Path(first).is_relative_to(folder):
         raise UsageError(
             f"--output-dir {output} lies in the folder of the images, and what is drawn there would be read as data: "
             f"give one outside of {folder}"

@@ -94,22 +94,26 @@ def read_lines(path: Path, schema: type[Schema], way_out: str | None = None) -> 
     A killed process may have left such a line, and the rest of the file is valid.
 
     Args:
-        way_out: advice for a line that was changed after it was written, in files whose lines are `sealed`. Lines of
-            earlier versions have no digest, and are not checked for that.
+        way_out: advice for a line that is wrong, or was changed after it was written, in files whose lines are
+            `sealed`. Lines of earlier versions have no digest, and are not checked for changes.
 
     Raises:
         ZooError: any other line is wrong. The message names it.
     """
     found = []
     for number, line in enumerate(whole_lines(path), 1):
-        content, name = _content(line, f"{path}, line {number}"), f"{path}, line {number}"
-        if (
-            way_out is not None
-            and isinstance(content, dict)
-            and content.pop(DIGEST, None) not in (None, _seal(content))
-        ):
-            raise ZooError(f"{name}: was changed after it was written; {way_out}")
-        found.append(_fitting(content, schema, name))
+        name = f"{path}, line {number}"
+        try:
+            content = _content(line, name)
+            if (
+                way_out is not None
+                and isinstance(content, dict)
+                and content.pop(DIGEST, None) not in (None, _seal(content))
+            ):
+                raise ZooError(f"{name}: was changed after it was written")
+            found.append(_fitting(content, schema, name))
+        except ZooError as error:
+            raise ZooError("; ".join(filter(None, [str(error), way_out]))) from error
     return found
 
 
@@ -124,19 +128,22 @@ def _seal(record: Mapping[str, Any]) -> str:
 
 
 def whole_lines(path: Path) -> list[bytes]:
-    """Return the lines of a JSON Lines file, without empty ones, and without a last line that is not JSON."""
+    """Return the lines of a JSON Lines file, without empty ones, and without a last line that is not JSON.
+
+    A newline may stand behind that one, as of an editor that opened and saved the file.
+    """
     if not path.exists():
         return []
     try:
-        *lines, last = path.read_bytes().removeprefix(BOM).split(b"\n")
+        lines = [line for line in path.read_bytes().removeprefix(BOM).split(b"\n") if line.strip()]
     except OSError as error:
         raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
     try:
-        _parsed(last)
-        lines.append(last)
+        if lines:
+            _parsed(lines[-1])
     except (ValueError, RecursionError):
-        pass
-    return [line for line in lines if line.strip()]
+        lines.pop()
+    return lines
 
 
 def _bytes(path: Path) -> bytes:

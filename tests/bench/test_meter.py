@@ -55,6 +55,15 @@ def test_the_command_of_a_refusal_works_when_it_is_pasted(
     Meter(suite(of_digits, reference=flag), "cpu").check((1, 8, 8))
 
 
+@pytest.mark.parametrize("cache", ["a file", "a read-only home"])
+def test_a_cache_that_cannot_be_written_does_not_end_the_work(
+    cache: str, of_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache") if cache == "a file" else "/proc/nowhere")
+    assert Meter(suite(of_digits, reference="digits", reference_split="test"), "cpu")._reference.count == 359
+
+
 def test_a_folder_or_a_data_set_is_a_reference_and_made_once(
     of_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pandas import Series
 
 from samplerzoo import bench
-from samplerzoo.bench.results import read_rows
+from samplerzoo.bench.results import append_rows, read_rows
 from samplerzoo.errors import UsageError, ZooError
 
 REPORTS = sorted(path.parent for path in Path(__file__).parents[2].glob("benchmarks/reports/*/results.jsonl"))
@@ -40,6 +40,17 @@ def test_fields_keep_the_order_of_the_file(folder: Path) -> None:
     with (folder / "results.csv").open() as file:
         head = next(csv.reader(file))
     assert [*bench.frame(folder).columns] == head
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\n"])
+def test_rows_are_added_in_the_place_of_half_a_row(tmp_path: Path, end: str) -> None:
+    file = tmp_path / "results.jsonl"
+    first, second, *_ = (REPORTS[0] / "results.jsonl").read_text().splitlines()
+    file.write_text(f"{first}\n{second[:200]}{end}")
+    rows = read_rows(tmp_path)
+    assert len(rows) == 1
+    append_rows(tmp_path, read_rows(REPORTS[0])[1:])
+    assert read_rows(tmp_path) == read_rows(REPORTS[0])
 
 
 def test_a_folder_without_rows(tmp_path: Path) -> None:

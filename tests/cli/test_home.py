@@ -48,3 +48,34 @@ def test_a_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "x.safetensors").mkdir()
     assert main(["ref", "make", "digits", "--features", "pixels", "-o", str(tmp_path / "x.safetensors")]) == 2
     assert "x.safetensors is a folder; give a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "suffix"),
+    [
+        (["compare", "PLACE", "--html"], ".html"),
+        (["rerun", "x.png", "-o"], ".png"),
+        (["show", "--sampler", "ddim", "-o"], ".png"),
+        (["show", "--sampler", "ddim", "--plane", "flow", "-o"], ".svg"),
+        (["ref", "make", "digits", "--features", "pixels", "-o"], ".safetensors"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_written_takes_the_place_of_no_file_of_another_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], suffix: str
+) -> None:
+    file = tmp_path / "results.jsonl"
+    file.write_text("wanted")
+    assert main([word.replace("PLACE", str(tmp_path)) for word in words] + [str(file)]) == 2
+    said = capsys.readouterr()
+    assert (said.out, len(said.err.splitlines())) == ("", 1)
+    assert f"{file}: " in said.err
+    assert f"is a {suffix} file" in said.err
+    assert file.read_text() == "wanted"
+
+
+def test_suffixes_in_capitals_are_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("X.SAFETENSORS", "X.NPZ"):
+        path = str(tmp_path / name)
+        assert main(["ref", "make", "digits", "--features", "pixels", "-o", path]) == 0
+        assert main(["eval", "--fake", "digits", "--real", path, "--features", "pixels"]) == 0

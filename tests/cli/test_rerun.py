@@ -51,6 +51,32 @@ def test_other_weights_are_noticed(cli, image: Path, tiny_model: Path, tiny_unet
     assert "not the same image" in answer.err
 
 
+def test_other_names_of_classes_are_noticed(cli, tiny_model: Path) -> None:
+    """The names are no part of the weights, and say which class a name of --class-labels means."""
+
+    def name(*names: str) -> None:
+        file = tiny_model / "samplerzoo.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "class_names": names or None}))
+
+    words = ["run", "--model", tiny_model, "--steps", 2]
+    asked, all_of_them = ["-o", "out", "--class-labels", "y,z"], ["-o", "all"]
+    name("x", "y", "z")
+    for more in (asked, all_of_them):
+        assert cli(*words, *more, "--num-images", 2).code == 0
+    before = Path("all/run.json").read_text()
+    for names, said in ((("z", "x", "y"), "now calls them z, x, y"), ((), "has none now")):
+        name(*names)
+        answer = cli(*words, *all_of_them, "--num-images", 3, "--resume")
+        answer.refuses(2, f"all holds images of classes with the names x, y, z, and {tiny_model} {said}")
+        assert Path("all/run.json").read_text() == before
+    name("z", "x", "y")
+    answer = cli("rerun", "out/images/000001.png")
+    assert "the image is of class 2, and --class-labels y,z means class 0 of the model now: the names" in answer.err
+    name("x", "y", "z")
+    assert cli("rerun", "out/images/000001.png").err == ""
+    assert cli(*words, *asked, "--num-images", 3, "--resume").code == 0
+
+
 def test_what_cannot_be_made_again(cli, image: Path) -> None:
     cli("rerun", "nowhere.png").refuses(2, "nowhere.png")
     cli("rerun", "out").refuses(2, "out is a folder; give a file")

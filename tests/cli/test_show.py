@@ -99,7 +99,9 @@ def test_points_are_no_images(cli, tmp_path: Path) -> None:
     cli(*words, "--images", 4).refuses(2, "--images is for images, and --plane moves points")
     cli(*words, "--trajectory").refuses(2, "--trajectory is for images")
     cli(*words, "--labels", 3).refuses(2, "labels")
-    cli(*words, "-o", "show.png").refuses(2, "-o show.png: --plane makes a picture that moves, whose name ends in .svg")
+    cli(*words, "-o", "show.png").refuses(
+        2, "show.png: a picture that moves, as of --plane, is a .svg file: give a name that ends in .svg"
+    )
     cli("show", "--sampler", "ddim", "--plane", "nowhere").refuses(2, "nowhere")
     assert not [*tmp_path.glob("show.*")]
 

@@ -62,6 +62,18 @@ def by_class(data: ImageData) -> dict[str, list[int]]:
         pytest.param(["x_train/a/0", "x_train/b/1", "x_test/a/2"], 2, ["a", "b"], id="splits of a named set"),
         pytest.param(["train station/0", "bus station/1"], 2, ["bus station", "train station"], id="a class of trains"),
         pytest.param(["test tube/0", "crash test/1"], 2, ["crash test", "test tube"], id="classes of tests"),
+        pytest.param(["s_train/s_train/a/0", "s_test/s_test/a/1", "s_pred/s_pred/2"], 1, ["a"], id="Intel's"),
+        pytest.param(["train/train/a/0", "train/train/b/1", "test/test/a/0"], 2, ["a", "b"], id="splits in themselves"),
+        pytest.param(["train/train/0", "test1/test1/0"], 1, [], id="pictures in splits in themselves"),
+        pytest.param(["s_train/a/0", "s_test/a/0", "more/0"], 1, ["a"], id="named splits beside something else"),
+        pytest.param(["train/a/0", "train/b/1", "test/0", "pred/0"], 2, ["a", "b"], id="pictures to be labelled"),
+        pytest.param(["train/0", "test/0", "Unlabeled images/0"], 1, [], id="pictures without labels"),
+        pytest.param(["pred/0", "other/0"], 2, ["other", "pred"], id="a class pred"),
+        pytest.param(["train/0", "train_masks/0", "test/0"], 1, [], id="masks"),
+        pytest.param(["Training/a/0", "Test/a/0", "test-many/0"], 1, ["a"], id="two tests"),
+        pytest.param(["sad/train/0", "sad/test/0", "glad/train/0", "glad/2"], 2, ["glad", "sad"], id="below classes"),
+        pytest.param(["x/sad/Train/0", "x/sad/val/0", "x/glad/Train/0"], 2, ["glad", "sad"], id="one around classes"),
+        pytest.param(["test tube/a/0", "train set/a/1", "x/2"], 3, ["test tube", "train set", "x"], id="other things"),
         pytest.param(["10/0", "2/0", "1/0"], 3, ["1", "2", "10"], id="numbers as numbers"),
         pytest.param(["猫/0", "b c/1", "tench, Tinca tinca/2"], 3, ["b c", "tench, Tinca tinca", "猫"], id="any names"),
     ],
@@ -76,6 +88,21 @@ def test_which_images_and_classes_a_folder_has(
     assert (len(measured), list(measured.class_names)) == (images, classes)
     assert f"{images} images" in found.summary
     assert all(name in found.summary for name in classes)
+
+
+def test_splits_below_some_of_the_classes_are_refused(tmp_path: Path) -> None:
+    """Training on all of it would be training on what is kept for tests."""
+    for files in (
+        ["a/train/0", "a/test/1", "b/2"],
+        ["a/x/train/0", "a/x/test/0", "b/0"],
+        ["a/train/0", "a/test/0", "b/val/0"],
+    ):
+        root = tmp_path / str(len([*tmp_path.iterdir()]))
+        put(root, *(f"{name}.png" for name in files))
+        inner = "a/x" if "x" in files[0] else "a"
+        said = f"{inner} holds the splits test, train, and not every folder beside it does: put its pictures into "
+        with pytest.raises(UsageError, match=f"{said}{root / 'train' / inner}"):
+            load(root)
 
 
 def test_labels_are_those_of_the_folders(tmp_path: Path) -> None:
@@ -197,6 +224,18 @@ def test_a_table_of_pandas_has_pictures_too(tmp_path: Path) -> None:
         load(path, image_column="target")
 
 
+@pytest.mark.parametrize("cell", ["http://example.com/x.png", "aGVsbG8=", "pic/1.png", "x" * 10**6, [1, 2, 3], 7])
+def test_columns_that_hold_no_pictures_are_said_to(tmp_path: Path, cell: object) -> None:
+    import pandas
+
+    file = tmp_path / "train.parquet"
+    pandas.DataFrame({"image": [cell] * 2, "label": [0, 1]}).to_parquet(file)
+    for options in ({}, {"image_column": "image"}):
+        with pytest.raises(UsageError, match=r"the column 'image' holds .*, and no pictures: .* metadata\.csv") as told:
+            load(file, **options)
+        assert len(str(told.value)) < 500
+
+
 @pytest.mark.parametrize(
     ("names", "split", "images"),
     [
@@ -228,6 +267,19 @@ def test_a_table_of_figures_beside_pictures_is_no_data_set(tmp_path: Path) -> No
     put(tmp_path, "0.png", "1.png")
     pandas.DataFrame({"loss": [1.0]}).to_parquet(tmp_path / "results.parquet")
     assert len(load(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "labels.CSV", "x/y.json"])
+def test_a_table_of_labels_beside_pictures_is_not_passed_over_without_a_word(tmp_path: Path, name: str) -> None:
+    import pandas
+
+    put(tmp_path, "x/0.png", "x/1.png")
+    pandas.DataFrame({"image": ["x/0.png", "x/1.png"], "label": [0, 1]}).to_parquet(tmp_path / name)
+    told = f"not read: {name} (labels are read from a metadata.csv beside the pictures, with the columns file_name and"
+    assert told in load(tmp_path).summary
+    assert told in image_batches(str(tmp_path), "train").summary
+    (tmp_path / "metadata.csv").write_text("file_name,label\nx/0.png,a\nx/1.png,b\n")
+    assert "not read" not in load(tmp_path).summary
 
 
 def test_what_datasets_saved_to_disk(tmp_path: Path) -> None:
@@ -403,3 +455,14 @@ def test_a_parquet_file_without_rows_is_one_line(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, tmp_path / "none.parquet")
     with pytest.raises(ZooError, match=r"none\.parquet: a parquet file without rows"):
         image_batches(str(tmp_path / "none.parquet"), "train")
+
+
+def test_suffixes_in_capitals_are_the_same(tmp_path: Path) -> None:
+    file = rows(tmp_path / "a" / "TRAIN.PARQUET", [png(), png(1)], [0, 1])
+    assert by_class(load(file)) == by_class(load(file.parent)) == {"0": [0], "1": [1]}
+    put(tmp_path / "b", "0.PNG", "1.PNG")
+    (tmp_path / "b" / "METADATA.CSV").write_text("file_name,label\n0.PNG,x\n1.PNG,y\n")
+    assert by_class(load(tmp_path / "b")) == {"x": [0], "y": [1]}
+    (tmp_path / "set.ZIP").touch()
+    with pytest.raises(UsageError, match=r"set\.ZIP is not a \.parquet file; unpack it first"):
+        load(tmp_path / "set.ZIP")

@@ -283,6 +283,7 @@ def test_a_network_that_gives_no_vector_an_image_is_refused() -> None:
         ("load_head", lambda self, device: 3, "load_head gives a int, and has to give None or a function of features"),
         ("load_head", lambda self, device: lambda x: x, r"load_head's function gives a Tensor .* a tensor \(2,\)"),
         ("id", property(lambda self: 7), "id gives a int, and has to give a text"),
+        ("image_size", property(lambda self: 28), r"image_size gives a int, and has to give None or \(height, width\)"),
     ],
 )
 def test_what_is_no_feature_network_is_refused(member: str, value: Any, said: str) -> None:
@@ -295,6 +296,34 @@ def test_what_is_no_feature_network_is_refused(member: str, value: Any, said: st
 def test_images_of_other_channels_are_refused(toy: Path) -> None:
     with pytest.raises(UsageError, match="images of 1 channel, and these have 3"):
         Embedder(parse_features(f"classifier:{toy}"))(np.zeros((2, 3, 8, 8), dtype=np.uint8), ["", ""])
+
+
+def test_images_of_another_size_than_the_network_is_for_are_refused(
+    toy: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """A network of convolutions computes with images of any size, and what it says of another one means nothing."""
+    shutil.copytree(toy, tmp_path / "toy")
+    config = tmp_path / "toy/features/config.json"
+    assert main(["eval", "--fake", "digits", "--real", "digits", "--features", f"classifier:{tmp_path / 'toy'}"]) == 0
+    known, features = json.loads(config.read_text()), f"classifier:{tmp_path / 'toy'}"
+    for size in (8, [8, 8]):
+        config.write_text(json.dumps({**known, "image_size": size}))
+        assert main(["eval", "--fake", "digits", "--features", features]) == 0
+    config.write_text(json.dumps({**known, "image_size": [28, 20]}))
+    monkeypatch.setattr("samplerzoo.cli.evaluate._test", None)  # it would fail: the images are refused before
+    for words in (
+        ["eval", "--fake", "digits"], ["eval", "--fake", "digits", "--real", "digits"],
+        ["ref", "make", "digits", "-o", str(tmp_path / "x.safetensors")],
+        ["bench", "--model", str(tiny_model), "--sampler", "ddim", "--images", "2", "-o", str(tmp_path / "bench")],
+    ):  # fmt: skip
+        capsys.readouterr()
+        assert main([*words, "--features", features]) == 2
+        said = f"images of 8x8; the network of {features} is for 20x28: give images of that size, or other features"
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
+    config.write_text(json.dumps({**known, "image_size": "large"}))
+    assert main(["eval", "--fake", "digits", "--features", features]) == 1
+    assert f"{config}: image_size is 'large', and no size" in capsys.readouterr().err
 
 
 def test_labels_of_a_folder_are_matched_with_the_classes_of_the_features_by_name(

@@ -24,7 +24,7 @@ from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report import errors, gallery, plots, tables
 from samplerzoo.report.decide import Judge
 from samplerzoo.report.line_names import Axis
-from samplerzoo.report.page import make_report, write_report
+from samplerzoo.report.page import Report, make_report, write_report
 from samplerzoo.report.series import FD, along, average
 
 ETAS = (0.0, 0.2, 1.0)
@@ -139,6 +139,12 @@ def test_errors_are_said_on_the_terminal_as_distances_are(tmp_path: Path) -> Non
     assert titles == ["fd_mnist", "error"]
 
 
+def test_protocols_of_one_title_are_told_apart_on_the_terminal() -> None:
+    found = {protocol(): ["a"], protocol(fingerprint="e" * 64): ["b"], protocol(images=500): ["c"]}
+    said = str(Report(Path("report.md"), None, found)).splitlines()
+    assert said[:-2] == ["mnist, fd_mnist@2000:", "a", "mnist, fd_mnist@2000 (2):", "b", "mnist, fd_mnist@500:", "c"]
+
+
 def test_the_baseline_is_in_every_section_that_has_it(tmp_path: Path) -> None:
     rows = [sure(ddim(eta, 5, fd), 0.3) for eta, fd in ((0.0, 0.6), (1.0, 0.7))]
     influence(tmp_path, rows, 0.3, 0.01)
@@ -182,7 +188,7 @@ def test_no_table_holds_two_protocols(tmp_path: Path) -> None:
     text = written(tmp_path, rows)
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:4]
     assert [section.splitlines()[0] for section in sections] == [
-        "mnist: fd_mnist@2000", "mnist: fd_mnist@2000", "mnist: fd_mnist@500",
+        "mnist: fd_mnist@2000", "mnist: fd_mnist@2000 (2)", "mnist: fd_mnist@500",
     ]  # fmt: skip
     for section, tens in zip(sections, (0, 3, 2), strict=True):  # most images first: those say most
         values = [float(cell.strip("*")) for table in tables_of(section) for line in table[2:] for cell in line

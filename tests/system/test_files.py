@@ -170,3 +170,29 @@ def test_a_folder_loses_its_name_before_its_files(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="killed here"):
         remove_folder(tmp_path / "it")
     assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_a_folder_that_cannot_be_written_names_the_file_of_the_user(tmp_path: Path, library: bool) -> None:
+    """Remove the folder while it is written to, since root may write into every folder."""
+    target = tmp_path / "gone" / "mine.safetensors"
+
+    def write() -> None:
+        with atomic_file(target) as partial:
+            target.parent.rmdir()
+            save_file({"x": np.zeros(1)}, partial) if library else partial.write_text("x")
+
+    with pytest.raises((OSError, ZooError)) as failed:
+        write()
+    said = str(failed.value)
+    assert str(target) in said
+    assert "No such file or directory" in said
+    assert ".partial-" not in said
+
+
+def test_an_output_that_is_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("nowhere")
+    for make in (locked, atomic_folder, lambda folder: atomic_file(folder / "x")):
+        with pytest.raises(UsageError, match="link is a link to nowhere, which is not there"), make(link):
+            pass

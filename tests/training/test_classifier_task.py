@@ -72,7 +72,7 @@ def test_clean_classifier_learns_and_is_a_transformers_folder(small: dict[str, o
     train_classifier(options)
     folder = Path(options.output_dir)
     net = ResNetForImageClassification.from_pretrained(folder).eval()
-    assert net.config.num_channels == 1
+    assert (net.config.num_channels, net.config.image_size) == (1, 16)
     images, labels = (test := data.load_images(options, "test")).__getitems__(range(len(test)))
     with torch.no_grad():
         right = (net(images.float() / 127.5 - 1).logits.argmax(1) == labels).float().mean().item()

@@ -80,9 +80,22 @@ def test_nothing_is_written_among_the_images(
     for index in range(2):
         Image.new("L", (8, 8), index).save(tmp_path / "pets" / "cat" / f"{index}.png")
     monkeypatch.chdir(tmp_path)
-    assert main([command, "--dataset", data, "--output-dir", output, "--overwrite"]) == 2
-    assert "lies in the folder of the images" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.rglob("[!.]*")) == ["0.png", "1.png", "cat", "pets"]
+    for more in ([], ["--overwrite"]):
+        assert main([command, "--dataset", data, "--output-dir", output, *more]) == 2
+        assert "lies in the folder of the images" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["0.png", "1.png", "cat", "pets"]
+
+
+@pytest.mark.parametrize("command", ["train", "train-classifier", "run"])
+def test_a_refusal_leaves_nothing_among_the_files_of_the_user(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "mine.png")
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "--steps", "2", "-o", "."] if command == "run" else [command, "--dataset", "digits"]
+    assert main([*words, *(["--output-dir", "."] if command != "run" else [])]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
 
 
 def test_help_imports_no_torch() -> None:

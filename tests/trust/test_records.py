@@ -66,12 +66,17 @@ def test_half_a_last_line_is_passed_over_and_no_other(tmp_path: Path) -> None:
     assert read_lines(file, Point) == [Point(x=1), Point(x=2)]
     file.write_text('{"x": 1}\n{"x": 2}')
     assert read_lines(file, Point) == [Point(x=1), Point(x=2)]
+    for half in (b'{"x": \n', b'{"x": \r\n\n', '{"y": "é"}'.encode()[:-3], '{"y": "é"}'.encode()[:-3] + b"\n"):
+        file.write_bytes(b'{"x": 1}\n' + half)
+        assert read_lines(file, Point) == [Point(x=1)]
     file.write_text('{"x": \n{"x": 2}\n')
     with pytest.raises(ZooError, match="line 1"):
         read_lines(file, Point)
     file.write_bytes(b'{"x": 1}\n\xff\n{"x": 1}\n')
-    with pytest.raises(ZooError, match="line 2"):
+    with pytest.raises(ZooError, match=r"line 2: cannot be read as JSON: [^;]*$"):
         read_lines(file, Point)
+    with pytest.raises(ZooError, match=r"line 2: cannot be read as JSON: .*; remove it$"):
+        read_lines(file, Point, "remove it")
 
 
 def test_a_line_that_was_changed_is_named(tmp_path: Path) -> None:
