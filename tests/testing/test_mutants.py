@@ -21,7 +21,7 @@ from leftover_mutants import (
 from memory_mutants import MEMORY_MUTANTS, HalfTheThirdTerm, ThirdTermOfTheSDE
 from option_mutants import OPTION_MUTANTS, HeunOfVE, InputIsScaled, ShiftOfTwoEvaluations
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
-from setting_mutants import SETTING_MUTANTS
+from setting_mutants import SETTING_MUTANTS, SuitsDefaults
 from step_mutants import (
     STEP_MUTANTS,
     EpsAtTheNextLevel,
@@ -62,6 +62,7 @@ from samplerzoo.testing.checks import (
     check_order,
     check_runs_leave_nothing_behind,
     check_unit_is_free,
+    check_what_is_set_stays,
 )
 from samplerzoo.testing.fixtures import PATHS, Flow, Path
 
@@ -177,6 +178,15 @@ SAID = {
     "OfOtherOptions": "after runs of the same grid with other options, state 1 of a run is off by ",
     "BoundOfTheBatch": "image 0 of a batch of 6, of which some have large values, differs by ",
     "ForeignNoiseInShortSteps": "it draws from the global random state of torch: use noise()",
+    "KnowsBetterThanTheDefault": "variance='small' was set, its suited() returns KnowsBetterThanTheDefault(variance=",
+    "NoNoiseOnFlow": ", for a flow model of shape (1,) with no classes and no variance of its own: keep what is in ",
+    "NoNoiseWithClasses": "where eta=1.0 was set, its suited() returns NoNoiseWithClasses(eta=0.0), for a VP model of ",
+    "NoNoiseInLatents": ", for a VE model of shape (4, 64, 64) with no classes and no variance of its own: keep what ",
+    "NoNoiseWithPrompts": ", for a VP model of shape (1,) with prompts and no variance of its own: keep what is in ",
+    "SuitsItself": (
+        "its suited() changes the object that it is asked of, from SuitsItself(eta=0.0) to SuitsItself(eta=0.25), "
+    ),
+    "RaisesBeyondTheTop": " in the runs that it takes, and other runs it refuses: log-SNR -",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""
@@ -258,6 +268,11 @@ def test_draws_from_a_global_generator_are_named_in_place_of_what_comes_of_them(
 def test_what_is_kept_under_a_key_of_all_that_it_depends_on_passes() -> None:
     for path in PATHS:
         check_runs_leave_nothing_behind(ByAllLevels(), path)
+
+
+def test_what_suits_a_model_and_was_not_set_passes() -> None:
+    for path in PATHS:
+        check_what_is_set_stays(SuitsDefaults(), path)
 
 
 def test_two_evaluations_a_step_of_order_1_are_a_warning() -> None:

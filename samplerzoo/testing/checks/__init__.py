@@ -117,12 +117,12 @@ from samplerzoo.testing.checks.spaced import (
     check_there_is_a_level_a_step,
 )
 from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, check_longest_runs
+from samplerzoo.testing.checks.suits import check_what_is_set_stays
 from samplerzoo.testing.checks.sweep import (
     check_all_settings,
     check_options_act,
     check_settings_are_sound,
     check_settings_hold,
-    check_what_is_set_stays,
 )
 from samplerzoo.testing.checks.unit import check_unit_is_free
 from samplerzoo.testing.checks.walk import (
@@ -199,7 +199,6 @@ SAMPLER_CHECKS = (
 """Checks of a sampler, made on every kind of path: first those of what may be the cause of any other failure."""
 
 SLOW_CHECKS = (
-    check_what_is_set_stays,
     check_options_act,
     check_settings_are_sound,
     check_any_number_of_steps,
