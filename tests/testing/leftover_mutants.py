@@ -228,6 +228,20 @@ class ForeignNoiseAtLargeScale(Guidance):
         return guided
 
 
+class DrawsUntilItIsSmall(Sampler):
+    """Ancestral sampling that draws again until no number of the batch is beyond five (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p, std = denoise(x, t), posterior_std(t, s)
+        mean = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+        if not std:
+            return mean
+        z = noise()
+        while z.abs().max() > 5:
+            z = noise()
+        return mean + std * z
+
+
 LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (ByNumberOfSteps(), "check_runs_leave_nothing_behind"),
     (ByNumberOfSteps(), "check_runs_leave_nothing_behind_on_flow"),
@@ -239,6 +253,7 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (OfOtherOptions(), "check_runs_leave_nothing_behind"),
     (FirstPredictionOfAShape(), "check_runs_leave_nothing_behind"),
     (BoundOfTheBatch(), "check_batch_is_not_mixed"),
+    (DrawsUntilItIsSmall(), "check_batch_is_not_mixed"),
     (UnevenHeun(), "check_evaluations_add_order"),
     (ForeignNoiseInShortSteps(), "check_every_step"),
 ]

@@ -187,6 +187,7 @@ SAID = {
         "its suited() changes the object that it is asked of, from SuitsItself(eta=0.0) to SuitsItself(eta=0.25), "
     ),
     "RaisesBeyondTheTop": " in the runs that it takes, and other runs it refuses: log-SNR -",
+    "DrawsUntilItIsSmall": ": it draws more than 10000 times in step 1 of 4: take each draw of noise() as it comes (",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""
