@@ -134,6 +134,6 @@ def test_an_order_is_a_whole_number(order: Any) -> None:
 def test_a_step_that_draws_without_end_is_stopped() -> None:
     line = DrawingWithoutEnd.step.__code__.co_firstlineno
     assert message(DrawingWithoutEnd()) == (
-        "sampler DrawingWithoutEnd: it draws more than 10000 times in step 2 of 2: take each draw of noise() as it comes "
-        f"({__file__}, line {line})"
+        "sampler DrawingWithoutEnd: it draws more than 10000 times in step 2 of 2: take each draw of noise() as it "
+        f"comes ({__file__}, line {line})"
     )

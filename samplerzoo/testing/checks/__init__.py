@@ -18,6 +18,7 @@ from samplerzoo.testing.checks.architectures import (
 )
 from samplerzoo.testing.checks.digits import (
     check_coefficients_have_all_digits,
+    check_draws_keep_their_digits,
     check_dtype_is_kept,
     check_float32_is_enough,
     check_half_precision_is_near,
@@ -181,6 +182,7 @@ SAMPLER_CHECKS = (
     check_answers_are_taken_as_they_are,
     check_unit_is_free,
     check_dtype_is_kept,
+    check_draws_keep_their_digits,
     check_coefficients_have_all_digits,
     check_lands_on_the_point,
     check_irregular_grids,

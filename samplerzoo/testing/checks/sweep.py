@@ -18,6 +18,7 @@ from samplerzoo.testing.checks.answers import (
 )
 from samplerzoo.testing.checks.digits import (
     check_coefficients_have_all_digits,
+    check_draws_keep_their_digits,
     check_dtype_is_kept,
     check_float32_is_enough,
     check_half_precision_is_near,
@@ -66,6 +67,7 @@ PLAIN_CHECKS = (
     check_nothing_is_changed_in_place,
     check_draws_are_used,
     check_dtype_is_kept,
+    check_draws_keep_their_digits,
     check_coefficients_have_all_digits,
     check_lands_on_the_point,
     check_long_runs,
