@@ -188,6 +188,9 @@ SAID = {
     ),
     "RaisesBeyondTheTop": " in the runs that it takes, and other runs it refuses: log-SNR -",
     "DrawsUntilItIsSmall": ": it draws more than 10000 times in step 1 of 4: take each draw of noise() as it comes (",
+    "NoiseThroughBfloat16": "draws, states or answers are rounded on their way, as by half precision",
+    "X0ThroughFloat16": "move the state of step 1 of 5, from log-SNR -2 on (a few steps), unequally, by ",
+    "StateInTwelveBits": "move the state of step 1 of 5, from log-SNR -2 on (a few steps), unequally, by ",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""

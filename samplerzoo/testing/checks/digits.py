@@ -154,9 +154,6 @@ And the relative rounding that states may have there in bfloat16 and in float16:
 FINER = 2.0**-12
 """Relative change of draws, below the rounding of half precision."""
 
-DIGITS = 1e-11
-"""Relative difference of two equal changes of a state that is rounding of float64, at levels of any signal."""
-
 
 def check_draws_keep_their_digits(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that states follow a small change of all draws in proportion, on data on which they are affine in them.
@@ -173,7 +170,7 @@ def check_draws_keep_their_digits(sampler: Sampler, path: Path = ON_VP) -> None:
         for number, x in enumerate(states(sampler, normal(schedule=schedule), grid, noise)):
             below, middle, above = x.chunk(3)
             off = farthest(above - middle, middle - below) / size(x)
-            assert off <= DIGITS, (
+            assert off <= ROUNDING, (
                 f"draws that grow by {FINER:g} of themselves, twice, move the state of step {number} of {len(grid)}, "
                 f"from log-SNR {log_snr[0]:g} on ({what}), unequally, by {off:.2g}: draws, states or answers are rounded on their way, as by half precision"
             )
