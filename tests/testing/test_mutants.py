@@ -14,8 +14,10 @@ from leftover_mutants import (
     LEFTOVER_GUIDANCES,
     LEFTOVER_MUTANTS,
     ByAllLevels,
+    DoubleInAStep,
     ForeignNoiseAtLargeScale,
     ForeignNoiseInShortSteps,
+    ThreeThreads,
     UnevenHeun,
 )
 from memory_mutants import MEMORY_MUTANTS, HalfTheThirdTerm, ThirdTermOfTheSDE
@@ -64,6 +66,7 @@ from samplerzoo.testing.checks import (
     check_unit_is_free,
     check_what_is_set_stays,
 )
+from samplerzoo.testing.checks.process import SETTINGS
 from samplerzoo.testing.fixtures import PATHS, Flow, Path
 
 MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS, *LEFTOVER_GUIDANCES]
@@ -188,9 +191,12 @@ SAID = {
     ),
     "RaisesBeyondTheTop": " in the runs that it takes, and other runs it refuses: log-SNR -",
     "DrawsUntilItIsSmall": ": it draws more than 10000 times in step 1 of 4: take each draw of noise() as it comes (",
-    "NoiseThroughBfloat16": "draws, states or answers are rounded on their way, as by half precision",
-    "X0ThroughFloat16": "move the state of step 1 of 5, from log-SNR -2 on (a few steps), unequally, by ",
-    "StateInTwelveBits": "move the state of step 1 of 5, from log-SNR -2 on (a few steps), unequally, by ",
+    "NoiseThroughBfloat16": "(a few steps): draws, states or answers are rounded on their way, as by half precision",
+    "X0ThroughFloat16": "move the state of step 1 of 5 unequally, by ",
+    "StateInTwelveBits": "move the state of step 1 of 5 unequally, by ",
+    "DoubleByDefault": "it leaves torch's default dtype as torch.float64, which was torch.float32: that is of the ",
+    "DeterministicForAll": "it leaves torch's deterministic algorithms as 1, which was 0: that is of the whole process",
+    "SilentNumpy": "it leaves numpy's handling of errors as {'divide': 'ignore', ",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""
@@ -272,6 +278,15 @@ def test_draws_from_a_global_generator_are_named_in_place_of_what_comes_of_them(
 def test_what_is_kept_under_a_key_of_all_that_it_depends_on_passes() -> None:
     for path in PATHS:
         check_runs_leave_nothing_behind(ByAllLevels(), path)
+
+
+def test_settings_of_the_process_are_named_and_put_back_and_may_be_others_within_a_step() -> None:
+    before = {name: setting.read() for name, setting in SETTINGS.items()}
+    said = found(ThreeThreads(), "check_scale_guides") or ""
+    assert said.startswith("it leaves torch's number of threads as 3, which was ")
+    assert {name: setting.read() for name, setting in SETTINGS.items()} == before
+    for check in ("check_one_state_a_step", "check_runs_leave_nothing_behind", "check_dtype_is_kept"):
+        assert found(DoubleInAStep(), check) is None
 
 
 def test_what_suits_a_model_and_was_not_set_passes() -> None:

@@ -171,8 +171,9 @@ def check_draws_keep_their_digits(sampler: Sampler, path: Path = ON_VP) -> None:
             below, middle, above = x.chunk(3)
             off = farthest(above - middle, middle - below) / size(x)
             assert off <= ROUNDING, (
-                f"draws that grow by {FINER:g} of themselves, twice, move the state of step {number} of {len(grid)}, "
-                f"from log-SNR {log_snr[0]:g} on ({what}), unequally, by {off:.2g}: draws, states or answers are rounded on their way, as by half precision"
+                f"draws that grow by {FINER:g} of themselves, twice, move the state of step {number} of {len(grid)} "
+                f"unequally, by {off:.2g}, from log-SNR {log_snr[0]:g} on ({what}): draws, states or answers are "
+                "rounded on their way, as by half precision"
             )
 
 

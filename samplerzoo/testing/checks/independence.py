@@ -18,6 +18,7 @@ import torch
 from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.testing.checks.leftovers import check_nothing_is_shared
+from samplerzoo.testing.checks.process import unchanged
 from samplerzoo.testing.fixtures import ON_VP, Noise, Path, bimodal, farthest, given_noise, last, normal, states, varied
 
 MANY = 4200
@@ -235,12 +236,18 @@ def undrawn(instead: str) -> Iterator[None]:
         raise found
 
 
-def without_global_draws(check: Callable[[Any], None], instead: str) -> Callable[[Any], None]:
-    """Make a check fail with this cause wherever a plugin draws from a global generator, which stays as it was."""
+def leaving_the_process(check: Callable[[Any], None], instead: str) -> Callable[[Any], None]:
+    """Make a check fail wherever a plugin draws from a global generator or leaves a setting of the process changed.
+
+    All of them stay as they were.
+
+    Args:
+        instead: words for what is to be done instead of drawing.
+    """
 
     @functools.wraps(check)
     def checked(plugin: Any) -> None:
-        with kept_random_state(), undrawn(instead):
+        with unchanged(), kept_random_state(), undrawn(instead):
             check(plugin)
 
     return checked
