@@ -21,7 +21,14 @@ from leftover_mutants import (
     UnevenHeun,
 )
 from memory_mutants import MEMORY_MUTANTS, HalfTheThirdTerm, ThirdTermOfTheSDE
-from option_mutants import OPTION_MUTANTS, HeunOfVE, InputIsScaled, ShiftOfTwoEvaluations
+from option_mutants import (
+    OPTION_MUTANTS,
+    EverySecondLevel,
+    HeunOfVE,
+    InputIsScaled,
+    LevelsOfEDM,
+    ShiftOfTwoEvaluations,
+)
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
 from setting_mutants import SETTING_MUTANTS, SuitsDefaults
 from step_mutants import (
@@ -58,7 +65,9 @@ from samplerzoo.testing.checks import (
     ONCE_CHECKS,
     check_evaluations_add_order,
     check_every_step,
+    check_grids_are_as_asked,
     check_irregular_grids,
+    check_levels_are_those_of_training,
     check_memory_adds_order,
     check_moments,
     check_order,
@@ -197,6 +206,13 @@ SAID = {
     "DoubleByDefault": "it leaves torch's default dtype as torch.float64, which was torch.float32: that is of the ",
     "DeterministicForAll": "it leaves torch's deterministic algorithms as 1, which was 0: that is of the whole process",
     "SilentNumpy": "it leaves numpy's handling of errors as {'divide': 'ignore', ",
+    "LowOfEDM": "its grid of 2 steps, karras, ends at tau 0.002 of the VE from 0.02 to 700 schedule, whose networks ",
+    "EndsBelowTheLowest": " of the linear schedule, whose networks know levels from 1 (schedule.low) on",
+    "AsksBelowTheLowest": "in step 2 of 2, logsnr, it asks the network about tau 1.83e-05 of the flow schedule, whose ",
+    "DropsOptionsOfSpacings": "as the spacing lays it on a VP path, and with an option behind its name, karras:rho=3, ",
+    "DropsTheOwnGrid": "and with the grid of the model's own scheduler, scheduler, it is not: hand spacing on to ",
+    "DropsTheShift": "is as the spacing lays it on a flow path, and with a shift of 3, trailing, it is not: hand spacing ",
+    "EverySecondPlainLevel": "and with an option behind its name, karras:rho=3, it is that of karras",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""
@@ -278,6 +294,13 @@ def test_draws_from_a_global_generator_are_named_in_place_of_what_comes_of_them(
 def test_what_is_kept_under_a_key_of_all_that_it_depends_on_passes() -> None:
     for path in PATHS:
         check_runs_leave_nothing_behind(ByAllLevels(), path)
+
+
+def test_levels_of_ones_own_and_levels_made_of_those_of_a_spacing_pass() -> None:
+    for path in PATHS:
+        for right in (LevelsOfEDM(), EverySecondLevel()):
+            check_grids_are_as_asked(right, path)
+            check_levels_are_those_of_training(right, path)
 
 
 def test_settings_of_the_process_are_named_and_put_back_and_may_be_others_within_a_step() -> None:

@@ -45,6 +45,7 @@ from samplerzoo.testing.checks.embedding_sizes import (
 )
 from samplerzoo.testing.checks.evaluations import check_evaluations_add_order
 from samplerzoo.testing.checks.fresh_noise import check_every_step_heeds_its_own_answer, check_noise_is_as_predicted
+from samplerzoo.testing.checks.grids import check_grids_are_as_asked, check_levels_are_those_of_training
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -80,7 +81,6 @@ from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
     check_deterministic,
     check_global_random_state,
-    check_grids_are_as_asked,
     check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.memory import check_memory_adds_order
@@ -175,6 +175,7 @@ SAMPLER_CHECKS = (
     check_pixels_are_independent,
     check_nothing_is_changed_in_place,
     check_grids_are_as_asked,
+    check_levels_are_those_of_training,
     check_recording_changes_nothing,
     check_nfe_is_what_it_calls,
     check_draws_are_used,

@@ -1,11 +1,7 @@
-"""Checks that an image depends on its own draws alone: not on other images, other runs, or a global random state.
-
-And that the levels of a run depend on what was asked for alone.
-"""
+"""Checks that an image depends on its own draws alone: not on other images, other runs, or a global random state."""
 
 from __future__ import annotations
 
-import copy
 import functools
 import random
 from collections.abc import Callable, Iterator
@@ -16,7 +12,7 @@ import numpy as np
 import torch
 
 from samplerzoo.core.level import Grid
-from samplerzoo.core.sampler import Sampler, grid_of
+from samplerzoo.core.sampler import Sampler
 from samplerzoo.testing.checks.leftovers import check_nothing_is_shared
 from samplerzoo.testing.checks.process import unchanged
 from samplerzoo.testing.fixtures import ON_VP, Noise, Path, bimodal, farthest, given_noise, last, normal, states, varied
@@ -143,47 +139,6 @@ def _check_answers_are_not_kept(sampler: Sampler, path: Path) -> None:
         f"after a run of another network from the same noise, images differ by {after:.2g}: a network is asked anew in "
         "every run, and what a run keeps belongs in local variables of walk"
     )
-
-
-def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that a run has as many steps as were asked for, and the same levels whatever was asked for before.
-
-    A grid of a class of its own may have other steps than were asked for, as those of other libraries do.
-    """
-    asked = [(steps, spacing) for steps in (9, 11) for spacing in path.spacings]
-    found = []
-    for order in (asked, asked[::-1]):
-        schedule = copy.copy(path.schedule)  # what is kept of one is not known of the other
-        grids = {(steps, spacing): grid_of(sampler, schedule, steps, spacing) for steps, spacing in order}
-        found.append(grids)
-        for (steps, spacing), grid in grids.items():
-            assert type(grid) is not Grid or len(grid) == steps, (
-                f"its grid has {len(grid)} steps, {spacing}, where {steps} were asked for"
-            )
-    _check_begins_in_noise(sampler, path)
-    for steps, spacing in asked:
-        first, second = (grids[steps, spacing] for grids in found)
-        assert first.levels == second.levels, (
-            f"its grid of {steps} steps, {spacing}, is another one after others were asked for: what is kept forgets "
-            "the steps, the spacing or the schedule"
-        )
-
-
-LATE = 2.0
-"""Log-SNR above the noisiest level of a path up to which a run may begin."""
-
-
-def _check_begins_in_noise(sampler: Sampler, path: Path) -> None:
-    """Check that a run begins where a state is noise, or where the spacing begins, on all schedules of a path."""
-    for name, schedule in path.schedules.items():
-        for spacing in path.spacings:
-            grids = grid_of(sampler, schedule, 20, spacing), schedule.grid(20, spacing)
-            first, usual = (grid.levels[0] for grid in grids)
-            latest = max(usual.log_snr, schedule.at(schedule.T).log_snr + LATE)
-            assert first.log_snr <= latest, (
-                f"its grid of 20 steps, {spacing}, begins at log-SNR {first.log_snr:.3g} of the {name} schedule, whose "
-                f"noisiest level has {schedule.at(schedule.T).log_snr:.3g}: a run begins with noise alone"
-            )
 
 
 USE_NOISE = "use noise()"

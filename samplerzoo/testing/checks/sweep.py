@@ -24,9 +24,9 @@ from samplerzoo.testing.checks.digits import (
     check_half_precision_is_near,
 )
 from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted, check_runs_heed_their_answers
+from samplerzoo.testing.checks.grids import check_grids_are_as_asked, check_levels_are_those_of_training
 from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
-    check_grids_are_as_asked,
     check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.refusals import refusal
@@ -59,6 +59,7 @@ EXACT_CHECKS = (
 
 PLAIN_CHECKS = (
     check_grids_are_as_asked,
+    check_levels_are_those_of_training,
     check_one_state_a_step,
     check_runs_leave_nothing_behind,
     check_batch_is_not_mixed,
