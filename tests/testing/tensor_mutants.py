@@ -292,6 +292,31 @@ class StateInTwelveBits(Sampler):
         return s.alpha * p.x0 + s.sigma * p.eps
 
 
+class FactorsOnTheCPU(Sampler):
+    """DDIM whose factors are a tensor on the CPU (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        factors = torch.tensor([s.alpha, s.sigma], dtype=x.dtype).reshape(-1, *[1] * x.ndim)
+        return (factors * torch.stack([p.x0, p.eps])).sum(0)
+
+
+class NoiseOnTheCPU(DDIM):
+    """Adds a tensor on the CPU where eta is 1 (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        state = super().step(x, t, s, denoise, noise)
+        return state + torch.zeros(x.shape, dtype=x.dtype) if self.eta == 1 else state
+
+
+class StateOfNumpy(Sampler):
+    """DDIM in numpy, which takes tensors of the CPU alone (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        return torch.from_numpy(s.alpha * p.x0.numpy() + s.sigma * p.eps.numpy())
+
+
 TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (FlippedNoise(), "check_any_shape"),
     (CentredNoise(), "check_pixels_are_independent"),
@@ -325,4 +350,7 @@ TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (NoiseThroughBfloat16(), "check_draws_keep_their_digits"),
     (X0ThroughFloat16(), "check_draws_keep_their_digits_on_flow"),
     (StateInTwelveBits(), "check_draws_keep_their_digits_on_ve"),
+    (FactorsOnTheCPU(), "check_device_is_that_of_the_state"),
+    (NoiseOnTheCPU(), "check_settings_are_sound"),
+    (StateOfNumpy(), "check_device_is_that_of_the_state_on_flow"),
 ]

@@ -211,8 +211,11 @@ SAID = {
     "AsksBelowTheLowest": "in step 2 of 2, logsnr, it asks the network about tau 1.83e-05 of the flow schedule, whose ",
     "DropsOptionsOfSpacings": "as the spacing lays it on a VP path, and with an option behind its name, karras:rho=3, ",
     "DropsTheOwnGrid": "and with the grid of the model's own scheduler, scheduler, it is not: hand spacing on to ",
-    "DropsTheShift": "is as the spacing lays it on a flow path, and with a shift of 3, trailing, it is not: hand spacing ",
+    "DropsTheShift": "the spacing lays it on a flow path, and with a shift of 3, trailing, it is not: hand spacing ",
     "EverySecondPlainLevel": "and with an option behind its name, karras:rho=3, it is that of karras",
+    "FactorsOnTheCPU": "a tensor is on another device than x, which is no matter on the CPU alone: sampler Fac",
+    "NoiseOnTheCPU": "as NoiseOnTheCPU(eta=1.0): a tensor is on another device than x, which is no matter on the CPU ",
+    "StateOfNumpy": "can't convert meta device type tensor to numpy. Use Tensor.cpu() ",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""

@@ -16,6 +16,7 @@ from samplerzoo.testing.checks.architectures import (
     check_facts_are_those_of_the_network,
     check_what_is_saved_is_read,
 )
+from samplerzoo.testing.checks.devices import check_device_is_that_of_the_state
 from samplerzoo.testing.checks.digits import (
     check_coefficients_have_all_digits,
     check_draws_keep_their_digits,
@@ -182,6 +183,7 @@ SAMPLER_CHECKS = (
     check_answers_are_used,
     check_answers_are_taken_as_they_are,
     check_unit_is_free,
+    check_device_is_that_of_the_state,
     check_dtype_is_kept,
     check_draws_keep_their_digits,
     check_coefficients_have_all_digits,

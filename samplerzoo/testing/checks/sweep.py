@@ -16,6 +16,7 @@ from samplerzoo.testing.checks.answers import (
     check_order_of,
     has_order,
 )
+from samplerzoo.testing.checks.devices import device_is_kept
 from samplerzoo.testing.checks.digits import (
     check_coefficients_have_all_digits,
     check_draws_keep_their_digits,
@@ -67,6 +68,7 @@ PLAIN_CHECKS = (
     check_pixels_are_independent,
     check_nothing_is_changed_in_place,
     check_draws_are_used,
+    device_is_kept,
     check_dtype_is_kept,
     check_draws_keep_their_digits,
     check_coefficients_have_all_digits,
