@@ -253,15 +253,19 @@ def labelled(
     schedule: Schedule = LINEAR,
     *,
     copies: int = 1,
+    apart: float = 1.0,
 ) -> Model:
     """Make a model of so many classes, and of copies of them, with all that a guidance may need.
 
     It has the null label behind the last class, an exact classifier, a learned variance, and a second, worse model,
     which sees the classes blurred.
+
+    Args:
+        apart: factor of the means of the classes.
     """
     size = torch.Size(shape).numel()
     angles = torch.arange(classes)[:, None] * 2.1 + torch.arange(size)
-    means = torch.cos(angles).reshape(classes, *shape).repeat(copies, *[1] * len(shape))
+    means = apart * torch.cos(angles).reshape(classes, *shape).repeat(copies, *[1] * len(shape))
     sharp, blurred = (learned(mixture(schedule, means, std, parametrization=parametrization)) for std in (0.3, 0.6))
     return dataclasses.replace(sharp, second=blurred)
 

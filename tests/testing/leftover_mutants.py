@@ -299,6 +299,18 @@ class ThreeThreads(Guidance):
         return guided
 
 
+class DrawsAllAtOnce(Sampler):
+    """Ancestral sampling whose noise is all drawn in the first step (Ho, Jain, Abbeel 2020)."""
+
+    def walk(self, x, grid, denoise, noise):
+        drawn = [noise() for _ in range(len(grid) - 1)]
+        for number, (t, s) in enumerate(grid.pairs()):
+            p, std = denoise(x, t), posterior_std(t, s)
+            x = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+            x = x + std * drawn[number] if std else x
+            yield x
+
+
 LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (ByNumberOfSteps(), "check_runs_leave_nothing_behind"),
     (ByNumberOfSteps(), "check_runs_leave_nothing_behind_on_flow"),
@@ -314,6 +326,7 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (SilentNumpy(), "check_one_state_a_step"),
     (BoundOfTheBatch(), "check_batch_is_not_mixed"),
     (DrawsUntilItIsSmall(), "check_batch_is_not_mixed"),
+    (DrawsAllAtOnce(), "check_every_step"),
     (UnevenHeun(), "check_evaluations_add_order"),
     (ForeignNoiseInShortSteps(), "check_every_step"),
 ]

@@ -15,6 +15,7 @@ from leftover_mutants import (
     LEFTOVER_MUTANTS,
     ByAllLevels,
     DoubleInAStep,
+    DrawsAllAtOnce,
     ForeignNoiseAtLargeScale,
     ForeignNoiseInShortSteps,
     ThreeThreads,
@@ -368,7 +369,8 @@ def test_noise_that_is_forgotten_or_ones_own_is_no_wrong_term() -> None:
     assert "term of" not in forgotten
     own = found(NoiseOfItsOwn(), "check_every_step") or ""
     assert "in step 1 images that are equal, and that noise() gives equal numbers, differ" in own
-    assert "take all random numbers from noise()" in own
+    assert "take all random numbers from noise(), in the step that uses them, and no image from others" in own
+    assert "in the step that uses them" in (found(DrawsAllAtOnce(), "check_every_step") or "")
 
 
 def test_every_check_catches_a_mutant() -> None:
