@@ -14,6 +14,9 @@ from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import ZooError
 
+MOST_DRAWS = 10_000
+"""Limit of draws of noise in one step, far above what any method makes. Drawing until a number fits may never end."""
+
 
 def walk(sampler: Sampler, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]) -> Iterator[torch.Tensor]:
     """Draw x_T. Yield it, and the state after every step of the grid.
@@ -32,14 +35,27 @@ def walk_from(
     """Yield the state after every step of the grid, from a state x at its first level.
 
     Raises:
-        ZooError: the sampler yields something that is not a state, or not one state per step.
+        ZooError: the sampler yields something that is not a state, or not one state per step, or draws without end.
     """
-    states = sampler.walk(x, grid, denoise, noise)
     method = "step" if type(sampler).walk is Sampler.walk else "walk"
+    number = drawn = 0
+
+    def counted() -> torch.Tensor:
+        nonlocal drawn
+        drawn += 1
+        if drawn > MOST_DRAWS:
+            name, where = plugin_title(sampler), place_of(type(sampler), method)
+            raise ZooError(
+                f"{name}: it draws more than {MOST_DRAWS} times in step {number + 1} of {len(grid)}: take each draw of "
+                f"noise() as it comes ({where})"
+            )
+        return noise()
+
+    states = sampler.walk(x, grid, denoise, counted)
     if isinstance(states, torch.Tensor) or not isinstance(states, Iterable):
         raise bad_answer(sampler, "walk", states, "a state a step: yield x, without return")
-    number = 0
     for number, state in enumerate(states, 1):
+        drawn = 0
         if number > len(grid):
             raise _miscounted(sampler, "more than", grid)
         if not isinstance(state, torch.Tensor) or (state.shape, state.dtype) != (x.shape, x.dtype):

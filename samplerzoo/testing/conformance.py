@@ -45,7 +45,7 @@ from samplerzoo.testing.checks import (
     check_keeps_the_protocol,
 )
 from samplerzoo.testing.checks.architectures import stirred
-from samplerzoo.testing.checks.independence import GUIDES_ALIKE, SAME_LEVELS, USE_NOISE, without_global_draws
+from samplerzoo.testing.checks.independence import GUIDES_ALIKE, SAME_LEVELS, USE_NOISE, leaving_the_process
 from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.fixtures import ON_VP, PATHS, Path
 
@@ -110,7 +110,7 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
     if isinstance(plugin, Features):
         return {check.__name__: check for check in FEATURES_CHECKS}
     if isinstance(plugin, Spacing):
-        return {check.__name__: without_global_draws(check, SAME_LEVELS) for check in SPACING_CHECKS}
+        return {check.__name__: leaving_the_process(check, SAME_LEVELS) for check in SPACING_CHECKS}
     own: dict[str, Check] = {check.__name__: check for check in OPTIONS_CHECKS}
     if isinstance(plugin, Sampler):
         own |= {check.__name__: check for check in FIRST_CHECKS}
@@ -122,10 +122,10 @@ def checks_of(plugin: Options, *, model: Model | None = None, thorough: bool = F
             checks += [*ONCE_CHECKS] * (thorough and path is home)
             own |= {check.__name__ + suffix: _on_path(check, path) for check in checks}
         own |= {check.__name__: check for check in LAST_CHECKS}
-        return {name: without_global_draws(check, USE_NOISE) for name, check in own.items()}
+        return {name: leaving_the_process(check, USE_NOISE) for name, check in own.items()}
     if isinstance(plugin, Guidance):
         own |= {check.__name__: _on(model, check) for check in GUIDANCE_CHECKS}
-        return {name: without_global_draws(check, GUIDES_ALIKE) for name, check in own.items()}
+        return {name: leaving_the_process(check, GUIDES_ALIKE) for name, check in own.items()}
     what = f"the class {plugin.__name__}; make an object of it" if isinstance(plugin, type) else repr(plugin)
     raise UsageError(f"the kit checks objects of Sampler, Guidance, Features and Spacing, not {what}")
 

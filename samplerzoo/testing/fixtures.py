@@ -81,7 +81,7 @@ ON_VP = Path(
     },
     (998.5, 640.25, 600, 17.0, 0.0, -0.6, -0.99),
 )
-ON_VE = Path({"VE": VE(), "VE up to 700": VE(high=700.0)}, (79.5, 23.25, 20.0, 3.0, 0.5, 0.01, 0.0005))
+ON_VE = Path({"VE": VE(), "VE from 0.02 to 700": VE(0.02, 700.0)}, (79.5, 23.25, 20.0, 3.0, 0.5, 0.01, 0.0005))
 ON_FLOW = Path(
     {"flow": RectifiedFlow(), "flow of 100 timesteps": RectifiedFlow(100)}, (999.5, 812.25, 800, 300.0, 20.0, 0.6, 0.01)
 )
@@ -254,15 +254,19 @@ def labelled(
     schedule: Schedule = LINEAR,
     *,
     copies: int = 1,
+    apart: float = 1.0,
 ) -> Model:
     """Make a model of a number of classes and their copies, with all that a guidance may need.
 
     Its null label follows the last class. It has an exact classifier, a learned variance, and a second, worse model, in
     which the classes are blurred.
+
+    Args:
+        apart: factor of the means of the classes.
     """
     size = torch.Size(shape).numel()
     angles = torch.arange(classes)[:, None] * 2.1 + torch.arange(size)
-    means = torch.cos(angles).reshape(classes, *shape).repeat(copies, *[1] * len(shape))
+    means = apart * torch.cos(angles).reshape(classes, *shape).repeat(copies, *[1] * len(shape))
     sharp, blurred = (learned(mixture(schedule, means, std, parametrization=parametrization)) for std in (0.3, 0.6))
     return dataclasses.replace(sharp, second=blurred)
 

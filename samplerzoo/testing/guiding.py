@@ -167,7 +167,7 @@ class Line:
         """Compare guided eps with the line through u and c."""
         u, c, found = (p.flatten(1) for p in (u, c, found))
         line, length = c - u, (c - u).square().sum(1).sqrt()
-        weight = ((found - u) * line).sum(1) / length.square()
+        weight = ((found - u) * line).sum(1) / length.square().clamp(min=1e-300)  # 0 where both ends are one
         off = (found - u - weight[:, None] * line).abs().amax(1)
         return cls(weight, off, length)
 

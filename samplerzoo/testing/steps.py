@@ -219,7 +219,7 @@ class _Run:
             assert off <= SAME * max(1.0, float(x.abs().max())), (
                 f"in step 1 images that are equal, and that noise() gives equal numbers, differ by {off:.2g} in the "
                 f"{'x that the network is asked about' if asked else 'state'} at tau {level.tau:.6g}: take all random "
-                "numbers from noise(), and no image from others of the batch"
+                "numbers from noise(), in the step that uses them, and no image from others of the batch"
             )
 
     def points(self) -> tuple[list[Point], Laws]:

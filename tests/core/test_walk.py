@@ -55,6 +55,15 @@ STATES: dict[str, Callable[[torch.Tensor], Any]] = {
 }
 
 
+class DrawingWithoutEnd(Sampler):
+    """Draws until a number is as large as none ever is, in the second step."""
+
+    def step(self, x, t, s, denoise, noise):
+        while s.clean and noise().abs().max() < 1e3:
+            pass
+        return x
+
+
 def message(sampler: Sampler) -> str:
     with pytest.raises(ZooError) as caught:
         sample(gaussian(LINEAR), sampler, steps=2, num_images=2)
@@ -120,3 +129,11 @@ def test_an_order_is_a_whole_number(order: Any) -> None:
         assert found.startswith("sampler Ordered: order gives ")
         assert ", and has to give a whole number (" in found
     assert __file__ in found
+
+
+def test_a_step_that_draws_without_end_is_stopped() -> None:
+    line = DrawingWithoutEnd.step.__code__.co_firstlineno
+    assert message(DrawingWithoutEnd()) == (
+        "sampler DrawingWithoutEnd: it draws more than 10000 times in step 2 of 2: take each draw of noise() as it "
+        f"comes ({__file__}, line {line})"
+    )

@@ -228,6 +228,89 @@ class ForeignNoiseAtLargeScale(Guidance):
         return guided
 
 
+class DrawsUntilItIsSmall(Sampler):
+    """Ancestral sampling that draws again until no number of the batch is beyond five (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p, std = denoise(x, t), posterior_std(t, s)
+        mean = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+        if not std:
+            return mean
+        z = noise()
+        while z.abs().max() > 5:
+            z = noise()
+        return mean + std * z
+
+
+class DoubleByDefault(Sampler):
+    """DDIM whose coefficients are tensors, made float64 for the whole process (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        torch.set_default_dtype(torch.float64)
+        p = denoise(x, t)
+        return torch.tensor(s.alpha) * p.x0 + torch.tensor(s.sigma) * p.eps
+
+
+class DeterministicForAll(Sampler):
+    """DDIM that makes all of torch deterministic (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        p = denoise(x, t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
+class SilentNumpy(Sampler):
+    """DDIM that silences numpy where it divides by zero, on the clean level (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        np.seterr(divide="ignore")
+        ratios = np.array([level.alpha for level in grid.levels]) / np.array([level.sigma for level in grid.levels])
+        for number, (t, s) in enumerate(grid.pairs()):
+            p = denoise(x, t)
+            x = p.x0 if s.clean else s.sigma * (float(ratios[number + 1]) * p.x0 + p.eps)
+            yield x
+
+
+class DoubleInAStep(Sampler):
+    """The same as float64 by default, which is put back in the same step, and right (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        alpha, sigma = torch.tensor(s.alpha), torch.tensor(s.sigma)
+        torch.set_default_dtype(before)
+        p = denoise(x, t)
+        return alpha * p.x0 + sigma * p.eps
+
+
+class ThreeThreads(Guidance):
+    """Classifier-free guidance that computes in three threads, and all others from then on (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale in (0, 1):
+                return denoise(x, t, condition if self.scale else null)
+            torch.set_num_threads(3)
+            return denoise(x, t, condition).away_from(denoise(x, t, null), self.scale)
+
+        return guided
+
+
+class DrawsAllAtOnce(Sampler):
+    """Ancestral sampling whose noise is all drawn in the first step (Ho, Jain, Abbeel 2020)."""
+
+    def walk(self, x, grid, denoise, noise):
+        drawn = [noise() for _ in range(len(grid) - 1)]
+        for number, (t, s) in enumerate(grid.pairs()):
+            p, std = denoise(x, t), posterior_std(t, s)
+            x = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+            x = x + std * drawn[number] if std else x
+            yield x
+
+
 LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (ByNumberOfSteps(), "check_runs_leave_nothing_behind"),
     (ByNumberOfSteps(), "check_runs_leave_nothing_behind_on_flow"),
@@ -238,7 +321,12 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (ByTimes(), "check_runs_leave_nothing_behind"),
     (OfOtherOptions(), "check_runs_leave_nothing_behind"),
     (FirstPredictionOfAShape(), "check_runs_leave_nothing_behind"),
+    (DoubleByDefault(), "check_runs_leave_nothing_behind"),
+    (DeterministicForAll(), "check_order"),
+    (SilentNumpy(), "check_one_state_a_step"),
     (BoundOfTheBatch(), "check_batch_is_not_mixed"),
+    (DrawsUntilItIsSmall(), "check_batch_is_not_mixed"),
+    (DrawsAllAtOnce(), "check_every_step"),
     (UnevenHeun(), "check_evaluations_add_order"),
     (ForeignNoiseInShortSteps(), "check_every_step"),
 ]
@@ -250,4 +338,5 @@ LEFTOVER_GUIDANCES: list[tuple[Guidance, set[str]]] = [
     (LabelsAreForgotten(), {"check_guided_runs_are_independent"}),
     (BoundOfTheBatchOfLabels(), {"check_guided_batch_is_not_mixed"}),
     (ForeignNoiseAtLargeScale(), {"check_scale_is_exact"}),
+    (ThreeThreads(), {"check_scale_guides"}),
 ]

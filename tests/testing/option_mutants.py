@@ -201,6 +201,83 @@ class RangeOfEDM(Plain):
         return schedule.grid(steps, spacing) if schedule.kind != "VE" else schedule.grid_at(karras(80.0, 0.002, steps))
 
 
+class LowOfEDM(Plain):
+    """Levels of its own on VE, from the top to the lowest of EDM (Karras et al. 2022)."""
+
+    def grid(self, schedule, steps, spacing):
+        if schedule.kind != "VE" or steps == 1:
+            return schedule.grid(steps, spacing)
+        return schedule.grid_at(karras(schedule.T, self.low(schedule), steps))
+
+    def low(self, schedule):
+        return 0.002
+
+
+class LevelsOfEDM(LowOfEDM):
+    """The same down to the lowest level of the model, which is right (Karras et al. 2022)."""
+
+    def low(self, schedule):
+        return schedule.low
+
+
+class EndsBelowTheLowest(Plain):
+    """Ends two octaves below the levels that networks were trained on (Lu et al. 2022b)."""
+
+    def grid(self, schedule, steps, spacing):
+        levels = schedule.grid(steps, spacing).levels[:-1]
+        last = schedule.at_log_snr(levels[-1].log_snr + 2.8)
+        return Grid((*levels[:-1], last, schedule.at(0.0))) if steps > 1 else schedule.grid(steps, spacing)
+
+
+class AsksBelowTheLowest(Plain):
+    """Asks once more in the last step, at a level that is far too clean (Karras et al. 2022)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            u = denoise.schedule.at_log_snr(t.log_snr + 8)
+            return denoise(u.alpha * p.x0 + u.sigma * p.eps, u).x0
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
+class DropsOptionsOfSpacings(Plain):
+    """Takes the name of a spacing without its options (Karras et al. 2022)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(steps, spacing.partition(":")[0])
+
+
+class DropsTheOwnGrid(Plain):
+    """Takes the usual spacing in the place of the model's own grid (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(steps, schedule.usual if spacing == "scheduler" else spacing)
+
+
+class DropsTheShift(Plain):
+    """Lays trailing times by itself, without the shift of a flow (Esser et al. 2024)."""
+
+    def grid(self, schedule, steps, spacing):
+        if schedule.kind != "flow" or spacing != "trailing":
+            return schedule.grid(steps, spacing)
+        return schedule.grid_at(schedule.timestep(schedule.T * (1 - k / steps)) for k in range(steps))
+
+
+class EverySecondLevel(Plain):
+    """Takes every second level of a spacing of twice as many, which is right (Lu et al. 2022)."""
+
+    def grid(self, schedule, steps, spacing):
+        levels = schedule.grid(min(2 * steps, schedule.whole or 2 * steps), spacing).levels[:-1][::2]
+        return Grid((*levels, schedule.at(0.0))) if len(levels) == steps else schedule.grid(steps, spacing)
+
+
+class EverySecondPlainLevel(EverySecondLevel):
+    """The same, without the options of a spacing (Lu et al. 2022)."""
+
+    def grid(self, schedule, steps, spacing):
+        return super().grid(schedule, steps, spacing.partition(":")[0])
+
+
 class TimeOverAThousand(Ancestral):
     """The noise grows with the timestep over a thousand (Song, Meng, Ermon 2021)."""
 
@@ -341,6 +418,13 @@ OPTION_MUTANTS: list[tuple[Sampler, str]] = [
     (SuitedForgets(), "check_what_is_set_stays"),
     (ThousandTimesteps(), "check_grids_are_as_asked"),
     (RangeOfEDM(), "check_grids_are_as_asked_on_ve"),
+    (LowOfEDM(), "check_levels_are_those_of_training_on_ve"),
+    (EndsBelowTheLowest(), "check_levels_are_those_of_training"),
+    (AsksBelowTheLowest(), "check_levels_are_those_of_training_on_flow"),
+    (DropsOptionsOfSpacings(), "check_grids_are_as_asked"),
+    (DropsTheOwnGrid(), "check_grids_are_as_asked_on_ve"),
+    (DropsTheShift(), "check_grids_are_as_asked_on_flow"),
+    (EverySecondPlainLevel(), "check_grids_are_as_asked"),
     (TimeOverAThousand(), "check_every_step"),
     (X0WithinTwenty(), "check_answers_are_taken_as_they_are"),
     (EpsWithinTen(), "check_answers_are_taken_as_they_are"),

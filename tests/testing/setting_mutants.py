@@ -152,6 +152,74 @@ class KnowsBetterThanTheDefault(DDPM):
         return self.model_copy(update={"variance": "large"}) if self.variance == "small" else self
 
 
+class NoNoiseOn(DDIM):
+    """Takes the noise away on models of a kind, though the user asked for it (Song, Meng, Ermon 2021)."""
+
+    def suited(self, model):
+        return self.model_copy(update={"eta": 0.0}) if self.is_told(model) else self
+
+
+class NoNoiseOnFlow(NoNoiseOn):
+    """On flow models (Song, Meng, Ermon 2021)."""
+
+    def is_told(self, model):
+        return model.schedule.kind == "flow"
+
+
+class NoNoiseWithClasses(NoNoiseOn):
+    """On models of classes (Song, Meng, Ermon 2021)."""
+
+    def is_told(self, model):
+        return bool(model.num_classes)
+
+
+class NoNoiseInLatents(NoNoiseOn):
+    """On latents (Song, Meng, Ermon 2021)."""
+
+    def is_told(self, model):
+        return model.codec.has_decoder or model.shape[0] == 4
+
+
+class NoNoiseWithPrompts(NoNoiseOn):
+    """On models that take prompts (Song, Meng, Ermon 2021)."""
+
+    def is_told(self, model):
+        return model.text is not None
+
+
+class SuitsItself(DDIM):
+    """Writes what suits a model into the object of the user (Song, Meng, Ermon 2021)."""
+
+    def suited(self, model):
+        if model.variance == "learned":
+            self.__dict__["eta"] = 0.25
+        return self
+
+
+class SuitsDefaults(DDIM):
+    """Takes another default on latents of models of classes, which is right (Song, Meng, Ermon 2021)."""
+
+    def suited(self, model):
+        latents = model.codec.has_decoder and model.num_classes
+        return self.model_copy(update={"eta": 1.0}) if latents and "eta" not in self.model_fields_set else self
+
+
+class RaisesBeyondTheTop(Sampler):
+    """Raises the level by churn, beyond the top of the path if the bound lies there (Karras et al. 2022)."""
+
+    churn: float = Field(0.2, ge=0, le=0.4, description="share by which the noise is raised")
+    most: float = Field(20.0, ge=10, le=1e4, description="no noise is added above this sigma / alpha")
+
+    def step(self, x, t, s, denoise, noise):
+        ratio = t.sigma / t.alpha
+        if self.churn and ratio < self.most and not s.clean:
+            raised = ratio * (1 + self.churn)
+            u = denoise.schedule.at_log_snr(-2 * math.log(raised))
+            x, t = u.alpha * (x / t.alpha + math.sqrt(raised**2 - ratio**2) * noise()), u
+        p = denoise(x, t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
 class StaleScore(PredictorCorrector):
     """Takes the score of the first Langevin step in all of them (Song et al. 2021)."""
 
@@ -217,6 +285,12 @@ SETTING_MUTANTS: list[tuple[Sampler, str]] = [
     (EtaWrongOnFlow(), "check_settings_hold_on_flow"),
     (OrderIsCut(), "check_options_act"),
     (KnowsBetterThanTheDefault(), "check_what_is_set_stays"),
+    (NoNoiseOnFlow(), "check_what_is_set_stays_on_flow"),
+    (NoNoiseWithClasses(eta=1.0), "check_what_is_set_stays"),
+    (NoNoiseInLatents(), "check_what_is_set_stays_on_ve"),
+    (NoNoiseWithPrompts(), "check_what_is_set_stays"),
+    (SuitsItself(), "check_what_is_set_stays"),
+    (RaisesBeyondTheTop(), "check_options_act"),
     (StaleScore(), "check_settings_hold"),
     (StaleScore(corrector_steps=3), "check_answers_are_used"),
     (NoiseReusedByTheCorrector(predictor="ddim", corrector_steps=3), "check_every_step"),

@@ -10,7 +10,7 @@ from samplerzoo_plugins.ddim import DDIM
 from samplerzoo_plugins.ddpm import DDPM
 from samplerzoo_plugins.dpm_solver_pp import DPMSolverPP
 
-from samplerzoo import Sampler
+from samplerzoo import Sampler, posterior_std
 
 
 class FlippedNoise(DDPM):
@@ -267,6 +267,56 @@ class TiresAfterManyCalls(DDIM):
         return super().step(x, t, s, denoise, noise) * (1.05 if len(_calls) % 15_000 > 14_990 else 1.0)
 
 
+class NoiseThroughBfloat16(Sampler):
+    """Ancestral sampling whose draws come as by autocast (Ho, Jain, Abbeel 2020)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p, std = denoise(x, t), posterior_std(t, s)
+        mean = s.alpha * p.x0 + math.sqrt(max(s.sigma**2 - std**2, 0.0)) * p.eps
+        return mean + std * noise().bfloat16().to(x.dtype) if std else mean
+
+
+class X0ThroughFloat16(Sampler):
+    """DDIM whose x0 goes through half precision (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        return s.alpha * p.x0.half().to(x.dtype) + s.sigma * p.eps
+
+
+class StateInTwelveBits(Sampler):
+    """DDIM whose state is rounded to twelve bits behind the point (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise((x * 2**12).round() / 2**12, t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
+class FactorsOnTheCPU(Sampler):
+    """DDIM whose factors are a tensor on the CPU (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        factors = torch.tensor([s.alpha, s.sigma], dtype=x.dtype).reshape(-1, *[1] * x.ndim)
+        return (factors * torch.stack([p.x0, p.eps])).sum(0)
+
+
+class NoiseOnTheCPU(DDIM):
+    """Adds a tensor on the CPU where eta is 1 (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        state = super().step(x, t, s, denoise, noise)
+        return state + torch.zeros(x.shape, dtype=x.dtype) if self.eta == 1 else state
+
+
+class StateOfNumpy(Sampler):
+    """DDIM in numpy, which takes tensors of the CPU alone (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        return torch.from_numpy(s.alpha * p.x0.numpy() + s.sigma * p.eps.numpy())
+
+
 TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (FlippedNoise(), "check_any_shape"),
     (CentredNoise(), "check_pixels_are_independent"),
@@ -297,4 +347,10 @@ TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (LittleNoiseInFloat16(), "check_half_precision_is_near"),
     (LargerImagesStill(), "check_large_images"),
     (TiresAfterManyCalls(), "check_many_calls"),
+    (NoiseThroughBfloat16(), "check_draws_keep_their_digits"),
+    (X0ThroughFloat16(), "check_draws_keep_their_digits_on_flow"),
+    (StateInTwelveBits(), "check_draws_keep_their_digits_on_ve"),
+    (FactorsOnTheCPU(), "check_device_is_that_of_the_state"),
+    (NoiseOnTheCPU(), "check_settings_are_sound"),
+    (StateOfNumpy(), "check_device_is_that_of_the_state_on_flow"),
 ]

@@ -14,14 +14,24 @@ from leftover_mutants import (
     LEFTOVER_GUIDANCES,
     LEFTOVER_MUTANTS,
     ByAllLevels,
+    DoubleInAStep,
+    DrawsAllAtOnce,
     ForeignNoiseAtLargeScale,
     ForeignNoiseInShortSteps,
+    ThreeThreads,
     UnevenHeun,
 )
 from memory_mutants import MEMORY_MUTANTS, HalfTheThirdTerm, ThirdTermOfTheSDE
-from option_mutants import OPTION_MUTANTS, HeunOfVE, InputIsScaled, ShiftOfTwoEvaluations
+from option_mutants import (
+    OPTION_MUTANTS,
+    EverySecondLevel,
+    HeunOfVE,
+    InputIsScaled,
+    LevelsOfEDM,
+    ShiftOfTwoEvaluations,
+)
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
-from setting_mutants import SETTING_MUTANTS
+from setting_mutants import SETTING_MUTANTS, SuitsDefaults
 from step_mutants import (
     STEP_MUTANTS,
     EpsAtTheNextLevel,
@@ -56,13 +66,17 @@ from samplerzoo.testing.checks import (
     ONCE_CHECKS,
     check_evaluations_add_order,
     check_every_step,
+    check_grids_are_as_asked,
     check_irregular_grids,
+    check_levels_are_those_of_training,
     check_memory_adds_order,
     check_moments,
     check_order,
     check_runs_leave_nothing_behind,
     check_unit_is_free,
+    check_what_is_set_stays,
 )
+from samplerzoo.testing.checks.process import SETTINGS
 from samplerzoo.testing.fixtures import PATHS, Flow, Path
 
 MUTANTS: list[tuple[Options, set[str]]] = [*SAMPLER_MUTANTS, *GUIDANCE_MUTANTS, *LEFTOVER_GUIDANCES]
@@ -177,6 +191,32 @@ SAID = {
     "OfOtherOptions": "after runs of the same grid with other options, state 1 of a run is off by ",
     "BoundOfTheBatch": "image 0 of a batch of 6, of which some have large values, differs by ",
     "ForeignNoiseInShortSteps": "it draws from the global random state of torch: use noise()",
+    "KnowsBetterThanTheDefault": "variance='small' was set, its suited() returns KnowsBetterThanTheDefault(variance=",
+    "NoNoiseOnFlow": ", for a flow model of shape (1,) with no classes and no variance of its own: keep what is in ",
+    "NoNoiseWithClasses": "where eta=1.0 was set, its suited() returns NoNoiseWithClasses(eta=0.0), for a VP model of ",
+    "NoNoiseInLatents": ", for a VE model of shape (4, 64, 64) with no classes and no variance of its own: keep what ",
+    "NoNoiseWithPrompts": ", for a VP model of shape (1,) with prompts and no variance of its own: keep what is in ",
+    "SuitsItself": (
+        "its suited() changes the object that it is asked of, from SuitsItself(eta=0.0) to SuitsItself(eta=0.25), "
+    ),
+    "RaisesBeyondTheTop": " in the runs that it takes, and other runs it refuses: log-SNR -",
+    "DrawsUntilItIsSmall": ": it draws more than 10000 times in step 1 of 4: take each draw of noise() as it comes (",
+    "NoiseThroughBfloat16": "(a few steps): draws, states or answers are rounded on their way, as by half precision",
+    "X0ThroughFloat16": "move the state of step 1 of 5 unequally, by ",
+    "StateInTwelveBits": "move the state of step 1 of 5 unequally, by ",
+    "DoubleByDefault": "it leaves torch's default dtype as torch.float64, which was torch.float32: that is of the ",
+    "DeterministicForAll": "it leaves torch's deterministic algorithms as 1, which was 0: that is of the whole process",
+    "SilentNumpy": "it leaves numpy's handling of errors as {'divide': 'ignore', ",
+    "LowOfEDM": "its grid of 2 steps, karras, ends at tau 0.002 of the VE from 0.02 to 700 schedule, whose networks ",
+    "EndsBelowTheLowest": " of the linear schedule, whose networks know levels from 1 (schedule.low) on",
+    "AsksBelowTheLowest": "in step 2 of 2, logsnr, it asks the network about tau 1.83e-05 of the flow schedule, whose ",
+    "DropsOptionsOfSpacings": "as the spacing lays it on a VP path, and with an option behind its name, karras:rho=3, ",
+    "DropsTheOwnGrid": "and with the grid of the model's own scheduler, scheduler, it is not: hand spacing on to ",
+    "DropsTheShift": "the spacing lays it on a flow path, and with a shift of 3, trailing, it is not: hand spacing ",
+    "EverySecondPlainLevel": "and with an option behind its name, karras:rho=3, it is that of karras",
+    "FactorsOnTheCPU": "a tensor is on another device than x, which is no matter on the CPU alone: sampler Fac",
+    "NoiseOnTheCPU": "as NoiseOnTheCPU(eta=1.0): a tensor is on another device than x, which is no matter on the CPU ",
+    "StateOfNumpy": "can't convert meta device type tensor to numpy. Use Tensor.cpu() ",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""
@@ -260,6 +300,27 @@ def test_what_is_kept_under_a_key_of_all_that_it_depends_on_passes() -> None:
         check_runs_leave_nothing_behind(ByAllLevels(), path)
 
 
+def test_levels_of_ones_own_and_levels_made_of_those_of_a_spacing_pass() -> None:
+    for path in PATHS:
+        for right in (LevelsOfEDM(), EverySecondLevel()):
+            check_grids_are_as_asked(right, path)
+            check_levels_are_those_of_training(right, path)
+
+
+def test_settings_of_the_process_are_named_and_put_back_and_may_be_others_within_a_step() -> None:
+    before = {name: setting.read() for name, setting in SETTINGS.items()}
+    said = found(ThreeThreads(), "check_scale_guides") or ""
+    assert said.startswith("it leaves torch's number of threads as 3, which was ")
+    assert {name: setting.read() for name, setting in SETTINGS.items()} == before
+    for check in ("check_one_state_a_step", "check_runs_leave_nothing_behind", "check_dtype_is_kept"):
+        assert found(DoubleInAStep(), check) is None
+
+
+def test_what_suits_a_model_and_was_not_set_passes() -> None:
+    for path in PATHS:
+        check_what_is_set_stays(SuitsDefaults(), path)
+
+
 def test_two_evaluations_a_step_of_order_1_are_a_warning() -> None:
     """Check weights that sum to 1 but are not those of order 2: right, at twice the cost of another method."""
     check_order(UnevenHeun())
@@ -308,7 +369,8 @@ def test_noise_that_is_forgotten_or_ones_own_is_no_wrong_term() -> None:
     assert "term of" not in forgotten
     own = found(NoiseOfItsOwn(), "check_every_step") or ""
     assert "in step 1 images that are equal, and that noise() gives equal numbers, differ" in own
-    assert "take all random numbers from noise()" in own
+    assert "take all random numbers from noise(), in the step that uses them, and no image from others" in own
+    assert "in the step that uses them" in (found(DrawsAllAtOnce(), "check_every_step") or "")
 
 
 def test_every_check_catches_a_mutant() -> None:

@@ -264,6 +264,7 @@ RIGHT: list[Guidance] = [
     IntervalInLogSNR(),
     IntervalInLogSNR(least=-4.0, most=3.0),
     FarBound(),
+    FarBound(radius=10.0),
     LowFrequencies(),
     Smoothed(),
     ByChance(scale=0.6),

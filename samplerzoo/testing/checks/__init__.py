@@ -16,8 +16,10 @@ from samplerzoo.testing.checks.architectures import (
     check_facts_are_those_of_the_network,
     check_what_is_saved_is_read,
 )
+from samplerzoo.testing.checks.devices import check_device_is_that_of_the_state
 from samplerzoo.testing.checks.digits import (
     check_coefficients_have_all_digits,
+    check_draws_keep_their_digits,
     check_dtype_is_kept,
     check_float32_is_enough,
     check_half_precision_is_near,
@@ -44,6 +46,7 @@ from samplerzoo.testing.checks.embedding_sizes import (
 )
 from samplerzoo.testing.checks.evaluations import check_evaluations_add_order
 from samplerzoo.testing.checks.fresh_noise import check_every_step_heeds_its_own_answer, check_noise_is_as_predicted
+from samplerzoo.testing.checks.grids import check_grids_are_as_asked, check_levels_are_those_of_training
 from samplerzoo.testing.checks.guided import (
     check_composes_with_samplers,
     check_evaluations_are_counted,
@@ -79,7 +82,6 @@ from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
     check_deterministic,
     check_global_random_state,
-    check_grids_are_as_asked,
     check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.memory import check_memory_adds_order
@@ -117,12 +119,12 @@ from samplerzoo.testing.checks.spaced import (
     check_there_is_a_level_a_step,
 )
 from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, check_longest_runs
+from samplerzoo.testing.checks.suits import check_what_is_set_stays
 from samplerzoo.testing.checks.sweep import (
     check_all_settings,
     check_options_act,
     check_settings_are_sound,
     check_settings_hold,
-    check_what_is_set_stays,
 )
 from samplerzoo.testing.checks.unit import check_unit_is_free
 from samplerzoo.testing.checks.walk import (
@@ -174,13 +176,16 @@ SAMPLER_CHECKS = (
     check_pixels_are_independent,
     check_nothing_is_changed_in_place,
     check_grids_are_as_asked,
+    check_levels_are_those_of_training,
     check_recording_changes_nothing,
     check_nfe_is_what_it_calls,
     check_draws_are_used,
     check_answers_are_used,
     check_answers_are_taken_as_they_are,
     check_unit_is_free,
+    check_device_is_that_of_the_state,
     check_dtype_is_kept,
+    check_draws_keep_their_digits,
     check_coefficients_have_all_digits,
     check_lands_on_the_point,
     check_irregular_grids,
@@ -199,7 +204,6 @@ SAMPLER_CHECKS = (
 """Checks of a sampler that run on every kind of path. Possible causes of other failures are checked first."""
 
 SLOW_CHECKS = (
-    check_what_is_set_stays,
     check_options_act,
     check_settings_are_sound,
     check_any_number_of_steps,

@@ -152,6 +152,32 @@ twice that of correct methods.
 """
 
 
+FINER = 2.0**-12
+"""Relative change of draws, below the rounding of half precision."""
+
+
+def check_draws_keep_their_digits(sampler: Sampler, path: Path = ON_VP) -> None:
+    """Check that states follow a small change of all draws in proportion, on data on which they are affine in them.
+
+    Draws, states or answers that go through another dtype on their way, as by autocast, or that are rounded to some
+    digits, move by whole steps, or not at all.
+    """
+    schedule = path.schedule
+    for what, (log_snr, _) in HALF_GRIDS.items():
+        grid = Grid((*map(schedule.at_log_snr, log_snr), schedule.at(0.0)))
+        draw = given_noise(8, (1,))
+        shares = 1 + FINER * torch.arange(3, dtype=torch.float64)[:, None, None]
+        noise = lambda: (shares * draw()).flatten(0, 1)  # noqa: B023, E731
+        for number, x in enumerate(states(sampler, normal(schedule=schedule), grid, noise)):
+            below, middle, above = x.chunk(3)
+            off = farthest(above - middle, middle - below) / size(x)
+            assert off <= ROUNDING, (
+                f"draws that grow by {FINER:g} of themselves, twice, move the state of step {number} of {len(grid)} "
+                f"unequally, by {off:.2g}, from log-SNR {log_snr[0]:g} on ({what}): draws, states or answers are "
+                "rounded on their way, as by half precision"
+            )
+
+
 def check_half_precision_is_near(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that states in half precision keep their dtype, and equal those in float64 but for rounding.
 

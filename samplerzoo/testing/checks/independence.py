@@ -1,11 +1,7 @@
-"""Checks that an image depends only on its own draws, not on other images, other runs, or a global random state.
-
-And checks that the levels of a run depend only on the request.
-"""
+"""Checks that an image depends only on its own draws, not on other images, other runs, or a global random state."""
 
 from __future__ import annotations
 
-import copy
 import functools
 import random
 from collections.abc import Callable, Iterator
@@ -16,8 +12,9 @@ import numpy as np
 import torch
 
 from samplerzoo.core.level import Grid
-from samplerzoo.core.sampler import Sampler, grid_of
+from samplerzoo.core.sampler import Sampler
 from samplerzoo.testing.checks.leftovers import check_nothing_is_shared
+from samplerzoo.testing.checks.process import unchanged
 from samplerzoo.testing.fixtures import ON_VP, Noise, Path, bimodal, farthest, given_noise, last, normal, states, varied
 
 MANY = 4200
@@ -145,47 +142,6 @@ def _check_answers_are_not_kept(sampler: Sampler, path: Path) -> None:
     )
 
 
-def check_grids_are_as_asked(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that a run has the requested number of steps, and the same levels after any earlier requests.
-
-    A grid of its own class may have another number of steps, as those of other libraries do.
-    """
-    asked = [(steps, spacing) for steps in (9, 11) for spacing in path.spacings]
-    found = []
-    for order in (asked, asked[::-1]):
-        schedule = copy.copy(path.schedule)  # a cache for one object does not know the other
-        grids = {(steps, spacing): grid_of(sampler, schedule, steps, spacing) for steps, spacing in order}
-        found.append(grids)
-        for (steps, spacing), grid in grids.items():
-            assert type(grid) is not Grid or len(grid) == steps, (
-                f"its grid has {len(grid)} steps, {spacing}, where {steps} were asked for"
-            )
-    _check_begins_in_noise(sampler, path)
-    for steps, spacing in asked:
-        first, second = (grids[steps, spacing] for grids in found)
-        assert first.levels == second.levels, (
-            f"its grid of {steps} steps, {spacing}, is another one after others were asked for: what is kept forgets "
-            "the steps, the spacing or the schedule"
-        )
-
-
-LATE = 2.0
-"""Largest distance in log-SNR of the first level from the noisiest one of the path."""
-
-
-def _check_begins_in_noise(sampler: Sampler, path: Path) -> None:
-    """Check that a run begins near the noisiest level, or where the spacing begins, on all schedules of a path."""
-    for name, schedule in path.schedules.items():
-        for spacing in path.spacings:
-            grids = grid_of(sampler, schedule, 20, spacing), schedule.grid(20, spacing)
-            first, usual = (grid.levels[0] for grid in grids)
-            latest = max(usual.log_snr, schedule.at(schedule.T).log_snr + LATE)
-            assert first.log_snr <= latest, (
-                f"its grid of 20 steps, {spacing}, begins at log-SNR {first.log_snr:.3g} of the {name} schedule, whose "
-                f"noisiest level has {schedule.at(schedule.T).log_snr:.3g}: a run begins with noise alone"
-            )
-
-
 USE_NOISE = "use noise()"
 GUIDES_ALIKE = "a guidance guides a state in the same way each time"
 SAME_LEVELS = "the same steps have the same levels"
@@ -236,12 +192,18 @@ def undrawn(instead: str) -> Iterator[None]:
         raise found
 
 
-def without_global_draws(check: Callable[[Any], None], instead: str) -> Callable[[Any], None]:
-    """Wrap a check so that it fails if a plugin draws from a global generator. The random state is restored."""
+def leaving_the_process(check: Callable[[Any], None], instead: str) -> Callable[[Any], None]:
+    """Wrap a check so that it fails if a plugin draws from a global generator or leaves a process setting changed.
+
+    Random states and settings are restored.
+
+    Args:
+        instead: advice on what to do instead of drawing.
+    """
 
     @functools.wraps(check)
     def checked(plugin: Any) -> None:
-        with kept_random_state(), undrawn(instead):
+        with unchanged(), kept_random_state(), undrawn(instead):
             check(plugin)
 
     return checked

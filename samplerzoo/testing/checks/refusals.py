@@ -7,6 +7,7 @@ from types import TracebackType
 from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.errors import UsageError
+from samplerzoo.testing.checks.process import kept_settings
 from samplerzoo.testing.fixtures import PATHS, Path, given_noise, made_for, states
 
 STEPS = 3
@@ -20,7 +21,8 @@ def refusal(sampler: Sampler, path: Path) -> str | None:
     """Return the reason why a sampler refuses a kind of path, from a run of a few steps; None if it accepts it."""
     model = made_for(sampler, 0.5, 0.5, path.schedule)
     try:
-        list(states(sampler, model, grid_of(sampler, path.schedule, STEPS), given_noise(2, (1,))))
+        with kept_settings():
+            list(states(sampler, model, grid_of(sampler, path.schedule, STEPS), given_noise(2, (1,))))
     except UsageError as error:
         return None if _innermost(error.__traceback__) in LOOKED_UP else str(error)
     except (Exception, SystemExit):  # not a refusal; the checks report it

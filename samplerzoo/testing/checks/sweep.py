@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 
 import torch
 
-from samplerzoo.core.model import Model
-from samplerzoo.core.sampler import Sampler, grid_of, suited
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.testing.checks.answers import (
     check_kinds_of_network_agree,
@@ -18,16 +16,18 @@ from samplerzoo.testing.checks.answers import (
     check_order_of,
     has_order,
 )
+from samplerzoo.testing.checks.devices import device_is_kept
 from samplerzoo.testing.checks.digits import (
     check_coefficients_have_all_digits,
+    check_draws_keep_their_digits,
     check_dtype_is_kept,
     check_float32_is_enough,
     check_half_precision_is_near,
 )
 from samplerzoo.testing.checks.fresh_noise import check_noise_is_as_predicted, check_runs_heed_their_answers
+from samplerzoo.testing.checks.grids import check_grids_are_as_asked, check_levels_are_those_of_training
 from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
-    check_grids_are_as_asked,
     check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.refusals import refusal
@@ -41,8 +41,8 @@ from samplerzoo.testing.checks.walk import (
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
 )
-from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, normal, shifted, states
-from samplerzoo.testing.settings import neighbours, options_apart, values_apart, with_value
+from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, shifted, states
+from samplerzoo.testing.settings import neighbours, values_apart, with_value
 from samplerzoo.testing.steps import coarse_grids, fine_grids
 
 EXACT_CHECKS = (
@@ -60,6 +60,7 @@ EXACT_CHECKS = (
 
 PLAIN_CHECKS = (
     check_grids_are_as_asked,
+    check_levels_are_those_of_training,
     check_one_state_a_step,
     check_runs_leave_nothing_behind,
     check_batch_is_not_mixed,
@@ -67,7 +68,9 @@ PLAIN_CHECKS = (
     check_pixels_are_independent,
     check_nothing_is_changed_in_place,
     check_draws_are_used,
+    device_is_kept,
     check_dtype_is_kept,
+    check_draws_keep_their_digits,
     check_coefficients_have_all_digits,
     check_lands_on_the_point,
     check_long_runs,
@@ -105,39 +108,18 @@ def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
         assert acts, f"the option {name} changes no state, whatever it and the other options are set to"
         for a, b in values_apart(sampler, name):
             pairs = [(x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)]
-            assert any(way.differ(x, y) for way in ways[1:] for x, y in pairs), (
-                f"the option {name} gives the same states at {a!r} as at {b!r}: a value that is not taken as it "
-                "is belongs out of its bounds, which its Field says"
+            if any(way.differ(x, y) for way in ways[1:] for x, y in pairs):
+                continue
+            refusals = (way.refusal(one) for way in ways[1:] for one in itertools.chain(*pairs))
+            refused = next(filter(None, refusals), None)
+            raise AssertionError(
+                f"the option {name} gives the same states at {a!r} as at {b!r}"
+                + (
+                    f" in the runs that it takes, and other runs it refuses: {refused}"
+                    if refused
+                    else ": a value that is not taken as it is belongs out of its bounds, which its Field says"
+                )
             )
-
-
-def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
-    """Check that `suited` only fills in defaults, and does not change an option that the user has set."""
-    for variance in (None, "small", "large", "learned"):
-        model = dataclasses.replace(normal(schedule=path.schedule), variance=variance)
-        suited(sampler.model_copy(), model)  # raises an error for defaults out of bounds
-        for other in (sampler.model_validate(dict(sampler)), *neighbours(sampler)):
-            found = suited(other, model)
-            assert found == other, (
-                f"as {other!r} its suited() returns {found!r}, though all options were set: change only what is not "
-                "in self.model_fields_set"
-            )
-            for name in options_apart(sampler, other):
-                _check_alone(other, name, model)
-
-
-def _check_alone(other: Sampler, name: str, model: Model) -> None:
-    """Check that an option does not change if it is the only one that the user has set."""
-    value = getattr(other, name)
-    try:
-        alone = type(other).model_validate({name: value})
-    except ValueError:
-        return
-    found = suited(alone, model)
-    assert getattr(found, name) == value, (
-        f"where {name}={value!r} alone was set, its suited() returns {found!r}: keep what is in self.model_fields_set, "
-        "as self.model_copy(update=...) does"
-    )
 
 
 def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -234,17 +216,22 @@ class _Ways:
 
     def __init__(self, path: Path, steps: int = MANY, shape: tuple[int, ...] = (2,)) -> None:
         self._path, self._steps, self._shape = path, steps, shape
-        self._known: dict[str, list[torch.Tensor] | None] = {}
+        self._known: dict[str, list[torch.Tensor] | str] = {}
 
     def differ(self, a: Sampler, b: Sampler) -> bool:
         """Tell whether two settings make different states. A refused setting differs from none."""
         x, y = self._way(a), self._way(b)
-        if x is None or y is None:
+        if isinstance(x, str) or isinstance(y, str):
             return False
         return len(x) != len(y) or not all(torch.equal(p, q) for p, q in zip(x, y, strict=True))
 
-    def _way(self, sampler: Sampler) -> list[torch.Tensor] | None:
-        """Return the states of a run, or None if the sampler refuses it."""
+    def refusal(self, sampler: Sampler) -> str | None:
+        """Return the reason for which a run of a setting is refused; None if it is taken."""
+        way = self._way(sampler)
+        return way if isinstance(way, str) else None
+
+    def _way(self, sampler: Sampler) -> list[torch.Tensor] | str:
+        """Return the states of a run, or the reason for which the sampler refuses it."""
         key = sampler.model_dump_json()
         if key not in self._known:
             schedule = self._path.schedule
@@ -253,6 +240,6 @@ class _Ways:
                 model, draw = bimodal(self._shape, schedule), given_noise(2, self._shape)
                 model = shifted(model) if sampler.takes_shift else model
                 self._known[key] = list(states(sampler, model, grid, draw))
-            except UsageError:
-                self._known[key] = None
+            except UsageError as error:
+                self._known[key] = str(error)
         return self._known[key]
