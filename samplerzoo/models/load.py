@@ -137,8 +137,6 @@ class ModelFolder(ModelHandle):
         parts = read_parts(root, reading.scheduler)
         info = read_info(parts.root)
         stub, guesses = understand(parts, info, reading, os.fspath(name))
-        if is_unfinished(parts.root):
-            warn_once(f"warning: {parts.root / CLASSIFIER} is not whole, and is passed over")
         return cls(root, info, reading, parts, stub, guesses)
 
     @functools.cached_property
@@ -170,6 +168,8 @@ class ModelFolder(ModelHandle):
     ) -> Model:
         """Read the weights; the arguments are those of `samplerzoo.load`."""
         _warn_of_guesses(self.stub.name, self.guesses)
+        if is_unfinished(self.parts.root):  # said here, since to train that classifier only opens the folder
+            warn_once(f"warning: {self.parts.root / CLASSIFIER} is not whole, and is passed over")
         device = choose_device(device)
         dtype = choose_dtype(dtype, device)
         architecture = self.parts.network[1]

@@ -177,6 +177,8 @@ def test_a_refused_classifier_leaves_nothing_and_an_unfinished_one_is_passed_ove
         (folder / name).write_text("{}")
         assert main([*run, str(tiny_model / f"run{number}")]) == 0
     assert f"{folder} is not whole, and is passed over" in capsys.readouterr().err
+    main([*words, "--overwrite"])
+    assert "is not whole" not in capsys.readouterr().err  # of the classifier that is being made
 
 
 def test_every_checkpoint_of_a_training_can_be_sampled_from(
