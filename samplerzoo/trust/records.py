@@ -130,17 +130,20 @@ def _seal(record: Mapping[str, Any]) -> str:
 def whole_lines(path: Path) -> list[bytes]:
     """Return the lines of a JSON Lines file, without empty ones, and without a last line that is not JSON.
 
-    A newline may stand behind that one, as of an editor that opened and saved the file.
+    A newline may stand behind that line, if an editor has opened and saved the file. Then another line must come first:
+    a file of nothing but one wrong line was not cut short.
     """
     if not path.exists():
         return []
     try:
-        lines = [line for line in path.read_bytes().removeprefix(BOM).split(b"\n") if line.strip()]
+        text = path.read_bytes().removeprefix(BOM)
     except OSError as error:
         raise ZooError(f"{path}: cannot be read: {reason(error)}") from error
+    lines = [line for line in text.split(b"\n") if line.strip()]
+    if not lines or (len(lines) == 1 and text.endswith(b"\n")):
+        return lines
     try:
-        if lines:
-            _parsed(lines[-1])
+        _parsed(lines[-1])
     except (ValueError, RecursionError):
         lines.pop()
     return lines

@@ -273,13 +273,8 @@ def test_the_smoothed_loss_starts_at_the_loss() -> None:
 def test_networks_that_go_with_the_older_model_of_a_folder_are_set_aside(
     options: Options, change: dict[str, object], gone: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(first := options(max_train_steps=1))
-    folder = Path(first.output_dir)
-    for name in ("classifier", "features"):
-        (folder / name).mkdir()
-        (folder / name / "config.json").write_text(json.dumps({"architectures": ["ResNetForImageClassification"]}))
-    for _ in range(2):
-        train(options(max_train_steps=2, checkpointing_steps=1, overwrite=True, **change))
+    folder = with_networks(options)
+    train(options(max_train_steps=2, checkpointing_steps=1, overwrite=True, **change))
     kept = {"classifier", "features"} - {*gone}
     assert all((folder / name).is_dir() for name in kept)
     assert {path.name for path in folder.glob("*-replaced*")} == {f"{name}-replaced" for name in gone}
@@ -288,8 +283,23 @@ def test_networks_that_go_with_the_older_model_of_a_folder_are_set_aside(
         assert said.count(f"{folder / name} was trained for the older model of this folder, and is now") == 1
     assert not any((folder / name).exists() for name in gone)
     assert ModelFolder.open(folder).stub.classifier is None
-    train(options(max_train_steps=1, overwrite=True, **change, seed=3))
-    for name in gone:  # a second one is kept, too
-        (folder / name).mkdir()
+
+
+def test_what_was_set_aside_before_stays(options: Options) -> None:
+    folder = with_networks(options)
+    train(options(max_train_steps=1, overwrite=True, image_size=12))
+    (folder / "features").mkdir()
     train(options(max_train_steps=1, overwrite=True))
-    assert {f"{name}-replaced-2" for name in gone} == {path.name for path in folder.glob("*-replaced-2")}
+    assert {path.name for path in folder.glob("*-replaced*")} == {
+        "classifier-replaced", "features-replaced", "features-replaced-2"
+    }  # fmt: skip
+
+
+def with_networks(options: Options) -> Path:
+    """Train a model, and put the configs of a classifier and of a feature network beside it."""
+    train(first := options(max_train_steps=1))
+    folder = Path(first.output_dir)
+    for name in ("classifier", "features"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(json.dumps({"architectures": ["ResNetForImageClassification"]}))
+    return folder
