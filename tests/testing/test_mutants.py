@@ -387,7 +387,16 @@ def test_what_is_right_on_one_path_alone_is_caught_on_the_others_and_in_another_
     assert [name for name in sorted(missed) if found(UnitVariance(), name)] == ["check_unit_is_free"]
 
 
-@pytest.mark.parametrize("original", [Flow(), Adams(), Corrected(), OfTheVariance()], ids=repr)
+@pytest.mark.parametrize(
+    "original",
+    [
+        Flow(),
+        Adams(),
+        pytest.param(Corrected(), marks=pytest.mark.slow),
+        pytest.param(OfTheVariance(), marks=pytest.mark.slow),
+    ],
+    ids=repr,
+)
 def test_the_originals_pass(original: Sampler) -> None:
     """Those of the other mutants are built-in, and pass with them."""
     check_sampler(original)

@@ -287,6 +287,16 @@ def test_a_large_weight_hides_no_fault_in_half_precision(power: float) -> None:
         check_guided_precisions_agree(UnweightedInHalfPrecision(scale=3.0, power=power))
 
 
-@pytest.mark.parametrize("guidance", RIGHT, ids=[type(guidance).__name__ for guidance in RIGHT])
+SLOW = (PowerOfSigma, DynamicThresholding, OfShares, IntervalInLogSNR)
+"""Guidances that take the kit longest, and have another one of their kind in the fast tests."""
+
+
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        pytest.param(guidance, id=type(guidance).__name__, marks=pytest.mark.slow if isinstance(guidance, SLOW) else ())
+        for guidance in RIGHT
+    ],
+)
 def test_a_right_guidance_passes(guidance: Guidance) -> None:
     check_guidance(guidance)
