@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from samplerzoo import registry
 from samplerzoo.bench import shards
-from samplerzoo.bench.cell import Cell, identity
+from samplerzoo.bench.cell import Cell, cell_title, identity
 from samplerzoo.bench.image_errors import ERRORS, STOCHASTIC, errors_of
 from samplerzoo.bench.image_mean import interval
 from samplerzoo.bench.meter import Meter
 from samplerzoo.bench.results import ERROR, ImageError, Protocol
 from samplerzoo.core.exact import is_stochastic
 from samplerzoo.core.features import Features
-from samplerzoo.errors import ZooError
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.images import to_uint8
 from samplerzoo.metrics.feature_files import Rows
 from samplerzoo.sampling import converged, convergence
@@ -158,10 +158,20 @@ class ErrorMeter:
         return 1.0, convergence.SLOWNESS
 
     def lacking(self, cell: Cell) -> list[range]:
-        """Return the shards of a cell that have images but no errors. Their images have to be drawn again."""
+        """Return the shards of a cell that have images but no errors. Their images have to be drawn again.
+
+        Raises:
+            UsageError: such a shard has more images than the cell.
+        """
         folder = cell.folder(self._folder)
         there = {*shards.present(self._errors(cell), ERRORS)}
-        return [it for it in shards.present(folder, shards.IMAGES) if it[0] < cell.images and it not in there]
+        found = [it for it in shards.present(folder, shards.IMAGES) if it[0] < cell.images and it not in there]
+        if found and found[-1].stop > cell.images:
+            raise UsageError(
+                f"{self._folder} keeps images {found[-1][0]} to {found[-1][-1]} of {cell_title(cell.recipe)} in one "
+                f"file, and errors are of whole files: take --images {found[-1].stop}, or another -o FOLDER"
+            )
+        return found
 
     def save(self, cell: Cell, indices: Sequence[int], pictures: NDArray[np.float32]) -> None:
         """Compute and save the errors of a shard of pictures (N, C, H, W) in [-1, 1]."""

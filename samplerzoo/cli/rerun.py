@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +78,15 @@ def command(
         found = found.model_copy(update={"class_labels": str(record.label)})
     alone = TuningRequest(batch_size=1, layout="contiguous")
     height, width, channels = old.shape
-    run = prepare_run(found, index + 1, asked=alone, device=device, offload=offload, shape=(channels, height, width))
+    prepare = functools.partial(
+        prepare_run, asked=alone, device=device, offload=offload, shape=(channels, height, width)
+    )
+    try:
+        run = prepare(found, index + 1)
+    except UsageError:  # a name that two classes had is none of the model now; the class is in the file, too
+        if record.label is None or recipe.class_labels is None:
+            raise
+        run = prepare(found.model_copy(update={"class_labels": str(record.label)}), index + 1)
     if run.recipe.fingerprint != recipe.fingerprint:
         click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
     if run.recipe.second_fingerprint != recipe.second_fingerprint:

@@ -40,6 +40,9 @@ def find_class(text: str, names: Sequence[str]) -> int | None:
         raise UsageError(f"the classes {' and '.join(map(str, named))} are both named {text!r}: give the number")
     if named:
         return named[0]
+    numbered = [name for number, name in enumerate(names) if name == f"{text} ({number})"]
+    if len(numbered) > 1:
+        raise UsageError(f"the classes {' and '.join(numbered)} have the same name {text!r}: give one of them")
     one_way = [composed(name) for name in names]
     if one_way.count(composed(text)) == 1:
         return one_way.index(composed(text))
@@ -51,7 +54,8 @@ def apart(names: Iterable[str]) -> tuple[str, ...]:
     """Give classes of one name, as the two cranes of ImageNet, their numbers, since classes are told apart by names."""
     listed = [*names]
     count = Counter(map(composed, listed))
-    return tuple(f"{name} ({k})" if count[composed(name)] > 1 else name for k, name in enumerate(listed))
+    found = tuple(f"{name} ({k})" if count[composed(name)] > 1 else name for k, name in enumerate(listed))
+    return found if max(count.values(), default=1) == 1 else apart(found)  # a name may end in a number by itself
 
 
 def order_among(names: Sequence[str], others: Sequence[str]) -> tuple[int, ...] | None:

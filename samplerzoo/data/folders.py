@@ -103,11 +103,13 @@ def list_pictures(folder: Path, split: str) -> Listing:
             )
         inside = [_folder(root, path, place) for path in files]
         beside = sum(name not in splits for name in inside)
+        notes += [f"the folders {listed(sorted(splits))} in each are taken for splits"] * (place == 1)
         notes += [f"{beside} pictures that lie in no split are left out"] * bool(beside)
         files = [path for path, name in zip(files, inside, strict=True) if name == wanted[0]]
         if place == 0:
             root, files = _unwrapped(root / wanted[0], files, split=True)
-    _refuse_mixed(folder, root, files, place)
+    if not splits:
+        _refuse_mixed(folder, root, files)
     columns, more = _classes(root, files)
     metadata, absent = _metadata(folder, files)
     notes += [] if metadata else _tables(folder)
@@ -254,7 +256,7 @@ def _splits_of_classes(root: Path, files: list[Path]) -> dict[str, str]:
     return found if _trains(found) and all("train" in known.values() for known in below.values()) else {}
 
 
-def _refuse_mixed(folder: Path, root: Path, files: list[Path], place: int) -> None:
+def _refuse_mixed(folder: Path, root: Path, files: list[Path]) -> None:
     """Refuse pictures for training that are mixed with those of another split, somewhere below the classes.
 
     Raises:
@@ -263,7 +265,7 @@ def _refuse_mixed(folder: Path, root: Path, files: list[Path], place: int) -> No
     below: dict[Path, dict[str, str]] = {}
     for path in files:
         for parent in path.relative_to(root).parents[:-1]:
-            if parent.name.lower() in SPLITS and len(parent.parts) > 1 + place:
+            if parent.name.lower() in SPLITS and len(parent.parts) > 1:
                 below.setdefault(parent.parent, {})[parent.name] = SPLITS[parent.name.lower()]
     mixed = next((parent for parent, known in below.items() if _trains(known)), None)
     if mixed is not None:

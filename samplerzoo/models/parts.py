@@ -244,7 +244,8 @@ def _parts(root: Path) -> tuple[str | None, list[Part]]:
         if not isinstance(pipeline, str | None):
             where = root / INDEX_FILE
             raise ZooError(f"{where}: _class_name is {pipeline!r:.60}, code of its own: no code of a folder is run")
-        return pipeline, [_part(root, name, kind) for name, kind in named_parts(root, index).items()]
+        named = named_parts(root, index)
+        return pipeline, [_part(root, name, kind, index[name][0]) for name, kind in named.items()]
     parts = [Part("", root, read_json(root, file)) for file in CONFIG_FILES if (root / file).is_file()]
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not _ours(path.name))
     if (root / CONFIG_FILES[1]).is_file():  # in the root, as in early repositories of diffusers
@@ -300,7 +301,7 @@ def _ours(name: str) -> bool:
     return name in OURS or name.startswith(".") or is_set_aside(name)
 
 
-def _part(root: Path, name: str, kind: str) -> Part:
+def _part(root: Path, name: str, kind: str, library: str | None = None) -> Part:
     folder = root / name
     if not folder.is_dir():
         raise ZooError(f"{root}: {INDEX_FILE} names {name} ({kind}), and there is no such folder: it is not whole")
@@ -311,8 +312,9 @@ def _part(root: Path, name: str, kind: str) -> Part:
         return part
     config = read_json(folder, *CONFIG_FILES)
     hosted, config = "replaces" in config, unhosted(config)
-    # a scheduler is of the class that the index names, as for diffusers; of a network the weights tell
-    if kind and ("_class_name" not in config or (kind.endswith("Scheduler") and not hosted)):
+    # a scheduler of diffusers is of the class that the index names, as for diffusers; of a network the weights tell
+    indexed = kind.endswith("Scheduler") and library == "diffusers" and not hosted
+    if kind and ("_class_name" not in config or indexed):
         config["_class_name"] = kind
     return Part(name, folder, config)
 

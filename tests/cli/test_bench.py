@@ -507,3 +507,10 @@ def test_flags_of_a_broken_guidance_are_left_out(monkeypatch: pytest.MonkeyPatch
     sound = [plugin.load() for plugin in own]
     expected = {f"guidance_{field}" for guidance in sound for field in guidance.model_fields}
     assert {flag.name for flag in sweep_flags._guidance_flags()} == expected >= {"guidance_scale", "guidance_form"}
+
+
+def test_errors_of_fewer_images_than_a_file_has_are_refused(cli, model: list[object]) -> None:
+    words = ["bench", *model, "--sampler", "ddim", "--steps", 2, "-o", "out"]
+    assert cli(*words, "--metrics", "fd", "--images", 6).code == 0
+    cli(*words, "--metrics", "error", "--images", 4).refuses(2, "keeps images 0 to 5 of ddim", "take --images 6")
+    assert cli(*words, "--metrics", "error", "--images", 6).code == 0

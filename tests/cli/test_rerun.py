@@ -72,6 +72,9 @@ def test_other_names_of_classes_are_noticed(cli, tiny_model: Path) -> None:
     name("z", "x", "y")
     answer = cli("rerun", "out/images/000001.png")
     assert "the image is of class 2, and --class-labels y,z means class 0 of the model now: the names" in answer.err
+    name("y", "x", "y")  # of a version that drew the first class of that name
+    again = cli("rerun", "out/images/000001.png")
+    assert "identical" in again.out
     name("x", "y", "z")
     assert cli("rerun", "out/images/000001.png").err == ""
     assert cli(*words, *asked, "--num-images", 3, "--resume").code == 0

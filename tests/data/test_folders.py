@@ -90,6 +90,19 @@ def test_which_images_and_classes_a_folder_has(
     assert all(name in found.summary for name in classes)
 
 
+def test_folders_in_a_split_are_no_splits(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{split}/{name}/{inner}/0.png" for split in ("train", "test") for name in "xy"
+                    for inner in ("train", "test")))  # fmt: skip
+    found = load(tmp_path)
+    assert (len(found), list(found.class_names)) == (4, ["x", "y"])
+
+
+def test_what_is_taken_for_splits_of_every_class_is_said(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{style}/{inner}/0.png" for style in ("real", "sketch") for inner in ("training", "eval", "mug")))
+    said = "the folders eval, training in each are taken for splits; 2 pictures that lie in no split are left out"
+    assert said in load(tmp_path).summary
+
+
 def test_splits_below_some_of_the_classes_are_refused(tmp_path: Path) -> None:
     """Training on all of it would be training on what is kept for tests."""
     for files in (

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 import samplerzoo as zoo
 from samplerzoo.cli import main
 from samplerzoo.core.paths import VP
+from samplerzoo.data.class_names import apart
 from samplerzoo.data.image_sets import load_images
 from samplerzoo.data.options import DataOptions
 from samplerzoo.models.load import ModelFolder
@@ -506,6 +507,14 @@ def index(folder: Path, **keys: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
 
 
+def test_names_that_end_in_numbers_are_kept_apart() -> None:
+    assert apart(["a", "b"]) == ("a", "b")
+    assert apart(["crane", "dog", "crane"]) == ("crane (0)", "dog", "crane (2)")
+    names = apart(["crane", "crane (0)", "crane"])
+    assert len({*names}) == 3
+    assert names[2] == "crane (2)"
+
+
 def test_class_names_of_a_pipelines_index_are_read(tmp_path: Path) -> None:
     names = ["tench, Tinca tinca", "crane", "dog", "crane"]
     index(folder := folders.dit(tmp_path, classes=4), id2label={str(k): name for k, name in enumerate(names)})
@@ -515,7 +524,7 @@ def test_class_names_of_a_pipelines_index_are_read(tmp_path: Path) -> None:
     assert drawn.labels == [2, 0, 3]
     with pytest.raises(
         zoo.UsageError,
-        match=r"no class 'crane' .*crane \(1\), dog, crane \(3\); or give numbers",
+        match=r"the classes crane \(1\) and crane \(3\) have the same name 'crane': give one of them",
     ):
         zoo.sample(model, "ddim", labels="crane", num_images=1, steps=1)
     (folder / "samplerzoo.json").write_text(json.dumps({"class_names": ["a", "b", "c", "d"]}))
@@ -555,6 +564,8 @@ def test_a_scheduler_is_of_the_class_that_the_index_names_as_for_diffusers(tmp_p
     assert type(diffusers.DDPMPipeline.from_pretrained(folder).scheduler).__name__ == "FlowMatchEulerDiscreteScheduler"
     opened = ModelFolder.open(folder)
     assert (opened.stub.schedule.kind, opened.stub.parametrization.name) == ("flow", "flow")
+    index(folder, scheduler=["my_scheduler", "MyScheduler"])  # a class of one's own, whose config tells what it is like
+    assert ModelFolder.open(folder).stub.schedule.kind == "VP"
     index(folder, scheduler=["diffusers", "KarrasVeScheduler"])
     with pytest.raises(zoo.ZooError, match="KarrasVeScheduler"):
         ModelFolder.open(folder)
