@@ -104,7 +104,7 @@ def list_pictures(folder: Path, split: str) -> Listing:
         inside = [_folder(root, path, place) for path in files]
         beside = sum(name not in splits for name in inside)
         notes += [f"the folders {listed(sorted(splits))} in each are taken for splits"] * (place == 1)
-        notes += [f"{beside} pictures that lie in no split are left out"] * bool(beside)
+        notes += [f"left out, since they lie in no split: {beside}"] * bool(beside)
         files = [path for path, name in zip(files, inside, strict=True) if name == wanted[0]]
         if place == 0:
             root, files = _unwrapped(root / wanted[0], files, split=True)

@@ -117,12 +117,12 @@ def test_an_output_that_says_nothing_of_x0_is_refused(kind: Parametrization) -> 
     Model(lambda x, time, condition: x, VP.from_config({"beta_schedule": "squaredcos_cap_v2"}), kind, shape=(1,))
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [(path, name) for name, kind in KINDS.items() for path, schedule in PATHS.items() if not kind.blind(schedule)],
+)
 def test_exact_models_answer_in_every_parametrization(path: str, name: str) -> None:
     schedule, kind = PATHS[path], KINDS[name]
-    if kind.blind(schedule):
-        pytest.skip("it says nothing of x0 there")
     model, t, x = gaussian(schedule, 0.3, 0.5, parametrization=kind), schedule.at(0.4 * schedule.T), draw(0)[:, :1]
     p = model.denoise(x, t)
     residual = (x - t.alpha * 0.3) / (t.alpha**2 * 0.25 + t.sigma**2)

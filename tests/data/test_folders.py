@@ -99,7 +99,7 @@ def test_folders_in_a_split_are_no_splits(tmp_path: Path) -> None:
 
 def test_what_is_taken_for_splits_of_every_class_is_said(tmp_path: Path) -> None:
     put(tmp_path, *(f"{style}/{inner}/0.png" for style in ("real", "sketch") for inner in ("training", "eval", "mug")))
-    said = "the folders eval, training in each are taken for splits; 2 pictures that lie in no split are left out"
+    said = "the folders eval, training in each are taken for splits; left out, since they lie in no split: 2"
     assert said in load(tmp_path).summary
 
 
