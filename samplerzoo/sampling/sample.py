@@ -126,10 +126,7 @@ def sample(
         raise UsageError(f"on_step is {short(on_step)}, and has to be a function of step, level and states")
     expect("trajectory", trajectory, bool)
     expect("progress", progress, bool, optional=True)
-    if isinstance(labels, Integral) or getattr(labels, "ndim", None) == 0:
-        labels = str(whole("a label", labels))
-    text = labels if isinstance(labels, str) else None
-    listed = None if labels is None or isinstance(labels, str) else listing("labels", labels)
+    text, listed = _labels(labels)
     if prompts is not None:
         prompts = [prompts] if isinstance(prompts, str) else listing("prompts", prompts)
     if num_images is None:
@@ -148,31 +145,47 @@ def sample(
         guidance=guidance if isinstance(guidance, Guidance) else None,
         labels=listed,
     ).with_weights(model)
-    start = time.perf_counter()
-    ways: list[Recorder] = []
-    batches = []
     with _bar(plan, batch_size, progress) as bar:
-        for indices in share(split_batches(range(num_images), batch_size)):
-            way = Recorder(plan.grid) if trajectory else None
+        return _draw(plan, batch_size, bar, on_step, trajectory=trajectory)
 
-            def step(number: int, level: Level, x: torch.Tensor, way: Recorder | None = way) -> None:
-                bar.update(number > INITIAL_STEP)
-                if way is not None:
-                    way.reached(number, level, x)
-                if on_step is not None:
-                    on_step(number, level, x)
 
-            batches.append(draw_batch(plan, indices, step, None if way is None else way.predicted))
-            ways += [] if way is None else [way]
+def _labels(labels: Any) -> tuple[str | None, list[int] | None]:
+    """Return labels as text, or as a list; both are None without labels. A single number is text."""
+    if isinstance(labels, Integral) or getattr(labels, "ndim", None) == 0:
+        labels = str(whole("a label", labels))
+    if labels is None or isinstance(labels, str):
+        return labels, None
+    return None, listing("labels", labels)
+
+
+def _draw(plan: Plan, batch_size: int, bar: Any, on_step: OnStep | None, *, trajectory: bool) -> Result:
+    """Draw the images of this process, and gather those of all processes in their order."""
+    start = time.perf_counter()
+    batches, ways = [], []
+    for indices in share(split_batches(range(plan.num_images), batch_size)):
+        way = Recorder(plan.grid) if trajectory else None
+
+        def step(number: int, level: Level, x: torch.Tensor, way: Recorder | None = way) -> None:
+            bar.update(number > INITIAL_STEP)
+            if way is not None:
+                way.reached(number, level, x)
+            if on_step is not None:
+                on_step(number, level, x)
+
+        batches.append(draw_batch(plan, indices, step, None if way is None else way.predicted))
+        ways += [] if way is None else [way]
     shares = gather([(list(b.indices), b.images.cpu(), plan.model.decode(b.images).cpu(), b.cost) for b in batches])
     order = torch.tensor([index for indices, *_ in shares for index in indices]).argsort()
-    states = torch.cat([states for _, states, _, _ in shares])[order]
-    images = torch.cat([images for _, _, images, _ in shares])[order]
-    cost = sum((cost for *_, cost in shares), Cost())
-    seconds = time.perf_counter() - start
-    drawn = list(plan.labels) if plan.labels else None
-    way_of_all = join(gather([(it.states(), it.predictions()) for it in ways]), order) if trajectory else None
-    return Result(images, states, drawn, plan.grid, cost, seconds, model.class_names, way_of_all)
+    return Result(
+        images=torch.cat([images for _, _, images, _ in shares])[order],
+        states=torch.cat([states for _, states, _, _ in shares])[order],
+        labels=list(plan.labels) if plan.labels else None,
+        grid=plan.grid,
+        cost=sum((cost for *_, cost in shares), Cost()),
+        seconds=time.perf_counter() - start,
+        class_names=plan.model.class_names,
+        trajectory=join(gather([(it.states(), it.predictions()) for it in ways]), order) if trajectory else None,
+    )
 
 
 def _bar(plan: Plan, batch_size: int, progress: bool | None) -> Any:
