@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samplerzoo.cli.terminal import show
 
@@ -24,51 +24,53 @@ BESIDE: dict[str, tuple[str, Callable[[Cost], float]]] = {
 
 def say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None:
     """Print what is left to do: in all, and cell by cell if `every`."""
-    from samplerzoo.bench.cell import cell_title
-
     done, images = sum(each.done for each in work), sum(each.images for each in work)
     report = REPORT + REPORT_ROW * len(work) if done < len(work) else 0.0
-    evaluations = sum(each.evaluations for each in work), sum(each.evaluations * each.slowness for each in work)
-    seconds = (
-        report + sum(each.seconds for each in work),
-        report + sum(each.seconds * each.slowness for each in work),
-    )
+    least = report + sum(each.seconds for each in work)
+    most = report + sum(each.seconds * each.slowness for each in work)
     if as_json:
-        cells = [
-            {
-                "cell": each.cell.name,
-                "recipe": each.cell.recipe.model_dump(mode="json"),
-                "images": each.cell.images,
-                "done": each.done,
-                "images_to_make": each.images,
-                **each.cell.cost.per_image(),
-                "seconds": round(each.seconds, 1),
-                "seconds_at_most": round(each.seconds * each.slowness, 1),
-            }
-            for each in work
-        ]
-        times = {"seconds": round(seconds[0], 1), "seconds_at_most": round(seconds[1], 1)}
-        show(json.dumps({"cells": cells, **times}))
+        times = {"seconds": round(least, 1), "seconds_at_most": round(most, 1)}
+        show(json.dumps({"cells": [*map(_facts, work)], **times}))
         return
     if every:
-        beside = {title: count for title, (_, count) in BESIDE.items() if any(count(each.cell.cost) for each in work)}
-        titles = "".join(f"{title:>{len(title) + 2}}" for title in beside)
-        show(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{titles}{'time':>16}  what")
-        for each in work:
-            time = "done" if each.done else _duration(each.seconds, each.seconds * each.slowness)
-            counts = "".join(f"{count(each.cell.cost):>{len(title) + 2}g}" for title, count in beside.items())
-            numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{counts}{time:>16}"
-            show(f"{each.cell.name:18}{numbers}  {cell_title(each.cell.recipe)}")
+        _table(work)
     solutions = sum(each.cell.converges for each in work)
-    named = [
-        _counted(len(work) - solutions, "cell"),
-        *([_counted(solutions, "converged solution")] if solutions else []),
-    ]
+    cells = _counted(len(work) - solutions, "cell")
+    named = f"{cells} and {_counted(solutions, 'converged solution')}" if solutions else cells
+    evaluations = sum(each.evaluations for each in work), sum(each.evaluations * each.slowness for each in work)
     show(
-        f"{' and '.join(named)}, {done} of them done; {images:,} images and {_range('{:,.0f}'.format, *evaluations)} "
-        f"network evaluations{_beside(work)} to make, about {_duration(*seconds)}"
+        f"{named}, {done} of them done; {images:,} images and {_range('{:,.0f}'.format, *evaluations)} "
+        f"network evaluations{_beside(work)} to make, about {_duration(least, most)}"
         + (": it depends on how soon solutions converge" if evaluations[0] != evaluations[1] else "")
     )
+
+
+def _facts(each: Remaining) -> dict[str, Any]:
+    """Return what is left of a cell, for JSON."""
+    return {
+        "cell": each.cell.name,
+        "recipe": each.cell.recipe.model_dump(mode="json"),
+        "images": each.cell.images,
+        "done": each.done,
+        "images_to_make": each.images,
+        **each.cell.cost.per_image(),
+        "seconds": round(each.seconds, 1),
+        "seconds_at_most": round(each.seconds * each.slowness, 1),
+    }
+
+
+def _table(work: Sequence[Remaining]) -> None:
+    """Print a line for each cell. Costs in `BESIDE` have a column if a cell has any."""
+    from samplerzoo.bench.cell import cell_title
+
+    beside = {title: count for title, (_, count) in BESIDE.items() if any(count(each.cell.cost) for each in work)}
+    titles = "".join(f"{title:>{len(title) + 2}}" for title in beside)
+    show(f"{'cell':18}{'to make':>9}{'of':>8}{'NFE':>7}{titles}{'time':>16}  what")
+    for each in work:
+        time = "done" if each.done else _duration(each.seconds, each.seconds * each.slowness)
+        counts = "".join(f"{count(each.cell.cost):>{len(title) + 2}g}" for title, count in beside.items())
+        numbers = f"{each.images:>9,}{each.cell.images:>8,}{each.cell.cost.nfe:>7g}{counts}{time:>16}"
+        show(f"{each.cell.name:18}{numbers}  {cell_title(each.cell.recipe)}")
 
 
 def _beside(work: Sequence[Remaining]) -> str:
