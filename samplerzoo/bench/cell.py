@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +27,8 @@ from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
 from samplerzoo.images import check_channels
 from samplerzoo.models.handle import ModelHandle
-from samplerzoo.models.load import open_model, title
+from samplerzoo.models.load import open_model, title, warn
+from samplerzoo.sampling.idle import idle_options, option_title
 from samplerzoo.sampling.labels import IN_PROPORTION, parse_class_labels
 from samplerzoo.sampling.pace import CostCounter
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan, needs_labels
@@ -116,15 +117,17 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
     cells: dict[tuple[str, int], Cell] = {}
     costs = CostCounter()
     left_out: list[ZooError] = []
+    settings: dict[str, list[tuple[Plan, Recipe]]] = {}  # runs that differ in their steps alone
     for recipe, images in tqdm(suite.points, desc="cells", unit="cell", delay=SILENCE, disable=None, leave=False):
         try:
             dtype = ERROR_DTYPE if recipe.dtype == "auto" and "error" in suite.measures else recipe.dtype
             asked = {"dtype": found.choose_dtype(dtype, device), "class_labels": _labels(recipe, model)}
-            recipe = recipe.model_copy(update=asked)
-            plan = make_plan(recipe, model, images, open_second=open_second)
-            recipe = fill_defaults(recipe, plan, found.fingerprint)
+            given = recipe.model_copy(update=asked)
+            plan = make_plan(given, model, images, open_second=open_second)
+            recipe = fill_defaults(given, plan, found.fingerprint)
             name = cell_name(recipe, plan)
             if (name, images) not in cells:
+                settings.setdefault(_setting(given), []).append((plan, given))
                 cost = costs.count(plan, recipe.second_fingerprint)
                 if not cost.calls:
                     raise ZooError(f"sampler {recipe.sampler} never asks the network: there is no cost to compare")
@@ -136,7 +139,35 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
             say(f"{recipe.sampler} is left out: {error}")
     if not cells:
         raise left_out[0]
+    _warn_of_idle_options(settings.values())
     return sorted(cells.values(), key=lambda cell: cell.images * cell.cost.nfe)
+
+
+def _setting(recipe: Recipe) -> str:
+    """Return what a recipe's plugins are made of: their names, and the options that the user gave."""
+    return recipe.model_dump_json(include={"sampler", "sampler_options", "guidance", "guidance_options"})
+
+
+def _warn_of_idle_options(settings: Collection[Sequence[tuple[Plan, Recipe]]]) -> None:
+    """Warn of options that change nothing in some rows, once for each value of an option.
+
+    Args:
+        settings: by setting of the plugins, the plans and recipes with them. The run of fewest steps and that of most
+            stand for all.
+    """
+    idle: dict[str, list[Recipe]] = {}
+    for runs in settings:
+        (plan, recipe), *_, (longest, _) = sorted([*runs, *runs], key=lambda run: len(run[0].grid))
+        found = idle_options(plan, recipe.sampler_options, recipe.guidance_options)
+        if found and longest.grid.levels != plan.grid.levels:
+            also = idle_options(longest, recipe.sampler_options, recipe.guidance_options)
+            found = [each for each in found if each in also]
+        for name, plugin in found:
+            idle.setdefault(option_title(name, plugin), []).extend(recipe for _, recipe in runs)
+    for option, recipes in idle.items():
+        rows = "a row" if len(recipes) == 1 else f"{len(recipes)} rows"
+        example = cell_title(recipes[0])
+        warn(f"samplerzoo: {option} changes nothing in {rows}, such as {example}: its default does the same there")
 
 
 def cell_name(recipe: Recipe, plan: Plan) -> str:

@@ -37,14 +37,17 @@ IMAGES, SIDE = 2, 4
 
 def warn_of_idle_options(plan: Plan, recipe: Recipe) -> None:
     """Warn of the options in a recipe that change nothing in a run, such as `s_min` of `heun` without churn."""
-    if plan.model.drawer is not None:
-        return
     for option, plugin in idle_options(plan, recipe.sampler_options, recipe.guidance_options):
-        prefix = GUIDANCE_PREFIX if isinstance(plugin, Guidance) else ""
         warn(
-            f"samplerzoo: {prefix}{option}={getattr(plugin, option)} of {plugin_title(plugin)} changes nothing in this "
-            "run: with the other options as they are, its default does the same"
+            f"samplerzoo: {option_title(option, plugin)} changes nothing in this run: with the other options as they "
+            "are, its default does the same"
         )
+
+
+def option_title(name: str, plugin: Sampler | Guidance) -> str:
+    """Return an option in words, such as `guidance_rescale=0.7 of guidance cfg`."""
+    prefix = GUIDANCE_PREFIX if isinstance(plugin, Guidance) else ""
+    return f"{prefix}{name}={getattr(plugin, name)} of {plugin_title(plugin)}"
 
 
 def idle_options(
@@ -53,8 +56,10 @@ def idle_options(
     """Return the given options without which the same noise makes the same states.
 
     They are found by rehearsals on exact data, with classes, an exact classifier, a worse model, a learned variance and
-    a mean shift, so that every option can have an effect.
+    a mean shift, so that every option can have an effect. Of a pipeline that draws by itself nothing is found.
     """
+    if plan.model.drawer is not None:
+        return []
     try:
         others = [
             (name, plugin, other)

@@ -181,3 +181,18 @@ def test_weights_are_hashed_once(suite: Suites, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(models, "fingerprint", lambda *of: hashed.append(of) or fingerprint(*of))
     assert len(cells_of(suite({"sampler": "ddim", "steps": [1, 2, 3]}))) == 3
     assert len(hashed) == 1
+
+
+def test_options_that_change_nothing_are_told_once_with_a_row(
+    suite: Suites, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Check an option that acts at one value of another, in long runs alone, and not at all."""
+    cells_of(suite({"sampler": "heun", "s_churn": [0.0, 5.0], "s_min": 5.0}, steps=[2, 3]))
+    assert capsys.readouterr().err.splitlines() == [
+        "samplerzoo: s_min=5.0 of sampler heun changes nothing in 2 rows, such as heun s_churn=0.0 s_min=5.0, 2 "
+        "steps: its default does the same there"
+    ]
+    cells_of(suite({"sampler": "deis", "solver_order": 2}, steps=[2, 10]))
+    assert not capsys.readouterr().err
+    cells_of(suite({"sampler": "deis", "solver_order": 2}, steps=1))
+    assert capsys.readouterr().err.startswith("samplerzoo: solver_order=2 of sampler deis changes nothing in a row, ")
