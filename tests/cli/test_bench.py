@@ -513,4 +513,5 @@ def test_errors_of_fewer_images_than_a_file_has_are_refused(cli, model: list[obj
     words = ["bench", *model, "--sampler", "ddim", "--steps", 2, "-o", "out"]
     assert cli(*words, "--metrics", "fd", "--images", 6).code == 0
     cli(*words, "--metrics", "error", "--images", 4).refuses(2, "keeps images 0 to 5 of ddim", "take --images 6")
-    assert cli(*words, "--metrics", "error", "--images", 6).code == 0
+    assert cli(*words, "--metrics", "error", "--images", 4, "--dry-run").code == 2
+    assert cli(*words, "--metrics", "error", "--images", 6, "--dry-run").code == 0

@@ -89,6 +89,7 @@ def test_a_guidance_by_its_name_with_its_flags_as_run_has_them(cli) -> None:
     assert [check["check"] for check in found["checks"]] == list(known)
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_of_two_kinds_with_one_name_it_says_which_it_checks(cli) -> None:
     answer = cli("check", "classifier", "--guidance-form", "mean")
     assert answer.code == 0
@@ -177,6 +178,7 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(cli, wrong: Path) -> None
     cli("check", "half", "--plugin", wrong).refuses(1, "a value of a class has no type", "ClassVar", "line 4")
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_a_file_is_told_with_the_plugins_in_it(cli, wrong: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not run for that."""
     with monkeypatch.context() as patch:

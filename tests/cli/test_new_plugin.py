@@ -58,16 +58,14 @@ def test_the_sampler_is_right_and_takes_its_name_from_its_class(cli) -> None:
     cli("new-plugin", "my-thing")
     [plugin] = registry.load_file("my-thing/src/my_thing.py")
     assert (plugin.kind, plugin.name) == ("sampler", "my-thing")
-    for at in (1.0, 0.5):
-        check_sampler(plugin.load()(at=at))
+    check_sampler(plugin.load()())
 
 
 def test_the_guidance_is_right(cli) -> None:
     cli("new-plugin", "my-thing", "--kind", "guidance")
     [plugin] = registry.load_file("my-thing/src/my_thing.py")
     assert (plugin.kind, plugin.name) == ("guidance", "my-thing")
-    for parallel in (0.0, 1.0):
-        check_guidance(plugin.load()(scale=2.0, parallel=parallel))
+    check_guidance(plugin.load()(scale=2.0))
 
 
 def test_the_feature_network_and_the_spacing_are_right(cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -85,6 +86,7 @@ REASONS = {"check_order": "it is\na joke", "check_order_on_ve": "of", "check_ord
 # -- outcomes
 
 
+@pytest.mark.usefixtures("quick_kit")
 def test_a_sampler_that_is_right_passes_all_that_applies_to_it() -> None:
     found = check_sampler(DDIM())
     assert [outcome.check for outcome in found] == list(checks_of(DDIM()))
@@ -280,7 +282,7 @@ def test_a_network_in_float32(linear: Schedule) -> None:
 def test_pytest_is_imported_for_its_own_form_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytest", None)
     kit = executed(optimize=0)
-    kit["check_sampler"](DDIM())
+    assert {it.status for it in itertools.islice(kit["outcomes"](DDIM()), 10)} == {"passed"}
     with pytest.raises(ImportError):
         kit["parametrize_with_checks"]([DDIM()])
 
