@@ -47,19 +47,35 @@ BUILT_IN = [plugin.name for plugin in registry.plugins("sampler") if plugin.sour
 SWEEPS = ("check_options_act", "check_what_is_set_stays", "check_settings", "check_long_runs")
 """Beginnings of the names of checks that vary the options, or take long."""
 
-
 QUICK = [name for name in CHECKS if not name.startswith(SWEEPS)]
 
+BY_NAME = ("check_settings_are_sound", "check_settings_hold_on_ve", "check_settings_hold_on_flow")
+"""Sweeps that are run by name, but for one sampler. The others are sampled on the first kind of path for all."""
+SAMPLED = "dpm-solver++"
+"""Sampler of those sweeps in every run: one with fresh noise, memory, and options that depend on each other."""
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", BUILT_IN)
+
+def by_name(name: str, check: str) -> Any:
+    """Return the parameters of a test, which is slow if it is a sweep that is run by name."""
+    slow = check in BY_NAME and name != SAMPLED
+    return pytest.param(name, check, id=f"{name}-{check}", marks=pytest.mark.slow if slow else ())
+
+
+@pytest.mark.parametrize(("name", "check"), [by_name(name, check) for name in BUILT_IN for check in CHECKS])
 def test_samplers(name: str, check: str) -> None:
     CHECKS[check](registry.make("sampler", name, {}))
 
 
-@pytest.mark.parametrize("check", QUICK)
+@pytest.mark.parametrize("check", [check for check in QUICK if not check.endswith(("_on_ve", "_on_flow"))])
 @pytest.mark.parametrize("sampler", VARIANTS, indirect=True)
 def test_samplers_with_two_other_options(sampler: Sampler, check: str) -> None:
+    CHECKS[check](sampler)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [check for check in QUICK if check.endswith(("_on_ve", "_on_flow"))])
+@pytest.mark.parametrize("sampler", VARIANTS, indirect=True)
+def test_samplers_with_two_other_options_on_other_paths(sampler: Sampler, check: str) -> None:
     CHECKS[check](sampler)
 
 
