@@ -193,8 +193,9 @@ def _told_tau(parametrization: Parametrization) -> Parametrization:
 
 def expected(x: Tensor, level: Level, mean: float | Tensor, std: float | Tensor) -> tuple[Tensor, Tensor]:
     """Return E[eps | x] and E[x0 | x] of independent elements N(mean, std^2)."""
-    residual = (x - level.alpha * mean) / (level.alpha**2 * std**2 + level.sigma**2)
-    return level.sigma * residual, mean + level.alpha * std**2 * residual
+    variance = std * std
+    residual = (x - level.alpha * mean) / (level.alpha**2 * variance + level.sigma**2)
+    return level.sigma * residual, mean + level.alpha * variance * residual
 
 
 def _output(kind: Parametrization, scaled: Tensor, level: Level, mean: float | Tensor, std: float | Tensor) -> Tensor:
