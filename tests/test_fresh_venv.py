@@ -56,6 +56,11 @@ from samplerzoo.cli import main
 answers = []
 for words in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()
+    if words[1] == "check":  # a few checks of the kit tell whether the commands work; test_new_plugin.py makes all
+        from samplerzoo.testing import conformance
+
+        few = "check_one_state_a_step", "check_moments", "check_order"
+        conformance.SAMPLER_CHECKS = [it for it in conformance.SAMPLER_CHECKS if it.__name__ in few]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = {"samplerzoo": main, "pytest": pytest.main}[words[0]](words[1:])
     answers.append([int(code), out.getvalue(), err.getvalue(), [*sys.modules]])

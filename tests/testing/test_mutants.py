@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from unittest import SkipTest
@@ -114,6 +115,7 @@ CAUSES: dict[type[Sampler], str] = {
 """Causes of the mutants whose numbers tell it for certain. For the others no cause is named."""
 
 
+@functools.cache
 def found(mutant: Options, check: str) -> str | None:
     """Return what a check says against a mutant; None if it passes."""
     try:
