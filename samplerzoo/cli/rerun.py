@@ -21,7 +21,8 @@ from samplerzoo.errors import UsageError, ZooError
 if TYPE_CHECKING:
     from samplerzoo.core.model import Offload
     from samplerzoo.images import Pixels
-    from samplerzoo.sampling.recipe import Recipe
+    from samplerzoo.sampling.recipe import ImageRecord, Recipe
+    from samplerzoo.sampling.run import Run
 
 PLUGIN, MODEL, SECOND = "--plugin", "--model", "--guidance-model"
 """Flags for what an image's recipe may name, but only the user may choose."""
@@ -87,23 +88,31 @@ def command(
         if record.label is None or recipe.class_labels is None:
             raise
         run = prepare(found.model_copy(update={"class_labels": str(record.label)}), index + 1)
-    if run.recipe.fingerprint != recipe.fingerprint:
-        click.echo("samplerzoo: the model is not the one that the image was made with: its weights differ", err=True)
-    if run.recipe.second_fingerprint != recipe.second_fingerprint:
-        click.echo("samplerzoo: the guidance's own model is not the one of the image: its weights differ", err=True)
-    if {*run.recipe.plugins.values()} != {*recipe.plugins.values()}:
-        click.echo("samplerzoo: the plugin is not the one that the image was made with: its code differs", err=True)
-    label = None if run.plan.labels is None else run.plan.labels[index]
-    if label != record.label:
-        click.echo(
-            f"samplerzoo: the image is of class {record.label}, and --class-labels {found.class_labels} means class "
-            f"{label} of the model now: the names of its classes have changed",
-            err=True,
-        )
+    _tell_changes(record, run)
     new = draw_image(run, index)
     save_image(run.recipe, index, record.label, new, target)
     show(target)
     show(_verdict(old, new, ROUNDING[run.recipe.dtype]))
+
+
+def _tell_changes(record: ImageRecord, run: Run) -> None:
+    """Say on stderr what is not as it was when the image was made, so that its pixels may differ."""
+    old, new = record.recipe, run.recipe
+    changes = []
+    if new.fingerprint != old.fingerprint:
+        changes.append("the model is not the one that the image was made with: its weights differ")
+    if new.second_fingerprint != old.second_fingerprint:
+        changes.append("the guidance's own model is not the one of the image: its weights differ")
+    if {*new.plugins.values()} != {*old.plugins.values()}:
+        changes.append("the plugin is not the one that the image was made with: its code differs")
+    label = None if run.plan.labels is None else run.plan.labels[record.index]
+    if label != record.label:
+        changes.append(
+            f"the image is of class {record.label}, and --class-labels {new.class_labels} means class {label} of the "
+            "model now: the names of its classes have changed"
+        )
+    for change in changes:
+        click.echo(f"samplerzoo: {change}", err=True)
 
 
 def _check_asked(recipe: Recipe, image: Path, typed: Mapping[str, list[str]]) -> None:
