@@ -181,6 +181,7 @@ class _Run:
         draws: int,
     ) -> None:
         self.rows, self.drawn, self.most = 2 + 2 * draws, 0, 0
+        drawn_before = 0
         self.hits = torch.zeros(self.rows, dtype=torch.float64)
         self.made: list[tuple[int, Level, bool, Tensor, Tensor]] = []
         self.grid, self.step = list(grid.pairs()), 0
@@ -197,7 +198,7 @@ class _Run:
         for state, (_, s) in zip(walk, self.grid, strict=False):  # the number of states is checked elsewhere
             self.states.append(state.clone())
             self.made.append((self.step, s, False, state.clone(), self.hits))
-            self.most = max(self.most, int(self.hits.abs().sum()))
+            self.most, drawn_before = max(self.most, self.drawn - drawn_before), self.drawn
             self.hits = torch.zeros_like(self.hits)
             self.step += 1
 

@@ -381,9 +381,26 @@ class RateAtTheEnd(Sampler):
         return x - t.drift * h * x + t.rate * h * p.score + math.sqrt(s.rate * h) * noise()
 
 
+class ManyDraws(Sampler):
+    """Ancestral sampling in several parts of a step, each with a draw (Ho, Jain, Abbeel 2020)."""
+
+    parts: int = Field(7, ge=1, le=12, description="parts of a step, even in log-SNR")
+
+    def step(self, x, t, s, denoise, noise):
+        if s.clean:
+            return denoise(x, t).x0
+        between = [t.log_snr + (s.log_snr - t.log_snr) * n / self.parts for n in range(1, self.parts)]
+        for u in (*map(denoise.schedule.at_log_snr, between), s):
+            p, std = denoise(x, t), posterior_std(t, u)
+            x = u.alpha * p.x0 + math.sqrt(max(u.sigma**2 - std**2, 0.0)) * p.eps + std * noise()
+            t = u
+        return x
+
+
 CORRECT: list[Sampler] = [
     OfAnEnum(), NoisyBetween(), Churned(), RateAtTheEnd(),
     MidpointInTime(), RalstonInTime(), Kutta3InTime(), KuttaInTime(), KuttaInLambda(), AdamsInLambda(), MoreNoise(),
     Ralston(), Kutta(), DormandPrince(), Picard(), SingleStep(), SingleStep3(), Restart(), StochasticAdams(),
     PseudoNumerical(), Between(), BlurredDDIM(), GradientEstimation(), ForwardAndBack(),
+    ManyDraws(),
 ]  # fmt: skip
