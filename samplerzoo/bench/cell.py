@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -117,7 +117,7 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
     cells: dict[tuple[str, int], Cell] = {}
     costs = CostCounter()
     left_out: list[ZooError] = []
-    settings: dict[str, list[tuple[Plan, Recipe]]] = {}  # runs that differ in their steps alone
+    asked_for: list[tuple[Plan, Recipe]] = []
     for recipe, images in tqdm(suite.points, desc="cells", unit="cell", delay=SILENCE, disable=None, leave=False):
         try:
             dtype = ERROR_DTYPE if recipe.dtype == "auto" and "error" in suite.measures else recipe.dtype
@@ -127,7 +127,7 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
             recipe = fill_defaults(given, plan, found.fingerprint)
             name = cell_name(recipe, plan)
             if (name, images) not in cells:
-                settings.setdefault(_setting(given), []).append((plan, given))
+                asked_for.append((plan, given))
                 cost = costs.count(plan, recipe.second_fingerprint)
                 if not cost.calls:
                     raise ZooError(f"sampler {recipe.sampler} never asks the network: there is no cost to compare")
@@ -139,35 +139,40 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
             say(f"{recipe.sampler} is left out: {error}")
     if not cells:
         raise left_out[0]
-    _warn_of_idle_options(settings.values())
+    _warn_of_idle_options(asked_for)
     return sorted(cells.values(), key=lambda cell: cell.images * cell.cost.nfe)
 
 
-def _setting(recipe: Recipe) -> str:
-    """Return what a recipe's plugins are made of: their names, and the options that the user gave."""
-    return recipe.model_dump_json(include={"sampler", "sampler_options", "guidance", "guidance_options"})
+REHEARSED = 8
+"""Most rows with an option, spread over all of them, in which it is tried whether it changes anything."""
 
 
-def _warn_of_idle_options(settings: Collection[Sequence[tuple[Plan, Recipe]]]) -> None:
-    """Warn of options that change nothing in some rows, once for each value of an option.
+def _warn_of_idle_options(rows: Sequence[tuple[Plan, Recipe]]) -> None:
+    """Warn of options that change nothing in any row for which the user gave them.
 
     Args:
-        settings: by setting of the plugins, the plans and recipes with them. The run of fewest steps and that of most
-            stand for all.
+        rows: plans, with the recipes as the user gave them.
     """
-    idle: dict[str, list[Recipe]] = {}
-    for runs in settings:
-        (plan, recipe), *_, (longest, _) = sorted([*runs, *runs], key=lambda run: len(run[0].grid))
-        found = idle_options(plan, recipe.sampler_options, recipe.guidance_options)
-        if found and longest.grid.levels != plan.grid.levels:
-            also = idle_options(longest, recipe.sampler_options, recipe.guidance_options)
-            found = [each for each in found if each in also]
-        for name, plugin in found:
-            idle.setdefault(option_title(name, plugin), []).extend(recipe for _, recipe in runs)
-    for option, recipes in idle.items():
-        rows = "a row" if len(recipes) == 1 else f"{len(recipes)} rows"
-        example = cell_title(recipes[0])
-        warn(f"samplerzoo: {option} changes nothing in {rows}, such as {example}: its default does the same there")
+    of_samplers: dict[tuple[str, str], list[Plan]] = {}  # by option and plugin in words, and by the option's name
+    of_guidances: dict[tuple[str, str], list[Plan]] = {}
+    for plan, recipe in rows:
+        for name in recipe.sampler_options:
+            of_samplers.setdefault((option_title(name, plan.sampler), name), []).append(plan)
+        if plan.guidance is not None:
+            for name in recipe.guidance_options:
+                of_guidances.setdefault((option_title(name, plan.guidance), name), []).append(plan)
+    for (option, name), plans in of_samplers.items():
+        _warn_if_idle(option, plans, [name], [])
+    for (option, name), plans in of_guidances.items():
+        _warn_if_idle(option, plans, [], [name])
+
+
+def _warn_if_idle(option: str, plans: Sequence[Plan], of_sampler: Sequence[str], of_guidance: Sequence[str]) -> None:
+    """Warn of an option that changes nothing in any of these plans."""
+    places = {round(n * (len(plans) - 1) / (REHEARSED - 1)) for n in range(REHEARSED)}
+    if all(idle_options(plans[place], of_sampler, of_guidance) for place in sorted(places)):
+        where = "the row" if len(plans) == 1 else f"any of the {len(plans)} rows"
+        warn(f"samplerzoo: {option} changes nothing in {where} with it: its default does the same there")
 
 
 def cell_name(recipe: Recipe, plan: Plan) -> str:

@@ -12,8 +12,10 @@ from pydantic import SkipValidation
 from samplerzoo.core.cost import Cost
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import NO_CLIP
+from samplerzoo.core.noise import INITIAL_STEP
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
+from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.sampling.driver import OnPrediction, OnStep, stream, timed_batches
 from samplerzoo.sampling.plan import Plan
 from samplerzoo.system.processes import processes
@@ -51,20 +53,33 @@ def measure_pace(plan: Plan, size: int, *, warm: bool = False) -> Pace:
 
 
 def count_cost(plan: Plan, on_step: OnStep | None = None, on_prediction: OnPrediction | None = None) -> Cost:
-    """Count the cost of one image, by walking the whole grid with a stub of the network and an image of 2x2 pixels.
+    """Count the cost of one image, by walking the whole grid with a stub of the network.
+
+    The image has 2x2 pixels. If a plugin fails on it, as one that pads may, it has all pixels.
 
     Raises:
         UsageError: sampler or guidance refuses the model or the grid.
+        ZooError: sampler or guidance fails.
     """
-    tiny = dataclasses.replace(
+    shape = plan.model.shape[0], *[min(side, 2) for side in plan.model.shape[1:]]
+    try:
+        return _count(plan, shape, on_step, on_prediction)
+    except UsageError:
+        raise
+    except ZooError:
+        return _count(plan, plan.model.shape, on_step, on_prediction)
+
+
+def _count(plan: Plan, shape: tuple[int, ...], on_step: OnStep | None, on_prediction: OnPrediction | None) -> Cost:
+    one = dataclasses.replace(
         plan,
-        model=dataclasses.replace(plan.model, shape=(plan.model.shape[0], 2, 2)),
+        model=dataclasses.replace(plan.model, shape=shape),
         num_images=1,
         clip=NO_CLIP,
         labels=None if plan.labels is None else plan.labels[:1],
     )
     everywhere = [0] * processes()[1]  # one batch per process, so that every process counts by itself
-    (batch,) = stream(tiny, batch_size=1, indices=everywhere, on_step=on_step, on_prediction=on_prediction)
+    (batch,) = stream(one, batch_size=1, indices=everywhere, on_step=on_step, on_prediction=on_prediction)
     return batch.cost
 
 
@@ -113,10 +128,15 @@ def _calls(plan: Plan) -> Calls:
     """Return the calls that the sampler of a plan makes, step by step."""
     steps: list[list[Level]] = []
 
+    def on_step(number: int, level: Level, x: torch.Tensor) -> None:
+        if number == INITIAL_STEP:  # of the image, or of a larger one if the plugin fails on the first
+            steps.clear()
+        steps.append([])
+
     def on_prediction(level: Level, p: Prediction) -> None:
         steps[-1].append(level)
 
-    count_cost(plan, lambda number, level, x: steps.append([]), on_prediction)
+    count_cost(plan, on_step, on_prediction)
     return tuple(tuple(levels) for levels in steps[:-1])  # without the last state, at which no step begins
 
 

@@ -183,16 +183,25 @@ def test_weights_are_hashed_once(suite: Suites, monkeypatch: pytest.MonkeyPatch)
     assert len(hashed) == 1
 
 
-def test_options_that_change_nothing_are_told_once_with_a_row(
+def test_options_that_change_nothing_in_any_row_are_told_once(
     suite: Suites, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Check an option that acts at one value of another, in long runs alone, and not at all."""
-    cells_of(suite({"sampler": "heun", "s_churn": [0.0, 5.0], "s_min": 5.0}, steps=[2, 3]))
+    """Check options that act at one value of another, in long runs alone, on one spacing alone, and never."""
+    for row, keys in (
+        ({"sampler": "heun", "s_churn": [0.0, 5.0], "s_min": 5.0}, {"steps": [2, 3]}),
+        ({"sampler": "deis", "solver_order": 2}, {"steps": [1, 2, 10]}),
+        (
+            {"sampler": "heun", "s_churn": 5.0, "s_max": 58.0},
+            {"steps": 10, "spacing": ["linspace", "karras", "logsnr"]},
+        ),
+    ):
+        cells_of(suite(row, **keys))
+        assert not capsys.readouterr().err, row
+    cells_of(suite({"sampler": "heun", "s_min": [0.0, 5.0]}, steps=[2, 3]))
+    cells_of(suite({"sampler": "ddim", "guidance": "cfg", "guidance_rescale": 0.7}))
     assert capsys.readouterr().err.splitlines() == [
-        "samplerzoo: s_min=5.0 of sampler heun changes nothing in 2 rows, such as heun s_churn=0.0 s_min=5.0, 2 "
-        "steps: its default does the same there"
+        "samplerzoo: s_min=5.0 of sampler heun changes nothing in any of the 2 rows with it: its default does the same "
+        "there",
+        "samplerzoo: guidance_rescale=0.7 of guidance cfg changes nothing in the row with it: its default does the "
+        "same there",
     ]
-    cells_of(suite({"sampler": "deis", "solver_order": 2}, steps=[2, 10]))
-    assert not capsys.readouterr().err
-    cells_of(suite({"sampler": "deis", "solver_order": 2}, steps=1))
-    assert capsys.readouterr().err.startswith("samplerzoo: solver_order=2 of sampler deis changes nothing in a row, ")

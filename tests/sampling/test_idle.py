@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import model_validator
 
-from samplerzoo import Field, Sampler, UsageError, load
+from samplerzoo import Field, Guidance, Sampler, UsageError, load
 from samplerzoo.cli import main
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.sampling.idle import idle_options
@@ -84,6 +85,67 @@ def test_an_option_without_which_a_run_is_refused_acts(linear: Schedule) -> None
     model = gaussian(linear, shape=(1, 2, 2))
     plan = make_plan(Recipe(steps=3, sampler="ddim"), model, 1, sampler=Refusing(needed=3, other=2))
     assert idle_options(plan, ["needed", "other"], []) == []
+
+
+class Pair(Sampler):
+    """Sampler of two options that go together, and of one without use."""
+
+    idle: int = Field(1, description="of no use")
+    first: float = Field(0.0, description="first of a pair")
+    second: float = Field(0.0, description="second of a pair")
+
+    @model_validator(mode="after")
+    def _together(self) -> Pair:
+        if self.first and not self.second:
+            raise ValueError("first needs second")
+        return self
+
+    def step(self, x, t, s, denoise, noise):  # type: ignore[no-untyped-def]
+        return denoise(x, t).x0 * (1 + self.first + self.second)
+
+
+def test_an_option_that_cannot_be_left_out_hides_no_other(linear: Schedule) -> None:
+    pair = Pair(idle=2, first=0.5, second=0.5)
+    plan = make_plan(Recipe(steps=3, sampler="ddim"), gaussian(linear, shape=(1, 2, 2)), 1, sampler=pair)
+    assert [name for name, _ in idle_options(plan, ["idle", "first", "second"], [])] == ["idle"]
+
+
+class Limited(Guidance):
+    """Guidance within a limit on its norm, another scale for one label, and yet another for large images."""
+
+    norm: float = Field(1e9, description="largest norm of the difference")
+    of_last: float = Field(1.0, description="factor for the last label")
+    of_large: float = Field(1.0, description="factor for images of more than 500 pixels")
+
+    def guide(self, denoise, condition, model):  # type: ignore[no-untyped-def]
+        def guided(x, t):  # type: ignore[no-untyped-def]
+            c, u = denoise(x, t, condition), denoise(x, t, model.unconditional(condition))
+            away = c.x0 - u.x0
+            size = away.flatten(1).norm(dim=1).clamp(min=1e-9)
+            factor = self.scale * (self.norm / size).clamp(max=1.0)
+            factor = factor * torch.where(condition.labels == 9, self.of_last, 1.0)
+            factor = factor * (self.of_large if x[0].numel() > 500 else 1.0)
+            return u.replace(x0=u.x0 + factor.view(-1, 1, 1, 1) * away)
+
+        return guided
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "without_use"),
+    [
+        ({"norm": 3.0}, "balanced", []),
+        ({"norm": 500.0}, "balanced", ["norm"]),
+        ({"of_last": 0.5}, "balanced", []),
+        ({"of_last": 0.5}, "0-8", ["of_last"]),
+        ({"of_large": 0.5}, "balanced", []),
+    ],
+)
+def test_rehearsals_have_norms_labels_and_sizes_of_the_run(
+    options: dict[str, float], labels: str, without_use: list[str]
+) -> None:
+    recipe = Recipe(sampler="ddim", steps=5, class_labels=labels)
+    plan = make_plan(recipe, load("mnist"), 20, guidance=Limited(scale=3.0, **options))
+    assert [name for name, _ in idle_options(plan, [], options)] == without_use
 
 
 def test_a_run_says_it_before_the_first_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,34 @@ def test_costs_counted_apart_are_those_counted_together(
         assert counter.count(plan) == count_cost(plan)
 
 
+def test_costs_are_counted_of_plugins_that_take_no_tiny_image() -> None:
+    """Check a sampler and a guidance by reflection, which needs images of more than two pixels."""
+
+    def smooth(x: torch.Tensor) -> torch.Tensor:
+        padded = torch.nn.functional.pad(x, (3, 3, 3, 3), mode="reflect")
+        return torch.nn.functional.avg_pool2d(padded, 7, stride=1)
+
+    class Smooth(zoo.Guidance):
+        def guide(self, denoise: Any, condition: Any, model: Any) -> Any:
+            def guided(x: torch.Tensor, t: Any) -> Any:
+                p = denoise(x, t, condition)
+                return p.replace(eps=smooth(p.eps))
+
+            return guided
+
+    class Smoothed(zoo.Sampler):
+        def step(self, x: torch.Tensor, t: Any, s: Any, denoise: Any, noise: Any) -> torch.Tensor:
+            p = denoise(smooth(x) if s.clean else x, t)
+            return s.alpha * p.x0 + s.sigma * p.eps
+
+    model, counter = open_model("mnist").stub, CostCounter()
+    for guidance in (None, Smooth()):
+        for steps in (2, 3):
+            recipe = Recipe.of(Smoothed(), guidance, {}, steps=steps, class_labels="0")
+            plan = make_plan(recipe, model, 1, sampler=Smoothed(), guidance=guidance)
+            assert counter.count(plan).nfe == steps
+
+
 def test_samplers_that_make_the_same_calls_share_the_answers_of_a_guidance() -> None:
     answered = []
 
