@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -10,12 +11,15 @@ import torch
 from samplerzoo.core.blame import bad_answer, place_of, plugin_title
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.noise import INITIAL_STEP
-from samplerzoo.core.prediction import Denoiser
+from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import ZooError
 
-MOST_DRAWS = 10_000
-"""Limit of draws of noise in one step, far above what any method makes. Drawing until a number fits may never end."""
+MOST = 10_000
+"""Limit of draws of noise, and of calls of the denoiser, in one step, far above what any method makes.
+
+Drawing until a number fits, or asking until an answer is close enough, may never end.
+"""
 
 
 def walk(sampler: Sampler, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -38,24 +42,31 @@ def walk_from(
         ZooError: the sampler yields something that is not a state, or not one state per step, or draws without end.
     """
     method = "step" if type(sampler).walk is Sampler.walk else "walk"
-    number = drawn = 0
+    number = drawn = asked = 0
 
     def counted() -> torch.Tensor:
         nonlocal drawn
         drawn += 1
-        if drawn > MOST_DRAWS:
-            name, where = plugin_title(sampler), place_of(type(sampler), method)
-            raise ZooError(
-                f"{name}: it draws more than {MOST_DRAWS} times in step {number + 1} of {len(grid)}: take each draw of "
-                f"noise() as it comes ({where})"
+        if drawn > MOST:
+            raise _endless(
+                sampler, method, f"draws more than {MOST} times", number, grid, "take each draw of noise() as it comes"
             )
         return noise()
 
-    states = sampler.walk(x, grid, denoise, counted)
+    def predict(x: torch.Tensor, level: Level) -> Prediction:
+        nonlocal asked
+        asked += 1
+        if asked > MOST:
+            raise _endless(
+                sampler, method, f"calls denoise more than {MOST} times", number, grid, "end a step after so many calls"
+            )
+        return denoise.predict(x, level)
+
+    states = sampler.walk(x, grid, dataclasses.replace(denoise, predict=predict), counted)
     if isinstance(states, torch.Tensor) or not isinstance(states, Iterable):
         raise bad_answer(sampler, "walk", states, "a state a step: yield x, without return")
     for number, state in enumerate(states, 1):
-        drawn = 0
+        drawn = asked = 0
         if number > len(grid):
             raise _miscounted(sampler, "more than", grid)
         if not isinstance(state, torch.Tensor) or (state.shape, state.dtype) != (x.shape, x.dtype):
@@ -63,6 +74,11 @@ def walk_from(
         yield state
     if number < len(grid):
         raise _miscounted(sampler, f"{number} of", grid)
+
+
+def _endless(sampler: Sampler, method: str, what: str, number: int, grid: Grid, advice: str) -> ZooError:
+    name, where = plugin_title(sampler), place_of(type(sampler), method)
+    return ZooError(f"{name}: it {what} in step {number + 1} of {len(grid)}: {advice} ({where})")
 
 
 def _miscounted(sampler: Sampler, found: str, grid: Grid) -> ZooError:

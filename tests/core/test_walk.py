@@ -64,6 +64,15 @@ class DrawingWithoutEnd(Sampler):
         return x
 
 
+class AskingWithoutEnd(Sampler):
+    """Asks until two answers about a state differ, which they never do."""
+
+    def step(self, x, t, s, denoise, noise):
+        while denoise(x, t).x0.equal(denoise(x, t).x0):
+            pass
+        return x
+
+
 def message(sampler: Sampler) -> str:
     with pytest.raises(ZooError) as caught:
         sample(gaussian(LINEAR), sampler, steps=2, num_images=2)
@@ -131,9 +140,14 @@ def test_an_order_is_a_whole_number(order: Any) -> None:
     assert __file__ in found
 
 
-def test_a_step_that_draws_without_end_is_stopped() -> None:
+def test_a_step_that_draws_or_asks_without_end_is_stopped() -> None:
     line = DrawingWithoutEnd.step.__code__.co_firstlineno
     assert message(DrawingWithoutEnd()) == (
         "sampler DrawingWithoutEnd: it draws more than 10000 times in step 2 of 2: take each draw of noise() as it "
         f"comes ({__file__}, line {line})"
+    )
+    line = AskingWithoutEnd.step.__code__.co_firstlineno
+    assert message(AskingWithoutEnd()) == (
+        "sampler AskingWithoutEnd: it calls denoise more than 10000 times in step 1 of 2: end a step after so many "
+        f"calls ({__file__}, line {line})"
     )
