@@ -454,6 +454,14 @@ class NullLabelOfFewClasses(ClassifierFreeGuidance):
         return super().guide(denoise, condition, model)
 
 
+class NullBehindTheClasses(Guiding):
+    """Takes the null label to be the number of classes (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        behind = torch.full_like(condition.labels, model.num_classes)
+        return super().guide(denoise, condition, dataclasses.replace(model, null_label=int(behind[0])))
+
+
 class LabelsOfOneByte(Guiding):
     """Keeps labels in a byte, which holds 256 (Ho and Salimans 2022)."""
 
@@ -616,6 +624,7 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (CappedBeyondFifteen(), {"check_scale_is_exact"}),
     (WrongBetweenTwentyAndThirty(), {"check_scale_is_exact"}),
     (NullLabelOfFewClasses(), {"check_guides_models_of_any_size"}),
+    (NullBehindTheClasses(), {"check_null_label_may_be_any"}),
     (LabelsOfOneByte(), {"check_guides_models_of_any_size"}),
     (FirstThreeChannels(), {"check_guides_models_of_any_size"}),
     (HalfOnWideImages(), {"check_guides_models_of_any_size"}),

@@ -260,6 +260,24 @@ class DeterministicForAll(Sampler):
         return s.alpha * p.x0 + s.sigma * p.eps
 
 
+class WithoutMkldnn(Sampler):
+    """DDIM that turns a library of torch off (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        torch.backends.mkldnn.enabled = False
+        p = denoise(x, t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
+class NoTinyNumbers(Sampler):
+    """DDIM that takes tiny numbers for 0 (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        torch.set_flush_denormal(True)
+        p = denoise(x, t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
 class SilentNumpy(Sampler):
     """DDIM that silences numpy where it divides by zero, on the clean level (Song, Meng, Ermon 2021)."""
 
@@ -324,6 +342,8 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (DoubleByDefault(), "check_runs_leave_nothing_behind"),
     (DeterministicForAll(), "check_order"),
     (SilentNumpy(), "check_one_state_a_step"),
+    (WithoutMkldnn(), "check_one_state_a_step"),
+    (NoTinyNumbers(), "check_order"),
     (BoundOfTheBatch(), "check_batch_is_not_mixed"),
     (DrawsUntilItIsSmall(), "check_batch_is_not_mixed"),
     (DrawsAllAtOnce(), "check_every_step"),

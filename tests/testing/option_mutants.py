@@ -263,6 +263,40 @@ class DropsTheShift(Plain):
         return schedule.grid_at(schedule.timestep(schedule.T * (1 - k / steps)) for k in range(steps))
 
 
+class DropsOptionsInLongRuns(Plain):
+    """Takes the name of a spacing without its options, in runs of more than 40 steps (Karras et al. 2022)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(steps, spacing.partition(":")[0] if steps > 40 else spacing)
+
+
+class LeadingIsTrailing(Plain):
+    """Begins at the top, whatever the spacing (Lin et al. 2024)."""
+
+    def grid(self, schedule, steps, spacing):
+        return schedule.grid(steps, "trailing" if spacing == "leading" else spacing)
+
+
+class PowerOfTheShare(Plain):
+    """Ends below the levels of training in long runs (Song, Meng, Ermon 2021, appendix D.2)."""
+
+    def grid(self, schedule, steps, spacing):
+        if schedule.kind != "VP" or steps < 2:
+            return schedule.grid(steps, spacing)
+        return Grid((*(schedule.at(schedule.T * (1 - k / steps) ** 1.5) for k in range(steps)), schedule.at(0.0)))
+
+
+class AsksBelowTheLowestInLongRuns(Plain):
+    """Asks once more in the last step, at a quarter of the time, if that is not the lowest (Karras et al. 2022)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean and t.tau > denoise.schedule.low:
+            u = denoise.schedule.at(t.tau / 4)
+            return denoise(u.alpha * p.x0 + u.sigma * p.eps, u).x0
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
 class EverySecondLevel(Plain):
     """Takes every second level of a spacing of twice as many, which is right (Lu et al. 2022)."""
 
@@ -424,6 +458,10 @@ OPTION_MUTANTS: list[tuple[Sampler, str]] = [
     (DropsOptionsOfSpacings(), "check_grids_are_as_asked"),
     (DropsTheOwnGrid(), "check_grids_are_as_asked_on_ve"),
     (DropsTheShift(), "check_grids_are_as_asked_on_flow"),
+    (DropsOptionsInLongRuns(), "check_grids_are_as_asked"),
+    (LeadingIsTrailing(), "check_grids_are_as_asked"),
+    (PowerOfTheShare(), "check_levels_are_those_of_training"),
+    (AsksBelowTheLowestInLongRuns(), "check_levels_are_those_of_training"),
     (EverySecondPlainLevel(), "check_grids_are_as_asked"),
     (TimeOverAThousand(), "check_every_step"),
     (X0WithinTwenty(), "check_answers_are_taken_as_they_are"),

@@ -187,6 +187,27 @@ class NoNoiseWithPrompts(NoNoiseOn):
         return model.text is not None
 
 
+class NoNoiseForV(NoNoiseOn):
+    """On models that predict v (Song, Meng, Ermon 2021)."""
+
+    def is_told(self, model):
+        return model.parametrization.name == "v_prediction"
+
+
+class NoNoiseOnAnOwnGrid(NoNoiseOn):
+    """On models with a scheduler of their own (Song, Meng, Ermon 2021)."""
+
+    def is_told(self, model):
+        return model.schedule.own is not None
+
+
+class NoNoiseInSound(NoNoiseOn):
+    """On sound (Song, Meng, Ermon 2021)."""
+
+    def is_told(self, model):
+        return len(model.shape) == 2 and model.shape[-1] > 1000
+
+
 class SuitsItself(DDIM):
     """Writes what suits a model into the object of the user (Song, Meng, Ermon 2021)."""
 
@@ -288,6 +309,9 @@ SETTING_MUTANTS: list[tuple[Sampler, str]] = [
     (NoNoiseOnFlow(), "check_what_is_set_stays_on_flow"),
     (NoNoiseWithClasses(eta=1.0), "check_what_is_set_stays"),
     (NoNoiseInLatents(), "check_what_is_set_stays_on_ve"),
+    (NoNoiseForV(), "check_what_is_set_stays"),
+    (NoNoiseOnAnOwnGrid(), "check_what_is_set_stays_on_ve"),
+    (NoNoiseInSound(), "check_what_is_set_stays"),
     (NoNoiseWithPrompts(), "check_what_is_set_stays"),
     (SuitsItself(), "check_what_is_set_stays"),
     (RaisesBeyondTheTop(), "check_options_act"),

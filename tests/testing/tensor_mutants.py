@@ -301,6 +301,18 @@ class FactorsOnTheCPU(Sampler):
         return (factors * torch.stack([p.x0, p.eps])).sum(0)
 
 
+class FifthFactorOnTheCPU(Sampler):
+    """DDIM whose factors are a tensor on the CPU from the fifth step on (Song, Meng, Ermon 2021)."""
+
+    def walk(self, x, grid, denoise, noise):
+        for number, (t, s) in enumerate(grid.pairs(), 1):
+            p = denoise(x, t)
+            x = s.alpha * p.x0 + s.sigma * p.eps
+            if number >= 5:
+                x = x * torch.ones(x.shape[1:], dtype=x.dtype)
+            yield x
+
+
 class NoiseOnTheCPU(DDIM):
     """Adds a tensor on the CPU where eta is 1 (Song, Meng, Ermon 2021)."""
 
@@ -351,6 +363,7 @@ TENSOR_MUTANTS: list[tuple[Sampler, str]] = [
     (X0ThroughFloat16(), "check_draws_keep_their_digits_on_flow"),
     (StateInTwelveBits(), "check_draws_keep_their_digits_on_ve"),
     (FactorsOnTheCPU(), "check_device_is_that_of_the_state"),
+    (FifthFactorOnTheCPU(), "check_device_is_that_of_the_state"),
     (NoiseOnTheCPU(), "check_settings_are_sound"),
     (StateOfNumpy(), "check_device_is_that_of_the_state_on_flow"),
 ]

@@ -55,6 +55,7 @@ from variance_mutants import (
     ShiftOfShortRuns,
     ShiftWithAVariance,
     ShiftWithoutAVariance,
+    VarianceIsCut,
     VarianceOfTheFirstStep,
     VarianceOfTheStepBefore,
 )
@@ -108,6 +109,7 @@ CAUSES: dict[type[Sampler], str] = {
     ShiftOfShortRuns: "leaves no trace in its state",
     ShiftWithAVariance: "leaves no trace in its state",
     ShiftWithoutAVariance: "leaves no trace in its state",
+    VarianceIsCut: "the weight is cut at 0 or 1",
     VarianceOfTheFirstStep: "it is that of the learned variance of step 1",
     VarianceOfTheStepBefore: "it is that of the learned variance of step 1",
     YieldsX0: "the prediction is yielded in place of the state",
@@ -195,10 +197,10 @@ SAID = {
     "BoundOfTheBatch": "image 0 of a batch of 6, of which some have large values, differs by ",
     "ForeignNoiseInShortSteps": "it draws from the global random state of torch: use noise()",
     "KnowsBetterThanTheDefault": "variance='small' was set, its suited() returns KnowsBetterThanTheDefault(variance=",
-    "NoNoiseOnFlow": ", for a flow model of shape (1,) with no classes and no variance of its own: keep what is in ",
+    "NoNoiseOnFlow": " model of shape (1,) with no classes and no variance of its own, whose network answers flow: ",
     "NoNoiseWithClasses": "where eta=1.0 was set, its suited() returns NoNoiseWithClasses(eta=0.0), for a VP model of ",
-    "NoNoiseInLatents": ", for a VE model of shape (4, 64, 64) with no classes and no variance of its own: keep what ",
-    "NoNoiseWithPrompts": ", for a VP model of shape (1,) with prompts and no variance of its own: keep what is in ",
+    "NoNoiseInLatents": ", for a VE model of shape (4, 64, 64) with no classes and no variance of its own, whose ",
+    "NoNoiseWithPrompts": ", for a VP model of shape (1,) with prompts and no variance of its own, whose ",
     "SuitsItself": (
         "its suited() changes the object that it is asked of, from SuitsItself(eta=0.0) to SuitsItself(eta=0.25), "
     ),
@@ -212,7 +214,7 @@ SAID = {
     "SilentNumpy": "it leaves numpy's handling of errors as {'divide': 'ignore', ",
     "LowOfEDM": "its grid of 2 steps, karras, ends at tau 0.002 of the VE from 0.02 to 700 schedule, whose networks ",
     "EndsBelowTheLowest": " of the linear schedule, whose networks know levels from 1 (schedule.low) on",
-    "AsksBelowTheLowest": "in step 2 of 2, logsnr, it asks the network about tau 1.83e-05 of the flow schedule, whose ",
+    "AsksBelowTheLowest": "in step 31 of 31, trailing, it asks the network about tau 0.00061 of the flow schedule, ",
     "DropsOptionsOfSpacings": "as the spacing lays it on a VP path, and with an option behind its name, karras:rho=3, ",
     "DropsTheOwnGrid": "and with the grid of the model's own scheduler, scheduler, it is not: hand spacing on to ",
     "DropsTheShift": "the spacing lays it on a flow path, and with a shift of 3, trailing, it is not: hand spacing ",
@@ -372,7 +374,8 @@ def test_noise_that_is_forgotten_or_ones_own_is_no_wrong_term() -> None:
     own = found(NoiseOfItsOwn(), "check_every_step") or ""
     assert "in step 1 images that are equal, and that noise() gives equal numbers, differ" in own
     assert "take all random numbers from noise(), in the step that uses them, and no image from others" in own
-    assert "in the step that uses them" in (found(DrawsAllAtOnce(), "check_every_step") or "")
+    assert "step 2 of 25" in (ahead := found(DrawsAllAtOnce(), "check_every_step") or "")
+    assert "this step has drawn no noise so far" in ahead
 
 
 def test_every_check_catches_a_mutant() -> None:

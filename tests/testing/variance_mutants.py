@@ -128,6 +128,13 @@ class VarianceOfTheFirstStep(OfARun):
         return dataclasses.replace(p, variance=kept.get("first", p).variance)
 
 
+class VarianceIsCut(OfARun):
+    """The weight of the learned variance is cut at 0 and 1 (Doe 2026)."""
+
+    def changed(self, p, kept, number, steps):
+        return p if p.variance is None else dataclasses.replace(p, variance=p.variance.clamp(0, 1))
+
+
 class VarianceOfTheStepBefore(OfARun):
     """The learned variance is that of the step before (Doe 2026)."""
 
@@ -402,6 +409,8 @@ VARIANCE_MUTANTS: list[tuple[Sampler, str]] = [
     (ShiftIsBounded(), "check_noise_is_as_predicted_on_flow"),
     (ShiftIsMirrored(), "check_noise_is_as_predicted_on_ve"),
     (LeastVariance(), "check_settings_hold_on_ve"),
+    (VarianceIsCut(), "check_every_step_heeds_its_own_answer"),
+    (VarianceIsCut(), "check_every_step_heeds_its_own_answer_on_flow"),
     (KeptByTime(), "check_every_step_heeds_its_own_answer_on_flow"),
     (OfTheEndOfTheStepBefore(), "check_every_step_heeds_its_own_answer"),
     (OfThePredictedState(), "check_every_step_heeds_its_own_answer"),

@@ -56,6 +56,7 @@ from samplerzoo.testing.checks.guided import (
     check_guided_x0_and_eps_agree,
     check_learned_variance_is_kept,
     check_missing_requirements_are_said,
+    check_null_label_may_be_any,
 )
 from samplerzoo.testing.checks.guided_images import check_guided_shape, check_images_are_guided_whole
 from samplerzoo.testing.checks.guided_independence import (
@@ -240,6 +241,7 @@ GUIDANCE_CHECKS = (
     check_images_are_guided_whole,
     check_guided_precisions_agree,
     check_guided_kinds_of_network_agree,
+    check_null_label_may_be_any,
     check_evaluations_are_counted,
     check_learned_variance_is_kept,
     check_composes_with_samplers,

@@ -46,7 +46,7 @@ def device_is_kept(sampler: Sampler, path: Path) -> bool:
         return Prediction(x, level, draw(), draw(), draw(), draw() if sampler.takes_shift else None)
 
     try:
-        for number, x in enumerate(walk(sampler, path.some, Denoiser(predict, path.schedule), draw)):
+        for number, x in enumerate(walk(sampler, path.uneven, Denoiser(predict, path.schedule), draw)):
             assert x.device == ELSEWHERE, f"its state of step {number} is on the {x.device}, where x_T is not: {ADVICE}"
     except (RuntimeError, NotImplementedError) as error:
         if any(words in str(error) for words in MIXED):

@@ -64,8 +64,11 @@ def _check_begins_in_noise(sampler: Sampler, path: Path) -> None:
 SAME = 1e-9
 """Largest relative difference of times that count as equal: a grid may be computed in another unit."""
 
-FOLLOWED = (9, 20)
+FOLLOWED = (9, 20, 31, 50, 101, 250)
 """Numbers of steps of the grids that are compared with those of the spacing."""
+
+NAMES = ("trailing", "leading", "linspace", "quadratic", "karras")
+"""Spacings that users choose."""
 
 SHIFT = 3.0
 """Shift of a flow."""
@@ -85,6 +88,16 @@ def _check_spacings_are_followed(sampler: Sampler, path: Path) -> None:
         if len({*laid.values()}) == 1:
             return
         follows = all(_same(times, _levels(path.schedule.grid(steps, it)), path.schedule) for it, times in laid.items())
+        for spacing in NAMES if follows else ():
+            with suppress(UsageError):  # it is none of this path
+                assert _same(
+                    _times(sampler, path.schedule, steps, spacing),
+                    _levels(path.schedule.grid(steps, spacing)),
+                    path.schedule,
+                ), (
+                    f"its grid of {steps} steps is as the spacing lays it on a {path.kind} path for some spacings, and "
+                    f"for {spacing} it is not: hand spacing on to schedule.grid as it is"
+                )
         for what, usual, schedule, spacing in _belonging(path.schedule):
             with suppress(UsageError):  # it refuses the spacing
                 if type(grid_of(sampler, schedule, steps, spacing)) is not Grid:
@@ -134,6 +147,9 @@ BEYOND = 0.1
 NUMBERS = (1, 2, 5, 20)
 """Numbers of steps of the runs in which all levels that the network is asked about are checked."""
 
+MORE_NUMBERS, LAST = (31, 50, 101, 200, 333, 500, 1000), 4
+"""Further numbers of steps, of which the last `LAST` steps are run."""
+
 
 def check_levels_are_those_of_training(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that neither a grid nor its steps use a noisy level below `schedule.low`, the cleanest level of training.
@@ -145,17 +161,26 @@ def check_levels_are_those_of_training(sampler: Sampler, path: Path = ON_VP) -> 
         cleanest = schedule.at(schedule.low).log_snr + BEYOND
         known = f"of the {name} schedule, whose networks know levels from {schedule.low:g} (schedule.low) on"
         for spacing in path.spacings:
-            for steps in NUMBERS:
-                grid = grid_of(sampler, schedule, steps, spacing)
+            for steps in (*NUMBERS, *MORE_NUMBERS):
+                try:
+                    grid, usual = grid_of(sampler, schedule, steps, spacing), schedule.grid(steps, spacing)
+                except UsageError:
+                    if steps in NUMBERS:
+                        raise
+                    continue
+                if usual.levels[-2].log_snr > cleanest:
+                    continue  # so many steps go below it in any case
                 if type(grid) is not Grid:
                     return
+                before = 0 if steps in NUMBERS else max(len(grid) - LAST, 0)
                 last = grid.levels[-2]
                 assert last.log_snr <= cleanest, (
                     f"its grid of {steps} steps, {spacing}, ends at tau {last.tau:.3g} {known}"
                 )
-                for step, level in _asked(sampler, schedule, grid):
+                for step, level in _asked(sampler, schedule, Grid(grid.levels[before:])):
                     assert level.log_snr <= cleanest, (
-                        f"in step {step} of {steps}, {spacing}, it asks the network about tau {level.tau:.3g} {known}"
+                        f"in step {before + step} of {steps}, {spacing}, it asks the network about tau {level.tau:.3g} "
+                        f"{known}"
                     )
 
 

@@ -30,11 +30,25 @@ SETTINGS = {
     "torch's autocast on the CPU": Setting(
         lambda: torch.is_autocast_enabled("cpu"), lambda value: torch.set_autocast_enabled("cpu", value)
     ),
+    "torch's autocast on accelerators": Setting(
+        lambda: torch.is_autocast_enabled("cuda"), lambda value: torch.set_autocast_enabled("cuda", value)
+    ),
+    "torch's dtype of autocast on the CPU": Setting(
+        lambda: torch.get_autocast_dtype("cpu"), lambda dtype: torch.set_autocast_dtype("cpu", dtype)
+    ),
+    "torch's handling of tiny numbers": Setting(lambda: _flushes_denormals(), torch.set_flush_denormal),
     "torch's deterministic algorithms": Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     "torch's number of threads": Setting(torch.get_num_threads, torch.set_num_threads),
     "torch's precision of float32 products": Setting(
         torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     ),
+    "torch.backends.mkldnn.enabled": _of(torch.backends.mkldnn, "enabled"),
+    "torch.backends.cudnn.enabled": _of(torch.backends.cudnn, "enabled"),
+    "torch's flash attention": Setting(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    "torch's attention that saves memory": Setting(
+        torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp
+    ),
+    "torch's plain attention": Setting(torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
     "torch.backends.cudnn.benchmark": _of(torch.backends.cudnn, "benchmark"),
     "torch.backends.cudnn.deterministic": _of(torch.backends.cudnn, "deterministic"),
     "torch.backends.cudnn.allow_tf32": _of(torch.backends.cudnn, "allow_tf32"),
@@ -46,6 +60,11 @@ SETTINGS = {
 
 def _put_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def _flushes_denormals() -> bool:
+    """Tell whether numbers too small for all their digits become 0 on the CPU."""
+    return not float(torch.tensor(1e-300, dtype=torch.float64) * 1e-10)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -12,6 +13,8 @@ import torch
 
 from samplerzoo.core.codec import PIXELS, Codec
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import EPSILON, FLOW, SAMPLE, V_PREDICTION
+from samplerzoo.core.paths import RectifiedFlow
 from samplerzoo.core.sampler import Sampler, suited
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
@@ -23,6 +26,23 @@ VARIANCES = (None, "small", "large", "learned")
 
 SHAPES = ((1,), (1, 28, 28), (3, 32, 32), (3, 256, 256), (4, 64, 64), (16, 128, 128))
 """Shapes of states: of one number, of small and large pictures, and of the latents of pictures."""
+
+MORE_SHAPES = (
+    (2,),
+    (1, 16000),
+    (1, 512, 512),
+    (3, 64, 64),
+    (3, 512, 512),
+    (3, 512, 768),
+    (3, 1024, 1024),
+    (4, 128, 96),
+)
+"""Further shapes, of one kind of model each: of sound, and of pictures and latents that are large or not square."""
+
+PARAMETRIZATIONS = (EPSILON, SAMPLE, V_PREDICTION, FLOW)
+
+SHIFT = 3.0
+"""Shift of a flow, as of a model's own scheduler."""
 
 LATENT = 4
 """Least number of channels of latents, which a network decodes into pictures."""
@@ -49,8 +69,9 @@ TOLD: tuple[dict[str, Any], ...] = (
 def check_what_is_set_stays(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check that `suited` only fills in defaults: it changes no option that the user has set, for any kind of model.
 
-    Models differ in learned variance, in classes and prompts, and in the shape of their states. The user's sampler
-    must not change: `suited` returns a copy.
+    Models differ in learned variance, in classes and prompts, in the shape of their states, in what their networks
+    answer, and in the grid and the shift of their own scheduler. The user's sampler must not change: `suited` returns
+    a copy.
     """
     if type(sampler).suited is Sampler.suited:
         return
@@ -68,6 +89,24 @@ def _models(schedule: Schedule) -> Iterator[Model]:
     for variance, told, shape in itertools.product(VARIANCES, TOLD, SHAPES):
         codec = Decoded() if shape[0] >= LATENT else PIXELS
         yield dataclasses.replace(usual, variance=variance, shape=shape, codec=codec, **told)
+    for shape in MORE_SHAPES:
+        yield dataclasses.replace(usual, shape=shape)
+    kinds = [kind for kind in PARAMETRIZATIONS if not kind.blind(schedule)]
+    for parametrization, told in itertools.product(kinds, TOLD):
+        yield dataclasses.replace(usual, parametrization=parametrization, **told)
+    for changed in _schedules(schedule):
+        yield dataclasses.replace(usual, schedule=changed)
+
+
+def _schedules(schedule: Schedule) -> Iterator[Schedule]:
+    """Yield a schedule with a grid of the model's own, and with a shift if it is a flow."""
+    owning = copy.copy(schedule)
+    owning.own = lambda steps: [schedule.T - (schedule.T - schedule.low) * k / max(steps - 1, 1) for k in range(steps)]
+    yield owning
+    if isinstance(schedule, RectifiedFlow):
+        shifted = copy.copy(schedule)
+        shifted.shift = SHIFT
+        yield shifted
 
 
 def _alone(sampler: Sampler, other: Sampler) -> Iterator[Sampler]:
@@ -105,4 +144,12 @@ def _told(model: Model) -> str:
     """Describe a model."""
     knows = "prompts" if model.text else f"{model.num_classes} classes" if model.num_classes else "no classes"
     variance = f"the variance {model.variance!r}" if model.variance else "no variance of its own"
-    return f"for a {model.schedule.kind} model of shape {tuple(model.shape)} with {knows} and {variance}"
+    schedule = model.schedule
+    own = " with a grid of its own" if schedule.own is not None else ""
+    shift = (
+        f" with a shift of {schedule.shift:g}" if isinstance(schedule, RectifiedFlow) and schedule.shift != 1 else ""
+    )
+    return (
+        f"for a {schedule.kind} model{own}{shift} of shape {tuple(model.shape)} with {knows} and {variance}, whose "
+        f"network answers {model.parametrization.name}"
+    )
