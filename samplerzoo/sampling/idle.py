@@ -20,6 +20,7 @@ from samplerzoo.core.guidance import Guidance, TwoModelGuidance
 from samplerzoo.core.kinds import GUIDANCE_PREFIX
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.model import Model
+from samplerzoo.core.parametrization import SAMPLE
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler, suited
 from samplerzoo.core.schedule import Schedule
@@ -173,7 +174,9 @@ def _exact(schedule: Schedule, shape: tuple[int, ...], classes: int, apart: floa
     size = math.prod(shape)
     pattern = torch.linspace(-1.0, 1.0, size, dtype=torch.float64).reshape(shape)
     means = torch.stack([pattern, -pattern]) * (1 / math.sqrt(size) if apart is None else apart)
-    sharp, blurred = (_with_classes(mixture(schedule, means, std), classes) for std in (0.5, 0.8))
+    sharp, blurred = (
+        _with_classes(mixture(schedule, means, std, parametrization=SAMPLE), classes) for std in (0.5, 0.8)
+    )
     return dataclasses.replace(sharp, second=blurred)
 
 

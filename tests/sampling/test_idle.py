@@ -11,6 +11,8 @@ from pydantic import model_validator
 
 from samplerzoo import Field, Guidance, Sampler, UsageError, load
 from samplerzoo.cli import main
+from samplerzoo.core.parametrization import SAMPLE
+from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.sampling.idle import idle_options
 from samplerzoo.sampling.plan import make_plan
@@ -152,6 +154,15 @@ def test_a_run_says_it_before_the_first_image(tmp_path: Path, capsys: pytest.Cap
     line = ["run", "--sampler", "heun", "--s-min", "0.05", "--steps", "2", "--num-images", "1"]
     assert main([*line, "-o", str(tmp_path / "run")]) == 0
     assert "s_min=0.05 of sampler heun changes nothing in this run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("schedule", [VE(), RectifiedFlow(), VP.from_config({"rescale_betas_zero_snr": True})])
+def test_options_are_found_on_paths_of_all_kinds(schedule: Schedule) -> None:
+    model = gaussian(schedule, shape=(1, 4, 4), parametrization=SAMPLE)
+    for options, without_use in (({"s_min": 0.05}, ["s_min"]), ({"s_churn": 5.0}, [])):
+        recipe = Recipe(sampler="heun", steps=5, sampler_options=options)
+        found = idle_options(make_plan(recipe, model, 2), options, [])
+        assert [name for name, _ in found] == without_use
 
 
 @pytest.mark.parametrize(("scale", "without_use"), [(2.0, []), (1.0, ["low"])])
