@@ -65,6 +65,7 @@ def readers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return here
 
 
+@pytest.mark.usefixtures("quick_kit")
 @pytest.mark.parametrize("page", [page for page in ENGLISH if page != TUTORIAL], ids=name)
 def test_a_page_runs_as_it_stands(page: Path, small_pretrained: None, readers_folder: Path, capsys) -> None:
     """Run all blocks but those whose mark says why not; `my/model` is a model of the reader's."""

@@ -87,6 +87,12 @@ def test_the_authors_example_is_ranked_as_the_page_says(rk2: Path) -> None:
     assert Path("rk2-exact/report.md").exists()
 
 
+@pytest.mark.slow
+def test_the_authors_example_passes_the_kit(rk2: Path) -> None:
+    words = next(words for words in commands(AUTHORS) if words[1] == "check")
+    assert main(words[1:]) == 0
+
+
 @pytest.mark.parametrize("at", [0.5, 1.0])
 def test_the_authors_example_is_of_second_order(rk2: Path, at: float) -> None:
     (plugin,) = zoo.load_file(rk2)

@@ -9,7 +9,7 @@ from unittest import SkipTest
 
 import pytest
 import torch
-from correct_methods import CORRECT, GradientEstimation
+from correct_methods import CORRECT, DormandPrince, GradientEstimation, KuttaInLambda
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
 from leftover_mutants import (
     LEFTOVER_GUIDANCES,
@@ -32,7 +32,7 @@ from option_mutants import (
     ShiftOfTwoEvaluations,
 )
 from sampler_mutants import SAMPLER_MUTANTS, Adams, Corrected, UnitVariance
-from setting_mutants import SETTING_MUTANTS, SuitsDefaults
+from setting_mutants import SETTING_MUTANTS, SMinIgnored, SuitsDefaults
 from step_mutants import (
     STEP_MUTANTS,
     EpsAtTheNextLevel,
@@ -117,6 +117,13 @@ CAUSES: dict[type[Sampler], str] = {
 """Causes of the mutants whose numbers tell it for certain. For the others no cause is named."""
 
 
+LONG = (DormandPrince, KuttaInLambda)
+"""Methods of many stages, which are run by name. Others of a few stages are of their kind."""
+
+SLOWEST = SMinIgnored()
+"""Mutant of which the check of options looks through all runs, for seconds. Others ignore an option, too."""
+
+
 @functools.cache
 def found(mutant: Options, check: str) -> str | None:
     """Return what a check says against a mutant; None if it passes."""
@@ -136,7 +143,13 @@ def test_a_mutant_is_caught_by_the_check_that_is_for_it(mutant: Options, caught_
         assert found(mutant, check), check
 
 
-@pytest.mark.parametrize(("mutant", "check"), IN_ONE_CHECK, ids=[type(mutant).__name__ for mutant, _ in IN_ONE_CHECK])
+@pytest.mark.parametrize(
+    ("mutant", "check"),
+    [
+        pytest.param(mutant, check, id=type(mutant).__name__, marks=pytest.mark.slow if mutant == SLOWEST else ())
+        for mutant, check in IN_ONE_CHECK
+    ],
+)
 def test_a_mutant_is_caught_and_the_message_names_its_cause_or_none(mutant: Sampler, check: str) -> None:
     said = found(mutant, check)
     assert said
@@ -150,7 +163,9 @@ def test_a_mutant_is_caught_and_the_message_names_its_cause_or_none(mutant: Samp
     ("sampler", "path"),
     [
         pytest.param(
-            *(sampler, path), id=f"{path.kind}-{type(sampler).__name__}", marks=pytest.mark.slow if other else ()
+            *(sampler, path),
+            id=f"{path.kind}-{type(sampler).__name__}",
+            marks=pytest.mark.slow if other or isinstance(sampler, LONG) else (),
         )
         for number, sampler in enumerate(CORRECT)
         for path, other in zip(PATHS, [(number + shift) % len(PATHS) for shift in range(len(PATHS))], strict=True)
@@ -396,7 +411,7 @@ def test_what_is_right_on_one_path_alone_is_caught_on_the_others_and_in_another_
     "original",
     [
         Flow(),
-        Adams(),
+        pytest.param(Adams(), marks=pytest.mark.slow),
         pytest.param(Corrected(), marks=pytest.mark.slow),
         pytest.param(OfTheVariance(), marks=pytest.mark.slow),
     ],

@@ -249,6 +249,8 @@ class SharpenedClassifier(Guidance):
         return guided
 
 
+FAR = FarBound(radius=10.0)
+
 RIGHT: list[Guidance] = [
     OfEps(scale=4.0),
     OfV(),
@@ -264,7 +266,7 @@ RIGHT: list[Guidance] = [
     IntervalInLogSNR(),
     IntervalInLogSNR(least=-4.0, most=3.0),
     FarBound(),
-    FarBound(radius=10.0),
+    FAR,
     LowFrequencies(),
     Smoothed(),
     ByChance(scale=0.6),
@@ -294,7 +296,11 @@ SLOW = (PowerOfSigma, DynamicThresholding, OfShares, IntervalInLogSNR, LowFreque
 @pytest.mark.parametrize(
     "guidance",
     [
-        pytest.param(guidance, id=type(guidance).__name__, marks=pytest.mark.slow if isinstance(guidance, SLOW) else ())
+        pytest.param(
+            guidance,
+            id=type(guidance).__name__,
+            marks=pytest.mark.slow if isinstance(guidance, SLOW) or guidance is FAR else (),
+        )
         for guidance in RIGHT
     ],
 )
