@@ -9,7 +9,7 @@ from unittest import SkipTest
 
 import pytest
 import torch
-from correct_methods import CORRECT, DormandPrince, GradientEstimation, KuttaInLambda
+from correct_methods import CORRECT, DormandPrince, GradientEstimation, Kutta, KuttaInLambda, KuttaInTime
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
 from leftover_mutants import (
     LEFTOVER_GUIDANCES,
@@ -117,7 +117,7 @@ CAUSES: dict[type[Sampler], str] = {
 """Causes of the mutants whose numbers tell it for certain. For the others no cause is named."""
 
 
-LONG = (DormandPrince, KuttaInLambda)
+LONG = (DormandPrince, Kutta, KuttaInLambda, KuttaInTime)
 """Methods of many stages, which are run by name. Others of a few stages are of their kind."""
 
 SLOWEST = SMinIgnored()
