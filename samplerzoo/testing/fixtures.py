@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -86,6 +87,13 @@ ON_FLOW = Path(
     {"flow": RectifiedFlow(), "flow of 100 timesteps": RectifiedFlow(100)}, (999.5, 812.25, 800, 300.0, 20.0, 0.6, 0.01)
 )
 PATHS = (ON_VP, ON_VE, ON_FLOW)
+
+
+def with_own_grid(schedule: Schedule) -> Schedule:
+    """Return a path with a grid as of a model's scheduler: even times from T to the cleanest level of training."""
+    own, span = copy.copy(schedule), schedule.T - schedule.low
+    own.own = lambda steps: [schedule.T - span * k / max(steps - 1, 1) for k in range(steps)]
+    return own
 
 
 def normal(

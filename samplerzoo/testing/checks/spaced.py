@@ -12,7 +12,7 @@ from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import UsageError
 from samplerzoo.testing.checks import numbers
 from samplerzoo.testing.checks.independence import SAME_LEVELS, kept_random_state, seed_everything, undrawn
-from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR
+from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, with_own_grid
 from samplerzoo.testing.settings import difference, neighbours, settings, values_apart, with_value
 
 ROUNDING = 1e-9
@@ -31,13 +31,6 @@ FEW, MANY = 10, (30, 60, 250)
 """Number of steps that must work on every accepted path, and further numbers at which options are tried."""
 
 
-def _with_grid(schedule: Schedule) -> Schedule:
-    """Give a path its own grid, as from a model's scheduler: even times from T to the cleanest level of training."""
-    span = schedule.T - schedule.low
-    schedule.own = lambda steps: [schedule.T - span * k / max(steps - 1, 1) for k in range(steps)]
-    return schedule
-
-
 SCHEDULES = {
     "a linear VP path": LINEAR,
     "a cosine VP path": COSINE,
@@ -48,8 +41,8 @@ SCHEDULES = {
     "a VE path": VE(),
     "a VE path up to 700": VE(high=700.0),
     "a flow path": RectifiedFlow(),
-    "a VP path with a grid of its own": _with_grid(VP.from_config({})),
-    "a flow path with a grid of its own": _with_grid(RectifiedFlow()),
+    "a VP path with a grid of its own": with_own_grid(VP.from_config({})),
+    "a flow path with a grid of its own": with_own_grid(RectifiedFlow()),
 }
 
 

@@ -19,7 +19,7 @@ from samplerzoo.core.sampler import Sampler, suited
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
 from samplerzoo.errors import UsageError
-from samplerzoo.testing.fixtures import ON_VP, Path, normal
+from samplerzoo.testing.fixtures import ON_VP, Path, normal, with_own_grid
 from samplerzoo.testing.settings import neighbours, options_apart
 
 VARIANCES = (None, "small", "large", "learned")
@@ -100,9 +100,7 @@ def _models(schedule: Schedule) -> Iterator[Model]:
 
 def _schedules(schedule: Schedule) -> Iterator[Schedule]:
     """Yield a schedule with a grid of the model's own, and with a shift if it is a flow."""
-    owning = copy.copy(schedule)
-    owning.own = lambda steps: [schedule.T - (schedule.T - schedule.low) * k / max(steps - 1, 1) for k in range(steps)]
-    yield owning
+    yield with_own_grid(schedule)
     if isinstance(schedule, RectifiedFlow):
         shifted = copy.copy(schedule)
         shifted.shift = SHIFT
