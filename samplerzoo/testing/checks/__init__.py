@@ -56,7 +56,6 @@ from samplerzoo.testing.checks.guided import (
     check_guided_x0_and_eps_agree,
     check_learned_variance_is_kept,
     check_missing_requirements_are_said,
-    check_null_label_may_be_any,
 )
 from samplerzoo.testing.checks.guided_images import check_guided_shape, check_images_are_guided_whole
 from samplerzoo.testing.checks.guided_independence import (
@@ -64,6 +63,7 @@ from samplerzoo.testing.checks.guided_independence import (
     check_guided_runs_are_independent,
     check_labels_are_respected,
 )
+from samplerzoo.testing.checks.guided_models import check_null_label_may_be_any
 from samplerzoo.testing.checks.guided_precision import check_guided_dtype_is_kept, check_guided_precisions_agree
 from samplerzoo.testing.checks.guided_scale import (
     check_interval_is_of_noise_to_signal,
