@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from samplerzoo.core.blame import bad_answer
+from samplerzoo.core.endless import MOST, endless
 from samplerzoo.options import Options
 
 if TYPE_CHECKING:
@@ -62,10 +63,24 @@ class Guidance(Options):
     def within_interval(
         self, denoise: Callable[..., Prediction], condition: Condition, model: Model
     ) -> Callable[[torch.Tensor, Level], Prediction]:
-        """Return the denoiser for a sampler: guided inside the interval, and the network alone outside."""
-        guided = checked_denoiser(self, "guide", self.guide(denoise, condition, model))
+        """Return the denoiser for a sampler: guided inside the interval, and the network alone outside.
+
+        The denoiser raises a ZooError if the guidance calls the network without end.
+        """
+        asked = 0
+
+        def counted(x: torch.Tensor, t: Level, condition: Condition | None = None) -> Prediction:
+            nonlocal asked
+            asked += 1
+            if asked > MOST:
+                raise endless(self, "guide", "calls denoise", "for one prediction", "end after so many calls")
+            return denoise(x, t, condition)
+
+        guided = checked_denoiser(self, "guide", self.guide(counted, condition, model))
 
         def answer(x: torch.Tensor, t: Level) -> Prediction:
+            nonlocal asked
+            asked = 0
             noise = t.sigma / t.alpha
             inside = self.low < noise and (self.high is None or noise <= self.high)
             return guided(x, t) if inside else denoise(x, t, condition)

@@ -9,17 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 
 from samplerzoo.core.blame import bad_answer, place_of, plugin_title
+from samplerzoo.core.endless import MOST, endless
 from samplerzoo.core.level import Grid, Level
 from samplerzoo.core.noise import INITIAL_STEP
 from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.errors import ZooError
-
-MOST = 10_000
-"""Limit of draws of noise, and of calls of the denoiser, in one step, far above what any method makes.
-
-Drawing until a number fits, or asking until an answer is close enough, may never end.
-"""
 
 
 def walk(sampler: Sampler, grid: Grid, denoise: Denoiser, noise: Callable[[], torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -44,22 +39,21 @@ def walk_from(
     method = "step" if type(sampler).walk is Sampler.walk else "walk"
     number = drawn = asked = 0
 
+    def during() -> str:
+        return f"in step {number + 1} of {len(grid)}"
+
     def counted() -> torch.Tensor:
         nonlocal drawn
         drawn += 1
         if drawn > MOST:
-            raise _endless(
-                sampler, method, f"draws more than {MOST} times", number, grid, "take each draw of noise() as it comes"
-            )
+            raise endless(sampler, method, "draws", during(), "take each draw of noise() as it comes")
         return noise()
 
     def predict(x: torch.Tensor, level: Level) -> Prediction:
         nonlocal asked
         asked += 1
         if asked > MOST:
-            raise _endless(
-                sampler, method, f"calls denoise more than {MOST} times", number, grid, "end a step after so many calls"
-            )
+            raise endless(sampler, method, "calls denoise", during(), "end a step after so many calls")
         return denoise.predict(x, level)
 
     states = sampler.walk(x, grid, dataclasses.replace(denoise, predict=predict), counted)
@@ -74,11 +68,6 @@ def walk_from(
         yield state
     if number < len(grid):
         raise _miscounted(sampler, f"{number} of", grid)
-
-
-def _endless(sampler: Sampler, method: str, what: str, number: int, grid: Grid, advice: str) -> ZooError:
-    name, where = plugin_title(sampler), place_of(type(sampler), method)
-    return ZooError(f"{name}: it {what} in step {number + 1} of {len(grid)}: {advice} ({where})")
 
 
 def _miscounted(sampler: Sampler, found: str, grid: Grid) -> ZooError:

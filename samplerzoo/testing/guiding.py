@@ -108,14 +108,14 @@ class Bench:
     ) -> Guided:
         with torch.no_grad():
             chosen = self.labels if labels is None else labels.to(self.labels)
-            within = guidance.within_interval(denoise or self.model.denoise, self.model.condition(chosen), self.model)
+            within = guidance.within_interval(denoise or self.model.denoise, self.condition(chosen), self.model)
             guided = checked_denoiser(guidance, "within_interval", within)
         return torch.no_grad()(guided)
 
     def conditional(self, x: Tensor, t: Level, labels: Tensor | None = None) -> Tensor:
         """Return eps for the labels of the bench, or for others."""
         with torch.no_grad():
-            return self.model.denoise(x, t, self.model.condition(self.labels if labels is None else labels)).eps
+            return self.model.denoise(x, t, self.condition(labels)).eps
 
     def second(self, x: Tensor, t: Level) -> Tensor:
         assert self.model.second is not None, "the model to guide has no second model"
@@ -138,8 +138,9 @@ class Bench:
         with torch.no_grad():
             return self.model.denoise(x, t, nothing).eps
 
-    def condition(self) -> Condition:
-        return self.model.condition(self.labels)
+    def condition(self, labels: Tensor | None = None) -> Condition:
+        """Return the condition for the labels of the bench, or for others."""
+        return self.model.condition(self.labels if labels is None else labels)
 
 
 def at(guidance: Guidance, scale: float, low: float = 0.0, high: float | None = None) -> Guidance:

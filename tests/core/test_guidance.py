@@ -21,6 +21,29 @@ def test_the_scale_is_bounded() -> None:
             Guidance(scale=wrong)
 
 
+class UntilItIsZero(Guidance):
+    """Asks the network until an answer is zero, which none is (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):  # type: ignore[no-untyped-def]
+        def guided(x, t):  # type: ignore[no-untyped-def]
+            p = denoise(x, t, condition)
+            while p.eps.any():
+                p = denoise(x, t, condition)
+            return p
+
+        return guided
+
+
+def test_a_guidance_that_asks_without_end_is_stopped(linear: Schedule) -> None:
+    line = UntilItIsZero.guide.__code__.co_firstlineno
+    with pytest.raises(ZooError) as raised:
+        sample(mixture(linear, torch.eye(2)), "ddim", guidance=UntilItIsZero(scale=2.0), labels=[0, 1], steps=2)
+    assert str(raised.value) == (
+        "guidance UntilItIsZero: it calls denoise more than 10000 times for one prediction: end after so many calls "
+        f"({__file__}, line {line})"
+    )
+
+
 # -- the interval of noise levels
 
 

@@ -462,6 +462,45 @@ class NullBehindTheClasses(Guiding):
         return super().guide(denoise, condition, dataclasses.replace(model, null_label=int(behind[0])))
 
 
+class PromptsAreNotGuided(ClassifierFreeGuidance):
+    """Guides labels alone (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        if condition.labels is None:
+            return lambda x, t: denoise(x, t, condition)
+        return super().guide(denoise, condition, model)
+
+
+class NegativePromptIsForgotten(ClassifierFreeGuidance):
+    """Leads away from no prompt in particular, whatever the negative prompt is (Ho and Salimans 2022)."""
+
+    def guide(self, denoise, condition, model):
+        if condition.labels is None:
+            condition = model.condition(
+                prompts=[f"{row.item():g}" for row in condition.inputs["encoder_hidden_states"]]
+            )
+        return super().guide(denoise, condition, model)
+
+
+class GradientForConditionalNetworks(ClassifierGuidance):
+    """Leaves an unconditional network as it is (Dhariwal and Nichol 2021, algorithm 2)."""
+
+    def guide(self, denoise, condition, model):
+        if model.num_classes is None:
+            return lambda x, t: denoise(x, t, condition)
+        return super().guide(denoise, condition, model)
+
+
+class WeightByAThousandTimesteps(Guiding):
+    """Guides half as far at the last of a thousand timesteps and beyond (Wang et al. 2024)."""
+
+    def mixed(self, u, c):
+        if self.scale <= 1:
+            return super().mixed(u, c)
+        scale = 1 + (self.scale - 1) * (1 - 0.5 * min(c.level.tau / 1000, 1.0))
+        return c.replace(eps=u.eps + scale * (c.eps - u.eps))
+
+
 class LabelsOfOneByte(Guiding):
     """Keeps labels in a byte, which holds 256 (Ho and Salimans 2022)."""
 
@@ -625,6 +664,10 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (WrongBetweenTwentyAndThirty(), {"check_scale_is_exact"}),
     (NullLabelOfFewClasses(), {"check_guides_models_of_any_size"}),
     (NullBehindTheClasses(), {"check_null_label_may_be_any"}),
+    (PromptsAreNotGuided(), {"check_prompts_are_guided_as_labels"}),
+    (NegativePromptIsForgotten(), {"check_prompts_are_guided_as_labels"}),
+    (GradientForConditionalNetworks(), {"check_networks_without_labels_are_guided"}),
+    (WeightByAThousandTimesteps(), {"check_timesteps_are_told_as_shares"}),
     (LabelsOfOneByte(), {"check_guides_models_of_any_size"}),
     (FirstThreeChannels(), {"check_guides_models_of_any_size"}),
     (HalfOnWideImages(), {"check_guides_models_of_any_size"}),

@@ -63,7 +63,12 @@ from samplerzoo.testing.checks.guided_independence import (
     check_guided_runs_are_independent,
     check_labels_are_respected,
 )
-from samplerzoo.testing.checks.guided_models import check_null_label_may_be_any
+from samplerzoo.testing.checks.guided_models import (
+    check_networks_without_labels_are_guided,
+    check_null_label_may_be_any,
+    check_prompts_are_guided_as_labels,
+    check_timesteps_are_told_as_shares,
+)
 from samplerzoo.testing.checks.guided_precision import check_guided_dtype_is_kept, check_guided_precisions_agree
 from samplerzoo.testing.checks.guided_scale import (
     check_interval_is_of_noise_to_signal,
@@ -242,6 +247,9 @@ GUIDANCE_CHECKS = (
     check_guided_precisions_agree,
     check_guided_kinds_of_network_agree,
     check_null_label_may_be_any,
+    check_prompts_are_guided_as_labels,
+    check_networks_without_labels_are_guided,
+    check_timesteps_are_told_as_shares,
     check_evaluations_are_counted,
     check_learned_variance_is_kept,
     check_composes_with_samplers,
