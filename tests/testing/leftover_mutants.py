@@ -70,6 +70,36 @@ class ByTimes(keeping(lambda grid, i: tuple(level.tau for level in grid.levels))
     """Step sizes are kept by all times, on any schedule (Lu et al. 2022b)."""
 
 
+tops = {}
+
+
+class ByIdOfTheSchedule(Sampler):
+    """DDIM whose noise fades towards the top of a path, which is kept by an id (Song, Meng, Ermon 2021)."""
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        top = tops.setdefault(id(denoise.schedule), denoise.schedule.at(denoise.schedule.T).log_snr)
+        if s.clean:
+            return p.x0
+        std = posterior_std(t, s) * max(1 - t.log_snr / top, 0.0) / 2
+        return s.alpha * p.x0 + math.sqrt(s.sigma**2 - std**2) * p.eps + (std * noise() if std else 0.0)
+
+
+grids = {}
+
+
+class GridsByKind(Sampler):
+    """DDIM whose grids are kept by kind and length of a path (Song, Meng, Ermon 2021)."""
+
+    def grid(self, schedule, steps, spacing):
+        key = schedule.kind, schedule.T, schedule.own is None, steps, spacing
+        return grids.setdefault(key, schedule.grid(steps, spacing))
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        return s.alpha * p.x0 + s.sigma * p.eps
+
+
 stds = {}
 
 
@@ -337,6 +367,9 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (ByLevel(), "check_runs_leave_nothing_behind"),
     (ByRoundedEnds(), "check_runs_leave_nothing_behind"),
     (ByTimes(), "check_runs_leave_nothing_behind"),
+    (ByIdOfTheSchedule(), "check_runs_leave_nothing_behind"),
+    (ByIdOfTheSchedule(), "check_runs_leave_nothing_behind_on_ve"),
+    (GridsByKind(), "check_every_step"),
     (OfOtherOptions(), "check_runs_leave_nothing_behind"),
     (FirstPredictionOfAShape(), "check_runs_leave_nothing_behind"),
     (DoubleByDefault(), "check_runs_leave_nothing_behind"),

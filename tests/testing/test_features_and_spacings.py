@@ -598,6 +598,23 @@ class Undocumented(Bent):
     bend: float = Field(1.0, description="has no bounds")
 
 
+kept: dict[object, list[float]] = {}
+
+
+class KeptByKind(LogSNR):
+    """Keeps levels by kind and length of a path."""
+
+    def taus(self, schedule, steps):
+        return kept.setdefault((schedule.kind, schedule.T, steps), [*super().taus(schedule, steps)])
+
+
+class KeptById(LogSNR):
+    """Keeps levels by an id, which is used again once its schedule is gone."""
+
+    def taus(self, schedule, steps):
+        return kept.setdefault((id(schedule), steps), [*super().taus(schedule, steps)])
+
+
 class Changing(Bent):
     def model_post_init(self, _):
         object.__setattr__(self, "bend", self.bend / 1.01)
@@ -620,6 +637,8 @@ SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
     (ForgetsTheLastLevel(), {"check_numbers_of_steps_are_alike"}),
     (AnotherGridAtMany(), {"check_numbers_of_steps_are_alike"}),
     (Jittered(), {"check_spacing_is_repeatable"}),
+    (KeptByKind(), {"check_spacing_is_that_of_the_path"}),
+    (KeptById(), {"check_spacing_is_that_of_the_path"}),
     (Forgotten(), {"check_options_move_levels"}),
     (ForgottenAtMany(), {"check_numbers_of_steps_are_alike"}),
     (WrongAtABound(), {"check_options_move_levels"}),
@@ -632,6 +651,8 @@ SAID = {
     LessTheFirstBatch: "where the first images that it has seen were others",
     BinsAreNotInTheId: "an image has 16 features and 1, and the id is 'binned' with both: options that change the ",
     MeansAreNotInTheId: ", and the id is 'projected 16, True' with both: options that change the features ",
+    KeptByKind: "when another path of as many timesteps was asked for before: what is kept forgets the path",
+    KeptById: "levels are those of another path, which is gone and had the same id: an id is used again once its ",
     FlippedWhereFew: "it draws from the global random state of numpy: the same images have the same features",
 }
 """Words that tell the cause, by mutant."""

@@ -237,6 +237,8 @@ SAID = {
     "FactorsOnTheCPU": "a tensor is on another device than x, which is no matter on the CPU alone: sampler Fac",
     "NoiseOnTheCPU": "as NoiseOnTheCPU(eta=1.0): a tensor is on another device than x, which is no matter on the CPU ",
     "StateOfNumpy": "can't convert meta device type tensor to numpy. Use Tensor.cpu() ",
+    "ByIdOfTheSchedule": ": an id is used again once its object is gone, so that nothing can be kept by it",
+    "GridsByKind": "it is a level of the run's grid, which belongs to another schedule",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""

@@ -122,6 +122,7 @@ from samplerzoo.testing.checks.spaced import (
     check_runs_start_at_the_top,
     check_some_path_is_taken,
     check_spacing_is_repeatable,
+    check_spacing_is_that_of_the_path,
     check_there_is_a_level_a_step,
 )
 from samplerzoo.testing.checks.steps import check_every_step, check_long_runs, check_longest_runs
@@ -286,6 +287,7 @@ SPACING_CHECKS = (
     check_no_level_is_cleaner_than_those_of_training,
     check_numbers_of_steps_are_alike,
     check_spacing_is_repeatable,
+    check_spacing_is_that_of_the_path,
     check_options_move_levels,
 )
 

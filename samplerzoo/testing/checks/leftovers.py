@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import torch
 
 from samplerzoo.core.level import Grid
-from samplerzoo.core.sampler import Sampler
+from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.testing.fixtures import ON_VP, Path, given_noise, states, varied
+from samplerzoo.testing.fixtures import ON_VP, Path, at_the_place_of, farthest, given_noise, states, varied
 from samplerzoo.testing.settings import neighbours
 
 LOG_SNR = (-3.13, -2.21, -1.79, -0.93, -0.516, 0.31)
@@ -37,6 +37,9 @@ STEPS, FEWER, MORE = 139, 137, 141
 """Steps of all these runs, and of runs that share nothing with them: numbers that no other check uses."""
 
 SHARED = "runs with the same number of steps, ends, times or some levels, or all of them and other noise"
+
+STEPS_AT_A_PLACE = 6
+"""Steps of the runs on schedules that lie at one place in memory, one after the other."""
 
 OPTIONS_FROM, OPTIONS_STEPS = -0.08, 10
 """Shift in log-SNR and steps of the runs for other options, so that these are the first to fill a cache."""
@@ -72,6 +75,25 @@ def check_nothing_is_shared(sampler: Sampler, path: Path = ON_VP) -> None:
                 with contextlib.suppress(UsageError):  # if the option is refused
                     _begun(other, path.schedule, _grid(path.schedule, levels, steps))
             _check_as_fresh(sampler, path.schedule, levels, steps, "runs of the same grid with other options")
+    with contextlib.suppress(UsageError):
+        _check_places_are_not_kept(sampler, path)
+
+
+def _check_places_are_not_kept(sampler: Sampler, path: Path) -> None:
+    """Check that a schedule is not taken for one that was at the same place in memory before, and has the same id."""
+
+    def run(schedule: Schedule) -> list[torch.Tensor]:
+        grid, model = grid_of(sampler, schedule, STEPS_AT_A_PLACE), varied(shape=(2,), schedule=schedule)
+        return list(states(sampler, model, grid, given_noise(3, (2,))))
+
+    expected = run(path.schedule)
+    for other in [*path.schedules.values()][::-1]:
+        found = at_the_place_of(other, path.schedule, run)
+        for number, (x, y) in enumerate(zip(expected, found or expected, strict=True)):
+            assert torch.equal(x, y), (
+                f"after a run on another schedule, which is gone, state {number} is off by {farthest(x, y):.2g}: an id "
+                "is used again once its object is gone, so that nothing can be kept by it"
+            )
 
 
 def _run_other_grids(sampler: Sampler, path: Path) -> None:

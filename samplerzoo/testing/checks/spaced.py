@@ -12,7 +12,7 @@ from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import UsageError
 from samplerzoo.testing.checks import numbers
 from samplerzoo.testing.checks.independence import SAME_LEVELS, kept_random_state, seed_everything, undrawn
-from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, with_own_grid
+from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, at_the_place_of, with_own_grid
 from samplerzoo.testing.settings import difference, neighbours, settings, values_apart, with_value
 
 ROUNDING = 1e-9
@@ -41,10 +41,31 @@ SCHEDULES = {
     "a VE path": VE(),
     "a VE path up to 700": VE(high=700.0),
     "a flow path": RectifiedFlow(),
+    "a flow path with a shift of 3": RectifiedFlow(shift=3.0),
     "a VP path with a grid of its own": with_own_grid(VP.from_config({})),
     "a flow path with a grid of its own": with_own_grid(RectifiedFlow()),
 }
 
+
+def _alike(more: int) -> dict[str, dict[str, Schedule]]:
+    """Make pairs of paths of one kind and one number of timesteps, which no other check uses."""
+    vp, flow, T = {"num_train_timesteps": 905 + more}, 905 + more, 80.0 + more / 100
+    return {
+        "a VP path": {"linear": VP.from_config(vp), "cosine": VP.from_config({**vp, "beta_schedule": COSINE_BETAS})},
+        "a VE path": {"from 0.02 on": VE(0.02, T), "from 0.002 on": VE(0.002, T)},
+        "a flow path": {"plain": RectifiedFlow(flow), "shifted": RectifiedFlow(flow, shift=3.0)},
+    }
+
+
+COSINE_BETAS = "squaredcos_cap_v2"
+ALIKE = {kind: (pair, _alike(1)[kind]) for kind, pair in _alike(0).items()}
+"""Two such pairs of every kind, one with a timestep more."""
+
+STEPS_ALIKE = 13
+"""Number of steps on such paths. When it is asked for, no path has been asked about it before."""
+
+NEARLY = 0.01
+"""Largest difference of a level, as a share of T, that one timestep more or less makes."""
 
 AGAIN = (2, FEW, 47)
 """Numbers of steps that are requested twice."""
@@ -93,6 +114,43 @@ def check_spacing_is_repeatable(spacing: Spacing) -> None:
             with undrawn(SAME_LEVELS):
                 for (where, steps, taus), (_, _, _, again) in zip(expected, _runs(spacing, AGAIN), strict=True):
                     assert again == taus, f"the levels of {steps} steps differ at a second call, on {where}"
+
+
+def check_spacing_is_that_of_the_path(spacing: Spacing) -> None:
+    """Check that the levels of a path do not depend on which path was asked for before it.
+
+    Two paths of one kind and one number of timesteps are asked in turn, and then two that have one timestep more, in
+    the other order: a path that is taken for another one has other levels than its like. And paths are asked that lie
+    at one place in memory, one after the other.
+    """
+    for kind, pair in ALIKE.items():
+        if not all(_takes(spacing, [*like.values()]) for like in pair):
+            continue
+        asked: list[dict[str, list[float]]] = []
+        for like, names in zip(pair, (sorted(pair[0]), sorted(pair[1], reverse=True)), strict=True):
+            asked.append({name: _shares(spacing, like[name]) for name in names})
+        for name in asked[0]:
+            off = max(abs(a - b) for a, b in zip(asked[0][name], asked[1][name], strict=True))
+            assert off <= NEARLY, (
+                f"on {kind} that is {name}, levels are off by {off:.2g} of T when another path of as many timesteps "
+                "was asked for before: what is kept forgets the path"
+            )
+    for gone, schedule in itertools.permutations((LINEAR, COSINE)):
+        if _takes(spacing, (gone, schedule)):
+            found = at_the_place_of(gone, schedule, functools.partial(_shares, spacing))
+            assert found in (None, _shares(spacing, schedule)), (
+                "levels are those of another path, which is gone and had the same id: an id is used again once its "
+                "object is gone, so that nothing can be kept by it"
+            )
+
+
+def _takes(spacing: Spacing, schedules: Sequence[Schedule]) -> bool:
+    return not any(refusal(spacing, schedule) for schedule in schedules)
+
+
+def _shares(spacing: Spacing, schedule: Schedule) -> list[float]:
+    """Return the levels of a run as shares of T."""
+    return [tau / schedule.T for tau in spacing.spread(schedule, STEPS_ALIKE)]
 
 
 def check_options_move_levels(spacing: Spacing) -> None:

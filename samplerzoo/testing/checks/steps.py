@@ -149,7 +149,7 @@ def _check_level(point: Point, found: list[Point], schedule: Schedule, where: st
     at = schedule.at(level.tau)
     assert (at.alpha, at.sigma) == (level.alpha, level.sigma), (
         f"it denoises at tau {level.tau:g} with alpha {level.alpha:.6f}, sigma {level.sigma:.6f}, where the "
-        f"schedule has {at.alpha:.6f} and {at.sigma:.6f}: {where}\ntake levels from denoise.schedule.at or .at_log_snr"
+        f"schedule has {at.alpha:.6f} and {at.sigma:.6f}: {where}\n{_origin(point)}"
     )
     if point.as_begun and not _same(level.lam, point.t.lam):
         other = [
@@ -161,6 +161,13 @@ def _check_level(point: Point, found: list[Point], schedule: Schedule, where: st
             + "\ncause: the level is the one that the step leads to"
             * _same(level.lam, point.s.lam)
         )
+
+
+def _origin(point: Point) -> str:
+    """Say where a level that is not on the schedule comes from."""
+    if point.level in (point.t, point.s):
+        return "it is a level of the run's grid, which belongs to another schedule"
+    return "take levels from denoise.schedule.at or .at_log_snr"
 
 
 def _right(laws: Laws, sampler: Sampler) -> Tensor:
