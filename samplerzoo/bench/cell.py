@@ -27,8 +27,8 @@ from samplerzoo.core.model import Model
 from samplerzoo.errors import ZooError
 from samplerzoo.images import check_channels
 from samplerzoo.models.handle import ModelHandle
-from samplerzoo.models.load import open_model, title, warn
-from samplerzoo.sampling.idle import idle_options, option_title
+from samplerzoo.models.load import open_model, title
+from samplerzoo.sampling.idle import warn_of_options_idle_in_all
 from samplerzoo.sampling.labels import IN_PROPORTION, parse_class_labels
 from samplerzoo.sampling.pace import CostCounter
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan, needs_labels
@@ -139,40 +139,8 @@ def make_cells(suite: Suite, found: ModelHandle, device: str, class_counts: Sequ
             say(f"{recipe.sampler} is left out: {error}")
     if not cells:
         raise left_out[0]
-    _warn_of_idle_options(asked_for)
+    warn_of_options_idle_in_all(asked_for)
     return sorted(cells.values(), key=lambda cell: cell.images * cell.cost.nfe)
-
-
-REHEARSED = 8
-"""Most rows with an option, spread over all of them, in which it is tried whether it changes anything."""
-
-
-def _warn_of_idle_options(rows: Sequence[tuple[Plan, Recipe]]) -> None:
-    """Warn of options that change nothing in any row for which the user gave them.
-
-    Args:
-        rows: plans, with the recipes as the user gave them.
-    """
-    of_samplers: dict[tuple[str, str], list[Plan]] = {}  # by option and plugin in words, and by the option's name
-    of_guidances: dict[tuple[str, str], list[Plan]] = {}
-    for plan, recipe in rows:
-        for name in recipe.sampler_options:
-            of_samplers.setdefault((option_title(name, plan.sampler), name), []).append(plan)
-        if plan.guidance is not None:
-            for name in recipe.guidance_options:
-                of_guidances.setdefault((option_title(name, plan.guidance), name), []).append(plan)
-    for (option, name), plans in of_samplers.items():
-        _warn_if_idle(option, plans, [name], [])
-    for (option, name), plans in of_guidances.items():
-        _warn_if_idle(option, plans, [], [name])
-
-
-def _warn_if_idle(option: str, plans: Sequence[Plan], of_sampler: Sequence[str], of_guidance: Sequence[str]) -> None:
-    """Warn of an option that changes nothing in any of these plans."""
-    places = {round(n * (len(plans) - 1) / (REHEARSED - 1)) for n in range(REHEARSED)}
-    if all(idle_options(plans[place], of_sampler, of_guidance) for place in sorted(places)):
-        where = "the row" if len(plans) == 1 else f"any of the {len(plans)} rows"
-        warn(f"samplerzoo: {option} changes nothing in {where} with it: its default does the same there")
 
 
 def cell_name(recipe: Recipe, plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""Warnings of options that change nothing in a run, since a user who sets one expects an effect."""
+"""Warnings of options that change nothing in a run or in a benchmark, since a user who sets one expects an effect."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ MOST_LABELS = 10
 MOST_VALUES = 10_000_000
 """Most values of all states of a rehearsal, which take seconds. Of a larger run nothing is said."""
 
+REHEARSED = 8
+"""Most rows with an option, spread over all of them, in which it is tried whether it changes anything."""
+
 FAR, NEAR = 1.0, None
 """Distance of two classes in a pixel: as in pictures, or so little that no prediction is certain."""
 
@@ -56,6 +59,34 @@ def warn_of_idle_options(plan: Plan, recipe: Recipe) -> None:
             f"samplerzoo: {option_title(option, plugin)} changes nothing in this run: with the other options as they "
             "are, its default does the same"
         )
+
+
+def warn_of_options_idle_in_all(rows: Sequence[tuple[Plan, Recipe]]) -> None:
+    """Warn of options that change nothing in any row for which the user gave them.
+
+    Args:
+        rows: plans, with the recipes as the user gave them.
+    """
+    of_samplers: dict[tuple[str, str], list[Plan]] = {}  # by option and plugin in words, and by the option's name
+    of_guidances: dict[tuple[str, str], list[Plan]] = {}
+    for plan, recipe in rows:
+        for name in recipe.sampler_options:
+            of_samplers.setdefault((option_title(name, plan.sampler), name), []).append(plan)
+        if plan.guidance is not None:
+            for name in recipe.guidance_options:
+                of_guidances.setdefault((option_title(name, plan.guidance), name), []).append(plan)
+    for (option, name), plans in of_samplers.items():
+        _warn_if_idle(option, plans, [name], [])
+    for (option, name), plans in of_guidances.items():
+        _warn_if_idle(option, plans, [], [name])
+
+
+def _warn_if_idle(option: str, plans: Sequence[Plan], of_sampler: Sequence[str], of_guidance: Sequence[str]) -> None:
+    """Warn of an option that changes nothing in any of these plans."""
+    places = {round(n * (len(plans) - 1) / (REHEARSED - 1)) for n in range(REHEARSED)}
+    if all(idle_options(plans[place], of_sampler, of_guidance) for place in sorted(places)):
+        where = "the row" if len(plans) == 1 else f"any of the {len(plans)} rows"
+        warn(f"samplerzoo: {option} changes nothing in {where} with it: its default does the same there")
 
 
 def option_title(name: str, plugin: Sampler | Guidance) -> str:
