@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from samplerzoo import testing
 from samplerzoo.bench import results
@@ -21,6 +22,7 @@ from samplerzoo.core.cost import Cost
 from samplerzoo.core.model import Model
 from samplerzoo.core.paths import NAMED_PATHS
 from samplerzoo.errors import UsageError, reason
+from samplerzoo.sampling.idle import warn_of_options_idle_in_all
 from samplerzoo.sampling.pace import count_cost
 from samplerzoo.sampling.plan import Plan, fill_defaults, make_plan
 from samplerzoo.sampling.recipe import Recipe
@@ -37,6 +39,7 @@ def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
     """Yield one row per recipe. A recipe without an exact answer is left out, and `warn` gets the reason."""
     orders: dict[tuple[str, ...], Order] = {}
     found = versions()
+    warn_of_options_idle_in_all([*_plans(recipes)])
     for recipe in recipes:
         try:
             row = _row(recipe, orders).model_copy(update={"versions": found})
@@ -44,6 +47,13 @@ def rows(recipes: Sequence[Recipe], warn: Warn = say) -> Iterator[Row]:
             warn(f"{cell_title(recipe)}: {reason(blame(error) or error)}")
             continue
         yield row
+
+
+def _plans(recipes: Sequence[Recipe]) -> Iterator[tuple[Plan, Recipe]]:
+    """Yield the plan of each recipe that has one, with the recipe as the user gave it."""
+    for recipe in recipes:
+        with suppress(Exception):  # `rows` tells the reason
+            yield make_plan(recipe, _model(recipe.model), 1), recipe
 
 
 def prepare_exact(recipe: Recipe) -> tuple[Recipe, Plan, Cost]:

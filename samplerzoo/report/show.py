@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from samplerzoo.models.options import ReadingOptions
 from samplerzoo.report.gallery import blocks
 from samplerzoo.report.line_names import name_lines, option_text, place
 from samplerzoo.sampling.driver import stream
+from samplerzoo.sampling.idle import warn_of_options_idle_in_all
 from samplerzoo.sampling.plan import Plan, make_plan
 from samplerzoo.sampling.recipe import Recipe
 from samplerzoo.sampling.trajectory import Trajectory
@@ -119,9 +120,10 @@ def _columns(recipes: Sequence[Recipe], axis: str) -> list[Any]:
 
 def _plans(
     recipes: Sequence[Recipe], reading: ReadingOptions, count: int | None, device: str, offload: Offload | None
-) -> Iterator[tuple[Recipe, Plan]]:
-    """Plan each recipe on the model, whose weights are read once for each dtype."""
+) -> list[tuple[Recipe, Plan]]:
+    """Plan each recipe on the model, whose weights are read once for each dtype. Warn of options that do nothing."""
     models: dict[str, Model] = {}
+    plans = []
     for recipe in recipes:
         if recipe.dtype not in models:
             models[recipe.dtype] = load(
@@ -129,7 +131,9 @@ def _plans(
             )
         model = models[recipe.dtype]
         asked = _listed(recipe.class_labels) if recipe.prompts is None else min(len(recipe.prompts), MOST)
-        yield recipe, make_plan(recipe, model, count or asked or SHOWN).with_weights(model)
+        plans.append((recipe, make_plan(recipe, model, count or asked or SHOWN).with_weights(model)))
+    warn_of_options_idle_in_all([(plan, recipe) for recipe, plan in plans], "setting")
+    return plans
 
 
 def _listed(labels: str | None) -> int | None:

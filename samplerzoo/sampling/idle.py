@@ -61,11 +61,12 @@ def warn_of_idle_options(plan: Plan, recipe: Recipe) -> None:
         )
 
 
-def warn_of_options_idle_in_all(rows: Sequence[tuple[Plan, Recipe]]) -> None:
+def warn_of_options_idle_in_all(rows: Sequence[tuple[Plan, Recipe]], word: str = "row") -> None:
     """Warn of options that change nothing in any row for which the user gave them.
 
     Args:
         rows: plans, with the recipes as the user gave them.
+        word: what users call a row.
     """
     of_samplers: dict[tuple[str, str], list[Plan]] = {}  # by option and plugin in words, and by the option's name
     of_guidances: dict[tuple[str, str], list[Plan]] = {}
@@ -76,16 +77,18 @@ def warn_of_options_idle_in_all(rows: Sequence[tuple[Plan, Recipe]]) -> None:
             for name in recipe.guidance_options:
                 of_guidances.setdefault((option_title(name, plan.guidance), name), []).append(plan)
     for (option, name), plans in of_samplers.items():
-        _warn_if_idle(option, plans, [name], [])
+        _warn_if_idle(option, plans, word, of_sampler=[name])
     for (option, name), plans in of_guidances.items():
-        _warn_if_idle(option, plans, [], [name])
+        _warn_if_idle(option, plans, word, of_guidance=[name])
 
 
-def _warn_if_idle(option: str, plans: Sequence[Plan], of_sampler: Sequence[str], of_guidance: Sequence[str]) -> None:
+def _warn_if_idle(
+    option: str, plans: Sequence[Plan], word: str, *, of_sampler: Sequence[str] = (), of_guidance: Sequence[str] = ()
+) -> None:
     """Warn of an option that changes nothing in any of these plans."""
     places = {round(n * (len(plans) - 1) / (REHEARSED - 1)) for n in range(REHEARSED)}
     if all(idle_options(plans[place], of_sampler, of_guidance) for place in sorted(places)):
-        where = "the row" if len(plans) == 1 else f"any of the {len(plans)} rows"
+        where = f"the {word}" if len(plans) == 1 else f"any of the {len(plans)} {word}s"
         warn(f"samplerzoo: {option} changes nothing in {where} with it: its default does the same there")
 
 

@@ -114,6 +114,16 @@ def test_what_has_no_exact_answer_is_told_in_a_line_and_left_out() -> None:
         assert "\n" not in line
 
 
+def test_an_option_that_changes_no_row_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len([*rows([recipe("heun", steps, s_min=5.0) for steps in (2, 3)])]) == 2
+    assert capsys.readouterr().err == (
+        "samplerzoo: s_min=5.0 of sampler heun changes nothing in any of the 2 rows with it: its default does the same "
+        "there\n"
+    )
+    assert len([*rows([recipe("ddim", 3, eta=0.5)])]) == 1
+    assert not capsys.readouterr().err
+
+
 def test_every_sampler_by_default_and_no_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = [plugin for plugin in registry.plugins("sampler") if plugin.source == "samplerzoo"]
     monkeypatch.setattr(registry, "plugins", lambda kind: [*installed, Plugin("sampler", "bad", "x", "1", dict)])

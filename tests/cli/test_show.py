@@ -49,6 +49,15 @@ def test_any_option_makes_the_columns(cli, monkeypatch: pytest.MonkeyPatch) -> N
     assert {*drawn["cells"]} == {(row, column) for row in range(2) for column in range(2)}
 
 
+def test_an_option_that_changes_no_picture_is_told(cli) -> None:
+    words = (*WORDS, "--sampler", "heun", "--steps", "2,3", "--images", 1)
+    assert cli(*words, "--s-min", "5").err == (
+        "samplerzoo: s_min=5.0 of sampler heun changes nothing in any of the 2 settings with it: its default does the "
+        "same there\n"
+    )
+    assert not cli(*words, "--s-churn", "1", "--s-noise", "1.01").err
+
+
 def test_ways_stand_below_each_other(cli) -> None:
     cli(
         *WORDS,
