@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -344,7 +345,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     readers = {
         ".csv": lambda file: _with_numbers(
             _without_spaces(  # NA and None are names
-                pandas.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True)
+                pandas.read_csv(file, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True),
+                _header(file),
             )
         ),
         ".jsonl": lambda file: pandas.read_json(  # "01" is not 1, and Windows editors write a byte order mark
@@ -356,13 +358,16 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise ZooError(f"{path}: it is not in UTF-8: save it again in that encoding") from error
     except (OSError, ValueError) as error:  # errors of pandas and pyarrow are ValueErrors
-        why = f"{reason(error)}; without it the pictures are read as they lie"
+        open_quote = "a quote is opened and never closed: close it" if "EOF inside string" in str(error) else None
+        why = f"{open_quote or reason(error)}; without it the pictures are read as they lie"
         raise ZooError(f"{path}: cannot be read: {why}") from error
     if "file_name" not in frame.columns:
         found = [str(name) for name in frame.columns]
         other = next((sign for sign in ";\t|" if any("file_name" in name.split(sign) for name in found)), None)
         if other is not None:
             raise ZooError(f"{path}: its columns are separated by {other!r}: save it again with commas")
+        if frame.columns.inferred_type == "integer":
+            raise ZooError(f"{path}: it holds one JSON list: write the objects without brackets, one a line")
         names = listed(found) or "no column"
         raise ZooError(f"{path}: no column file_name that says which picture a row is of, but {names}")
     if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes surplus values as names of rows
@@ -371,15 +376,25 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _without_spaces(frame: DataFrame) -> DataFrame:
+def _header(path: Path) -> list[str]:
+    """Return the names of the columns of a CSV file as they stand there, since pandas changes one that comes twice."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file, skipinitialspace=True), [])
+
+
+def _without_spaces(frame: DataFrame, header: Sequence[str]) -> DataFrame:
     """Strip the names and texts of a CSV file, where people may have aligned columns with spaces.
+
+    Args:
+        header: names of the columns as they stand in the file.
 
     Raises:
         ValueError: two columns have the same name after that.
     """
+    twice = [name for name, count in Counter(name.strip() for name in header).items() if name and count > 1]
+    if twice:
+        raise ValueError(f"two columns are called {twice[0]!r}")
     frame.columns = frame.columns.str.strip()
-    if frame.columns.has_duplicates:
-        raise ValueError(f"two columns are called {frame.columns[frame.columns.duplicated()][0]!r}")
     for name in frame.columns:
         frame[name] = frame[name].str.strip()
     return frame

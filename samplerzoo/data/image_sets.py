@@ -245,7 +245,7 @@ def _from_table(options: DataOptions, split: str) -> ImageData:
     if options.wants_labels:
         check_labelled(labels, options.dataset)
     elif labels.names and not known:
-        notes += (f"the column {labels.column!r} has no label for some rows, and is left out",)
+        notes += (labels.without_some,)
     named = bool(labels.names and known)
     notes += (f"labels: {table.labelled_by}",) * named
     channels, size = _shape(table, options)

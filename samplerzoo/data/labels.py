@@ -41,6 +41,11 @@ class Labels:
     column: str | None = None
     note: str | None = None
 
+    @property
+    def without_some(self) -> str:
+        """Note on labels of which some rows have none, so that no row has one."""
+        return f"the column {self.column!r} has no label, or {UNLABELLED}, for some rows, and is left out"
+
 
 def read_labels(rows: datasets.Dataset, asked: str | None, dataset: str, label_names: tuple[str, ...] = ()) -> Labels:
     """Read the labels of a table from the column that the user names, or else from one that looks like labels.

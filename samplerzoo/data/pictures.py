@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,10 @@ GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """PIL modes that may hold 16 bits. In mode I, only the formats below are sure to hold 16 bits."""
 DEEP_FORMATS = ("PNG", "PPM")
+SHALLOW = {"L;2": 85, "L;4": 17}
+"""Pillow's names for the content of a grey PNG file of 2 and 4 bits, and the factors by which it scales values."""
+DEEP_COLOUR = "RGB;16B"
+"""Pillow's name for the content of a PNG file in colour with 16 bits, of which it keeps 8."""
 DEEP_WITH_ALPHA = "LA;16B"
 """Pillow's name for the content of a PNG file that is grey, with an alpha channel and 16 bits."""
 
@@ -105,7 +109,9 @@ def open_picture(content: bytes) -> Image.Image:
             if image.width * image.height > MOST_VALUES:
                 raise PictureError(f"it has {image.width}x{image.height} pixels, and at most {MOST_VALUES} are read")
             deep_with_alpha = any(tile.args == DEEP_WITH_ALPHA for tile in image.tile)  # Pillow opens it in mode RGBA
+            raw = [tile.args for tile in image.tile]
             image.load()
+            _scale_clear(image, raw)
             top, zero_is_white = _white(image)
             shown = ImageOps.exif_transpose(image.convert("LA") if deep_with_alpha else image)
             return _on_background(_in_8_bits(shown, image.format, top, zero_is_white))
@@ -115,6 +121,19 @@ def open_picture(content: bytes) -> Image.Image:
         raise PictureError("its content is no picture that Pillow knows") from error
     except Exception as error:  # Pillow may raise any error for a broken file
         raise PictureError((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+
+
+def _scale_clear(image: Image.Image, raw: Sequence[object]) -> None:
+    """Scale the value of a PNG file that stands for transparency as Pillow scales the pixels, which it does not.
+
+    Args:
+        raw: Pillow's names for the content of the file.
+    """
+    clear = image.info.get("transparency")
+    if isinstance(clear, int) and raw and raw[0] in SHALLOW:
+        image.info["transparency"] = clear * SHALLOW[raw[0]]
+    elif isinstance(clear, tuple) and DEEP_COLOUR in raw:
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
 def _white(image: Image.Image) -> tuple[int, bool]:

@@ -133,7 +133,7 @@ def image_batches(name: str, split: str, num_images: int | None = None, **option
     labels, notes = table.labels, table.notes
     known = bool((labels.values != UNLABELLED).all()) and labels.column is not None
     if labels.column is not None and not known:
-        notes += (f"the column {labels.column!r} has no label for some rows, and is left out",)
+        notes += (labels.without_some,)
     notes += (f"labels: {table.labelled_by}",) * known
     is_run = (Path(os.path.expanduser(name)) / MANIFEST).is_file()
     chosen = list(range(_enough(len(table), num_images, name))) if is_run else _random(len(table), num_images, name)

@@ -23,6 +23,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from samplerzoo.core.features import Features
+from samplerzoo.data.class_names import listed
 from samplerzoo.errors import UsageError, ZooError, reason
 from samplerzoo.metrics.distance_estimate import DistanceEstimate, estimate_distance
 from samplerzoo.metrics.feature_files import Rows, Values, in_blocks
@@ -372,13 +373,17 @@ def _load(path: Path) -> Reference:
 def _load_npz(path: Path) -> Reference:
     try:
         with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            if not {"mu", "sigma"} <= {*names}:
+                raise ZooError(f"it has {listed(names) or 'nothing'}")
             shapes = [_npy_shape(archive, name) for name in ("mu.npy", "sigma.npy")]
         _check_shapes(*shapes)
         with np.load(path, allow_pickle=False) as content:
             found = Reference(path.name, content["mu"].astype(np.float64), content["sigma"].astype(np.float64))
         _check_moments(found)
     except Exception as error:  # the kind of error depends on how the file is broken
-        raise ZooError(f"{path}: not a file of pytorch-fid, with mu and sigma: {reason(error)}") from error
+        way_out = "make a reference of the images with `samplerzoo ref make`"
+        raise ZooError(f"{path}: not a file of pytorch-fid, with mu and sigma: {reason(error)}; {way_out}") from error
     return found
 
 

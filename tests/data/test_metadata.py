@@ -302,16 +302,33 @@ def test_a_space_beside_a_comma_is_part_of_no_name(tmp_path: Path, text: str, cl
 
 def test_spaces_at_the_end_of_a_name_are_seen(tmp_path: Path) -> None:
     folder = put(tmp_path / "pictures")
-    (folder / "metadata.csv").write_text("file_name,label,label \n0.png,a,b\n")
-    with pytest.raises(ZooError, match="two columns are called 'label'"):
-        load(folder)
-    (folder / "metadata.csv").unlink()
     rows = [{"file_name": f"{k}.png", " Label ": "ab"[k % 2], "kind ": k % 2} for k in range(4)]
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert load(folder).class_names == ("a", "b")
     assert "columns not used: 'kind ' (" in load(folder).summary
     with pytest.raises(ZooError, match="no label column 'kind'; the columns: ' Label ', 'kind ', image"):
         load(folder, label_column="kind")
+
+
+@pytest.mark.parametrize("second", ["label", "label "])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, second: str) -> None:
+    folder = put(tmp_path / "pictures")
+    (folder / "metadata.csv").write_text(f"\ufefffile_name,label,{second}\n0.png,a,b\n", encoding="utf-8")
+    with pytest.raises(ZooError, match="two columns are called 'label'"):
+        load(folder)
+
+
+def test_a_file_in_another_form_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    folder = put(tmp_path / "pictures")
+    (folder / "metadata.csv").write_text('file_name,label\n0.png,"a\n1.png,b\n')
+    with pytest.raises(
+        ZooError, match=r"metadata\.csv: cannot be read: a quote is opened and never closed: close it; "
+    ):
+        load(folder)
+    (folder / "metadata.csv").unlink()
+    (folder / "metadata.jsonl").write_text(json.dumps([{"file_name": f"{k}.png", "label": k} for k in range(4)]))
+    with pytest.raises(ZooError, match="it holds one JSON list: write the objects without brackets, one a line"):
+        load(folder)
 
 
 def test_an_accent_may_be_written_in_both_ways(tmp_path: Path) -> None:

@@ -175,13 +175,46 @@ def test_a_palette_of_greys_is_grey(kind: str) -> None:
     assert np.array_equal(np.asarray(found), values)
 
 
-def test_grey_with_alpha_of_16_bits_is_grey() -> None:
-    """Pillow opens it in mode RGBA, and cannot write it."""
+def raw_png(width: int, bits: int, colour: int, line: bytes, clear: bytes | None = None) -> bytes:
+    """Write a PNG file of one line, since Pillow cannot write all kinds.
+
+    Args:
+        colour: 0 for grey, 2 for RGB, 4 for grey with alpha.
+        clear: value that stands for transparency, in 16 bits a channel.
+    """
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    header = struct.pack(">IIBBBBB", 2, 1, 16, 4, 0, 0, 0)  # 2x1 pixels of 16 bits in grey with alpha
-    pixels = zlib.compress(struct.pack(">BHHHH", 0, 0x4242, 0xFFFF, 0x4242, 0))
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, bits, colour, 0, 0, 0))
+    key = b"" if clear is None else chunk(b"tRNS", clear)
+    return b"\x89PNG\r\n\x1a\n" + header + key + chunk(b"IDAT", zlib.compress(b"\0" + line)) + chunk(b"IEND", b"")
+
+
+def test_grey_with_alpha_of_16_bits_is_grey() -> None:
+    """Pillow opens it in mode RGBA, and cannot write it."""
+    content = raw_png(2, 16, 4, struct.pack(">HHHH", 0x4242, 0xFFFF, 0x4242, 0))
     np.testing.assert_array_equal(shown(content), [[0x42, 255]])
+
+
+@pytest.mark.parametrize(
+    ("bits", "line", "clear", "expected"),
+    [
+        (1, b"\xb0", 0, [255, 255, 255, 255]),
+        (1, b"\xb0", 1, [255, 0, 255, 255]),
+        (2, b"\x1b", 1, [0, 255, 170, 255]),
+        (4, b"\x01\x8f", 8, [0, 17, 255, 255]),
+        (8, b"\x01\x02\x03\x04", 3, [1, 2, 255, 4]),
+        (16, b"\x01\x01\x02\x02\x03\x03\x04\x04", 0x0303, [1, 2, 255, 4]),
+    ],
+)
+def test_a_clear_grey_of_few_bits_or_many(bits: int, line: bytes, clear: int, expected: list[int]) -> None:
+    np.testing.assert_array_equal(shown(raw_png(4, bits, 0, line, struct.pack(">H", clear))), [expected])
+
+
+@pytest.mark.parametrize(("bits", "unit"), [(8, 1), (16, 257)])
+def test_a_clear_colour(bits: int, unit: int) -> None:
+    clear, other = ([value * unit for value in colour] for colour in ((1, 2, 3), (3, 2, 1)))
+    line = struct.pack(">6B" if bits == 8 else ">6H", *clear, *other)
+    found = shown(raw_png(2, bits, 2, line, struct.pack(">HHH", *clear)))
+    np.testing.assert_array_equal(found, [[[255, 255, 255], [3, 2, 1]]])

@@ -101,10 +101,18 @@ def test_npz_is_pytorch_fids_form(tmp_path: Path) -> None:
     assert (back.count, back.sample, back.features_id) == (None, None, None)
 
 
-@pytest.mark.parametrize("content", [{"mean": np.zeros(2)}, {"mu": np.zeros(2), "sigma": np.zeros((3, 3))}])
-def test_another_npz_is_refused(tmp_path: Path, content: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"mean": np.zeros(2), "cov": np.eye(2)}, "it has mean, cov"),
+        ({}, "it has nothing"),
+        ({"mu": np.zeros(2), "sigma": np.zeros((3, 3))}, r"shapes \(2,\) and \(3, 3\) are not .*"),
+    ],
+)
+def test_another_npz_is_refused(tmp_path: Path, content: dict[str, np.ndarray], why: str) -> None:
     np.savez(tmp_path / "x.npz", **content)
-    with pytest.raises(ZooError, match=r"x\.npz: .*mu"):
+    way_out = "make a reference of the images with `samplerzoo ref make`"
+    with pytest.raises(ZooError, match=rf"x\.npz: not a file of pytorch-fid, with mu and sigma: {why}; {way_out}$"):
         reference.load_reference(str(tmp_path / "x.npz"), PIXELS)
 
 
