@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,15 +23,8 @@ from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.walk import walk
 
-MOST_COPIES = 200
-"""Number of copies of a schedule that are made until one lies at a given place in memory."""
-
-TRIES = 5
-"""Number of places that are tried."""
-
 Noise = Callable[[], Tensor]
 Predict = Callable[[Tensor, Level], Prediction]
-Found = TypeVar("Found")
 
 LINEAR = VP.from_config({})
 """Schedule of Ho, Jain, Abbeel 2020."""
@@ -101,28 +94,6 @@ def with_own_grid(schedule: Schedule) -> Schedule:
     own, span = copy.copy(schedule), schedule.T - schedule.low
     own.own = lambda steps: [schedule.T - span * k / max(steps - 1, 1) for k in range(steps)]
     return own
-
-
-def at_the_place_of(gone: Schedule, schedule: Schedule, act: Callable[[Schedule], Found]) -> Found | None:
-    """Act on a copy of a schedule that lies in memory where a copy of another one was, on which it has acted before.
-
-    Whatever is kept by `id(schedule)` takes one for the other.
-
-    Returns:
-        None if no copy comes to lie there, as when something holds on to the first, such as a cache by the schedule.
-    """
-    for _ in range(TRIES):
-        elsewhere: list[Schedule | None] = [None] * MOST_COPIES  # made now, since what is made later may take the place
-        it = copy.copy(gone)
-        act(it)
-        place = id(it)
-        del it
-        for number in range(MOST_COPIES):
-            it = copy.copy(schedule)
-            if id(it) == place:
-                return act(it)
-            elsewhere[number] = it
-    return None
 
 
 def normal(

@@ -16,7 +16,8 @@ from samplerzoo.core.level import Grid
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
-from samplerzoo.testing.fixtures import ON_VP, Path, at_the_place_of, farthest, given_noise, states, varied
+from samplerzoo.testing.alike import at_the_place_of
+from samplerzoo.testing.fixtures import ON_VP, Path, farthest, given_noise, states, varied
 from samplerzoo.testing.settings import neighbours
 
 LOG_SNR = (-3.13, -2.21, -1.79, -0.93, -0.516, 0.31)

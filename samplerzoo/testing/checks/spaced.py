@@ -10,9 +10,10 @@ from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.spacing import Spacing
 from samplerzoo.errors import UsageError
+from samplerzoo.testing.alike import ALIKE, at_the_place_of
 from samplerzoo.testing.checks import numbers
 from samplerzoo.testing.checks.independence import SAME_LEVELS, kept_random_state, seed_everything, undrawn
-from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, at_the_place_of, with_own_grid
+from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, with_own_grid
 from samplerzoo.testing.settings import difference, neighbours, settings, values_apart, with_value
 
 ROUNDING = 1e-9
@@ -46,20 +47,6 @@ SCHEDULES = {
     "a flow path with a grid of its own": with_own_grid(RectifiedFlow()),
 }
 
-
-def _alike(more: int) -> dict[str, dict[str, Schedule]]:
-    """Make pairs of paths of one kind and one number of timesteps, which no other check uses."""
-    vp, flow, T = {"num_train_timesteps": 905 + more}, 905 + more, 80.0 + more / 100
-    return {
-        "a VP path": {"linear": VP.from_config(vp), "cosine": VP.from_config({**vp, "beta_schedule": COSINE_BETAS})},
-        "a VE path": {"from 0.02 on": VE(0.02, T), "from 0.002 on": VE(0.002, T)},
-        "a flow path": {"plain": RectifiedFlow(flow), "shifted": RectifiedFlow(flow, shift=3.0)},
-    }
-
-
-COSINE_BETAS = "squaredcos_cap_v2"
-ALIKE = {kind: (pair, _alike(1)[kind]) for kind, pair in _alike(0).items()}
-"""Two such pairs of every kind, one with a timestep more."""
 
 STEPS_ALIKE = 13
 """Number of steps on such paths. When it is asked for, no path has been asked about it before."""

@@ -1,0 +1,55 @@
+"""Paths that a cache takes for each other: of one kind and length, or at one place in memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TypeVar
+
+from samplerzoo.core.paths import VE, VP, RectifiedFlow
+from samplerzoo.core.schedule import Schedule
+
+Found = TypeVar("Found")
+
+MOST_COPIES = 200
+"""Number of copies of a schedule that are made until one lies at a given place in memory."""
+
+TRIES = 5
+"""Number of places that are tried."""
+
+
+def _alike(more: int) -> dict[str, dict[str, Schedule]]:
+    """Make pairs of paths of one kind and one number of timesteps, which nothing else uses."""
+    vp, flow, T = {"num_train_timesteps": 905 + more}, 905 + more, 80.0 + more / 100
+    return {
+        "a VP path": {"linear": VP.from_config(vp), "cosine": VP.from_config({**vp, "beta_schedule": COSINE_BETAS})},
+        "a VE path": {"from 0.02 on": VE(0.02, T), "from 0.002 on": VE(0.002, T)},
+        "a flow path": {"plain": RectifiedFlow(flow), "shifted": RectifiedFlow(flow, shift=3.0)},
+    }
+
+
+COSINE_BETAS = "squaredcos_cap_v2"
+ALIKE = {kind: (pair, _alike(1)[kind]) for kind, pair in _alike(0).items()}
+"""Two such pairs of every kind, one with a timestep more."""
+
+
+def at_the_place_of(gone: Schedule, schedule: Schedule, act: Callable[[Schedule], Found]) -> Found | None:
+    """Act on a copy of a schedule that lies in memory where a copy of another one was, on which it has acted before.
+
+    Whatever is kept by `id(schedule)` takes one for the other.
+
+    Returns:
+        None if no copy comes to lie there, as when something holds on to the first, such as a cache by the schedule.
+    """
+    for _ in range(TRIES):
+        elsewhere: list[Schedule | None] = [None] * MOST_COPIES  # made now, since what is made later may take the place
+        it = copy.copy(gone)
+        act(it)
+        place = id(it)
+        del it
+        for number in range(MOST_COPIES):
+            it = copy.copy(schedule)
+            if id(it) == place:
+                return act(it)
+            elsewhere[number] = it
+    return None
