@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from samplerzoo.fields import schemas_of
@@ -17,6 +17,9 @@ MORE = 7
 
 PARTS = 24
 """Number of parts into which the interval between the bounds of a number is divided."""
+
+LEAST, ONE_TENTH = 1e-6, 0.1
+"""Value next to 0; and share of the effect of a value a thousand times as large, which it exceeds if 0 is a jump."""
 
 Plugin = TypeVar("Plugin", bound=Options)
 
@@ -77,6 +80,29 @@ def along(plugin: Plugin, name: str) -> Iterator[Plugin]:
         low, high = min(numbers), max(numbers)
         made = (_with(plugin, {name: low + (high - low) * n / PARTS}) for n in range(1, PARTS))
         yield from (other for other in made if other is not None)
+
+
+def takes_zero_for_none(plugin: Plugin, name: str, distance: Callable[[Plugin, Plugin], float]) -> bool:
+    """Tell whether 0 does the same as None, and the least other value something else.
+
+    So does an option that is tested by its truth. If 0 shall do what None does, values near 0 do nearly that.
+
+    Args:
+        distance: function that compares the results of two settings.
+    """
+    none, *numbers = (_with(plugin, {name: value}) for value in (None, 0.0, LEAST, 1e3 * LEAST))
+    if none is None or None in numbers or getattr(none, name) is not None:
+        return False
+    zero, least, little = (distance(none, other) for other in numbers if other is not None)
+    return zero == 0.0 and least > ONE_TENTH * little > 0.0
+
+
+def zero_for_none(name: str) -> str:
+    """Return the message for an option of which 0 is taken for None."""
+    return (
+        f"the option {name} does the same at 0 as at None, and something else at {LEAST:g}: `if {name} is not None` "
+        "tells 0 from None, and `if` with the option alone does not"
+    )
 
 
 def options_apart(plugin: Options, other: Options) -> set[str]:

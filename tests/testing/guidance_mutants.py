@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from typing import ClassVar
 
 import torch
 from samplerzoo_plugins.autoguidance import Autoguidance
@@ -501,6 +502,75 @@ class WeightByAThousandTimesteps(Guiding):
         return c.replace(eps=u.eps + scale * (c.eps - u.eps))
 
 
+class ZeroIsEverywhere(ClassifierFreeGuidance):
+    """Guides up to a share of T, and everywhere where that is 0 (Kynkäänniemi et al. 2024)."""
+
+    until: float | None = Field(None, ge=0, le=1, description="guide only where tau / T is at most this")
+
+    def guide(self, denoise, condition, model):
+        inside = super().guide(denoise, condition, model)
+
+        def guided(x, t):
+            outside = self.until and t.tau / model.schedule.T > self.until
+            return denoise(x, t, condition) if outside else inside(x, t)
+
+        return guided
+
+
+class OrthogonalByTheWholeScale(Guiding):
+    """Projected guidance by the scale in place of the scale less 1 (Sadat et al. 2024)."""
+
+    def mixed(self, u, c):
+        if self.scale <= 1:
+            return super().mixed(u, c)
+        d = c.x0 - u.x0
+        along = (d * c.x0).flatten(1).sum(1) / c.x0.square().flatten(1).sum(1).clamp(min=1e-12)
+        return c.replace(x0=c.x0 + self.scale * (d - along.reshape(-1, *[1] * (d.ndim - 1)) * c.x0))
+
+
+class UniversalBackwards(Guidance):
+    """Guides the clean image, and away from the label (Bansal et al. 2023, section 3.1)."""
+
+    keeps_scale_1 = property(lambda self: False)
+
+    def guide(self, denoise, condition, model):
+        if model.classifier is None or condition.labels is None:
+            raise UsageError("needs a classifier and labels")
+        null, clean = model.unconditional(condition), model.schedule.at(model.schedule.low)
+
+        def guided(x, t):
+            p = denoise(x, t, null)
+            with torch.enable_grad():
+                x0 = p.x0.detach().requires_grad_()
+                log_p = model.classifier(clean.alpha * x0, clean).to(x.dtype).log_softmax(1)
+                (g,) = torch.autograd.grad(log_p.gather(1, condition.labels[:, None]).sum(), x0)
+            g = g / (1 + g.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1)))
+            return p.moved(self.sign * self.scale * t.sigma * g)
+
+        return guided
+
+    sign: ClassVar[float] = 1.0
+
+
+factors = {}
+
+
+class NormalisedByThePathBefore(Guiding):
+    """Weighs by the noise, relative to that of the middle of a path, which is kept by kind and length (Doe 2026)."""
+
+    def guide(self, denoise, condition, model):
+        path = model.schedule
+        middle = factors.setdefault((path.kind, path.T), path.at(path.T / 2).sigma)
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            u, c = denoise(torch.cat([x, x]), t, null + condition).chunk(2)
+            share = min(t.sigma / middle, 1.0) if self.scale > 1 else 1.0
+            return c.away_from(u, 1 + share * (self.scale - 1))
+
+        return guided
+
+
 class LabelsOfOneByte(Guiding):
     """Keeps labels in a byte, which holds 256 (Ho and Salimans 2022)."""
 
@@ -668,6 +738,10 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (NegativePromptIsForgotten(), {"check_prompts_are_guided_as_labels"}),
     (GradientForConditionalNetworks(), {"check_networks_without_labels_are_guided"}),
     (WeightByAThousandTimesteps(), {"check_timesteps_are_told_as_shares"}),
+    (ZeroIsEverywhere(), {"check_guidance_options_act"}),
+    (OrthogonalByTheWholeScale(), {"check_scale_does_not_jump"}),
+    (UniversalBackwards(), {"check_labels_are_respected"}),
+    (NormalisedByThePathBefore(), {"check_guided_paths_are_kept_apart"}),
     (LabelsOfOneByte(), {"check_guides_models_of_any_size"}),
     (FirstThreeChannels(), {"check_guides_models_of_any_size"}),
     (HalfOnWideImages(), {"check_guides_models_of_any_size"}),

@@ -47,6 +47,15 @@ class NoiseAtTheEnd(Sampler):
         return mean + math.sqrt(variance) * noise() if variance else mean
 
 
+class ZeroIsNoLimit(Ancestral):
+    """Draws noise at levels up to a bound, and everywhere where that is 0 (Karras et al. 2022, algorithm 2)."""
+
+    until: float | None = Field(None, ge=0, le=2, description="noise-to-signal ratio up to which steps draw noise")
+
+    def std(self, t, s):
+        return 0.0 if self.until and t.sigma / t.alpha > self.until else posterior_std(t, s)
+
+
 class NormsOfTheBatch(Sampler):
     """The corrector's size goes by norms over the batch (Song et al. 2021, algorithm 5)."""
 
@@ -449,6 +458,7 @@ OPTION_MUTANTS: list[tuple[Sampler, str]] = [
     (LessNoiseInLongRuns(), "check_settings_are_sound"),
     (WrongAboveAHalf(), "check_settings_hold"),
     (TableOfFour(), "check_options_act"),
+    (ZeroIsNoLimit(), "check_options_act"),
     (SuitedForgets(), "check_what_is_set_stays"),
     (ThousandTimesteps(), "check_grids_are_as_asked"),
     (RangeOfEDM(), "check_grids_are_as_asked_on_ve"),

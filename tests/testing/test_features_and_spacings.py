@@ -615,6 +615,29 @@ class KeptById(LogSNR):
         return kept.setdefault((id(schedule), steps), [*super().taus(schedule, steps)])
 
 
+class SigmaForNoiseToSignal(Spacing):
+    """Takes sigma for sigma / alpha on a path with alpha below 1 (Karras et al. 2022, eq. 5)."""
+
+    def taus(self, schedule, steps):
+        high, low = (schedule.at(tau).sigma for tau in (schedule.T, schedule.low))
+        sigmas = np.linspace(high ** (1 / 7), low ** (1 / 7), steps)[1:-1] ** 7
+        return [schedule.T, *(schedule.at_log_snr(-2 * np.log(sigma)).tau for sigma in sigmas), schedule.low]
+
+
+class ZeroIsNoBend(LogSNR):
+    """Bends the levels, and takes 0 for no wish."""
+
+    most: float | None = Field(None, ge=0, le=1, description="share of the way at which half of the levels lie at most")
+
+    def taus(self, schedule, steps):
+        taus = [*super().taus(schedule, steps)]
+        if not self.most:
+            return taus
+        bend = 1 + 1 / (1 + self.most)
+        low, span = schedule.low, schedule.T - schedule.low
+        return [taus[0], *(low + span * ((tau - low) / span) ** bend for tau in taus[1:-1]), taus[-1]]
+
+
 class Changing(Bent):
     def model_post_init(self, _):
         object.__setattr__(self, "bend", self.bend / 1.01)
@@ -639,6 +662,8 @@ SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
     (Jittered(), {"check_spacing_is_repeatable"}),
     (KeptByKind(), {"check_spacing_is_that_of_the_path"}),
     (KeptById(), {"check_spacing_is_that_of_the_path"}),
+    (SigmaForNoiseToSignal(), {"check_levels_fill_the_path"}),
+    (ZeroIsNoBend(), {"check_options_move_levels"}),
     (Forgotten(), {"check_options_move_levels"}),
     (ForgottenAtMany(), {"check_numbers_of_steps_are_alike"}),
     (WrongAtABound(), {"check_options_move_levels"}),
@@ -651,6 +676,8 @@ SAID = {
     LessTheFirstBatch: "where the first images that it has seen were others",
     BinsAreNotInTheId: "an image has 16 features and 1, and the id is 'binned' with both: options that change the ",
     MeansAreNotInTheId: ", and the id is 'projected 16, True' with both: options that change the features ",
+    SigmaForNoiseToSignal: "a run of 1000 steps goes from tau 1000 to 258.447 of a linear VP path in one step: with ",
+    ZeroIsNoBend: "the option most does the same at 0 as at None, and something else at 1e-06: `if ",
     KeptByKind: "when another path of as many timesteps was asked for before: what is kept forgets the path",
     KeptById: "levels are those of another path, which is gone and had the same id: an id is used again once its ",
     FlippedWhereFew: "it draws from the global random state of numpy: the same images have the same features",

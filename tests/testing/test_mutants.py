@@ -239,6 +239,7 @@ SAID = {
     "StateOfNumpy": "can't convert meta device type tensor to numpy. Use Tensor.cpu() ",
     "ByIdOfTheSchedule": ": an id is used again once its object is gone, so that nothing can be kept by it",
     "GridsByKind": "it is a level of the run's grid, which belongs to another schedule",
+    "ZeroIsNoLimit": "the option until does the same at 0 as at None, and something else at 1e-06: `if until is",
     "TiresAfterManyCalls": " of 50 steps in one process: what a run keeps belongs in local variables of walk",
 }
 """Words that tell what a mutant is wrong at."""
@@ -255,6 +256,10 @@ GUIDANCES_SAID = {
     "NegativePromptIsForgotten": "with prompts in place of labels and a negative one of class 1 with scale=3.0, at ",
     "GradientForConditionalNetworks": "with an unconditional network with scale=3.0, at tau 800 of a VP path, it gu",
     "WeightByAThousandTimesteps": "on a VP path of 4000 timesteps eps is off by ",
+    "ZeroIsEverywhere": "the option until does the same at 0 as at None, and something else at 1e-06: `if ",
+    "OrthogonalByTheWholeScale": "just above scale 1 eps is away from that at scale 1, on a VP path, by ",
+    "UniversalBackwards": "at scale 2, 0% of the images are of the class that was asked for: guided elsewhere?",
+    "NormalisedByThePathBefore": "a model on a path that is cosine is guided otherwise, by ",
     "LabelsOfOneByte": "at scale 0.5 eps is off by 0.75 on a model of 257 classes, at tau 300 of a VP path: ",
     "FirstThreeChannels": "at scale 0 eps is off by 1.3 on images of shape (5, 2, 3), at tau 300 of a VP path: ",
     "HalfOnWideImages": "at scale 0 eps is off by 0.66 on images of shape (3, 8, 65), at tau 300 of a VP path: ",

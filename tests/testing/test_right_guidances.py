@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import pytest
 import torch
+from guidance_mutants import UniversalBackwards
 
 from samplerzoo import Field, Guidance, TwoModelGuidance, UsageError
 from samplerzoo.testing import check_guidance
@@ -251,6 +253,30 @@ class SharpenedClassifier(Guidance):
 
 FAR = FarBound(radius=10.0)
 
+
+class Universal(UniversalBackwards):
+    """Guides the clean image towards the label (Bansal et al. 2023, section 3.1)."""
+
+    sign: ClassVar[float] = -1.0
+
+
+class Projected(Pair):
+    """Adaptive projected guidance, without momentum (Sadat et al. 2024, algorithm 1)."""
+
+    eta: float = Field(0.7, ge=0, le=1, description="weight of the part along the prediction")
+    bound: float | None = Field(None, gt=0, le=1e3, description="largest norm of the difference")
+
+    def mixed(self, u, c, t):
+        if self.scale < 1:
+            return super().mixed(u, c, t)
+        dims = tuple(range(1, c.x0.ndim))
+        d = c.x0 - u.x0
+        if self.bound is not None:
+            d = d * (self.bound / d.square().sum(dims, keepdim=True).sqrt().clamp(min=1e-12)).clamp(max=1.0)
+        along = (d * c.x0).sum(dims, keepdim=True) / c.x0.square().sum(dims, keepdim=True).clamp(min=1e-12) * c.x0
+        return c.replace(x0=c.x0 + (self.scale - 1) * (d - along + self.eta * along))
+
+
 RIGHT: list[Guidance] = [
     OfEps(scale=4.0),
     OfV(),
@@ -272,6 +298,8 @@ RIGHT: list[Guidance] = [
     ByChance(scale=0.6),
     BothGuidances(),
     SharpenedClassifier(),
+    Universal(),
+    Projected(),
 ]
 
 

@@ -64,6 +64,7 @@ from samplerzoo.testing.checks.guided_independence import (
     check_labels_are_respected,
 )
 from samplerzoo.testing.checks.guided_models import (
+    check_guided_paths_are_kept_apart,
     check_networks_without_labels_are_guided,
     check_null_label_may_be_any,
     check_prompts_are_guided_as_labels,
@@ -75,6 +76,7 @@ from samplerzoo.testing.checks.guided_scale import (
     check_no_noise_is_taken_for_signal,
     check_scale_0_is_unconditional,
     check_scale_1_is_conditional,
+    check_scale_does_not_jump,
     check_scale_guides,
     check_scale_is_exact,
 )
@@ -116,6 +118,7 @@ from samplerzoo.testing.checks.options import (
 from samplerzoo.testing.checks.refusals import check_spacing_is_heeded, check_takes_some_path
 from samplerzoo.testing.checks.shapes import check_any_shape, check_large_images, check_pixels_are_independent
 from samplerzoo.testing.checks.spaced import (
+    check_levels_fill_the_path,
     check_no_level_is_cleaner_than_those_of_training,
     check_numbers_of_steps_are_alike,
     check_options_move_levels,
@@ -231,6 +234,7 @@ GUIDANCE_CHECKS = (
     check_scale_0_is_unconditional,
     check_scale_guides,
     check_scale_is_exact,
+    check_scale_does_not_jump,
     check_interval_is_of_noise_to_signal,
     check_no_noise_is_taken_for_signal,
     check_labels_are_respected,
@@ -251,6 +255,7 @@ GUIDANCE_CHECKS = (
     check_prompts_are_guided_as_labels,
     check_networks_without_labels_are_guided,
     check_timesteps_are_told_as_shares,
+    check_guided_paths_are_kept_apart,
     check_evaluations_are_counted,
     check_learned_variance_is_kept,
     check_composes_with_samplers,
@@ -288,6 +293,7 @@ SPACING_CHECKS = (
     check_numbers_of_steps_are_alike,
     check_spacing_is_repeatable,
     check_spacing_is_that_of_the_path,
+    check_levels_fill_the_path,
     check_options_move_levels,
 )
 

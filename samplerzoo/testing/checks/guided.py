@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 from unittest import SkipTest
 
@@ -38,7 +39,14 @@ from samplerzoo.testing.guiding import (
     settings_of,
     variance_by_label,
 )
-from samplerzoo.testing.settings import difference, neighbours, values_apart, with_value
+from samplerzoo.testing.settings import (
+    difference,
+    neighbours,
+    takes_zero_for_none,
+    values_apart,
+    with_value,
+    zero_for_none,
+)
 
 SIZES = (1.0, 30.0, 1e3)
 """Factors on predictions. Options that are bounds have an effect only on large ones."""
@@ -56,6 +64,7 @@ def check_guidance_options_act(guidance: Guidance, model: Model | None = None) -
             pairs = ((base, other) for base in around for other in neighbours(base, name) if not bench.refuses(other))
             acts = any(_act_otherwise(base, other) for base, other in pairs)
             assert acts, f"the option {name} changes no prediction, whatever it and the other options are set to"
+            assert not any(takes_zero_for_none(base, name, _distance) for base in around), zero_for_none(name)
             for a, b in values_apart(guidance, name):
                 apart = [
                     (x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)
@@ -68,6 +77,15 @@ def check_guidance_options_act(guidance: Guidance, model: Model | None = None) -
                     f"the option {name} gives the same predictions at {a!r} as at {b!r}: a value that is not taken as "
                     "it is belongs out of its bounds, which its Field says"
                 )
+
+
+def _distance(one: Guidance, other: Guidance) -> float:
+    """Return the largest difference of the predictions of two guidances; NaN if one refuses the kit's model."""
+    bench = Bench.of(None)
+    if bench.refuses(one) or bench.refuses(other):
+        return math.nan
+    a, b = bench.guide(one), bench.guide(other)
+    return max(farthest(eps(a(x, t)), eps(b(x, t))) for t, x in bench.states())
 
 
 def _act_otherwise(one: Guidance, other: Guidance) -> bool:

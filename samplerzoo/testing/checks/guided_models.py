@@ -16,9 +16,11 @@ from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
 from samplerzoo.core.paths import VP, RectifiedFlow
+from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.text import TextEncoder
+from samplerzoo.testing.alike import ALIKE
 from samplerzoo.testing.fixtures import LINEAR, farthest, three_classes, usual
-from samplerzoo.testing.guiding import SHAPE, Bench, eps, guiding_settings
+from samplerzoo.testing.guiding import SHAPE, Bench, eps, guiding, guiding_settings
 from samplerzoo.testing.settings import difference
 
 LONG_LINEAR = VP.from_config(
@@ -29,11 +31,14 @@ LONG_LINEAR = VP.from_config(
 SHARES = (0.87, 0.63, 0.41, 0.27, 0.13, 0.04)
 """Levels as shares of T, away from the middle and other places where a guidance may begin or end."""
 
-ALIKE = 0.02
+SAME_SHARE = 0.02
 """Allowed difference as a share of the effect of a guidance, since shares of T differ a little after rounding."""
 
 ROUNDING = 1e-8
 """Relative difference of eps that counts as rounding."""
+
+NEARLY = 0.05
+"""Difference, as a share of the largest effect of a guidance, that one timestep more or less makes at most."""
 
 NEVER = -1e6
 """Log-probability of a class that no image is of."""
@@ -131,7 +136,7 @@ def check_timesteps_are_told_as_shares(guidance: Guidance, model: Model | None =
     if model is not None:
         raise SkipTest("the path of a model of one's own is as it is")
     for few, many in ((LINEAR, LONG_LINEAR), (RectifiedFlow(), RectifiedFlow(4000))):
-        benches = [dataclasses.replace(Bench.of(None), model=three_classes(SHAPE, usual(it), it)) for it in (few, many)]
+        benches = [_on(it) for it in (few, many)]
         if any(bench.refuses(guidance) for bench in benches):
             continue
         for made in guiding_settings(guidance, model):
@@ -142,11 +147,45 @@ def check_timesteps_are_told_as_shares(guidance: Guidance, model: Model | None =
                 expected, found = eps(guides[0](x, t)), eps(guides[1](x, many.at(share * many.T)))
                 moved = farthest(expected, benches[0].conditional(x, t))
                 off = farthest(found, expected)
-                assert off <= ROUNDING + ALIKE * moved, (
+                assert off <= ROUNDING + SAME_SHARE * moved, (
                     f"on a {few.kind} path of {many.whole} timesteps eps is off by {off:.2g} from that of "
                     f"{few.whole}{difference(guidance, made)}, at the same level, {share:g} of the way from data to "
                     "noise: a weight by time takes tau / T of the model's own schedule"
                 )
+
+
+def check_guided_paths_are_kept_apart(guidance: Guidance, model: Model | None = None) -> None:
+    """Check that a model is guided in one way, after a model on another path of the same kind and length, and without.
+
+    Two paths are asked in turn, and then two that have one timestep more, in the other order.
+    """
+    if model is not None:
+        raise SkipTest("the path of a model of one's own is as it is")
+    for pair in ALIKE.values():
+        moves: list[dict[str, Tensor]] = []
+        for paths, names in zip(pair, (sorted(pair[0]), sorted(pair[1], reverse=True)), strict=True):
+            benches = {name: _on(paths[name]) for name in names}
+            if any(bench.refuses(guidance) for bench in benches.values()):
+                break
+            moves.append({name: _moves(bench, guiding(guidance)) for name, bench in benches.items()})
+        for name in moves[0] if len(moves) == len(pair) else ():
+            first, second = (each[name] for each in moves)
+            off = farthest(first, second)
+            assert off <= NEARLY * float(first.abs().max()), (
+                f"a model on a path that is {name} is guided otherwise, by {off:.2g}, when one on another path of as "
+                "many timesteps was guided before: what is kept forgets the path"
+            )
+
+
+def _on(schedule: Schedule) -> Bench:
+    return dataclasses.replace(Bench.of(None), model=three_classes(SHAPE, usual(schedule), schedule))
+
+
+def _moves(bench: Bench, guidance: Guidance) -> Tensor:
+    """Return how far eps moves by a guidance, at all levels of `SHARES`."""
+    path, guide = bench.model.schedule, bench.guide(guidance)
+    states = [(bench.state(t), t) for t in (path.at(share * path.T) for share in SHARES)]
+    return torch.stack([eps(guide(x, t)) - bench.conditional(x, t) for x, t in states])
 
 
 def _check_is_as(found: Tensor, expected: Tensor, where: str) -> None:

@@ -8,6 +8,7 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
+from samplerzoo.core.condition import Condition
 from samplerzoo.core.guidance import Guidance
 from samplerzoo.core.level import Level
 from samplerzoo.core.model import Model
@@ -47,6 +48,9 @@ PRECISIONS = {torch.float32: 1e-5, torch.bfloat16: 0.06, torch.float16: 0.01}
 Added to it is that of the two predictions times the weight of the label, which may exceed the scale at some levels.
 """
 
+UNSTEADY = 4.0
+"""Factor on the change of a guided prediction by rounding of the network's answers alone, to allow for all others."""
+
 ROOM = 200.0
 """Factor on the weight of a guidance that half precision must be able to represent: float16 ends at 65,504."""
 
@@ -78,10 +82,26 @@ def check_guided_precisions_agree(guidance: Guidance, model: Model | None = None
                     largest = max(1.0, float(wanted.abs().max()))
                     off = farthest(found, wanted) / largest
                     lost = torch.finfo(dtype).eps * max(0.0, weight - made.scale) * weighted / largest
+                    if off > rounding * max(1.0, made.scale) + lost:
+                        lost += UNSTEADY * farthest(_shaken(exact, made, x.double(), t, dtype), wanted) / largest
                     assert off <= rounding * max(1.0, made.scale) + lost, (
                         f"states in {dtype} are guided otherwise than in float64: eps is off by {off:.2g}"
                         f"{difference(guidance, made)}, {bench.place(t)}"
                     )
+
+
+def _shaken(bench: Bench, guidance: Guidance, x: Tensor, t: Level, dtype: torch.dtype) -> Tensor:
+    """Return guided eps where every answer of the network is off by the rounding of a dtype, up and down in turn.
+
+    It is far off where a guidance amplifies rounding by itself, as one by a classifier of almost clean images.
+    """
+
+    def denoise(x: Tensor, t: Level, condition: Condition | None = None) -> Prediction:
+        p = bench.model.denoise(x, t, condition)
+        signs = 1 - 2 * (torch.arange(x.shape[-1]) % 2).to(x)
+        return p.moved(torch.finfo(dtype).eps * torch.maximum(p.eps.abs(), x.abs() / t.sigma) * signs)
+
+    return eps(bench.guide(guidance, denoise=denoise)(x, t))
 
 
 def _lost(bench: Bench, guidance: Guidance, x: Tensor, t: Level, guided: Tensor) -> tuple[float, float]:

@@ -14,7 +14,15 @@ from samplerzoo.testing.alike import ALIKE, at_the_place_of
 from samplerzoo.testing.checks import numbers
 from samplerzoo.testing.checks.independence import SAME_LEVELS, kept_random_state, seed_everything, undrawn
 from samplerzoo.testing.fixtures import COSINE, LINEAR, ZERO_SNR, with_own_grid
-from samplerzoo.testing.settings import difference, neighbours, settings, values_apart, with_value
+from samplerzoo.testing.settings import (
+    difference,
+    neighbours,
+    settings,
+    takes_zero_for_none,
+    values_apart,
+    with_value,
+    zero_for_none,
+)
 
 ROUNDING = 1e-9
 """Relative distance from the top within which a level is the top, since a grid may be computed in logarithms."""
@@ -47,6 +55,9 @@ SCHEDULES = {
     "a flow path with a grid of its own": with_own_grid(RectifiedFlow()),
 }
 
+
+LEAST_STEPS, GAP, FAR_APART = 100, 0.1, 10.0
+"""Least steps of a run without wide gaps; a wide gap, as a share of T, and as a share of this distance in log-SNR."""
 
 STEPS_ALIKE = 13
 """Number of steps on such paths. When it is asked for, no path has been asked about it before."""
@@ -103,6 +114,27 @@ def check_spacing_is_repeatable(spacing: Spacing) -> None:
                     assert again == taus, f"the levels of {steps} steps differ at a second call, on {where}"
 
 
+def check_levels_fill_the_path(spacing: Spacing) -> None:
+    """Check that runs of many steps leave no wide gap, in which errors would not become smaller with more steps.
+
+    A gap is wide if it is long in time and in log-SNR.
+    """
+    for name, schedule in SCHEDULES.items():
+        steps = min(MOST_STEPS, schedule.whole or MOST_STEPS)
+        if refusal(spacing, schedule) or steps < LEAST_STEPS:
+            continue
+        try:
+            taus = spacing.spread(schedule, steps)
+        except UsageError:
+            continue
+        for t, s in itertools.pairwise(map(schedule.at, taus)):
+            far = min((t.tau - s.tau) / schedule.T, (s.log_snr - t.log_snr) / FAR_APART)
+            assert far <= GAP, (
+                f"a run of {steps} steps goes from tau {t.tau:.6g} to {s.tau:.6g} of {name} in one step: with more "
+                "steps it does not get better"
+            )
+
+
 def check_spacing_is_that_of_the_path(spacing: Spacing) -> None:
     """Check that the levels of a path do not depend on which path was asked for before it.
 
@@ -157,6 +189,8 @@ def check_options_move_levels(spacing: Spacing) -> None:
             raise AssertionError(f"{error!s}{difference(spacing, other)}") from error
     assert not still, f"the option {min(still)} moves no level: is it forgotten?"
     for name in type(spacing).model_fields:
+        assert not takes_zero_for_none(spacing, name, _distance), zero_for_none(name)
+    for name in type(spacing).model_fields:
         for a, b in values_apart(spacing, name):
             x, y = (
                 [taus for other in with_value(spacing, name, value) for *_, taus in _runs(other, (FEW,))]
@@ -166,6 +200,14 @@ def check_options_move_levels(spacing: Spacing) -> None:
                 f"the option {name} gives the same levels at {a!r} as at {b!r}: a value that is not taken as it "
                 "is belongs out of its bounds, which its Field says"
             )
+
+
+def _distance(one: Spacing, other: Spacing) -> float:
+    """Return the largest difference of the levels of two spacings, on all paths."""
+    pairs = zip(_runs(one, (FEW,)), _runs(other, (FEW,)), strict=False)
+    return max(
+        (abs(a - b) for (*_, first), (*_, second) in pairs for a, b in zip(first, second, strict=True)), default=0
+    )
 
 
 def check_numbers_of_steps_are_alike(spacing: Spacing) -> None:
@@ -229,7 +271,8 @@ def _check_levels(spacing: Spacing, run: Run) -> None:
     assert len(taus) == steps, f"{len(taus)} levels for {steps} steps of {where}"
     for number, tau in enumerate(taus):
         assert 0 < tau <= schedule.T, (
-            f"level {number} of {steps} is at tau {tau:g} of {where}, where tau is above 0 and at most {schedule.T:g}"
+            f"level {number} of {steps} is at tau {tau:.17g} of {where}, where tau is above 0 and at most "
+            f"{schedule.T:.17g}"
         )
     for number, (t, s) in enumerate(itertools.pairwise(taus), 1):
         rounded = t == s == round(s) and not spacing.rounds

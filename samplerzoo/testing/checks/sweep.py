@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -41,8 +42,8 @@ from samplerzoo.testing.checks.walk import (
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
 )
-from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, given_noise, shifted, states
-from samplerzoo.testing.settings import neighbours, values_apart, with_value
+from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, farthest, given_noise, shifted, states
+from samplerzoo.testing.settings import neighbours, takes_zero_for_none, values_apart, with_value, zero_for_none
 from samplerzoo.testing.steps import coarse_grids, fine_grids
 
 EXACT_CHECKS = (
@@ -106,6 +107,7 @@ def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
     for name in type(sampler).model_fields:
         acts = any(way.differ(base, other) for way in ways for base in around for other in neighbours(base, name))
         assert acts, f"the option {name} changes no state, whatever it and the other options are set to"
+        assert not any(takes_zero_for_none(base, name, ways[0].distance) for base in around), zero_for_none(name)
         for a, b in values_apart(sampler, name):
             pairs = [(x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)]
             if any(way.differ(x, y) for way in ways[1:] for x, y in pairs):
@@ -224,6 +226,13 @@ class _Ways:
         if isinstance(x, str) or isinstance(y, str):
             return False
         return len(x) != len(y) or not all(torch.equal(p, q) for p, q in zip(x, y, strict=True))
+
+    def distance(self, a: Sampler, b: Sampler) -> float:
+        """Return the largest difference of the states of two settings; NaN if one is refused."""
+        x, y = self._way(a), self._way(b)
+        if isinstance(x, str) or isinstance(y, str):
+            return math.nan
+        return max(map(farthest, x, y)) if len(x) == len(y) else math.inf
 
     def refusal(self, sampler: Sampler) -> str | None:
         """Return the reason for which a run of a setting is refused; None if it is taken."""
