@@ -676,7 +676,7 @@ SAID = {
     LessTheFirstBatch: "where the first images that it has seen were others",
     BinsAreNotInTheId: "an image has 16 features and 1, and the id is 'binned' with both: options that change the ",
     MeansAreNotInTheId: ", and the id is 'projected 16, True' with both: options that change the features ",
-    SigmaForNoiseToSignal: "a run of 1000 steps goes from tau 1000 to 258.447 of a linear VP path in one step: with ",
+    SigmaForNoiseToSignal: " of a linear VP path in one step: with more steps it does not get better",
     ZeroIsNoBend: "the option most does the same at 0 as at None, and something else at 1e-06: `if ",
     KeptByKind: "when another path of as many timesteps was asked for before: what is kept forgets the path",
     KeptById: "levels are those of another path, which is gone and had the same id: an id is used again once its ",

@@ -87,14 +87,13 @@ def _check_places_are_not_kept(sampler: Sampler, path: Path) -> None:
         grid, model = grid_of(sampler, schedule, STEPS_AT_A_PLACE), varied(shape=(2,), schedule=schedule)
         return list(states(sampler, model, grid, given_noise(3, (2,))))
 
-    expected = run(path.schedule)
-    for other in [*path.schedules.values()][::-1]:
-        found = at_the_place_of(other, path.schedule, run)
-        for number, (x, y) in enumerate(zip(expected, found or expected, strict=True)):
-            assert torch.equal(x, y), (
-                f"after a run on another schedule, which is gone, state {number} is off by {farthest(x, y):.2g}: an id "
-                "is used again once its object is gone, so that nothing can be kept by it"
-            )
+    *_, other = path.schedules.values()  # the one that differs in its length, too
+    expected, found = run(path.schedule), at_the_place_of(other, path.schedule, run)
+    for number, (x, y) in enumerate(zip(expected, found or expected, strict=True)):
+        assert torch.equal(x, y), (
+            f"after a run on another schedule, which is gone, state {number} is off by {farthest(x, y):.2g}: an id is "
+            "used again once its object is gone, so that nothing can be kept by it"
+        )
 
 
 def _run_other_grids(sampler: Sampler, path: Path) -> None:
