@@ -502,6 +502,22 @@ class WeightByAThousandTimesteps(Guiding):
         return c.replace(eps=u.eps + scale * (c.eps - u.eps))
 
 
+class WeightByATimestepOfAFlow(Guiding):
+    """Guides half as far from timestep 1000 of a flow on, of however many (Wang et al. 2024)."""
+
+    def guide(self, denoise, condition, model):
+        path, plain = model.schedule, super().guide(denoise, condition, model)
+
+        def guided(x, t):
+            p = plain(x, t)
+            if path.kind != "flow" or self.scale <= 1:
+                return p
+            share = 1 - 0.5 * min(path.timestep(t.tau) / 1000, 1.0)
+            return denoise(x, t, condition).away_from(p, 1 - share)
+
+        return guided
+
+
 class ZeroIsEverywhere(ClassifierFreeGuidance):
     """Guides up to a share of T, and everywhere where that is 0 (Kynkäänniemi et al. 2024)."""
 
@@ -738,6 +754,7 @@ GUIDANCE_MUTANTS: list[tuple[Guidance, set[str]]] = [
     (NegativePromptIsForgotten(), {"check_prompts_are_guided_as_labels"}),
     (GradientForConditionalNetworks(), {"check_networks_without_labels_are_guided"}),
     (WeightByAThousandTimesteps(), {"check_timesteps_are_told_as_shares"}),
+    (WeightByATimestepOfAFlow(), {"check_timesteps_are_told_as_shares"}),
     (ZeroIsEverywhere(), {"check_guidance_options_act"}),
     (OrthogonalByTheWholeScale(), {"check_scale_does_not_jump"}),
     (UniversalBackwards(), {"check_labels_are_respected"}),

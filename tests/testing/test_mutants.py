@@ -256,6 +256,7 @@ GUIDANCES_SAID = {
     "NegativePromptIsForgotten": "with prompts in place of labels and a negative one of class 1 with scale=3.0, at ",
     "GradientForConditionalNetworks": "with an unconditional network with scale=3.0, at tau 800 of a VP path, it gu",
     "WeightByAThousandTimesteps": "on a VP path of 4000 timesteps eps is off by ",
+    "WeightByATimestepOfAFlow": "on a flow path of 4000 timesteps eps is off by ",
     "ZeroIsEverywhere": "the option until does the same at 0 as at None, and something else at 1e-06: `if ",
     "OrthogonalByTheWholeScale": "just above scale 1 eps is away from that at scale 1, on a VP path, by ",
     "UniversalBackwards": "at scale 2, 0% of the images are of the class that was asked for: guided elsewhere?",

@@ -23,8 +23,14 @@ from samplerzoo.testing.fixtures import LINEAR, farthest, three_classes, usual
 from samplerzoo.testing.guiding import SHAPE, Bench, eps, guiding, guiding_settings
 from samplerzoo.testing.settings import difference
 
+FEW, MANY = 1000, 4000
+"""Numbers of timesteps of two paths that are otherwise the same."""
+
 LONG_LINEAR = VP.from_config(
-    {"num_train_timesteps": 4000, "trained_betas": np.repeat(1 - (1 - np.linspace(1e-4, 0.02, 1000)) ** 0.25, 4)}
+    {
+        "num_train_timesteps": MANY,
+        "trained_betas": np.repeat(1 - (1 - np.linspace(1e-4, 0.02, FEW)) ** (FEW / MANY), MANY // FEW),
+    }
 )
 """The linear path with four timesteps in the place of each one."""
 
@@ -96,13 +102,7 @@ def check_prompts_are_guided_as_labels(guidance: Guidance, model: Model | None =
     cases = {"": (None, told), f" and a negative one of class {AWAY}": (str(AWAY), negative)}
     for made, (words, (prompt, bench)) in itertools.product(guiding_settings(guidance, model), cases.items()):
         prompted = _Prompted(_by_prompts(told.model), told.labels, told.dtype, told.tolerance, prompt)
-        for t, x in bench.states():
-            try:
-                found = eps(prompted.guide(made)(x, t))
-            except Exception as error:  # what it cannot guide it does not guide wrongly
-                raise SkipTest("it guides no prompts") from error
-            what = f"with prompts in place of labels{words}{difference(guidance, made)}"
-            _check_is_as(found, eps(bench.guide(made)(x, t)), f"{what}, {bench.place(t)}")
+        _check_is_as(prompted, bench, made, f"with prompts in place of labels{words}{difference(guidance, made)}")
 
 
 def check_networks_without_labels_are_guided(guidance: Guidance, model: Model | None = None) -> None:
@@ -119,13 +119,7 @@ def check_networks_without_labels_are_guided(guidance: Guidance, model: Model | 
         untold = _Unlabelled(_untold(bench.model), bench.labels, bench.dtype, bench.tolerance)
     alike = dataclasses.replace(bench, model=_deaf(bench.model))
     for made in guiding_settings(guidance, model):
-        for t, x in bench.states():
-            try:
-                found = eps(untold.guide(made)(x, t))
-            except Exception as error:  # what it cannot guide it does not guide wrongly
-                raise SkipTest("it guides no unconditional network") from error
-            what = f"with an unconditional network{difference(guidance, made)}"
-            _check_is_as(found, eps(alike.guide(made)(x, t)), f"{what}, {bench.place(t)}")
+        _check_is_as(untold, alike, made, f"with an unconditional network{difference(guidance, made)}")
 
 
 def check_timesteps_are_told_as_shares(guidance: Guidance, model: Model | None = None) -> None:
@@ -135,7 +129,7 @@ def check_timesteps_are_told_as_shares(guidance: Guidance, model: Model | None =
     """
     if model is not None:
         raise SkipTest("the path of a model of one's own is as it is")
-    for few, many in ((LINEAR, LONG_LINEAR), (RectifiedFlow(), RectifiedFlow(4000))):
+    for few, many in ((LINEAR, LONG_LINEAR), (RectifiedFlow(FEW), RectifiedFlow(MANY))):
         benches = [_on(it) for it in (few, many)]
         if any(bench.refuses(guidance) for bench in benches):
             continue
@@ -148,8 +142,8 @@ def check_timesteps_are_told_as_shares(guidance: Guidance, model: Model | None =
                 moved = farthest(expected, benches[0].conditional(x, t))
                 off = farthest(found, expected)
                 assert off <= ROUNDING + SAME_SHARE * moved, (
-                    f"on a {few.kind} path of {many.whole} timesteps eps is off by {off:.2g} from that of "
-                    f"{few.whole}{difference(guidance, made)}, at the same level, {share:g} of the way from data to "
+                    f"on a {few.kind} path of {MANY} timesteps eps is off by {off:.2g} from that of "
+                    f"{FEW}{difference(guidance, made)}, at the same level, {share:g} of the way from data to "
                     "noise: a weight by time takes tau / T of the model's own schedule"
                 )
 
@@ -188,12 +182,19 @@ def _moves(bench: Bench, guidance: Guidance) -> Tensor:
     return torch.stack([eps(guide(x, t)) - bench.conditional(x, t) for x, t in states])
 
 
-def _check_is_as(found: Tensor, expected: Tensor, where: str) -> None:
-    off = farthest(found, expected)
-    assert off <= ROUNDING * max(1, float(expected.abs().max())), (
-        f"{where}, it guides otherwise than where labels are told and answers are the same, by {off:.2g}: hand on "
-        "condition and model.unconditional(condition) as they are"
-    )
+def _check_is_as(other: Bench, told: Bench, guidance: Guidance, what: str) -> None:
+    """Check that a network which is told its labels otherwise is guided as one with labels."""
+    for t, x in told.states():
+        try:
+            found = eps(other.guide(guidance)(x, t))
+        except Exception as error:  # what it cannot guide it does not guide wrongly
+            raise SkipTest(f"{what} it guides nothing") from error
+        expected = eps(told.guide(guidance)(x, t))
+        off = farthest(found, expected)
+        assert off <= ROUNDING * max(1, float(expected.abs().max())), (
+            f"{what}, {told.place(t)}, it guides otherwise than where labels are told and answers are the same, by "
+            f"{off:.2g}: hand on condition and model.unconditional(condition) as they are"
+        )
 
 
 @dataclass(frozen=True, eq=False)
