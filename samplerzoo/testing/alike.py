@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import TypeVar
 
+from samplerzoo.core.betas import betas_of
 from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 
@@ -21,14 +22,18 @@ TRIES = 5
 def _alike(more: int) -> dict[str, dict[str, Schedule]]:
     """Make pairs of paths of one kind and one number of timesteps, which nothing else uses."""
     vp, flow, T = {"num_train_timesteps": 905 + more}, 905 + more, 80.0 + more / 100
+    linear, scaled, cosine = (betas_of({**vp, "beta_schedule": name}) for name in SCHEDULES_OF_BETAS)
     return {
-        "a VP path": {"linear": VP.from_config(vp), "cosine": VP.from_config({**vp, "beta_schedule": COSINE_BETAS})},
+        "a VP path": {"linear": VP(linear), "cosine": VP(cosine)},
+        "a zero-SNR VP path": {  # with the same ends as its like
+            name: VP([*betas[:-1], 1.0]) for name, betas in (("linear", linear), ("scaled", scaled))
+        },
         "a VE path": {"from 0.02 on": VE(0.02, T), "from 0.002 on": VE(0.002, T)},
         "a flow path": {"plain": RectifiedFlow(flow), "shifted": RectifiedFlow(flow, shift=3.0)},
     }
 
 
-COSINE_BETAS = "squaredcos_cap_v2"
+SCHEDULES_OF_BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 ALIKE = {kind: (pair, _alike(1)[kind]) for kind, pair in _alike(0).items()}
 """Two such pairs of every kind, one with a timestep more."""
 

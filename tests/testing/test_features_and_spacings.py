@@ -608,6 +608,14 @@ class KeptByKind(LogSNR):
         return kept.setdefault((schedule.kind, schedule.T, steps), [*super().taus(schedule, steps)])
 
 
+class KeptByEnds(LogSNR):
+    """Keeps levels by kind, length and both ends of a path, which zero-SNR paths share."""
+
+    def taus(self, schedule, steps):
+        ends = schedule.at(schedule.T).log_snr, schedule.at(schedule.low).log_snr
+        return kept.setdefault((schedule.kind, schedule.T, ends, steps), [*super().taus(schedule, steps)])
+
+
 class KeptById(LogSNR):
     """Keeps levels by an id, which is used again once its schedule is gone."""
 
@@ -661,6 +669,7 @@ SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
     (AnotherGridAtMany(), {"check_numbers_of_steps_are_alike"}),
     (Jittered(), {"check_spacing_is_repeatable"}),
     (KeptByKind(), {"check_spacing_is_that_of_the_path"}),
+    (KeptByEnds(), {"check_spacing_is_that_of_the_path"}),
     (KeptById(), {"check_spacing_is_that_of_the_path"}),
     (SigmaForNoiseToSignal(), {"check_levels_fill_the_path"}),
     (ZeroIsNoBend(), {"check_options_move_levels"}),
@@ -678,6 +687,7 @@ SAID = {
     MeansAreNotInTheId: ", and the id is 'projected 16, True' with both: options that change the features ",
     SigmaForNoiseToSignal: " of a linear VP path in one step: with more steps it does not get better",
     ZeroIsNoBend: "the option most does the same at 0 as at None, and something else at 1e-06: `if ",
+    KeptByEnds: "on a zero-SNR VP path that is linear, levels are off by ",
     KeptByKind: "when another path of as many timesteps was asked for before: what is kept forgets the path",
     KeptById: "levels are those of another path, which is gone and had the same id: an id is used again once its ",
     FlippedWhereFew: "it draws from the global random state of numpy: the same images have the same features",

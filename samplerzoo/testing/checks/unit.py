@@ -74,7 +74,8 @@ def unit_is_free(sampler: Sampler, path: Path) -> bool:
         off = farthest(2 * x, y) / max(1.0, float(y.abs().max()))
         assert off <= ROUNDING, (
             f"where alpha and sigma are twice as large, the state of step {number} is off by {off:.2g} from twice the "
-            "state: a unit is built in, as by a factor that is 1 on this path alone, a wrong power of sigma, or a bound"
+            "state: a unit is built in, as by a factor that is 1 on this path alone, a wrong power of sigma, a bound, "
+            "or what is kept of another path"
         )
     return True
 
