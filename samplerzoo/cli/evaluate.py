@@ -83,7 +83,7 @@ def command(
     against = obtain_reference(real, split, embedder.features, embedder.device)
     test = _test(floor, real, embedder)
     with TemporaryDirectory() as folder:
-        found = embed_to_files(source.announced(images), embedder, Path(folder))
+        found = embed_to_files(images, embedder, Path(folder))
         metrics, warnings, _ = compute_metrics(
             found.files, found.predicted, found.labels, against, test,
             label_names=images.class_names, predicted_names=embedder.class_names,

@@ -76,7 +76,7 @@ def keep_reference(
     embedder = Embedder(parse_features(features), choose_device(device))
     images = source.image_batches(data, split, image_column=image_column, label_column=label_column)
     found = reference.make_reference(
-        embed_stream(source.announced(images), embedder),
+        embed_stream(images, embedder),
         embedder.features.id,
         data,
         reference.SAMPLE_SIZE if sample_size is None else sample_size,

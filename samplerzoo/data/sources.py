@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,14 +139,6 @@ def image_batches(name: str, split: str, num_images: int | None = None, **option
     return ImageSource(
         name, table, chosen, labels.values.numpy() if known else None, labels.names if known else (), notes
     )
-
-
-def announced(images: ImageSource) -> Iterator[ImageBatch]:
-    """Yield batches of images. After the first one, print a summary on stderr, so that an early error is one line."""
-    for number, batch in enumerate(images):
-        yield batch
-        if not number:
-            print(images.summary, file=sys.stderr)
 
 
 def names_images(name: str) -> bool:

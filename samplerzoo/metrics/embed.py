@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from samplerzoo.core.blame import bad_answer, blaming
 from samplerzoo.core.features import Features
 from samplerzoo.core.protocol import check_values
 from samplerzoo.data.class_names import apart
-from samplerzoo.data.sources import ImageBatch
+from samplerzoo.data.sources import ImageBatch, ImageSource
 from samplerzoo.errors import UsageError
 from samplerzoo.metrics.evaluate import refuse_nonfinite
 from samplerzoo.metrics.feature_files import Values, write_features
@@ -143,34 +144,32 @@ class EmbeddedImages:
     count: int
 
 
-def embed_to_files(batches: Iterable[ImageBatch], embedder: Embedder, folder: Path) -> EmbeddedImages:
+def embed_to_files(images: ImageSource, embedder: Embedder, folder: Path) -> EmbeddedImages:
     """Write the features of all images to files in a folder, with constant memory."""
     files: list[Path] = []
     seen: list[NDArray[np.int64]] = []
     meant: list[int] = []
-    images = 0
-    for number, batch in enumerate(_shown(batches)):
+    for number, batch in enumerate(_shown(images)):
         features, predicted = embedder(batch.images, batch.names)
         files.append(folder / f"{number:06d}.safetensors")
         write_features(files[-1], features)
-        images += len(features)
         seen += [] if predicted is None else [predicted]
         meant += [] if batch.labels is None else batch.labels.tolist()
-    labels = meant if len(meant) == images else None
-    return EmbeddedImages(files, np.concatenate(seen) if seen else None, labels, images)
+    labels = meant if len(meant) == len(images) else None
+    return EmbeddedImages(files, np.concatenate(seen) if seen else None, labels, len(images))
 
 
-def embed_stream(
-    batches: Iterable[ImageBatch], embedder: Embedder
-) -> Iterator[tuple[Values, NDArray[np.int64] | None]]:
+def embed_stream(images: ImageSource, embedder: Embedder) -> Iterator[tuple[Values, NDArray[np.int64] | None]]:
     """Yield features and labels of each batch, as `make_reference` takes them."""
-    for batch in _shown(batches):
+    for batch in _shown(images):
         yield embedder(batch.images, batch.names)[0], batch.labels
 
 
-def _shown(batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
-    """Yield the batches, with a progress bar that counts images."""
-    with tqdm(desc="features", unit=" images", disable=None, leave=False) as bar:
-        for batch in batches:
+def _shown(images: ImageSource) -> Iterator[ImageBatch]:
+    """Yield the batches with a bar, and print a summary after the first one, so that an early error is one line."""
+    with tqdm(desc="features", total=len(images), unit=" images", disable=None, leave=False) as bar:
+        for number, batch in enumerate(images):
             yield batch
+            if not number:
+                tqdm.write(images.summary, file=sys.stderr)
             bar.update(len(batch.images))

@@ -41,7 +41,8 @@ class FeatureMoments:
         """Compute the moments of features (N, D)."""
         values = np.asarray(features, dtype=np.float64)
         mean = values.mean(axis=0)
-        return cls(len(values), mean, (values - mean).T @ (values - mean))
+        deviations = values - mean
+        return cls(len(values), mean, deviations.T @ deviations)  # of one array, which BLAS does in half the time
 
     @classmethod
     def merged(cls, parts: Iterable[FeatureMoments]) -> FeatureMoments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import sys
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,7 +51,8 @@ def obtain_reference(
         with suppress(OSError):  # a home that may not be read keeps none
             if path.exists():
                 return key, path
-        batches = embed_stream(sources.announced(images), Embedder(features, device))
+        batches = embed_stream(images, Embedder(features, device))
+        print(f"{name}: {features.name} of {len(images):,} images are computed once, and kept", file=sys.stderr)
         made = reference.make_reference(batches, features.id, name, class_names=images.class_names)
         try:
             reference.save_reference(made, path)
