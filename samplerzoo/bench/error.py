@@ -22,7 +22,7 @@ from samplerzoo.bench.cell import Cell, cell_title, identity
 from samplerzoo.bench.image_errors import ERRORS, STOCHASTIC, errors_of
 from samplerzoo.bench.image_mean import interval
 from samplerzoo.bench.meter import Meter
-from samplerzoo.bench.results import ERROR, ImageError, Protocol
+from samplerzoo.bench.results import ERROR, ImageError, Protocol, target_of
 from samplerzoo.core.exact import is_stochastic
 from samplerzoo.core.features import Features
 from samplerzoo.errors import UsageError, ZooError
@@ -133,6 +133,7 @@ class ErrorMeter:
             reference="converged solution",
             reference_id=convergence.METHOD,
             reference_images=None,
+            target=target_of(cell.recipe),
         )
 
     def missing(self, solution: Cell, batch_size: int) -> list[range]:

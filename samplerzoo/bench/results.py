@@ -17,7 +17,7 @@ from samplerzoo.metrics.evaluate import Metrics
 from samplerzoo.metrics.names import metric_name
 from samplerzoo.options import Name, Options
 from samplerzoo.sampling.recipe import Recipe
-from samplerzoo.system.files import atomic_file
+from samplerzoo.system.files import atomic_file, digest_text
 from samplerzoo.trust.limits import MOST_LETTERS, MOST_STEPS
 from samplerzoo.trust.records import read_lines, sealed, whole_lines
 
@@ -45,6 +45,8 @@ class Protocol(Options):
         prompts: number and SHA-256 of the prompts; None for images that were made without prompts.
         features, features_id: name as metrics carry it, and identity of weights and preprocessing.
         reference, reference_id: name of the reference statistics, and their SHA-256 (first 16 hex digits).
+        target: guidance and clip of the converged solutions that images are compared with; None without both, and for
+            other figures. Errors to different solutions say nothing of the samplers.
         dimensions: number of features; None in rows of earlier versions, which kept no errors.
         floor, floor_id: name and SHA-256 of the real images that the floor is drawn from, if there are any.
     """
@@ -59,6 +61,7 @@ class Protocol(Options):
     reference: Name
     reference_id: Name
     reference_images: PositiveInt | None
+    target: Name | None = None
     dimensions: PositiveInt | None = None
     floor: Name | None = None
     floor_id: Name | None = None
@@ -77,9 +80,14 @@ class Protocol(Options):
         return metric_name(self.features, self.features_id, self.images)
 
     @property
+    def measure(self) -> str:
+        """Metric, and the target if there is one."""
+        return ", ".join(filter(None, [self.metric, self.target]))
+
+    @property
     def title(self) -> str:
-        """Model, metric, and prompts if there are any."""
-        return ", ".join(filter(None, [f"{self.model}: {self.metric}", self.prompts]))
+        """Model, measure, and prompts if there are any."""
+        return ", ".join(filter(None, [f"{self.model}: {self.measure}", self.prompts]))
 
 
 class CostPerImage(Options):
@@ -202,8 +210,8 @@ class Row(Options):
         }
         if self.recipe.prompts is None:
             of_recipe |= {"prompts", "negative_prompt"}
-            lacking |= {"protocol": {"prompts"}}
-        lacking |= {"recipe": of_recipe}
+        of_protocol = {name for name in ("prompts", "target") if getattr(self.protocol, name) is None}
+        lacking |= {"recipe": of_recipe, "protocol": of_protocol}
         apart = ("encoding_seconds", "decoding_seconds", "offload")
         lacking["speed"] = {name for name in apart if self.speed is not None and not getattr(self.speed, name)}
         return self.model_dump(mode="json", exclude=lacking)
@@ -223,7 +231,31 @@ def read_rows(folder: Path) -> list[Row]:
     Raises:
         ZooError: any other line is not a row, or was changed after it was written.
     """
-    return [*{row.key: row for row in read_lines(folder / RESULTS_FILE, Row, MEASURED_AGAIN)}.values()]
+    rows = map(_with_target, read_lines(folder / RESULTS_FILE, Row, MEASURED_AGAIN))
+    return [*{row.key: row for row in rows}.values()]
+
+
+def target_of(recipe: Recipe) -> str | None:
+    """Say what a converged solution depends on beside model, labels and noise, as in `cfg scale=3.0, clip static:1.0`.
+
+    Returns:
+        None without guidance and clip.
+    """
+    options = {name: value for name, value in recipe.guidance_options.items() if value is not None}
+    if recipe.second_fingerprint is not None:
+        options["model"] = f"{Path(options['model']).name}@{recipe.second_fingerprint[:8]}"
+    guidance = [recipe.guidance or "guidance"] if recipe.guidance or options else []
+    words = " ".join([*guidance, *(f"{name}={value}" for name, value in options.items())])
+    clip = "" if recipe.clip_x0 in (None, "off") else f"clip {recipe.clip_x0}"
+    target = ", ".join(filter(None, [words, clip])) or None
+    return target if target is None or len(target) <= MOST_LETTERS else digest_text(target)
+
+
+def _with_target(row: Row) -> Row:
+    """Add the target to a row of errors of an earlier version, which kept none."""
+    if row.protocol.features != ERROR or row.protocol.target is not None:
+        return row
+    return row.model_copy(update={"protocol": row.protocol.model_copy(update={"target": target_of(row.recipe)})})
 
 
 def read_some(folder: Path) -> list[Row]:

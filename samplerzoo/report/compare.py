@@ -53,7 +53,7 @@ def distinct(folders: Sequence[Path]) -> list[Path]:
 
 def _title(protocol: Protocol, protocols: Sequence[Protocol]) -> str:
     number = f"Protocol {protocols.index(protocol) + 1}: " if len(protocols) > 1 else ""
-    return f"{number}{plain(protocol.model)}, {plain(protocol.metric)}"
+    return f"{number}{plain(protocol.model)}, {plain(protocol.measure)}"
 
 
 def _table(

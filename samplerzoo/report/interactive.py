@@ -395,7 +395,7 @@ def _section(
     ranked = {budget: common_seeds([spot.rows for spot, own in zip(spots, budgets, strict=True) if own == budget])
               for budget in sorted({*budgets})}  # fmt: skip
     return {
-        "title": f"{protocol.model}: {protocol.metric}" + ", without intervals" * blind,
+        "title": f"{protocol.model}: {protocol.measure}" + ", without intervals" * blind,
         "measure": table.measure,
         "about": table.about,
         "images": protocol.images,

@@ -79,7 +79,7 @@ class Report:
     def __str__(self) -> str:
         """Return the findings as lines of text, with the paths last."""
         lines = []
-        titles = numbered([f"{protocol.model}, {protocol.metric}" for protocol in self.findings])
+        titles = numbered([f"{protocol.model}, {protocol.measure}" for protocol in self.findings])
         for title, found in zip(titles, self.findings.values(), strict=True):
             if len(self.findings) > 1:
                 lines.append(f"{title}:")

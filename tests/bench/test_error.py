@@ -83,6 +83,8 @@ def test_rows_share_a_solution_if_noise_labels_guidance_and_clip_are_theirs(tiny
     usual = [row.error and row.error.solution for row in found if row.recipe.spacing == "karras"]
     assert len({*usual}) == 1
     assert names.count(usual[0]) == 6
+    targets = {row.error and row.error.solution: row.protocol.target for row in found if not row.recipe.seed}
+    assert len({*targets.values()}) == len(targets) - 1  # that with class 0 has other labels, as its protocol says
 
 
 def test_what_is_done_is_not_done_again(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from synthetic import IMAGES, erring, noise, of_errors, row, sure
 from samplerzoo.bench import results
 from samplerzoo.bench.image_errors import STOCHASTIC
 from samplerzoo.bench.image_mean import interval, standard_error
-from samplerzoo.bench.results import CostPerImage, ImageError, Row
+from samplerzoo.bench.results import CostPerImage, ImageError, Row, append_rows, read_rows
 from samplerzoo.bench.shards import save as save_shard
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report.compare import compare
@@ -41,6 +42,22 @@ def test_a_difference_that_all_images_share_is_told_though_the_errors_overlap(tm
     difference = found.difference("ddim", "unipc", 5)
     assert difference is not None
     assert difference == pytest.approx(interval(noise(1, 0.001)), rel=1e-3)
+
+
+def test_errors_to_other_solutions_are_not_compared(tmp_path: Path) -> None:
+    """Each scale has a converged solution. Rows of earlier versions do not say which, but their recipes do."""
+    for scale, name, size in itertools.product((1.0, 3.0), ("ddim", "unipc"), (1, 2)):
+        errors = noise(0) * size * scale * (1 if name == "ddim" else 2)
+        append_rows(tmp_path, [erring(tmp_path, name, 5 * size, errors, guidance="cfg", scale=scale)])
+    one, three = error_tables(tmp_path, read_rows(tmp_path))
+    assert [found.protocol.title.rpartition(": ")[2] for found in (one, three)] == [
+        f"error@{IMAGES}, cfg scale=1.0", f"error@{IMAGES}, cfg scale=3.0"
+    ]  # fmt: skip
+    assert {len(found.rows) for found in (one, three)} == {4}
+    text = make_report(tmp_path).path.read_text()
+    assert "ddim, cfg 1" in text
+    assert "Difference to ddim, cfg 1" in text
+    assert "Difference to ddim, cfg 3" in text
 
 
 def test_a_difference_that_images_do_not_share_is_not_told(tmp_path: Path) -> None:
