@@ -1,4 +1,4 @@
-"""Paths that a cache takes for each other: of one kind and length, or at one place in memory."""
+"""Paths and things that a cache takes for each other: of one kind and length, or at one place in memory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from samplerzoo.core.paths import VE, VP, RectifiedFlow
 from samplerzoo.core.schedule import Schedule
 
 Found = TypeVar("Found")
+Thing = TypeVar("Thing")
 
 MOST_COPIES = 200
-"""Number of copies of a schedule that are made until one lies at a given place in memory."""
+"""Number of copies of a thing that are made until one lies at a given place in memory."""
 
 TRIES = 5
 """Number of places that are tried."""
@@ -38,22 +39,27 @@ ALIKE = {kind: (pair, _alike(1)[kind]) for kind, pair in _alike(0).items()}
 """Two such pairs of every kind, one with a timestep more."""
 
 
-def at_the_place_of(gone: Schedule, schedule: Schedule, act: Callable[[Schedule], Found]) -> Found | None:
-    """Act on a copy of a schedule that lies in memory where a copy of another one was, on which it has acted before.
+def at_the_place_of(
+    gone: Thing, thing: Thing, act: Callable[[Thing], Found], before: Callable[[Thing], object] | None = None
+) -> Found | None:
+    """Act on a copy of a thing that lies in memory where a copy of another one was, which is gone.
 
-    Whatever is kept by `id(schedule)` takes one for the other.
+    Whatever is kept by an id takes one for the other.
+
+    Args:
+        before: what is done with the other one; `act` by default.
 
     Returns:
-        None if no copy comes to lie there, as when something holds on to the first, such as a cache by the schedule.
+        None if no copy comes to lie there, as when something holds on to the first, such as a cache by the thing.
     """
     for _ in range(TRIES):
-        elsewhere: list[Schedule | None] = [None] * MOST_COPIES  # made now, since what is made later may take the place
+        elsewhere: list[Thing | None] = [None] * MOST_COPIES  # made now, since what is made later may take the place
         it = copy.copy(gone)
-        act(it)
+        (before or act)(it)
         place = id(it)
         del it
         for number in range(MOST_COPIES):
-            it = copy.copy(schedule)
+            it = copy.copy(thing)
             if id(it) == place:
                 return act(it)
             elsewhere[number] = it

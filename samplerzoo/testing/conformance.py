@@ -13,9 +13,10 @@ makes a test of every check. Both work without a network, data or Monte Carlo.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
@@ -42,7 +43,10 @@ from samplerzoo.testing.checks import (
     SPACING_CHECKS,
     THOROUGH_CHECKS,
     WARNING_CHECKS,
+    check_deterministic,
+    check_global_random_state,
     check_keeps_the_protocol,
+    check_runs_leave_nothing_behind,
 )
 from samplerzoo.testing.checks.architectures import stirred
 from samplerzoo.testing.checks.independence import GUIDES_ALIKE, SAME_LEVELS, USE_NOISE, leaving_the_process
@@ -59,6 +63,10 @@ Reasons = Mapping[str, str]
 Status = Literal["passed", "failed", "skipped", "expected", "warning"]
 
 NO_REASONS: Reasons = {}
+
+NAMES_ITS_CAUSE = check_runs_leave_nothing_behind.__name__
+UNSTEADY = (check_deterministic.__name__, check_global_random_state.__name__, NAMES_ITS_CAUSE)
+"""Checks of a sampler that repeat a run. If two runs differ, other comparisons fail for no cause of their own."""
 
 REFUSES = "it refuses"
 """Beginning of the reason why checks on a refused path are skipped."""
@@ -144,7 +152,19 @@ def outcomes(
     """
     checks = checks_of(plugin, model=model, thorough=thorough)
     expected = _known(expected_failures, checks)
-    return (_outcome(name, check, plugin, expected.get(name)) for name, check in checks.items())
+    return _with_their_cause(_outcome(name, check, plugin, expected.get(name)) for name, check in checks.items())
+
+
+def _with_their_cause(found: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Give failures after one of `UNSTEADY` the reason of that one, of which they come. Their own is in the details."""
+    cause = ""
+    for outcome in found:
+        if outcome.status == "failed":
+            if cause and not outcome.check.startswith(NAMES_ITS_CAUSE):
+                outcome = dataclasses.replace(outcome, reason=cause, details=(outcome.reason, *outcome.details))
+            elif outcome.check.startswith(UNSTEADY):
+                cause = cause or outcome.reason
+        yield outcome
 
 
 def refused_paths(found: Sequence[Outcome]) -> dict[str, str]:
@@ -288,6 +308,8 @@ def _outcome(name: str, check: Check, plugin: Options, expected: str | None) -> 
         return Outcome(name, "skipped", str(why))
     except (Exception, SystemExit) as error:  # a plugin may fail in any way
         said, *details = _lines(blame(error, plugin) or error)
+        if isinstance(plugin, Sampler) and not plugin.needs_mean:
+            details.append("networks here are exact consistency models, since needs_mean is False")
         if expected is None:
             warns = isinstance(error, AssertionError) and name in {check.__name__ for check in WARNING_CHECKS}
             return Outcome(name, "warning" if warns else "failed", said, tuple(details), error)

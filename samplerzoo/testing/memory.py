@@ -22,6 +22,7 @@ from samplerzoo.core.prediction import Denoiser, Prediction
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.core.walk import walk_from
+from samplerzoo.testing.fixtures import Flow
 
 Given = Literal["x0", "eps"]
 
@@ -65,11 +66,13 @@ class Memory:
         given: kind of prediction that it builds on.
         count: number of predictions that a step builds on, up to the level at which it begins.
         order: order of a run in which these predictions are given functions of lambda.
+        gain: error of DDIM in such a run, which has no memory, relative to that of the method.
     """
 
     given: Given
     count: int
     order: float
+    gain: float
 
 
 def memory(sampler: Sampler, schedule: Schedule) -> Memory | None:
@@ -78,12 +81,14 @@ def memory(sampler: Sampler, schedule: Schedule) -> Memory | None:
     given = min(counts, key=lambda key: counts[key])
     if not 1 < counts[given] <= MOST:
         return None
-    errors = [_error(sampler, schedule, _grid(schedule, STEPS, span), given) for span in SPANS]
+    grids = [_grid(schedule, STEPS, span) for span in SPANS]
+    errors = [_error(sampler, schedule, grid, given) for grid in grids]
     orders = [math.inf]
     for (span, error), (shorter, smaller) in itertools.pairwise(zip(SPANS, errors, strict=True)):
         if min(error, smaller) > ROUNDING:  # with a fixed number of steps, the error of a run falls like that of a step
             orders.append(math.log(error / smaller) / math.log(span / shorter) - 1)
-    return Memory(given, counts[given], min(orders))
+    gain = _error(Flow(), schedule, grids[0], given) / max(errors[0], ROUNDING)
+    return Memory(given, counts[given], min(orders), gain)
 
 
 def _grid(schedule: Schedule, steps: int, span: float) -> Grid:

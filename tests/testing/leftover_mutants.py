@@ -85,6 +85,26 @@ class ByIdOfTheSchedule(Sampler):
         return s.alpha * p.x0 + math.sqrt(s.sigma**2 - std**2) * p.eps + (std * noise() if std else 0.0)
 
 
+of_runs = {}
+
+
+class KeptByTheDenoiser(Sampler):
+    """DPM-Solver++(2M) whose history is kept by the denoiser's id, and so outlives its run (Lu et al. 2022b)."""
+
+    order = property(lambda self: 2)
+
+    def step(self, x, t, s, denoise, noise):
+        p = denoise(x, t)
+        if s.clean:
+            return p.x0
+        h, d = s.lam - t.lam, p.x0
+        u, before = of_runs.get(id(denoise), (t, d))
+        if u.lam < t.lam and before.shape == d.shape:
+            d = d + h / (2 * (t.lam - u.lam)) * (d - before)
+        of_runs[id(denoise)] = t, p.x0
+        return s.sigma / t.sigma * x - s.alpha * math.expm1(-h) * d
+
+
 grids = {}
 
 
@@ -369,6 +389,8 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (ByTimes(), "check_runs_leave_nothing_behind"),
     (ByIdOfTheSchedule(), "check_runs_leave_nothing_behind"),
     (ByIdOfTheSchedule(), "check_runs_leave_nothing_behind_on_ve"),
+    (KeptByTheDenoiser(), "check_runs_leave_nothing_behind"),
+    (KeptByTheDenoiser(), "check_runs_leave_nothing_behind_on_flow"),
     (GridsByKind(), "check_every_step"),
     (OfOtherOptions(), "check_runs_leave_nothing_behind"),
     (FirstPredictionOfAShape(), "check_runs_leave_nothing_behind"),

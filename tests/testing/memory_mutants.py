@@ -44,6 +44,22 @@ class HalfTheThirdTerm(DPMSolverPP):
         return found + s.alpha * h**2 * ((math.expm1(-k) / k + 1) / k - 0.5) * d2
 
 
+class PhiOfTheODE(DPMSolverPP):
+    """3M SDE whose third level has phi_2 of the ODE: first order where both options are set (Lu et al. 2022b)."""
+
+    order = property(lambda self: min(self.solver_order, 2) if self.eta else self.solver_order)
+
+    def _update(self, x, known, s, noise):
+        found = super()._update(x, known, s, noise)
+        if len(known) < 3:
+            return found
+        (t, d0), (u, m1), (v, m2) = known
+        h, k = s.lam - t.lam, (1 + self.eta) * (s.lam - t.lam)
+        h0, h1 = t.lam - u.lam, u.lam - v.lam
+        d1 = (d0 - m1) / h0 + h0 * ((d0 - m1) / h0 - (m1 - m2) / h1) / (h0 + h1)
+        return found + s.alpha * h * (math.expm1(-h) / h - math.expm1(-k) / k) * d1
+
+
 class HighMomentsOfIPNDM(IPNDM):
     """Third and fourth moment of the weights are off by a half (Zhang and Chen 2023)."""
 
@@ -86,6 +102,7 @@ def _weights(r, h, b):
 MEMORY_MUTANTS: list[tuple[Sampler, str]] = [
     (ThirdTermOfTheSDE(solver_order=3, eta=1.0), "check_memory_adds_order"),
     (ThirdTermOfTheSDE(), "check_memory_adds_order"),
+    (PhiOfTheODE(), "check_memory_keeps_the_order"),
     (HalfTheThirdTerm(eta=1.0), "check_memory_adds_order"),
     (HighMomentsOfIPNDM(), "check_memory_adds_order"),
     (FactorialOfUniPC(solver_order=3), "check_memory_adds_order"),

@@ -220,6 +220,8 @@ SAID = {
         "its suited() changes the object that it is asked of, from SuitsItself(eta=0.0) to SuitsItself(eta=0.25), "
     ),
     "RaisesBeyondTheTop": " in the runs that it takes, and other runs it refuses: log-SNR -",
+    "PhiOfTheODE": "it declares order 2 with solver_order=3, eta=1.0, and where x0 is a given function of lambda, ",
+    "KeptByTheDenoiser": "after a run that was left, state 1 of another one is off by ",
     "DrawsUntilItIsSmall": ": it draws more than 10000 times in step 1 of 4: take each draw of noise() as it comes (",
     "NoiseThroughBfloat16": "(a few steps): draws, states or answers are rounded on their way, as by half precision",
     "X0ThroughFloat16": "move the state of step 1 of 5 unequally, by ",

@@ -92,7 +92,7 @@ from samplerzoo.testing.checks.independence import (
     check_global_random_state,
     check_runs_leave_nothing_behind,
 )
-from samplerzoo.testing.checks.memory import check_memory_adds_order
+from samplerzoo.testing.checks.memory import check_memory_adds_order, check_memory_keeps_the_order
 from samplerzoo.testing.checks.networks import (
     check_calls_are_answered_alone,
     check_device_is_that_of_the_network,
@@ -168,7 +168,12 @@ WARNING_CHECKS = (
 """Checks whose finding is only a warning: it changes no image, or a correct method may do it on purpose."""
 
 FIRST_CHECKS = (check_takes_some_path,)
-LAST_CHECKS = (check_spacing_is_heeded, check_evaluations_add_order, check_memory_adds_order)
+LAST_CHECKS = (
+    check_memory_keeps_the_order,
+    check_spacing_is_heeded,
+    check_evaluations_add_order,
+    check_memory_adds_order,
+)
 """Checks of a sampler on all kinds of path together, before and after those on each kind."""
 
 SAMPLER_CHECKS = (

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from samplerzoo.core.level import Grid
+from samplerzoo.core.prediction import Denoiser
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import Schedule
 from samplerzoo.errors import UsageError
@@ -78,6 +79,7 @@ def check_nothing_is_shared(sampler: Sampler, path: Path = ON_VP) -> None:
             _check_as_fresh(sampler, path.schedule, levels, steps, "runs of the same grid with other options")
     with contextlib.suppress(UsageError):
         _check_places_are_not_kept(sampler, path)
+        _check_places_of_runs_are_not_kept(sampler, path)
 
 
 def _check_places_are_not_kept(sampler: Sampler, path: Path) -> None:
@@ -93,6 +95,27 @@ def _check_places_are_not_kept(sampler: Sampler, path: Path) -> None:
         assert torch.equal(x, y), (
             f"after a run on another schedule, which is gone, state {number} is off by {farthest(x, y):.2g}: an id is "
             "used again once its object is gone, so that nothing can be kept by it"
+        )
+
+
+def _check_places_of_runs_are_not_kept(sampler: Sampler, path: Path) -> None:
+    """Check that a run is not taken for another one, which was left before its end, and whose denoiser is gone."""
+    grid = grid_of(sampler, path.schedule, STEPS_AT_A_PLACE)
+    middle = len(grid) // 2
+    rest, model = Grid(grid.levels[middle:]), varied(shape=(2,), schedule=path.schedule)
+
+    @torch.no_grad()
+    def run(denoise: Denoiser, levels: Grid = rest) -> list[torch.Tensor]:
+        draw = given_noise(3, (2,))
+        states = sampler.walk(levels.levels[0].sigma * draw(), levels, denoise, draw)
+        return [x.clone() for x in itertools.islice(states, middle)]
+
+    denoise = Denoiser(model.denoise, path.schedule)
+    expected, found = run(denoise), at_the_place_of(denoise, denoise, run, lambda gone: run(gone, grid))
+    for number, (x, y) in enumerate(zip(expected, found or expected, strict=True), 1):
+        assert torch.equal(x, y), (
+            f"after a run that was left, state {number} of another one is off by {farthest(x, y):.2g}: an id is used "
+            "again once its object is gone, so that nothing can be kept by id(denoise)"
         )
 
 
