@@ -176,11 +176,7 @@ class Judge:
         ranked, seeds = self._ranked(column)
         among = pairings(len(ranked))
         best, others = lowest([*ranked.index], self.difference, lambda found: self.told(found, among))
-        ties = tuple(
-            Tie(other, it, self._images(it, among), self._careful(among))
-            for other, it, apart in others
-            if not (apart and it.value > 0)
-        )
+        ties = tuple(self.tie(other, it, among) for other, it, apart in others if not (apart and it.value > 0))
         worse = sorted(
             ((other, it) for other, it, apart in others if apart and it.value > 0), key=lambda each: each[1].value
         )
@@ -263,6 +259,10 @@ class Judge:
             if point != baseline
         ]
         return sum(math.isnan(self._evidence.variance("fd", [(one, 1.0), (other, -1.0)])) for one, other in pairs)
+
+    def tie(self, point: Point, found: Difference, comparisons: int) -> Tie:
+        """Say of a difference that is not significant how many images would make it so."""
+        return Tie(point, found, self._images(found, comparisons), self._careful(comparisons))
 
     def _images(self, difference: Difference, comparisons: int) -> int | None:
         """Return how many images a row needs to make a difference of this size significant, rounded up to two digits.

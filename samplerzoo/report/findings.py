@@ -76,7 +76,7 @@ def _columns(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[str]:
         verdict, closest = min(pairs, key=lambda pair: pair[1].images or math.inf)
         first = f", the first that will be told: {plain(closest.point[0])} against {plain(verdict.best[0])}"
         yield (
-            f"At {where} evaluations: cannot tell: {_needed(judge, closest)}"
+            f"At {where} evaluations: cannot tell: {needed(judge, closest)}"
             f"{first if len(pairs) > 1 and closest.images and closest.difference.value else ''}."
         )
     yield from (_best(judge, verdict) for verdict in shown if verdict.ranks)
@@ -99,7 +99,7 @@ def _best(judge: Judge, verdict: Verdict) -> str:
     some = _listed(_some([plain(tie.point[0]) for tie in verdict.ties]))
     return (
         f"{at}, {best} is the lowest, and better than {len(verdict.worse)} of the others. "
-        f"It cannot be told from {some}: {_needed(judge, verdict.ties[0])}."
+        f"It cannot be told from {some}: {needed(judge, verdict.ties[0])}."
     )
 
 
@@ -113,7 +113,7 @@ def _best_of(judge: Judge, verdict: Verdict, *, evaluations: bool = False) -> st
     return _named(judge, verdict.best, (verdict.distance, verdict.error), evaluations=evaluations)
 
 
-def _needed(judge: Judge, tie: Tie) -> str:
+def needed(judge: Judge, tie: Tie) -> str:
     """Say how many images would make a difference significant, or why no number is given."""
     if tie.difference.value == 0:
         return "no number of images tells them apart, since they do not differ"

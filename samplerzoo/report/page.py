@@ -26,6 +26,7 @@ from samplerzoo.report.errors import findings as findings_of_errors
 from samplerzoo.report.findings import findings
 from samplerzoo.report.gallery import save_gallery
 from samplerzoo.report.line_names import Axis, numbered, settings
+from samplerzoo.report.models import contests
 from samplerzoo.report.scores import findings as findings_of_scores
 from samplerzoo.report.scores import score_sections, score_tables
 from samplerzoo.report.series import (
@@ -112,10 +113,12 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     evidence = collect(folder, every)
     scores = score_tables([row for row in every if row.score is not None], evidence)
     sections = _sections(rows, evidence, baseline)
+    of_models = contests([each.judge for each in sections])
     _refuse_unknown(baseline, [*(each.judge for each in sections), *errors])
     models = [*dict.fromkeys(row.protocol.model for row in every)]
     pictured = (_measured(lines), _measured(sweeps)) if rows else (lines, sweeps)
     written = [
+        *(each.write() for each in of_models),
         *(each.write(folder) for each in sections),
         *(section(table, folder, stem, _known(table, baseline)) for table, stem in zip(errors, stems, strict=True)),
         score_sections(scores),
@@ -131,7 +134,8 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     ]
     with atomic_file(folder / REPORT_FILE) as partial:
         partial.write_text("\n\n".join(filter(None, parts)) + "\n")
-    said: dict[Protocol, Sequence[str]] = {each.protocol: each.findings for each in sections}
+    said: dict[Protocol, Sequence[str]] = {each.protocol: each.findings for each in of_models}
+    said |= {each.protocol: each.findings for each in sections}
     said |= {table.protocol: findings_of_errors(table) for table in errors}
     said |= {table.protocol: findings_of_scores(table) for table in scores}
     page = None
@@ -288,7 +292,7 @@ def _measure(protocol: Protocol, *, blind: bool) -> str:
     if not blind:
         text += (
             " Its bias of few images is removed by a jackknife of ten groups; ± is a 95% interval, of these images on "
-            "this network. Figures without one have no known error."
+            "this model. Figures without one have no known error."
         )
     if not protocol.metric.startswith("fid@"):
         text += f" The features are those of {code(protocol.features)}: not comparable with published FIDs."
