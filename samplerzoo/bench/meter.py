@@ -43,10 +43,9 @@ class Meter:
     def __init__(self, suite: Suite, device: str) -> None:
         self._suite = suite
         if suite.features is None and is_exact(suite.model):
-            data = shlex.quote(ExactOptions.parse(suite.model).dataset)
             raise UsageError(
-                f"{suite.model} has no feature network of its own: add --features pixels --reference {data}, or leave "
-                "out --metrics fd"
+                f"{suite.model} has no feature network of its own: add --features pixels --reference "
+                f"{_data_of(suite.model)}, or leave out --metrics fd"
             )
         self._features = names.parse_features(self._spec)
         self._device = device
@@ -125,6 +124,8 @@ class Meter:
 
     def _mend(self) -> str:
         """Say which command makes a reference, with the training data if the model's folder names them."""
+        if is_exact(self._suite.model):
+            return f"add --reference {_data_of(self._suite.model)}, the images of the model"
         known: dict[str, Any] = {}
         with suppress(ZooError):
             known = ModelFolder.open(self._suite.model, self._suite.reading).info.data
@@ -195,3 +196,8 @@ class Meter:
         if self._loaded is None:
             self._loaded = Embedder(self._features, self._device)
         return self._loaded
+
+
+def _data_of(model: str) -> str:
+    """Return the data set of an exact model, as a shell takes it."""
+    return shlex.quote(ExactOptions.parse(model).dataset)

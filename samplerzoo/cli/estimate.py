@@ -25,7 +25,7 @@ BESIDE: dict[str, tuple[str, Callable[[Cost], float]]] = {
 def say_estimate(work: Sequence[Remaining], every: bool, as_json: bool) -> None:
     """Print what is left to do: in all, and cell by cell if `every`."""
     done, images = sum(each.done for each in work), sum(each.images for each in work)
-    report = REPORT + REPORT_ROW * len(work) if done < len(work) else 0.0
+    report = REPORT + REPORT_ROW * len(work)  # written in any case
     least = report + sum(each.seconds for each in work)
     most = report + sum(each.seconds * each.slowness for each in work)
     if as_json:

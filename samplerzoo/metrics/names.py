@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import cast
 
 from samplerzoo import registry
 from samplerzoo.core.features import Features
+from samplerzoo.errors import UsageError
+from samplerzoo.models.folder import has_features, pretrained
 from samplerzoo.system.files import DIGITS
-
-if TYPE_CHECKING:
-    pass
 
 PUBLISHED_INCEPTION = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 """SHA-256 of the TorchScript port of TensorFlow's Inception of 2015, with which published FIDs are computed."""
@@ -28,7 +28,14 @@ def parse_features(spec: str) -> Features:
     if name not in {plugin.name for plugin in known} and name in {plugin.source for plugin in known}:
         short, _, source = source.partition(":")
         name = f"{name}:{short}"
+    if name not in {plugin.name for plugin in known} and _is_here(spec):
+        raise UsageError(f"no features {spec!r}; those of the model's own network are --features classifier:{spec}")
     return cast(Features, registry.make("features", name, {"source": source}))
+
+
+def _is_here(model: str) -> bool:
+    """Tell whether a name is that of a model on this machine which has features."""
+    return (model in pretrained() or Path(model).expanduser().is_dir()) and has_features(model)
 
 
 def spec_of(features: Features) -> str:

@@ -13,6 +13,9 @@ from samplerzoo.report.series import columns
 FEW = 64
 """Least number of images for which intervals are given, and differences may be significant."""
 
+ROUNDING = 1e-6
+"""Largest relative difference of two means that counts as none: float32 alone makes as much."""
+
 Lines = Mapping[tuple[str, float], Sequence[Row]]
 """Rows by line and number of evaluations; rows that differ in their seeds alone are kept together."""
 
@@ -108,14 +111,19 @@ class ImageTable:
     def undecided(self, level: float) -> dict[float, set[str]]:
         """Return the columns in which not every other line is significantly worse than the best.
 
-        Each column comes with the cells that may be the best.
+        Each column comes with the cells that may be the best. Lines that do not differ from it at all are left out.
         """
         found = {}
         for work in self.budgets:
-            equal = set(self.beside(work)) - self.told(work, level)
-            if len(equal) > 1:
-                found[work] = {row.cell for line in equal for row in self.rows[line, work]}
+            best, told = self.best(work), self.told(work, level)
+            rivals = [it for it in self.beside(work) if it not in {best, *told} and not self._same(it, best, work)]
+            if rivals:
+                found[work] = {row.cell for line in (best, *rivals) for row in self.rows[line, work]}
         return found
+
+    def _same(self, line: str, other: str, work: float) -> bool:
+        """Tell whether two lines of a column differ by rounding alone."""
+        return abs(self.excess(line, other, work).value) <= ROUNDING * abs(self.cost(self.rows[other, work]))
 
 
 def in_columns(rows: Lines) -> Lines:

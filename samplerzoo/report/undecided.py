@@ -53,7 +53,8 @@ def _of_measure(folder: Path, rows: Sequence[Row], level: float) -> list[Columns
 def _of_distances(judge: Judge) -> Columns:
     found = {}
     for verdict in judge.verdicts():
-        if verdict.ties:
-            points = [verdict.best, *(tie.point for tie in verdict.ties)]
+        ties = [tie.point for tie in verdict.ties if tie.difference.value != 0]  # others do not differ at all
+        if ties:
+            points = [verdict.best, *ties]
             found[verdict.budget] = {row.cell for it in points for row in judge.points.at[it, "rows"].values()}
     return found

@@ -385,30 +385,39 @@ EQUAL = ["--sampler", "ddim", "--eta", "0", "--sampler", "dpm-solver++", "--solv
 
 
 def test_images_are_added_until_the_best_is_decided_or_the_budget_is_reached(cli, model: list[object]) -> None:
-    """Compare three of which two are the same method, so that no number of images decides."""
-    answer = cli("bench", *model, *MANY, *EQUAL, "--until-decided", "--budget", 300)
+    """Compare two that nearly are the same method, so that many more images would decide."""
+    answer = cli("bench", *model, *MANY, "--sampler", "ddim", "--eta", "0,0.1", "--until-decided", "--budget", 300)
     assert answer.code == 0, answer
-    seen = [
-        (row.recipe.sampler_options.get("solver_order"), row.protocol.images) for row in results.read_rows(Path("out"))
-    ]
+    seen = [(row.recipe.sampler_options["eta"], row.protocol.images) for row in results.read_rows(Path("out"))]
     assert {images for _, images in seen} == {130, 260, 300}
-    assert {*seen} >= {(None, 300), (1, 300)}
-    assert "not decided with 130 images: the best of 2 evaluations; 3 rows go on" in answer.err
+    assert {*seen} >= {(0.0, 300), (0.1, 300)}
+    assert "not decided with 130 images: the best of 2 evaluations; 2 rows go on" in answer.err
     assert "not decided with 300 images: the best of 2 evaluations; that is the budget (at 0.017, as " in answer.err
     assert "as each of 3 looks may be wrong; the report is at 0.05)" in answer.err
+
+
+def test_what_no_number_of_images_decides_has_no_more_images(cli, model: list[object]) -> None:
+    """Compare three of which two are the same method."""
+    answer = cli("bench", *model, *MANY, *EQUAL, "--until-decided", "--budget", 300)
+    assert answer.code == 0, answer
+    assert {row.protocol.images for row in results.read_rows(Path("out"))} == {130}
+    assert "no number of images tells them apart, since they do not differ" in answer.out
 
 
 BY_ERROR = ["--model", "exact:digits:bandwidth=0.5", "--metrics", "error", "--steps", 5, "--images", 64, "-o", "out"]
 
 
 def test_errors_are_decided_as_distances_are(cli) -> None:
-    """Compare two that are the same method, then two of which one is nearer."""
-    answer = cli("bench", *BY_ERROR, *EQUAL[:6], "--solver-order", 1, "--until-decided", "--budget", 100)
+    """Compare two that are the same method, two that nearly are, and two of which one is nearer."""
+    answer = cli("bench", *BY_ERROR, *EQUAL[:6], "--solver-order", 1, "--until-decided", "-o", "same")
     assert answer.code == 0, answer
-    seen = {(row.recipe.sampler, row.recipe.sampler_options.get("solver_order"), row.protocol.images)
-            for row in results.read_rows(Path("out"))}  # fmt: skip
+    assert {row.protocol.images for row in results.read_rows(Path("same"))} == {64}
+
+    nearly = ["--sampler", "ddim", "--spacing", "karras:rho=7,karras:rho=7.005"]
+    answer = cli("bench", *BY_ERROR, *nearly, "--until-decided", "--budget", 100)
+    assert answer.code == 0, answer
     assert "not decided with 100 images: the best of 5 evaluations; that is the budget (at 0.025" in answer.err
-    assert ("ddim", None, 100) in seen
+    assert {row.protocol.images for row in results.read_rows(Path("out"))} == {64, 100}
 
     answer = cli("bench", *BY_ERROR, *EQUAL[4:], "--until-decided", "-o", "two")
     assert answer.code == 0, answer
