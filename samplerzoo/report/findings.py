@@ -30,18 +30,20 @@ MOST_NAMES = 3
 ALONE = "There is one row in each column, so there is nothing to rank."
 
 
-def findings(judge: Judge, scales: Judge | None, floor: Floor | None) -> list[str]:
+def findings(judge: Judge, scales: Judge | None, floor: Floor | None, baseline: Point | None = None) -> list[str]:
     """Say what the rows of one protocol decide, beginning with what they do not decide.
 
     Args:
         scales: the same rows along the guidance scale; None if no line has two scales.
         floor: distance of real images; None if it was not measured.
+        baseline: row that a user asked to compare all others with.
     """
     if judge.blind:
         return [_blind(judge)]
     if judge.protocol.features == EXACT:
         return [*_convergence(judge.points), *_stays_below(judge.points), *_surprises(judge, floor)][:MOST] or [ALONE]
-    found = [*_columns(judge, judge.verdicts()), *_cheapest(judge), *_guidance(scales)]
+    cheapest = [*_as_good_as(judge, baseline)] if baseline is not None else []
+    found = [*cheapest, *_columns(judge, judge.verdicts()), *([] if cheapest else _cheapest(judge)), *_guidance(scales)]
     found += [*_surprises(judge, floor), *_convergence(judge.points)]
     return found[:MOST] or [ALONE]
 
@@ -150,6 +152,29 @@ def _cheapest(judge: Judge) -> Iterator[str]:
     yield (
         f"The cheapest row that is not told from the best of all{on_seeds(verdict.seeds)}, {best}, is "
         f"{_named(judge, cheapest.point, evaluations=True)}{most}."
+    )
+
+
+def _as_good_as(judge: Judge, baseline: Point) -> Iterator[str]:
+    """Name the cheapest row that is not significantly worse than the baseline, if the baseline has cheaper ones."""
+    work, distance = judge.points["work"], judge.points["distance"]
+    worse = {point for point, told in judge.against(baseline, named=True)["told"].items() if told is True}
+    cheaper = [point for point in judge.points.index if work[point] < work[baseline]]
+    excess = {point: judge.difference(point, baseline) for point in cheaper}
+    good = [point for point in cheaper if point not in worse or excess[point].value < 0]
+    if not cheaper:
+        return
+    aim = _named(judge, baseline, evaluations=True)
+    if not good:
+        nearest = min(cheaper, key=lambda point: excess[point].value)
+        by = interval(excess[nearest].value, excess[nearest].error)
+        yield f"Every cheaper row is worse than {aim}, the next, {_named(judge, nearest, evaluations=True)}, by {by}."
+        return
+    first = min(good, key=lambda point: (work[point], distance[point]))
+    by = signed(excess[first].value, excess[first].error)
+    yield (
+        f"The cheapest row that is not told to be worse than {aim} is {_named(judge, first, evaluations=True)}: the "
+        f"difference is {by}{_over_shared(judge, first, baseline)}."
     )
 
 

@@ -246,7 +246,7 @@ class Section:
     @functools.cached_property
     def findings(self) -> list[str]:
         """Sentences on what the rows decide."""
-        return findings(self.judge, self.scales, self.floor)
+        return findings(self.judge, self.scales, self.floor, self.baseline if self.asked else None)
 
     @property
     def shown_baseline(self) -> interactive.Baseline:

@@ -44,6 +44,29 @@ def test_an_interval_without_0_that_tells_nothing_is_said_with_the_one_that_allo
     assert "allowed for" not in words(curves(a={5: 0.9}, b={5: 0.8}, c={5: 9.0}), own=0.1)[0]
 
 
+def against(rows: list[Row], baseline: str, own: float = 0.01) -> str:
+    judge = Judge(rows[0].protocol, average(along(rows, "steps")), rigged(rows, 0.3, own))
+    return findings(judge, None, None, judge.baseline(baseline))[0]
+
+
+def test_the_cheapest_row_that_does_as_much_as_the_one_that_was_asked_for() -> None:
+    rows = curves(a={5: 0.9, 10: 0.501, 1000: 0.5}, b={5: 0.8, 10: 0.6, 20: 0.4})
+    assert against(rows, "a@1000") == (
+        "The cheapest row that is not told to be worse than a at 1,000 evaluations (0.500 ± 0.039) is a at 10 "
+        "evaluations (0.501 ± 0.039): the difference is +0.001 ± 0.028."
+    )
+    better = curves(a={5: 0.9, 1000: 0.5}, b={5: 0.4})
+    assert "is b at 5 evaluations (0.400 ± 0.039): the difference is -0.100 ± 0.028." in against(better, "a@1000")
+    assert against(rows[:2] + rows[3:], "b@20") == (
+        "Every cheaper row is worse than b at 20 evaluations (0.400 ± 0.039), the next, a at 10 evaluations "
+        "(0.501 ± 0.039), by 0.101 ± 0.028."
+    )
+
+
+def test_of_the_cheapest_row_itself_nothing_cheaper_is_said() -> None:
+    assert against(curves(a={5: 0.9, 10: 0.5}, b={5: 0.8}), "a@5").startswith("At 5 evaluations, b (0.800")
+
+
 def test_what_cannot_be_told_comes_first_and_no_sentence_ranks() -> None:
     found = words(curves(a={5: 0.9}, b={5: 0.8}), own=0.3)
     assert len(found) == 1
