@@ -159,17 +159,23 @@ def embed_to_files(images: ImageSource, embedder: Embedder, folder: Path) -> Emb
     return EmbeddedImages(files, np.concatenate(seen) if seen else None, labels, len(images))
 
 
-def embed_stream(images: ImageSource, embedder: Embedder) -> Iterator[tuple[Values, NDArray[np.int64] | None]]:
-    """Yield features and labels of each batch, as `make_reference` takes them."""
-    for batch in _shown(images):
+def embed_stream(
+    images: ImageSource, embedder: Embedder, *, note: str = ""
+) -> Iterator[tuple[Values, NDArray[np.int64] | None]]:
+    """Yield features and labels of each batch, as `make_reference` takes them.
+
+    Args:
+        note: what the summary of the images says besides.
+    """
+    for batch in _shown(images, note):
         yield embedder(batch.images, batch.names)[0], batch.labels
 
 
-def _shown(images: ImageSource) -> Iterator[ImageBatch]:
+def _shown(images: ImageSource, note: str = "") -> Iterator[ImageBatch]:
     """Yield the batches with a bar, and print a summary after the first one, so that an early error is one line."""
     with tqdm(desc="features", total=len(images), unit=" images", disable=None, leave=False) as bar:
         for number, batch in enumerate(images):
             yield batch
             if not number:
-                tqdm.write(images.summary, file=sys.stderr)
+                tqdm.write("; ".join(filter(None, [images.summary, note])), file=sys.stderr)
             bar.update(len(batch.images))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import sys
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,8 +50,7 @@ def obtain_reference(
         with suppress(OSError):  # a home that may not be read keeps none
             if path.exists():
                 return key, path
-        batches = embed_stream(images, Embedder(features, device))
-        print(f"{name}: {features.name} of {len(images):,} images are computed once, and kept", file=sys.stderr)
+        batches = embed_stream(images, Embedder(features, device), note="features are computed once, and kept")
         made = reference.make_reference(batches, features.id, name, class_names=images.class_names)
         try:
             reference.save_reference(made, path)

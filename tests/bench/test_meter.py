@@ -65,7 +65,7 @@ def test_a_cache_that_cannot_be_written_does_not_end_the_work(
 
 
 def test_a_folder_or_a_data_set_is_a_reference_and_made_once(
-    of_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
@@ -76,6 +76,7 @@ def test_a_folder_or_a_data_set_is_a_reference_and_made_once(
     meters = [Meter(suite(of_digits, reference=str(tmp_path / name), floor="none"), "cpu") for name in ("one", "two")]
     names = [(meter._reference.name, meter._reference.count) for meter in meters]
     assert names == [("one", 12), ("two", 12)]
+    assert capsys.readouterr().err.count("; features are computed once, and kept") == 2
     assert meters[0]._reference.id != meters[1]._reference.id
     assert Meter(suite(of_digits, reference="digits", reference_split="test"), "cpu")._reference.count == 359
     monkeypatch.setattr("samplerzoo.metrics.reference_store.Embedder", None)  # it would fail

@@ -129,7 +129,7 @@ def test_bench_measures_errors_by_default(whole: Folders, command: Commands, mon
     assert report.count("| dpm-solver++, ") + report.count("| dpm-solver++ | ") >= 2
 
 
-def test_guidance_scales_are_rows_of_one_table(
+def test_guidance_scales_have_solutions_and_tables_of_their_own(
     whole: Folders, command: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(convergence, "FIRST_STEPS", 4)
@@ -150,10 +150,11 @@ def test_guidance_scales_are_rows_of_one_table(
     found = {row["recipe"]["guidance_options"]["scale"]: row for row in rows}
     assert {scale: row["cost"]["nfe"] for scale, row in found.items()} == {1: 2, 3: 4, 7.5: 4}
     assert len({row["cell"] for row in rows}) == len({row["error"]["solution"] for row in rows}) == 3
-    assert len({json.dumps(row["protocol"]) for row in rows}) == 1
+    assert len({json.dumps(row["protocol"]) for row in rows}) == 3
     report = Path("bench/report.md").read_text()
-    assert report.count("## sdxl: error@1") == 1
+    assert report.count("## sdxl: error@1") == 3
     for scale in ("1", "3", "7.5"):
+        assert f"## sdxl: error@1, guidance scale={float(scale)}" in report
         assert f"| ddim eta 0, own guidance {scale} |" in report
     assert "pictures by scale" in report
     command("show", *line, "--columns", "scale", "--images", 1)
