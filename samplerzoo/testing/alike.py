@@ -22,7 +22,8 @@ TRIES = 5
 
 def _alike(more: int) -> dict[str, dict[str, Schedule]]:
     """Make pairs of paths of one kind and one number of timesteps, which nothing else uses."""
-    vp, flow, T = {"num_train_timesteps": 905 + more}, 905 + more, 80.0 + more / 100
+    vp = {"num_train_timesteps": 905 + more, "beta_start": 1e-4 * (1 + more / 100)}
+    flow, T = 905 + more, 80.0 + more / 100
     linear, scaled, cosine = (betas_of({**vp, "beta_schedule": name}) for name in SCHEDULES_OF_BETAS)
     return {
         "a VP path": {"linear": VP(linear), "cosine": VP(cosine)},
@@ -36,7 +37,7 @@ def _alike(more: int) -> dict[str, dict[str, Schedule]]:
 
 SCHEDULES_OF_BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 ALIKE = {kind: (pair, _alike(1)[kind]) for kind, pair in _alike(0).items()}
-"""Two such pairs of every kind, one with a timestep more."""
+"""Two such pairs of every kind, one with a timestep more, and with other ends."""
 
 
 def at_the_place_of(

@@ -616,6 +616,14 @@ class KeptByEnds(LogSNR):
         return kept.setdefault((schedule.kind, schedule.T, ends, steps), [*super().taus(schedule, steps)])
 
 
+class KeptByEndsAlone(LogSNR):
+    """Keeps levels by both ends of a path, in few digits."""
+
+    def taus(self, schedule, steps):
+        ends = round(schedule.at(schedule.T).log_snr, 3), round(schedule.at(schedule.low).log_snr, 3)
+        return kept.setdefault((ends, steps), [*super().taus(schedule, steps)])
+
+
 class KeptById(LogSNR):
     """Keeps levels by an id, which is used again once its schedule is gone."""
 
@@ -670,6 +678,7 @@ SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
     (Jittered(), {"check_spacing_is_repeatable"}),
     (KeptByKind(), {"check_spacing_is_that_of_the_path"}),
     (KeptByEnds(), {"check_spacing_is_that_of_the_path"}),
+    (KeptByEndsAlone(), {"check_spacing_is_that_of_the_path"}),
     (KeptById(), {"check_spacing_is_that_of_the_path"}),
     (SigmaForNoiseToSignal(), {"check_levels_fill_the_path"}),
     (ZeroIsNoBend(), {"check_options_move_levels"}),
