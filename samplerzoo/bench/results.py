@@ -241,9 +241,7 @@ def target_of(recipe: Recipe) -> str | None:
     Returns:
         None without guidance and clip.
     """
-    options = {name: value for name, value in recipe.guidance_options.items() if value is not None}
-    if recipe.second_fingerprint is not None:
-        options["model"] = f"{Path(options['model']).name}@{recipe.second_fingerprint[:8]}"
+    options = {name: value for name, value in recipe.named_guidance_options.items() if value is not None}
     guidance = [recipe.guidance or "guidance"] if recipe.guidance or options else []
     words = " ".join([*guidance, *(f"{name}={value}" for name, value in options.items())])
     clip = "" if recipe.clip_x0 in (None, "off") else f"clip {recipe.clip_x0}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas
@@ -30,7 +29,7 @@ def settings(recipe: Recipe, axis: Axis = "steps") -> dict[str, Any]:
         "sampler": recipe.sampler,
         **{f"sampler {recipe.sampler}.{name}": value for name, value in recipe.sampler_options.items()},
         "guidance": guidance,
-        **{f"guidance {guidance}.{name}": value for name, value in _guidance_options(recipe).items()},
+        **{f"guidance {guidance}.{name}": value for name, value in recipe.named_guidance_options.items()},
         "steps": recipe.steps,
         "spacing": recipe.spacing,
         "timesteps": recipe.timesteps,
@@ -45,14 +44,6 @@ def place(recipe: Recipe, axis: Axis) -> Any:
     """Return the place of a recipe on an axis, which is the value of that setting; None if it has no such setting."""
     every = settings(recipe, "")
     return next((value for name, value in every.items() if name.rpartition(".")[2] == axis), None)
-
-
-def _guidance_options(recipe: Recipe) -> dict[str, Any]:
-    """Return the options, where a second model is named by the last part of its path and part of its fingerprint."""
-    options = recipe.guidance_options
-    if recipe.second_fingerprint is None:
-        return options
-    return {**options, "model": f"{Path(options['model']).name}@{recipe.second_fingerprint[:8]}"}
 
 
 def name_lines(recipes: Sequence[Recipe], axis: Axis) -> pandas.Categorical:

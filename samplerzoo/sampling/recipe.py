@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import PositiveInt, ValidationError, field_validator, model_validator
@@ -187,6 +188,14 @@ class Recipe(DrawOptions, ReadingOptions):
     def own_scale(self) -> float | None:
         """Scale that the user gave for a whole pipeline's own guidance; None if there is none."""
         return None if self.guidance is not None else self.guidance_options.get(SCALE)
+
+    @property
+    def named_guidance_options(self) -> dict[str, Any]:
+        """Options of the guidance, where its own model is named by the end of its path and part of its fingerprint."""
+        if self.second_fingerprint is None:
+            return self.guidance_options
+        model = f"{Path(self.guidance_options['model']).name}@{self.second_fingerprint[:8]}"
+        return {**self.guidance_options, "model": model}
 
     def prompt(self, index: int) -> str | None:
         """Return the prompt of an image."""

@@ -307,7 +307,7 @@ def test_a_wrong_weight_of_an_old_prediction_is_a_warning_which_tells_the_settin
     """Check half of the third term, as other libraries have it: of second order, as declared, and no failure."""
     check_order(HalfTheThirdTerm(eta=1.0))
     assert found(HalfTheThirdTerm(eta=1.0), "check_memory_adds_order") == (
-        "a step builds on 3 predictions, and where x0 is a given function of lambda, order 1.87 was measured on the "
+        "a step builds on 3 predictions, and where x0 is a given function of lambda, order 1.86 was measured on the "
         "kind of path that suits it best: with weights that are right for all of them it is 3"
     )
     assert check_memory_adds_order in WARNING_CHECKS
