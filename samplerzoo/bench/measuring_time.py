@@ -36,7 +36,9 @@ class MeasuringTimer:
 
     def row(self, images: int) -> float:
         """Return the seconds for the metrics of a row."""
-        pairs = images * (images + self._sample) + images * (images + 2 * self._sample) if self._sample else 0
+        kernel, manifolds = images * (images + self._sample), images * (images + 2 * self._sample)
+        halves = images * (images + self._sample)
+        pairs = kernel + manifolds + halves if self._sample else 0
         return self._distance(images) + pairs * self._pair
 
     def once(self, images: int) -> float:

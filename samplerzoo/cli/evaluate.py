@@ -117,6 +117,8 @@ def _test(name: str | None, real: str, embedder: Embedder) -> Reference | None:
 
 
 def _text(record: dict[str, Any]) -> str:
+    from samplerzoo.report.tables import recall, share
+
     lines = [f"{record['metric']} against {record['reference']}: {record['fd']:.4f}"]
     if record["floor"] is not None:
         lines.append(f"of as many real images: {record['floor']:.4f}")
@@ -127,9 +129,10 @@ def _text(record: dict[str, Any]) -> str:
     if record["kid"] is not None:
         lines.append(f"kernel distance: {_interval(record['kid'], record['kid_se'])}")
     if record["precision"] is not None:
-        lines.append(f"precision: {record['precision']:.4f}, recall: {record['recall']:.4f}")
+        lines.append(f"precision: {share(record['precision'], record['images'])}")
+        lines.append(f"recall: {recall(record['recall'], record['recall_se'])}")
     if record["label_accuracy"] is not None:
-        lines.append(f"label accuracy: {record['label_accuracy']:.2%}")
+        lines.append(f"label accuracy: {share(record['label_accuracy'], record['images'])}")
     return "\n".join([*lines, *(f"warning: {warning}" for warning in record["warnings"])])
 
 

@@ -16,7 +16,7 @@ from samplerzoo.metrics.feature_files import Part, Rows, Values
 from samplerzoo.metrics.frechet import Array, FeatureMoments
 from samplerzoo.metrics.influence import standard_error
 from samplerzoo.metrics.kid import kernel_distance
-from samplerzoo.metrics.precision_recall import NEIGHBOURS, Manifold, precision_recall
+from samplerzoo.metrics.precision_recall import NEIGHBOURS, precision_recall
 from samplerzoo.metrics.reference import NoFloor, Reference, floor
 from samplerzoo.options import Options
 
@@ -36,11 +36,12 @@ class Metrics(Options):
             c / images.
         fd_jackknifed: the distance without this bias, which is what reports compare.
         fd_se: its standard error.
-        fd_infinity: the distance of infinitely many images, by a line in 1 / images through all and half of them.
+        fd_infinity: the distance of infinitely many images, by a line in 1 / images through all and half of them. Its
+            standard error is that of the distance, `fd_se`, as in the test of their calibration.
         floor, floor_jackknifed, floor_se: the same for as many real images with the same labels.
         kid, kid_se: kernel distance, which has no bias, and its standard error, including the choice of real images.
         kid_sd: deviation of the kernel distance over random subsets, only in rows of earlier versions.
-        precision, recall: improved precision and recall, shares in [0, 1].
+        precision, recall, recall_se: improved precision and recall, shares in [0, 1]; and the standard error of recall.
         label_accuracy: share of images whose predicted class is the one they were generated for.
         order: measured order of convergence.
     """
@@ -57,6 +58,7 @@ class Metrics(Options):
     kid_sd: NonNegativeFloat | None = None
     precision: Share | None = None
     recall: Share | None = None
+    recall_se: NonNegativeFloat | None = None
     label_accuracy: Share | None = None
     order: float | None = None
 
@@ -125,7 +127,8 @@ def compute_metrics(
         found |= {"kid": kernel.value, "kid_se": error}
         influence["kid"] = kernel.influence
         if min(len(rows), len(reference.sample)) > NEIGHBOURS:
-            found["precision"], found["recall"] = precision_recall(Manifold(rows), reference.manifold)
+            shares = precision_recall(rows, reference.manifold, labels)
+            found |= {"precision": shares.precision, "recall": shares.recall, "recall_se": shares.recall_error}
     if predicted is not None and labels is not None:
         try:
             meant = renumbered(labels, label_names, predicted_names)

@@ -13,7 +13,7 @@ from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
 from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict, on_seeds, pairings
 from samplerzoo.report.series import Floor, drop_lone_points
-from samplerzoo.report.tables import NOTHING, figure, interval, orders, share, signed
+from samplerzoo.report.tables import NOTHING, figure, interval, orders, recall, share, signed
 from samplerzoo.trust.markup import plain
 
 MOST = 5
@@ -207,9 +207,10 @@ def _guidance(scales: Judge | None) -> Iterator[str]:
         )
         if NOTHING not in (before, after):
             trade.append(f"{name} is {after} in place of {before}")
-    before, after = (own.at[point, "metrics.recall"] for point in (verdict.best, strongest))
-    if not math.isnan(before + after):
-        trade.append(f"recall is {after:.1%} in place of {before:.1%} (with no known error)")
+    before, after = (recall(*own.loc[point, ["metrics.recall", "recall_error"]]) for point in (verdict.best, strongest))
+    if NOTHING not in (before, after):
+        unknown = own.loc[[verdict.best, strongest], "recall_error"].isna().any()
+        trade.append(f"recall is {after} in place of {before}" + " (with no known error)" * bool(unknown))
     yield f"{text}. At scale {strongest[1]:g}, {_listed(trade)}."
 
 

@@ -20,6 +20,7 @@ from samplerzoo.metrics.influence import NORMAL_95
 from samplerzoo.report.callouts import Callout, Places, place
 from samplerzoo.report.decide import Judge, Point
 from samplerzoo.report.series import Floor, drop_lone_points
+from samplerzoo.report.tables import margin
 from samplerzoo.system.files import atomic_file
 from samplerzoo.trust.markup import plotted
 
@@ -228,7 +229,7 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
         for hue, line in zip(_cycle(len(lines)), lines, strict=True):
             own = swept.xs(line, level="line").sort_index()
             axes.plot(own.index, own[field], color=hue, linewidth=1.6, label=plotted(line))
-            _points(axes, own.index, own, field, hue)
+            _points(axes, own.index, own, field, hue, scales.protocol.images)
         _ground(axes, swept, floor if field == "distance" else None, "guidance scale", label, field)
     figure.legend(
         *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9,
@@ -238,14 +239,17 @@ def _guidance(scales: Judge, floor: Floor | None) -> Figure:
     return figure
 
 
-def _points(axes: Axes, x: Any, points: DataFrame, field: str, hue: Any) -> None:
-    """Draw points, with 95% intervals where their errors are known."""
-    error = None
+def _points(axes: Axes, x: Any, points: DataFrame, field: str, hue: Any, images: int | None = None) -> None:
+    """Draw points, with 95% intervals where their errors are known. Those of shares need the number of images."""
     if field == "distance":
-        error = [(points["distance"] - points["low"]).fillna(0), (points["high"] - points["distance"]).fillna(0)]
+        error = np.stack([points["distance"] - points["low"], points["high"] - points["distance"]])
+    elif field == "metrics.recall":
+        error = NORMAL_95 * points["recall_error"].to_numpy()
+    else:
+        error = np.vectorize(margin)(points[field], points["seeds"] * (images or 0))
     axes.errorbar(
-        x, points[field], error, fmt="o", color=hue, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.6,
-        capsize=2.5, elinewidth=1, zorder=3,
+        x, points[field], np.nan_to_num(error), fmt="o", color=hue, markersize=4.5, markeredgecolor=PAPER,
+        markeredgewidth=0.6, capsize=2.5, elinewidth=1, zorder=3,
     )  # fmt: skip
 
 

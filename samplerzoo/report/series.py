@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pandas import DataFrame, Series
+from pandas.api.typing import DataFrameGroupBy
 
 from samplerzoo.bench.machine import Machine
 from samplerzoo.bench.results import EXACT, Protocol, Row, tabulate
@@ -25,7 +26,7 @@ POINT = ["line", "place"]
 FD, SEED = "metrics.fd", "recipe.seed"
 FIELDS = [
     *(FD, "metrics.fd_jackknifed", "metrics.fd_se", "metrics.fd_infinity", "metrics.floor", "metrics.floor_jackknifed"),
-    *("metrics.floor_se", "metrics.kid", "metrics.kid_se", "metrics.precision", "metrics.recall"),
+    *("metrics.floor_se", "metrics.kid", "metrics.kid_se", "metrics.precision", "metrics.recall", "metrics.recall_se"),
     *("metrics.label_accuracy", "metrics.order", "clipped", "cost.nfe", "cost.network_calls"),
     *("cost.classifier_gradients", "cost.second_nfe", "speed.images_per_second", "speed.peak_memory", "seconds"),
 ]
@@ -93,8 +94,9 @@ def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
     Returns:
         FIELDS (means); `distance`, the figure that is compared: the jackknifed distance, or the plain one if the
         other is not known; `error`, its standard error (NaN if it is not known, 0 for exact figures); `low` and
-        `high`, the ends of its 95% interval; `seeds`, their number; `work`, network evaluations per image, with those
-        of a second network and gradients of a classifier; `row`, the first Row; `rows`, every Row by its seed.
+        `high`, the ends of its 95% interval; `recall_error`, the standard error of recall; `seeds`, their number;
+        `work`, network evaluations per image, with those of a second network and gradients of a classifier; `row`, the
+        first Row; `rows`, every Row by its seed.
     """
     groups = rows.groupby([*by], observed=True)
     means = groups[FIELDS].mean()
@@ -107,11 +109,19 @@ def average(rows: DataFrame, by: Sequence[str] = POINT) -> DataFrame:
         work=groups["row"].agg(lambda own: statistics.fmean(row.cost.work for row in own)),
         row=groups["row"].first(),
     )
-    known = groups["metrics.fd_se"].count() == points["seeds"]
-    squares = rows.assign(square=rows["metrics.fd_se"] ** 2).groupby([*by], observed=True)["square"].sum()
-    error = (squares**0.5 / points["seeds"]).where(known).where(~exact, 0.0)
+    error = _error_of_mean(groups, "metrics.fd_se").where(~exact, 0.0)
     half = NORMAL_95 * error
-    return points.assign(error=error, low=points["distance"] - half, high=points["distance"] + half)
+    return points.assign(
+        error=error,
+        low=points["distance"] - half,
+        high=points["distance"] + half,
+        recall_error=_error_of_mean(groups, "metrics.recall_se"),
+    )
+
+
+def _error_of_mean(groups: DataFrameGroupBy, field: str) -> Series:
+    """Return the standard error of the mean over the rows of each group; NaN if that of a row is not known."""
+    return groups[field].agg(lambda errors: math.hypot(*errors) / len(errors))
 
 
 def budgets(points: DataFrame) -> Series:

@@ -69,12 +69,22 @@ def signed(value: float, error: float = math.nan) -> str:
 
 
 def share(value: float, count: int) -> str:
-    """Write a share of `count` images with its 95% interval, after Agresti and Coull (1998): `97.4% ± 0.7%`."""
-    if math.isnan(value):
-        return NOTHING
+    """Write a share of `count` images with its 95% interval: `97.4% ± 0.7%`."""
+    return NOTHING if math.isnan(value) else f"{value:.2%} ± {margin(value, count):.2%}"
+
+
+def margin(value: float, count: int) -> float:
+    """Return half the width of the 95% interval of a share of `count` images, after Agresti and Coull (1998)."""
     trials = count + NORMAL_95**2
     middle = (value * count + NORMAL_95**2 / 2) / trials
-    return f"{value:.2%} ± {NORMAL_95 * math.sqrt(middle * (1 - middle) / trials):.2%}"
+    return NORMAL_95 * math.sqrt(middle * (1 - middle) / trials)
+
+
+def recall(value: float, error: float | None) -> str:
+    """Write a recall with its 95% interval, from its standard error, which rows of earlier versions lack."""
+    if math.isnan(value) or error is None or math.isnan(error):
+        return NOTHING if math.isnan(value) else f"{value:.2%}"
+    return f"{value:.2%} ± {NORMAL_95 * error:.2%}"
 
 
 def by_budget(
@@ -197,8 +207,6 @@ def order_table(points: DataFrame) -> str:
 
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "metrics.fd_infinity": ("at infinity, from n/2 and n", figure),
-    "metrics.recall": ("recall", partial(figure, digits=3)),
     "clipped": ("clipped", "{:.2%}".format),
     "cost.network_calls": ("network calls", "{:g}".format),
     "cost.classifier_gradients": ("classifier gradients", "{:g}".format),
@@ -220,6 +228,8 @@ def full_table(judge: Judge, baseline: Point) -> str:
     if not judge.blind:
         columns["against the baseline"] = [*map(signed, points["against value"], points["against error"])]
         columns[code(judge.protocol.metric)] = [*map(figure, points[FD])]
+        if points["metrics.fd_infinity"].notna().any():
+            columns["at infinity, from n/2 and n"] = [*map(interval, points["metrics.fd_infinity"], points["error"])]
     if points["metrics.kid"].notna().any():
         columns["KID"] = [*map(interval, points["metrics.kid"], points["metrics.kid_se"])]
         if points["against kernel_error"].notna().any():
@@ -230,6 +240,8 @@ def full_table(judge: Judge, baseline: Point) -> str:
     for field, head in (("metrics.label_accuracy", "label accuracy"), ("metrics.precision", "precision")):
         if points[field].notna().any():
             columns[head] = [*map(share, points[field], count)]
+    if points["metrics.recall"].notna().any():
+        columns["recall"] = [*map(recall, points["metrics.recall"], points["recall_error"])]
     for field, (head, show) in COLUMNS.items():
         values = points[field]
         unused = field in ("cost.classifier_gradients", "cost.second_nfe") and not values.any()

@@ -110,7 +110,7 @@ def test_too_few_images_have_no_error() -> None:
 
 
 def covered(repeats: int, n: int) -> dict[str, float]:
-    """Return how often intervals of 95% hold the truth: of a distance, and of the difference of two rows of one noise.
+    """Return how often intervals of 95% hold the truth: of distances, and of the difference of two rows of one noise.
 
     Images are of four classes with means of their own and in exact proportion, in six dimensions, and rows differ from
     the data in mean and variance. The truths are the distances of mixtures, from their exact moments.
@@ -121,11 +121,12 @@ def covered(repeats: int, n: int) -> dict[str, float]:
     to = DistanceTo(Exact(means, 1.0))
     rows = [(means * 1.2 + 0.3, 0.8), (means * 1.2 + 0.32, 0.83)]
     truths = [to(Exact(*row)) for row in rows]
-    inside = {"distance": 0, "difference": 0}
+    inside = {"distance": 0, "distance at infinity": 0, "difference": 0}
     for _ in range(repeats):
         noise = rng.normal(size=(n, D))
         one, other = (estimate(centre[labels] + spread * noise, to, labels) for centre, spread in rows)
         inside["distance"] += abs(one.jackknifed - truths[0]) < NORMAL_95 * one.error
+        inside["distance at infinity"] += abs(one.at_infinity - truths[0]) < NORMAL_95 * one.error
         error = standard_error(one.influence - other.influence, labels)
         difference = one.jackknifed - other.jackknifed
         inside["difference"] += abs(difference - (truths[0] - truths[1])) < NORMAL_95 * error
@@ -182,6 +183,8 @@ def calibration(repeats: int, n: int) -> dict[str, float]:
         for name, each in found.items():
             values.setdefault(name, []).append(each.jackknifed)
             errors.setdefault(name, []).append(each.error)
+            values.setdefault(f"{name} at infinity", []).append(each.at_infinity)
+            errors.setdefault(f"{name} at infinity", []).append(each.error)
             if name != "real":
                 values.setdefault(f"{name} - real", []).append(each.jackknifed - found["real"].jackknifed)
                 difference = standard_error(each.influence - found["real"].influence, labels)

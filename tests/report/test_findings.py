@@ -153,7 +153,7 @@ def test_what_guidance_trades() -> None:
     assert (
         "Guidance of ddim, cfg: the lowest distance is at scale 1. At scale 5, the distance is higher by "
         "8.100 ± 0.028, label accuracy is 100.00% ± 0.14% in place of 98.00% ± 0.63%, precision is 60.00% ± 2.15% in "
-        "place of 90.00% ± 1.32% and recall is 50.0% in place of 95.0% (with no known error)." in found
+        "place of 90.00% ± 1.32% and recall is 50.00% in place of 95.00% (with no known error)." in found
     )
     assert "Guidance of" not in " ".join(words(rows, own=30.0))
 
