@@ -42,9 +42,11 @@ def findings(judge: Judge, scales: Judge | None, floor: Floor | None, baseline: 
         return [_blind(judge)]
     if judge.protocol.features == EXACT:
         return [*_convergence(judge.points), *_stays_below(judge.points), *_surprises(judge, floor)][:MOST] or [ALONE]
-    cheapest = [*_as_good_as(judge, baseline)] if baseline is not None else []
-    found = [*cheapest, *_columns(judge, judge.verdicts()), *([] if cheapest else _cheapest(judge)), *_guidance(scales)]
-    found += [*_surprises(judge, floor), *_convergence(judge.points)]
+    found = [] if baseline is None else [_as_good_as(judge, baseline)]
+    found += _columns(judge, judge.verdicts())
+    if baseline is None or not _cheaper(judge, baseline):
+        found += _cheapest(judge)
+    found += [*_guidance(scales), *_surprises(judge, floor), *_convergence(judge.points)]
     return found[:MOST] or [ALONE]
 
 
@@ -155,27 +157,31 @@ def _cheapest(judge: Judge) -> Iterator[str]:
     )
 
 
-def _as_good_as(judge: Judge, baseline: Point) -> Iterator[str]:
-    """Name the cheapest row that is not significantly worse than the baseline, if the baseline has cheaper ones."""
+def _as_good_as(judge: Judge, baseline: Point) -> str:
+    """Name the cheapest row that is not significantly worse than the baseline, or say that no row is cheaper."""
     work, distance = judge.points["work"], judge.points["distance"]
     worse = {point for point, told in judge.against(baseline, named=True)["told"].items() if told is True}
-    cheaper = [point for point in judge.points.index if work[point] < work[baseline]]
-    excess = {point: judge.difference(point, baseline) for point in cheaper}
-    good = [point for point in cheaper if point not in worse or excess[point].value < 0]
-    if not cheaper:
-        return
+    excess = {point: judge.difference(point, baseline) for point in _cheaper(judge, baseline)}
+    good = [point for point, difference in excess.items() if point not in worse or difference.value < 0]
     aim = _named(judge, baseline, evaluations=True)
+    if not excess:
+        return f"No row is cheaper than the baseline, {aim}."
     if not good:
-        nearest = min(cheaper, key=lambda point: excess[point].value)
+        nearest = min(excess, key=lambda point: excess[point].value)
         by = interval(excess[nearest].value, excess[nearest].error)
-        yield f"Every cheaper row is worse than {aim}, the next, {_named(judge, nearest, evaluations=True)}, by {by}."
-        return
+        return f"Every cheaper row is worse than {aim}, the next, {_named(judge, nearest, evaluations=True)}, by {by}."
     first = min(good, key=lambda point: (work[point], distance[point]))
     by = signed(excess[first].value, excess[first].error)
-    yield (
+    return (
         f"The cheapest row that is not told to be worse than {aim} is {_named(judge, first, evaluations=True)}: the "
         f"difference is {by}{_over_shared(judge, first, baseline)}."
     )
+
+
+def _cheaper(judge: Judge, baseline: Point) -> list[Point]:
+    """List the points with fewer evaluations than the baseline."""
+    work = judge.points["work"]
+    return [point for point in judge.points.index if work[point] < work[baseline]]
 
 
 def _most(difference: Difference) -> float:

@@ -143,9 +143,14 @@ def test_the_text_says_what_the_json_says(toy: Path, capsys) -> None:
         "without its bias: ",
         "kernel distance: ",
         "precision: ",
+        "recall: ",
         "label accuracy: ",
     ):
         assert part in out
+    assert [line.partition(":")[0] for line in out.splitlines() if "±" not in line] == [
+        "fd_toy@359 against train",
+        "of as many real images",
+    ]
 
 
 def test_references_of_another_feature_network_are_refused(toy: Path, tmp_path: Path, capsys) -> None:

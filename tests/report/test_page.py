@@ -300,6 +300,18 @@ def test_guidance(tmp_path: Path) -> None:
     assert by_scale[2] == ["ddim eta 0, cfg", "2.000", "1.000", "10.00"]
 
 
+def test_figures_have_their_intervals(tmp_path: Path) -> None:
+    """Show those of the distance at infinity, precision and recall; two seeds of one recall halve its variance."""
+    metrics = {"precision": 0.8, "recall": 0.7, "recall_se": 0.01}
+    rows = [sure(row("x", 5, 1.0, metrics=metrics), 0.1), sure(row("y", 5, 2.0, metrics=metrics), 0.1)]
+    rows.append(sure(row("y", 5, 2.0, seed=1, metrics=metrics), 0.1))
+    (full,) = (table for table in tables_of(written(tmp_path, rows)) if "recall" in table[0])
+    found = [dict(zip(full[0], line, strict=True)) for line in full[2:]]
+    assert [line["at infinity, from n/2 and n"] for line in found] == ["1.00 ± 0.20", "2.00 ± 0.14"]
+    assert [line["recall"] for line in found] == ["70.00% ± 1.96%", "70.00% ± 1.39%"]
+    assert [line["precision"] for line in found] == ["80.00% ± 1.75%", "80.00% ± 1.24%"]
+
+
 def test_the_gaussian(tmp_path: Path) -> None:
     exact = protocol(model="gaussian", images=None, labels=None, features="exact", reference_images=None)
     rows = [
