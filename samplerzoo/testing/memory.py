@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +28,16 @@ from samplerzoo.testing.fixtures import Flow
 Given = Literal["x0", "eps"]
 
 STEPS = 64
-"""Steps of the runs whose errors are compared."""
+"""Steps of the runs whose errors are compared, between the first and the last quarter."""
+
+SHORT = (8, 10, 15, 20)
+"""Steps of further runs, since a method may do something else in short ones."""
+
+STARTED, ENDING = 4, 2
+"""Steps at the beginning and at the end of short runs that may have a lower order, and are left out."""
+
+LOWER = 0.25
+"""By how much the order of short runs must be lower to count, since the next terms of their errors are larger."""
 
 FEW = 24
 """Steps of a run in the middle of which predictions are counted."""
@@ -67,12 +76,14 @@ class Memory:
         given: kind of prediction that it builds on.
         count: number of predictions that a step builds on, up to the level at which it begins.
         order: order of a run in which these predictions are given functions of lambda.
-        gain: error of DDIM in such a run, which has no memory, relative to that of the method.
+        steps: steps of that run, which has the lowest order of those measured.
+        gain: error of DDIM in a long run, which has no memory, relative to that of the method.
     """
 
     given: Given
     count: int
     order: float
+    steps: int
     gain: float
 
 
@@ -82,15 +93,29 @@ def memory(sampler: Sampler, schedule: Schedule) -> Memory | None:
     given = min(counts, key=lambda key: counts[key])
     if not 1 < counts[given] <= MOST:
         return None
-    grids = [_grid(schedule, STEPS, span) for span in SPANS]
-    last = _last(sampler, schedule)
-    errors = [_error(sampler, schedule, grid, given, last) for grid in grids]
+    odd = not corrects(sampler, smooth_schedule(schedule.kind))
+
+    def measured(steps: int, begin: int, end: int) -> tuple[float, float]:
+        """Return the order, and the error of DDIM relative to that of the sampler on the longest grid."""
+        grids, between = [_grid(schedule, steps, span) for span in SPANS], (begin, end - ((end - begin) % 2 != odd))
+        errors = [_error(sampler, schedule, grid, given, between) for grid in grids]
+        return _order(errors), _error(Flow(), schedule, grids[0], given, between) / max(errors[0], ROUNDING)
+
+    order, gain = measured(STEPS, STEPS // 4, 3 * STEPS // 4 + 1)
+    short = {steps: measured(steps, STARTED, steps - ENDING)[0] for steps in SHORT}
+    lowest = min(short, key=lambda steps: short[steps])
+    if short[lowest] < order - LOWER:
+        return Memory(given, counts[given], short[lowest], lowest, gain)
+    return Memory(given, counts[given], order, STEPS, gain)
+
+
+def _order(errors: Sequence[float]) -> float:
+    """Return the lowest order between errors of runs of SPANS; infinite if they are rounding."""
     orders = [math.inf]
     for (span, error), (shorter, smaller) in itertools.pairwise(zip(SPANS, errors, strict=True)):
         if min(error, smaller) > ROUNDING:  # with a fixed number of steps, the error of a run falls like that of a step
             orders.append(math.log(error / smaller) / math.log(span / shorter) - 1)
-    gain = _error(Flow(), schedule, grids[0], given, last) / max(errors[0], ROUNDING)
-    return Memory(given, counts[given], min(orders), gain)
+    return min(orders)
 
 
 def _grid(schedule: Schedule, steps: int, span: float) -> Grid:
@@ -148,20 +173,15 @@ def _functions(lam: np.ndarray) -> np.ndarray:
     return np.stack([0 * lam, 0 * lam + 1, np.sin(lam), np.cos(lam), np.sin(2 * lam)])
 
 
-def _last(sampler: Sampler, schedule: Schedule) -> int:
-    """Return the number of the level up to which errors are measured.
+def _error(sampler: Sampler, schedule: Schedule, grid: Grid, given: Given, between: tuple[int, int]) -> float:
+    """Return the error of a run between two of its levels, where a method has all of its memory.
 
-    If the number of steps is odd, the first and the last one differ in length. In a run of an even number, errors that
-    a step makes and the next one takes back leave no trace, as those of a ratio of two steps that is upside down. A
+    If their distance is odd, the first and the last step differ in length. In a run of an even number, errors that a
+    step makes and the next one takes back leave no trace, as those of a ratio of two steps that is upside down. A
     method that corrects the state before does so on purpose: what the two end states lack must be the same.
     """
-    return 3 * STEPS // 4 + (not corrects(sampler, smooth_schedule(schedule.kind)))
-
-
-def _error(sampler: Sampler, schedule: Schedule, grid: Grid, given: Given, end: int) -> float:
-    """Return the error in the middle of a run, up to a level, where a method has all of its memory."""
     states = _walk(sampler, schedule, grid, given, lambda level: _functions(np.array(level.lam)).tolist()).numpy()
-    begin = len(grid) // 4
+    begin, end = between
     alpha, sigma, lam = (
         np.array([getattr(level, name) for level in grid.levels[begin : end + 1]]) for name in ("alpha", "sigma", "lam")
     )

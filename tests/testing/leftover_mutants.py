@@ -240,6 +240,35 @@ class BoundOfTheBatchOfLabels(Guidance):
         return guided
 
 
+class CorrectorDrawsTheSame(Sampler):
+    """SA-Solver of two predictions, whose predictor and corrector share their noise (Xue et al. 2023, algorithm 1)."""
+
+    def walk(self, x, grid, denoise, noise):
+        before = None
+        for t, s in grid.pairs():
+            d = denoise(x, t).x0
+            if s.clean:
+                yield d
+                return
+            h = s.lam - t.lam
+            ahead = d if before is None else d + h / (t.lam - before[0].lam) / 2 * (d - before[1])
+            std, z = s.sigma * math.sqrt(-math.expm1(-2 * h)), noise()
+            kept, weight = s.sigma / t.sigma * math.exp(-h) * x, -s.alpha * math.expm1(-2 * h)
+            corrected = kept + weight * (d + denoise(kept + weight * ahead + std * z, s).x0) / 2
+            x, before = corrected + std * self.again(z, noise), (t, d)
+            yield x
+
+    def again(self, z, noise):
+        return z
+
+
+class CorrectorDrawsAnew(CorrectorDrawsTheSame):
+    """The corrector draws noise of its own, so that its second evaluation tells nothing (Xue et al. 2023)."""
+
+    def again(self, z, noise):
+        return noise()
+
+
 class UnevenHeun(Sampler):
     """Heun's method with unlike weights at low noise, at the order that it has so (Karras et al. 2022)."""
 
@@ -403,6 +432,7 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (DrawsUntilItIsSmall(), "check_batch_is_not_mixed"),
     (DrawsAllAtOnce(), "check_every_step"),
     (UnevenHeun(), "check_evaluations_add_order"),
+    (CorrectorDrawsAnew(), "check_evaluations_add_order"),
     (ForeignNoiseInShortSteps(), "check_every_step"),
 ]
 

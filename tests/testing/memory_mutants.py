@@ -74,6 +74,24 @@ class RatioUpsideDownWithNoise(DPMSolverPP):
         return found - s.alpha * math.expm1(-(1 + self.eta) * h) * (before / h - h / before) / 2 * (d0 - m1)
 
 
+class RatioUpsideDownInShortRuns(DPMSolverPP):
+    """2M whose ratio of two steps is upside down in runs of fewer than 15 steps (Lu et al. 2022b)."""
+
+    solver_order: int = Field(2, ge=2, le=2, description="levels")
+
+    def walk(self, x, grid, denoise, noise):
+        self._short = len(grid) < 15
+        yield from super().walk(x, grid, denoise, noise)
+
+    def _update(self, x, known, s, noise):
+        found = super()._update(x, known, s, noise)
+        if len(known) < 2 or not self._short or s.clean:
+            return found
+        (t, d0), (u, m1), *_ = known
+        h, before = s.lam - t.lam, t.lam - u.lam
+        return found - s.alpha * math.expm1(-(1 + self.eta) * h) * (before / h - h / before) / 2 * (d0 - m1)
+
+
 class HighMomentsOfIPNDM(IPNDM):
     """Third and fourth moment of the weights are off by a half (Zhang and Chen 2023)."""
 
@@ -119,6 +137,7 @@ MEMORY_MUTANTS: list[tuple[Sampler, str]] = [
     (PhiOfTheODE(), "check_memory_keeps_the_order"),
     (HalfTheThirdTerm(eta=1.0), "check_memory_adds_order"),
     (RatioUpsideDownWithNoise(), "check_memory_keeps_the_order"),
+    (RatioUpsideDownInShortRuns(), "check_memory_keeps_the_order"),
     (HighMomentsOfIPNDM(), "check_memory_adds_order"),
     (FactorialOfUniPC(solver_order=3), "check_memory_adds_order"),
 ]

@@ -15,6 +15,8 @@ from leftover_mutants import (
     LEFTOVER_GUIDANCES,
     LEFTOVER_MUTANTS,
     ByAllLevels,
+    CorrectorDrawsAnew,
+    CorrectorDrawsTheSame,
     DoubleInAStep,
     DrawsAllAtOnce,
     ForeignNoiseAtLargeScale,
@@ -184,6 +186,7 @@ def test_methods_that_are_right_pass_all_checks(sampler: Sampler) -> None:
 
 
 SAID = {
+    "RatioUpsideDownInShortRuns": "is a given function of lambda, order 0.86 was measured in runs of 10 steps on the",
     "FewerChannelsThanSixteen": "images of shape (8, 2, 3) differ by ",
     "WiderThanSixtyFour": "images of shape (4, 7, 64) differ by ",
     "HigherThanTwoHundred": "images of shape (3, 256, 8) differ by ",
@@ -361,7 +364,9 @@ def test_two_evaluations_a_step_of_order_1_are_a_warning() -> None:
         AssertionError, match=r"^a step asks the network 2 times, and it declares order 1, where 1\.\d\d "
     ):
         check_evaluations_add_order(UnevenHeun())
-    for right in (Flow(), Corrected()):
+    with pytest.raises(AssertionError, match=r"^a step asks the network 2 times, and it declares order 1, where 0\.9"):
+        check_evaluations_add_order(CorrectorDrawsAnew())
+    for right in (Flow(), Corrected(), CorrectorDrawsTheSame()):
         check_evaluations_add_order(right)
 
 

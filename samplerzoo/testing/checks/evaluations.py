@@ -11,17 +11,21 @@ from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.convergence import convergence
 from samplerzoo.testing.fixtures import PATHS, Watched, given_noise, made_for
 
+ADDED = 1.5
+"""Order above which additional evaluations of a sampler that draws noise have a use, whatever order it declares."""
+
 
 def check_evaluations_add_order(sampler: Sampler) -> None:
-    """Check that a step that calls the network more than once has an order above 1, unless it draws noise.
+    """Check that a step that calls the network more than once has an order above 1.
 
     One evaluation per step is enough for order 1. A finding is only a warning: a method is correct with any weights
-    that sum to 1, and it may use the second answer in another way.
+    that sum to 1, and it may use the second answer in another way. A sampler that draws noise often declares less than
+    the order of its mean and variance, so that this is measured.
     """
     if sampler.order != 1:
         return
     for path in PATHS:
-        if refusal(sampler, path) is not None or draws(sampler, path.uneven, path.schedule):
+        if refusal(sampler, path) is not None:
             continue
         watched = Watched(made_for(sampler, 0.5, 0.5, path.schedule))
         asked = []
@@ -30,7 +34,8 @@ def check_evaluations_add_order(sampler: Sampler) -> None:
         evaluations = statistics.median(after - before for before, after in itertools.pairwise(asked))
         if evaluations > 1:
             order = convergence(sampler, path=path.kind, uneven=True).order
-            raise AssertionError(
+            useful = order > ADDED and draws(sampler, path.uneven, path.schedule)
+            assert useful, (
                 f"a step asks the network {evaluations:g} times, and it declares order 1, where {order:.2f} was "
                 f"measured on the {path.kind} path: one evaluation a step is enough for order 1"
             )

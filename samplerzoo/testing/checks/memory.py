@@ -8,7 +8,7 @@ import itertools
 from samplerzoo.core.sampler import Sampler
 from samplerzoo.testing.checks.refusals import refusal
 from samplerzoo.testing.fixtures import ON_FLOW, ON_VE, ON_VP
-from samplerzoo.testing.memory import Memory, memory
+from samplerzoo.testing.memory import SHORT, Memory, memory
 from samplerzoo.testing.settings import difference, neighbours
 
 TOLERANCE = 0.25
@@ -25,13 +25,12 @@ def check_memory_keeps_the_order(sampler: Sampler) -> None:
     """Check that a step which builds on old predictions has the order that is declared, for given predictions.
 
     A run whose predictions are given functions is the simplest one. The weights are looked at where up to two options
-    differ, since formulas of several terms often have one for a pair alone.
+    differ, since formulas of several terms often have one for a pair alone, and in short runs, too.
     """
     for other, best in _measured(type(sampler), sampler.model_dump_json()):
         assert best.order >= min(other.order, best.count) - TOLERANCE, (
             f"it declares order {other.order}{difference(sampler, other)}, and where {best.given} is a given function "
-            f"of lambda, order {best.order:.2f} was measured on the kind of path that suits it best{_loss(best)}: a "
-            f"weight of one of the {best.count} predictions that a step builds on is wrong"
+            f"of lambda, {_found(best)}: a weight of one of the {best.count} predictions that a step builds on is wrong"
         )
 
 
@@ -46,15 +45,16 @@ def check_memory_adds_order(sampler: Sampler) -> None:
     for other, best in _measured(type(sampler), sampler.model_dump_json()):
         assert best.order >= best.count - TOLERANCE, (
             f"a step builds on {best.count} predictions{difference(sampler, other)}, and where {best.given} is a given "
-            f"function of lambda, order {best.order:.2f} was measured on the kind of path that suits it "
-            f"best{_loss(best)}: with weights that are right for all of them it is {best.count}"
+            f"function of lambda, {_found(best)}: with weights that are right for all of them it is {best.count}"
         )
 
 
-def _loss(found: Memory) -> str:
-    """Say by how much the memory makes results worse, if it does."""
-    worse = 1 / found.gain
-    return f", with {worse:.1f} times the error of DDIM, which keeps none" if worse > NOT_BETTER else ""
+def _found(best: Memory) -> str:
+    """Say which order was measured, where, and by how much the memory makes results worse, if it does."""
+    where = f" in runs of {best.steps} steps" if best.steps in SHORT else ""
+    worse = 1 / best.gain
+    loss = f", with {worse:.1f} times the error of DDIM, which keeps none" if worse > NOT_BETTER else ""
+    return f"order {best.order:.2f} was measured{where} on the kind of path that suits it best{loss}"
 
 
 @functools.lru_cache(maxsize=8)  # two checks ask for it, of the settings of one plugin after the other
