@@ -19,7 +19,7 @@ from samplerzoo.core.parametrization import Parametrization
 from samplerzoo.core.prediction import Prediction
 from samplerzoo.errors import UsageError
 from samplerzoo.testing.fixtures import PATHS, farthest, given_noise, three_classes, usual
-from samplerzoo.testing.settings import along, settings
+from samplerzoo.testing.settings import along, in_pairs, settings
 
 LABELS = (2, 0, 1, 1, 2, 0)
 """Labels of the images. Rolling, reversing or sorting changes them."""
@@ -32,6 +32,9 @@ SHAPE = (4,)
 
 NEIGHBOURHOOD = (1, 5, 5)
 """Shape of a picture whose middle pixel has neighbours that have further neighbours."""
+
+PAIRS = 6
+"""Number of settings with two other options that are tried."""
 
 TRACE = 1e-10
 """Change of a value below which it counts as rounding."""
@@ -200,6 +203,13 @@ def guiding_settings(guidance: Guidance, model: Model | None) -> Iterator[Guidan
     """Yield the settings of a guidance at a scale with an effect."""
     for made in settings_of(guidance, model):
         yield guiding(made)
+
+
+def guiding_pairs(guidance: Guidance, model: Model | None) -> Iterator[Guidance]:
+    """Yield a few settings with two of its own options at other values, at a scale with an effect."""
+    for made in in_pairs(guidance, PAIRS, tuple(TwoModelGuidance.model_fields)):
+        if model is None and not Bench.of(model).refuses(made):
+            yield guiding(made)
 
 
 def guiding(guidance: Guidance) -> Guidance:

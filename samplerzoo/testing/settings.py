@@ -44,6 +44,27 @@ def neighbours(plugin: Plugin, *names: str) -> Iterator[Plugin]:
                 yield other
 
 
+def in_pairs(plugin: Plugin, most: int, leave: Sequence[str] = ()) -> list[Plugin]:
+    """Return copies of an object with two options at other values, which are not refused: of all pairs of options.
+
+    Args:
+        most: number of copies, of which each pair of options has its share.
+        leave: options that are not changed.
+    """
+    names = [name for name in type(plugin).model_fields if name not in leave]
+    values = {name: [getattr(other, name) for other in neighbours(plugin, name)] for name in names}
+    by_pair = [
+        [
+            other
+            for k in range(max(len(values[a]), len(values[b])))
+            for other in [_with(plugin, {a: values[a][k % len(values[a])], b: values[b][k % len(values[b])]})]
+            if other is not None
+        ]
+        for a, b in itertools.combinations((name for name in values if values[name]), 2)
+    ]
+    return [other for turn in itertools.zip_longest(*by_pair) for other in turn if other is not None][:most]
+
+
 def values_apart(plugin: Options, name: str) -> list[tuple[Any, Any]]:
     """List the pairs of values of an option, including the current one, that must have different effects.
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from samplerzoo import Field, Guidance, Sampler, posterior_std
+from samplerzoo import Field, Guidance, Sampler, UsageError, posterior_std
 
 
 class Keeping(Sampler):
@@ -436,6 +436,54 @@ LEFTOVER_MUTANTS: list[tuple[Sampler, str]] = [
     (ForeignNoiseInShortSteps(), "check_every_step"),
 ]
 
+
+class SharpenedByTheVariance(Guidance):
+    """Classifier guidance with a power of the probability, and sigma^2 where sigma is meant (Doe 2026, unpublished)."""
+
+    keeps_scale_1 = property(lambda self: self.power == 1)
+    power: float = Field(2.0, gt=1, le=4, description="power of the probability of the class")
+
+    def guide(self, denoise, condition, model):
+        if model.classifier is None:
+            raise UsageError("it needs a classifier")
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            p = denoise(x, t, null)
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                log_p = model.classifier(x, t).log_softmax(1)
+                (gradient,) = torch.autograd.grad(log_p.gather(1, condition.labels[:, None]).sum(), x)
+            return p.moved(eps=-(t.sigma**2) * self.scale * self.power * gradient)
+
+        return guided
+
+
+class RescaledOverTheBatchIfLimited(Guidance):
+    """Classifier-free guidance whose deviation is that of the batch if it is limited, too (Lin et al. 2024)."""
+
+    rescale: float = Field(0.0, ge=0, le=1, description="how far v gets back its deviation")
+    until: float = Field(1.0, ge=0.2, le=1, description="share of the time beyond which nothing is guided")
+
+    def guide(self, denoise, condition, model):
+        null = model.unconditional(condition)
+
+        def guided(x, t):
+            if self.scale == 0:
+                return denoise(x, t, null)
+            c = denoise(x, t, condition)
+            if self.scale == 1 or (self.scale > 1 and t.tau > self.until * model.schedule.T):
+                return c
+            g = c.away_from(denoise(x, t, null), self.scale)
+            if not self.rescale or self.scale < 1:
+                return g
+            axes = tuple(range(0 if self.until < 1 else 1, x.ndim))
+            a, b = (p.v.std(axes, correction=0, keepdim=True) for p in (c, g))
+            return g.replace(v=(self.rescale * (a / b).where(b > 0, 1.0) + 1 - self.rescale) * g.v)
+
+        return guided
+
+
 LEFTOVER_GUIDANCES: list[tuple[Guidance, set[str]]] = [
     (EverySecondCall(), {"check_guided_runs_are_independent"}),
     (OfTheNoisierCall(), {"check_guided_runs_are_independent"}),
@@ -444,4 +492,6 @@ LEFTOVER_GUIDANCES: list[tuple[Guidance, set[str]]] = [
     (BoundOfTheBatchOfLabels(), {"check_guided_batch_is_not_mixed"}),
     (ForeignNoiseAtLargeScale(), {"check_scale_is_exact"}),
     (ThreeThreads(), {"check_scale_guides"}),
+    (SharpenedByTheVariance(), {"check_guided_unit_is_free"}),
+    (RescaledOverTheBatchIfLimited(), {"check_guided_batch_is_not_mixed"}),
 ]

@@ -74,6 +74,30 @@ class NormsOfTheBatch(Sampler):
         return x + size * score + math.sqrt(2 * size) * z
 
 
+class MidpointOfTheUnraisedLevel(Sampler):
+    """Heun or midpoint with churn, whose midpoint does not know of the noise that is added (Karras et al. 2022)."""
+
+    kind: Literal["heun", "midpoint"] = Field("heun", description="place of the second slope")
+    churn: float = Field(0.0, ge=0, le=0.4, description="share by which the noise is raised in each step")
+
+    order = property(lambda self: 0 if self.churn else 2)
+
+    def step(self, x, t, s, denoise, noise):
+        path, u, y = denoise.schedule, t, x / t.alpha
+        top, before, after = (level.sigma / level.alpha for level in (path.at(path.T), t, s))
+        if self.churn and before * (1 + self.churn) < top:
+            u = path.at_log_snr(-2 * math.log(before * (1 + self.churn)))
+            y = y + math.sqrt((u.sigma / u.alpha) ** 2 - before**2) * noise()
+        p = denoise(u.alpha * y, u)
+        if s.clean:
+            return p.x0
+        h = after - u.sigma / u.alpha
+        if self.kind == "heun":
+            return s.alpha * (y + h / 2 * (p.eps + denoise(s.alpha * (y + h * p.eps), s).eps))
+        middle = path.at_log_snr(-2 * math.log((before + after) / 2))
+        return s.alpha * (y + h * denoise(middle.alpha * (y + h / 2 * p.eps), middle).eps)
+
+
 class OneLevelTooMany(Plain):
     """The grid of an option has a level too many (Karras et al. 2022)."""
 
@@ -459,6 +483,7 @@ OPTION_MUTANTS: list[tuple[Sampler, str]] = [
     (WrongAboveAHalf(), "check_settings_hold"),
     (TableOfFour(), "check_options_act"),
     (ZeroIsNoLimit(), "check_options_act"),
+    (MidpointOfTheUnraisedLevel(), "check_settings_hold"),
     (SuitedForgets(), "check_what_is_set_stays"),
     (ThousandTimesteps(), "check_grids_are_as_asked"),
     (RangeOfEDM(), "check_grids_are_as_asked_on_ve"),

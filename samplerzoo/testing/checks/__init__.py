@@ -86,6 +86,7 @@ from samplerzoo.testing.checks.guided_sizes import (
     check_guided_images_of_any_size,
     check_guides_models_of_any_size,
 )
+from samplerzoo.testing.checks.guided_unit import check_guided_unit_is_free
 from samplerzoo.testing.checks.independence import (
     check_batch_is_not_mixed,
     check_deterministic,
@@ -160,6 +161,7 @@ WARNING_CHECKS = (
     check_memory_adds_order,
     check_spacing_is_heeded,
     check_images_are_guided_whole,
+    check_guided_unit_is_free,
     check_all_values_are_seen,
     check_grey_images_may_have_three_channels,
     check_numbers_of_steps_are_alike,
@@ -235,6 +237,7 @@ ONCE_CHECKS = (check_large_images, check_many_calls, check_longest_runs)
 
 GUIDANCE_CHECKS = (
     check_guided_runs_are_independent,
+    check_guided_batch_is_not_mixed,
     check_scale_1_is_conditional,
     check_scale_0_is_unconditional,
     check_scale_guides,
@@ -242,8 +245,8 @@ GUIDANCE_CHECKS = (
     check_scale_does_not_jump,
     check_interval_is_of_noise_to_signal,
     check_no_noise_is_taken_for_signal,
+    check_guided_unit_is_free,
     check_labels_are_respected,
-    check_guided_batch_is_not_mixed,
     check_guidance_options_act,
     check_guided_dtype_is_kept,
     check_guided_x0_and_eps_agree,

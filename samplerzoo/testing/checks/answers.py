@@ -171,7 +171,7 @@ def check_order_of(sampler: Sampler, path: Path, steps: tuple[int, ...] = STEPS)
     errors = ", ".join(f"{error:.2e} at {n}" for n, error in zip(found.steps, found.step_errors, strict=False))
     assert found.steps_reach(sampler.order), (
         f"it declares order {sampler.order}, and single steps have order {found.order_of_steps:.2f}: their errors "
-        "cancel in a run\n"
+        "cancel in a run, or a step begins at an earlier state\n"
         f"between log-SNR {low:g} and {high:g}, in steps that are long and short in turn, the largest error of a step "
         f"is {errors} steps"
     )

@@ -35,6 +35,7 @@ from samplerzoo.testing.guiding import (
     chooses_levels,
     eps,
     guiding,
+    guiding_pairs,
     guiding_settings,
     settings_of,
     variance_by_label,
@@ -149,7 +150,7 @@ def check_guidance_changes_nothing_in_place(guidance: Guidance, model: Model | N
         keep("x0 of the network", p.x0)
         return p
 
-    for made in guiding_settings(guidance, model):
+    for made in (*guiding_settings(guidance, model), *guiding_pairs(guidance, model)):
         for t, x in bench.states():
             keep("the state", x)
             keep("the labels", bench.labels)
@@ -163,7 +164,7 @@ def check_guided_kinds_of_network_agree(guidance: Guidance, model: Model | None 
     bench = Bench.of(model)
     kinds = [kind for kind in (EPSILON, SAMPLE, V_PREDICTION) if not kind.blind(bench.model.schedule)]
     networks = [dataclasses.replace(bench, model=as_kind(bench.model, kind)) for kind in kinds]
-    for made in guiding_settings(guidance, model):
+    for made in (*guiding_settings(guidance, model), *guiding_pairs(guidance, model)):
         for t, x in bench.states():
             first, *others = (eps(network.guide(made)(x, t)) for network in networks)
             for kind, other in zip(kinds[1:], others, strict=True):

@@ -24,6 +24,7 @@ from samplerzoo.testing.guiding import (
     Guided,
     at,
     eps,
+    guiding_pairs,
     guiding_settings,
 )
 from samplerzoo.testing.settings import difference
@@ -59,7 +60,7 @@ def check_labels_are_respected(guidance: Guidance, model: Model | None = None) -
 def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = None) -> None:
     """Check that a part of a batch, in another order, gives the same predictions, so that images are independent."""
     bench = Bench.of(model)
-    for made in guiding_settings(guidance, model):
+    for made in (*guiding_settings(guidance, model), *guiding_pairs(guidance, model)):
         for t, x in bench.states():
             whole = bench.guide(made)(x, t)
             for chosen in ([4, 0, 3], [2]):
@@ -69,6 +70,7 @@ def check_guided_batch_is_not_mixed(guidance: Guidance, model: Model | None = No
                     f"eps of images {chosen} of a batch of {IMAGES} differs by {off:.2g}{difference(guidance, made)} "
                     "when they are guided without the others: does an image depend on others of the batch?"
                 )
+    for made in guiding_settings(guidance, model):
         if model is None:
             _check_many(bench, made, difference(guidance, made))
             _check_sizes(bench, made, difference(guidance, made))

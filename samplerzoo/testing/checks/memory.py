@@ -59,10 +59,13 @@ def _found(best: Memory) -> str:
 
 @functools.lru_cache(maxsize=8)  # two checks ask for it, of the settings of one plugin after the other
 def _measured(cls: type[Sampler], options: str) -> list[tuple[Sampler, Memory]]:
-    """Measure the memory of a sampler and of its settings, where it has one."""
+    """Measure the memory of a sampler and of its settings, where it has one.
+
+    Settings of order 0 are left out: a corrector moves their states by more than an error of the weights.
+    """
     found: list[tuple[Sampler, Memory]] = []
     for other in _settings(cls.model_validate_json(options)):
-        best = _best_memory(other)
+        best = _best_memory(other) if other.order else None
         found += [] if best is None else [(other, best)]
     return found
 

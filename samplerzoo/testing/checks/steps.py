@@ -263,7 +263,9 @@ def _causes(point: Point, law: Laws, steps: int) -> Iterator[str]:
     x0, noise, lam = law.x0_share, law.noise_share, log_snr_of(law) / 2
     if point.asked:
         if _same(level.lam, lam):
-            yield f"x is {x0 / level.alpha:.6g} times what it is at this level: the network is given a state as it is"
+            ratio = x0 / level.alpha
+            if not _same(ratio, 1.0):
+                yield f"x is {ratio:.6g} times what it is at this level: the network is given a state as it is"
         elif _same(level.log_snr, lam):
             yield f"at_log_snr was given the lambda {lam:.6g} of x, and takes log-SNR, which is 2 lambda"
         elif _same(level.lam, 2 * lam):

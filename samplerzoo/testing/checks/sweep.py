@@ -43,7 +43,14 @@ from samplerzoo.testing.checks.walk import (
     check_one_state_a_step,
 )
 from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, farthest, given_noise, shifted, states
-from samplerzoo.testing.settings import neighbours, takes_zero_for_none, values_apart, with_value, zero_for_none
+from samplerzoo.testing.settings import (
+    in_pairs,
+    neighbours,
+    takes_zero_for_none,
+    values_apart,
+    with_value,
+    zero_for_none,
+)
 from samplerzoo.testing.steps import coarse_grids, fine_grids
 
 EXACT_CHECKS = (
@@ -93,6 +100,9 @@ FEWER_STEPS, MORE_STEPS = (64, 128), (256, 512)
 SOME = 5
 """Number of settings for which `PLAIN_CHECKS` are made."""
 
+PAIRS = 8
+"""Number of settings with two other options that are tried."""
+
 MOST = 24
 """Most settings that a thorough sweep tries on each kind of path."""
 
@@ -127,7 +137,8 @@ def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
 def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check the steps and the order of the sampler with each option at further values within its bounds.
 
-    One option at a time is varied. If it has no effect with the others as they are, one of those is changed, too.
+    One option at a time is varied. If it has no effect with the others as they are, one of those is changed, too. With
+    two options at other values, a few settings are tried in runs of small steps.
     """
     for other in _settings_that_act(sampler, path):
         if refusal(other, path) is not None:
@@ -147,6 +158,15 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
                 _check_order(other, sampler, path)
         except AssertionError as error:
             raise AssertionError(f"as {other!r}: {error}") from error
+    for other in in_pairs(sampler, PAIRS):
+        if refusal(other, path) is None:
+            _check_each([_check_fine_steps], other, path)
+
+
+def _check_fine_steps(sampler: Sampler, path: Path) -> None:
+    """Check the steps of two runs of small steps, one from the top and one from less noise."""
+    grids = fine_grids(path.schedule)
+    check_steps(sampler, path.schedule, {what: grids[what] for what in [*grids][:: len(grids) - 1]}, path.kind)
 
 
 def check_settings_are_sound(sampler: Sampler, path: Path = ON_VP) -> None:
