@@ -103,6 +103,9 @@ SOME = 5
 PAIRS = 8
 """Number of settings with two other options that are tried."""
 
+LONG = 4
+"""Number of those that are tried in long runs, too."""
+
 MOST = 24
 """Most settings that a thorough sweep tries on each kind of path."""
 
@@ -138,7 +141,7 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
     """Check the steps and the order of the sampler with each option at further values within its bounds.
 
     One option at a time is varied. If it has no effect with the others as they are, one of those is changed, too. With
-    two options at other values, a few settings are tried in runs of small steps.
+    two options at other values, a few settings are tried in runs of small steps, and on VP paths in long ones.
     """
     for other in _settings_that_act(sampler, path):
         if refusal(other, path) is not None:
@@ -158,9 +161,10 @@ def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
                 _check_order(other, sampler, path)
         except AssertionError as error:
             raise AssertionError(f"as {other!r}: {error}") from error
-    for other in in_pairs(sampler, PAIRS):
+    for number, other in enumerate(in_pairs(sampler, PAIRS)):
         if refusal(other, path) is None:
-            _check_each([_check_fine_steps], other, path)
+            long = path is ON_VP and number < LONG
+            _check_each([_check_fine_steps, *[check_long_runs] * long], other, path)
 
 
 def _check_fine_steps(sampler: Sampler, path: Path) -> None:
