@@ -144,20 +144,23 @@ def check_scale_is_exact(guidance: Guidance, model: Model | None = None) -> None
 
     Above scale 1 a guidance may give each level its own weight, or bound its effect. But one wrong weight at all levels
     and images is an error, unless an option that selects levels may have switched the guidance off. Nothing can be said
-    where eps is not on the line through u and c. Scales outside the guidance's bounds are left out.
+    where eps is not on the line through u and c, and if that is so somewhere, nothing of all levels. Scales outside the
+    guidance's bounds are left out.
     """
     if model is not None:
         raise SkipTest("a network in float32 is too coarse to tell whether eps is on a line")
     seen = False
     every = ((made, bench) for made in settings_of(guidance, model) for bench in Bench.each(made, model))
     for made, bench in every:
-        found = [weight for t, x in bench.states() for weight in _weights(bench, made, t, x)]
+        images = [weight for t, x in bench.states() for weight in _weights(bench, made, t, x)]
+        found = [weight for weight in images if weight is not None]
         seen |= bool(found)
         wrong = next((weight for weight in found if weight.fault), None)
         apart = options_apart(guidance, made)
         nowhere = bool(apart) and all(weight.is_off for weight in found)
         off = nowhere and all(chooses_levels(guidance, option) for option in apart)
-        if found and wrong is None and not off and not any(weight.is_scale for weight in found):
+        everywhere = bool(found) and len(found) == len(images)
+        if everywhere and wrong is None and not off and not any(weight.is_scale for weight in found):
             wrong = found[0] if _are_alike(found) else None
         if wrong is not None:
             scale, weight = wrong.fault or wrong.off_scale
@@ -249,15 +252,22 @@ class Weight:
         return abs(weight - wanted) <= self.tolerance
 
 
-def _weights(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> Iterator[Weight]:
-    """Yield the weights of the images whose eps is on the line from u to c, at all four scales."""
+def _weights(bench: Bench, guidance: Guidance, t: Level, x: Tensor) -> Iterator[Weight | None]:
+    """Yield the weights of images at all four scales, or None if eps is not on the line from u to c at one of them.
+
+    Images whose u and c are too close are left out.
+    """
     u, c = bench.away(guidance, x, t), bench.towards(guidance, x, t)
     scales = (HALF, MORE, FAR, BEYOND)
     lines = [Line.through(u, c, eps(bench.guide(at(guidance, scale))(x, t))) for scale in scales]
     for image in range(IMAGES):
         length = float(lines[0].length[image])
         off = max(float(line.off[image]) / max(1.0, scale) for line, scale in zip(lines, scales, strict=True))
-        if length >= 100 * bench.tolerance and off <= 10 * bench.tolerance:
+        if length < 100 * bench.tolerance:
+            continue
+        if off > 10 * bench.tolerance:
+            yield None
+        else:
             half, more, far, beyond = (float(line.weight[image]) for line in lines)
             # where u and c are close, a direction that bends is on the line up to rounding, and its weight is its own
             rounding = max(bench.tolerance, BEYOND * off)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -42,7 +43,7 @@ from samplerzoo.testing.checks.walk import (
     check_nothing_is_changed_in_place,
     check_one_state_a_step,
 )
-from samplerzoo.testing.fixtures import ON_VP, Path, bimodal, farthest, given_noise, shifted, states
+from samplerzoo.testing.fixtures import ON_VP, PATHS, Path, bimodal, farthest, given_noise, shifted, states
 from samplerzoo.testing.settings import (
     in_pairs,
     neighbours,
@@ -118,12 +119,13 @@ def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
     """
     around, ways = [sampler, *neighbours(sampler)], [_Ways(path, steps, shape) for steps, shape in RUNS]
     for name in type(sampler).model_fields:
-        acts = any(way.differ(base, other) for way in ways for base in around for other in neighbours(base, name))
+        settings = [(base, other) for base in around for other in neighbours(base, name)]
+        acts = any(way.differ(*pair) for way in ways for pair in settings) or _differ_elsewhere(settings)
         assert acts, f"the option {name} changes no state, whatever it and the other options are set to"
         assert not any(takes_zero_for_none(base, name, ways[0].distance) for base in around), zero_for_none(name)
         for a, b in values_apart(sampler, name):
             pairs = [(x, y) for it in around for x in with_value(it, name, a) for y in with_value(it, name, b)]
-            if any(way.differ(x, y) for way in ways[1:] for x, y in pairs):
+            if any(way.differ(x, y) for way in ways[1:] for x, y in pairs) or _differ_elsewhere(pairs, a, b):
                 continue
             refusals = (way.refusal(one) for way in ways[1:] for one in itertools.chain(*pairs))
             refused = next(filter(None, refusals), None)
@@ -135,6 +137,23 @@ def check_options_act(sampler: Sampler, path: Path = ON_VP) -> None:
                     else ": a value that is not taken as it is belongs out of its bounds, which its Field says"
                 )
             )
+
+
+def _differ_elsewhere(pairs: Sequence[tuple[Sampler, Sampler]], *values: Any) -> bool:
+    """Tell whether two settings differ on another schedule, or in a run of about as many steps as an option says.
+
+    Bounds on the noise may lie beyond the top of one schedule, and numbers of steps between those of other runs.
+    """
+    near = {value + more for value in values if type(value) is int for more in (-1, 0, 1)}
+    steps = [MANY, *sorted(count for count in near if 0 < count <= RUNS[-1][0])]
+    paths = [
+        Path({name: schedule}, path.timesteps)
+        for path in PATHS
+        if any(refusal(one, path) is None for one, _ in pairs[:1])
+        for name, schedule in path.schedules.items()
+    ]
+    every = (_Ways(path, count, spacing=spacing) for path in paths for count in steps for spacing in path.spacings)
+    return any(way.differ(*pair) for way in every for pair in pairs)
 
 
 def check_settings_hold(sampler: Sampler, path: Path = ON_VP) -> None:
@@ -240,8 +259,8 @@ def _settings_in_pairs(sampler: Sampler, path: Path) -> list[Sampler]:
 class _Ways:
     """Runs of settings on one path, to tell whether two settings make the same states."""
 
-    def __init__(self, path: Path, steps: int = MANY, shape: tuple[int, ...] = (2,)) -> None:
-        self._path, self._steps, self._shape = path, steps, shape
+    def __init__(self, path: Path, steps: int = MANY, shape: tuple[int, ...] = (2,), spacing: str = "logsnr") -> None:
+        self._path, self._steps, self._shape, self._spacing = path, steps, shape, spacing
         self._known: dict[str, list[torch.Tensor] | str] = {}
 
     def differ(self, a: Sampler, b: Sampler) -> bool:
@@ -269,7 +288,7 @@ class _Ways:
         if key not in self._known:
             schedule = self._path.schedule
             try:
-                grid = grid_of(sampler, schedule, self._steps, self._path.spacings[1])
+                grid = grid_of(sampler, schedule, self._steps, self._spacing)
                 model, draw = bimodal(self._shape, schedule), given_noise(2, self._shape)
                 model = shifted(model) if sampler.takes_shift else model
                 self._known[key] = list(states(sampler, model, grid, draw))
