@@ -18,6 +18,9 @@ MORE = 7
 PARTS = 24
 """Number of parts into which the interval between the bounds of a number is divided."""
 
+NEAR = 0.01
+"""Relative distance of a value that is nearly the same."""
+
 LEAST, ONE_TENTH = 1e-6, 0.1
 """Value next to 0; and share of the effect of a value a thousand times as large, which it exceeds if 0 is a jump."""
 
@@ -80,6 +83,15 @@ def values_apart(plugin: Options, name: str) -> list[tuple[Any, Any]]:
 def with_value(plugin: Plugin, name: str, value: Any) -> list[Plugin]:
     """Return the plugin, or neighbours of it, with this value of an option; empty if the value is refused."""
     return [other for other in (plugin, *neighbours(plugin, name), *far(plugin, name)) if getattr(other, name) == value]
+
+
+def with_near(plugin: Plugin, name: str) -> list[Plugin]:
+    """Return the plugin with a value of a fractional option that is nearly the same; empty if there is none."""
+    value = getattr(plugin, name)
+    if type(value) is not float or not value:
+        return []
+    made = (_with(plugin, {name: value * factor}) for factor in (1 + NEAR, 1 - NEAR))
+    return [other for other in made if other is not None][:1]
 
 
 def far(plugin: Plugin, name: str) -> Iterator[Plugin]:

@@ -375,6 +375,24 @@ class NoArgument(Projected):
         return lambda images: images.flatten(1).float()
 
 
+class GreysOfABatch(Wrong):
+    """Takes one channel thrice for a grey image, if all of a batch are grey."""
+
+    def features(self, images):
+        grey = images.shape[1] == 3 and bool((images[:, :1] == images).all())
+        return super().features(images * torch.tensor([1, 0, 0], dtype=torch.uint8)[:, None, None] if grey else images)
+
+
+class FrameOfABatch(Wrong):
+    """Cuts off what is black in all images of a batch."""
+
+    def features(self, images):
+        seen = (images > 5).any(1).any(0)
+        high, wide = (seen.any(axis).nonzero().flatten() for axis in (1, 0))
+        inner = images[..., high[0] : high[-1] + 1, wide[0] : wide[-1] + 1] if len(high) else images
+        return super().features(inner)
+
+
 class Frozen(Projected):
     """Is not what it was after JSON: a source that it changes."""
 
@@ -392,6 +410,8 @@ FEATURE_MUTANTS: list[tuple[Features, set[str]]] = [
     (Standardised(), {"check_features_are_finite_rows"}),
     (Tracked(), {"check_features_are_finite_rows"}),
     (OverTheBatch(), {"check_features_are_kept_in_order"}),
+    (GreysOfABatch(), {"check_features_are_kept_in_order"}),
+    (FrameOfABatch(), {"check_features_are_kept_in_order"}),
     (Sorted(), {"check_features_are_kept_in_order"}),
     (DrawnWeights(), {"check_features_are_repeatable"}),
     (Dropout(), {"check_features_are_repeatable"}),
@@ -654,12 +674,25 @@ class ZeroIsNoBend(LogSNR):
         return [taus[0], *(low + span * ((tau - low) / span) ** bend for tau in taus[1:-1]), taus[-1]]
 
 
+class KeptByARoundedOption(Bent):
+    """Bent levels are kept by the bend to one digit."""
+
+    kept: ClassVar[dict[tuple[object, ...], list[float]]] = {}
+
+    def taus(self, schedule, steps):
+        key = (schedule, steps, round(self.bend, 1))
+        if key not in self.kept:
+            self.kept[key] = [*super().taus(schedule, steps)]
+        return self.kept[key]
+
+
 class Changing(Bent):
     def model_post_init(self, _):
         object.__setattr__(self, "bend", self.bend / 1.01)
 
 
 SPACING_MUTANTS: list[tuple[Spacing, set[str]]] = [
+    (KeptByARoundedOption(), {"check_options_move_levels"}),
     (FromBelow(), {"check_runs_start_at_the_top"}),
     (Upwards(), {"check_there_is_a_level_a_step"}),
     (EndsTwice(), {"check_there_is_a_level_a_step"}),

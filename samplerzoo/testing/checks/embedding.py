@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from unittest import SkipTest
 
 import numpy as np
@@ -83,8 +84,15 @@ def check_features_tell_images_apart(features: Features) -> None:
 
 
 def check_features_are_kept_in_order(features: Features) -> None:
-    """Check that the row of an image is the same in any batch and at any place in it."""
-    images = pictures(features)
+    """Check that the row of an image is the same in any batch and at any place in it.
+
+    Beside images of one kind stand those of another: grey ones beside coloured ones, and framed ones beside whole ones.
+    """
+    for images in itertools.islice(pictures_of_each_shape(features), 2):
+        _check_are_kept_in_order(features, images)
+
+
+def _check_are_kept_in_order(features: Features, images: Tensor) -> None:
     whole = embed(features, images)
     spread = float(whole.double().std()) + 1e-12
     for chosen in ([6, 5, 4, 3, 2, 1, 0], [2, 4], [3]):
@@ -93,6 +101,29 @@ def check_features_are_kept_in_order(features: Features) -> None:
             f"the features of images {chosen} of {COUNT} differ by {off:.2g} when the others are left out, or in "
             f"another order; all features spread by {spread:.2g}"
         )
+    for what, some in _of_one_kind(images).items():
+        alone, beside = embed(features, some), embed(features, torch.cat([images[:2], some]))[2:]
+        off = farthest(alone, beside)
+        assert off <= SAME * spread, (
+            f"the features of {what} differ by {off:.2g} when other images stand beside them; all features spread by "
+            f"{spread:.2g}: is something of a batch decided for all of its images together?"
+        )
+
+
+def _of_one_kind(images: Tensor) -> dict[str, Tensor]:
+    """Return images that have something in common, which a program may decide of a whole batch."""
+    grey = images[2:4, :1].expand_as(images[2:4]).contiguous()
+    black, white = torch.zeros_like(grey), torch.full_like(grey, 255)
+    high, wide = (slice(size // 4, -(size // 4)) for size in images.shape[-2:])
+    for framed in (black, white):
+        framed[..., high, wide] = images[2:4, :, high, wide]
+    dark, bright = images[2:4] // 4, 255 - images[2:4] // 4
+    two = (images[2:4] > 127).to(torch.uint8) * 255
+    return {
+        "grey images": grey, "images with a black border": black, "images with a white border": white,
+        "dark images": dark, "bright images": bright, "images of two values": two,
+        "images of the values 0 and 1": two // 255,
+    }  # fmt: skip
 
 
 def check_features_are_repeatable(features: Features) -> None:
@@ -211,7 +242,17 @@ def pictures(features: Features) -> Tensor:
     Raises:
         UsageError: it refuses all of them; the last reason.
     """
+    return next(pictures_of_each_shape(features))
+
+
+def pictures_of_each_shape(features: Features) -> Iterator[Tensor]:
+    """Yield different uint8 images (7, C, H, W) of each shape that the network does not refuse.
+
+    Raises:
+        UsageError: it refuses all of them; the last reason.
+    """
     refused: UsageError | None = None
+    taken = 0
     for shape in SHAPES:
         generator = np.random.default_rng(0)
         images = torch.as_tensor(generator.integers(0, 256, (COUNT, *shape), dtype=np.uint8))
@@ -221,9 +262,10 @@ def pictures(features: Features) -> Tensor:
         except UsageError as error:
             refused = error
             continue
-        return images
-    assert refused is not None
-    raise refused
+        taken += 1
+        yield images
+    if refused is not None and not taken:
+        raise refused
 
 
 def embed(features: Features, images: Tensor) -> Tensor:

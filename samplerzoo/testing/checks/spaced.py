@@ -20,6 +20,7 @@ from samplerzoo.testing.settings import (
     settings,
     takes_zero_for_none,
     values_apart,
+    with_near,
     with_value,
     zero_for_none,
 )
@@ -192,6 +193,13 @@ def check_options_move_levels(spacing: Spacing) -> None:
     assert not still, f"the option {min(still)} moves no level: is it forgotten?"
     for name in type(spacing).model_fields:
         assert not takes_zero_for_none(spacing, name, _distance), zero_for_none(name)
+    for name, value in dict(spacing).items():
+        for other in with_near(spacing, name):
+            first, second = ([taus for *_, taus in _runs(it, (FEW, MANY[0]))] for it in (spacing, other))
+            assert first != second, (
+                f"the option {name} gives the same levels at {value!r} as at {getattr(other, name)!r}: is it rounded, "
+                "as in a key of what is kept?"
+            )
     for name in type(spacing).model_fields:
         for a, b in values_apart(spacing, name):
             x, y = (
