@@ -74,6 +74,27 @@ class NormsOfTheBatch(Sampler):
         return x + size * score + math.sqrt(2 * size) * z
 
 
+class WeightOfTheSecondSlopeInShortRuns(Sampler):
+    """DPM-Solver-2S, whose second slope has twice its weight in runs of up to 12 steps (Lu et al. 2022b)."""
+
+    order = property(lambda self: 2)
+    ratio: float = Field(0.5, ge=0.3, le=0.9, description="place of the second evaluation in a step")
+
+    def walk(self, x, grid, denoise, noise):
+        for t, s in grid.pairs():
+            d = denoise(x, t).x0
+            if s.clean:
+                yield d
+                return
+            h = s.lam - t.lam
+            m = denoise.schedule.at_log_snr(2 * (t.lam + self.ratio * h))
+            middle = m.sigma / t.sigma * x - m.alpha * math.expm1(-self.ratio * h) * d
+            weight = (1 if len(grid) <= 12 else 0.5) / self.ratio
+            d = d + weight * (denoise(middle, m).x0 - d)
+            x = s.sigma / t.sigma * x - s.alpha * math.expm1(-h) * d
+            yield x
+
+
 class MidpointOfTheUnraisedLevel(Sampler):
     """Heun or midpoint with churn, whose midpoint does not know of the noise that is added (Karras et al. 2022)."""
 
@@ -484,6 +505,7 @@ OPTION_MUTANTS: list[tuple[Sampler, str]] = [
     (TableOfFour(), "check_options_act"),
     (ZeroIsNoLimit(), "check_options_act"),
     (MidpointOfTheUnraisedLevel(), "check_settings_hold"),
+    (WeightOfTheSecondSlopeInShortRuns(), "check_order"),
     (SuitedForgets(), "check_what_is_set_stays"),
     (ThousandTimesteps(), "check_grids_are_as_asked"),
     (RangeOfEDM(), "check_grids_are_as_asked_on_ve"),

@@ -186,6 +186,7 @@ def test_methods_that_are_right_pass_all_checks(sampler: Sampler) -> None:
 
 
 SAID = {
+    "WeightOfTheSecondSlopeInShortRuns": "it declares order 2, and in runs of 8 steps single steps have order 1.0",
     "RatioUpsideDownInShortRuns": "is a given function of lambda, order 0.86 was measured in runs of 10 steps on the",
     "FewerChannelsThanSixteen": "images of shape (8, 2, 3) differ by ",
     "WiderThanSixtyFour": "images of shape (4, 7, 64) differ by ",

@@ -13,8 +13,8 @@ from samplerzoo.core.model import Model
 from samplerzoo.core.parametrization import EPSILON, FLOW, SAMPLE, SCORE, V_PREDICTION, edm
 from samplerzoo.core.sampler import Sampler, grid_of
 from samplerzoo.core.schedule import LEAST_ALPHA
-from samplerzoo.testing.checks.local_order import check_order_of_every_step
-from samplerzoo.testing.convergence import LOG_SNR, ROUNDING, STEPS, convergence
+from samplerzoo.testing.checks.local_order import HIGHEST, check_order_of_every_step
+from samplerzoo.testing.convergence import LOG_SNR, ROUNDING, STEPS, TOLERANCE_OF_STEPS, convergence
 from samplerzoo.testing.fixtures import ON_VP, Path, farthest, given_noise, last, made_for, normal, states
 from samplerzoo.testing.moments import moments
 
@@ -35,6 +35,12 @@ ELSEWHERE = ((-8.5, -4.0), (2.0, 7.0))
 
 FEWER_STEPS = (32, 64, 128)
 """Numbers of steps between these levels."""
+
+SHORT = (8, 12)
+"""Steps of short runs, since a method may do something else in these."""
+
+SPANS = ((-1.8, -0.2), (-1.4, -0.6), (-1.2, -0.8))
+"""Log-SNR between which short runs are made, so that steps become shorter, but not more."""
 
 BOUNDS = {100: 0.13, 200: 0.06}
 """Allowed relative error of mean and deviation, by number of steps. A slow method of first order meets it."""
@@ -129,7 +135,8 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
     Further checks catch errors that a slope misses. Without noise, errors of single steps must fall as fast as
     required, since those of long and short steps may cancel in a run with wrong weights. At usual numbers of steps, the
     error must fall from each number to the next, since a method may do something else at some of them. Every step must
-    have its order, anywhere on a path. For an order above 1, runs must have it at higher and lower noise levels, too.
+    have its order, anywhere on a path. For an order above 1, runs must have it at higher and lower noise levels, too,
+    and single steps of short runs must have at least order 2.
     """
     check_order_of(sampler, path)
     found = convergence(sampler, USUAL_STEPS, path=path.kind)
@@ -144,6 +151,8 @@ def check_order(sampler: Sampler, path: Path = ON_VP) -> None:
     if sampler.order > 1:
         for between in ELSEWHERE:
             _check_order_between(sampler, path, between)
+        if found.step_errors:
+            _check_short_runs(sampler, path, corrects=found.corrects)
 
 
 def _check_order_between(sampler: Sampler, path: Path, between: tuple[float, float]) -> None:
@@ -155,6 +164,26 @@ def _check_order_between(sampler: Sampler, path: Path, between: tuple[float, flo
         f"between log-SNR {between[0]:g} and {between[1]:g}, in steps that are long and short in turn, its errors are "
         f"{errors} steps"
     )
+
+
+def _check_short_runs(sampler: Sampler, path: Path, *, corrects: bool) -> None:
+    """Check the order of single steps in runs of few steps, by runs of the same number of shorter steps.
+
+    The larger one of two slopes counts, since an error may cross zero. Steps of methods that correct the state before
+    have one power less.
+    """
+    for steps in SHORT:
+        runs = [convergence(sampler, (steps,), path=path.kind, uneven=True, between=span) for span in SPANS]
+        errors = [run.step_errors[0] for run in runs]
+        slopes = [math.log2(one / other) for one, other in itertools.pairwise(errors) if other > ROUNDING]
+        order = max(slopes, default=math.inf) - (not corrects)
+        assert order > min(sampler.order, HIGHEST) - TOLERANCE_OF_STEPS, (
+            f"it declares order {sampler.order}, and in runs of {steps} steps single steps have order {order:.2f}\n"
+            + "; ".join(
+                f"from log-SNR {low:g} to {high:g} the largest error of a step is {error:.2e}"
+                for (low, high), error in zip(SPANS, errors, strict=True)
+            )
+        )
 
 
 def check_order_of(sampler: Sampler, path: Path, steps: tuple[int, ...] = STEPS) -> None:
