@@ -317,7 +317,7 @@ def test_a_large_weight_hides_no_fault_in_half_precision(power: float) -> None:
         check_guided_precisions_agree(UnweightedInHalfPrecision(scale=3.0, power=power))
 
 
-SLOW = (PowerOfSigma, DynamicThresholding, OfShares, IntervalInLogSNR, LowFrequencies)
+SLOW = (PowerOfSigma, DynamicThresholding, OfShares, IntervalInLogSNR, LowFrequencies, Projected, SharpenedClassifier)
 """Guidances that take the kit longest, and have another one of their kind in the fast tests."""
 
 
