@@ -358,7 +358,7 @@ class NoisyBetween(Sampler):
 
     takes_shift: ClassVar[bool] = True
     low: float = Field(0.05, ge=0.01, le=0.3, description="least noise to signal at which noise is drawn")
-    high: float = Field(5.0, ge=2, le=50, description="most noise to signal at which noise is drawn")
+    high: float = Field(5.0, ge=2, le=1000, description="most noise to signal at which noise is drawn")
 
     def step(self, x, t, s, denoise, noise):
         p, small, large = denoise(x, t), posterior_std(t, s) ** 2, transition_variance(t, s)

@@ -21,6 +21,7 @@ from leftover_mutants import (
     DrawsAllAtOnce,
     ForeignNoiseAtLargeScale,
     ForeignNoiseInShortSteps,
+    RescaledOverTheBatchIfLimited,
     ThreeThreads,
     UnevenHeun,
 )
@@ -351,6 +352,10 @@ def test_settings_of_the_process_are_named_and_put_back_and_may_be_others_within
     assert {name: setting.read() for name, setting in SETTINGS.items()} == before
     for check in ("check_one_state_a_step", "check_runs_leave_nothing_behind", "check_dtype_is_kept"):
         assert found(DoubleInAStep(), check) is None
+
+
+def test_of_a_guidance_that_is_off_at_some_levels_and_rescaled_at_others_nothing_is_said_of_all_levels() -> None:
+    assert found(RescaledOverTheBatchIfLimited(rescale=0.5, until=0.6), "check_scale_is_exact") is None
 
 
 def test_what_suits_a_model_and_was_not_set_passes() -> None:
