@@ -142,11 +142,14 @@ class StochasticAdams(Sampler):
                 return
             h = s.lam - t.lam
             ahead = d if before is None else d + h / (t.lam - before[0].lam) / 2 * (d - before[1])
-            fresh = s.sigma * math.sqrt(-math.expm1(-2 * h)) * noise()
-            kept = s.sigma / t.sigma * math.exp(-h) * x + fresh
-            predicted = kept - s.alpha * math.expm1(-2 * h) * ahead
-            x, before = kept - s.alpha * math.expm1(-2 * h) * (d + denoise(predicted, s).x0) / 2, (t, d)
+            std, z = s.sigma * math.sqrt(-math.expm1(-2 * h)), noise()
+            kept, weight = s.sigma / t.sigma * math.exp(-h) * x, -s.alpha * math.expm1(-2 * h)
+            corrected = kept + weight * (d + denoise(kept + weight * ahead + std * z, s).x0) / 2
+            x, before = corrected + std * self.again(z, noise), (t, d)
             yield x
+
+    def again(self, z, noise):
+        return z
 
 
 class PseudoNumerical(Sampler):

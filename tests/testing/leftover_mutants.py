@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from correct_methods import StochasticAdams
 
 from samplerzoo import Field, Guidance, Sampler, UsageError, posterior_std
 
@@ -240,29 +241,7 @@ class BoundOfTheBatchOfLabels(Guidance):
         return guided
 
 
-class CorrectorDrawsTheSame(Sampler):
-    """SA-Solver of two predictions, whose predictor and corrector share their noise (Xue et al. 2023, algorithm 1)."""
-
-    def walk(self, x, grid, denoise, noise):
-        before = None
-        for t, s in grid.pairs():
-            d = denoise(x, t).x0
-            if s.clean:
-                yield d
-                return
-            h = s.lam - t.lam
-            ahead = d if before is None else d + h / (t.lam - before[0].lam) / 2 * (d - before[1])
-            std, z = s.sigma * math.sqrt(-math.expm1(-2 * h)), noise()
-            kept, weight = s.sigma / t.sigma * math.exp(-h) * x, -s.alpha * math.expm1(-2 * h)
-            corrected = kept + weight * (d + denoise(kept + weight * ahead + std * z, s).x0) / 2
-            x, before = corrected + std * self.again(z, noise), (t, d)
-            yield x
-
-    def again(self, z, noise):
-        return z
-
-
-class CorrectorDrawsAnew(CorrectorDrawsTheSame):
+class CorrectorDrawsAnew(StochasticAdams):
     """The corrector draws noise of its own, so that its second evaluation tells nothing (Xue et al. 2023)."""
 
     def again(self, z, noise):
@@ -441,7 +420,8 @@ class SharpenedByTheVariance(Guidance):
     """Classifier guidance with a power of the probability, and sigma^2 where sigma is meant (Doe 2026, unpublished)."""
 
     keeps_scale_1 = property(lambda self: self.power == 1)
-    power: float = Field(2.0, gt=1, le=4, description="power of the probability of the class")
+    power: float = Field(2.0, gt=0, le=4, description="power of the probability of the class")
+    exponent: ClassVar[int] = 2
 
     def guide(self, denoise, condition, model):
         if model.classifier is None:
@@ -454,7 +434,7 @@ class SharpenedByTheVariance(Guidance):
                 x = x.detach().requires_grad_()
                 log_p = model.classifier(x, t).log_softmax(1)
                 (gradient,) = torch.autograd.grad(log_p.gather(1, condition.labels[:, None]).sum(), x)
-            return p.moved(eps=-(t.sigma**2) * self.scale * self.power * gradient)
+            return p.moved(eps=-(t.sigma**self.exponent) * self.scale * self.power * gradient)
 
         return guided
 

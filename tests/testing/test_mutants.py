@@ -9,14 +9,21 @@ from unittest import SkipTest
 
 import pytest
 import torch
-from correct_methods import CORRECT, DormandPrince, GradientEstimation, Kutta, KuttaInLambda, KuttaInTime
+from correct_methods import (
+    CORRECT,
+    DormandPrince,
+    GradientEstimation,
+    Kutta,
+    KuttaInLambda,
+    KuttaInTime,
+    StochasticAdams,
+)
 from guidance_mutants import GUIDANCE_MUTANTS, Guiding
 from leftover_mutants import (
     LEFTOVER_GUIDANCES,
     LEFTOVER_MUTANTS,
     ByAllLevels,
     CorrectorDrawsAnew,
-    CorrectorDrawsTheSame,
     DoubleInAStep,
     DrawsAllAtOnce,
     ForeignNoiseAtLargeScale,
@@ -372,7 +379,7 @@ def test_two_evaluations_a_step_of_order_1_are_a_warning() -> None:
         check_evaluations_add_order(UnevenHeun())
     with pytest.raises(AssertionError, match=r"^a step asks the network 2 times, and it declares order 1, where 0\.9"):
         check_evaluations_add_order(CorrectorDrawsAnew())
-    for right in (Flow(), Corrected(), CorrectorDrawsTheSame()):
+    for right in (Flow(), Corrected(), StochasticAdams()):
         check_evaluations_add_order(right)
 
 

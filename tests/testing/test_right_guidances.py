@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 import torch
 from guidance_mutants import UniversalBackwards
+from leftover_mutants import SharpenedByTheVariance
 
 from samplerzoo import Field, Guidance, TwoModelGuidance, UsageError
 from samplerzoo.testing import check_guidance
@@ -229,26 +230,10 @@ class BothGuidances(TwoModelGuidance):
         return guided
 
 
-class SharpenedClassifier(Guidance):
+class SharpenedClassifier(SharpenedByTheVariance):
     """Classifier guidance with the class's probability raised to a power, and so to another distribution (Doe 2026)."""
 
-    keeps_scale_1 = property(lambda self: self.power == 1)
-    power: float = Field(2.0, gt=0, le=4, description="power of the probability of the class")
-
-    def guide(self, denoise, condition, model):
-        if model.classifier is None:
-            raise UsageError("it needs a classifier")
-        null = model.unconditional(condition)
-
-        def guided(x, t):
-            p = denoise(x, t, null)
-            with torch.enable_grad():
-                x = x.detach().requires_grad_()
-                log_p = model.classifier(x, t).log_softmax(1)
-                (gradient,) = torch.autograd.grad(log_p.gather(1, condition.labels[:, None]).sum(), x)
-            return p.moved(eps=-t.sigma * self.scale * self.power * gradient)
-
-        return guided
+    exponent: ClassVar[int] = 1
 
 
 FAR = FarBound(radius=10.0)
