@@ -393,6 +393,14 @@ class FrameOfABatch(Wrong):
         return super().features(inner)
 
 
+class InkOfABatch(Wrong):
+    """Takes images for drawings in ink, of half the contrast, if all of a batch have two values."""
+
+    def features(self, images):
+        ink = bool(((images == 0) | (images == 255)).all())
+        return super().features(images // 2 if ink else images)
+
+
 class Frozen(Projected):
     """Is not what it was after JSON: a source that it changes."""
 
@@ -411,6 +419,7 @@ FEATURE_MUTANTS: list[tuple[Features, set[str]]] = [
     (Tracked(), {"check_features_are_finite_rows"}),
     (OverTheBatch(), {"check_features_are_kept_in_order"}),
     (GreysOfABatch(), {"check_features_are_kept_in_order"}),
+    (InkOfABatch(), {"check_features_are_kept_in_order"}),
     (FrameOfABatch(), {"check_features_are_kept_in_order"}),
     (Sorted(), {"check_features_are_kept_in_order"}),
     (DrawnWeights(), {"check_features_are_repeatable"}),

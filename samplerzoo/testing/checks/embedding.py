@@ -118,7 +118,7 @@ def _of_one_kind(images: Tensor) -> dict[str, Tensor]:
     for framed in (black, white):
         framed[..., high, wide] = images[2:4, :, high, wide]
     dark, bright = images[2:4] // 4, 255 - images[2:4] // 4
-    two = (images[2:4] > 127).to(torch.uint8) * 255
+    two = images[2:4] % 2 * 255  # at random
     return {
         "grey images": grey, "images with a black border": black, "images with a white border": white,
         "dark images": dark, "bright images": bright, "images of two values": two,
