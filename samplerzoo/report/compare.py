@@ -11,7 +11,7 @@ from pandas import DataFrame, Series
 from samplerzoo.bench.evidence import Evidence, gather
 from samplerzoo.bench.results import Protocol, Row, read_some
 from samplerzoo.errors import UsageError
-from samplerzoo.report.decide import difference
+from samplerzoo.report.difference import difference
 from samplerzoo.report.errors import compared_errors
 from samplerzoo.report.line_names import number
 from samplerzoo.report.series import POINT, along, average, by_protocol

@@ -20,7 +20,8 @@ from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_err
 from samplerzoo.bench.image_mean import DECIDING, NORMAL, deciding, interval, standard_error
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
-from samplerzoo.report.decide import Difference, named_rows, on_seeds
+from samplerzoo.report.decide import named_rows, on_seeds
+from samplerzoo.report.difference import Difference
 from samplerzoo.report.findings import MOST, most_usual
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number

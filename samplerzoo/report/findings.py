@@ -11,7 +11,8 @@ from pandas import DataFrame
 from samplerzoo.bench.results import EXACT
 from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
-from samplerzoo.report.decide import Difference, Judge, Point, Tie, Verdict, on_seeds, pairings
+from samplerzoo.report.decide import Judge, Point, Tie, Verdict, on_seeds, pairings
+from samplerzoo.report.difference import Difference
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.report.tables import NOTHING, figure, interval, orders, recall, share, signed
 from samplerzoo.trust.markup import plain

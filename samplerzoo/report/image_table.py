@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samplerzoo.bench.results import Protocol, Row
-from samplerzoo.report.decide import LEVEL, Difference, common_seeds, holm, lowest, pairings
+from samplerzoo.report.decide import LEVEL, common_seeds, holm, lowest, pairings
+from samplerzoo.report.difference import Difference
 from samplerzoo.report.series import columns
 
 FEW = 64

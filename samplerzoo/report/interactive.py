@@ -33,7 +33,8 @@ from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
 from samplerzoo.report import errors, tables
-from samplerzoo.report.decide import COMPARED, ROUNDING, common_seeds, distance_of, on_seeds
+from samplerzoo.report.decide import common_seeds, on_seeds
+from samplerzoo.report.difference import COMPARED, ROUNDING, distance_of
 from samplerzoo.report.errors import by_seed, pairs
 from samplerzoo.report.image_table import FEW
 from samplerzoo.report.line_names import name_lines, number, numbered, settings

@@ -11,7 +11,8 @@ from pandas import DataFrame
 
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import EXACT, Protocol
-from samplerzoo.report.decide import Difference, Judge, Point, pairings
+from samplerzoo.report.decide import Judge, Point, pairings
+from samplerzoo.report.difference import Difference
 from samplerzoo.report.findings import BUDGETS, most_usual, needed
 from samplerzoo.report.line_names import number, numbered
 from samplerzoo.report.series import POINT

@@ -12,7 +12,8 @@ from statistics import fmean
 
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import SCORE, Protocol, Row
-from samplerzoo.report.decide import Difference, on_seeds
+from samplerzoo.report.decide import on_seeds
+from samplerzoo.report.difference import Difference
 from samplerzoo.report.errors import DIGITS
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
