@@ -51,11 +51,17 @@ class Evidence:
         Args:
             terms: names of cells, each with its factor.
         """
-        places, values = self._values.get(figure, ({}, None))
-        if values is None or not all(cell in places for cell, _ in terms):
-            return float("nan")
-        rows, factors = [places[cell] for cell, _ in terms], np.array([factor for _, factor in terms])
-        return float(factors @ values[np.ix_(rows, rows)] @ factors)
+        factors = np.array([factor for _, factor in terms])
+        return float(factors @ self.between(figure, [cell for cell, _ in terms]) @ factors)
+
+    def between(self, figure: str, cells: Sequence[str | None]) -> NDArray[np.float64]:
+        """Return the covariances of one figure of cells, (N, N); NaN where they are not known, or a name is None."""
+        places, values = self._values.get(figure, ({}, np.empty((0, 0))))
+        rows = np.array([places.get(cell, -1) if cell else -1 for cell in cells])
+        known = rows >= 0
+        found = np.full((len(cells), len(cells)), np.nan)
+        found[np.ix_(known, known)] = values[np.ix_(rows[known], rows[known])]
+        return found
 
     @functools.cached_property
     def _values(self) -> dict[str, tuple[dict[str, int], NDArray[np.float64]]]:

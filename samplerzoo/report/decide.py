@@ -10,23 +10,26 @@ Code and reports use the short word "told": one row is told from another if thei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pandas import DataFrame
 
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import Protocol, Row
 from samplerzoo.errors import UsageError
-from samplerzoo.report.difference import Difference, difference, distance_of
+from samplerzoo.report.difference import Difference, difference
 from samplerzoo.report.line_names import name_lines
 from samplerzoo.report.series import budgets
 from samplerzoo.sampling.recipe import Recipe
 
 LEVEL = 0.05
 """Probability that any difference of a column is called significant, if all of them are chance."""
+
+SAME_NOISE = " on the same noise"
+"""Words for a best row that has not the lowest figure: it is better image by image, on the seeds that both have."""
 
 Point = tuple[str, float]
 """Index of a point: the name of its line, and its place on the axis."""
@@ -79,20 +82,17 @@ class Verdict:
 
     Attributes:
         budget: evaluations of the column.
-        best: point with the lowest distance, over the seeds that all points have, if they have any in common.
+        best: point with the lowest distance, unless another one is significantly better; see `lowest`.
         ties: points that are not significantly different from the best one, the lowest first.
         worse: points that are significantly worse, each with its difference to the best, the smallest first.
-        distance, error: distance of the best point over these seeds, and its standard error.
-        seeds: these seeds; None if each point is averaged over all of its own (see `common_seeds`).
+        where: SAME_NOISE if another point has a lower distance; otherwise an empty text.
     """
 
     budget: float
     best: Point
     ties: tuple[Tie, ...]
     worse: tuple[tuple[Point, Difference], ...]
-    distance: float
-    error: float
-    seeds: Sequence[int] | None = None
+    where: str = ""
 
     @property
     def decided(self) -> bool:
@@ -125,7 +125,7 @@ class Judge:
         return bool(self.points["error"].isna().all())
 
     def difference(self, one: Point, other: Point) -> Difference:
-        """Return the difference `one - other`, image by image over the seeds that both have, if there are any."""
+        """Return the difference `one - other`, image by image where both share a seed."""
         return difference(self._rows[one], self._rows[other], self._evidence)
 
     def verdicts(self) -> list[Verdict]:
@@ -133,33 +133,15 @@ class Judge:
         return [self.verdict(column) for _, column in self.points.groupby("budget") if len(column) > 1]
 
     def verdict(self, column: DataFrame) -> Verdict:
-        """Find the best point of a column, and divide the others into ties and significantly worse points.
-
-        The best point has the lowest distance over the seeds that all points have, unless another one is
-        significantly better over the further seeds that the two share.
-        """
-        ranked, seeds = self._ranked(column)
+        """Find the best point of a column, and divide the others into ties and significantly worse points."""
+        ranked = [*column.sort_values("distance").index]
         among = pairings(len(ranked))
-        best, others = lowest([*ranked.index], self.difference, lambda found: self.told(found, among))
+        best, others = lowest(ranked, self.difference, lambda found: self.told(found, among))
         ties = tuple(self.tie(other, it, among) for other, it, apart in others if not (apart and it.value > 0))
         worse = sorted(
             ((other, it) for other, it, apart in others if apart and it.value > 0), key=lambda each: each[1].value
         )
-        distance, error = ranked.loc[best]
-        budget = float(column["budget"].iloc[0])
-        return Verdict(budget, best, ties, tuple(worse), float(distance), float(error), seeds)
-
-    def _ranked(self, column: DataFrame) -> tuple[DataFrame, list[int] | None]:
-        """Return distance and error of the points of a column, the lowest first, and the seeds they are averaged over.
-
-        The seeds are None if each point is averaged over all of its own; see `common_seeds`.
-        """
-        rows = [self._rows[point] for point in column.index]
-        common = common_seeds(rows)
-        if common is None:
-            return column.sort_values("distance")[["distance", "error"]], None
-        found = [distance_of([own[seed] for seed in common]) for own in rows]
-        return DataFrame(found, column.index, ["distance", "error"]).sort_values("distance"), common
+        return Verdict(float(column["budget"].iloc[0]), best, ties, tuple(worse), SAME_NOISE * (best != ranked[0]))
 
     def told(self, differences: Sequence[Difference], comparisons: int | None = None) -> list[bool]:
         """Tell which differences are significant: by Holm's correction, and with agreeing signs of the other metrics.
@@ -215,15 +197,14 @@ class Judge:
         return table.reindex([*self.points.index])
 
     def unpaired(self, baseline: Point) -> int:
-        """Count the points that share a seed with the baseline, but whose covariance with it is not known."""
+        """Count the points that share seeds with the baseline, but whose covariance with it is not known."""
         own = self._rows[baseline]
-        pairs = [
-            (rows[seed].cell, own[seed].cell)
-            for point, rows in self._rows.items()
-            for seed in [*(rows.keys() & own.keys())][:1]
-            if point != baseline
-        ]
-        return sum(math.isnan(self._evidence.variance("fd", [(one, 1.0), (other, -1.0)])) for one, other in pairs)
+        others = [rows for point, rows in self._rows.items() if point != baseline and rows.keys() & own.keys()]
+        return sum(not any(self._paired(rows[it], own[it]) for it in rows.keys() & own.keys()) for rows in others)
+
+    def _paired(self, one: Row, other: Row) -> bool:
+        """Tell whether the covariance of two rows is known."""
+        return not math.isnan(self._evidence.between("fd", [one.cell, other.cell])[0, 1])
 
     def tie(self, point: Point, found: Difference, comparisons: int) -> Tie:
         """Say of a difference that is not significant how many images would make it so."""
@@ -236,29 +217,14 @@ class Judge:
         """
         if self.protocol.images is None or math.isnan(difference.error) or not difference.value:
             return None
-        exact = max(self.protocol.images * (self._careful(comparisons) * difference.error / difference.value) ** 2, 1.0)
+        images = self.protocol.images * difference.seeds
+        exact = max(images * (self._careful(comparisons) * difference.error / difference.value) ** 2, 1.0)
         digit = 10 ** max(math.floor(math.log10(exact)) - 1, 0)
         return math.ceil(exact / digit) * digit
 
     def _careful(self, comparisons: int) -> float:
         """Return the standard errors from 0 at which one of so many differences is significant (Bonferroni)."""
         return NormalDist().inv_cdf(1 - self.level / 2 / comparisons)
-
-
-def common_seeds(points: Sequence[Mapping[int, Any]]) -> list[int] | None:
-    """Return the seeds that all points of a column have; None if all points have the same seeds, or none in common.
-
-    Points are ranked on these seeds, since means over different seeds differ because of the seeds, too.
-    """
-    common = set.intersection(*({*own} for own in points))
-    return sorted(common) if common and any(len(own) > len(common) for own in points) else None
-
-
-def on_seeds(seeds: Sequence[int] | None) -> str:
-    """Say on which seeds rows are ranked; an empty text for None, which means all seeds of each row."""
-    if seeds is None:
-        return ""
-    return " on the seed that all rows have" if len(seeds) == 1 else f" on the {len(seeds)} seeds that all rows have"
 
 
 def lowest(
@@ -268,7 +234,8 @@ def lowest(
 ) -> tuple[Name, list[tuple[Name, Difference, bool]]]:
     """Find the best of a column, and compare the others with it.
 
-    The best point is the first one, unless another is significantly better over the further seeds that the two share.
+    The best point is the first one, unless another is significantly better. That happens where the first one is lower
+    by the luck of its seeds, and higher on those that both have.
 
     Args:
         ranked: points, the lowest first.

@@ -1,4 +1,8 @@
-"""Differences of the distances of two rows, with their errors: image by image where both were made from the same noise.
+"""Differences of the distances of rows, with their errors: image by image where rows were made from the same noise.
+
+A row is the mean over all of its seeds. Of two rows with the same seeds the difference is that of these means. Where a
+row has further seeds, they correct its mean, and count for less the more alike the images of both rows are (see
+`_shares`).
 
 If an error is not known, the difference is not significant. If the errors of both rows are known, but not their
 covariance, the rows are taken as independent, which makes fewer differences significant.
@@ -6,10 +10,15 @@ covariance, the rows are taken as independent, which makes fewer differences sig
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import EXACT, Row
@@ -20,16 +29,25 @@ COMPARED = ("fd_jackknifed", "kid", "fd_infinity")
 ROUNDING = 1e-4
 """Largest relative difference of distances that counts as none: other batches alone make as much, by rounding."""
 
+EQUAL = 1e-9
+"""Largest relative difference of exact distances that counts as none: the default of `math.isclose`."""
+
+Matrix = NDArray[np.float64]
+
+Seeded = Mapping[int, Row]
+"""Rows of a point, by seed."""
+
 
 @dataclass(frozen=True)
 class Difference:
     """Difference of the distances of two points, `one - other`.
 
     Attributes:
-        value: the difference, over the seeds that both have, if they have any in common.
+        value: the difference.
         error: standard error; NaN if it is not known.
         agrees: whether the differences of kernel distance and distance at infinity, where known, have the same sign.
         kernel, kernel_error: difference of the kernel distances, and its standard error.
+        seeds: number of seeds that it is of: the harmonic mean of those of both points.
         p: probability that chance alone makes a difference at least as large; 1 if the error is not known.
     """
 
@@ -38,6 +56,7 @@ class Difference:
     agrees: bool = True
     kernel: float = math.nan
     kernel_error: float = math.nan
+    seeds: float = 1.0
 
     @property
     def p(self) -> float:
@@ -59,54 +78,108 @@ def distance_of(rows: Sequence[Row]) -> tuple[float, float]:
     return distance, 0.0 if rows[0].protocol.features == EXACT else math.hypot(*errors) / len(errors)
 
 
-def difference(mine: Mapping[int, Row], theirs: Mapping[int, Row], evidence: Evidence) -> Difference:
-    """Return the difference of two points, `mine - theirs`, over the seeds that both have, if there are any.
+def difference(mine: Seeded, theirs: Seeded, evidence: Evidence) -> Difference:
+    """Return the difference of two points, `mine - theirs`; see `differences`."""
+    found = differences([mine, theirs], evidence)
+    return Difference(*(each[0, 1].item() for each in found))
 
-    Rows whose covariance is not known are compared as if they were independent, over all seeds. If they share noise,
-    this overestimates the error of their difference.
+
+class Differences(NamedTuple):
+    """Differences of all pairs of points, `one - other`, each attribute as (one, other); see `Difference`."""
+
+    value: Matrix
+    error: Matrix
+    agrees: NDArray[np.bool_]
+    kernel: Matrix
+    kernel_error: Matrix
+    seeds: Matrix
+
+
+def differences(points: Sequence[Seeded], evidence: Evidence) -> Differences:
+    """Return the differences of all pairs of points.
+
+    Rows of one seed are compared image by image if their covariance is known. If it is not, they count as independent,
+    which overestimates the error of their difference if they share noise.
 
     Args:
-        mine, theirs: rows of each point, by seed.
         evidence: covariances of the figures of their cells.
     """
-    common = sorted(mine.keys() & theirs.keys())
-    ours, others = ([rows[seed] for seed in common or rows] for rows in (mine, theirs))
-    paired = _difference(
-        ours, others, lambda figure, terms: evidence.variance(figure, [(row.cell, by) for row, by in terms])
+    numbers = sorted({*itertools.chain.from_iterable(points)})
+    rows = [[own.get(seed) for own in points] for seed in numbers]
+    there = np.array([[row is not None for row in own] for own in rows])  # (seeds, points)
+    counts = there.sum(axis=0)
+    covariance = _covariance(rows, "fd", evidence)
+    paired = ~np.isnan(covariance)
+    weight = _weights(there, covariance)
+
+    def between(field: str) -> tuple[Matrix, Matrix]:
+        """Return the difference of a metric, and its mean of the first point, for each pair."""
+        mean = (weight * _of_rows(rows, field)[:, :, None]).sum(axis=0)
+        return mean - mean.T, mean
+
+    def error(figure: str, covariance: Matrix) -> Matrix:
+        """Return the standard error of the difference of one figure (`fd` or `kid`), for each pair."""
+        alone = np.square(_of_rows(rows, f"{figure}_se"))[:, :, None]
+        own = (weight**2 * np.where(paired, _variances(covariance), alone)).sum(axis=0)
+        both = np.where(paired, weight * weight.swapaxes(1, 2) * covariance, 0.0).sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(own + own.T - 2 * both)
+
+    exact = next(iter(points[0].values())).protocol.features == EXACT
+    plain, mean = between("fd")
+    value, kernel, infinity = (between(field)[0] for field in COMPARED)
+    value = plain if exact else np.where(np.isnan(value), plain, value)
+    value = np.where(abs(value) <= (EQUAL if exact else ROUNDING) * mean, 0.0, value)
+    agrees = np.all([np.isnan(check) | (check * value > 0) for check in (kernel, infinity)], axis=0)
+    return Differences(
+        value,
+        np.zeros_like(value) if exact else error("fd", covariance),
+        agrees,
+        kernel,
+        error("kid", _covariance(rows, "kid", evidence)),
+        2 / (1 / counts[:, None] + 1 / counts),
     )
-    if not math.isnan(paired.error):
-        return paired
-    apart = _difference([*mine.values()], [*theirs.values()], _variance_apart)
-    return paired if math.isnan(apart.error) else apart
 
 
-def _difference(
-    ours: Sequence[Row], others: Sequence[Row], variance: Callable[[str, Sequence[tuple[Row, float]]], float]
-) -> Difference:
-    """Return the difference of the means of two sets of rows.
+def _covariance(rows: Sequence[Sequence[Row | None]], figure: str, evidence: Evidence) -> Matrix:
+    """Return the covariance of the rows of each seed and pair, (seeds, points, points); NaN where it is not known."""
+    return np.array([evidence.between(figure, [row.cell if row else None for row in own]) for own in rows])
+
+
+def _variances(covariance: Matrix) -> Matrix:
+    """Return the variance of the first row of each pair, (seeds, points, 1)."""
+    return np.diagonal(covariance, axis1=1, axis2=2)[:, :, None]
+
+
+def _weights(there: NDArray[np.bool_], covariance: Matrix) -> Matrix:
+    """Return the weight of each seed in the mean of the first point of each pair, (seeds, points, points).
+
+    Of two points A and B, k seeds are paired, and A and B have m and l further ones, whose rows are independent. The
+    paired seeds have the share u of the mean of A, and v of that of B. With a covariance c of paired rows, and their
+    variances s and t, all as means over the seeds, the difference of the means has the least variance for
+
+        u = (k + v m c / s) / (k + m),    v = (k + u l c / t) / (k + l).
+
+    Without covariance all seeds of a row count alike. The more alike both rows are, the more the paired seeds count.
 
     Args:
-        variance: function that returns the variance of a weighted sum of one figure (`fd` or `kid`) over rows.
+        there: whether each point has a row of each seed, (seeds, points).
+        covariance: covariance of the rows of each pair of points and seed; NaN if they are not paired.
     """
-    if ours[0].protocol.features == EXACT:
-        one, other = _mean(ours, "fd"), _mean(others, "fd")
-        return Difference(0.0 if math.isclose(one, other) else one - other, 0.0)
-    value, *checks = (_mean(ours, field) - _mean(others, field) for field in COMPARED)
-    if abs(value) <= ROUNDING * _mean(ours, "fd"):
-        value = 0.0
-    agrees = all(check * value > 0 for check in checks if not math.isnan(check))
-    terms = [(row, 1 / len(ours)) for row in ours] + [(row, -1 / len(others)) for row in others]
-    return Difference(value, _root(variance("fd", terms)), agrees, checks[0], _root(variance("kid", terms)))
+    paired = ~np.isnan(covariance)
+    k = paired.sum(axis=0)
+    m = there.sum(axis=0)[:, None] - k
+    variance = np.where(paired, _variances(covariance), 0.0).sum(axis=0)
+    slope = np.divide(np.nansum(covariance, axis=0), variance, out=np.zeros(k.shape), where=variance > 0)
+    share = k * (k + m.T + m * slope) / ((k + m) * (k + m.T) - m * m.T * slope * slope.T)
+    own = np.divide(1 - share, m, out=np.zeros(k.shape), where=m > 0)
+    return np.where(paired, share / np.maximum(k, 1), own) * there[:, :, None]
 
 
-def _variance_apart(figure: str, terms: Sequence[tuple[Row, float]]) -> float:
-    """Return the variance of a weighted sum of one figure over independent rows; NaN if it is not known."""
-    errors = [(getattr(row.metrics, f"{figure}_se"), factor) for row, factor in terms]
-    return math.nan if any(error is None for error, _ in errors) else sum((error * by) ** 2 for error, by in errors)
-
-
-def _root(variance: float) -> float:
-    return math.sqrt(variance) if variance >= 0 else math.nan
+def _of_rows(rows: Sequence[Sequence[Row | None]], field: str) -> Matrix:
+    """Return a metric of rows, (seeds, points): NaN where a row lacks it, and 0 where there is no row."""
+    values = [[0.0 if row is None else getattr(row.metrics, field) for row in own] for own in rows]
+    return np.array(values, dtype=float)
 
 
 def _mean(rows: Sequence[Row], field: str) -> float:

@@ -20,7 +20,7 @@ from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_err
 from samplerzoo.bench.image_mean import DECIDING, NORMAL, deciding, interval, standard_error
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
-from samplerzoo.report.decide import named_rows, on_seeds
+from samplerzoo.report.decide import named_rows
 from samplerzoo.report.difference import Difference
 from samplerzoo.report.findings import MOST, most_usual
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
@@ -170,14 +170,14 @@ def findings(table: ErrorTable) -> list[str]:
     unknown, known = [], []
     for work in most_usual([work for work in table.budgets if len(table.beside(work)) > 1], MOST):
         best = table.best(work)
-        mean = _of_rows(table.ranked_by(best, work), table.errors)
-        where = f"At {work:g} evaluations{on_seeds(table.seeds(work))}"
+        mean = _of_rows(table.rows[best, work], table.errors)
+        where = f"At {work:g} evaluations{table.where(work)}"
         if not table.told(work):
             unknown.append(f"{where}: cannot tell. No row is told from the lowest, {best} ({mean}).")
             continue
         equal = [line for line in table.beside(work) if line != best and table.equals(line, work)]
         tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-        known.append(f"{where}{',' * (table.seeds(work) is not None)} the nearest is {best} ({mean}){tail}.")
+        known.append(f"{where} the nearest is {best} ({mean}){tail}.")
     return unknown + known
 
 

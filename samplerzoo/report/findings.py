@@ -11,7 +11,7 @@ from pandas import DataFrame
 from samplerzoo.bench.results import EXACT
 from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
-from samplerzoo.report.decide import Judge, Point, Tie, Verdict, on_seeds, pairings
+from samplerzoo.report.decide import Judge, Point, Tie, Verdict, pairings
 from samplerzoo.report.difference import Difference
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.report.tables import NOTHING, figure, interval, orders, recall, share, signed
@@ -93,8 +93,8 @@ def most_usual(budgets: Sequence[float], most: int) -> list[float]:
 
 
 def _best(judge: Judge, verdict: Verdict) -> str:
-    at = f"At {verdict.budget:g} evaluations{on_seeds(verdict.seeds)}"
-    best = _best_of(judge, verdict)
+    at = f"At {verdict.budget:g} evaluations{verdict.where}"
+    best = _named(judge, verdict.best)
     if verdict.decided:
         (line, _), difference = verdict.worse[0]
         by = f"by {interval(difference.value, difference.error)}"
@@ -113,11 +113,6 @@ def _some(names: Sequence[str]) -> Sequence[str]:
     return names if len(names) <= MOST_NAMES else [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"]
 
 
-def _best_of(judge: Judge, verdict: Verdict, *, evaluations: bool = False) -> str:
-    """Name the best point of a verdict, with its distance over the seeds that points are ranked on; see `_named`."""
-    return _named(judge, verdict.best, (verdict.distance, verdict.error), evaluations=evaluations)
-
-
 def needed(judge: Judge, tie: Tie) -> str:
     """Say how many images would make a difference significant, or why no number is given."""
     if tie.difference.value == 0:
@@ -129,7 +124,7 @@ def needed(judge: Judge, tie: Tie) -> str:
     size = f"a difference of this size ({signed(value, error)}{allowed})"
     if tie.images is None:
         return f"it is not known how many images are needed for {size}"
-    if tie.images <= (judge.protocol.images or 0):
+    if tie.images <= (judge.protocol.images or 0) * tie.difference.seeds:
         return f"more images are needed for {size}, since the other distances do not agree on its sign"
     return f"about {tie.images:,} images a row are needed for {size}"
 
@@ -143,17 +138,17 @@ def _cheapest(judge: Judge) -> Iterator[str]:
         return
     cheapest = min((tie for tie in verdict.ties), key=lambda tie: judge.points.at[tie.point, "work"], default=None)
     work = judge.points["work"]
-    best = _best_of(judge, verdict, evaluations=True)
+    best = _named(judge, verdict.best, evaluations=True)
     if cheapest is None or work[cheapest.point] >= work[verdict.best]:
         worse = "; every cheaper row is worse" * bool((work < work[verdict.best]).any())
         names = [plain(tie.point[0]) for tie in verdict.ties if work[tie.point] == work[verdict.best]]
         others = f"; not told from it: {_listed(_some(names))}" if names else ""
-        yield f"The lowest distance of all{on_seeds(verdict.seeds)} is that of {best}{worse}{others}."
+        yield f"The lowest distance of all{verdict.where} is that of {best}{worse}{others}."
         return
     difference = cheapest.difference
     most = f", at most {figure(_most(difference), 2)} above it" if difference.error else ""
     yield (
-        f"The cheapest row that is not told from the best of all{on_seeds(verdict.seeds)}, {best}, is "
+        f"The cheapest row that is not told from the best of all{verdict.where}, {best}, is "
         f"{_named(judge, cheapest.point, evaluations=True)}{most}."
     )
 
@@ -175,7 +170,7 @@ def _as_good_as(judge: Judge, baseline: Point) -> str:
     by = signed(excess[first].value, excess[first].error)
     return (
         f"The cheapest row that is not told to be worse than {aim} is {_named(judge, first, evaluations=True)}: the "
-        f"difference is {by}{_over_shared(judge, first, baseline)}."
+        f"difference is {by}."
     )
 
 
@@ -245,7 +240,7 @@ def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
         at, by = judge.points["work"], interval(difference.value, difference.error)
         yield (
             f"More evaluations do not always help: {plain(later[0])} is worse at {at[later]:g} than at {at[best]:g}, "
-            f"by {by}{_over_shared(judge, best, later)}. There, the error of the steps is not what counts most."
+            f"by {by}. There, the error of the steps is not what counts most."
         )
     if floor is not None and not math.isnan(floor.error):
         errors = (judge.points["error"] ** 2 + floor.error**2) ** 0.5
@@ -256,12 +251,6 @@ def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
                 f"{_named(judge, lowest, evaluations=True)} is nearer to the reference than other real images are "
                 f"({interval(*floor)})."
             )
-
-
-def _over_shared(judge: Judge, one: Point, other: Point) -> str:
-    """Say that a difference is over the seeds that two points share; an empty text if neither has others."""
-    first, second = ({*judge.points.at[point, "rows"]} for point in (one, other))
-    return " on the seeds that both have" if first != second and first & second else ""
 
 
 def _bonferroni_width(judge: Judge) -> float:
@@ -308,18 +297,11 @@ def _stays_below(points: DataFrame) -> Iterator[str]:
         yield f"The fewest evaluations from which on the distance stays below a goal: {'; '.join(goals)}."
 
 
-def _named(
-    judge: Judge, point: Point, measured: tuple[float, float] | None = None, *, evaluations: bool = False
-) -> str:
-    """Name a point with its distance: `unipc (0.42 ± 0.02)`, or `unipc at 10 evaluations (0.42 ± 0.02)`.
-
-    Args:
-        measured: distance and standard error; by default those over all seeds.
-    """
+def _named(judge: Judge, point: Point, *, evaluations: bool = False) -> str:
+    """Name a point with its distance: `unipc (0.42 ± 0.02)`, or `unipc at 10 evaluations (0.42 ± 0.02)`."""
     row = judge.points.loc[point]
-    distance, error = measured or (row["distance"], row["error"])
     at = f" at {row['work']:,g} evaluation{'' if row['work'] == 1 else 's'}" if evaluations else ""
-    return f"{plain(point[0])}{at} ({interval(distance, error)})"
+    return f"{plain(point[0])}{at} ({interval(row['distance'], row['error'])})"
 
 
 def _listed(words: Sequence[str]) -> str:

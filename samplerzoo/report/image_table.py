@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samplerzoo.bench.results import Protocol, Row
-from samplerzoo.report.decide import LEVEL, common_seeds, holm, lowest, pairings
+from samplerzoo.report.decide import LEVEL, SAME_NOISE, holm, lowest, pairings
 from samplerzoo.report.difference import Difference
 from samplerzoo.report.series import columns
 
@@ -64,15 +64,6 @@ class ImageTable:
         """Return the lines of a column."""
         return [line for line, own in self.rows if own == work]
 
-    def seeds(self, work: float) -> list[int] | None:
-        """Return the seeds on which the lines of a column are ranked; None if each is ranked on all of its own."""
-        return common_seeds([{row.recipe.seed: row for row in self.rows[line, work]} for line in self.beside(work)])
-
-    def ranked_by(self, line: str, work: float) -> list[Row]:
-        """Return the rows of a line by which it is ranked in a column: those of the seeds that all lines have."""
-        seeds, rows = self.seeds(work), self.rows[line, work]
-        return [row for row in rows if seeds is None or row.recipe.seed in seeds]
-
     def cost(self, rows: Sequence[Row]) -> float:
         """Return the figure by which rows that differ in their seeds alone are ranked; the lowest is the best."""
         raise NotImplementedError
@@ -87,8 +78,12 @@ class ImageTable:
         return 0.0
 
     def best(self, work: float) -> str:
-        """Return the best line of a column, over the seeds that all lines have; see `decide.lowest`."""
+        """Return the best line of a column, over all seeds of each; see `decide.lowest`."""
         return self._judged(work, LEVEL)[0]
+
+    def where(self, work: float) -> str:
+        """Return SAME_NOISE if another line of a column has a better figure than the best one, else an empty text."""
+        return SAME_NOISE * (self.best(work) != self._ranked(work)[0])
 
     def told(self, work: float, level: float = LEVEL) -> set[str]:
         """Return the lines of a column that are significantly worse than the best one, by Holm's correction over it.
@@ -106,8 +101,10 @@ class ImageTable:
             corrected = holm([1.0 if self.few else each.p for each in found], pairings(len(lines)))
             return [p < level and abs(each.value) > self.least for p, each in zip(corrected, found, strict=True)]
 
-        ranked = sorted(lines, key=lambda line: self.cost(self.ranked_by(line, work)))
-        return lowest(ranked, lambda one, other: self.excess(one, other, work), told)
+        return lowest(self._ranked(work), lambda one, other: self.excess(one, other, work), told)
+
+    def _ranked(self, work: float) -> list[str]:
+        return sorted(self.beside(work), key=lambda line: self.cost(self.rows[line, work]))
 
     def undecided(self, level: float) -> dict[float, set[str]]:
         """Return the columns in which not every other line is significantly worse than the best.

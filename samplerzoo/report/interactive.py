@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas import DataFrame
 from PIL import Image
 
 from samplerzoo import images
@@ -33,8 +32,7 @@ from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
 from samplerzoo.report import errors, tables
-from samplerzoo.report.decide import common_seeds, on_seeds
-from samplerzoo.report.difference import COMPARED, ROUNDING, distance_of
+from samplerzoo.report.difference import EQUAL, ROUNDING, differences, distance_of
 from samplerzoo.report.errors import by_seed, pairs
 from samplerzoo.report.image_table import FEW
 from samplerzoo.report.line_names import name_lines, number, numbered, settings
@@ -62,9 +60,6 @@ MOST_BOOTSTRAPS = 80
 
 DIGITS, ALL_DIGITS = 6, 17
 """Significant digits of most figures, and of the figures that decide which point is the lowest."""
-
-EQUAL = 1e-9
-"""Largest relative difference of exact distances that counts as none: the default of `math.isclose`."""
 
 Matrix = NDArray[np.float64]
 
@@ -250,85 +245,13 @@ def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence) ->
         "± is a 95% interval, of these images on this network. What few images add to it is taken off, so that it may "
         "be below 0."
     )
-    differences, errors, agree = _of_distances(spots, evidence) if len(spots) <= MOST_PAIRS else (None, None, None)
+    pairs = differences([spot.rows for spot in spots], evidence) if len(spots) <= MOST_PAIRS else None
     return Table(
-        protocol, f"Fréchet distance, {protocol.metric}", about, spots, distance_of, differences, errors, hurt,
-        floor_of(along([row for spot in spots for row in spot.rows.values()], "steps")), agree=agree,
+        protocol, f"Fréchet distance, {protocol.metric}", about, spots, distance_of,
+        pairs and pairs.value, pairs and pairs.error, hurt,
+        floor_of(along([row for spot in spots for row in spot.rows.values()], "steps")), agree=pairs and pairs.agrees,
         rounding=EQUAL if protocol.features == EXACT else ROUNDING,
     )  # fmt: skip
-
-
-def _of_distances(spots: Sequence[Spot], evidence: Evidence) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
-    """Return the differences of all pairs, their standard errors, and whether the other figures agree on the sign.
-
-    Each result has the shape (spots, spots). It equals `decide.difference`, for all pairs at once.
-    """
-    exact = spots[0].row.protocol.features == EXACT
-    count = len(spots)
-    rows = [(place, seed, row) for place, spot in enumerate(spots) for seed, row in spot.rows.items()]
-    at = {(place, seed): index for index, (place, seed, _) in enumerate(rows)}
-    covariance = _covariance([row.cell for _, _, row in rows], None if exact else evidence.covariance.get("fd"))
-    if exact:
-        covariance = np.zeros_like(covariance)
-    of_seed = {
-        seed: [place for place, spot in enumerate(spots) if seed in spot.rows]
-        for seed in sorted({seed for spot in spots for seed in spot.rows})
-    }
-    shared, variance = np.zeros((count, count)), np.zeros((count, count))
-    for one, here in of_seed.items():
-        shared[np.ix_(here, here)] += 1
-        for other, there in of_seed.items():
-            both = [place for place in here if place in there]
-            own, theirs = ([at[place, seed] for place in both] for seed in (one, other))
-            c = covariance[np.ix_(own, theirs)]
-            variance[np.ix_(both, both)] += np.diag(c)[:, None] + np.diag(c) - c - c.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        c = _mean_blocks(covariance, [[at[place, seed] for seed in spot.rows] for place, spot in enumerate(spots)])
-        squares = np.where(shared > 0, variance / shared**2, np.diag(c)[:, None] + np.diag(c) - c - c.T)
-        squares = np.where(squares >= 0, squares, math.nan)
-        alone = np.square([distance_of([*spot.rows.values()])[1] for spot in spots])
-        apart = alone[:, None] + alone  # of rows that were never measured side by side
-        paired = ~np.isnan(squares) | np.isnan(apart)
-
-        def means(of_row: Callable[[Row], float | None]) -> Matrix:
-            """Return the mean of the first spot of each pair, over the seeds on which the pair is compared."""
-            total = np.zeros((count, count))
-            for seed, here in of_seed.items():
-                total[np.ix_(here, here)] += np.array([of_row(spots[it].rows[seed]) for it in here], float)[:, None]
-            every = np.array([spot.mean(of_row) for spot in spots])[:, None]
-            return np.where((shared > 0) & paired, total / shared, every)
-
-        def between(of_row: Callable[[Row], float | None]) -> Matrix:
-            found = means(of_row)
-            return found - found.T
-
-        def plain(row: Row) -> float:
-            assert row.metrics is not None
-            return row.metrics.fd
-
-        removed, *checks = (between(lambda row, name=name: getattr(row.metrics, name)) for name in COMPARED)  # type: ignore[misc]
-        values = between(plain) if exact else np.where(np.isnan(removed), between(plain), removed)
-        values = np.where(abs(values) <= (EQUAL if exact else ROUNDING) * means(plain), 0.0, values)
-        agree = np.all([np.isnan(check) | (check * values > 0) for check in checks], axis=0)
-        return values, np.sqrt(np.where(paired, squares, apart)), agree
-
-
-def _covariance(cells: Sequence[str], known: DataFrame | None) -> Matrix:
-    """Return the covariances of the figures of cells, (N, N); NaN where they are not known."""
-    if known is None:
-        return np.full((len(cells), len(cells)), math.nan)
-    known = known.loc[~known.index.duplicated(), ~known.columns.duplicated()]  # two folders may hold the same cell
-    return known.reindex(index=cells, columns=cells).to_numpy(dtype=float)
-
-
-def _mean_blocks(values: Matrix, groups: Sequence[Sequence[int]]) -> Matrix:
-    """Return the mean of each block of a matrix, the rows of one group and the columns of another, (groups, groups)."""
-    starts = np.cumsum([0, *map(len, groups[:-1])])
-    order = [index for group in groups for index in group]
-    sums = np.add.reduceat(np.add.reduceat(values[np.ix_(order, order)], starts, axis=0), starts, axis=1)
-    sizes = np.array([*map(len, groups)])
-    means: Matrix = sums / (sizes[:, None] * sizes)
-    return means
 
 
 def _errors(protocol: Protocol, found: Places) -> Table:
@@ -393,8 +316,6 @@ def _section(
     spots, protocol, budgets = table.spots, table.protocol, _columns(table.spots)
     figures = [_figure(table, [*spot.rows.values()]) for spot in spots]
     blind = all(it["error"] is None for it in figures)
-    ranked = {budget: common_seeds([spot.rows for spot, own in zip(spots, budgets, strict=True) if own == budget])
-              for budget in sorted({*budgets})}  # fmt: skip
     return {
         "title": f"{protocol.model}: {protocol.measure}" + ", without intervals" * blind,
         "measure": table.measure,
@@ -411,8 +332,7 @@ def _section(
         "points": [
             _point(spot, str(spot.folder) if len(folders) > 1 else None)
             | figure
-            | {"budget": budget, "on_seeds": on_seeds(ranked[budget])}
-            | {"ranked": None if (seeds := ranked[budget]) is None else _figure(table, [spot.rows[it] for it in seeds])}
+            | {"budget": budget}
             | pictures.of(spot, table.hurt)
             for spot, figure, budget in zip(spots, figures, budgets, strict=True)
         ],

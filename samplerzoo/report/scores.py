@@ -12,7 +12,6 @@ from statistics import fmean
 
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import SCORE, Protocol, Row
-from samplerzoo.report.decide import on_seeds
 from samplerzoo.report.difference import Difference
 from samplerzoo.report.errors import DIGITS
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
@@ -100,11 +99,11 @@ def findings(table: ScoreTable) -> list[str]:
     for work in table.budgets:
         best, lines = table.best(work), table.beside(work)
         equal = [line for line in lines if line != best and line not in table.told(work)]
-        mean = _figure(table.ranked_by(best, work))
-        where = f"At {work:g} evaluations{on_seeds(table.seeds(work))}"
+        mean = _figure(table.rows[best, work])
+        where = f"At {work:g} evaluations{table.where(work)}"
         if table.told(work):
             tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            found.append(f"{where}{',' * (table.seeds(work) is not None)} the highest is {best} ({mean}){tail}.")
+            found.append(f"{where} the highest is {best} ({mean}){tail}.")
         elif equal:
             found.append(f"{where}: cannot tell. No row is told from the highest, {best} ({mean}).")
     return found
