@@ -227,7 +227,7 @@ def full_table(judge: Judge, baseline: Point) -> str:
     columns["distance"] = [*distances(points)]
     if not judge.blind:
         columns["against the baseline"] = [*map(signed, points["against value"], points["against error"])]
-        columns[code(judge.protocol.metric)] = [*map(figure, points[FD])]
+        columns[code(judge.protocol.metric)] = [*map(interval, points[FD], points["error"])]
         if points["metrics.fd_infinity"].notna().any():
             columns["at infinity, from n/2 and n"] = [*map(interval, points["metrics.fd_infinity"], points["error"])]
     if points["metrics.kid"].notna().any():
