@@ -101,17 +101,24 @@ def influence_file(cell: Path, protocol: Protocol) -> Path:
     return features_folder(cell, protocol.features_id) / name
 
 
-def gather(places: Iterable[tuple[Path, Row]]) -> dict[Protocol, Evidence]:
+def of_folder(folder: Path, row: Row) -> Row:
+    """Return a row with the folder in the name of its cell, since two folders may hold a cell of one name."""
+    return row.model_copy(update={"cell": f"{folder} {row.cell}"})
+
+
+def gather(places: Iterable[tuple[Path, Row]], *, apart: bool = False) -> dict[Protocol, Evidence]:
     """Compute the covariances of the rows whose cells still exist.
 
     Args:
         places: rows, each with its benchmark folder. Rows of several folders can be compared.
+        apart: whether cells are named with their folder, as by `of_folder`.
     """
     found: dict[Protocol, dict[int, list[tuple[str, Path]]]] = {}
     files: list[tuple[Row, Path]] = []
     for folder, row in places:
         file = influence_file(folder / shards.CELLS / row.cell, row.protocol)
         if file.is_file():
+            row = of_folder(folder, row) if apart else row
             of_seed = found.setdefault(row.protocol, {}).setdefault(row.recipe.seed, [])
             of_seed.append((row.cell, file))
             files.append((row, file))

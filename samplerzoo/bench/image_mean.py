@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+
+Interval = tuple[float, float | None, float | None]
+"""Mean, and the ends of its interval, which are None if they are not known."""
 
 RESAMPLES, CONFIDENCE = 2000, 0.95
 """Number of bootstrap samples of the images, and confidence level of the intervals."""
@@ -37,6 +42,26 @@ def interval(values: Values, error: float | None = None) -> tuple[float, float, 
     mean, half = float(values.mean()), NORMAL * (standard_error(values) if error is None else error)
     low, high = np.clip([mean - half, mean + half], values.min(), values.max())
     return mean, float(low), float(high)
+
+
+def pooled(means: Sequence[Interval]) -> tuple[float, float, float]:
+    """Return the mean of the means of several seeds, and the ends of its 95% interval; NaN if that of one is not known.
+
+    Args:
+        means: each mean with the ends of its interval, which are None if they are not known.
+    """
+    mean = fmean(value for value, _, _ in means)
+    if len(means) == 1:
+        low, high = (math.nan if end is None else end for end in means[0][1:])
+        return mean, low, high
+    half = NORMAL * math.hypot(*map(error_of, means)) / len(means)
+    return mean, mean - half, mean + half
+
+
+def error_of(mean: Interval) -> float:
+    """Return the standard error that gives a mean its interval; NaN if it has none."""
+    _, low, high = mean
+    return math.nan if low is None or high is None else (high - low) / 2 / NORMAL
 
 
 def standard_error(values: Values) -> float:

@@ -28,7 +28,7 @@ from samplerzoo.metrics.evaluate import Measurement, compute_metrics
 from samplerzoo.metrics.reference import UnfitReference
 from samplerzoo.metrics.reference_store import obtain_reference
 from samplerzoo.models.exact import ExactOptions
-from samplerzoo.models.folder import is_exact
+from samplerzoo.models.folder import is_exact, pretrained
 from samplerzoo.models.load import ModelFolder
 
 NO_FLOOR = "none"
@@ -129,8 +129,10 @@ class Meter:
         known: dict[str, Any] = {}
         with suppress(ZooError):
             known = ModelFolder.open(self._suite.model, self._suite.reading).info.data
-        whose = "the data that it was trained on" if "dataset" in known else "your images DATA"
-        data, split = known.get("dataset", "DATA"), known.get("split", "train")
+        data, split = known.get("dataset"), known.get("split", "train")
+        if data is None or (self._suite.model in pretrained() and not Path(data).exists()):
+            data = "DATA"  # of a model that comes with samplerzoo, the data are where it was trained
+        whose = "your images DATA" if data == "DATA" else "the data that it was trained on"
         output = f"{self._features.name}.safetensors"
         words = ["samplerzoo", "ref", "make", data, "--split", split, "--features", self._spec, "-o", output]
         return f"make a reference of {whose} with `{shlex.join(words)}`, then add --reference {output}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pandas import DataFrame, Series
 
-from samplerzoo.bench.evidence import Evidence, gather
+from samplerzoo.bench.evidence import Evidence, gather, of_folder
 from samplerzoo.bench.results import Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.report.difference import difference
@@ -27,7 +27,8 @@ def compare(folders: Sequence[Path]) -> str:
     """
     folders = distinct(folders)
     every = [(folder, row) for folder in folders for row in read_some(folder)]
-    measured = [(str(folder), row) for folder, row in every if row.metrics is not None]
+    places = [(folder, row) for folder, row in every if row.metrics is not None]
+    measured = [(str(folder), of_folder(folder, row)) for folder, row in places]
     by_error: dict[Protocol, list[tuple[Path, Row]]] = {}
     for folder, row in every:
         if row.error is not None:
@@ -39,7 +40,7 @@ def compare(folders: Sequence[Path]) -> str:
     protocols = [*tables, *by_error]
     if not protocols:
         raise UsageError("these folders hold scores of images alone: `samplerzoo report FOLDER` shows those of each")
-    evidence = gather((Path(folder), row) for folder, row in measured)
+    evidence = gather(places, apart=True)
     parts = [part for protocol, own in tables.items() for part in _table(protocol, own, protocols, evidence)]
     for protocol, found in by_error.items():
         parts += [_title(protocol, protocols), *compared_errors(found, folders)]
@@ -82,8 +83,8 @@ def _change(old: Series, new: Series, evidence: Evidence) -> str:
     """Write the difference of two figures, new minus old; a dash if either is missing."""
     if math.isnan(old["distance"]) or math.isnan(new["distance"]):
         return NOTHING
-    if [row.cell for row in old["rows"].values()] == [row.cell for row in new["rows"].values()]:
-        return signed(new["distance"] - old["distance"])  # the same images, so the difference has no error
+    if [row.metrics for row in old["rows"].values()] == [row.metrics for row in new["rows"].values()]:
+        return signed(0.0)  # the same images, as in a copy of a folder
     found = difference(new["rows"], old["rows"], evidence)
     return signed(found.value, found.error)
 

@@ -116,7 +116,7 @@ class Judge:
 
     def __init__(self, protocol: Protocol, points: DataFrame, evidence: Evidence, level: float = LEVEL) -> None:
         self.protocol, self.points, self.level = protocol, points.assign(budget=budgets(points)), level
-        self._evidence = evidence
+        self.evidence = evidence
         self._rows: dict[Point, dict[int, Row]] = points["rows"].to_dict()
 
     @property
@@ -126,7 +126,7 @@ class Judge:
 
     def difference(self, one: Point, other: Point) -> Difference:
         """Return the difference `one - other`, image by image where both share a seed."""
-        return difference(self._rows[one], self._rows[other], self._evidence)
+        return difference(self._rows[one], self._rows[other], self.evidence)
 
     def verdicts(self) -> list[Verdict]:
         """Judge every column of two points or more."""
@@ -204,27 +204,33 @@ class Judge:
 
     def _paired(self, one: Row, other: Row) -> bool:
         """Tell whether the covariance of two rows is known."""
-        return not math.isnan(self._evidence.between("fd", [one.cell, other.cell])[0, 1])
+        return not math.isnan(self.evidence.between("fd", [one.cell, other.cell])[0, 1])
 
     def tie(self, point: Point, found: Difference, comparisons: int) -> Tie:
         """Say of a difference that is not significant how many images would make it so."""
-        return Tie(point, found, self._images(found, comparisons), self._careful(comparisons))
+        careful = bonferroni(self.level, comparisons)
+        return Tie(point, found, images_needed(self.protocol.images, found, careful), careful)
 
-    def _images(self, difference: Difference, comparisons: int) -> int | None:
-        """Return how many images a row needs to make a difference of this size significant, rounded up to two digits.
 
-        The number is None if it is not known.
-        """
-        if self.protocol.images is None or math.isnan(difference.error) or not difference.value:
-            return None
-        images = self.protocol.images * difference.seeds
-        exact = max(images * (self._careful(comparisons) * difference.error / difference.value) ** 2, 1.0)
-        digit = 10 ** max(math.floor(math.log10(exact)) - 1, 0)
-        return math.ceil(exact / digit) * digit
+def bonferroni(level: float, comparisons: int) -> float:
+    """Return the standard errors from 0 at which one of so many differences is significant (Bonferroni)."""
+    return NormalDist().inv_cdf(1 - level / 2 / comparisons)
 
-    def _careful(self, comparisons: int) -> float:
-        """Return the standard errors from 0 at which one of so many differences is significant (Bonferroni)."""
-        return NormalDist().inv_cdf(1 - self.level / 2 / comparisons)
+
+def images_needed(images: int | None, difference: Difference, careful: float) -> int | None:
+    """Return how many images a row needs to make a difference of this size significant, rounded up to two digits.
+
+    The number is None if it is not known.
+
+    Args:
+        images: images of each seed of a row.
+        careful: standard errors from 0 at which the difference is significant.
+    """
+    if images is None or math.isnan(difference.error) or not difference.value:
+        return None
+    exact = max(images * difference.seeds * (careful * difference.error / difference.value) ** 2, 1.0)
+    digit = 10 ** max(math.floor(math.log10(exact)) - 1, 0)
+    return math.ceil(exact / digit) * digit
 
 
 def lowest(

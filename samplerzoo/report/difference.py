@@ -1,8 +1,7 @@
 """Differences of the distances of rows, with their errors: image by image where rows were made from the same noise.
 
 A row is the mean over all of its seeds. Of two rows with the same seeds the difference is that of these means. Where a
-row has further seeds, they correct its mean, and count for less the more alike the images of both rows are (see
-`_shares`).
+row has further seeds, these count for less the more alike the images of both rows are (see `weights`).
 
 If an error is not known, the difference is not significant. If the errors of both rows are known, but not their
 covariance, the rows are taken as independent, which makes fewer differences significant.
@@ -36,6 +35,9 @@ Matrix = NDArray[np.float64]
 
 Seeded = Mapping[int, Row]
 """Rows of a point, by seed."""
+
+Rows = Sequence[Sequence[Row | None]]
+"""Rows by seed and point; None where a point has no row of a seed."""
 
 
 @dataclass(frozen=True)
@@ -104,26 +106,14 @@ def differences(points: Sequence[Seeded], evidence: Evidence) -> Differences:
     Args:
         evidence: covariances of the figures of their cells.
     """
-    numbers = sorted({*itertools.chain.from_iterable(points)})
-    rows = [[own.get(seed) for own in points] for seed in numbers]
-    there = np.array([[row is not None for row in own] for own in rows])  # (seeds, points)
-    counts = there.sum(axis=0)
-    covariance = _covariance(rows, "fd", evidence)
-    paired = ~np.isnan(covariance)
-    weight = _weights(there, covariance)
+    rows = by_seed(points)
+    pairs = Pairs(rows, "fd", evidence)
 
     def between(field: str) -> tuple[Matrix, Matrix]:
-        """Return the difference of a metric, and its mean of the first point, for each pair."""
-        mean = (weight * _of_rows(rows, field)[:, :, None]).sum(axis=0)
-        return mean - mean.T, mean
+        return pairs.between(_of_rows(rows, field))
 
-    def error(figure: str, covariance: Matrix) -> Matrix:
-        """Return the standard error of the difference of one figure (`fd` or `kid`), for each pair."""
-        alone = np.square(_of_rows(rows, f"{figure}_se"))[:, :, None]
-        own = (weight**2 * np.where(paired, _variances(covariance), alone)).sum(axis=0)
-        both = np.where(paired, weight * weight.swapaxes(1, 2) * covariance, 0.0).sum(axis=0)
-        with np.errstate(invalid="ignore"):
-            return np.sqrt(own + own.T - 2 * both)
+    def error(figure: str) -> Matrix:
+        return pairs.error(_of_rows(rows, f"{figure}_se"), covariances(rows, figure, evidence))
 
     exact = next(iter(points[0].values())).protocol.features == EXACT
     plain, mean = between("fd")
@@ -133,25 +123,65 @@ def differences(points: Sequence[Seeded], evidence: Evidence) -> Differences:
     agrees = np.all([np.isnan(check) | (check * value > 0) for check in (kernel, infinity)], axis=0)
     return Differences(
         value,
-        np.zeros_like(value) if exact else error("fd", covariance),
+        np.zeros_like(value) if exact else error("fd"),
         agrees,
         kernel,
-        error("kid", _covariance(rows, "kid", evidence)),
-        2 / (1 / counts[:, None] + 1 / counts),
+        error("kid"),
+        pairs.seeds,
     )
 
 
-def _covariance(rows: Sequence[Sequence[Row | None]], figure: str, evidence: Evidence) -> Matrix:
+def by_seed(points: Sequence[Seeded]) -> Rows:
+    """Arrange the rows of points by seed."""
+    return [[own.get(seed) for own in points] for seed in sorted({*itertools.chain.from_iterable(points)})]
+
+
+def covariances(rows: Rows, figure: str, evidence: Evidence) -> Matrix:
     """Return the covariance of the rows of each seed and pair, (seeds, points, points); NaN where it is not known."""
     return np.array([evidence.between(figure, [row.cell if row else None for row in own]) for own in rows])
 
 
-def _variances(covariance: Matrix) -> Matrix:
-    """Return the variance of the first row of each pair, (seeds, points, 1)."""
-    return np.diagonal(covariance, axis1=1, axis2=2)[:, :, None]
+class Pairs:
+    """Pairs of points, each compared over all seeds of both; see `weights`.
+
+    Args:
+        rows: rows of the points.
+        figure: figure by whose covariances the seeds are weighted.
+        evidence: covariances of the figures of their cells.
+
+    Attributes:
+        seeds: number of seeds that each difference is of, the harmonic mean of those of both points.
+    """
+
+    def __init__(self, rows: Rows, figure: str, evidence: Evidence) -> None:
+        there = np.array([[row is not None for row in own] for own in rows])
+        covariance = covariances(rows, figure, evidence)
+        self._paired, self._weight = ~np.isnan(covariance), weights(there, covariance)
+        counts = there.sum(axis=0)
+        self.seeds = 2 / (1 / counts[:, None] + 1 / counts)
+
+    def between(self, values: Matrix) -> tuple[Matrix, Matrix]:
+        """Return the difference of each pair, and the mean of its first point, from the values of rows."""
+        mean = (self._weight * values[:, :, None]).sum(axis=0)
+        return mean - mean.T, mean
+
+    def error(self, alone: Matrix, covariance: Matrix) -> Matrix:
+        """Return the standard error of the difference of each pair.
+
+        Args:
+            alone: standard error of each row, (seeds, points), which counts where rows are not paired. Where it is NaN,
+                the variance of the evidence counts.
+            covariance: covariance of the rows of each pair; see `covariances`.
+        """
+        by_itself = np.square(alone)[:, :, None]
+        own = self._weight**2 * np.where(self._paired | np.isnan(by_itself), _variances(covariance), by_itself)
+        both = np.where(self._paired, self._weight * self._weight.swapaxes(1, 2) * covariance, 0.0)
+        total = own.sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(total + total.T - 2 * both.sum(axis=0))
 
 
-def _weights(there: NDArray[np.bool_], covariance: Matrix) -> Matrix:
+def weights(there: NDArray[np.bool_], covariance: Matrix) -> Matrix:
     """Return the weight of each seed in the mean of the first point of each pair, (seeds, points, points).
 
     Of two points A and B, k seeds are paired, and A and B have m and l further ones, whose rows are independent. The
@@ -160,7 +190,8 @@ def _weights(there: NDArray[np.bool_], covariance: Matrix) -> Matrix:
 
         u = (k + v m c / s) / (k + m),    v = (k + u l c / t) / (k + l).
 
-    Without covariance all seeds of a row count alike. The more alike both rows are, the more the paired seeds count.
+    Without covariance all seeds of a row count alike. The more alike both rows are, the more the paired seeds count,
+    up to all: c / s and c / t count as 1 where they are larger, so that no weight is below 0.
 
     Args:
         there: whether each point has a row of each seed, (seeds, points).
@@ -170,13 +201,18 @@ def _weights(there: NDArray[np.bool_], covariance: Matrix) -> Matrix:
     k = paired.sum(axis=0)
     m = there.sum(axis=0)[:, None] - k
     variance = np.where(paired, _variances(covariance), 0.0).sum(axis=0)
-    slope = np.divide(np.nansum(covariance, axis=0), variance, out=np.zeros(k.shape), where=variance > 0)
+    slope = np.divide(np.nansum(covariance, axis=0), variance, out=np.zeros(k.shape), where=variance > 0).clip(0, 1)
     share = k * (k + m.T + m * slope) / ((k + m) * (k + m.T) - m * m.T * slope * slope.T)
     own = np.divide(1 - share, m, out=np.zeros(k.shape), where=m > 0)
     return np.where(paired, share / np.maximum(k, 1), own) * there[:, :, None]
 
 
-def _of_rows(rows: Sequence[Sequence[Row | None]], field: str) -> Matrix:
+def _variances(covariance: Matrix) -> Matrix:
+    """Return the variance of the first row of each pair, (seeds, points, 1)."""
+    return np.diagonal(covariance, axis1=1, axis2=2)[:, :, None]
+
+
+def _of_rows(rows: Rows, field: str) -> Matrix:
     """Return a metric of rows, (seeds, points): NaN where a row lacks it, and 0 where there is no row."""
     values = [[0.0 if row is None else getattr(row.metrics, field) for row in own] for own in rows]
     return np.array(values, dtype=float)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import harmonic_mean
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from samplerzoo.bench.image_errors import STOCHASTIC, collect_errors, gather_errors
-from samplerzoo.bench.image_mean import DECIDING, NORMAL, deciding, interval, standard_error
+from samplerzoo.bench.image_mean import DECIDING, NORMAL, deciding, interval, pooled, standard_error
 from samplerzoo.bench.results import Row
 from samplerzoo.errors import UsageError
 from samplerzoo.report.decide import named_rows
-from samplerzoo.report.difference import Difference
+from samplerzoo.report.difference import Difference, weights
 from samplerzoo.report.findings import MOST, most_usual
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
@@ -68,10 +69,10 @@ class ErrorTable(ImageTable):
         return by_seed(self.rows[line, work], self.errors)
 
     def difference(self, line: str, other: str, work: float) -> tuple[float, float, float] | None:
-        """Return the mean of `line - other`, image by image, and its interval; None if rows or images are missing."""
+        """Return the mean of `line - other` and its interval; None if rows or images are missing."""
         if (line, work) not in self.rows or (other, work) not in self.rows:
             return None
-        found = pairs(self.seeded(line, work), self.seeded(other, work))
+        found = contrasts(self.seeded(line, work), self.seeded(other, work))
         return interval(found) if len(found) else None
 
     @functools.cached_property
@@ -99,7 +100,7 @@ class ErrorTable(ImageTable):
         return [_pooled(seeded) for seeded in known]
 
     def baseline(self, wanted: str | None = None) -> str:
-        """Return the line that others are compared with: by default the one that is the best most often.
+        """Return the line that others are compared with; see `usual_baseline` for the default.
 
         Args:
             wanted: start of a line's name, as in `ddim eta 0`; evaluations behind it, as in `ddim eta 0@10`, are
@@ -114,8 +115,7 @@ class ErrorTable(ImageTable):
             if not named:
                 raise UsageError(f"no row {wanted!r} to compare with; there are: {', '.join(self.lines)}")
             return named[0][0]
-        best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
-        return max(self.lines, key=lambda line: (best.count(line), len([w for n, w in self.rows if n == line])))
+        return self.usual_baseline
 
     def baseline_row(self, wanted: str | None = None) -> Row:
         """Return the baseline's row with the wanted number of evaluations, else its cheapest row; see `baseline`."""
@@ -140,11 +140,12 @@ class ErrorTable(ImageTable):
         return line not in self.told(work)
 
     def excess(self, line: str, other: str, work: float) -> Difference:
-        """Return the difference `line - other`, image by image; NaN if images are gone."""
-        values = pairs(self.seeded(line, work), self.seeded(other, work))
-        return (
-            Difference(float(values.mean()), standard_error(values)) if len(values) else Difference(math.nan, math.nan)
-        )
+        """Return the difference `line - other`; NaN if images are gone."""
+        mine, theirs = self.seeded(line, work), self.seeded(other, work)
+        values = contrasts(mine, theirs)
+        if not len(values):
+            return Difference(math.nan, math.nan)
+        return Difference(float(values.mean()), standard_error(values), seeds=harmonic_mean([len(mine), len(theirs)]))
 
 
 def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
@@ -173,7 +174,9 @@ def findings(table: ErrorTable) -> list[str]:
         mean = _of_rows(table.rows[best, work], table.errors)
         where = f"At {work:g} evaluations{table.where(work)}"
         if not table.told(work):
-            unknown.append(f"{where}: cannot tell. No row is told from the lowest, {best} ({mean}).")
+            unknown.append(
+                f"{where}: cannot tell. No row is told from the lowest, {best} ({mean}){table.needed(work)}."
+            )
             continue
         equal = [line for line in table.beside(work) if line != best and table.equals(line, work)]
         tail = f"; not told from it: {', '.join(equal)}" if equal else ""
@@ -211,7 +214,7 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
         asked = [] if wanted is None else [place for place in table.points.index if place[0] == table.baseline(wanted)]
         for name, alt in save_cost_plots(table.points, table.protocol, None, folder, stem, asked).items():
             yield f"![{plain(alt)}]({name})"
-        bold = "" if table.few else ", in bold the lowest of each column and what is not told from it"
+        bold = "" if table.few else ", in bold the nearest of each column and what is not told from it"
         yield f"Error by evaluations of the network{bold}:"
         yield _means(table)
         gone = table.without_images()
@@ -223,7 +226,10 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
         baseline = table.baseline(wanted)
         differences = "" if table.few else _differences(table, baseline)
         if differences:
-            yield f"Difference to {plain(baseline)}, image by image, with its interval:\n\n{differences}"
+            yield (
+                f"Difference to {plain(baseline)}, image by image where both share a seed, with its interval:\n\n"
+                f"{differences}"
+            )
         in_features = _in_features(table)
         if in_features:
             yield f"Distance in the features, by evaluations:\n\n{in_features}"
@@ -246,8 +252,8 @@ def compared_errors(found: Sequence[tuple[Path, Row]], folders: Sequence[Path]) 
         seeded = [by_seed(rows.get(folder, ()), errors[folder]) for folder in folders]
         texts = [_of_rows(rows.get(folder, ()), errors[folder]) for folder in folders]
         if len(folders) == 2:
-            paired = pairs(*reversed(seeded))
-            texts.append(_with_interval(*interval(paired)) if len(paired) >= FEW else NOTHING)
+            change = contrasts(*reversed(seeded))
+            texts.append(_with_interval(*interval(change)) if len(change) >= FEW else NOTHING)
         work = next(iter(rows.values()))[0].cost.work
         body.append([plain(lines.categories[code]), number(steps), f"{work:g}", *texts])
     yield markdown(["", "steps", "NFE", *(plain(str(it)) for it in folders), *["change"][: len(folders) == 2]], body)
@@ -258,10 +264,28 @@ def by_seed(rows: Sequence[Row], errors: Mapping[str, Errors]) -> Seeded:
     return {row.recipe.seed: errors[row.cell] for row in rows if row.cell in errors}
 
 
-def pairs(mine: Seeded, theirs: Seeded) -> Errors:
-    """Return the differences `mine - theirs` (N,), image by image, over the seeds that both have."""
-    shared = [seed for seed in sorted(mine) if seed in theirs and len(mine[seed]) == len(theirs[seed])]
-    return np.concatenate([np.zeros(0), *(mine[seed] - theirs[seed] for seed in shared)])
+def contrasts(mine: Seeded, theirs: Seeded) -> Errors:
+    """Return values (N,) whose mean is the difference of two means, `mine - theirs`, and whose spread gives its error.
+
+    Of two rows with the same seeds these are the differences image by image. Otherwise the seeds are weighted as by
+    `difference.weights`, and each image stands for its deviation from the mean of its seed. There are no values if the
+    images of a row are gone.
+    """
+    paired = [seed for seed in sorted(mine) if seed in theirs and len(mine[seed]) == len(theirs[seed])]
+    if not mine or not theirs or len(paired) == len(mine) == len(theirs):
+        return np.concatenate([np.zeros(0), *(mine[seed] - theirs[seed] for seed in paired)])
+    seeds = sorted({*mine, *theirs})
+    covariance = np.full((len(seeds), 2, 2), math.nan)
+    for place, seed in enumerate(seeds):
+        if seed in paired:
+            covariance[place] = np.cov(mine[seed], theirs[seed])
+    weight = weights(np.array([[seed in mine, seed in theirs] for seed in seeds]), covariance)
+    parts = []
+    for seed, ((_, of_mine), (of_theirs, _)) in zip(seeds, weight, strict=True):
+        own = [by * errors[seed] for by, errors in ((of_mine, mine), (-of_theirs, theirs)) if seed in errors]
+        parts += [sum(own)] if seed in paired else own
+    value, count = sum(part.mean() for part in parts), sum(map(len, parts))
+    return value + np.concatenate([(part - part.mean()) * count / len(part) for part in parts])
 
 
 def _pooled(seeded: Seeded) -> Errors:
@@ -359,8 +383,9 @@ def _in_features(table: ErrorTable) -> str:
         cells = []
         for work in table.budgets:
             errors = [row.error for row in table.rows.get((line, work), ()) if row.error is not None]
-            means = [each.features_mean for each in errors if each.features_mean is not None]
-            cells.append(figure(float(np.mean(means)), DIGITS) if means else NOTHING)
+            known = [(each.features_mean, each.features_low, each.features_high)
+                     for each in errors if each.features_mean is not None]  # fmt: skip
+            cells.append(_with_interval(*pooled(known)) if known else NOTHING)
         body.append([plain(line), *cells])
-    known = any(cell != NOTHING for _, *cells in body for cell in cells)
-    return markdown(["", *map(number, table.budgets)], body) if known else ""
+    measured = any(cell != NOTHING for _, *cells in body for cell in cells)
+    return markdown(["", *map(number, table.budgets)], body) if measured else ""

@@ -11,7 +11,7 @@ from pandas import DataFrame
 from samplerzoo.bench.results import EXACT
 from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
-from samplerzoo.report.decide import Judge, Point, Tie, Verdict, pairings
+from samplerzoo.report.decide import Judge, Point, Tie, Verdict, bonferroni, pairings
 from samplerzoo.report.difference import Difference
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.report.tables import NOTHING, figure, interval, orders, recall, share, signed
@@ -118,15 +118,26 @@ def needed(judge: Judge, tie: Tie) -> str:
     if tie.difference.value == 0:
         return "no number of images tells them apart, since they do not differ"
     value, error = tie.difference.value, tie.difference.error
-    careful = tie.careful * error
-    pairs = abs(value) > NORMAL_95 * error and abs(value) < careful
-    allowed = f", or ± {figure(careful, 2)} if all pairs of the column are allowed for" if pairs else ""
-    size = f"a difference of this size ({signed(value, error)}{allowed})"
+    size = f"a difference of this size ({signed(value, error)}{_allowing(tie.difference, tie.careful, 'pairs')})"
     if tie.images is None:
         return f"it is not known how many images are needed for {size}"
     if tie.images <= (judge.protocol.images or 0) * tie.difference.seeds:
         return f"more images are needed for {size}, since the other distances do not agree on its sign"
     return f"about {tie.images:,} images a row are needed for {size}"
+
+
+def _allowing(difference: Difference, careful: float, what: str) -> str:
+    """Say how wide the interval of a difference is that other differences are allowed for.
+
+    Return an empty text unless that is why the difference is not significant.
+
+    Args:
+        careful: half the width of that interval in standard errors.
+        what: what is allowed for, `pairs` or `rows`.
+    """
+    value, half = abs(difference.value), careful * difference.error
+    decides = NORMAL_95 * difference.error < value < half
+    return f", or ± {figure(half, 2)} if all {what} of the column are allowed for" if decides else ""
 
 
 def _cheapest(judge: Judge) -> Iterator[str]:
@@ -145,11 +156,11 @@ def _cheapest(judge: Judge) -> Iterator[str]:
         others = f"; not told from it: {_listed(_some(names))}" if names else ""
         yield f"The lowest distance of all{verdict.where} is that of {best}{worse}{others}."
         return
-    difference = cheapest.difference
-    most = f", at most {figure(_most(difference), 2)} above it" if difference.error else ""
+    most = max(cheapest.difference.value + cheapest.careful * cheapest.difference.error, 0.0)
+    above = f", and by {figure(most, 2)} above it at most, all pairs allowed for" if cheapest.difference.error else ""
     yield (
         f"The cheapest row that is not told from the best of all{verdict.where}, {best}, is "
-        f"{_named(judge, cheapest.point, evaluations=True)}{most}."
+        f"{_named(judge, cheapest.point, evaluations=True)}{above}."
     )
 
 
@@ -167,7 +178,9 @@ def _as_good_as(judge: Judge, baseline: Point) -> str:
         by = interval(excess[nearest].value, excess[nearest].error)
         return f"Every cheaper row is worse than {aim}, the next, {_named(judge, nearest, evaluations=True)}, by {by}."
     first = min(good, key=lambda point: (work[point], distance[point]))
-    by = signed(excess[first].value, excess[first].error)
+    budgets = judge.points["budget"].drop([baseline])
+    careful = bonferroni(judge.level, int((budgets == budgets[first]).sum()))
+    by = signed(excess[first].value, excess[first].error) + _allowing(excess[first], careful, "rows")
     return (
         f"The cheapest row that is not told to be worse than {aim} is {_named(judge, first, evaluations=True)}: the "
         f"difference is {by}."
@@ -178,11 +191,6 @@ def _cheaper(judge: Judge, baseline: Point) -> list[Point]:
     """List the points with fewer evaluations than the baseline."""
     work = judge.points["work"]
     return [point for point in judge.points.index if work[point] < work[baseline]]
-
-
-def _most(difference: Difference) -> float:
-    """Return the upper end of the 95% interval of a difference."""
-    return max(difference.value + NORMAL_95 * difference.error, 0.0)
 
 
 def _guidance(scales: Judge | None) -> Iterator[str]:
@@ -196,7 +204,7 @@ def _guidance(scales: Judge | None) -> Iterator[str]:
     strongest = own.index[-1]
     if not verdict.ranks or verdict.best == strongest:
         return
-    text = f"Guidance of {plain(line)}: the lowest distance is at scale {_scales(verdict)}"
+    text = f"Guidance of {plain(line)}: the lowest distance{verdict.where} is at scale {_scales(verdict)}"
     difference = scales.difference(strongest, verdict.best)
     if strongest in [tie.point for tie in verdict.ties]:
         yield f"{text}."

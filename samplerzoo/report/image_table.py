@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samplerzoo.bench.results import Protocol, Row
-from samplerzoo.report.decide import LEVEL, SAME_NOISE, holm, lowest, pairings
+from samplerzoo.report.decide import LEVEL, SAME_NOISE, bonferroni, holm, images_needed, lowest, pairings
 from samplerzoo.report.difference import Difference
 from samplerzoo.report.series import columns
 
@@ -69,7 +69,7 @@ class ImageTable:
         raise NotImplementedError
 
     def excess(self, line: str, other: str, work: float) -> Difference:
-        """Return the difference of the `cost` of two lines of a column, `line - other`, image by image."""
+        """Return the difference of the `cost` of two lines of a column, `line - other`."""
         raise NotImplementedError
 
     @property
@@ -105,6 +105,25 @@ class ImageTable:
 
     def _ranked(self, work: float) -> list[str]:
         return sorted(self.beside(work), key=lambda line: self.cost(self.rows[line, work]))
+
+    def needed(self, work: float) -> str:
+        """Name the line that the fewest images would tell from the best one of a column, and say how many that are.
+
+        Return an empty text if that is not known.
+        """
+        careful = bonferroni(LEVEL, pairings(len(self.beside(work))))
+        known = [(images_needed(self.protocol.images, it, careful), line)
+                 for line, it, _ in self._judged(work, LEVEL)[1] if abs(it.value) > self.least]  # fmt: skip
+        images, line = min(((images, line) for images, line in known if images is not None), default=(0, ""))
+        return f"; about {images:,} images a row tell {line} from it, if it stays as far" if images else ""
+
+    @functools.cached_property
+    def usual_baseline(self) -> str:
+        """Line that is better than the most others, over all columns: each line that it is the best of counts once."""
+        beaten = dict.fromkeys(self.lines, 0)
+        for work in self.budgets:
+            beaten[self.best(work)] += len(self.beside(work)) - 1
+        return max(self.lines, key=lambda line: (beaten[line], len([name for name, _ in self.rows if name == line])))
 
     def undecided(self, level: float) -> dict[float, set[str]]:
         """Return the columns in which not every other line is significantly worse than the best.

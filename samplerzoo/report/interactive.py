@@ -25,7 +25,7 @@ from PIL import Image
 
 from samplerzoo import images
 from samplerzoo.bench import shards
-from samplerzoo.bench.evidence import Evidence, collect, gather, influence_file
+from samplerzoo.bench.evidence import Evidence, collect, gather, influence_file, of_folder
 from samplerzoo.bench.image_errors import gather_errors
 from samplerzoo.bench.image_mean import standard_errors
 from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
@@ -33,7 +33,7 @@ from samplerzoo.errors import UsageError
 from samplerzoo.images import Pixels
 from samplerzoo.report import errors, tables
 from samplerzoo.report.difference import EQUAL, ROUNDING, differences, distance_of
-from samplerzoo.report.errors import by_seed, pairs
+from samplerzoo.report.errors import by_seed, contrasts
 from samplerzoo.report.image_table import FEW
 from samplerzoo.report.line_names import name_lines, number, numbered, settings
 from samplerzoo.report.series import Floor, along, columns, floor_of, rank
@@ -54,6 +54,9 @@ MOST_PICTURES = 24 * 2**20
 
 MOST_PAIRS = 400
 """Maximum number of points in a table for which the page holds the differences of all pairs, and their errors."""
+
+MANY = f" More than {MOST_PAIRS} rows are compared as if they were independent, which tells less than the report does."
+"""Sentence for a table with more points."""
 
 MOST_BOOTSTRAPS = 80
 """Maximum number of points for which errors of images are compared across columns, too: each pair takes a bootstrap."""
@@ -80,7 +83,7 @@ def write_html(folders: Sequence[Path], path: Path) -> None:
     """
     found = [(folder, row) for folder in folders for row in read_some(folder)]
     alone = len(folders) == 1  # covariances kept of deleted cells include none with another folder's
-    evidence = collect(folders[0], [row for _, row in found]) if alone else gather(found)
+    evidence = collect(folders[0], [row for _, row in found]) if alone else gather(found, apart=True)
     write_page(found, evidence, path, {})
 
 
@@ -116,7 +119,7 @@ def write_page(
     with_errors = [pair for pair in found if pair[1].error is not None]
     pictures = _Pictures(MOST_PICTURES)
     compared = [
-        _distances(protocol, spots, evidence.get(protocol, Evidence()))
+        _distances(protocol, spots, evidence.get(protocol, Evidence()), apart=len(folders) > 1)
         for protocol, spots in sorted(_spots(measured).items(), key=lambda each: rank(each[0]))
     ] + [
         _errors(protocol, [(folder, row) for folder, row in with_errors if row.protocol == protocol])
@@ -176,8 +179,8 @@ class Table:
 
     Attributes:
         about: explanation of the figure, for readers who see such a page for the first time.
-        measured: function that returns the figure of rows of several seeds; its standard error, NaN if not known; and
-            the ends of its interval, if the interval is not symmetric about the figure.
+        measured: function that returns the figure of a spot; its standard error, NaN if not known; and the ends of its
+            interval, if the interval is not symmetric about the figure.
         digits: significant digits of a figure without an interval.
         differences, their_errors: difference `one - other` of each pair of spots, and its standard error, both as
             (spots, spots); None for more than MOST_PAIRS spots.
@@ -192,7 +195,7 @@ class Table:
     measure: str
     about: str
     spots: Sequence[Spot]
-    measured: Callable[[Sequence[Row]], tuple[float, ...]]
+    measured: Callable[[Spot], tuple[float, ...]]
     differences: Matrix | None
     their_errors: Matrix | None
     hurt: Callable[[Spot], Matrix | None]
@@ -230,8 +233,12 @@ def _columns(spots: Sequence[Spot]) -> list[float]:
     return [column[spot.row.cost.work] for spot in spots]
 
 
-def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence) -> Table:
-    """Make the table of Fréchet distances, without their bias if that is known."""
+def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence, *, apart: bool) -> Table:
+    """Make the table of Fréchet distances, without their bias if that is known.
+
+    Args:
+        apart: whether the evidence has cells named with their folder; see `gather`.
+    """
 
     def hurt(spot: Spot) -> Matrix | None:
         file = influence_file(spot.folder / shards.CELLS / spot.row.cell, protocol)
@@ -244,10 +251,12 @@ def _distances(protocol: Protocol, spots: Sequence[Spot], evidence: Evidence) ->
         else f"Fréchet distance of {protocol.images:,} images to those of {protocol.reference}: lower is better. "
         "± is a 95% interval, of these images on this network. What few images add to it is taken off, so that it may "
         "be below 0."
-    )
-    pairs = differences([spot.rows for spot in spots], evidence) if len(spots) <= MOST_PAIRS else None
+    ) + MANY * (len(spots) > MOST_PAIRS)
+    rows = [{seed: of_folder(spot.folder, row) if apart else row for seed, row in spot.rows.items()} for spot in spots]
+    pairs = differences(rows, evidence) if len(spots) <= MOST_PAIRS else None
     return Table(
-        protocol, f"Fréchet distance, {protocol.metric}", about, spots, distance_of,
+        protocol, f"Fréchet distance, {protocol.metric}", about, spots,
+        lambda spot: distance_of([*spot.rows.values()]),
         pairs and pairs.value, pairs and pairs.error, hurt,
         floor_of(along([row for spot in spots for row in spot.rows.values()], "steps")), agree=pairs and pairs.agrees,
         rounding=EQUAL if protocol.features == EXACT else ROUNDING,
@@ -261,34 +270,33 @@ def _errors(protocol: Protocol, found: Places) -> Table:
         folder: gather_errors(folder, [row for own, row in found if own == folder])
         for folder in sorted({spot.folder for spot in spots})
     }
-    single = {cell: values for own in by_cell.values() for cell, values in own.items()}
     moved = max((row.error.moved or 0.0 for _, row in found if row.error is not None), default=0.0)
     about = (
         "Distance of each image to where ever more steps lead from the same noise, as the root mean square over pixels "
         f"in [-1, 1]: lower is better. Means over {protocol.images} images; ± is a 95% interval. Samplers that draw "
         "noise on the way have no such error, and are not here."
     )
-    differences, their_errors = _of_errors(spots, single) if len(spots) <= MOST_PAIRS else (None, None)
+    differences, their_errors = _of_errors(spots, by_cell) if len(spots) <= MOST_PAIRS else (None, None)
     return Table(
         protocol, "error of an image, root mean square in [-1, 1]", about, spots,
-        lambda rows: errors.measured(rows, single), differences, their_errors,
+        lambda spot: errors.measured([*spot.rows.values()], by_cell[spot.folder]), differences, their_errors,
         lambda spot: by_cell[spot.folder].get(spot.row.cell), least=moved, digits=errors.DIGITS,
     )  # fmt: skip
 
 
-def _of_errors(spots: Sequence[Spot], single: Mapping[str, Matrix]) -> tuple[Matrix, Matrix]:
+def _of_errors(spots: Sequence[Spot], by_cell: Mapping[Path, Mapping[str, Matrix]]) -> tuple[Matrix, Matrix]:
     """Return the differences of all pairs, image by image, and their standard errors, as `ErrorTable` computes them.
 
     Both are NaN where images are gone. For more than MOST_BOOTSTRAPS spots, they are NaN across columns, too.
     """
-    column, seeded = _columns(spots), [by_seed([*spot.rows.values()], single) for spot in spots]
+    column, seeded = _columns(spots), [by_seed([*spot.rows.values()], by_cell[spot.folder]) for spot in spots]
     values = np.full((len(spots), len(spots)), math.nan)
     np.fill_diagonal(values, 0.0)
     sure = values.copy()
     compared: dict[int, list[tuple[int, int, Matrix]]] = {}
     for one, other in itertools.combinations(range(len(spots)), 2):
         if len(spots) <= MOST_BOOTSTRAPS or column[one] == column[other]:
-            found = pairs(seeded[one], seeded[other])
+            found = contrasts(seeded[one], seeded[other])
             if len(found):
                 compared.setdefault(len(found), []).append((one, other, found))
     for alike in compared.values():
@@ -314,7 +322,7 @@ def _section(
         baseline: point that the others are compared with when the page opens; None lets the page choose.
     """
     spots, protocol, budgets = table.spots, table.protocol, _columns(table.spots)
-    figures = [_figure(table, [*spot.rows.values()]) for spot in spots]
+    figures = [_figure(table, spot) for spot in spots]
     blind = all(it["error"] is None for it in figures)
     return {
         "title": f"{protocol.model}: {protocol.measure}" + ", without intervals" * blind,
@@ -342,9 +350,9 @@ def _section(
     }  # fmt: skip
 
 
-def _figure(table: Table, rows: Sequence[Row]) -> dict[str, Any]:
-    """Describe the figure of rows of several seeds. Ends of its interval are None if it is symmetric or not known."""
-    value, error, *ends = (_short(it, ALL_DIGITS) for it in table.measured(rows))
+def _figure(table: Table, spot: Spot) -> dict[str, Any]:
+    """Describe the figure of a spot. Ends of its interval are None if it is symmetric or not known."""
+    value, error, *ends = (_short(it, ALL_DIGITS) for it in table.measured(spot))
     return {"value": value, "error": error, "ends": ends if ends and error is not None else None}
 
 

@@ -27,7 +27,7 @@ class Contest:
     Attributes:
         names: names of the models.
         judge: judge of the rows of all models, each line with the model's name before it. Rows of two models are
-            compared as if they were independent.
+            compared as if they were independent, since their evidence has no covariance of them.
         owners: name of each row's model.
     """
 
@@ -50,9 +50,9 @@ class Contest:
         return {self.owners[point] for point in column.index}
 
     def best(self, column: DataFrame, name: str) -> Point | None:
-        """Return the row of a model with the lowest distance in a column; None if it has none there."""
+        """Return the best row of a model in a column; None if it has none there."""
         own = column.loc[[self.owners[point] == name for point in column.index]]
-        return own["distance"].idxmin() if len(own) else None
+        return self.judge.verdict(own).best if len(own) else None
 
     @functools.cached_property
     def findings(self) -> list[str]:
@@ -62,8 +62,8 @@ class Contest:
 
     def _sentence(self, column: DataFrame) -> str:
         """Compare the best row of all with the best ones of the other models, on all seeds of each."""
-        first, among = column["distance"].idxmin(), pairings(len(column))
-        parts = []
+        verdict, among = self.judge.verdict(column), pairings(len(column))
+        first, parts = verdict.best, []
         for name in self.names:
             rival = self.best(column, name)
             if rival is None or name == self.owners[first]:
@@ -73,11 +73,12 @@ class Contest:
             of_rival = self._named(column, rival)
             parts.append(
                 f"better than {of_rival}, by {interval(found.value, found.error)}"
-                if told
+                if told and found.value > 0
                 else f"cannot be told from {of_rival}: {needed(self.judge, self.judge.tie(rival, found, among))}"
             )
         budget = column["budget"].iloc[0]
-        return f"At {budget:g} evaluations {self._named(column, first)} is the lowest, and {'; it is '.join(parts)}."
+        where = f"At {budget:g} evaluations{verdict.where}"
+        return f"{where} {self._named(column, first)} is the lowest, and {'; it is '.join(parts)}."
 
     def _named(self, column: DataFrame, point: Point) -> str:
         distance, error = column.loc[[point], ["distance", "error"]].iloc[0]
@@ -127,7 +128,8 @@ def _contest(group: Sequence[Judge]) -> Contest:
         table.index = pandas.MultiIndex.from_tuples([(f"{name}: {line}", at) for line, at in table.index], names=POINT)
         owners |= dict.fromkeys(table.index, name)
         tables.append(table)
-    return Contest(names, Judge(group[0].protocol, pandas.concat(tables), Evidence()), owners)
+    evidence = functools.reduce(Evidence.updated, (judge.evidence for judge in group))
+    return Contest(names, Judge(group[0].protocol, pandas.concat(tables), evidence), owners)
 
 
 def _without_model(protocol: Protocol) -> Protocol:

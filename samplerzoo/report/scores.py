@@ -10,9 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from samplerzoo.bench.evidence import Evidence
-from samplerzoo.bench.results import SCORE, Protocol, Row
-from samplerzoo.report.difference import Difference
+from samplerzoo.bench.image_mean import Interval, error_of, pooled
+from samplerzoo.bench.results import SCORE, ImageScore, Protocol, Row
+from samplerzoo.report.difference import Difference, Pairs, by_seed, covariances
 from samplerzoo.report.errors import DIGITS
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
@@ -36,22 +39,22 @@ class ScoreTable(ImageTable):
         found = self.difference(other, line, work)
         return Difference(math.nan, math.nan) if found is None else found
 
-    @property
-    def baseline(self) -> str:
-        """Line that others are compared with: the one that is the best most often."""
-        best = [self.best(work) for work in self.budgets if len(self.beside(work)) > 1]
-        return max(self.lines, key=best.count)
-
     def difference(self, line: str, other: str, work: float) -> Difference | None:
-        """Return `line - other`, image by image over the seeds that both have; None if either has no such row."""
+        """Return `line - other`, image by image where both share a seed; None if either has no row in the column."""
         if (line, work) not in self.rows or (other, work) not in self.rows:
             return None
-        ours, others = ({row.recipe.seed: row for row in self.rows[each, work]} for each in (line, other))
-        common = sorted(ours.keys() & others.keys())
-        terms = [(rows[seed], sign / len(common)) for seed in common for rows, sign in ((ours, 1), (others, -1))]
-        value = sum(row.score.mean * by for row, by in terms if row.score is not None)
-        variance = self.evidence.variance(SCORE, [(row.cell, by) for row, by in terms]) if common else math.nan
-        return Difference(value, math.sqrt(variance) if variance >= 0 else math.nan)
+        rows = by_seed([{row.recipe.seed: row for row in self.rows[each, work]} for each in (line, other)])
+        found = Pairs(rows, SCORE, self.evidence)
+        means = np.array([[mean for mean, *_ in _known(own)] for own in rows])
+        errors = np.array([[error_of(each) for each in _known(own)] for own in rows])
+        value, error = found.between(means)[0], found.error(errors, covariances(rows, SCORE, self.evidence))
+        return Difference(float(value[0, 1]), float(error[0, 1]), seeds=float(found.seeds[0, 1]))
+
+
+def _known(rows: Sequence[Row | None]) -> list[Interval]:
+    """Return the score of each row with its interval; 0 where there is no row."""
+    scores = [ImageScore(mean=0.0, low=0.0, high=0.0) if row is None else row.score for row in rows]
+    return [(score.mean, score.low, score.high) for score in scores if score is not None]
 
 
 def score_tables(rows: Sequence[Row], evidence: Mapping[Protocol, Evidence]) -> list[ScoreTable]:
@@ -83,12 +86,15 @@ def _section(table: ScoreTable) -> Iterator[str]:
     found = findings(table)
     if found:
         yield "\n".join(f"- {plain(sentence)}" for sentence in found)
-    bold = "" if table.few else ", in bold the highest of each column and what is not told from it"
+    bold = "" if table.few else ", in bold the best of each column and what is not told from it"
     yield f"Score by evaluations of the network{bold}:"
     yield _means(table)
     differences = _differences(table)
     if differences:
-        yield f"Difference to {plain(table.baseline)}, image by image, with its 95% interval:\n\n{differences}"
+        yield (
+            f"Difference to {plain(table.usual_baseline)}, image by image where both share a seed, with its 95% "
+            f"interval:\n\n{differences}"
+        )
 
 
 def findings(table: ScoreTable) -> list[str]:
@@ -105,7 +111,8 @@ def findings(table: ScoreTable) -> list[str]:
             tail = f"; not told from it: {', '.join(equal)}" if equal else ""
             found.append(f"{where} the highest is {best} ({mean}){tail}.")
         elif equal:
-            found.append(f"{where}: cannot tell. No row is told from the highest, {best} ({mean}).")
+            highest = f"{best} ({mean}){table.needed(work)}"
+            found.append(f"{where}: cannot tell. No row is told from the highest, {highest}.")
     return found
 
 
@@ -125,19 +132,15 @@ def _differences(table: ScoreTable) -> str:
     """Tabulate the differences to the baseline; return an empty text if no error is known, or images are few."""
     body = []
     for line in table.lines:
-        found = [table.difference(line, table.baseline, work) for work in table.budgets]
-        if line != table.baseline and any(each is not None and not math.isnan(each.error) for each in found):
+        found = [table.difference(line, table.usual_baseline, work) for work in table.budgets]
+        if line != table.usual_baseline and any(each is not None and not math.isnan(each.error) for each in found):
             body.append([plain(line), *(NOTHING if it is None else signed(it.value, it.error) for it in found)])
     return markdown(["", *map(number, table.budgets)], body) if body and not table.few else ""
 
 
 def _figure(rows: Sequence[Row]) -> str:
-    """Write the mean over all seeds, with its interval if there is a single seed."""
-    scores = [row.score for row in rows if row.score is not None]
-    if not scores:
+    """Write the mean over all seeds, with its interval if that of each seed is known."""
+    if not rows:
         return NOTHING
-    mean = figure(fmean(score.mean for score in scores), DIGITS)
-    low, high = scores[0].low, scores[0].high
-    if len(scores) > 1 or low is None or high is None:
-        return mean
-    return f"{mean} [{figure(low, DIGITS)}, {figure(high, DIGITS)}]"
+    mean, low, high = (figure(it, DIGITS) for it in pooled(_known(rows)))
+    return mean if NOTHING in (low, high) else f"{mean} [{low}, {high}]"

@@ -54,6 +54,14 @@ def test_the_same_cells_do_not_differ_by_chance(tmp_path: Path) -> None:
     assert table({"old": rows, "new": rows}, tmp_path)[-1].endswith("| 1.00 ± 0.20 | 1.00 ± 0.20 | 0")
 
 
+def test_a_cell_of_two_versions_is_compared_with_itself(tmp_path: Path) -> None:
+    """The cell of an edited sampler has the same name, and other images from the same noise."""
+    rows = {"old": [sure(row("ddim", 5, 4.0), 0.3)], "new": [sure(row("ddim", 5, 3.9), 0.31)]}
+    for number, (name, of_folder) in enumerate(rows.items()):
+        influence(tmp_path / name, of_folder, 0.3, 0.01, number)
+    assert table(rows, tmp_path)[-1].startswith("ddim | 5 | 5 | 4.00 ± 0.59 | 3.90 ± 0.61 | -0.100 ± 0.0")
+
+
 def test_protocols_apart(tmp_path: Path) -> None:
     other, third = protocol(images=500), protocol(images=500, reference="test", reference_id="0" * 16)
     rows = [row("ddim", 5, 4.0), row("ddim", 5, 5.0, under=other)]

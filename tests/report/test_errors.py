@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from samplerzoo.bench.results import CostPerImage, ImageError, Row, append_rows,
 from samplerzoo.bench.shards import save as save_shard
 from samplerzoo.errors import UsageError, ZooError
 from samplerzoo.report.compare import compare
-from samplerzoo.report.errors import ErrorTable, error_tables, findings, section
+from samplerzoo.report.errors import ErrorTable, contrasts, error_tables, findings, section
 from samplerzoo.report.page import make_report, write_report
 
 
@@ -361,6 +363,48 @@ def test_a_line_that_is_nearer_on_the_same_noise_is_the_nearest(tmp_path: Path) 
     assert findings(found) == [f"At 5 evaluations on the same noise the nearest is unipc ({written(noise(0) * 0.9)})."]
     assert found.baseline() == "unipc"
     assert found.told(5) == {"ddim"}
+
+
+def test_values_of_a_difference_have_its_mean_and_its_spread() -> None:
+    """Those of two samples, of rows without a seed in common; those of each image, of the same seeds."""
+    a, b, c = (noise(seed, scale) for seed, scale in ((1, 0.02), (2, 0.04), (3, 0.03)))
+    apart = contrasts({0: a, 1: b}, {2: c})
+    assert apart.mean() == pytest.approx((a.mean() + b.mean()) / 2 - c.mean())
+    n = len(a)
+    expected = (a.var() + b.var()) / 4 / n + c.var() / n
+    assert apart.var() / len(apart) == pytest.approx(expected)
+    assert (contrasts({0: a, 1: b}, {0: b, 1: c}) == np.concatenate([a - b, b - c])).all()
+    assert len(contrasts({}, {0: a})) == 0
+
+
+def test_further_seeds_count_the_less_the_more_images_are_alike() -> None:
+    a, further = noise(1), noise(2) * 3
+    alike = contrasts({0: a}, {0: a + 0.001 * noise(4), 1: further})
+    assert alike.mean() == pytest.approx(-0.001 * noise(4).mean(), abs=1e-3)
+    unlike = noise(3)
+    found = contrasts({0: a}, {0: unlike, 1: further}).mean()
+    pooled = a.mean() - (unlike.mean() + further.mean()) / 2
+    assert abs(found - pooled) < 0.1 * abs(pooled)
+
+
+def test_rows_without_a_seed_in_common_are_ranked(tmp_path: Path) -> None:
+    rows = [erring(tmp_path, "ddim", 5, noise(0) * 2), erring(tmp_path, "unipc", 5, noise(1), seed=1)]
+    found = table(tmp_path, rows)
+    assert (found.best(5), found.told(5)) == ("unipc", {"ddim"})
+
+
+def test_how_many_images_would_tell_is_said(tmp_path: Path) -> None:
+    """Of the differences to the lowest, that of ddim asks for the fewest images."""
+    base, off = noise(0), np.where(np.arange(IMAGES) % 2, 1e-3, -0.9e-3)
+    rows = [erring(tmp_path, name, 5, base + by * off) for name, by in (("unipc", 0), ("ddim", 1.2), ("deis", -0.1))]
+    (sentence,) = findings(table(tmp_path, rows))
+    best = "deis"
+    assert sentence.startswith(f"At 5 evaluations: cannot tell. No row is told from the lowest, {best} (")
+    number = int(re.findall(r"about ([\d,]+) images a row tell", sentence)[0].replace(",", ""))
+    values = 1.3 * off
+    careful = NormalDist().inv_cdf(1 - 0.05 / 2 / 3)
+    exact = IMAGES * (careful * standard_error(values) / values.mean()) ** 2
+    assert exact <= number <= 1.1 * exact
 
 
 def test_a_line_that_is_told_to_be_better_on_further_seeds_is_the_nearest(tmp_path: Path) -> None:

@@ -99,6 +99,20 @@ def test_that_a_row_is_better_on_the_same_noise_alone_is_said() -> None:
     )
 
 
+def test_that_a_scale_is_better_on_the_same_noise_alone_is_said() -> None:
+    fds = {(1.0, 0): 0.5, (1.0, 1): 0.3, (1.0, 2): 0.28, (2.0, 0): 0.4, (4.0, 0): 2.0}
+    rows = [sure(row("ddim", 5, fd, guidance="cfg", scale=scale, seed=seed), 0.3) for (scale, seed), fd in fds.items()]
+    assert any(": the lowest distance on the same noise is at scale 2." in sentence for sentence in words(rows))
+
+
+def test_what_is_allowed_for_is_said_where_it_decides() -> None:
+    """Of 2.2 standard errors, one row is told from the baseline, and of three rows of a column none."""
+    rows = curves(a={5: 0.831, 10: 0.8}, b={5: 0.831}, c={5: 0.831})
+    judge = Judge(protocol(), average(along(rows, "steps")), rigged(rows, 0.3, 0.01))
+    found = findings(judge, None, None, ("a", 10))
+    assert "the difference is +0.031 ± 0.028, or ± 0.034 if all rows of the column are allowed for." in found[0]
+
+
 def test_the_first_difference_that_more_images_tell_is_named() -> None:
     found = words(curves(a={5: 0.801}, b={5: 0.8}, c={5: 0.82}), own=0.05)
     assert found[0].startswith("At 5 evaluations: cannot tell: about ")
@@ -127,7 +141,7 @@ def test_the_cheapest_that_is_not_told_from_the_best() -> None:
     found = " ".join(words(curves(a={5: 0.9, 10: 0.502, 50: 0.5})))
     assert (
         "The cheapest row that is not told from the best of all, a at 50 evaluations (0.500 ± 0.039), is a at 10 "
-        "evaluations (0.502 ± 0.039), at most 0.030 above it." in found
+        "evaluations (0.502 ± 0.039), and by 0.036 above it at most, all pairs allowed for." in found
     )
     dear = " ".join(words(curves(a={5: 0.9, 10: 0.7, 50: 0.5})))
     assert (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from synthetic import protocol, row, sure
+from synthetic import protocol, rigged, row, sure
 
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.results import EXACT, Row, append_rows
@@ -62,6 +62,17 @@ def test_more_rows_to_choose_from_need_a_larger_difference() -> None:
     more = [(name, 5, 3.0) for name in ("unipc", "deis", "ipndm", "heun", "euler-ancestral")]
     assert "better than vp: ddim" in contest(rows("vp", near), flow).findings[0]
     assert "cannot be told from vp: ddim" in contest(rows("vp", near, *more), flow).findings[0]
+
+
+def test_the_best_row_of_a_model_is_that_of_its_own_section() -> None:
+    """By its further seed a of vp is lower; on the seed that both have, b is, and that is told."""
+    own = protocol(model="vp", fingerprint="vp" * 8)
+    fds = {("a", 0): 0.5, ("a", 1): 0.2, ("b", 0): 0.4}
+    vp = [sure(row(name, 5, fd, under=own, seed=seed), 0.3) for (name, seed), fd in fds.items()]
+    judges = [Judge(own, average(along(vp, "steps")), rigged(vp, 0.3, 0.01)), judge(rows("flow", ("z", 5, 9.0)))]
+    [found] = contests(judges)
+    start = "At 5 evaluations on the same noise vp: b (0.40 ± 0.59) is the lowest, and better than flow: z"
+    assert found.findings[0].startswith(start)
 
 
 @pytest.mark.parametrize("changes", [{"reference": "test"}, {"images": 1000}, {"features": EXACT, "images": None}])
