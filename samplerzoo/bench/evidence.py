@@ -160,6 +160,25 @@ def _of_seed(cells: Mapping[str, Path], images: int | None) -> dict[str, DataFra
     }
 
 
+def gather_folders(places: Sequence[tuple[Path, Row]]) -> dict[Protocol, Evidence]:
+    """Return the evidence of several benchmark folders, from their cells and what each has kept of deleted ones.
+
+    Cells are named with their folder; see `of_folder`.
+
+    Args:
+        places: rows, each with its benchmark folder.
+    """
+    found = gather(places, apart=True)
+    for folder in dict.fromkeys(folder for folder, _ in places):
+        for protocol, kept in _read(folder, [row for own, row in places if own == folder]).items():
+            named = {
+                figure: table.rename(index=f"{folder} {{}}".format, columns=f"{folder} {{}}".format)
+                for figure, table in kept.covariance.items()
+            }
+            found[protocol] = Evidence(named).updated(found.get(protocol, Evidence()))
+    return found
+
+
 def collect(folder: Path, rows: Sequence[Row]) -> dict[Protocol, Evidence]:
     """Return the evidence of a benchmark folder, from its cells and from the file that outlives them.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pandas import DataFrame, Series
 
-from samplerzoo.bench.evidence import Evidence, gather, of_folder
+from samplerzoo.bench.evidence import Evidence, gather_folders, of_folder
 from samplerzoo.bench.results import Protocol, Row, read_some
 from samplerzoo.errors import UsageError
 from samplerzoo.report.difference import difference
@@ -40,7 +40,7 @@ def compare(folders: Sequence[Path]) -> str:
     protocols = [*tables, *by_error]
     if not protocols:
         raise UsageError("these folders hold scores of images alone: `samplerzoo report FOLDER` shows those of each")
-    evidence = gather(places, apart=True)
+    evidence = gather_folders(places)
     parts = [part for protocol, own in tables.items() for part in _table(protocol, own, protocols, evidence)]
     for protocol, found in by_error.items():
         parts += [_title(protocol, protocols), *compared_errors(found, folders)]

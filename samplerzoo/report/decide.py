@@ -82,10 +82,10 @@ class Verdict:
 
     Attributes:
         budget: evaluations of the column.
-        best: point with the lowest distance, unless another one is significantly better; see `lowest`.
+        best: point with the lowest distance, unless another one is better on the same noise; see `lowest`.
         ties: points that are not significantly different from the best one, the lowest first.
         worse: points that are significantly worse, each with its difference to the best, the smallest first.
-        where: SAME_NOISE if another point has a lower distance; otherwise an empty text.
+        where: SAME_NOISE if another point has a lower distance, else an empty text.
     """
 
     budget: float
@@ -135,13 +135,19 @@ class Judge:
     def verdict(self, column: DataFrame) -> Verdict:
         """Find the best point of a column, and divide the others into ties and significantly worse points."""
         ranked = [*column.sort_values("distance").index]
-        among = pairings(len(ranked))
-        best, others = lowest(ranked, self.difference, lambda found: self.told(found, among))
-        ties = tuple(self.tie(other, it, among) for other, it, apart in others if not (apart and it.value > 0))
+        among = self.comparisons(column)
+        best, others = lowest(ranked, self.difference)
+        judged = [*zip(others, self.told([it for _, it in others], among), strict=True)]
+        ties = tuple(self.tie(other, it, among) for (other, it), apart in judged if not (apart and it.value > 0))
         worse = sorted(
-            ((other, it) for other, it, apart in others if apart and it.value > 0), key=lambda each: each[1].value
+            ((other, it) for (other, it), apart in judged if apart and it.value > 0), key=lambda each: each[1].value
         )
         return Verdict(float(column["budget"].iloc[0]), best, ties, tuple(worse), SAME_NOISE * (best != ranked[0]))
+
+    def comparisons(self, points: DataFrame) -> int:
+        """Count the pairs to allow for among some points: those of their whole column, if they are of one."""
+        there = {*points["budget"]}
+        return pairings(int((self.points["budget"] == there.pop()).sum()) if len(there) == 1 else len(points))
 
     def told(self, differences: Sequence[Difference], comparisons: int | None = None) -> list[bool]:
         """Tell which differences are significant: by Holm's correction, and with agreeing signs of the other metrics.
@@ -220,7 +226,7 @@ def bonferroni(level: float, comparisons: int) -> float:
 def images_needed(images: int | None, difference: Difference, careful: float) -> int | None:
     """Return how many images a row needs to make a difference of this size significant, rounded up to two digits.
 
-    The number is None if it is not known.
+    The number is that of each seed, with the same seeds. It is None if it is not known.
 
     Args:
         images: images of each seed of a row.
@@ -228,44 +234,35 @@ def images_needed(images: int | None, difference: Difference, careful: float) ->
     """
     if images is None or math.isnan(difference.error) or not difference.value:
         return None
-    exact = max(images * difference.seeds * (careful * difference.error / difference.value) ** 2, 1.0)
+    exact = max(images * (careful * difference.error / difference.value) ** 2, 1.0)
     digit = 10 ** max(math.floor(math.log10(exact)) - 1, 0)
     return math.ceil(exact / digit) * digit
 
 
 def lowest(
-    ranked: Sequence[Name],
-    compare: Callable[[Name, Name], Difference],
-    told: Callable[[Sequence[Difference]], Sequence[bool]],
-) -> tuple[Name, list[tuple[Name, Difference, bool]]]:
+    ranked: Sequence[Name], compare: Callable[[Name, Name], Difference]
+) -> tuple[Name, list[tuple[Name, Difference]]]:
     """Find the best of a column, and compare the others with it.
 
-    The best point is the first one, unless another is significantly better. That happens where the first one is lower
-    by the luck of its seeds, and higher on those that both have.
+    The best point is the first one, unless another has a negative difference to it: then the first one is lower by the
+    luck of seeds that the other lacks, and higher on the same noise.
 
     Args:
         ranked: points, the lowest first.
         compare: function that returns the difference of two points.
-        told: function that tells which differences to one point are significant.
 
     Returns:
-        The best point; and each other point, with its difference to the best and whether that is significant.
+        The best point, and each other point with its difference to the best.
     """
     best = ranked[0]
     passed: set[Name] = set()
     while True:
-        others = [point for point in ranked if point != best]
-        differences = [compare(other, best) for other in others]
-        judged = [*zip(others, differences, told(differences), strict=True)]
-        better = [
-            (it.value, place)
-            for place, (other, it, apart) in enumerate(judged)
-            if apart and it.value < 0 and other not in passed
-        ]
+        others = [(point, compare(point, best)) for point in ranked if point != best]
+        better = [(it.value, place) for place, (point, it) in enumerate(others) if it.value < 0 and point not in passed]
         if not better:
-            return best, judged
+            return best, others
         passed.add(best)
-        best = others[min(better)[1]]
+        best = others[min(better)[1]][0]
 
 
 def check_baseline(wanted: str, planned: Sequence[tuple[Recipe, float]]) -> None:

@@ -49,7 +49,6 @@ class Difference:
         error: standard error; NaN if it is not known.
         agrees: whether the differences of kernel distance and distance at infinity, where known, have the same sign.
         kernel, kernel_error: difference of the kernel distances, and its standard error.
-        seeds: number of seeds that it is of: the harmonic mean of those of both points.
         p: probability that chance alone makes a difference at least as large; 1 if the error is not known.
     """
 
@@ -58,7 +57,6 @@ class Difference:
     agrees: bool = True
     kernel: float = math.nan
     kernel_error: float = math.nan
-    seeds: float = 1.0
 
     @property
     def p(self) -> float:
@@ -94,7 +92,6 @@ class Differences(NamedTuple):
     agrees: NDArray[np.bool_]
     kernel: Matrix
     kernel_error: Matrix
-    seeds: Matrix
 
 
 def differences(points: Sequence[Seeded], evidence: Evidence) -> Differences:
@@ -127,7 +124,6 @@ def differences(points: Sequence[Seeded], evidence: Evidence) -> Differences:
         agrees,
         kernel,
         error("kid"),
-        pairs.seeds,
     )
 
 
@@ -148,17 +144,12 @@ class Pairs:
         rows: rows of the points.
         figure: figure by whose covariances the seeds are weighted.
         evidence: covariances of the figures of their cells.
-
-    Attributes:
-        seeds: number of seeds that each difference is of, the harmonic mean of those of both points.
     """
 
     def __init__(self, rows: Rows, figure: str, evidence: Evidence) -> None:
         there = np.array([[row is not None for row in own] for own in rows])
         covariance = covariances(rows, figure, evidence)
         self._paired, self._weight = ~np.isnan(covariance), weights(there, covariance)
-        counts = there.sum(axis=0)
-        self.seeds = 2 / (1 / counts[:, None] + 1 / counts)
 
     def between(self, values: Matrix) -> tuple[Matrix, Matrix]:
         """Return the difference of each pair, and the mean of its first point, from the values of rows."""

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import harmonic_mean
 from typing import NamedTuple
 
 import numpy as np
@@ -141,11 +140,10 @@ class ErrorTable(ImageTable):
 
     def excess(self, line: str, other: str, work: float) -> Difference:
         """Return the difference `line - other`; NaN if images are gone."""
-        mine, theirs = self.seeded(line, work), self.seeded(other, work)
-        values = contrasts(mine, theirs)
+        values = contrasts(self.seeded(line, work), self.seeded(other, work))
         if not len(values):
             return Difference(math.nan, math.nan)
-        return Difference(float(values.mean()), standard_error(values), seeds=harmonic_mean([len(mine), len(theirs)]))
+        return Difference(float(values.mean()), standard_error(values))
 
 
 def error_tables(folder: Path, rows: Sequence[Row]) -> list[ErrorTable]:
@@ -222,7 +220,7 @@ def section(table: ErrorTable, folder: Path, stem: str, wanted: str | None = Non
             yield f"No errors of single images are kept of {plain(', '.join(gone))}: no difference to these is told."
         lacking = [] if table.few else table.without_interval()
         if lacking:
-            yield _without_interval(lacking)
+            yield _without_interval(lacking, table.protocol.images or 0)
         baseline = table.baseline(wanted)
         differences = "" if table.few else _differences(table, baseline)
         if differences:
@@ -253,15 +251,19 @@ def compared_errors(found: Sequence[tuple[Path, Row]], folders: Sequence[Path]) 
         texts = [_of_rows(rows.get(folder, ()), errors[folder]) for folder in folders]
         if len(folders) == 2:
             change = contrasts(*reversed(seeded))
-            texts.append(_with_interval(*interval(change)) if len(change) >= FEW else NOTHING)
+            texts.append(
+                _with_interval(*interval(change))
+                if len(change) and (found[0][1].protocol.images or 0) >= FEW
+                else NOTHING
+            )
         work = next(iter(rows.values()))[0].cost.work
         body.append([plain(lines.categories[code]), number(steps), f"{work:g}", *texts])
     yield markdown(["", "steps", "NFE", *(plain(str(it)) for it in folders), *["change"][: len(folders) == 2]], body)
 
 
 def by_seed(rows: Sequence[Row], errors: Mapping[str, Errors]) -> Seeded:
-    """Return the errors of single images of rows, by seed; rows whose images are gone are left out."""
-    return {row.recipe.seed: errors[row.cell] for row in rows if row.cell in errors}
+    """Return the errors of single images of rows, by seed; none if those of one row are gone."""
+    return {row.recipe.seed: errors[row.cell] for row in rows} if all(row.cell in errors for row in rows) else {}
 
 
 def contrasts(mine: Seeded, theirs: Seeded) -> Errors:
@@ -278,7 +280,7 @@ def contrasts(mine: Seeded, theirs: Seeded) -> Errors:
     covariance = np.full((len(seeds), 2, 2), math.nan)
     for place, seed in enumerate(seeds):
         if seed in paired:
-            covariance[place] = np.cov(mine[seed], theirs[seed])
+            covariance[place] = np.cov(mine[seed], theirs[seed], ddof=0)
     weight = weights(np.array([[seed in mine, seed in theirs] for seed in seeds]), covariance)
     parts = []
     for seed, ((_, of_mine), (of_theirs, _)) in zip(seeds, weight, strict=True):
@@ -342,10 +344,15 @@ def _with_interval(value: float, low: float, high: float) -> str:
     return f"{figure(value, DIGITS)} [{figure(low, DIGITS)}, {figure(high, DIGITS)}]"
 
 
-def _without_interval(lacking: Sequence[Errors]) -> str:
-    """Say why rows have no interval, and how many images may give them one."""
+def _without_interval(lacking: Sequence[Errors], images: int) -> str:
+    """Say why rows have no interval, and how many images of each seed may give them one.
+
+    Args:
+        lacking: errors of the images of such rows.
+        images: images of each seed.
+    """
     fewest = max(min(float(deciding(values[:, None])[0]) for values in lacking), 1.0)  # 0 if all errors are equal
-    wanted = 2 ** math.ceil(math.log2(len(lacking[0]) * DECIDING / fewest))
+    wanted = 2 ** math.ceil(math.log2(images * DECIDING / fewest))
     return (
         f"Means without an interval: {len(lacking)}. Fewer than {DECIDING:g} images decide each of them, as where "
         f"few end far from the converged image and all others near it; --images {wanted} may tell."

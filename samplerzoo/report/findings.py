@@ -121,9 +121,10 @@ def needed(judge: Judge, tie: Tie) -> str:
     size = f"a difference of this size ({signed(value, error)}{_allowing(tie.difference, tie.careful, 'pairs')})"
     if tie.images is None:
         return f"it is not known how many images are needed for {size}"
-    if tie.images <= (judge.protocol.images or 0) * tie.difference.seeds:
+    if tie.images <= (judge.protocol.images or 0):
         return f"more images are needed for {size}, since the other distances do not agree on its sign"
-    return f"about {tie.images:,} images a row are needed for {size}"
+    unit = "of each seed" if (judge.points["seeds"] > 1).any() else "a row"
+    return f"about {tie.images:,} images {unit} are needed for {size}"
 
 
 def _allowing(difference: Difference, careful: float, what: str) -> str:

@@ -60,6 +60,11 @@ class ImageTable:
         )
         return f"Means over {images}, {sure}."
 
+    @property
+    def unit(self) -> str:
+        """What a number of images is of: a row, or each seed of one."""
+        return "of each seed" if max(map(len, self.rows.values()), default=1) > 1 else "a row"
+
     def beside(self, work: float) -> list[str]:
         """Return the lines of a column."""
         return [line for line, own in self.rows if own == work]
@@ -95,13 +100,12 @@ class ImageTable:
 
     @functools.cache  # noqa: B019  the table lives only while its report is written
     def _judged(self, work: float, level: float) -> tuple[str, list[tuple[str, Difference, bool]]]:
-        lines = self.beside(work)
-
-        def told(found: Sequence[Difference]) -> list[bool]:
-            corrected = holm([1.0 if self.few else each.p for each in found], pairings(len(lines)))
-            return [p < level and abs(each.value) > self.least for p, each in zip(corrected, found, strict=True)]
-
-        return lowest(self._ranked(work), lambda one, other: self.excess(one, other, work), told)
+        best, others = lowest(self._ranked(work), lambda one, other: self.excess(one, other, work))
+        corrected = holm([1.0 if self.few else it.p for _, it in others], pairings(len(self.beside(work))))
+        return best, [
+            (line, it, p < level and abs(it.value) > self.least)
+            for (line, it), p in zip(others, corrected, strict=True)
+        ]
 
     def _ranked(self, work: float) -> list[str]:
         return sorted(self.beside(work), key=lambda line: self.cost(self.rows[line, work]))
@@ -115,7 +119,7 @@ class ImageTable:
         known = [(images_needed(self.protocol.images, it, careful), line)
                  for line, it, _ in self._judged(work, LEVEL)[1] if abs(it.value) > self.least]  # fmt: skip
         images, line = min(((images, line) for images, line in known if images is not None), default=(0, ""))
-        return f"; about {images:,} images a row tell {line} from it, if it stays as far" if images else ""
+        return f"; about {images:,} images {self.unit} tell {line} from it, if it stays as far" if images else ""
 
     @functools.cached_property
     def usual_baseline(self) -> str:

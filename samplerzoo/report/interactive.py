@@ -25,7 +25,7 @@ from PIL import Image
 
 from samplerzoo import images
 from samplerzoo.bench import shards
-from samplerzoo.bench.evidence import Evidence, collect, gather, influence_file, of_folder
+from samplerzoo.bench.evidence import Evidence, collect, gather_folders, influence_file, of_folder
 from samplerzoo.bench.image_errors import gather_errors
 from samplerzoo.bench.image_mean import standard_errors
 from samplerzoo.bench.results import EXACT, Protocol, Row, read_some
@@ -83,7 +83,7 @@ def write_html(folders: Sequence[Path], path: Path) -> None:
     """
     found = [(folder, row) for folder in folders for row in read_some(folder)]
     alone = len(folders) == 1  # covariances kept of deleted cells include none with another folder's
-    evidence = collect(folders[0], [row for _, row in found]) if alone else gather(found, apart=True)
+    evidence = collect(folders[0], [row for _, row in found]) if alone else gather_folders(found)
     write_page(found, evidence, path, {})
 
 
@@ -275,7 +275,7 @@ def _errors(protocol: Protocol, found: Places) -> Table:
         "Distance of each image to where ever more steps lead from the same noise, as the root mean square over pixels "
         f"in [-1, 1]: lower is better. Means over {protocol.images} images; ± is a 95% interval. Samplers that draw "
         "noise on the way have no such error, and are not here."
-    )
+    ) + MANY * (len(spots) > MOST_PAIRS)
     differences, their_errors = _of_errors(spots, by_cell) if len(spots) <= MOST_PAIRS else (None, None)
     return Table(
         protocol, "error of an image, root mean square in [-1, 1]", about, spots,

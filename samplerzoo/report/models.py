@@ -77,8 +77,8 @@ class Contest:
                 else f"cannot be told from {of_rival}: {needed(self.judge, self.judge.tie(rival, found, among))}"
             )
         budget = column["budget"].iloc[0]
-        where = f"At {budget:g} evaluations{verdict.where}"
-        return f"{where} {self._named(column, first)} is the lowest, and {'; it is '.join(parts)}."
+        leads = "comes first" if verdict.where else "is the lowest"
+        return f"At {budget:g} evaluations {self._named(column, first)} {leads}, and {'; it is '.join(parts)}."
 
     def _named(self, column: DataFrame, point: Point) -> str:
         distance, error = column.loc[[point], ["distance", "error"]].iloc[0]

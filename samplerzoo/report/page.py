@@ -139,7 +139,7 @@ def make_report(folder: Path, baseline: str | None = None) -> Report:
     said |= {table.protocol: findings_of_errors(table) for table in errors}
     said |= {table.protocol: findings_of_scores(table) for table in scores}
     page = None
-    if interactive.is_available():
+    if interactive.is_available() and (sections or errors):  # a page of scores alone would be empty
         page = folder / interactive.HTML_FILE
         baselines = {each.protocol: each.shown_baseline for each in sections} | {
             table.protocol: interactive.Baseline(table.baseline_row(wanted).cell, wanted is not None)

@@ -17,6 +17,7 @@ from samplerzoo.bench.image_mean import Interval, error_of, pooled
 from samplerzoo.bench.results import SCORE, ImageScore, Protocol, Row
 from samplerzoo.report.difference import Difference, Pairs, by_seed, covariances
 from samplerzoo.report.errors import DIGITS
+from samplerzoo.report.findings import MOST, most_usual
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
 from samplerzoo.report.line_names import name_lines, number
 from samplerzoo.report.series import rank
@@ -48,7 +49,7 @@ class ScoreTable(ImageTable):
         means = np.array([[mean for mean, *_ in _known(own)] for own in rows])
         errors = np.array([[error_of(each) for each in _known(own)] for own in rows])
         value, error = found.between(means)[0], found.error(errors, covariances(rows, SCORE, self.evidence))
-        return Difference(float(value[0, 1]), float(error[0, 1]), seeds=float(found.seeds[0, 1]))
+        return Difference(float(value[0, 1]), float(error[0, 1]))
 
 
 def _known(rows: Sequence[Row | None]) -> list[Interval]:
@@ -98,22 +99,22 @@ def _section(table: ScoreTable) -> Iterator[str]:
 
 
 def findings(table: ScoreTable) -> list[str]:
-    """Say which row has the highest score at each number of evaluations, and which do not differ significantly."""
+    """Say which row has the highest score at the usual numbers of evaluations; undecided columns come first."""
     if table.few:
         return [f"Cannot tell: at least {FEW} images are needed; each row has {table.protocol.images}."]
-    found = []
-    for work in table.budgets:
-        best, lines = table.best(work), table.beside(work)
-        equal = [line for line in lines if line != best and line not in table.told(work)]
+    unknown, known = [], []
+    for work in most_usual([work for work in table.budgets if len(table.beside(work)) > 1], MOST):
+        best = table.best(work)
         mean = _figure(table.rows[best, work])
         where = f"At {work:g} evaluations{table.where(work)}"
-        if table.told(work):
-            tail = f"; not told from it: {', '.join(equal)}" if equal else ""
-            found.append(f"{where} the highest is {best} ({mean}){tail}.")
-        elif equal:
+        if not table.told(work):
             highest = f"{best} ({mean}){table.needed(work)}"
-            found.append(f"{where}: cannot tell. No row is told from the highest, {highest}.")
-    return found
+            unknown.append(f"{where}: cannot tell. No row is told from the highest, {highest}.")
+            continue
+        equal = [line for line in table.beside(work) if line != best and line not in table.told(work)]
+        tail = f"; not told from it: {', '.join(equal)}" if equal else ""
+        known.append(f"{where} the highest is {best} ({mean}){tail}.")
+    return unknown + known
 
 
 def _means(table: ScoreTable) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from synthetic import influence, protocol, row, sure
 
+from samplerzoo.bench.evidence import collect, gather_folders, of_folder
 from samplerzoo.bench.results import Row, append_rows
 from samplerzoo.errors import UsageError
 from samplerzoo.report.compare import compare
@@ -35,8 +37,8 @@ def test_one_protocol(tmp_path: Path) -> None:
 def test_a_change_is_image_by_image_where_the_cells_are_there(tmp_path: Path) -> None:
     old, new = sure(row("ddim", 5, 4.0), 0.3), sure(row("ddim", 5, 3.9, cell="other"), 0.3)
     rows = {"old": [old], "new": [new]}
-    for number, (name, of_folder) in enumerate(rows.items()):
-        influence(tmp_path / name, of_folder, 0.3, 0.01, number)
+    for number, (name, own) in enumerate(rows.items()):
+        influence(tmp_path / name, own, 0.3, 0.01, number)
     assert table(rows, tmp_path)[-1].startswith("ddim | 5 | 5 | 4.00 ± 0.59 | 3.90 ± 0.59 | -0.100 ± 0.0")
 
 
@@ -57,9 +59,21 @@ def test_the_same_cells_do_not_differ_by_chance(tmp_path: Path) -> None:
 def test_a_cell_of_two_versions_is_compared_with_itself(tmp_path: Path) -> None:
     """The cell of an edited sampler has the same name, and other images from the same noise."""
     rows = {"old": [sure(row("ddim", 5, 4.0), 0.3)], "new": [sure(row("ddim", 5, 3.9), 0.31)]}
-    for number, (name, of_folder) in enumerate(rows.items()):
-        influence(tmp_path / name, of_folder, 0.3, 0.01, number)
+    for number, (name, own) in enumerate(rows.items()):
+        influence(tmp_path / name, own, 0.3, 0.01, number)
     assert table(rows, tmp_path)[-1].startswith("ddim | 5 | 5 | 4.00 ± 0.59 | 3.90 ± 0.61 | -0.100 ± 0.0")
+
+
+def test_a_change_is_image_by_image_where_a_folder_has_kept_its_covariances(tmp_path: Path) -> None:
+    """Two rows of one folder, whose cells are deleted, beside a folder with another one."""
+    rows = [sure(row(name, 5, fd), 0.3) for name, fd in (("ddim", 4.0), ("unipc", 3.9))]
+    influence(tmp_path / "old", rows, 0.3, 0.01)
+    append_rows(tmp_path / "old", rows)
+    own = collect(tmp_path / "old", rows)[protocol()]
+    shutil.rmtree(tmp_path / "old" / "cells")
+    (found,) = gather_folders([(tmp_path / "old", found) for found in rows]).values()
+    named = [of_folder(tmp_path / "old", found).cell for found in rows]
+    assert (found.between("fd", named) == own.between("fd", [found.cell for found in rows])).all()
 
 
 def test_protocols_apart(tmp_path: Path) -> None:

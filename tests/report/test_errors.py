@@ -387,10 +387,29 @@ def test_further_seeds_count_the_less_the_more_images_are_alike() -> None:
     assert abs(found - pooled) < 0.1 * abs(pooled)
 
 
+def test_a_row_that_lost_the_images_of_a_seed_is_not_compared(tmp_path: Path) -> None:
+    """Its mean is of all seeds, so a difference of the seeds that are left would be another one."""
+    rows = [erring(tmp_path, "ddim", 5, noise(seed) * (2 - seed), seed=seed) for seed in (0, 1)]
+    rows.append(erring(tmp_path, "unipc", 5, noise(0)))
+    shutil.rmtree(tmp_path / "cells" / rows[1].cell)
+    found = table(tmp_path, rows)
+    assert found.without_images() == ["ddim"]
+    assert (found.told(5), found.difference("ddim", "unipc", 5)) == (set(), None)
+    assert "Difference to" not in "".join(section(found, tmp_path, "errors"))
+
+
 def test_rows_without_a_seed_in_common_are_ranked(tmp_path: Path) -> None:
     rows = [erring(tmp_path, "ddim", 5, noise(0) * 2), erring(tmp_path, "unipc", 5, noise(1), seed=1)]
     found = table(tmp_path, rows)
     assert (found.best(5), found.told(5)) == ("unipc", {"ddim"})
+
+
+@pytest.mark.parametrize(("seeds", "strays"), [(1, 2), (2, 1)])
+def test_images_for_an_interval_are_those_of_each_seed(tmp_path: Path, seeds: int, strays: int) -> None:
+    """Two images decide, where three are needed: with twice the images of each seed there are four."""
+    values = {"ddim": np.where(np.arange(IMAGES) < strays, 1.0, 1e-3), "unipc": noise(0)}
+    rows = [erring(tmp_path, name, 5, own, seed=seed) for name, own in values.items() for seed in range(seeds)]
+    assert f"--images {2 * IMAGES} may tell" in "\n".join(section(table(tmp_path, rows), tmp_path, "errors"))
 
 
 def test_how_many_images_would_tell_is_said(tmp_path: Path) -> None:

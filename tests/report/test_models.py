@@ -71,7 +71,7 @@ def test_the_best_row_of_a_model_is_that_of_its_own_section() -> None:
     vp = [sure(row(name, 5, fd, under=own, seed=seed), 0.3) for (name, seed), fd in fds.items()]
     judges = [Judge(own, average(along(vp, "steps")), rigged(vp, 0.3, 0.01)), judge(rows("flow", ("z", 5, 9.0)))]
     [found] = contests(judges)
-    start = "At 5 evaluations on the same noise vp: b (0.40 ± 0.59) is the lowest, and better than flow: z"
+    start = "At 5 evaluations vp: b (0.40 ± 0.59) comes first, and better than flow: z"
     assert found.findings[0].startswith(start)
 
 
