@@ -403,7 +403,8 @@ def _pictures(lines: DataFrame, sweeps: DataFrame, folder: Path) -> Iterator[str
                 title = f"{plain(model)}: pictures by {axis}"
                 found.append(f"![{title}]({name})")
                 if 0 < shown < every:
-                    found.append(f"{title}, of {shown} of {every} rows: no images of the others are kept.")
+                    of = f"{shown} of the {every} rows of these lines"
+                    found.append(f"{title}, of {of}: no images of the others are kept.")
     if found:
         yield "## Pictures"
         labels = {row.protocol.labels for row in lines["row"]}

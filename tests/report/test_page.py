@@ -349,10 +349,10 @@ def test_the_gallery_shows_the_first_images_of_every_cell(tmp_path: Path) -> Non
     (a, b, c) = places
     assert abs(a - b)[0] < 2 < (c - a)[0], "a row a sampler"
     assert abs(a - c)[1] < 2 < (b - a)[1], "a column a number of steps"
-    assert "mnist: pictures by steps, of 3 of 4 rows: no images of the others are kept." in text
+    assert "mnist: pictures by steps, of 3 of the 4 rows of these lines: no images of the others are kept." in text
     for cell in [*values][1:]:
         shutil.rmtree(tmp_path / "cells" / cell)
-    assert "of 3 of 4 rows" in write_report(tmp_path).read_text(), "a sheet of fewer rows does not take its place"
+    assert "of 3 of the 4 rows" in write_report(tmp_path).read_text(), "a sheet of fewer rows does not take its place"
     shutil.rmtree(tmp_path / "cells")
     assert "pictures.png" in write_report(tmp_path).read_text(), "a report without its cells keeps its pictures"
     assert (pixels == np.asarray(Image.open(tmp_path / "pictures.png"))).all()
