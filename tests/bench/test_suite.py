@@ -127,7 +127,7 @@ def test_steps_against_distance_has_the_cells_of_its_plan() -> None:
     papers, used, seeds = (
         9 * 7,
         7 * 5 + 2 * 5,
-        (3 * 2 * 3 + 2 + 2 + 2 + 1 + 1 + 2 * 4 + 1 + 2 + 1 + 2 + 1 + 1 + 3 + 2) * 2,
+        (3 * 2 * 3 + 2 + 2 + 2 + 1 + 1 + 2 * 4 + 1 + 2 + 1 + 2 + 1 + 1 + 3 + 2 + 2) * 2,
     )
     assert len(found) == papers + used + seeds
     assert {images for _, images in found} == {5000}  # one protocol, and so one table
