@@ -398,6 +398,35 @@ def test_a_row_that_lost_the_images_of_a_seed_is_not_compared(tmp_path: Path) ->
     assert "Difference to" not in "".join(section(found, tmp_path, "errors"))
 
 
+LAYOUTS = [((0,), (0, 1, 2)), ((0, 1), (1, 2)), ((0,), (1,))]
+"""Seeds of two rows: some in common, and none."""
+
+
+def share_covered(trials: int, mine: tuple[int, ...], theirs: tuple[int, ...]) -> float:
+    """Return how often intervals of 95% hold the difference of two rows with other seeds, of 64 images each.
+
+    Errors are lognormal, and nine tenths of their logarithms are those of the noise that both rows have in common.
+    """
+    rng, spread, inside = np.random.default_rng(0), 0.5, 0
+    for _ in range(trials):
+        common = {seed: rng.normal(size=IMAGES) for seed in {*mine, *theirs}}
+        one, other = (
+            {
+                seed: factor * np.exp(spread * (0.9**0.5 * common[seed] + 0.1**0.5 * rng.normal(size=IMAGES)))
+                for seed in seeds
+            }
+            for factor, seeds in ((1.0, mine), (1.1, theirs))
+        )
+        _, low, high = interval(contrasts(one, other))
+        inside += low <= -0.1 * np.exp(spread**2 / 2) <= high
+    return inside / trials
+
+
+@pytest.mark.parametrize(("mine", "theirs"), LAYOUTS)
+def test_intervals_hold_the_difference_of_rows_with_other_seeds(mine: tuple[int, ...], theirs: tuple[int, ...]) -> None:
+    assert share_covered(2000, mine, theirs) == pytest.approx(0.95, abs=0.03)
+
+
 def test_rows_without_a_seed_in_common_are_ranked(tmp_path: Path) -> None:
     rows = [erring(tmp_path, "ddim", 5, noise(0) * 2), erring(tmp_path, "unipc", 5, noise(1), seed=1)]
     found = table(tmp_path, rows)
