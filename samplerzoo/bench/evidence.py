@@ -45,14 +45,10 @@ class Evidence:
 
     covariance: Mapping[str, DataFrame] = field(default_factory=dict)
 
-    def variance(self, figure: str, terms: Sequence[tuple[str, float]]) -> float:
-        """Return the variance of a weighted sum of one figure of several cells; NaN if it is not known.
-
-        Args:
-            terms: names of cells, each with its factor.
-        """
-        factors = np.array([factor for _, factor in terms])
-        return float(factors @ self.between(figure, [cell for cell, _ in terms]) @ factors)
+    def error(self, figure: str, cell: str) -> float:
+        """Return the standard error of one figure of a cell; NaN if it is not known."""
+        places, values = self._values.get(figure, ({}, np.empty((0, 0))))
+        return float(np.sqrt(values[places[cell], places[cell]])) if cell in places else float("nan")
 
     def between(self, figure: str, cells: Sequence[str | None]) -> NDArray[np.float64]:
         """Return the covariances of one figure of cells, (N, N); NaN where they are not known, or a name is None."""
@@ -232,7 +228,7 @@ def _check_of_row(row: Row, evidence: Evidence, path: Path, way_out: str) -> Non
     for figure, (error, least, most) in known.items():
         if error is None or figure not in evidence.covariance or row.cell not in evidence.covariance[figure].index:
             continue
-        found = float(np.sqrt(evidence.variance(figure, [(row.cell, 1.0)])))
+        found = evidence.error(figure, row.cell)
         if not error * least * (1 - ROUNDING) <= found <= error * most * (1 + ROUNDING):
             raise ZooError(
                 f"{path}: {row.cell} {figure}: a standard error of {found:.4g}, where its row in results.jsonl has "

@@ -118,6 +118,7 @@ class Judge:
         self.protocol, self.points, self.level = protocol, points.assign(budget=budgets(points)), level
         self.evidence = evidence
         self._rows: dict[Point, dict[int, Row]] = points["rows"].to_dict()
+        self._found: dict[tuple[Point, Point], Difference] = {}
 
     @property
     def blind(self) -> bool:
@@ -126,7 +127,9 @@ class Judge:
 
     def difference(self, one: Point, other: Point) -> Difference:
         """Return the difference `one - other`, image by image where both share a seed."""
-        return difference(self._rows[one], self._rows[other], self.evidence)
+        if (one, other) not in self._found:
+            self._found[one, other] = difference(self._rows[one], self._rows[other], self.evidence)
+        return self._found[one, other]
 
     def verdicts(self) -> list[Verdict]:
         """Judge every column of two points or more."""

@@ -109,9 +109,6 @@ def differences(points: Sequence[Seeded], evidence: Evidence) -> Differences:
     def between(field: str) -> tuple[Matrix, Matrix]:
         return pairs.between(_of_rows(rows, field))
 
-    def error(figure: str) -> Matrix:
-        return pairs.error(_of_rows(rows, f"{figure}_se"), covariances(rows, figure, evidence))
-
     exact = next(iter(points[0].values())).protocol.features == EXACT
     plain, mean = between("fd")
     value, kernel, infinity = (between(field)[0] for field in COMPARED)
@@ -120,10 +117,10 @@ def differences(points: Sequence[Seeded], evidence: Evidence) -> Differences:
     agrees = np.all([np.isnan(check) | (check * value > 0) for check in (kernel, infinity)], axis=0)
     return Differences(
         value,
-        np.zeros_like(value) if exact else error("fd"),
+        np.zeros_like(value) if exact else pairs.error(_of_rows(rows, "fd_se")),
         agrees,
         kernel,
-        error("kid"),
+        pairs.error(_of_rows(rows, "kid_se"), covariances(rows, "kid", evidence)),
     )
 
 
@@ -148,22 +145,24 @@ class Pairs:
 
     def __init__(self, rows: Rows, figure: str, evidence: Evidence) -> None:
         there = np.array([[row is not None for row in own] for own in rows])
-        covariance = covariances(rows, figure, evidence)
-        self._paired, self._weight = ~np.isnan(covariance), weights(there, covariance)
+        self._covariance = covariances(rows, figure, evidence)
+        self._paired, self._weight = ~np.isnan(self._covariance), weights(there, self._covariance)
 
     def between(self, values: Matrix) -> tuple[Matrix, Matrix]:
         """Return the difference of each pair, and the mean of its first point, from the values of rows."""
         mean = (self._weight * values[:, :, None]).sum(axis=0)
         return mean - mean.T, mean
 
-    def error(self, alone: Matrix, covariance: Matrix) -> Matrix:
+    def error(self, alone: Matrix, covariance: Matrix | None = None) -> Matrix:
         """Return the standard error of the difference of each pair.
 
         Args:
             alone: standard error of each row, (seeds, points), which counts where rows are not paired. Where it is NaN,
                 the variance of the evidence counts.
-            covariance: covariance of the rows of each pair; see `covariances`.
+            covariance: covariance of the rows of each pair, see `covariances`; by default that of the figure by which
+                the seeds are weighted.
         """
+        covariance = self._covariance if covariance is None else covariance
         by_itself = np.square(alone)[:, :, None]
         own = self._weight**2 * np.where(self._paired | np.isnan(by_itself), _variances(covariance), by_itself)
         both = np.where(self._paired, self._weight * self._weight.swapaxes(1, 2) * covariance, 0.0)

@@ -15,7 +15,7 @@ import numpy as np
 from samplerzoo.bench.evidence import Evidence
 from samplerzoo.bench.image_mean import Interval, error_of, pooled
 from samplerzoo.bench.results import SCORE, ImageScore, Protocol, Row
-from samplerzoo.report.difference import Difference, Pairs, by_seed, covariances
+from samplerzoo.report.difference import Difference, Pairs, by_seed
 from samplerzoo.report.errors import DIGITS
 from samplerzoo.report.findings import MOST, most_usual
 from samplerzoo.report.image_table import FEW, ImageTable, in_columns
@@ -48,7 +48,7 @@ class ScoreTable(ImageTable):
         found = Pairs(rows, SCORE, self.evidence)
         means = np.array([[mean for mean, *_ in _known(own)] for own in rows])
         errors = np.array([[error_of(each) for each in _known(own)] for own in rows])
-        value, error = found.between(means)[0], found.error(errors, covariances(rows, SCORE, self.evidence))
+        value, error = found.between(means)[0], found.error(errors)
         return Difference(float(value[0, 1]), float(error[0, 1]))
 
 

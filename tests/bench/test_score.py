@@ -120,7 +120,8 @@ def test_scores_are_compared_image_by_image(scored: Path) -> None:
         assert own["clip-score"].mean() == pytest.approx(row.score.mean)
     for one, other in itertools.combinations(range(len(rows)), 2):
         apart = kept[one]["clip-score"] - kept[other]["clip-score"]
-        variance = evidence.variance("clip-score", [(rows[one].cell, 1.0), (rows[other].cell, -1.0)])
+        covariance = evidence.between("clip-score", [rows[one].cell, rows[other].cell])
+        variance = np.array([1, -1]) @ covariance @ [1, -1]
         assert variance == pytest.approx(apart.var(ddof=1) / 64, rel=1e-4)
 
 
