@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samplerzoo.bench import measuring_time
 from samplerzoo.bench.measuring_time import MeasuringTimer
 from samplerzoo.bench.meter import Meter
 from samplerzoo.bench.suite import Suite, parse_suite
@@ -89,10 +90,13 @@ def test_a_folder_or_a_data_set_is_a_reference_and_made_once(
         Meter(suite(of_digits, reference=str(tmp_path / "moved")), "cpu")
 
 
-def test_what_measuring_takes_grows_as_its_parts_do() -> None:
+def test_what_measuring_takes_grows_as_its_parts_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Distances grow with the cube of the features, and the kernel distance with the square of the images."""
+    monkeypatch.setattr(measuring_time, "_seconds", lambda work: 1.0)  # clocks of a busy machine waver
     few, many = (MeasuringTimer(lambda: 0.001, size, 0, floors=False) for size in (1000, 2000))
-    assert many.row(100) == pytest.approx(8 * few.row(100), rel=0.7)  # two measurements of one machine
+    passes = 100 * 1000**2 / measuring_time.SAMPLE**3
+    assert few.row(100) == pytest.approx((1000 / measuring_time.SAMPLE) ** 3 + passes)
+    assert many.row(100) == pytest.approx((2000 / measuring_time.SAMPLE) ** 3 + 4 * passes)
     timer = MeasuringTimer(lambda: 0.001, 10, 4000, floors=True)
     assert timer.features(500) == pytest.approx(0.5)
     assert timer.row(20_000) > 3 * timer.row(8_000)
