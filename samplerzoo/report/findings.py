@@ -11,7 +11,7 @@ from pandas import DataFrame
 from samplerzoo.bench.results import EXACT
 from samplerzoo.metrics.distance_estimate import smallest_count
 from samplerzoo.metrics.influence import NORMAL_95
-from samplerzoo.report.decide import Judge, Point, Tie, Verdict, bonferroni, pairings
+from samplerzoo.report.decide import SAME_NOISE, Judge, Point, Tie, Verdict, bonferroni, pairings
 from samplerzoo.report.difference import Difference
 from samplerzoo.report.series import Floor, drop_lone_points
 from samplerzoo.report.tables import NOTHING, figure, interval, orders, recall, share, signed
@@ -177,15 +177,22 @@ def _as_good_as(judge: Judge, baseline: Point) -> str:
     if not good:
         nearest = min(excess, key=lambda point: excess[point].value)
         by = interval(excess[nearest].value, excess[nearest].error)
-        return f"Every cheaper row is worse than {aim}, the next, {_named(judge, nearest, evaluations=True)}, by {by}."
+        than = f"{aim}{_same_noise(judge, nearest, baseline)}"
+        return f"Every cheaper row is worse than {than}, the next, {_named(judge, nearest, evaluations=True)}, by {by}."
     first = min(good, key=lambda point: (work[point], distance[point]))
     budgets = judge.points["budget"].drop([baseline])
     careful = bonferroni(judge.level, int((budgets == budgets[first]).sum()))
     by = signed(excess[first].value, excess[first].error) + _allowing(excess[first], careful, "rows")
     return (
         f"The cheapest row that is not told to be worse than {aim} is {_named(judge, first, evaluations=True)}: the "
-        f"difference is {by}."
+        f"difference{_same_noise(judge, first, baseline)} is {by}."
     )
+
+
+def _same_noise(judge: Judge, one: Point, other: Point) -> str:
+    """Return SAME_NOISE if two points differ in the other direction than their distances do, else an empty text."""
+    distance = judge.points["distance"]
+    return SAME_NOISE * bool(judge.difference(one, other).value * (distance[one] - distance[other]) < 0)
 
 
 def _cheaper(judge: Judge, baseline: Point) -> list[Point]:
@@ -249,7 +256,7 @@ def _surprises(judge: Judge, floor: Floor | None) -> Iterator[str]:
         at, by = judge.points["work"], interval(difference.value, difference.error)
         yield (
             f"More evaluations do not always help: {plain(later[0])} is worse at {at[later]:g} than at {at[best]:g}, "
-            f"by {by}. There, the error of the steps is not what counts most."
+            f"by {by}{_same_noise(judge, later, best)}. There, the error of the steps is not what counts most."
         )
     if floor is not None and not math.isnan(floor.error):
         errors = (judge.points["error"] ** 2 + floor.error**2) ** 0.5

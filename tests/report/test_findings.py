@@ -105,6 +105,17 @@ def test_that_a_scale_is_better_on_the_same_noise_alone_is_said() -> None:
     assert any(": the lowest distance on the same noise is at scale 2." in sentence for sentence in words(rows))
 
 
+def test_a_cheaper_row_with_a_lower_figure_is_worse_on_the_same_noise() -> None:
+    fds = {("a", 5, 0): 0.6, ("a", 5, 1): 0.2, ("b", 10, 0): 0.5}
+    rows = [sure(row(name, steps, fd, seed=seed), 0.3) for (name, steps, seed), fd in fds.items()]
+    judge = Judge(protocol(), average(along(rows, "steps")), rigged(rows, 0.3, 0.01))
+    (found,) = findings(judge, None, None, ("b", 10))
+    assert found == (
+        "Every cheaper row is worse than b at 10 evaluations (0.50 ± 0.59) on the same noise, the next, a at 5 "
+        "evaluations (0.40 ± 0.42), by 0.100 ± 0.028."
+    )
+
+
 def test_what_is_allowed_for_is_said_where_it_decides() -> None:
     """Of 2.2 standard errors, one row is told from the baseline, and of three rows of a column none."""
     rows = curves(a={5: 0.831, 10: 0.8}, b={5: 0.831}, c={5: 0.831})
